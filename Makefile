@@ -1,0 +1,34 @@
+# Two commands: `make run` shows EASRec on generated interactions, `make test` runs lint, types and tests.
+# PIP_ARGS is passed on to pip, e.g. PIP_ARGS="--index-url https://download.pytorch.org/whl/cpu --extra-index-url https://pypi.org/simple"
+PYTHON ?= python3
+PIP_ARGS ?=
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.PHONY: run test lint types tests slow clean
+
+run: $(INSTALLED)
+	$(BIN)/elasticnas easrec run --preset demo --out runs/demo --resume
+
+test: lint types tests
+
+$(INSTALLED): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e ".[dev]"
+	touch $(INSTALLED)
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check elasticnas recipes tests examples
+	$(BIN)/ruff format --check elasticnas recipes tests examples
+
+types: $(INSTALLED)
+	$(BIN)/mypy elasticnas recipes/easrec
+
+tests: $(INSTALLED)
+	$(BIN)/python -m pytest
+
+slow: $(INSTALLED)
+	$(BIN)/python -m pytest -m slow
+
+clean:
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache

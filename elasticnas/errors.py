@@ -1,0 +1,64 @@
+"""Errors that a caller can cause: each message gives the rule, the values received and the way out."""
+
+__all__ = [
+    "ArchitectureError",
+    "AxisError",
+    "BudgetError",
+    "CheckpointError",
+    "ConfigError",
+    "DataError",
+    "ElasticNASError",
+    "ExtractionError",
+    "InactiveChoiceError",
+    "PluginError",
+    "SearchError",
+    "SpaceError",
+]
+
+
+class ElasticNASError(Exception):
+    """The base of every error that a caller can cause; the CLI prints it as one line and exits 1."""
+
+
+class SpaceError(ElasticNASError):
+    """A search space is declared in a way that cannot work."""
+
+
+class ArchitectureError(ElasticNASError):
+    """An architecture does not belong to the search space it is used with."""
+
+
+class AxisError(ElasticNASError):
+    """Axes, sizes and tensors do not fit together."""
+
+
+class InactiveChoiceError(ElasticNASError):
+    """A choice of the space changes nothing in the model."""
+
+
+class ExtractionError(ElasticNASError):
+    """An extracted network does not compute what the supernet computes."""
+
+
+class BudgetError(ElasticNASError):
+    """No architecture of the space meets the budget."""
+
+
+class CheckpointError(ElasticNASError):
+    """A checkpoint is missing, damaged, or belongs to another run."""
+
+
+class ConfigError(ElasticNASError):
+    """A setting is unknown or has a value that is not allowed."""
+
+
+class DataError(ElasticNASError):
+    """An input file or table breaks a rule; the message names the file and the row or column."""
+
+
+class PluginError(ElasticNASError):
+    """A plug-in or an optional package cannot be loaded."""
+
+
+class SearchError(ElasticNASError):
+    """A search was set up, or has developed, in a way that cannot give a result."""
