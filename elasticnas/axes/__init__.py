@@ -1,0 +1,45 @@
+"""Axes: named sizes that may vary, what is active in a scope, and how tensors follow."""
+
+from elasticnas.axes.masks import apply_mask, apply_support, expected, is_masked, mask, pad_to_full
+from elasticnas.axes.quantity import Choice, Quantity
+from elasticnas.axes.scope import Axes, Frame, Relaxed, open_scopes, reopen
+from elasticnas.axes.select import select
+from elasticnas.axes.size import (
+    EXTRACTING,
+    Axis,
+    Product,
+    Size,
+    SizeLike,
+    Sum,
+    Weighted,
+    active_size,
+    full_size,
+    is_elastic,
+)
+
+__all__ = [
+    "EXTRACTING",
+    "Axes",
+    "Axis",
+    "Choice",
+    "Frame",
+    "Product",
+    "Quantity",
+    "Relaxed",
+    "Size",
+    "SizeLike",
+    "Sum",
+    "Weighted",
+    "active_size",
+    "apply_mask",
+    "apply_support",
+    "expected",
+    "full_size",
+    "is_elastic",
+    "is_masked",
+    "mask",
+    "open_scopes",
+    "pad_to_full",
+    "reopen",
+    "select",
+]

@@ -1,0 +1,85 @@
+"""Masks on activations: one helper for hard, soft and per-sample masks."""
+
+import torch
+from torch import Tensor
+
+from elasticnas.axes.size import Axis, Product, SizeLike, Sum, Weighted, active_size
+
+__all__ = ["apply_mask", "apply_support", "expected", "is_masked", "mask", "pad_to_full"]
+
+
+def mask(size: SizeLike, like: Tensor, dim: int = -1) -> Tensor | None:
+    """The mask of a size in the current scope, shaped to multiply ``like`` along ``dim``.
+
+    Args:
+        size: An int, an Axis, a Product or a Sum.
+        like: Activation ``(B, ..., units, ...)``; gives dtype, device and, for per-sample masks, the batch.
+        dim: The dimension of ``like`` that holds the units.
+
+    Returns:
+        None where everything is sliced; else a fresh tensor, 0 at dead units.
+    """
+    flat = _flat_mask(size, like)
+    if flat is None:
+        return None
+    behind = like.ndim - 1 - dim % like.ndim
+    if flat.ndim == 1:
+        return flat.reshape(flat.shape[0], *(1,) * behind)
+    return flat.reshape(flat.shape[0], *(1,) * (dim % like.ndim - 1), flat.shape[-1], *(1,) * behind)
+
+
+def apply_mask(x: Tensor, size: SizeLike, dim: int = -1) -> Tensor:
+    """``x * m``: every activation carries its mask once."""
+    m = mask(size, x, dim)
+    return x if m is None else x * m
+
+
+def apply_support(x: Tensor, size: SizeLike, dim: int = -1) -> Tensor:
+    """``x * (m > 0)``: removes what dead units may carry without scaling the others."""
+    m = mask(size, x, dim)
+    return x if m is None else x * (m > 0).to(x.dtype)
+
+
+def is_masked(size: SizeLike) -> bool:
+    """Whether any axis of the size is masked in the current scope."""
+    if isinstance(size, Axis):
+        return isinstance(size.at(), Weighted)
+    if isinstance(size, Product):
+        return any(is_masked(factor) for factor in size.factors)
+    return isinstance(size, Sum) and any(is_masked(term) for term in size.terms)
+
+
+def expected(size: SizeLike, power: float, like: Tensor) -> float | Tensor:
+    """Expected ``size ** power``: a number where sliced, a tensor ``()`` or ``(B, 1, ..., 1)`` where masked."""
+    active = size.at() if isinstance(size, Axis) else active_size(size)
+    if not isinstance(active, Weighted):
+        return float(active**power)
+    value = active.expect(lambda units: float(units**power) if units else 0.0, like)
+    return value if value.ndim == 0 else value.reshape(value.shape[0], *(1,) * (like.ndim - 1))
+
+
+def pad_to_full(x: Tensor, size: Axis) -> Tensor:
+    """Append zeros to a sliced last dimension, up to the full size of its axis."""
+    return torch.nn.functional.pad(x, (0, size.size - x.shape[-1]))
+
+
+def _flat_mask(size: SizeLike, like: Tensor) -> Tensor | None:
+    if not is_masked(size):
+        return None
+    if isinstance(size, Axis):
+        weighted: Weighted = size.at()
+        return weighted.mask(like)
+    if isinstance(size, Product):
+        flat = like.new_ones(1)
+        for factor in size.factors:
+            flat = (flat.unsqueeze(-1) * _mask_or_ones(factor, like).unsqueeze(-2)).flatten(-2)
+        return flat
+    assert isinstance(size, Sum)
+    parts = [_mask_or_ones(term, like) for term in size.terms]
+    batch = torch.broadcast_shapes(*(part.shape[:-1] for part in parts))
+    return torch.cat([part.expand(*batch, part.shape[-1]) for part in parts], -1)
+
+
+def _mask_or_ones(size: SizeLike, like: Tensor) -> Tensor:
+    flat = _flat_mask(size, like)
+    return like.new_ones(active_size(size)) if flat is None else flat

@@ -1,0 +1,326 @@
+"""Scopes: what is active while a model runs."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from elasticnas.axes.quantity import Choice, Projection, Quantity
+from elasticnas.axes.size import EXTRACTING, Axis, Weighted
+from elasticnas.errors import ArchitectureError, AxisError
+
+__all__ = ["Axes", "Frame", "Masked", "Relaxed", "Sliced", "open_scopes", "reopen"]
+
+
+class Frame(Protocol):
+    """What one scope makes active. Never changed once made."""
+
+    def value(self, quantity: Quantity) -> Any:
+        """The active value of a quantity, or a Weighted."""
+
+
+class Sliced:
+    """One architecture; axes are ints."""
+
+    def __init__(self, arch: Any) -> None:
+        self.arch = arch
+        self._values: dict[str, Any] = {}
+
+    def value(self, quantity: Quantity) -> Any:
+        """The architecture's own value."""
+        if quantity.name not in self._values:
+            self._values[quantity.name] = quantity.getter(self.arch)
+        return self._values[quantity.name]
+
+
+class Masked:
+    """One architecture for all samples, or one per sample; axes are 0/1 masks."""
+
+    def __init__(self, quantities: Sequence[Quantity], archs: Sequence[Any], per_sample: bool) -> None:
+        self._archs, self._per_sample = archs, per_sample
+        # made here, not while the model runs: a compiled graph then takes the weights as inputs
+        self._weights = {quantity.name: self._one_hot(quantity) for quantity in quantities}
+
+    def _one_hot(self, quantity: Quantity) -> Tensor:
+        weights = quantity.one_hot(self._archs)
+        return weights if self._per_sample else weights[0]
+
+    def value(self, quantity: Quantity) -> Any:
+        """Weights that are 1 at the value of the architecture, ``(options,)`` or ``(B, options)``."""
+        if quantity.name not in self._weights:
+            self._weights[quantity.name] = self._one_hot(quantity)
+        return Weighted(quantity, self._weights[quantity.name])
+
+
+class Relaxed:
+    """Probabilities over the options of some choices; the others, and those narrowed, are fixed."""
+
+    def __init__(self, probabilities: dict[str, Tensor], fixed: dict[str, int]) -> None:
+        self.probabilities, self.fixed = probabilities, fixed
+
+    def value(self, quantity: Quantity) -> Any:
+        """A plain value where every choice behind it is fixed, else weights with gradients to the probabilities."""
+        if all(choice.name in self.fixed for choice in quantity.choices):
+            indices = tuple(self.fixed[choice.name] for choice in quantity.choices)
+            if indices not in quantity.by_indices:
+                raise ArchitectureError(f"no architecture has the options {indices} of {quantity.name}")
+            return quantity.by_indices[indices]
+        return Weighted(quantity, quantity.weights([self._of(choice) for choice in quantity.choices]))
+
+    def _of(self, choice: Choice) -> Tensor:
+        if choice.name not in self.fixed:
+            return self.probabilities[choice.name]
+        like = next(iter(self.probabilities.values()))
+        one_hot = torch.zeros(len(choice.options), dtype=like.dtype, device=like.device)
+        one_hot[self.fixed[choice.name]] = 1
+        return one_hot
+
+    def narrowed(self, choice: Choice, index: int) -> "Relaxed":
+        """The same, with one choice fixed to an option."""
+        probabilities = {name: value for name, value in self.probabilities.items() if name != choice.name}
+        return Relaxed(probabilities, {**self.fixed, choice.name: index})
+
+
+class Axes:
+    """All sizes of a space as axes, one attribute per field and per property, and the scopes they follow.
+
+    ``axes.hidden`` is an Axis, a per-layer field a tuple of axes, a nested space a group with its own attributes.
+    The state is a plain object: whatever thread runs the model sees the scope that is open.
+    """
+
+    def __init__(self, space: Any, quantities: Mapping[str, Quantity], projection: Projection) -> None:
+        self._space, self._projection = space, projection
+        self._frames: list[Frame] = []
+        self._default: Sliced | None = None
+        self._named = {name: Axis(self, quantity) for name, quantity in quantities.items()}
+        self._derived: dict[str, tuple[Axis, Any]] = {}
+        self._tree = _tree(self._named)
+
+    @property
+    def space(self) -> Any:
+        """The Space class these axes belong to."""
+        return self._space
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name not in self._tree:
+            known = [] if name.startswith("_") else sorted(self._tree)
+            raise AttributeError(
+                f"{self._space.__name__ if known else 'Axes'} has no size {name!r}; it has {known}"
+            )
+        return self._tree[name]
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self._tree]
+
+    def __repr__(self) -> str:
+        return f"Axes({self._space.__name__}: {', '.join(map(repr, self._named.values()))})"
+
+    def named(self, name: str) -> Axis:
+        """The axis of a dotted name such as ``encoder.hidden`` or ``inner.0``."""
+        if name not in self._named:
+            raise AxisError(f"{self._space.__name__} has no axis {name!r}; it has {sorted(self._named)}")
+        return self._named[name]
+
+    def all(self) -> list[Axis]:
+        """Every axis, the derived ones included."""
+        return [*self._named.values(), *(axis for axis, _ in self._derived.values())]
+
+    def derive(
+        self,
+        name: str,
+        choices: tuple[Choice, ...],
+        getter: Callable[[Any], Any],
+        projection: Projection,
+        *parts: Any,
+    ) -> Axis:
+        """An axis computed from others, made once per name."""
+        if name not in self._derived:
+            self._derived[name] = (Axis(self, Quantity(name, choices, getter, projection)), parts)
+        return self._derived[name][0]
+
+    def origin(self, axis: Axis) -> tuple[Any, ...]:
+        """How to find an axis again after pickling: its name, or the parts it is divided from."""
+        return ("divide", *self._derived[axis.name][1]) if axis.name in self._derived else (axis.name,)
+
+    @contextmanager
+    def at(self, target: Any, masked: bool = False) -> Iterator["Axes"]:
+        """Make an architecture active for a scope; scopes nest and always restore.
+
+        Args:
+            target: An architecture; a list of architectures, one per sample of the batch (masked); or a mapping
+                from choice names to probabilities over their options (soft masks).
+            masked: Full-size tensors that are exactly 0 beyond the active units, instead of slices.
+
+        Raises:
+            ArchitectureError: An architecture of another space, or probabilities that do not fit the choices.
+        """
+        with self.open(self._frame_for(target, masked)):
+            yield self
+
+    @contextmanager
+    def open(self, frame: Frame) -> Iterator[None]:
+        """Make a frame active for a scope."""
+        self._frames.append(frame)
+        _OPEN.append(self)
+        try:
+            yield
+        finally:
+            self._frames.pop()
+            _OPEN.remove(self)
+
+    def frame(self) -> Frame:
+        """What is active now; outside every scope, the largest architecture."""
+        if not torch.compiler.is_compiling() and _in_backward() and not _REOPENED:
+            raise AxisError(
+                "an elastic module is being run again in backward, where its scope may have closed: "
+                "checkpoint it by elasticnas.nn.checkpoint instead of torch.utils.checkpoint"
+            )
+        if self._frames:
+            return self._frames[-1]
+        if self._default is None:
+            self._default = Sliced(self._space.largest())
+        return self._default
+
+    def current(self) -> Any:
+        """The architecture of the innermost slice scope, or the largest outside every scope."""
+        frame = self.frame()
+        if isinstance(frame, Sliced):
+            return frame.arch
+        raise AxisError("this needs a slice scope (axes.at(arch)); the open one holds masks")
+
+    def narrowed(self, choice: Choice, index: int) -> Any:
+        """A scope in which one choice of an open relaxed scope is fixed to an option: its axes are sliced."""
+        frame = self.frame()
+        assert isinstance(frame, Relaxed), "only a relaxed scope is narrowed"
+        return self.open(frame.narrowed(choice, index))
+
+    def _frame_for(self, target: Any, masked: bool) -> Frame:
+        quantities = [axis.quantity for axis in self.all()]
+        if isinstance(target, Mapping):
+            return self._relaxed(target)
+        if isinstance(target, (list, tuple)):
+            if not target:
+                raise ArchitectureError("axes.at([]) has no architecture: give one per sample of the batch")
+            return Masked(quantities, [self._checked(arch) for arch in target], per_sample=True)
+        arch = self._checked(target)
+        return Masked(quantities, [arch], per_sample=False) if masked else Sliced(arch)
+
+    def _checked(self, arch: Any) -> Any:
+        if not isinstance(arch, self._space):
+            raise ArchitectureError(
+                f"axes.at({arch!r}): expected an architecture of {self._space.__name__}, got {type(arch).__name__}"
+            )
+        return arch
+
+    def _relaxed(self, target: Mapping[str, Any]) -> Relaxed:
+        choices = self._space.choice_list()
+        given = _flatten(target, choices)
+        largest = self._space.indices(self._space.largest())
+        probabilities, fixed = {}, {}
+        for choice in choices:
+            if choice.name not in given:
+                fixed[choice.name] = largest[choice.name]
+                continue
+            value = torch.as_tensor(given[choice.name])
+            if value.ndim < 1 or value.shape[-1] != len(choice.options):
+                raise ArchitectureError(
+                    f"{choice.name} has {len(choice.options)} options {list(choice.options)}, "
+                    f"but the probabilities have the shape {tuple(value.shape)}"
+                )
+            probabilities[choice.name] = value if value.is_floating_point() else value.float()
+        return Relaxed(probabilities, fixed)
+
+    def __copy__(self) -> "Axes":
+        return self
+
+    def __deepcopy__(self, memo: dict[Any, Any]) -> Any:
+        return self.current() if EXTRACTING in memo else self
+
+    def __reduce__(self) -> Any:
+        return _restore_axes, (self._space,)
+
+
+class _Group:
+    """The axes of a nested space."""
+
+    def __init__(self, tree: dict[str, Any]) -> None:
+        self.__dict__.update(tree)
+
+
+def _tree(named: Mapping[str, Axis]) -> dict[str, Any]:
+    """Nested groups and tuples from dotted names; numbers are positions in a tuple."""
+    tree: dict[str, Any] = {}
+    for name, axis in named.items():
+        *path, last = name.split(".")
+        node = tree
+        for part in path:
+            node = node.setdefault(part, {})
+        node[last] = axis
+
+    def close(node: Any) -> Any:
+        if not isinstance(node, dict):
+            return node
+        if all(key.isdigit() for key in node):
+            return tuple(close(node[key]) for key in sorted(node, key=int))
+        return _Group({key: close(value) for key, value in node.items()})
+
+    return {key: close(value) for key, value in tree.items()}
+
+
+def _flatten(target: Mapping[str, Any], choices: Sequence[Choice]) -> dict[str, Any]:
+    """Accept ``{"inner": probabilities of all layers}`` beside ``{"inner.0": ..., "inner.1": ...}``, and nested maps."""
+    names = {choice.name for choice in choices}
+    given: dict[str, Any] = {}
+    for key, value in target.items():
+        layers = [name for name in names if name.startswith(f"{key}.")]
+        if key in names:
+            given[key] = value
+        elif layers and isinstance(value, Mapping):
+            given.update(
+                {
+                    f"{key}.{name}": inner
+                    for name, inner in _flatten(
+                        value, [Choice(name[len(key) + 1 :], ()) for name in layers]
+                    ).items()
+                }
+            )
+        elif layers and len(value) == len(layers):
+            given.update({f"{key}.{position}": value[position] for position in range(len(layers))})
+        else:
+            raise ArchitectureError(f"no choice is named {key!r}; the space has {sorted(names)}")
+    return given
+
+
+def _restore_axes(space: Any) -> Axes:
+    axes: Axes = space.axes()
+    return axes
+
+
+_OPEN: list[Axes] = []
+_REOPENED: list[bool] = []
+
+
+def open_scopes() -> list[tuple[Axes, Frame]]:
+    """The scopes open now, innermost of each Axes: what a function run later must see again."""
+    return [(axes, axes._frames[-1]) for axes in dict.fromkeys(_OPEN)]
+
+
+@contextmanager
+def reopen(scopes: Sequence[tuple[Axes, Frame]]) -> Iterator[None]:
+    """Open captured scopes again, as the backward pass of a checkpointed block does."""
+    with ExitStack() as stack:
+        for axes, frame in scopes:
+            stack.enter_context(axes.open(frame))
+        _REOPENED.append(True)
+        try:
+            yield
+        finally:
+            _REOPENED.pop()
+
+
+def _in_backward() -> bool:
+    """Whether the autograd engine is running a backward pass on this thread."""
+    current = getattr(torch._C, "_current_graph_task_id", None)
+    return current is not None and current() != -1

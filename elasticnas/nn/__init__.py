@@ -1,0 +1,37 @@
+"""Elastic primitives: ordinary PyTorch parts whose sizes may be axes."""
+
+from elasticnas.nn.attention import Attention
+from elasticnas.nn.checkpoint import checkpoint
+from elasticnas.nn.depth import DepthSkip, Stack
+from elasticnas.nn.embedding import ElasticEmbedding, Embedding
+from elasticnas.nn.feedforward import FeedForward
+from elasticnas.nn.gate import DataAwareGate
+from elasticnas.nn.linear import ElasticLinear, Linear
+from elasticnas.nn.mixture import Mixture
+from elasticnas.nn.module import ElasticModule
+from elasticnas.nn.norm import ElasticLayerNorm, ElasticRMSNorm, LayerNorm, RMSNorm
+from elasticnas.nn.parameter import ElasticParameter, Parameter
+from elasticnas.nn.reduce import mean, softmax
+
+__all__ = [
+    "Attention",
+    "DataAwareGate",
+    "DepthSkip",
+    "ElasticEmbedding",
+    "ElasticLayerNorm",
+    "ElasticLinear",
+    "ElasticModule",
+    "ElasticParameter",
+    "ElasticRMSNorm",
+    "Embedding",
+    "FeedForward",
+    "LayerNorm",
+    "Linear",
+    "Mixture",
+    "Parameter",
+    "RMSNorm",
+    "Stack",
+    "checkpoint",
+    "mean",
+    "softmax",
+]

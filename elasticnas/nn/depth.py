@@ -1,0 +1,120 @@
+"""DepthSkip and Stack: elastic depth as a prefix, as chosen layers, or as a soft mix of exits."""
+
+import copy
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from elasticnas.axes import Axis, SizeLike, Weighted, active_size
+from elasticnas.errors import AxisError
+from elasticnas.nn.module import ElasticModule
+
+__all__ = ["DepthSkip", "Stack"]
+
+
+class DepthSkip(ElasticModule):
+    """A module that an architecture runs or skips: ``module(x)`` or ``x``.
+
+    Args:
+        module: Maps ``x`` to its own shape; further arguments are passed on.
+        alive: A bool, or an Axis with the options True and False (or 1 and 0).
+    """
+
+    def __init__(self, module: nn.Module, alive: "bool | Axis") -> None:
+        super().__init__()
+        self.alive = alive
+        self.module = module if isinstance(alive, Axis) or alive else None
+
+    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """``x`` or the module's output, of the same shape; softly, their mix."""
+        active = self.alive.at() if isinstance(self.alive, Axis) else self.alive
+        if not isinstance(active, Weighted):
+            return self._run(x, *args, **kwargs) if active else x
+        on = _fit(active.expect(float, x), x)
+        out = self._run(torch.where(on > 0, x, 0.0), *args, **kwargs)
+        # where, not a product: a dead layer may hold anything, and 0 * inf is NaN
+        return torch.where(on > 0, on * out, 0.0) + torch.where(on < 1, (1 - on) * x, 0.0)
+
+    def _run(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        assert self.module is not None
+        out = self.module(x, *args, **kwargs)
+        assert isinstance(out, Tensor)
+        return out
+
+    def plain(self, memo: dict[Any, Any]) -> "DepthSkip":
+        """The same with a fixed bool; a skipped module is gone."""
+        alive = bool(self.alive.at() if isinstance(self.alive, Axis) else self.alive)
+        module = copy.deepcopy(self.module, memo) if alive else None
+        return DepthSkip(module or nn.Identity(), alive)
+
+
+class Stack(ElasticModule):
+    """Layers one after the other, as many as the architecture has.
+
+    Args:
+        layers: Modules that map ``x`` to its own shape; ``depth`` as an int keeps the first so many.
+        depth: An int or an Axis: the first so many layers run (with probabilities: the mix of the exits after each
+            depth, Eq. 11 of EASRec, arXiv:2402.00390v1). Or one bool (or axis of bools) per layer: chosen layers.
+
+    Raises:
+        AxisError: More layers asked for than given, or not one choice per layer.
+    """
+
+    def __init__(self, layers: Iterable[nn.Module], depth: "SizeLike | Sequence[bool | Axis]") -> None:
+        super().__init__()
+        layers = list(layers)
+        self.depth: Any = depth
+        if not isinstance(depth, (int, Axis)):
+            if not isinstance(depth, Sequence) or len(depth) != len(layers):
+                raise AxisError(
+                    f"depth={depth!r} for {len(layers)} layers: give an int, an Axis, or one bool per layer"
+                )
+            # entries that are DepthSkip already come from an extraction
+            layers = [
+                layer if isinstance(layer, DepthSkip) else DepthSkip(layer, alive)
+                for layer, alive in zip(layers, depth, strict=True)
+            ]
+        elif (most := depth if isinstance(depth, int) else depth.size) > len(layers):
+            raise AxisError(f"depth reaches {most}, but only {len(layers)} layers are given")
+        self.layers = nn.ModuleList(layers[:depth] if isinstance(depth, int) else layers)
+
+    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """``x`` through the active layers; further arguments go to every layer."""
+        depth = self.depth.at() if isinstance(self.depth, Axis) else self.depth
+        if isinstance(depth, Weighted):
+            return self._exits(depth, x, *args, **kwargs)
+        for layer in self.layers[:depth] if isinstance(depth, int) else self.layers:
+            x = layer(x, *args, **kwargs)
+        return x
+
+    def _exits(self, depth: Weighted, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        share = {
+            option: _fit(depth.weights[..., i].to(x), x) for i, option in enumerate(depth.quantity.options)
+        }
+        zero = torch.zeros((), dtype=x.dtype, device=x.device)
+        out = torch.where(share[0] > 0, share[0] * x, zero) if 0 in share else torch.zeros_like(x)
+        for position in range(max(share)):
+            # where, not a product, on the way in and out: a dead layer may make inf of anything
+            reached = torch.stack(
+                torch.broadcast_tensors(*(s for o, s in share.items() if o > position))
+            ).sum(0)
+            x = self.layers[position](torch.where(reached > 0, x, zero), *args, **kwargs)
+            if position + 1 in share:
+                exit_share = share[position + 1]
+                out = out + torch.where(exit_share > 0, exit_share * x, zero)
+        return out
+
+    def plain(self, memo: dict[Any, Any]) -> "Stack":
+        """The same with a fixed depth; layers beyond it are gone."""
+        if isinstance(self.depth, (int, Axis)):
+            depth = active_size(self.depth)
+            return Stack([copy.deepcopy(layer, memo) for layer in self.layers[:depth]], depth)
+        kept = [copy.deepcopy(layer, memo) for layer in self.layers]
+        return Stack(kept, [layer.alive for layer in kept])
+
+
+def _fit(share: Tensor, like: Tensor) -> Tensor:
+    """``()`` as it is, ``(B,)`` shaped to multiply an activation."""
+    return share if share.ndim == 0 else share.reshape(-1, *(1,) * (like.ndim - 1))

@@ -1,0 +1,114 @@
+"""Embedding: a lookup table with an elastic width, and the scores that tie the output to it."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from elasticnas.axes import (
+    SizeLike,
+    active_size,
+    apply_mask,
+    apply_support,
+    full_size,
+    is_elastic,
+    is_masked,
+    mask,
+    select,
+)
+from elasticnas.nn.linear import check_width
+from elasticnas.nn.module import ElasticModule, inherit
+
+__all__ = ["ElasticEmbedding", "Embedding"]
+
+
+def Embedding(
+    count: SizeLike,
+    hidden: SizeLike,
+    padding_idx: int | None = None,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
+) -> "nn.Embedding | ElasticEmbedding":
+    """A lookup table, ``(...) int -> (..., hidden)``; a plain ``torch.nn.Embedding`` where both sizes are ints.
+
+    Either kind has ``scores(x)``: ``(..., hidden) -> (..., count)``, the dot product with every row, which ties an
+    output layer to the table.
+
+    Args:
+        count: Rows.
+        hidden: Width.
+        padding_idx: Row that stays zero and gets no gradient.
+        device: As in torch.
+        dtype: As in torch.
+    """
+    if is_elastic(count, hidden):
+        return ElasticEmbedding(count, hidden, padding_idx, device, dtype)
+    plain = nn.Embedding(active_size(count), active_size(hidden), padding_idx, device=device, dtype=dtype)
+    return _with_scores(plain)
+
+
+class TiedScores:
+    """The ``scores`` of a plain embedding: torch's own class has none."""
+
+    def __init__(self, embedding: nn.Embedding) -> None:
+        self.embedding = embedding
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """``(..., hidden) -> (..., count)``."""
+        return F.linear(x, self.embedding.weight)
+
+
+def _with_scores(embedding: nn.Embedding) -> nn.Embedding:
+    embedding.__dict__["scores"] = TiedScores(embedding)
+    return embedding
+
+
+class ElasticEmbedding(ElasticModule):
+    """A lookup table with an elastic size; use :func:`Embedding` to make one."""
+
+    def __init__(
+        self,
+        count: SizeLike,
+        hidden: SizeLike,
+        padding_idx: int | None,
+        device: torch.device | str | None,
+        dtype: torch.dtype | None,
+    ) -> None:
+        super().__init__()
+        self.count, self.hidden, self.padding_idx = count, hidden, padding_idx
+        full = nn.Embedding(full_size(count), full_size(hidden), padding_idx, device=device, dtype=dtype)
+        self.weight = full.weight
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """``(...) int -> (..., hidden)``."""
+        rows = select(self.weight, [self.count, self.hidden])
+        out = apply_mask(F.embedding(ids, rows, self.padding_idx), self.hidden)
+        if is_masked(self.count):
+            alive = mask(self.count, rows, dim=0)
+            assert alive is not None
+            out = out * (alive.flatten()[ids].unsqueeze(-1) if alive.ndim == 2 else _per_sample(alive, ids))
+        return out
+
+    def scores(self, x: Tensor) -> Tensor:
+        """Dot product with every row, ``(..., hidden) -> (..., count)``."""
+        check_width(x, self.hidden, self)
+        rows = select(self.weight, [self.count, self.hidden])
+        return apply_mask(F.linear(apply_support(x, self.hidden), rows), self.count)
+
+    def plain(self, memo: dict[Any, Any]) -> nn.Embedding:
+        """A ``torch.nn.Embedding`` of the active sizes."""
+        sizes = [active_size(self.count), active_size(self.hidden)]
+        plain = nn.Embedding(*sizes, padding_idx=self.padding_idx, device="meta")
+        plain.weight = inherit(self.weight, [self.count, self.hidden], memo)
+        return _with_scores(plain)
+
+    def extra_repr(self) -> str:
+        """Sizes, as torch prints them."""
+        return f"count={self.count!r}, hidden={self.hidden!r}, padding_idx={self.padding_idx}"
+
+
+def _per_sample(alive: Tensor, ids: Tensor) -> Tensor:
+    """``(B, count, 1)`` looked up at ``(B, ...)`` ids."""
+    flat = alive.reshape(alive.shape[0], -1)
+    return flat.gather(1, ids.reshape(ids.shape[0], -1)).reshape(*ids.shape, 1)

@@ -1,0 +1,61 @@
+"""FeedForward: two dense layers, or the gated form with three."""
+
+from typing import Literal
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from elasticnas.axes import SizeLike
+from elasticnas.errors import ConfigError
+from elasticnas.nn.linear import Linear, project
+
+__all__ = ["FeedForward"]
+
+_ACTIVATIONS = {"gelu": F.gelu, "relu": F.relu, "silu": F.silu, "sigmoid": F.sigmoid, "tanh": F.tanh}
+
+
+class FeedForward(nn.Module):
+    """``down(act(up x))``, or gated ``down(act(gate x) * up x)``; ``(..., hidden) -> (..., hidden)``.
+
+    Args:
+        hidden: Model width d.
+        inner: Inner width D.
+        gated: The gated form (GLU variants, arXiv:2002.05202).
+        activation: ``"gelu"``, ``"relu"``, ``"silu"``; ``"sigmoid"`` and ``"tanh"`` for gates.
+        dropout: After the activation.
+        bias: Whether the dense layers have biases.
+
+    Raises:
+        ConfigError: Unknown activation, or an ungated one that is not 0 at 0.
+    """
+
+    def __init__(
+        self,
+        hidden: SizeLike,
+        inner: SizeLike,
+        gated: bool = False,
+        activation: Literal["gelu", "relu", "silu", "sigmoid", "tanh"] = "gelu",
+        dropout: float = 0.0,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        if activation not in _ACTIVATIONS or (activation == "sigmoid" and not gated):
+            raise ConfigError(
+                f"activation={activation!r} (gated={gated}): choose from {sorted(_ACTIVATIONS)}"
+            )
+        self.hidden, self.inner, self.activation, self.dropout = hidden, inner, activation, dropout
+        self.gate = Linear(hidden, inner, bias) if gated else None
+        self.up = Linear(hidden, inner, bias)
+        self.down = Linear(inner, hidden, bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(..., hidden) -> (..., hidden)``."""
+        activate = _ACTIVATIONS[self.activation]
+        if self.gate is None:
+            inner = activate(self.up(x))
+        else:
+            # sigmoid(0) is not 0: what dead units make of it is removed by the other operand, which carries the mask
+            inner = activate(project(self.gate, x)) * self.up(x)
+        out = self.down(F.dropout(inner, self.dropout, self.training))
+        assert isinstance(out, Tensor)
+        return out

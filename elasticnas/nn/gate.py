@@ -1,0 +1,52 @@
+"""DataAwareGate: a factor for every unit, learned from the input sequence."""
+
+import torch
+from torch import Tensor, nn
+
+from elasticnas.axes import SizeLike, apply_support
+from elasticnas.errors import ConfigError
+from elasticnas.nn.linear import Linear
+
+__all__ = ["DataAwareGate"]
+
+
+class DataAwareGate(nn.Module):
+    """``scale * sigmoid(W2 relu(W1 x + b1) + b2)``, ``(..., inputs) -> (..., outputs)``, values in (0, scale).
+
+    The result multiplies an activation; its dead outputs are masked after the sigmoid (sigmoid(0) is 0.5), and
+    soft masks are left to the activation it multiplies.
+
+    Args:
+        inputs: Width of the sequence that the gate perceives.
+        outputs: Width of the activation it multiplies.
+        layers: 2 as in the paper, or 1: ``scale * sigmoid(W x + b)``.
+        scale: gamma of Eq. 7.
+        rank: Width between the two layers; None takes ``outputs``.
+
+    Raises:
+        ConfigError: ``layers`` is neither 1 nor 2.
+
+    Source: EASRec, arXiv:2402.00390v1, Eq. 6 and 7; Table V compares 2, 1 and no layers.
+    """
+
+    def __init__(
+        self,
+        inputs: SizeLike,
+        outputs: SizeLike,
+        layers: int = 2,
+        scale: float = 2.0,
+        rank: SizeLike | None = None,
+    ) -> None:
+        super().__init__()
+        if layers not in (1, 2):
+            raise ConfigError(f"layers={layers}: a data-aware gate has 1 or 2 layers")
+        self.inputs, self.outputs, self.scale = inputs, outputs, scale
+        between = outputs if rank is None else rank
+        self.cross = Linear(inputs, between) if layers == 2 else None
+        self.perceive = Linear(between if layers == 2 else inputs, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(..., inputs) -> (..., outputs)``."""
+        if self.cross is not None:
+            x = torch.relu(self.cross(x))
+        return apply_support(self.scale * torch.sigmoid(self.perceive(x)), self.outputs)

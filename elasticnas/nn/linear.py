@@ -1,0 +1,101 @@
+"""Linear: a linear layer whose inputs and outputs may be elastic."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from elasticnas.axes import SizeLike, active_size, apply_mask, apply_support, full_size, is_elastic, select
+from elasticnas.errors import AxisError
+from elasticnas.nn.module import ElasticModule, inherit
+
+__all__ = ["ElasticLinear", "Linear", "check_width", "project"]
+
+
+def Linear(
+    inputs: SizeLike,
+    outputs: SizeLike,
+    bias: bool = True,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
+) -> "nn.Linear | ElasticLinear":
+    """A linear layer, ``(..., inputs) -> (..., outputs)``; a plain ``torch.nn.Linear`` where both sizes are ints.
+
+    Args:
+        inputs: Input features, an int, an Axis or a product such as ``heads * head_dim``.
+        outputs: Output features, likewise.
+        bias: Whether to add a bias.
+        device: As in torch.
+        dtype: As in torch.
+    """
+    if not is_elastic(inputs, outputs):
+        return nn.Linear(active_size(inputs), active_size(outputs), bias, device=device, dtype=dtype)
+    return ElasticLinear(inputs, outputs, bias, device, dtype)
+
+
+class ElasticLinear(ElasticModule):
+    """A linear layer with an elastic size; use :func:`Linear` to make one.
+
+    The weight is ``(outputs, inputs)`` at full size. Masks never touch it: the input is multiplied by the support of
+    its mask, the output by its mask.
+    """
+
+    def __init__(
+        self,
+        inputs: SizeLike,
+        outputs: SizeLike,
+        bias: bool,
+        device: torch.device | str | None,
+        dtype: torch.dtype | None,
+    ) -> None:
+        super().__init__()
+        self.inputs, self.outputs = inputs, outputs
+        full = nn.Linear(full_size(inputs), full_size(outputs), bias, device=device, dtype=dtype)
+        self.weight, self.bias = full.weight, full.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(..., inputs) -> (..., outputs)``."""
+        return apply_mask(self._affine(x), self.outputs)
+
+    def support(self, x: Tensor) -> Tensor:
+        """As forward, but the output is multiplied by the support of its mask only, for one operand of a product."""
+        return apply_support(self._affine(x), self.outputs)
+
+    def _affine(self, x: Tensor) -> Tensor:
+        check_width(x, self.inputs, self)
+        bias = None if self.bias is None else select(self.bias, [self.outputs])
+        return F.linear(apply_support(x, self.inputs), select(self.weight, [self.outputs, self.inputs]), bias)
+
+    def plain(self, memo: dict[Any, Any]) -> nn.Linear:
+        """A ``torch.nn.Linear`` of the active sizes."""
+        bias = self.bias is not None
+        plain = nn.Linear(active_size(self.inputs), active_size(self.outputs), bias, device="meta")
+        plain.weight = inherit(self.weight, [self.outputs, self.inputs], memo)
+        if bias:
+            plain.bias = inherit(self.bias, [self.outputs], memo)
+        return plain
+
+    def extra_repr(self) -> str:
+        """Sizes, as torch prints them."""
+        return f"inputs={self.inputs!r}, outputs={self.outputs!r}, bias={self.bias is not None}"
+
+
+def project(linear: nn.Module, x: Tensor) -> Tensor:
+    """A linear layer, plain or elastic, as one operand of a product: soft masks are left to the other operand."""
+    out = linear.support(x) if isinstance(linear, ElasticLinear) else linear(x)
+    assert isinstance(out, Tensor)
+    return out
+
+
+def check_width(x: Tensor, size: SizeLike, module: nn.Module) -> None:
+    """Refuse an input whose last dimension is not what the scope makes active.
+
+    Raises:
+        AxisError: The sizes differ; the message names both.
+    """
+    if x.shape[-1] != active_size(size):
+        raise AxisError(
+            f"{type(module).__name__} expects {active_size(size)} features for {size!r} in this scope, "
+            f"but the input has the shape {tuple(x.shape)}: was it made in another scope?"
+        )

@@ -1,0 +1,80 @@
+"""LinRec linear attention, bidirectional, and causal in chunks."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = ["linrec"]
+
+_EPS = 1e-12  # under the square root: dead and padded columns have the norm 0
+_CHUNK = 64
+
+
+def linrec(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    causal: bool,
+    key_norm: str,
+    padding: Tensor | None = None,
+    feature_mask: Tensor | None = None,
+) -> Tensor:
+    """``A1(elu(Q)) (A2(elu(K))^T V)`` without its constant factor.
+
+    Rows of elu(Q) have unit L2 norm over the features. ``key_norm="column"`` gives every column (feature) of elu(K)
+    unit norm over the sequence, as the paper writes; ``"token"`` gives every row unit norm over the features, as
+    the authors' code does. The causal form uses, at position n, the norms and sums of positions up to n; for one
+    layer it equals the bidirectional form of every prefix at its last position.
+
+    Args:
+        query: ``(B, g, r, N, k)``.
+        key: ``(B, g, 1, N, k)``.
+        value: ``(B, g, 1, N, k)``.
+        causal: Whether position n sees positions up to n only. Time and memory are O(N).
+        key_norm: ``"column"`` or ``"token"``.
+        padding: ``(B, N)`` bool, True where padded. Applied after elu: elu of a large negative number is -1, not 0.
+        feature_mask: Mask over k, ``(..., k)``, 0 at dead features; the query then carries it.
+
+    Returns:
+        ``(B, g, r, N, k)``.
+
+    Source: EASRec, arXiv:2402.00390v1, Eq. 5; LinRec, arXiv:2411.01537.
+    """
+    query, key = F.elu(query), F.elu(key)
+    if padding is not None:
+        key = key.masked_fill(padding[:, None, None, :, None], 0.0)
+    m: Tensor | float = 1.0 if feature_mask is None else feature_mask
+    query = query * m * torch.rsqrt(_sum_squares(query, m) + _EPS).to(query)
+    if key_norm == "token":
+        key = key * torch.rsqrt(_sum_squares(key, m) + _EPS).to(key)
+        if padding is not None:
+            key = key.masked_fill(padding[:, None, None, :, None], 0.0)
+        return _causal(query, key, value) if causal else query @ (key.transpose(-1, -2) @ value)
+    squares = _wide(key).square()
+    if not causal:
+        columns = torch.rsqrt(squares.sum(-2, keepdim=True) + _EPS).to(key)
+        return query @ ((key * columns).transpose(-1, -2) @ value)
+    # the running norm belongs to the key columns; on the query it does the same and keeps the sums prefix sums
+    return _causal(query * torch.rsqrt(squares.cumsum(-2) + _EPS).to(query), key, value)
+
+
+def _wide(x: Tensor) -> Tensor:
+    """At least float32: squares and running sums lose too much in half precision."""
+    return x if x.dtype in (torch.float32, torch.float64) else x.float()
+
+
+def _sum_squares(x: Tensor, m: Tensor | float) -> Tensor:
+    return (_wide(x).square() * m).sum(-1, keepdim=True)
+
+
+def _causal(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """``out_n = q_n sum_{j <= n} k_j v_j^T``: whole chunks by prefix sums of k^T v, inside a chunk directly."""
+    length, features = query.shape[-2:]
+    # a chunk of at least k positions: the k x k sums then take no more memory than the keys
+    chunk = max(1, min(length, max(_CHUNK, features)))
+    short = -length % chunk
+    q, k, v = (F.pad(x, (0, 0, 0, short)).unflatten(-2, (-1, chunk)) for x in (query, key, value))
+    sums = _wide(k.transpose(-1, -2) @ v)
+    before = (sums.cumsum(-3) - sums).to(q)
+    inside = (q @ k.transpose(-1, -2)).tril() @ v
+    return (inside + q @ before).flatten(-3, -2)[..., :length, :]

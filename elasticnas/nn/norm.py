@@ -1,0 +1,131 @@
+"""LayerNorm and RMSNorm: statistics over the active features only."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from elasticnas.axes import SizeLike, active_size, apply_support, full_size, is_elastic, mask, select
+from elasticnas.nn.linear import check_width
+from elasticnas.nn.module import ElasticModule, inherit
+
+__all__ = ["ElasticLayerNorm", "ElasticRMSNorm", "LayerNorm", "RMSNorm"]
+
+
+def LayerNorm(
+    hidden: SizeLike,
+    eps: float = 1e-5,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
+) -> "nn.LayerNorm | ElasticLayerNorm":
+    """Layer normalisation over the last dimension, ``(..., hidden) -> (..., hidden)``; torch's own for an int.
+
+    Args:
+        hidden: Features.
+        eps: Added to the variance.
+        device: As in torch.
+        dtype: As in torch.
+    """
+    if not is_elastic(hidden):
+        return nn.LayerNorm(active_size(hidden), eps, device=device, dtype=dtype)
+    return ElasticLayerNorm(hidden, eps, device, dtype)
+
+
+def RMSNorm(
+    hidden: SizeLike,
+    eps: float | None = None,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
+) -> "nn.RMSNorm | ElasticRMSNorm":
+    """Root-mean-square normalisation, ``(..., hidden) -> (..., hidden)``; torch's own for an int.
+
+    Args:
+        hidden: Features.
+        eps: Added to the mean square; None takes the machine epsilon of the input's dtype, as torch does.
+        device: As in torch.
+        dtype: As in torch.
+    """
+    if not is_elastic(hidden):
+        return nn.RMSNorm(active_size(hidden), eps, device=device, dtype=dtype)
+    return ElasticRMSNorm(hidden, eps, device, dtype)
+
+
+class ElasticLayerNorm(ElasticModule):
+    """Layer normalisation over an elastic dimension; use :func:`LayerNorm` to make one.
+
+    With a mask m (the input carries it once): mu = sum(m x) / sum(m^2), var = sum((x - m mu)^2) / sum(m^2),
+    out = (x - m mu) / sqrt(var + eps) * weight + m * bias. A hard mask makes it exactly the norm of the active part.
+    """
+
+    def __init__(
+        self, hidden: SizeLike, eps: float, device: torch.device | str | None, dtype: torch.dtype | None
+    ) -> None:
+        super().__init__()
+        self.hidden, self.eps = hidden, eps
+        full = nn.LayerNorm(full_size(hidden), eps, device=device, dtype=dtype)
+        self.weight, self.bias = full.weight, full.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(..., hidden) -> (..., hidden)``."""
+        check_width(x, self.hidden, self)
+        weight, bias = select(self.weight, [self.hidden]), select(self.bias, [self.hidden])
+        m = mask(self.hidden, x)
+        if m is None:
+            return F.layer_norm(x, (x.shape[-1],), weight, bias, self.eps)
+        x = apply_support(x, self.hidden)
+        units = (m * m).sum(-1, keepdim=True)
+        centred = x - m * ((m * x).sum(-1, keepdim=True) / units)
+        variance = (centred * centred).sum(-1, keepdim=True) / units
+        return centred * torch.rsqrt(variance + self.eps) * weight + m * bias
+
+    def plain(self, memo: dict[Any, Any]) -> nn.LayerNorm:
+        """A ``torch.nn.LayerNorm`` of the active size."""
+        plain = nn.LayerNorm(active_size(self.hidden), self.eps, device="meta")
+        plain.weight = inherit(self.weight, [self.hidden], memo)
+        plain.bias = inherit(self.bias, [self.hidden], memo)
+        return plain
+
+    def extra_repr(self) -> str:
+        """Size, as torch prints it."""
+        return f"hidden={self.hidden!r}, eps={self.eps}"
+
+
+class ElasticRMSNorm(ElasticModule):
+    """Root-mean-square normalisation over an elastic dimension; use :func:`RMSNorm` to make one.
+
+    With a mask m (the input carries it once) the mean square is sum(x^2) / sum(m^2).
+    """
+
+    def __init__(
+        self,
+        hidden: SizeLike,
+        eps: float | None,
+        device: torch.device | str | None,
+        dtype: torch.dtype | None,
+    ) -> None:
+        super().__init__()
+        self.hidden, self.eps = hidden, eps
+        self.weight = nn.RMSNorm(full_size(hidden), eps, device=device, dtype=dtype).weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(..., hidden) -> (..., hidden)``."""
+        check_width(x, self.hidden, self)
+        weight = select(self.weight, [self.hidden])
+        m = mask(self.hidden, x)
+        if m is None:
+            return F.rms_norm(x, (x.shape[-1],), weight, self.eps)
+        x = apply_support(x, self.hidden)
+        eps = torch.finfo(x.dtype).eps if self.eps is None else self.eps
+        mean_square = (x * x).sum(-1, keepdim=True) / (m * m).sum(-1, keepdim=True)
+        return apply_support(x * torch.rsqrt(mean_square + eps) * weight, self.hidden)
+
+    def plain(self, memo: dict[Any, Any]) -> nn.RMSNorm:
+        """A ``torch.nn.RMSNorm`` of the active size."""
+        plain = nn.RMSNorm(active_size(self.hidden), self.eps, device="meta")
+        plain.weight = inherit(self.weight, [self.hidden], memo)
+        return plain
+
+    def extra_repr(self) -> str:
+        """Size, as torch prints it."""
+        return f"hidden={self.hidden!r}, eps={self.eps}"

@@ -1,0 +1,40 @@
+"""Softmax and mean over an elastic dimension: torch's own would count dead units."""
+
+import torch
+from torch import Tensor
+
+from elasticnas.axes import SizeLike, apply_support, mask
+
+__all__ = ["mean", "softmax"]
+
+
+def softmax(x: Tensor, size: SizeLike, dim: int = -1) -> Tensor:
+    """Softmax over the active units of a dimension; dead units get exactly 0.
+
+    Args:
+        x: ``(B, ..., size, ...)``.
+        size: What the dimension holds.
+        dim: The dimension.
+    """
+    m = mask(size, x, dim)
+    if m is None:
+        return torch.softmax(x, dim)
+    weights = m * torch.exp(x - x.masked_fill(m == 0, float("-inf")).amax(dim, keepdim=True).detach())
+    weights = torch.where(m > 0, weights, 0.0)
+    return weights / weights.sum(dim, keepdim=True)
+
+
+def mean(x: Tensor, size: SizeLike, dim: int = -1, keepdim: bool = False) -> Tensor:
+    """Mean over the active units of a dimension (``x`` carries its mask once).
+
+    Args:
+        x: ``(B, ..., size, ...)``.
+        size: What the dimension holds.
+        dim: The dimension that goes.
+        keepdim: Keep it with length 1.
+    """
+    m = mask(size, x, dim)
+    if m is None:
+        return x.mean(dim, keepdim=keepdim)
+    total = apply_support(x, size, dim).sum(dim, keepdim=True) / m.sum(dim % x.ndim - x.ndim, keepdim=True)
+    return total if keepdim else total.squeeze(dim)

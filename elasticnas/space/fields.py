@@ -1,0 +1,76 @@
+"""Field types of a search space beyond ``Literal``: a range of integers, and one choice per layer."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, get_args, get_origin
+
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import core_schema
+
+from elasticnas.errors import SpaceError
+
+__all__ = ["PerLayer", "Range"]
+
+
+@dataclass(frozen=True)
+class Range:
+    """Integers from ``low`` to ``high``, both included: ``Annotated[int, Range(32, 128, step=16)]``.
+
+    Raises:
+        SpaceError: The range is empty or its step does not reach ``high``.
+    """
+
+    low: int
+    high: int
+    step: int = 1
+
+    def __post_init__(self) -> None:
+        if self.step < 1 or self.high < self.low or (self.high - self.low) % self.step:
+            raise SpaceError(f"{self}: low <= high, step >= 1 and a step that lands on high are needed")
+
+    @property
+    def options(self) -> tuple[int, ...]:
+        """The integers, ascending."""
+        return tuple(range(self.low, self.high + 1, self.step))
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        """Accept only the integers of the range."""
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def _check(self, value: int) -> int:
+        if value not in self.options:
+            raise ValueError(
+                f"must be one of {self.low}, {self.low + self.step}, ..., {self.high}, not {value}"
+            )
+        return value
+
+
+@dataclass(frozen=True)
+class PerLayer:
+    """One choice for each layer.
+
+    ``PerLayer[Literal[256, 128], 4]`` is four choices in a tuple; ``PerLayer[Literal[256, 128], "depth"]`` has as many
+    as the field ``depth`` says. It is short for ``Annotated[tuple[Literal[256, 128], ...], PerLayer(4)]``, the form
+    that type checkers read.
+    """
+
+    count: int | str
+
+    def __class_getitem__(cls, item: Any) -> Any:
+        """``PerLayer[option_type, count]``."""
+        if not isinstance(item, tuple) or len(item) != 2 or not isinstance(item[1], (int, str)):
+            raise SpaceError(
+                f"PerLayer[{item!r}]: write PerLayer[Literal[256, 128], 4] or PerLayer[..., 'depth']"
+            )
+        return Annotated[tuple[item[0], ...], cls(item[1])]
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        """Check the length where it is fixed; one that follows a field is checked with the whole architecture."""
+        inner = get_args(source)[0] if get_origin(source) is tuple else source
+        length = self.count if isinstance(self.count, int) else None
+        return core_schema.tuple_variable_schema(
+            handler.generate_schema(inner), min_length=length, max_length=length
+        )

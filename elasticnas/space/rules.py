@@ -1,0 +1,117 @@
+"""Which choices the rules of a space read: found by running the rules on watched architectures."""
+
+import random
+from typing import Any
+
+from pydantic import BaseModel
+
+from elasticnas.space.schema import Declared
+
+__all__ = ["choices_in_rules", "choices_read"]
+
+_DRAWS = 200
+
+
+def _watching(cls: type[BaseModel], prefix: tuple[str, ...], seen: set[str]) -> type[BaseModel]:
+    """A subclass whose instances note the fields that are read."""
+    fields = set(cls.model_fields)
+
+    def watch(self: Any, name: str) -> Any:
+        if name in fields:
+            seen.add(".".join((*prefix, name)))
+        return object.__getattribute__(self, name)
+
+    return type(
+        cls.__name__, (cls,), {"__getattribute__": watch, "__module__": cls.__module__, "__annotations__": {}}
+    )
+
+
+def _named(seen: set[str], items: tuple[Declared, ...]) -> set[str]:
+    """Choices at or below the fields that were read."""
+    return {i.choice.name for i in items if any(f"{i.choice.name}.".startswith(f"{name}.") for name in seen)}
+
+
+def choices_in_rules(space: Any, items: tuple[Declared, ...]) -> set[str]:
+    """Names of the choices that any validator of the space, or of a nested space, reads.
+
+    A validator that runs before the fields are parsed cannot be watched: it ties all choices together.
+    """
+    found: set[str] = set()
+    for cls, prefix in _spaces(space, ()):
+        decorators = cls.__pydantic_decorators__
+        validators = {name: item for name, item in decorators.model_validators.items() if name != _OWN}
+        ours = tuple(item for item in items if item.path[: len(prefix)] == prefix)
+        if any(item.info.mode != "after" for item in validators.values()):
+            found |= {item.choice.name for item in ours}
+        for name in {field for item in decorators.field_validators.values() for field in item.info.fields}:
+            found |= _named({".".join((*prefix, name))}, ours)
+        if validators:
+            found |= _read_by_rules(cls, prefix, ours)
+    return found
+
+
+_OWN = "_lengths_follow_their_fields"
+
+
+def _spaces(space: Any, prefix: tuple[str, ...]) -> Any:
+    yield space, prefix
+    for name, info in space.model_fields.items():
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+            yield from _spaces(info.annotation, (*prefix, name))
+
+
+def _read_by_rules(cls: Any, prefix: tuple[str, ...], ours: tuple[Declared, ...]) -> set[str]:
+    seen: set[str] = set()
+    watched = _watching(cls, prefix, seen)
+    rng = random.Random(0)
+    for _ in range(_DRAWS):
+        values = {item.choice.name: rng.choice(item.choice.options) for item in cls._declared()}
+        arch = _unchecked(watched, cls._declared(), values)
+        seen_before = set(seen)
+        for name, item in cls.__pydantic_decorators__.model_validators.items():
+            if name == _OWN or item.info.mode != "after":
+                continue
+            try:
+                getattr(arch, name)()
+            except Exception:  # a rule that refuses has still shown what it reads
+                continue
+        seen |= seen_before
+    return _named(seen, ours)
+
+
+def choices_read(space: Any, items: tuple[Declared, ...], name: str) -> tuple[set[str], list[Any]]:
+    """Names of the choices that a property reads, and values it gave, over random architectures (rules unchecked)."""
+    seen: set[str] = set()
+    watched = _watching(space, (), seen)
+    rng = random.Random(0)
+    values = []
+    for _ in range(_DRAWS):
+        arch = _unchecked(
+            watched, items, {item.choice.name: rng.choice(item.choice.options) for item in items}
+        )
+        try:
+            values.append(getattr(arch, name))
+        except Exception:  # undefined for an impossible combination
+            continue
+    return _named(seen, items), values
+
+
+def _unchecked(cls: Any, items: tuple[Declared, ...], values: dict[str, Any]) -> Any:
+    """An instance that no rule has seen, nested spaces included."""
+    from elasticnas.space.schema import assemble
+
+    def construct(model: Any, data: dict[str, Any]) -> Any:
+        built = {}
+        for name, info in model.model_fields.items():
+            value = data[name]
+            nested = isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel)
+            built[name] = (
+                construct(info.annotation, value)
+                if nested
+                else tuple(value)
+                if isinstance(value, list)
+                else value
+            )
+        return model.model_construct(**built)
+
+    return construct(cls, assemble(items, values))

@@ -1,0 +1,120 @@
+"""What a Space class declares: its choices, in order, and how an architecture is put together from them."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from elasticnas.axes import Choice
+from elasticnas.errors import SpaceError
+from elasticnas.space.fields import PerLayer, Range
+
+__all__ = ["Declared", "assemble", "declared", "read"]
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A choice, where it sits in the architecture, and the choice that says how many layers there are (or None)."""
+
+    choice: Choice
+    path: tuple[str | int, ...]
+    length_of: str | None = None
+
+    def active(self, assignment: Mapping[str, Any]) -> bool:
+        """Whether an architecture with these values has this choice at all (its layer exists)."""
+        return self.length_of is None or int(self.path[-1]) < assignment[self.length_of]
+
+
+def declared(space: type[BaseModel], prefix: tuple[str | int, ...] = ()) -> Iterator[Declared]:
+    """The choices of a space class, fields in order, nested spaces and layers expanded.
+
+    Raises:
+        SpaceError: A field is neither a choice nor a nested space.
+    """
+    for name, info in space.model_fields.items():
+        yield from _of_field(space, name, info, (*prefix, name))
+
+
+def _of_field(
+    space: type[BaseModel], name: str, info: FieldInfo, path: tuple[str | int, ...]
+) -> Iterator[Declared]:
+    per_layer = next((item for item in info.metadata if isinstance(item, PerLayer)), None)
+    if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+        yield from declared(info.annotation, path)
+    elif per_layer is None:
+        yield Declared(Choice(_name(path), _options(space, name, info.annotation, info.metadata)), path)
+    else:
+        options = _options(space, name, get_args(info.annotation)[0], [])
+        count, length_of = per_layer.count, None
+        if isinstance(count, str):
+            length_of = _name((*path[:-1], count))
+            count = max(_length_options(space, name, count))
+        for layer in range(count):
+            yield Declared(Choice(_name((*path, layer)), options), (*path, layer), length_of)
+
+
+def _options(space: type[BaseModel], name: str, annotation: Any, metadata: list[Any]) -> tuple[Any, ...]:
+    if get_origin(annotation) is Annotated:
+        annotation, *metadata = get_args(annotation)
+    given_range = next((item for item in metadata if isinstance(item, Range)), None)
+    if given_range is not None and annotation is int:
+        return given_range.options
+    if annotation is bool:
+        return (True, False)
+    if get_origin(annotation) is Literal:
+        options = get_args(annotation)
+        if len(set(map(repr, options))) != len(options):
+            raise SpaceError(f"{space.__name__}.{name}: the options {list(options)} repeat; name each once")
+        return options
+    raise SpaceError(
+        f"{space.__name__}.{name}: {annotation!r} is no choice; use Literal[...], Annotated[int, Range(...)], bool, "
+        "PerLayer[...] or another Space, and a plain attribute (ClassVar) for what is fixed"
+    )
+
+
+def _length_options(space: type[BaseModel], name: str, count: str) -> tuple[int, ...]:
+    info = space.model_fields.get(count)
+    options = _options(space, count, info.annotation, info.metadata) if info is not None else ()
+    if not options or not all(isinstance(option, int) and not isinstance(option, bool) for option in options):
+        raise SpaceError(
+            f"{space.__name__}.{name}: PerLayer[..., {count!r}] needs an integer choice named {count!r}"
+        )
+    return options
+
+
+def _name(path: tuple[str | int, ...]) -> str:
+    return ".".join(map(str, path))
+
+
+def assemble(choices: tuple[Declared, ...], assignment: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested plain data, ready for validation, from a value for every choice; absent layers are left out."""
+    data: dict[str, Any] = {}
+    for item in choices:
+        node: Any = data
+        *path, last = item.path
+        if isinstance(last, int):
+            *path, field = path
+            for part in path:
+                node = node.setdefault(part, {})
+            layers = node.setdefault(field, [])
+            if item.active(assignment):
+                layers.append(assignment[item.choice.name])
+            continue
+        for part in path:
+            node = node.setdefault(part, {})
+        node[last] = assignment[item.choice.name]
+    return data
+
+
+def read(arch: Any, path: tuple[str | int, ...], absent: Any = None) -> Any:
+    """The value at a path of an architecture; ``absent`` for a layer it does not have."""
+    for part in path:
+        if isinstance(part, int):
+            if part >= len(arch):
+                return absent
+            arch = arch[part]
+        else:
+            arch = getattr(arch, part)
+    return arch

@@ -1,0 +1,311 @@
+"""Space: a search space is a pydantic model, an architecture is an instance of it."""
+
+import heapq
+import random
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from itertools import islice, product
+from math import prod
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from elasticnas.axes import Axes, Choice
+from elasticnas.errors import ArchitectureError, SpaceError
+from elasticnas.space.fields import PerLayer
+from elasticnas.space.quantities import quantities
+from elasticnas.space.rules import choices_in_rules
+from elasticnas.space.schema import Declared, assemble, declared, read
+
+__all__ = ["Space"]
+
+Self = TypeVar("Self", bound="Space")
+_COUNT_LIMIT = 1_000_000  # combinations of ruled choices gone through one by one
+_TRIES = 10_000
+
+
+class Space(BaseModel):
+    """A search space. Fields are choices, instances are valid, frozen, hashable architectures.
+
+    Fields are ``Literal[...]``, ``bool``, ``Annotated[int, Range(...)]``, ``PerLayer[...]`` or another Space; integer
+    properties are derived sizes; pydantic validators are rules. Choices are named by dotted paths: ``hidden``,
+    ``encoder.hidden`` (nested), ``inner.0`` (per layer).
+
+    Raises:
+        SpaceError: A field is no choice, or bears the name of one of Space's methods.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        for name in cls.__dict__.get("__annotations__", {}):
+            if hasattr(Space, name) and not name.startswith("_") and name not in ("model_config",):
+                raise SpaceError(
+                    f"{cls.__name__}.{name}: {name!r} is a method of Space; give the field another name"
+                )
+        super().__init_subclass__(**kwargs)
+
+    @model_validator(mode="after")
+    def _lengths_follow_their_fields(self) -> Any:
+        for name, info in type(self).model_fields.items():
+            per_layer = next((item for item in info.metadata if isinstance(item, PerLayer)), None)
+            if per_layer is not None and isinstance(per_layer.count, str):
+                wanted, given = getattr(self, per_layer.count), getattr(self, name)
+                if len(given) != wanted:
+                    raise ValueError(f"{name} has {len(given)} entries, but {per_layer.count} is {wanted}")
+        return self
+
+    @classmethod
+    @cache
+    def _declared(cls) -> tuple[Declared, ...]:
+        found = tuple(declared(cls))
+        if not found:
+            raise SpaceError(
+                f"{cls.__name__} declares no choice: add a field such as hidden: Literal[128, 64]"
+            )
+        return found
+
+    @classmethod
+    def choice_list(cls) -> tuple[Choice, ...]:
+        """The choices in order of declaration."""
+        return tuple(item.choice for item in cls._declared())
+
+    @classmethod
+    def choices(cls) -> dict[str, tuple[Any, ...]]:
+        """Name of every choice, and its options as declared."""
+        return {choice.name: choice.options for choice in cls.choice_list()}
+
+    @classmethod
+    def build(cls: type[Self], assignment: Mapping[str, Any]) -> Self:
+        """The architecture with a value for each choice name.
+
+        Raises:
+            ArchitectureError: A rule forbids it, or a value is no option.
+        """
+        try:
+            return cls.model_validate(assemble(cls._declared(), assignment))
+        except ValidationError as error:
+            raise ArchitectureError(one_line(cls, error)) from None
+
+    @classmethod
+    def assignment(cls, arch: Any) -> dict[str, Any]:
+        """The value of every choice; a layer the architecture does not have gives its first option."""
+        return {item.choice.name: read(arch, item.path, item.choice.options[0]) for item in cls._declared()}
+
+    @classmethod
+    def indices(cls, arch: Any) -> dict[str, int]:
+        """The option index of every choice."""
+        values = cls.assignment(arch)
+        return {choice.name: choice.index(values[choice.name]) for choice in cls.choice_list()}
+
+    @classmethod
+    @cache
+    def _ruled(cls) -> tuple[Declared, ...]:
+        """Choices that rules or layer counts tie together; all others are free."""
+        names = choices_in_rules(cls, cls._declared())
+        names |= {item.length_of for item in cls._declared() if item.length_of is not None}
+        return tuple(item for item in cls._declared() if item.choice.name in names)
+
+    @classmethod
+    def _valid_ruled(cls) -> Iterator[dict[str, Any]]:
+        """Every valid combination of the ruled choices, the free ones at their first option, absent layers once."""
+        ruled = cls._ruled()
+        if prod(len(item.choice.options) for item in ruled) > _COUNT_LIMIT:
+            raise SpaceError(
+                f"{cls.__name__}: rules tie {len(ruled)} choices with more than {_COUNT_LIMIT:,} combinations; sample instead"
+            )
+        base = {choice.name: choice.options[0] for choice in cls.choice_list()}
+        for options in product(*(item.choice.options for item in ruled)):
+            assignment = base | {
+                item.choice.name: option for item, option in zip(ruled, options, strict=True)
+            }
+            if any(
+                not item.active(assignment) and assignment[item.choice.name] != item.choice.options[0]
+                for item in ruled
+            ):
+                continue
+            if cls._possible(assignment):
+                yield assignment
+
+    @classmethod
+    def _possible(cls: type[Self], assignment: Mapping[str, Any]) -> Self | None:
+        try:
+            return cls.model_validate(assemble(cls._declared(), assignment))
+        except ValidationError:
+            return None
+
+    @classmethod
+    @cache
+    def size(cls) -> int:
+        """Number of valid architectures, exact.
+
+        Raises:
+            SpaceError: Rules tie too many choices together to count.
+        """
+        free = [item for item in cls._declared() if item not in cls._ruled()]
+        return sum(
+            prod(len(item.choice.options) for item in free if item.active(assignment))
+            for assignment in cls._valid_ruled()
+        )
+
+    @classmethod
+    def enumerate(cls: type[Self]) -> Iterator[Self]:
+        """Every valid architecture once."""
+        free = [item for item in cls._declared() if item not in cls._ruled()]
+        for assignment in cls._valid_ruled():
+            active = [item for item in free if item.active(assignment)]
+            for options in product(*(item.choice.options for item in active)):
+                yield cls.build(assignment | {i.choice.name: o for i, o in zip(active, options, strict=True)})
+
+    @classmethod
+    def sample(cls: type[Self], rng: random.Random) -> Self:
+        """A valid architecture, every choice uniform, impossible combinations drawn again.
+
+        Raises:
+            SpaceError: No valid architecture in many draws.
+        """
+        for _ in range(_TRIES):
+            arch = cls._possible({choice.name: rng.choice(choice.options) for choice in cls.choice_list()})
+            if arch is not None:
+                return arch
+        raise SpaceError(
+            f"{cls.__name__}: none of {_TRIES:,} draws obeys its rules; loosen the rules or the options"
+        )
+
+    @classmethod
+    @cache
+    def largest(cls: type[Self]) -> Self:
+        """The valid architecture nearest to every choice at its maximum (branches at their first option)."""
+        return cls._nearest(largest=True)
+
+    @classmethod
+    @cache
+    def smallest(cls: type[Self]) -> Self:
+        """The valid architecture nearest to every choice at its minimum (branches at their first option)."""
+        return cls._nearest(largest=False)
+
+    @classmethod
+    def _nearest(cls: type[Self], largest: bool) -> Self:
+        ranked = [_ranked(item.choice.options, largest) for item in cls._declared()]
+        names = [item.choice.name for item in cls._declared()]
+        # best-first by the number of steps away from the extreme
+        start = (0,) * len(names)
+        queue, seen = [(0, start)], {start}
+        for _ in range(_TRIES * 10):
+            if not queue:
+                break
+            steps, ranks = heapq.heappop(queue)
+            arch = cls._possible({n: options[r] for n, options, r in zip(names, ranked, ranks, strict=True)})
+            if arch is not None:
+                return arch
+            for position, options in enumerate(ranked):
+                following = (*ranks[:position], ranks[position] + 1, *ranks[position + 1 :])
+                if following[position] < len(options) and following not in seen:
+                    seen.add(following)
+                    heapq.heappush(queue, (steps + 1, following))
+        raise SpaceError(f"{cls.__name__} has no valid architecture near its extremes; loosen its rules")
+
+    @classmethod
+    def neighbours(cls: type[Self], arch: Self) -> list[Self]:
+        """Valid architectures that differ in one choice; where rules allow none such, in two ruled choices."""
+        values = cls.assignment(arch)
+        singles = ({c.name: option} for c in cls.choice_list() for option in c.options)
+        found = cls._distinct(arch, values, singles)
+        if found:
+            return found
+        ruled = [item.choice for item in cls._ruled()]
+        pairs = (
+            {a.name: x, b.name: y}
+            for a in ruled
+            for b in ruled
+            if a is not b
+            for x in a.options
+            for y in b.options
+        )
+        return cls._distinct(arch, values, pairs)
+
+    @classmethod
+    def _distinct(
+        cls: type[Self], arch: Self, values: dict[str, Any], changes: Iterable[dict[str, Any]]
+    ) -> list[Self]:
+        candidates = (cls._possible(values | change) for change in changes)
+        return list(dict.fromkeys(item for item in candidates if item is not None and item != arch))
+
+    @classmethod
+    def projections(cls: type[Self], choices: tuple[Choice, ...]) -> Iterator[tuple[tuple[int, ...], Self]]:
+        """One architecture for every combination of these choices' options that some valid architecture has."""
+        names = {choice.name for choice in choices}
+        items = [item for item in cls._declared() if item.choice.name in names]
+        ruled = [item for item in cls._ruled()]
+        around = (
+            [item for item in ruled if item.choice.name not in names]
+            if names & {r.choice.name for r in ruled}
+            else []
+        )
+        base = {choice.name: choice.options[0] for choice in cls.choice_list()}
+        if not around:
+            base |= cls.assignment(cls.largest())
+        for item in items:
+            if item.length_of is not None and item.length_of not in names:
+                length = next(other for other in cls._declared() if other.choice.name == item.length_of)
+                base[item.length_of] = max(length.choice.options)
+                around = [other for other in around if other is not length]
+        ordered = [next(item for item in items if item.choice.name == choice.name) for choice in choices]
+        for indices in product(*(range(len(item.choice.options)) for item in ordered)):
+            values = base | {
+                i.choice.name: i.choice.options[x] for i, x in zip(ordered, indices, strict=True)
+            }
+            completions = product(*(item.choice.options for item in around))
+            tried = (
+                cls._possible(values | {i.choice.name: o for i, o in zip(around, options, strict=True)})
+                for options in islice(completions, _TRIES)
+            )
+            arch = next((candidate for candidate in tried if candidate is not None), None)
+            if arch is not None:
+                yield indices, arch
+
+    @classmethod
+    def axes(cls) -> Axes:
+        """Fresh axes: one attribute per field and per integer property, sharing one scope."""
+        return Axes(cls, quantities(cls, cls._declared(), cls.projections), cls.projections)
+
+    @classmethod
+    def json_schema(cls) -> dict[str, Any]:
+        """JSON schema of an architecture."""
+        return cls.model_json_schema()
+
+    def to_yaml(self) -> str:
+        """The architecture as YAML."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+    @classmethod
+    def from_yaml(cls: type[Self], text: str) -> Self:
+        """The architecture in a YAML (or JSON) text.
+
+        Raises:
+            ArchitectureError: The text is no YAML mapping, or no architecture of this space.
+        """
+        try:
+            data = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ArchitectureError(f"not YAML: {' '.join(str(error).split())}") from None
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            raise ArchitectureError(one_line(cls, error)) from None
+
+
+def one_line(model: type[BaseModel], error: ValidationError) -> str:
+    """A pydantic error in one line: each field, the rule, the value."""
+    parts = []
+    for item in error.errors():
+        where = ".".join(map(str, item["loc"])) or "rule"
+        parts.append(f"{where}: {item['msg'].removeprefix('Value error, ')} (got {item['input']!r})")
+    return f"{model.__name__}: " + "; ".join(parts)
+
+
+def _ranked(options: tuple[Any, ...], largest: bool) -> list[Any]:
+    if all(isinstance(option, (int, float)) for option in options):
+        return sorted(options, reverse=largest)
+    return list(options)
