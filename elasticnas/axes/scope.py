@@ -106,9 +106,7 @@ class Axes:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or name not in self._tree:
             known = [] if name.startswith("_") else sorted(self._tree)
-            raise AttributeError(
-                f"{self._space.__name__ if known else 'Axes'} has no size {name!r}; it has {known}"
-            )
+            raise AttributeError(f"{self._space.__name__ if known else 'Axes'} has no size {name!r}; it has {known}")
         return self._tree[name]
 
     def __dir__(self) -> list[str]:
@@ -270,7 +268,7 @@ def _tree(named: Mapping[str, Axis]) -> dict[str, Any]:
 
 
 def _flatten(target: Mapping[str, Any], choices: Sequence[Choice]) -> dict[str, Any]:
-    """Accept ``{"inner": probabilities of all layers}`` beside ``{"inner.0": ..., "inner.1": ...}``, and nested maps."""
+    """Accept ``{"inner": probabilities of all layers}`` beside ``{"inner.0": ...}``, and nested mappings."""
     names = {choice.name for choice in choices}
     given: dict[str, Any] = {}
     for key, value in target.items():
@@ -281,9 +279,7 @@ def _flatten(target: Mapping[str, Any], choices: Sequence[Choice]) -> dict[str, 
             given.update(
                 {
                     f"{key}.{name}": inner
-                    for name, inner in _flatten(
-                        value, [Choice(name[len(key) + 1 :], ()) for name in layers]
-                    ).items()
+                    for name, inner in _flatten(value, [Choice(name[len(key) + 1 :], ()) for name in layers]).items()
                 }
             )
         elif layers and len(value) == len(layers):

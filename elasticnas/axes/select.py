@@ -39,7 +39,5 @@ def _narrow(tensor: Tensor, dim: int, size: SizeLike) -> Tensor:
         return tensor.flatten(dim, dim + len(size.factors) - 1)
     if isinstance(size, Sum):
         parts = tensor.split([full_size(term) for term in size.terms], dim)
-        return torch.cat(
-            [_narrow(part, dim, term) for part, term in zip(parts, size.terms, strict=True)], dim
-        )
+        return torch.cat([_narrow(part, dim, term) for part, term in zip(parts, size.terms, strict=True)], dim)
     return tensor.narrow(dim, 0, active_size(size))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from math import prod
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -26,9 +26,7 @@ __all__ = [
     "is_elastic",
 ]
 
-EXTRACTING = (
-    "elasticnas.extracting"  # a key in deepcopy's memo: sizes turn into ints, elastic parts into plain ones
-)
+EXTRACTING = "elasticnas.extracting"  # a key in deepcopy's memo: sizes turn into ints, elastic parts into plain ones
 
 
 class Weighted:
@@ -80,7 +78,7 @@ class Size:
         return active_size(self) if EXTRACTING in memo else self
 
 
-SizeLike = Union[int, Size]
+SizeLike = int | Size
 
 
 class Axis(Size):
@@ -110,9 +108,7 @@ class Axis(Size):
         """Full size: the largest value over all valid architectures."""
         largest = max(self.options) if self.is_number else None
         if largest is None:
-            raise AxisError(
-                f"{self.name} is no size: its options are {list(self.options)}; give it to a Mixture"
-            )
+            raise AxisError(f"{self.name} is no size: its options are {list(self.options)}; give it to a Mixture")
         return int(largest)
 
     @property
@@ -195,9 +191,7 @@ class Sum(Size):
         return sum(full_size(term) for term in self.terms)
 
     def __mul__(self, other: SizeLike) -> Product:
-        raise AxisError(
-            f"{self!r} * {_label(other)}: a sum of sizes cannot be a factor; multiply its terms instead"
-        )
+        raise AxisError(f"{self!r} * {_label(other)}: a sum of sizes cannot be a factor; multiply its terms instead")
 
     __rmul__ = __mul__
 
@@ -244,9 +238,7 @@ def _terms(size: SizeLike) -> Sequence[SizeLike]:
 def _owner(sizes: Sequence[SizeLike]) -> "Axes":
     owners = {id(size.axes): size.axes for size in sizes if isinstance(size, Size)}
     if len(owners) != 1:
-        raise AxisError(
-            f"{list(sizes)} mix axes of {len(owners)} Axes objects; call Space.axes() once per model"
-        )
+        raise AxisError(f"{list(sizes)} mix axes of {len(owners)} Axes objects; call Space.axes() once per model")
     return next(iter(owners.values()))
 
 

@@ -29,20 +29,12 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except OSError as error:
-        reason = (
-            "the disk is full"
-            if error.errno in (errno.ENOSPC, errno.EDQUOT)
-            else (error.strerror or str(error))
-        )
-        raise ElasticNASError(
-            f"{path}: cannot be written, {reason}; free space or choose another folder"
-        ) from None
+        reason = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else (error.strerror or str(error))
+        raise ElasticNASError(f"{path}: cannot be written, {reason}; free space or choose another folder") from None
     except RuntimeError as error:  # torch and safetensors wrap a failed write
         if "write" not in str(error).lower() and "space" not in str(error).lower():
             raise
-        raise ElasticNASError(
-            f"{path}: cannot be written ({str(error).splitlines()[0]}); is the disk full?"
-        ) from None
+        raise ElasticNASError(f"{path}: cannot be written ({str(error).splitlines()[0]}); is the disk full?") from None
     finally:
         if temporary is not None and temporary.exists():
             temporary.unlink()

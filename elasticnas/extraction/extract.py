@@ -48,9 +48,10 @@ def extract(model: Model, arch: Any, example: Any = None) -> Model:
 
 
 def unverified(model: Model, arch: Any) -> Model:
-    """As :func:`extract`, without the comparison: for counting on the meta device, where there is nothing to compare."""
+    """As :func:`extract`, without the comparison: for counting on the meta device, where nothing can be compared."""
     with axes_of(model).at(arch):
-        plain = copy.deepcopy(model, {EXTRACTING: True})
+        memo: dict[Any, Any] = {EXTRACTING: True}
+        plain = copy.deepcopy(model, memo)
     for parent in list(plain.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, HeldParameter):

@@ -108,9 +108,7 @@ def _weights(folder: Path, description: dict[str, Any]) -> dict[str, torch.Tenso
     path = folder / WEIGHTS
     try:
         if _digest(path) != description["sha256"]:
-            raise CheckpointError(
-                f"{path}: its checksum is not the one in {ARCHITECTURE}; save the network again"
-            )
+            raise CheckpointError(f"{path}: its checksum is not the one in {ARCHITECTURE}; save the network again")
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path}: cannot be read ({error}); save the network again") from None
@@ -135,19 +133,11 @@ def _architecture(description: dict[str, Any]) -> Any:
 def _call(build: Callable[..., nn.Module], arch: Any, description: dict[str, Any]) -> nn.Module:
     fields = set(description["architecture"])
     parameters = inspect.signature(build).parameters.values()
-    named = [
-        p.name
-        for p in parameters
-        if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.default is p.empty
-    ]
+    named = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.default is p.empty]
     keywords = any(p.kind is p.VAR_KEYWORD for p in parameters)
     if (keywords and not named) or (named and fields.issuperset(named)):
         return build(
-            **{
-                k: v
-                for k, v in description["architecture"].items()
-                if keywords or k in {p.name for p in parameters}
-            }
+            **{k: v for k, v in description["architecture"].items() if keywords or k in {p.name for p in parameters}}
         )
     return build(arch)
 

@@ -91,8 +91,8 @@ class Attention(nn.Module):
             out = linrec(query, key, value, self.causal, self.key_norm, padding, feature_mask)
             out = out * expected(self.head_dim, power, out)
         out = apply_mask(apply_mask(out, self.kv_heads, dim=1), self.group, dim=2)
-        out = self.out(rearrange(out, "b g r n k -> b n (g r k)"))
-        return out if padding is None else out.masked_fill(padding.unsqueeze(-1), 0.0)
+        mixed: Tensor = self.out(rearrange(out, "b g r n k -> b n (g r k)"))
+        return mixed if padding is None else mixed.masked_fill(padding.unsqueeze(-1), 0.0)
 
     def _softmax(self, query: Tensor, key: Tensor, value: Tensor, padding: Tensor | None) -> Tensor:
         g, r = query.shape[1:3]
@@ -109,7 +109,8 @@ class Attention(nn.Module):
             is_causal=self.causal and allowed is None,
             scale=scale,
         )
-        return out.unflatten(1, (g, r))
+        grouped: Tensor = out.unflatten(1, (g, r))
+        return grouped
 
     def extra_repr(self) -> str:
         """Sizes and kind."""

@@ -90,16 +90,12 @@ class Stack(ElasticModule):
         return x
 
     def _exits(self, depth: Weighted, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        share = {
-            option: _fit(depth.weights[..., i].to(x), x) for i, option in enumerate(depth.quantity.options)
-        }
+        share = {option: _fit(depth.weights[..., i].to(x), x) for i, option in enumerate(depth.quantity.options)}
         zero = torch.zeros((), dtype=x.dtype, device=x.device)
         out = torch.where(share[0] > 0, share[0] * x, zero) if 0 in share else torch.zeros_like(x)
         for position in range(max(share)):
             # where, not a product, on the way in and out: a dead layer may make inf of anything
-            reached = torch.stack(
-                torch.broadcast_tensors(*(s for o, s in share.items() if o > position))
-            ).sum(0)
+            reached = torch.stack(torch.broadcast_tensors(*(s for o, s in share.items() if o > position))).sum(0)
             x = self.layers[position](torch.where(reached > 0, x, zero), *args, **kwargs)
             if position + 1 in share:
                 exit_share = share[position + 1]
@@ -111,8 +107,8 @@ class Stack(ElasticModule):
         if isinstance(self.depth, (int, Axis)):
             depth = active_size(self.depth)
             return Stack([copy.deepcopy(layer, memo) for layer in self.layers[:depth]], depth)
-        kept = [copy.deepcopy(layer, memo) for layer in self.layers]
-        return Stack(kept, [layer.alive for layer in kept])
+        kept = [layer.plain(memo) for layer in self.layers if isinstance(layer, DepthSkip)]
+        return Stack(kept, [bool(layer.alive) for layer in kept])
 
 
 def _fit(share: Tensor, like: Tensor) -> Tensor:

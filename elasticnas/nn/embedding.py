@@ -98,8 +98,8 @@ class ElasticEmbedding(ElasticModule):
 
     def plain(self, memo: dict[Any, Any]) -> nn.Embedding:
         """A ``torch.nn.Embedding`` of the active sizes."""
-        sizes = [active_size(self.count), active_size(self.hidden)]
-        plain = nn.Embedding(*sizes, padding_idx=self.padding_idx, device="meta")
+        count, hidden = active_size(self.count), active_size(self.hidden)
+        plain = nn.Embedding(count, hidden, self.padding_idx, device="meta")
         plain.weight = inherit(self.weight, [self.count, self.hidden], memo)
         return _with_scores(plain)
 

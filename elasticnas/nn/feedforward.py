@@ -1,5 +1,6 @@
 """FeedForward: two dense layers, or the gated form with three."""
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch.nn.functional as F
@@ -11,7 +12,13 @@ from elasticnas.nn.linear import Linear, project
 
 __all__ = ["FeedForward"]
 
-_ACTIVATIONS = {"gelu": F.gelu, "relu": F.relu, "silu": F.silu, "sigmoid": F.sigmoid, "tanh": F.tanh}
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "gelu": F.gelu,
+    "relu": F.relu,
+    "silu": F.silu,
+    "sigmoid": F.sigmoid,
+    "tanh": F.tanh,
+}
 
 
 class FeedForward(nn.Module):
@@ -40,9 +47,7 @@ class FeedForward(nn.Module):
     ) -> None:
         super().__init__()
         if activation not in _ACTIVATIONS or (activation == "sigmoid" and not gated):
-            raise ConfigError(
-                f"activation={activation!r} (gated={gated}): choose from {sorted(_ACTIVATIONS)}"
-            )
+            raise ConfigError(f"activation={activation!r} (gated={gated}): choose from {sorted(_ACTIVATIONS)}")
         self.hidden, self.inner, self.activation, self.dropout = hidden, inner, activation, dropout
         self.gate = Linear(hidden, inner, bias) if gated else None
         self.up = Linear(hidden, inner, bias)

@@ -77,4 +77,5 @@ def _causal(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     sums = _wide(k.transpose(-1, -2) @ v)
     before = (sums.cumsum(-3) - sums).to(q)
     inside = (q @ k.transpose(-1, -2)).tril() @ v
-    return (inside + q @ before).flatten(-3, -2)[..., :length, :]
+    out: Tensor = (inside + q @ before).flatten(-3, -2)[..., :length, :]
+    return out

@@ -41,9 +41,7 @@ class Mixture(ElasticModule):
     ) -> None:
         super().__init__()
         self.choice, self.features = choice, features
-        self.shared = isinstance(candidates, nn.Module) and not isinstance(
-            candidates, (nn.ModuleList, nn.ModuleDict)
-        )
+        self.shared = isinstance(candidates, nn.Module) and not isinstance(candidates, (nn.ModuleList, nn.ModuleDict))
         if self.shared:
             assert isinstance(candidates, nn.Module)
             self.candidates = nn.ModuleDict({"shared": candidates})
@@ -56,9 +54,7 @@ class Mixture(ElasticModule):
             named = {str(option): module for option, module in zip(options, modules, strict=False)}
             if len(named) != len(modules):
                 raise AxisError(f"{len(modules)} candidates for the {len(options)} options {list(options)}")
-        wanted = [
-            str(option) for option in (_choice(choice).options if isinstance(choice, Axis) else [choice])
-        ]
+        wanted = [str(option) for option in (_choice(choice).options if isinstance(choice, Axis) else [choice])]
         if missing := [option for option in wanted if option not in named]:
             raise AxisError(f"no candidate for the options {missing}; the candidates are {sorted(named)}")
         self.candidates = nn.ModuleDict({option: named[option] for option in wanted})
@@ -76,9 +72,7 @@ class Mixture(ElasticModule):
             share = active.weights[..., position].to(x)
             share = share if share.ndim == 0 else share.reshape(-1, *(1,) * (x.ndim - 1))
             part = (
-                self._sliced(choice, option, x, *args, **kwargs)
-                if relaxed
-                else self._run(option, x, *args, **kwargs)
+                self._sliced(choice, option, x, *args, **kwargs) if relaxed else self._run(option, x, *args, **kwargs)
             )
             part = torch.where(share > 0, share * part, torch.zeros((), dtype=part.dtype, device=part.device))
             out = part if out is None else out + part
@@ -92,9 +86,7 @@ class Mixture(ElasticModule):
         with self.choice.axes.narrowed(choice, choice.index(option)):
             if not isinstance(self.features, Axis):
                 return self._run(option, x, *args, **kwargs)
-            return pad_to_full(
-                self._run(option, x[..., : active_size(self.features)], *args, **kwargs), self.features
-            )
+            return pad_to_full(self._run(option, x[..., : active_size(self.features)], *args, **kwargs), self.features)
 
     def _run(self, option: Any, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         out = self.candidates["shared" if self.shared else str(option)](x, *args, **kwargs)
@@ -112,7 +104,5 @@ class Mixture(ElasticModule):
 
 def _choice(axis: Axis) -> Choice:
     if len(axis.quantity.choices) != 1 or axis.quantity.choices[0].name != axis.name:
-        raise AxisError(
-            f"{axis.name} follows from {[c.name for c in axis.quantity.choices]}; a Mixture takes a field"
-        )
+        raise AxisError(f"{axis.name} follows from {[c.name for c in axis.quantity.choices]}; a Mixture takes a field")
     return axis.quantity.choices[0]

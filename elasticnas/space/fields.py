@@ -32,17 +32,13 @@ class Range:
         """The integers, ascending."""
         return tuple(range(self.low, self.high + 1, self.step))
 
-    def __get_pydantic_core_schema__(
-        self, source: Any, handler: GetCoreSchemaHandler
-    ) -> core_schema.CoreSchema:
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         """Accept only the integers of the range."""
         return core_schema.no_info_after_validator_function(self._check, handler(source))
 
     def _check(self, value: int) -> int:
         if value not in self.options:
-            raise ValueError(
-                f"must be one of {self.low}, {self.low + self.step}, ..., {self.high}, not {value}"
-            )
+            raise ValueError(f"must be one of {self.low}, {self.low + self.step}, ..., {self.high}, not {value}")
         return value
 
 
@@ -60,17 +56,11 @@ class PerLayer:
     def __class_getitem__(cls, item: Any) -> Any:
         """``PerLayer[option_type, count]``."""
         if not isinstance(item, tuple) or len(item) != 2 or not isinstance(item[1], (int, str)):
-            raise SpaceError(
-                f"PerLayer[{item!r}]: write PerLayer[Literal[256, 128], 4] or PerLayer[..., 'depth']"
-            )
+            raise SpaceError(f"PerLayer[{item!r}]: write PerLayer[Literal[256, 128], 4] or PerLayer[..., 'depth']")
         return Annotated[tuple[item[0], ...], cls(item[1])]
 
-    def __get_pydantic_core_schema__(
-        self, source: Any, handler: GetCoreSchemaHandler
-    ) -> core_schema.CoreSchema:
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         """Check the length where it is fixed; one that follows a field is checked with the whole architecture."""
         inner = get_args(source)[0] if get_origin(source) is tuple else source
         length = self.count if isinstance(self.count, int) else None
-        return core_schema.tuple_variable_schema(
-            handler.generate_schema(inner), min_length=length, max_length=length
-        )
+        return core_schema.tuple_variable_schema(handler.generate_schema(inner), min_length=length, max_length=length)

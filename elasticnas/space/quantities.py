@@ -14,9 +14,7 @@ from elasticnas.space.schema import Declared, read
 __all__ = ["quantities"]
 
 
-def quantities(
-    space: type[BaseModel], items: tuple[Declared, ...], projection: Projection
-) -> dict[str, Quantity]:
+def quantities(space: type[BaseModel], items: tuple[Declared, ...], projection: Projection) -> dict[str, Quantity]:
     """A quantity for every choice, and for every property that is an int (or a tuple of them).
 
     Raises:
@@ -58,9 +56,7 @@ def _properties(cls: type) -> list[str]:
     for base in reversed(cls.__mro__):
         if base.__module__.startswith("pydantic") or base is object:
             continue
-        names |= {
-            name: None for name, value in vars(base).items() if isinstance(value, property) and name[0] != "_"
-        }
+        names |= {name: None for name, value in vars(base).items() if isinstance(value, property) and name[0] != "_"}
     return [name for name in names if name not in dir(BaseModel)]
 
 

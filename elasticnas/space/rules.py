@@ -21,9 +21,7 @@ def _watching(cls: type[BaseModel], prefix: tuple[str, ...], seen: set[str]) -> 
             seen.add(".".join((*prefix, name)))
         return object.__getattribute__(self, name)
 
-    return type(
-        cls.__name__, (cls,), {"__getattribute__": watch, "__module__": cls.__module__, "__annotations__": {}}
-    )
+    return type(cls.__name__, (cls,), {"__getattribute__": watch, "__module__": cls.__module__, "__annotations__": {}})
 
 
 def _named(seen: set[str], items: tuple[Declared, ...]) -> set[str]:
@@ -86,9 +84,7 @@ def choices_read(space: Any, items: tuple[Declared, ...], name: str) -> tuple[se
     rng = random.Random(0)
     values = []
     for _ in range(_DRAWS):
-        arch = _unchecked(
-            watched, items, {item.choice.name: rng.choice(item.choice.options) for item in items}
-        )
+        arch = _unchecked(watched, items, {item.choice.name: rng.choice(item.choice.options) for item in items})
         try:
             values.append(getattr(arch, name))
         except Exception:  # undefined for an impossible combination
@@ -106,11 +102,7 @@ def _unchecked(cls: Any, items: tuple[Declared, ...], values: dict[str, Any]) ->
             value = data[name]
             nested = isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel)
             built[name] = (
-                construct(info.annotation, value)
-                if nested
-                else tuple(value)
-                if isinstance(value, list)
-                else value
+                construct(info.annotation, value) if nested else tuple(value) if isinstance(value, list) else value
             )
         return model.model_construct(**built)
 

@@ -37,9 +37,7 @@ def declared(space: type[BaseModel], prefix: tuple[str | int, ...] = ()) -> Iter
         yield from _of_field(space, name, info, (*prefix, name))
 
 
-def _of_field(
-    space: type[BaseModel], name: str, info: FieldInfo, path: tuple[str | int, ...]
-) -> Iterator[Declared]:
+def _of_field(space: type[BaseModel], name: str, info: FieldInfo, path: tuple[str | int, ...]) -> Iterator[Declared]:
     per_layer = next((item for item in info.metadata if isinstance(item, PerLayer)), None)
     if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
         yield from declared(info.annotation, path)
@@ -78,9 +76,7 @@ def _length_options(space: type[BaseModel], name: str, count: str) -> tuple[int,
     info = space.model_fields.get(count)
     options = _options(space, count, info.annotation, info.metadata) if info is not None else ()
     if not options or not all(isinstance(option, int) and not isinstance(option, bool) for option in options):
-        raise SpaceError(
-            f"{space.__name__}.{name}: PerLayer[..., {count!r}] needs an integer choice named {count!r}"
-        )
+        raise SpaceError(f"{space.__name__}.{name}: PerLayer[..., {count!r}] needs an integer choice named {count!r}")
     return options
 
 

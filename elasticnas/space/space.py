@@ -1,6 +1,7 @@
 """Space: a search space is a pydantic model, an architecture is an instance of it."""
 
 import heapq
+import inspect
 import random
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
@@ -39,11 +40,9 @@ class Space(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        for name in cls.__dict__.get("__annotations__", {}):
+        for name in inspect.get_annotations(cls):
             if hasattr(Space, name) and not name.startswith("_") and name not in ("model_config",):
-                raise SpaceError(
-                    f"{cls.__name__}.{name}: {name!r} is a method of Space; give the field another name"
-                )
+                raise SpaceError(f"{cls.__name__}.{name}: {name!r} is a method of Space; give the field another name")
         super().__init_subclass__(**kwargs)
 
     @model_validator(mode="after")
@@ -61,9 +60,7 @@ class Space(BaseModel):
     def _declared(cls) -> tuple[Declared, ...]:
         found = tuple(declared(cls))
         if not found:
-            raise SpaceError(
-                f"{cls.__name__} declares no choice: add a field such as hidden: Literal[128, 64]"
-            )
+            raise SpaceError(f"{cls.__name__} declares no choice: add a field such as hidden: Literal[128, 64]")
         return found
 
     @classmethod
@@ -113,16 +110,14 @@ class Space(BaseModel):
         ruled = cls._ruled()
         if prod(len(item.choice.options) for item in ruled) > _COUNT_LIMIT:
             raise SpaceError(
-                f"{cls.__name__}: rules tie {len(ruled)} choices with more than {_COUNT_LIMIT:,} combinations; sample instead"
+                f"{cls.__name__}: rules tie {len(ruled)} choices with more than {_COUNT_LIMIT:,} combinations; "
+                "sample instead"
             )
         base = {choice.name: choice.options[0] for choice in cls.choice_list()}
         for options in product(*(item.choice.options for item in ruled)):
-            assignment = base | {
-                item.choice.name: option for item, option in zip(ruled, options, strict=True)
-            }
+            assignment = base | {item.choice.name: option for item, option in zip(ruled, options, strict=True)}
             if any(
-                not item.active(assignment) and assignment[item.choice.name] != item.choice.options[0]
-                for item in ruled
+                not item.active(assignment) and assignment[item.choice.name] != item.choice.options[0] for item in ruled
             ):
                 continue
             if cls._possible(assignment):
@@ -169,9 +164,7 @@ class Space(BaseModel):
             arch = cls._possible({choice.name: rng.choice(choice.options) for choice in cls.choice_list()})
             if arch is not None:
                 return arch
-        raise SpaceError(
-            f"{cls.__name__}: none of {_TRIES:,} draws obeys its rules; loosen the rules or the options"
-        )
+        raise SpaceError(f"{cls.__name__}: none of {_TRIES:,} draws obeys its rules; loosen the rules or the options")
 
     @classmethod
     @cache
@@ -216,19 +209,12 @@ class Space(BaseModel):
             return found
         ruled = [item.choice for item in cls._ruled()]
         pairs = (
-            {a.name: x, b.name: y}
-            for a in ruled
-            for b in ruled
-            if a is not b
-            for x in a.options
-            for y in b.options
+            {a.name: x, b.name: y} for a in ruled for b in ruled if a is not b for x in a.options for y in b.options
         )
         return cls._distinct(arch, values, pairs)
 
     @classmethod
-    def _distinct(
-        cls: type[Self], arch: Self, values: dict[str, Any], changes: Iterable[dict[str, Any]]
-    ) -> list[Self]:
+    def _distinct(cls: type[Self], arch: Self, values: dict[str, Any], changes: Iterable[dict[str, Any]]) -> list[Self]:
         candidates = (cls._possible(values | change) for change in changes)
         return list(dict.fromkeys(item for item in candidates if item is not None and item != arch))
 
@@ -237,11 +223,9 @@ class Space(BaseModel):
         """One architecture for every combination of these choices' options that some valid architecture has."""
         names = {choice.name for choice in choices}
         items = [item for item in cls._declared() if item.choice.name in names]
-        ruled = [item for item in cls._ruled()]
+        ruled = cls._ruled()
         around = (
-            [item for item in ruled if item.choice.name not in names]
-            if names & {r.choice.name for r in ruled}
-            else []
+            [item for item in ruled if item.choice.name not in names] if names & {r.choice.name for r in ruled} else []
         )
         base = {choice.name: choice.options[0] for choice in cls.choice_list()}
         if not around:
@@ -253,9 +237,7 @@ class Space(BaseModel):
                 around = [other for other in around if other is not length]
         ordered = [next(item for item in items if item.choice.name == choice.name) for choice in choices]
         for indices in product(*(range(len(item.choice.options)) for item in ordered)):
-            values = base | {
-                i.choice.name: i.choice.options[x] for i, x in zip(ordered, indices, strict=True)
-            }
+            values = base | {i.choice.name: i.choice.options[x] for i, x in zip(ordered, indices, strict=True)}
             completions = product(*(item.choice.options for item in around))
             tried = (
                 cls._possible(values | {i.choice.name: o for i, o in zip(around, options, strict=True)})
