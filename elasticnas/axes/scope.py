@@ -53,6 +53,16 @@ class Masked:
             self._weights[quantity.name] = self._one_hot(quantity)
         return Weighted(quantity, self._weights[quantity.name])
 
+    def relaxed(self, space: Any) -> "Relaxed":
+        """The same as probabilities that are 0 and 1."""
+        indices = [space.indices(arch) for arch in self._archs]
+        chosen = {}
+        for choice in space.choice_list():
+            one_hot = torch.zeros(len(indices), len(choice.options))
+            one_hot[torch.arange(len(indices)), [index[choice.name] for index in indices]] = 1
+            chosen[choice.name] = one_hot if self._per_sample else one_hot[0]
+        return Relaxed(chosen, {})
+
 
 class Relaxed:
     """Probabilities over the options of some choices; the others, and those narrowed, are fixed."""
@@ -189,10 +199,11 @@ class Axes:
         raise AxisError("this needs a slice scope (axes.at(arch)); the open one holds masks")
 
     def narrowed(self, choice: Choice, index: int) -> Any:
-        """A scope in which one choice of an open relaxed scope is fixed to an option: its axes are sliced."""
+        """A scope in which one choice of an open mask scope is fixed to an option: its axes are sliced."""
         frame = self.frame()
-        assert isinstance(frame, Relaxed), "only a relaxed scope is narrowed"
-        return self.open(frame.narrowed(choice, index))
+        assert isinstance(frame, (Masked, Relaxed)), "a slice scope has nothing left to narrow"
+        relaxed = frame if isinstance(frame, Relaxed) else frame.relaxed(self._space)
+        return self.open(relaxed.narrowed(choice, index))
 
     def _frame_for(self, target: Any, masked: bool) -> Frame:
         quantities = [axis.quantity for axis in self.all()]

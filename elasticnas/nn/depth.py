@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from elasticnas.axes import Axis, SizeLike, Weighted, active_size
 from elasticnas.errors import AxisError
 from elasticnas.nn.module import ElasticModule
+from elasticnas.nn.share import contribute, fit_share
 
 __all__ = ["DepthSkip", "Stack"]
 
@@ -32,10 +33,10 @@ class DepthSkip(ElasticModule):
         active = self.alive.at() if isinstance(self.alive, Axis) else self.alive
         if not isinstance(active, Weighted):
             return self._run(x, *args, **kwargs) if active else x
-        on = _fit(active.expect(float, x), x)
-        out = self._run(torch.where(on > 0, x, 0.0), *args, **kwargs)
-        # where, not a product: a dead layer may hold anything, and 0 * inf is NaN
-        return torch.where(on > 0, on * out, 0.0) + torch.where(on < 1, (1 - on) * x, 0.0)
+        on = fit_share(active.expect(float, x), x)
+        # a dead layer may make inf of anything: it gets zeros to chew on, unless its share is being learned
+        given = x if on.requires_grad else torch.where(on > 0, x, 0.0)
+        return contribute(on, self._run(given, *args, **kwargs)) + contribute(1 - on, x)
 
     def _run(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         assert self.module is not None
@@ -90,16 +91,17 @@ class Stack(ElasticModule):
         return x
 
     def _exits(self, depth: Weighted, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        share = {option: _fit(depth.weights[..., i].to(x), x) for i, option in enumerate(depth.quantity.options)}
-        zero = torch.zeros((), dtype=x.dtype, device=x.device)
-        out = torch.where(share[0] > 0, share[0] * x, zero) if 0 in share else torch.zeros_like(x)
+        share = {option: fit_share(depth.weights[..., i], x) for i, option in enumerate(depth.quantity.options)}
+        out = contribute(share[0], x) if 0 in share else torch.zeros_like(x)
         for position in range(max(share)):
-            # where, not a product, on the way in and out: a dead layer may make inf of anything
-            reached = torch.stack(torch.broadcast_tensors(*(s for o, s in share.items() if o > position))).sum(0)
-            x = self.layers[position](torch.where(reached > 0, x, zero), *args, **kwargs)
+            if not depth.weights.requires_grad:
+                # a dead layer may make inf of anything: it gets zeros to chew on, unless its share is being learned
+                beyond = [part for option, part in share.items() if option > position]
+                reached = torch.stack(torch.broadcast_tensors(*beyond)).sum(0)
+                x = torch.where(reached > 0, x, 0.0)
+            x = self.layers[position](x, *args, **kwargs)
             if position + 1 in share:
-                exit_share = share[position + 1]
-                out = out + torch.where(exit_share > 0, exit_share * x, zero)
+                out = out + contribute(share[position + 1], x)
         return out
 
     def plain(self, memo: dict[Any, Any]) -> "Stack":
@@ -109,8 +111,3 @@ class Stack(ElasticModule):
             return Stack([copy.deepcopy(layer, memo) for layer in self.layers[:depth]], depth)
         kept = [layer.plain(memo) for layer in self.layers if isinstance(layer, DepthSkip)]
         return Stack(kept, [bool(layer.alive) for layer in kept])
-
-
-def _fit(share: Tensor, like: Tensor) -> Tensor:
-    """``()`` as it is, ``(B,)`` shaped to multiply an activation."""
-    return share if share.ndim == 0 else share.reshape(-1, *(1,) * (like.ndim - 1))

@@ -4,12 +4,12 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from elasticnas.axes import Axis, Choice, Relaxed, SizeLike, Weighted, active_size, pad_to_full
 from elasticnas.errors import AxisError
 from elasticnas.nn.module import ElasticModule
+from elasticnas.nn.share import contribute, fit_share
 
 __all__ = ["Mixture"]
 
@@ -25,7 +25,8 @@ class Mixture(ElasticModule):
     Args:
         candidates: A mapping from option to module, a list in the order of the options, or one module for all.
         choice: The Axis of a field of the space; or one option: only that candidate is then kept.
-        features: The size of the last dimension of input and output where it differs between candidates.
+        inputs: The size of the input's last dimension, where candidates differ in it.
+        outputs: Likewise of the output's; None for the same.
 
     Raises:
         AxisError: The options and the candidates do not match, or the axis is derived from several choices.
@@ -37,10 +38,11 @@ class Mixture(ElasticModule):
         self,
         candidates: "Mapping[Any, nn.Module] | Sequence[nn.Module] | nn.Module",
         choice: Any,
-        features: SizeLike | None = None,
+        inputs: SizeLike | None = None,
+        outputs: SizeLike | None = None,
     ) -> None:
         super().__init__()
-        self.choice, self.features = choice, features
+        self.choice, self.inputs, self.outputs = choice, inputs, inputs if outputs is None else outputs
         self.shared = isinstance(candidates, nn.Module) and not isinstance(candidates, (nn.ModuleList, nn.ModuleDict))
         if self.shared:
             assert isinstance(candidates, nn.Module)
@@ -64,29 +66,26 @@ class Mixture(ElasticModule):
         active = self.choice.at() if isinstance(self.choice, Axis) else self.choice
         if not isinstance(active, Weighted):
             return self._run(active, x, *args, **kwargs)
-        choice = _choice(self.choice)
         relaxed = isinstance(self.choice.axes.frame(), Relaxed)
+        if self.shared and not relaxed:
+            return self._run(None, x, *args, **kwargs)  # hard masks: the one module already runs at its sizes
+        choice = _choice(self.choice)
+        sliced = relaxed or self.inputs is not None
         out: Tensor | None = None
         for option in choice.options:
             position = active.quantity.options.index(option)
-            share = active.weights[..., position].to(x)
-            share = share if share.ndim == 0 else share.reshape(-1, *(1,) * (x.ndim - 1))
-            part = (
-                self._sliced(choice, option, x, *args, **kwargs) if relaxed else self._run(option, x, *args, **kwargs)
-            )
-            part = torch.where(share > 0, share * part, torch.zeros((), dtype=part.dtype, device=part.device))
-            out = part if out is None else out + part
-            if self.shared and not relaxed:
-                # one module under hard masks already runs at each sample's own sizes
-                return self._run(option, x, *args, **kwargs)
+            share = fit_share(active.weights[..., position], x)
+            part = self._sliced(choice, option, x, *args, **kwargs) if sliced else self._run(option, x, *args, **kwargs)
+            out = contribute(share, part) if out is None else out + contribute(share, part)
         assert out is not None
         return out
 
     def _sliced(self, choice: Choice, option: Any, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         with self.choice.axes.narrowed(choice, choice.index(option)):
-            if not isinstance(self.features, Axis):
-                return self._run(option, x, *args, **kwargs)
-            return pad_to_full(self._run(option, x[..., : active_size(self.features)], *args, **kwargs), self.features)
+            if isinstance(self.inputs, Axis):
+                x = x[..., : active_size(self.inputs)]
+            out = self._run(option, x, *args, **kwargs)
+            return pad_to_full(out, self.outputs) if isinstance(self.outputs, Axis) else out
 
     def _run(self, option: Any, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         out = self.candidates["shared" if self.shared else str(option)](x, *args, **kwargs)
@@ -96,10 +95,10 @@ class Mixture(ElasticModule):
     def plain(self, memo: dict[Any, Any]) -> "Mixture":
         """The same with one option; the other candidates are gone."""
         option = self.choice.at() if isinstance(self.choice, Axis) else self.choice
-        features = copy.deepcopy(self.features, memo)
+        sizes = copy.deepcopy((self.inputs, self.outputs), memo)
         if self.shared:
-            return Mixture(copy.deepcopy(self.candidates["shared"], memo), option, features)
-        return Mixture({option: copy.deepcopy(self.candidates[str(option)], memo)}, option, features)
+            return Mixture(copy.deepcopy(self.candidates["shared"], memo), option, *sizes)
+        return Mixture({option: copy.deepcopy(self.candidates[str(option)], memo)}, option, *sizes)
 
 
 def _choice(axis: Axis) -> Choice:

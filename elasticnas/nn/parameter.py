@@ -65,7 +65,10 @@ class ElasticParameter(ElasticModule):
         return HeldParameter(inherit(self.weight, self.sizes, memo))
 
     def __getitem__(self, index: Any) -> Tensor:
-        return self()[index]  # type: ignore[no-any-return]
+        active: Tensor = self()
+        own = index if isinstance(index, tuple) else (index,)
+        # per-sample masks put the batch in front; the index is about the parameter's own dimensions
+        return active[(slice(None), *own)] if active.ndim > len(self.sizes) else active[own]
 
     def __add__(self, other: Tensor) -> Tensor:
         return self() + other  # type: ignore[no-any-return]

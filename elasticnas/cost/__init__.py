@@ -1,0 +1,24 @@
+"""What an architecture costs: counted, tabulated, expected under probabilities, and kept within a budget."""
+
+from elasticnas.cost.budget import Budget, smallest_reachable
+from elasticnas.cost.cost import Cost
+from elasticnas.cost.discretise import most_probable
+from elasticnas.cost.flops import Flops
+from elasticnas.cost.latency import Latency, LatencyReport, Measurement
+from elasticnas.cost.memory import Memory
+from elasticnas.cost.params import Params
+from elasticnas.cost.table import CostTable
+
+__all__ = [
+    "Budget",
+    "Cost",
+    "CostTable",
+    "Flops",
+    "Latency",
+    "LatencyReport",
+    "Measurement",
+    "Memory",
+    "Params",
+    "most_probable",
+    "smallest_reachable",
+]

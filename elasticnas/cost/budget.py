@@ -1,0 +1,121 @@
+"""Budget: a limit on a cost, absolute or relative to the largest architecture."""
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from elasticnas.cost.cost import Cost
+from elasticnas.errors import BudgetError, SpaceError
+
+__all__ = ["Budget", "smallest_reachable"]
+
+_ENUMERATED = 4096
+_ROUNDING = 1e-9
+_MULTIPLES = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+_ABSOLUTE = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([kKMGT]?)\s*([A-Za-z]*)")
+
+
+@dataclass(frozen=True)
+class Budget:
+    """A limit that an architecture's cost must not exceed; :meth:`parse` makes one.
+
+    Attributes:
+        limit: Absolute, in the cost's unit.
+        cost: What is limited.
+        text: The limit as it was given.
+    """
+
+    limit: float
+    cost: Cost
+    text: str
+
+    @classmethod
+    def parse(cls, given: "str | float", cost: Cost) -> "Budget":
+        """A budget from ``"50%"`` of the largest architecture's cost, ``"1.5e6"``, ``"2M"`` (k, M, G, T) or a number.
+
+        Raises:
+            BudgetError: None of these forms, not over 0, over 100%, or less than any architecture costs; the message
+                then names the smallest reachable cost and its architecture.
+        """
+        text = str(given).strip()
+        if isinstance(given, bool) or not isinstance(given, (str, int, float)):
+            raise _malformed(given, cost)
+        limit = _relative(text, cost) if text.endswith("%") else _absolute(text, cost)
+        budget = cls(limit, cost, text)
+        if not budget.allows(cost.space.smallest()):
+            arch, smallest = smallest_reachable(cost)
+            if not budget.allows(arch):
+                raise budget.impossible(arch, smallest)
+        return budget
+
+    def allows(self, arch: Any) -> bool:
+        """Whether an architecture costs at most the limit (to rounding)."""
+        return self.cost(arch) <= self.limit * (1 + _ROUNDING)
+
+    def impossible(self, arch: Any, smallest: float) -> BudgetError:
+        """The error of a budget below everything that can be reached."""
+        largest = self.cost(self.cost.space.largest())
+        hint = (
+            f"; for a fraction of the largest write '{self.limit:.4g}' as '{self.limit:.2%}'" if self.limit < 1 else ""
+        )
+        return BudgetError(
+            f"budget {self.text} ({_amount(self.limit)} {self.cost.unit}) is below the smallest reachable cost, "
+            f"{_amount(smallest)} {self.cost.unit} ({smallest / largest:.2%} of the largest) with {arch!r}{hint}"
+        )
+
+    def __str__(self) -> str:
+        return f"{_amount(self.limit)} {self.cost.unit} ({self.text})"
+
+
+def smallest_reachable(cost: Cost) -> tuple[Any, float]:
+    """The cheapest architecture and its cost: exact for spaces of up to 4,096, else a descent over neighbours."""
+    space = cost.space
+    try:
+        small = space.size() <= _ENUMERATED
+    except SpaceError:
+        small = False
+    if small:
+        return min(((arch, cost(arch)) for arch in space.enumerate()), key=lambda pair: pair[1])
+    return descend(space.smallest(), cost, space.neighbours)
+
+
+def descend(arch: Any, cost: Cost, neighbours: Callable[[Any], list[Any]]) -> tuple[Any, float]:
+    """From an architecture to the cheapest neighbour, until none is cheaper."""
+    while True:
+        cheapest = min(neighbours(arch), key=cost, default=arch)
+        if cost(cheapest) >= cost(arch):
+            return arch, cost(arch)
+        arch = cheapest
+
+
+def _relative(text: str, cost: Cost) -> float:
+    try:
+        percent = float(text[:-1])
+    except ValueError:
+        raise _malformed(text, cost) from None
+    if not 0 < percent <= 100:
+        raise BudgetError(f"budget {text}: a percentage over 0% and up to 100% of the largest architecture's cost")
+    return percent / 100 * cost(cost.space.largest())
+
+
+def _absolute(text: str, cost: Cost) -> float:
+    match = _ABSOLUTE.fullmatch(text)
+    if match is None or match[3].lower() not in ("", cost.unit.lower()):
+        raise _malformed(text, cost)
+    limit = float(match[1]) * _MULTIPLES[match[2]]
+    if not 0 < limit < math.inf:
+        raise BudgetError(f"budget {text}: a finite number of {cost.unit} over 0 is needed")
+    return limit
+
+
+def _malformed(given: Any, cost: Cost) -> BudgetError:
+    return BudgetError(
+        f"budget {given!r} is not understood: write '50%' (of the largest architecture's {cost.unit}), a number of "
+        f"{cost.unit} such as 1500000 or '1.5e6', or one with k, M, G or T such as '2M'"
+    )
+
+
+def _amount(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 or value == int(value) else f"{value:.4g}"

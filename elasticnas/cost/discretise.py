@@ -1,0 +1,209 @@
+"""most_probable: from probabilities to one architecture within the budget."""
+
+import heapq
+import math
+from collections.abc import Callable, Iterator, Mapping
+from itertools import combinations, islice, product
+from math import prod
+from typing import Any
+
+from torch import Tensor
+
+from elasticnas.cost.budget import Budget, descend
+from elasticnas.cost.cost import Cost
+from elasticnas.cost.table import given_probabilities
+from elasticnas.errors import ArchitectureError, SearchError
+
+__all__ = ["most_probable"]
+
+_EXACT = 50_000  # combinations gone through one by one
+_FIRST = 500  # of a larger space, before the greedy search
+_TIED = 256  # equally probable architectures whose costs are compared
+_EQUAL = 1e-9  # difference of log-probabilities that counts as none
+
+
+def most_probable(
+    space: Any, probabilities: Mapping[str, Tensor], budget: Budget | None = None, cost: Cost | None = None
+) -> Any:
+    """The most probable architecture that the budget allows.
+
+    Choices count as independent and those without probabilities stay as in the largest architecture. A layer that an
+    architecture does not have counts with its most probable option, so that few layers are not preferred for having
+    fewer factors. Exact where the choices have up to 50,000 combinations; in larger spaces exact if one of the 500
+    most probable architectures is allowed, else greedy: the cheapest loss of probability per cost saved until the
+    budget is met, then every change of one or two choices that regains some.
+
+    Args:
+        space: A Space class.
+        probabilities: Per choice a tensor ``(options,)``; a per-layer field may be one ``(layers, options)``.
+        budget: None allows every architecture.
+        cost: Breaks ties, the smaller cost first (among the first 256 tied); None takes the budget's.
+
+    Raises:
+        BudgetError: No architecture found within the budget; names the smallest cost met.
+        SearchError: Probabilities that are negative or NaN.
+    """
+    cost = cost or (budget.cost if budget is not None else None)
+    search = _Search(space, probabilities)
+    exact = search.combinations <= _EXACT
+    allowed = (
+        (value, arch)
+        for value, arch in (search.ranked() if exact else islice(search.ranked(), _FIRST))
+        if budget is None or budget.allows(arch)
+    )
+    found = _first_of_ties(allowed, cost)
+    if found is None and budget is not None and not exact:
+        found = search.greedy(budget)
+    if found is not None:
+        return found
+    if budget is None:
+        raise ArchitectureError(f"{space.__name__}: no architecture has any combination of {list(search.logs)}")
+    if exact:
+        smallest = min((arch for _, arch in search.ranked()), key=budget.cost, default=space.smallest())
+    else:
+        smallest = search.cheapest(budget.cost)
+    raise budget.impossible(smallest, budget.cost(smallest))
+
+
+def _first_of_ties(allowed: Iterator[tuple[float, Any]], cost: Cost | None) -> Any:
+    first = next(allowed, None)
+    if first is None or cost is None:
+        return None if first is None else first[1]
+    ties = [first[1]]
+    for value, arch in islice(allowed, _TIED - 1):
+        if value < first[0] - _EQUAL:
+            break
+        ties.append(arch)
+    return min(ties, key=cost) if len(ties) > 1 else ties[0]
+
+
+class _Search:
+    """Architectures by log-probability."""
+
+    def __init__(self, space: Any, probabilities: Mapping[str, Tensor]) -> None:
+        self.space = space
+        self.logs = {name: _logs(name, value) for name, value in given_probabilities(space, probabilities).items()}
+        self.options = {name: options for name, options in space.choices().items() if name in self.logs}
+        self.combinations = prod(map(len, self.options.values()))
+        self._base = space.assignment(space.largest())
+
+    def ranked(self) -> Iterator[tuple[float, Any]]:
+        """Every possible architecture once with its log-probability, the most probable first.
+
+        Ends after 50,000 combinations, possible or not.
+        """
+        names = list(self.logs)
+        order, ranked = [], []
+        for logs in self.logs.values():
+            positions = sorted(range(len(logs)), key=logs.__getitem__, reverse=True)
+            order.append(positions)
+            ranked.append([logs[position] for position in positions])
+        queue = [(-sum(values[0] for values in ranked), (0,) * len(names), 0)]
+        seen = set()
+        for _ in range(min(_EXACT, self.combinations)):
+            negative, ranks, last = heapq.heappop(queue)
+            # each combination has one parent: the one with its last non-zero rank lowered
+            for position in range(last, len(names)):
+                if ranks[position] + 1 < len(ranked[position]):
+                    following = (*ranks[:position], ranks[position] + 1, *ranks[position + 1 :])
+                    step = ranked[position][ranks[position]] - ranked[position][ranks[position] + 1]
+                    heapq.heappush(queue, (negative + step, following, position))
+            chosen = {n: self.options[n][order[i][ranks[i]]] for i, n in enumerate(names)}
+            arch = self._possible(chosen)
+            if arch is not None and arch not in seen:
+                seen.add(arch)
+                yield -negative, arch
+
+    def _possible(self, chosen: Mapping[str, Any]) -> Any:
+        try:
+            return self.space.build(self._base | chosen)
+        except ArchitectureError:
+            return None
+
+    def _chosen(self, arch: Any) -> dict[str, Any]:
+        """The value of each choice, the most probable one for layers that the architecture does not have."""
+        values = self.space.assignment(arch)
+        chosen: dict[str, Any] = {}
+        for item in self.space._declared():
+            name = item.choice.name
+            if name in self.logs:
+                logs = self.logs[name]
+                top = self.options[name][logs.index(max(logs))]
+                chosen[name] = values[name] if item.active(values) else top
+        return chosen
+
+    def log_probability(self, arch: Any) -> float:
+        """Of an architecture, absent layers at their most probable option."""
+        choices = {choice.name: choice for choice in self.space.choice_list()}
+        chosen = self._chosen(arch)
+        return sum((self.logs[name][choices[name].index(value)] for name, value in chosen.items()), 0.0)
+
+    def changed(self, arch: Any, count: int) -> list[Any]:
+        """Possible architectures that differ in up to ``count`` choices."""
+        chosen = self._chosen(arch)
+        found: dict[Any, None] = {}
+        for names in combinations(self.options, count):
+            for options in product(*(self.options[name] for name in names)):
+                other = self._possible(chosen | dict(zip(names, options, strict=True)))
+                if other is not None and other != arch:
+                    found[other] = None
+        return list(found)
+
+    def cheapest(self, cost: Cost) -> Any:
+        """The cheapest architecture that a descent over single changes finds."""
+        least = {name: _least(options) for name, options in self.options.items()}
+        start = self._possible(least) or next((arch for _, arch in self.ranked()), self.space.largest())
+        return descend(start, cost, lambda arch: self.changed(arch, 1))[0]
+
+    def greedy(self, budget: Budget) -> Any:
+        """An allowed architecture of high probability, or None."""
+        arch = next((arch for _, arch in self.ranked()), None)
+        while arch is not None and not budget.allows(arch):
+            arch = self._cheaper(arch, budget.cost)
+        if arch is None:
+            arch = self.cheapest(budget.cost)
+            if not budget.allows(arch):
+                return None
+        while (better := self._better(arch, budget)) is not None:
+            arch = better
+        return arch
+
+    def _cheaper(self, arch: Any, cost: Cost) -> Any:
+        """The change that loses the least probability per cost saved."""
+        here, paid = self.log_probability(arch), cost(arch)
+        for count in (1, 2):
+            cheaper = [other for other in self.changed(arch, count) if cost(other) < paid]
+            if cheaper:
+                return min(cheaper, key=_loss_per_saving(here, paid, self.log_probability, cost))
+        return None
+
+    def _better(self, arch: Any, budget: Budget) -> Any:
+        """The allowed change that gains the most probability."""
+        here = self.log_probability(arch)
+        for count in (1, 2):
+            gains = [(self.log_probability(other), other) for other in self.changed(arch, count)]
+            for value, other in sorted(gains, key=lambda pair: -pair[0]):
+                if value <= here + _EQUAL:
+                    break
+                if budget.allows(other):
+                    return other
+        return None
+
+
+def _least(options: tuple[Any, ...]) -> Any:
+    return min(options) if all(isinstance(option, (int, float)) for option in options) else options[0]
+
+
+def _loss_per_saving(
+    here: float, paid: float, log_probability: Callable[[Any], float], cost: Cost
+) -> Callable[[Any], float]:
+    return lambda other: (here - log_probability(other)) / (paid - cost(other))
+
+
+def _logs(name: str, probabilities: Tensor) -> list[float]:
+    if probabilities.ndim != 1:
+        raise SearchError(f"{name}: one vector of probabilities is needed, not the shape {tuple(probabilities.shape)}")
+    values = probabilities.detach().double().cpu().tolist()
+    if not all(0 <= value < math.inf for value in values):
+        raise SearchError(f"the probabilities of {name} are {values}: each must be 0 or more")
+    return [math.log(max(value, 1e-300)) for value in values]

@@ -1,0 +1,232 @@
+"""Latency: milliseconds of the extracted network, measured, and interpolated beyond what is measured."""
+
+import random
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map
+
+from elasticnas.cost.cost import Cost
+from elasticnas.cost.flops import Flops
+from elasticnas.cost.meta import Call, example_of, run
+from elasticnas.errors import ConfigError, SpaceError
+from elasticnas.extraction import unverified
+
+__all__ = ["Latency", "LatencyReport", "Measurement"]
+
+_FOLDS = 4
+_RIDGE = 1e-3
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Time of one inference pass: median and interquartile range over the repeats, in milliseconds."""
+
+    median_ms: float
+    iqr_ms: float
+    repeats: int
+
+    def __str__(self) -> str:
+        return f"{self.median_ms:.3g} ms (IQR {self.iqr_ms:.2g}, {self.repeats} repeats)"
+
+
+@dataclass(frozen=True)
+class LatencyReport:
+    """How well the interpolation predicts architectures that it was not fitted to.
+
+    Attributes:
+        rows: Architecture, predicted ms, measured ms; each was held out of the fit that predicts it.
+        rank_correlation: Spearman's, between predicted and measured; nan where either is constant.
+        mean_relative_error: Mean of ``|predicted - measured| / measured``.
+    """
+
+    rows: tuple[tuple[Any, float, float], ...]
+    rank_correlation: float
+    mean_relative_error: float
+
+    def __str__(self) -> str:
+        lines = [
+            f"{len(self.rows)} architectures held out: rank correlation {self.rank_correlation:.3f}, "
+            f"mean relative error {self.mean_relative_error:.1%}",
+            "predicted_ms  measured_ms  architecture",
+        ]
+        return "\n".join([*lines, *(f"{p:12.4g}  {m:11.4g}  {arch!r}" for arch, p, m in self.rows)])
+
+
+class Latency(Cost):
+    """Median milliseconds of one inference pass of the extracted network.
+
+    Spaces of up to ``max_measured`` architectures are measured one by one as they are asked for. In larger ones, the
+    first request measures the smallest, the largest and random others, ``max_measured`` in all; an architecture that
+    was not measured is predicted by least squares of log(ms) on log(FLOPs) and the option of every choice.
+
+    Args:
+        model: A model made of elastic primitives; it is neither changed nor moved.
+        example: As for :class:`~elasticnas.cost.Cost`.
+        device: Where to measure; None takes the model's.
+        warmup: Passes before the clock starts.
+        repeats: Passes measured, each by itself, the device synchronised.
+        max_measured: Architectures measured for the interpolation.
+        threads: CPU threads of torch during a measurement; None leaves them.
+        call: Runs only a part; None runs the network.
+        clock: Seconds, monotonic.
+        seed: Draws the architectures to measure.
+
+    Raises:
+        ConfigError: A count is out of range.
+    """
+
+    unit = "ms"
+
+    def __init__(
+        self,
+        model: nn.Module,
+        example: Any,
+        device: torch.device | str | None = None,
+        warmup: int = 5,
+        repeats: int = 30,
+        max_measured: int = 64,
+        threads: int | None = None,
+        *,
+        call: Call | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(model, example)
+        if warmup < 0 or repeats < 1 or max_measured < 2 or (threads is not None and threads < 1):
+            raise ConfigError(
+                f"Latency(warmup={warmup}, repeats={repeats}, max_measured={max_measured}, threads={threads}): "
+                "warmup >= 0, repeats >= 1, max_measured >= 2 and threads >= 1 are needed"
+            )
+        where = next((tensor.device for tensor in model.parameters()), torch.device("cpu"))
+        self.device = where if device is None else torch.device(device)
+        self.warmup, self.repeats, self.max_measured, self.threads = warmup, repeats, max_measured, threads
+        self._call, self._clock, self._seed = call, clock, seed
+        self._flops = Flops(model, example, call)
+        self._measured: dict[tuple[int, ...], tuple[Any, Measurement]] = {}
+        self._weights: Array | None = None
+
+    def measure(self, arch: Any) -> Measurement:
+        """Measure an architecture now; from then on its median is its cost."""
+        key = self._key(arch)
+        plain = unverified(self.model, arch).to(self.device).eval()
+        example = tree_map(lambda x: x.to(self.device) if isinstance(x, Tensor) else x, example_of(self.example, arch))
+        with torch.inference_mode(), _threads(self.threads):
+            for _ in range(self.warmup):
+                run(plain, example, self._call)
+            times = []
+            for _ in range(self.repeats):
+                self._synchronise()
+                start = self._clock()
+                run(plain, example, self._call)
+                self._synchronise()
+                times.append((self._clock() - start) * 1000)
+        low, high = np.quantile(times, [0.25, 0.75]).tolist()
+        self._measured[key] = (arch, Measurement(statistics.median(times), high - low, self.repeats))
+        self._costs.pop(key, None)
+        return self._measured[key][1]
+
+    def compute(self, arch: Any) -> float:
+        """Milliseconds: the measured median, or the prediction."""
+        key = self._key(arch)
+        if key in self._measured:
+            return self._measured[key][1].median_ms
+        if self._small():
+            return self.measure(arch).median_ms
+        if self._weights is None:
+            self._measure_planned()
+            self._weights = self._fit(list(self._measured.values()))
+            return self.compute(arch)
+        return self._predict(self._weights, arch)
+
+    def report(self) -> LatencyReport:
+        """Predicted against measured, by cross-validation over the measured architectures (up to ``max_measured``)."""
+        if len(self._measured) < self.max_measured:
+            self._measure_planned()
+        measured = list(self._measured.values())
+        rows = []
+        for fold in range(min(_FOLDS, len(measured))):
+            kept = [pair for position, pair in enumerate(measured) if position % _FOLDS != fold]
+            weights = self._fit(kept or measured)
+            rows += [(arch, self._predict(weights, arch), m.median_ms) for arch, m in measured[fold::_FOLDS]]
+        predicted, actual = np.array([row[1] for row in rows]), np.array([row[2] for row in rows])
+        errors = np.abs(predicted - actual) / np.maximum(actual, 1e-12)
+        return LatencyReport(tuple(rows), _spearman(predicted, actual), float(errors.mean()))
+
+    def _small(self) -> bool:
+        try:
+            return bool(self.space.size() <= self.max_measured)
+        except SpaceError:
+            return False
+
+    def _measure_planned(self) -> None:
+        """The extremes and random others, until ``max_measured`` are measured."""
+        rng = random.Random(self._seed)
+        if self._small():
+            planned = list(self.space.enumerate())
+        else:
+            planned = [self.space.largest(), self.space.smallest()]
+            planned += [self.space.sample(rng) for _ in range(20 * self.max_measured)]
+        for arch in planned:
+            if len(self._measured) < self.max_measured and self._key(arch) not in self._measured:
+                self.measure(arch)
+
+    def _features(self, arch: Any) -> Array:
+        one_hot: list[float] = []
+        for choice, index in zip(self.space.choice_list(), self._key(arch), strict=True):
+            one_hot += [float(position == index) for position in range(len(choice.options))]
+        return np.array([1.0, np.log1p(self._flops(arch)), *one_hot])
+
+    def _fit(self, measured: Sequence[tuple[Any, Measurement]]) -> Array:
+        """Ridge regression of log(ms), its penalty only there to choose among equal fits."""
+        x = np.stack([self._features(arch) for arch, _ in measured])
+        y = np.log(np.maximum([m.median_ms for _, m in measured], 1e-9))
+        penalty = _RIDGE * np.eye(x.shape[1])
+        penalty[0, 0] = 0.0
+        weights: Array = np.linalg.lstsq(x.T @ x + penalty, x.T @ y, rcond=None)[0]
+        return weights
+
+    def _predict(self, weights: Array, arch: Any) -> float:
+        return float(np.exp(self._features(arch) @ weights))
+
+    def _synchronise(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        elif self.device.type == "mps":
+            torch.mps.synchronize()
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    try:
+        if count is not None:
+            torch.set_num_threads(count)
+        yield
+    finally:
+        if count is not None:
+            torch.set_num_threads(before)
+
+
+def _spearman(a: Array, b: Array) -> float:
+    first, second = _ranks(a), _ranks(b)
+    if first.std() == 0 or second.std() == 0:
+        return float("nan")
+    return float(np.corrcoef(first, second)[0, 1])
+
+
+def _ranks(values: Array) -> Array:
+    """Ranks from 0, equal values sharing their mean rank."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ends = np.cumsum(counts)
+    shared: Array = (ends - (counts + 1) / 2.0)[inverse.reshape(-1)]
+    return shared

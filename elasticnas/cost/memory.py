@@ -1,0 +1,77 @@
+"""Memory: bytes that one inference pass of the extracted network needs."""
+
+import weakref
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from elasticnas.cost.cost import Cost
+from elasticnas.cost.meta import Call, MetaNetwork
+
+__all__ = ["Memory"]
+
+
+class Memory(Cost):
+    """Bytes of parameters and buffers, plus the largest sum of activations alive at one time in an inference pass.
+
+    Activations are what the operations of the pass make, views counted with what they view, and the input. What
+    kernels allocate inside one operation, and what an allocator keeps in reserve, is not seen.
+
+    Args:
+        model: A model made of elastic primitives.
+        example: As for :class:`~elasticnas.cost.Cost`.
+        call: Runs only a part; None runs the network.
+    """
+
+    unit = "bytes"
+
+    def __init__(self, model: nn.Module, example: Any, call: Call | None = None) -> None:
+        super().__init__(model, example)
+        self._meta = MetaNetwork(model, example, call)
+
+    def compute(self, arch: Any) -> float:
+        """Bytes, counted anew."""
+        plain, example = self._meta.extract(arch), self._meta.example(arch)
+        weights = [*plain.parameters(), *plain.buffers()]
+        with _LiveBytes(weights) as live:
+            live.note(tree_leaves(example))
+            self._meta.run(plain, example)
+        return float(_distinct_bytes(weights) + live.peak)
+
+
+class _LiveBytes(TorchDispatchMode):
+    """Sums the storages that are alive, from the operation that makes them until nothing refers to them."""
+
+    def __init__(self, apart: Iterable[Tensor]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.peak, self._now = 0, 0
+        self._seen: weakref.WeakSet[torch.UntypedStorage] = weakref.WeakSet()
+        for tensor in apart:
+            self._seen.add(tensor.untyped_storage())
+
+    def note(self, values: Iterable[Any]) -> None:
+        """Count the storages that are new."""
+        for value in values:
+            if not isinstance(value, Tensor) or (storage := value.untyped_storage()) in self._seen:
+                continue
+            self._seen.add(storage)
+            self._now += storage.nbytes()
+            weakref.finalize(storage, self._free, storage.nbytes())
+        self.peak = max(self.peak, self._now)
+
+    def _free(self, count: int) -> None:
+        self._now -= count
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run the operation and count what it made."""
+        out = func(*args, **(kwargs or {}))
+        self.note(tree_leaves(out))
+        return out
+
+
+def _distinct_bytes(tensors: Iterable[Tensor]) -> int:
+    return sum({tensor.untyped_storage()._cdata: tensor.untyped_storage().nbytes() for tensor in tensors}.values())

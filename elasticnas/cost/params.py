@@ -1,0 +1,29 @@
+"""Params: parameters of the extracted network."""
+
+from typing import Any
+
+from torch import nn
+
+from elasticnas.cost.cost import Cost
+from elasticnas.cost.meta import MetaNetwork
+
+__all__ = ["Params"]
+
+
+class Params(Cost):
+    """Number of parameters of the extracted network, shared ones once.
+
+    Args:
+        model: A model made of elastic primitives.
+        example: Not needed.
+    """
+
+    unit = "parameters"
+
+    def __init__(self, model: nn.Module, example: Any = None) -> None:
+        super().__init__(model, example)
+        self._meta = MetaNetwork(model)
+
+    def compute(self, arch: Any) -> float:
+        """Parameters, counted anew."""
+        return float(sum(parameter.numel() for parameter in self._meta.extract(arch).parameters()))

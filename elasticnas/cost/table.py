@@ -1,0 +1,182 @@
+"""CostTable: the cost of every combination of some choices, and its contraction with probabilities."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from elasticnas.axes.scope import _flatten
+from elasticnas.errors import ArchitectureError, SpaceError
+
+__all__ = ["CostTable", "choice_names", "given_probabilities", "tabulate"]
+
+_ENTRIES = 20_000
+_PRINTED = 12  # rows and columns of a printed grid
+
+
+@dataclass(frozen=True, eq=False)
+class CostTable:
+    """Costs over some choices, the others fixed.
+
+    Attributes:
+        unit: What the costs count.
+        names: The choices, in the order of the space.
+        options: The options of each.
+        values: Float64 ``(options of the first, options of the second, ...)``; nan where no architecture has the
+            combination.
+        base: The architecture that gives all other choices.
+    """
+
+    unit: str
+    names: tuple[str, ...]
+    options: tuple[tuple[Any, ...], ...]
+    values: Tensor
+    base: Any
+    space: Any = field(repr=False)
+
+    def expected(self, probabilities: Mapping[str, Tensor]) -> Tensor:
+        """Expected cost ``(...)`` for probabilities ``(..., options)`` of exactly the table's choices.
+
+        ``sum_c cost(c) prod_i p_i(c_i) / sum_c prod_i p_i(c_i)`` over the possible combinations c.
+
+        Raises:
+            ArchitectureError: Other choices than the table's, wrong shapes, or no weight on any possible combination.
+        """
+        given = given_probabilities(self.space, probabilities)
+        if given.keys() != set(self.names):
+            raise ArchitectureError(f"the table is over {list(self.names)}, the probabilities are for {list(given)}")
+        joint = _wide(given[self.names[0]])
+        for name in self.names[1:]:
+            joint = (joint.unsqueeze(-1) * _wide(given[name]).unsqueeze(-2)).flatten(-2)
+        values = self.values.flatten()
+        possible = ~values.isnan()
+        if not possible.all():
+            joint = joint * possible.to(joint)
+            total = joint.sum(-1, keepdim=True)
+            if (total.detach() <= 0).any():
+                raise ArchitectureError(
+                    f"the probabilities of {', '.join(self.names)} give no weight to any combination that "
+                    f"{self.space.__name__} has"
+                )
+            joint = joint / total
+        return (joint * values.nan_to_num(0.0).to(joint)).sum(-1)
+
+    def __getitem__(self, arch: Any) -> float:
+        """The cost of an architecture that agrees with ``base`` in all other choices.
+
+        Raises:
+            ArchitectureError: It does not agree.
+        """
+        values = self.space.assignment(arch)
+        here = {name: values[name] for name in self.names}
+        if self.space.build(self.space.assignment(self.base) | here) != arch:
+            raise ArchitectureError(
+                f"{arch!r} is not in the table: outside {list(self.names)} it differs from its base"
+            )
+        indices = self.space.indices(arch)
+        return float(self.values[tuple(indices[name] for name in self.names)])
+
+    def __str__(self) -> str:
+        known = self.values[~self.values.isnan()]
+        impossible = self.values.numel() - known.numel()
+        lines = [
+            f"{self.unit} over {' x '.join(self.names)}: {self.values.numel():,} combinations, "
+            f"{impossible:,} impossible, {_number(known.min().item())} to {_number(known.max().item())}"
+        ]
+        lines += [f"  {name}: {', '.join(map(str, opts))}" for name, opts in zip(self.names, self.options, strict=True)]
+        if len(self.names) <= 2 and max(self.values.shape) <= _PRINTED:
+            lines += self._grid()
+        return "\n".join(lines)
+
+    def _grid(self) -> list[str]:
+        columns = [str(option) for option in self.options[1]] if len(self.names) == 2 else [self.unit]
+        rows = [[self.names[0], *columns]]
+        for option, row in zip(self.options[0], self.values.reshape(len(self.options[0]), -1).tolist(), strict=True):
+            rows.append([str(option), *("-" if value != value else _number(value) for value in row)])
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        return ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+
+
+def tabulate(cost: Callable[[Any], float], unit: str, space: Any, names: tuple[str, ...], base: Any) -> CostTable:
+    """The table of a cost over the named choices.
+
+    Raises:
+        SpaceError: More than 20,000 combinations.
+    """
+    choices = space.choices()
+    options = tuple(choices[name] for name in names)
+    shape = [len(each) for each in options]
+    if prod(shape) > _ENTRIES:
+        sizes = ", ".join(f"{name} ({count})" for name, count in zip(names, shape, strict=True))
+        raise SpaceError(
+            f"a cost table over {sizes} would have {prod(shape):,} entries, more than {_ENTRIES:,}; name fewer fields, "
+            "the others stay as in base"
+        )
+    assignment = space.assignment(base)
+    values = []
+    for combination in product(*options):
+        try:
+            arch = space.build(assignment | dict(zip(names, combination, strict=True)))
+        except ArchitectureError:
+            values.append(float("nan"))
+        else:
+            values.append(cost(arch))
+    return CostTable(unit, names, options, torch.tensor(values, dtype=torch.float64).reshape(shape), base, space)
+
+
+def choice_names(space: Any, fields: Sequence[str] | None) -> tuple[str, ...]:
+    """The choices that fields stand for, in the order of the space.
+
+    Raises:
+        SpaceError: No field, or one that the space does not have.
+    """
+    names = list(space.choices())
+    if fields is None:
+        return tuple(names)
+    if isinstance(fields, str):
+        fields = [fields]
+    found: set[str] = set()
+    for given in fields:
+        below = {name for name in names if name == given or name.startswith(f"{given}.")}
+        if not below:
+            raise SpaceError(f"{space.__name__} has no choice {given!r}; it has {names}")
+        found |= below
+    if not found:
+        raise SpaceError(f"no field is named: give some of {names}")
+    return tuple(name for name in names if name in found)
+
+
+def given_probabilities(space: Any, probabilities: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Probabilities ``(..., options)`` by choice name, in the order of the space, from any form a scope takes.
+
+    Raises:
+        ArchitectureError: None given, unknown names, or shapes that do not fit.
+    """
+    given = _flatten(probabilities, space.choice_list())
+    if not given:
+        raise ArchitectureError(f"no probabilities given; the choices are {list(space.choices())}")
+    found = {}
+    for choice in space.choice_list():
+        if choice.name not in given:
+            continue
+        value = torch.as_tensor(given[choice.name])
+        if value.ndim < 1 or value.shape[-1] != len(choice.options):
+            raise ArchitectureError(
+                f"{choice.name} has {len(choice.options)} options {list(choice.options)}, "
+                f"but the probabilities have the shape {tuple(value.shape)}"
+            )
+        found[choice.name] = value if value.is_floating_point() else value.float()
+    return found
+
+
+def _wide(probabilities: Tensor) -> Tensor:
+    """At least float32: FLOPs are beyond what half precision holds."""
+    return probabilities if probabilities.dtype in (torch.float32, torch.float64) else probabilities.float()
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value == int(value) else f"{value:,.4g}"

@@ -1,0 +1,25 @@
+"""contribute: the share of a candidate in a mix."""
+
+import torch
+from torch import Tensor
+
+__all__ = ["contribute", "fit_share"]
+
+
+def contribute(share: Tensor, part: Tensor) -> Tensor:
+    """``share * part``, exactly 0 where the share is 0 whatever the part holds (0 * inf would be NaN).
+
+    A share of 0 passes no gradient to the part, but still gets its own: straight-through estimation needs it.
+
+    Args:
+        share: ``()`` or a shape that broadcasts against ``part``.
+        part: Output of the candidate.
+    """
+    finite = torch.nan_to_num(part.detach(), nan=0.0, posinf=0.0, neginf=0.0)
+    return share * torch.where(share > 0, part, finite)
+
+
+def fit_share(share: Tensor, like: Tensor) -> Tensor:
+    """``()`` as it is, ``(B,)`` shaped to multiply an activation, in its dtype and device."""
+    share = share.to(like)
+    return share if share.ndim == 0 else share.reshape(-1, *(1,) * (like.ndim - 1))

@@ -1,0 +1,35 @@
+"""Architecture search: relaxations, penalties, and the bilevel searcher."""
+
+from elasticnas.search.bilevel import BilevelSearcher, Progress
+from elasticnas.search.checkpoint import load_checkpoint, random_state, restore_random_state, save_checkpoint
+from elasticnas.search.controller import Controller
+from elasticnas.search.penalty import DualAscent, Dynamic, Fixed, NoPenalty, Penalty
+from elasticnas.search.relaxation import Gumbel, Relaxation, Softmax, StraightThrough, Temperature, Tempered
+from elasticnas.search.result import Candidate, SearchResult
+from elasticnas.search.settings import SearchSettings
+from elasticnas.search.stream import BatchStream
+
+__all__ = [
+    "BatchStream",
+    "BilevelSearcher",
+    "Candidate",
+    "Controller",
+    "DualAscent",
+    "Dynamic",
+    "Fixed",
+    "Gumbel",
+    "NoPenalty",
+    "Penalty",
+    "Progress",
+    "Relaxation",
+    "SearchResult",
+    "SearchSettings",
+    "Softmax",
+    "StraightThrough",
+    "Temperature",
+    "Tempered",
+    "load_checkpoint",
+    "random_state",
+    "restore_random_state",
+    "save_checkpoint",
+]

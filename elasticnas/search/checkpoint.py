@@ -1,0 +1,78 @@
+"""Checkpoints of long work: written whole or not at all, refused where they belong to another run."""
+
+import pickle
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from elasticnas.errors import CheckpointError
+from elasticnas.extraction import write_atomically
+
+__all__ = ["load_checkpoint", "random_state", "restore_random_state", "save_checkpoint"]
+
+_FORMAT = 1
+
+
+def save_checkpoint(path: Path, state: dict[str, Any], identity: dict[str, Any]) -> None:
+    """Write a checkpoint.
+
+    Args:
+        path: The file.
+        state: Tensors and plain data.
+        identity: What a run that takes it up must agree with, plain data.
+    """
+    content = {"format": _FORMAT, "identity": identity, "state": state}
+    write_atomically(path, lambda temporary: torch.save(content, temporary))
+
+
+def load_checkpoint(path: Path, identity: dict[str, Any]) -> dict[str, Any]:
+    """Read a checkpoint.
+
+    Raises:
+        CheckpointError: The file is damaged, or was written by a run with another identity.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        written, state = content["identity"], content["state"]
+        known = content["format"] == _FORMAT
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: no such checkpoint") from None
+    except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError, OSError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(f"{path}: damaged ({reason[:120]}); delete it to start anew") from None
+    if not known:
+        raise CheckpointError(f"{path}: written in format {content['format']!r}, this version reads {_FORMAT}")
+    for key in sorted(identity.keys() | written.keys()):
+        if identity.get(key) != written.get(key):
+            raise CheckpointError(
+                f"{path}: belongs to another run, {key} was {written.get(key)!r} and is {identity.get(key)!r}; "
+                "use another output folder, or the settings it was started with"
+            )
+    assert isinstance(state, dict)
+    return state
+
+
+def random_state() -> dict[str, Any]:
+    """States of the global generators that dropout and shuffling draw from."""
+    kind, keys, position, has_gauss, cached = np.random.get_state()
+    version, internal, gauss = random.getstate()
+    return {
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "numpy": [kind, torch.from_numpy(np.asarray(keys).astype(np.int64)), position, has_gauss, cached],
+        "python": [version, list(internal), gauss],
+    }
+
+
+def restore_random_state(state: dict[str, Any]) -> None:
+    """Put the global generators back."""
+    torch.set_rng_state(state["torch"])
+    if state["cuda"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(state["cuda"])
+    kind, keys, position, has_gauss, cached = state["numpy"]
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), position, has_gauss, cached))
+    version, internal, gauss = state["python"]
+    random.setstate((version, tuple(internal), gauss))

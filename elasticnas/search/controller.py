@@ -1,0 +1,59 @@
+"""Controller: the architecture parameters of a search, one vector of logits per choice."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from elasticnas.search.relaxation import Relaxation
+
+__all__ = ["Controller"]
+
+
+class Controller:
+    """Logits for every choice of a space, and the probabilities that a relaxation makes of them.
+
+    Logits start at 0: every option is equally probable (alpha = 1/m and beta = 1/L in EASRec).
+    """
+
+    def __init__(self, space: Any, relaxation: Relaxation, device: torch.device, seed: int) -> None:
+        self.space, self.relaxation = space, relaxation
+        self.logits = {
+            name: torch.zeros(len(options), device=device, requires_grad=True)
+            for name, options in space.choices().items()
+        }
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def parameters(self) -> list[Tensor]:
+        """The logits, in the order of the choices."""
+        return list(self.logits.values())
+
+    def sample(self, step: int) -> dict[str, Tensor]:
+        """Probabilities for a training step, with the relaxation's temperature and noise, and with gradients."""
+        return {name: self.relaxation(logits, step, self.generator) for name, logits in self.logits.items()}
+
+    @torch.no_grad()
+    def probabilities(self) -> dict[str, Tensor]:
+        """``softmax(logits)``: what the search believes, without temperature and noise."""
+        return {name: logits.softmax(-1) for name, logits in self.logits.items()}
+
+    def entropy(self) -> dict[str, float]:
+        """Entropy of every choice divided by its largest possible, from 0 (decided) to 1 (open)."""
+        found = {}
+        for name, p in self.probabilities().items():
+            most = math.log(len(p))
+            found[name] = float(-(p * p.clamp_min(1e-30).log()).sum()) / most if most else 0.0
+        return found
+
+    def state_dict(self) -> dict[str, Any]:
+        """Logits and generator."""
+        logits = {name: value.detach().cpu().clone() for name, value in self.logits.items()}
+        return {"logits": logits, "generator": self.generator.get_state()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up logits and generator."""
+        with torch.no_grad():
+            for name, value in self.logits.items():
+                value.copy_(state["logits"][name])
+        self.generator.set_state(state["generator"])

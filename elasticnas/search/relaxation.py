@@ -1,0 +1,100 @@
+"""Relaxations: from architecture parameters to probabilities over options."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from elasticnas.errors import ConfigError
+
+__all__ = ["Gumbel", "Relaxation", "Softmax", "StraightThrough", "Temperature", "Tempered"]
+
+
+@dataclass(frozen=True)
+class Temperature:
+    """``max(floor, start - rate * step)``, no unit.
+
+    Args:
+        start: Temperature at step 0.
+        rate: Decrease per search step.
+        floor: Smallest temperature.
+
+    Source: the default is EASRec, arXiv:2402.00390v1, Table II: it reaches its floor after 19,800 steps.
+    """
+
+    start: float = 1.0
+    rate: float = 5e-5
+    floor: float = 0.01
+
+    def __post_init__(self) -> None:
+        if self.floor <= 0 or self.start < self.floor or self.rate < 0:
+            raise ConfigError(f"{self}: floor > 0, start >= floor and rate >= 0 are needed")
+
+    def __call__(self, step: int) -> float:
+        """Temperature at a search step, counted from 0."""
+        return max(self.floor, self.start - self.rate * step)
+
+    @classmethod
+    def over(cls, steps: int, start: float = 1.0, floor: float = 0.01) -> "Temperature":
+        """The schedule that reaches its floor at the last of ``steps`` steps."""
+        return cls(start, (start - floor) / max(1, steps - 1), floor)
+
+
+class Relaxation(ABC):
+    """How logits of one choice become probabilities over its options."""
+
+    @abstractmethod
+    def __call__(self, logits: Tensor, step: int, generator: torch.Generator) -> Tensor:
+        """Probabilities ``(options,)`` with gradients to the logits ``(options,)``; noise comes from the generator."""
+
+    def temperature(self, step: int) -> float:
+        """Temperature at a search step; 1 where there is none."""
+        return 1.0
+
+
+class Softmax(Relaxation):
+    """``softmax(logits)`` (DARTS, arXiv:1806.09055)."""
+
+    def __call__(self, logits: Tensor, step: int, generator: torch.Generator) -> Tensor:
+        """Probabilities ``(options,)``."""
+        return logits.softmax(-1)
+
+
+class Tempered(Relaxation):
+    """``softmax(logits / tau)``: what EASRec's authors run, without noise."""
+
+    def __init__(self, schedule: Temperature | None = None) -> None:
+        self.temperature = schedule or Temperature()  # type: ignore[method-assign]
+
+    def __call__(self, logits: Tensor, step: int, generator: torch.Generator) -> Tensor:
+        """Probabilities ``(options,)``."""
+        return (logits / self.temperature(step)).softmax(-1)
+
+
+class Gumbel(Relaxation):
+    """``softmax((logits + g) / tau)`` with Gumbel noise g (EASRec, arXiv:2402.00390v1, Eq. 10; arXiv:1611.01144)."""
+
+    def __init__(self, schedule: Temperature | None = None) -> None:
+        self.temperature = schedule or Temperature()  # type: ignore[method-assign]
+
+    def __call__(self, logits: Tensor, step: int, generator: torch.Generator) -> Tensor:
+        """Probabilities ``(options,)``."""
+        uniform = torch.rand(logits.shape, generator=generator).clamp(1e-10, 1 - 1e-7)
+        noise = -torch.log(-torch.log(uniform)).to(logits)
+        return ((logits + noise) / self.temperature(step)).softmax(-1)
+
+
+class StraightThrough(Relaxation):
+    """One option runs, drawn by Gumbel noise; gradients are those of the soft probabilities (arXiv:1611.01144)."""
+
+    def __init__(self, schedule: Temperature | None = None) -> None:
+        self._soft = Gumbel(schedule)
+        self.temperature = self._soft.temperature  # type: ignore[method-assign]
+
+    def __call__(self, logits: Tensor, step: int, generator: torch.Generator) -> Tensor:
+        """A one-hot vector ``(options,)``."""
+        soft = self._soft(logits, step, generator)
+        hard = torch.nn.functional.one_hot(soft.argmax(-1), soft.shape[-1]).to(soft)
+        # (soft - soft) is exactly 0, so the values are exactly 0 and 1
+        return hard + (soft - soft.detach())

@@ -1,0 +1,42 @@
+"""Settings of a bilevel search."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = ["SearchSettings"]
+
+
+class SearchSettings(BaseModel):
+    """How long a search runs and how it steps.
+
+    Attributes:
+        steps: Weight steps.
+        update_every: f of EASRec's Algorithm 1: an architecture step after every so many weight steps.
+        warmup_steps: Weight steps before the first architecture step.
+        weight_lr: Learning rate of Adam for the weights, where no optimizer is given. Weight decay is 0: decay and
+            momentum would move dead units, whose gradient is zero.
+        architecture_lr: Learning rate of Adam for the architecture parameters (betas 0.5 and 0.999, as in DARTS).
+        order: 1, or 2 for DARTS's finite-difference second order.
+        clip_norm: Largest norm of the weight gradients; None for no clipping.
+        evaluate_every: Weight steps between evaluations of the most probable architecture; None for only at the end.
+        patience: Evaluations without improvement after which the search stops; None to run all steps.
+        random_architectures: How many random architectures to evaluate; None for as many as the search evaluated.
+        checkpoint_every: Weight steps between checkpoints.
+        seed: Of the noise of relaxations and of random search.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    steps: int = Field(ge=1)
+    update_every: int = Field(default=10, ge=1)
+    warmup_steps: int = Field(default=0, ge=0)
+    weight_lr: float = Field(default=1e-3, gt=0)
+    architecture_lr: float = Field(default=1e-2, gt=0)
+    order: Literal[1, 2] = 1
+    clip_norm: float | None = Field(default=None, gt=0)
+    evaluate_every: int | None = Field(default=None, ge=1)
+    patience: int | None = Field(default=None, ge=1)
+    random_architectures: int | None = Field(default=None, ge=1)
+    checkpoint_every: int = Field(default=100, ge=1)
+    seed: int = 0

@@ -1,0 +1,225 @@
+"""Everything that a run of EASRec can be told."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from elasticnas.errors import ConfigError
+from elasticnas.space import one_line
+
+__all__ = ["Config", "ModelConfig", "SearchConfig", "TrainConfig"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelConfig(_Frozen):
+    """The supernet.
+
+    Attributes:
+        hidden: d, the widest candidate.
+        inner: D.
+        length: N, items of a sequence the model sees.
+        layers: L, the deepest network.
+        heads: Attention heads; a narrower candidate has narrower heads.
+        dropout: On embeddings, attention output and feed-forward output.
+        attention: LinRec (the paper) or softmax.
+        key_norm: LinRec's norm of the keys: by column (paper, Eq. 5) or by token (authors' code).
+        gate_layers: Layers of a data-aware gate: 2 (paper), 1, or 0 for no gates (Table V).
+        gate_position: The gates multiply the inputs of the dense layers (paper, Eq. 9) or their outputs (authors' code).
+        gate_input: The embedded sequence position by position, or its mean over the positions seen so far.
+        gate_rank: Width between a gate's two layers; None for the width of its output.
+        embedding_norm: LayerNorm on the embedded sequence (authors' code).
+        candidates: Hidden and inner masks paired (m candidates) or every combination (m x m).
+        hidden_pruning: gamma, the fractions of the hidden size that candidates leave out.
+        inner_pruning: gamma', likewise of the inner size.
+        weights: Candidates share weights, or each has its own. Gates are never shared between candidates.
+        mixing: Candidates' outputs mixed block by block (paper, Eq. 11), or soft masks in one pass (authors' code).
+        init: Standard deviation of normal start values for embeddings, or ``"paper"`` for He/Glorot.
+    """
+
+    hidden: int = Field(default=128, ge=1)
+    inner: int = Field(default=256, ge=1)
+    length: int = Field(default=200, ge=1)
+    layers: int = Field(default=4, ge=1)
+    heads: int = Field(default=4, ge=1)
+    dropout: float = Field(default=0.2, ge=0, lt=1)
+    attention: Literal["linrec", "softmax"] = "softmax"
+    key_norm: Literal["column", "token"] = "column"
+    gate_layers: Literal[0, 1, 2] = 2
+    gate_position: Literal["before", "after"] = "before"
+    gate_input: Literal["position", "pooled"] = "position"
+    gate_rank: int | None = Field(default=None, ge=1)
+    embedding_norm: bool = True
+    candidates: Literal["paired", "grid"] = "paired"
+    hidden_pruning: tuple[float, ...] = (0.0, 0.25, 0.5)
+    inner_pruning: tuple[float, ...] = (0.0, 0.25, 0.5)
+    weights: Literal["shared", "separate"] = "shared"
+    mixing: Literal["block", "mask"] = "block"
+    init: float | Literal["paper"] = 0.02
+
+    @model_validator(mode="after")
+    def _fits(self) -> "ModelConfig":
+        for name, full, fractions in (
+            ("hidden_pruning", self.hidden, self.hidden_pruning),
+            ("inner_pruning", self.inner, self.inner_pruning),
+        ):
+            if not fractions or len(set(fractions)) < len(fractions) or not all(0 <= f < 1 for f in fractions):
+                raise ValueError(f"{name}={list(fractions)}: different fractions from 0 to below 1 are needed")
+            if any(abs(full * (1 - f) - round(full * (1 - f))) > 1e-6 for f in fractions):
+                raise ValueError(f"{name}={list(fractions)} does not leave whole numbers of {full} units")
+        if any(round(self.hidden * (1 - f)) % self.heads for f in self.hidden_pruning):
+            sizes = [round(self.hidden * (1 - f)) for f in self.hidden_pruning]
+            raise ValueError(f"heads={self.heads} does not divide every hidden size {sizes}")
+        if self.candidates == "paired" and len(self.hidden_pruning) != len(self.inner_pruning):
+            raise ValueError("paired candidates need as many hidden_pruning as inner_pruning fractions")
+        if self.mixing == "mask" and self.weights == "separate":
+            raise ValueError("mixing=mask mixes masks over one set of weights; weights=separate needs mixing=block")
+        return self
+
+    def sizes(self) -> tuple[tuple[int, int], ...]:
+        """Hidden and inner size of every candidate."""
+        hidden = [round(self.hidden * (1 - f)) for f in self.hidden_pruning]
+        inner = [round(self.inner * (1 - f)) for f in self.inner_pruning]
+        if self.candidates == "paired":
+            return tuple(zip(hidden, inner, strict=True))
+        return tuple((d, D) for d in hidden for D in inner)
+
+
+class TrainConfig(_Frozen):
+    """How weights are trained.
+
+    Attributes:
+        form: ``causal``: one pass predicts every next item; ``prefixes``: bidirectional, one sample a prefix (paper).
+        loss: Softmax cross entropy over all items, or the literal binary form of Eq. 14.
+        batch: Size of a batch, in ``unit``.
+        unit: A batch is counted in users (windows), or in targets (Table II's 1,024 are prefixes).
+        learning_rate: Of Adam. Weight decay is 0.
+        schedule: Constant, or a linear warm-up and a cosine down to 0 over the planned epochs (retraining only).
+        warmup: Fraction of the steps that warm up, with the cosine.
+        epochs: At most.
+        patience: Validations without improvement after which training stops.
+        validate_every: Epochs between validations.
+        inherit: Start from the supernet's weights (paper), or anew.
+        bf16: Autocast to bfloat16. It pays for LinRec on some CPUs and on GPUs; off by default.
+        clip_norm: Largest norm of the gradient, None for no clipping.
+    """
+
+    form: Literal["causal", "prefixes"] = "causal"
+    loss: Literal["softmax", "binary"] = "softmax"
+    batch: int = Field(default=64, ge=1)
+    unit: Literal["users", "targets"] = "users"
+    learning_rate: float = Field(default=1e-3, gt=0)
+    schedule: Literal["constant", "cosine"] = "cosine"
+    warmup: float = Field(default=0.05, ge=0, lt=1)
+    epochs: int = Field(default=30, ge=1)
+    patience: int = Field(default=5, ge=1)
+    validate_every: int = Field(default=1, ge=1)
+    inherit: bool = True
+    bf16: bool = False
+    clip_norm: float | None = Field(default=5.0, gt=0)
+
+
+class SearchConfig(_Frozen):
+    """How the architecture is searched.
+
+    Attributes:
+        epochs: At most, over the training users.
+        batch: As in training.
+        learning_rate: Of the weights.
+        architecture_lr: Of alpha and beta.
+        update_every: f; the paper does not give it, the authors' code has 10.
+        warmup: Fraction of the steps before the first architecture step.
+        relaxation: Gumbel-softmax (Eq. 10), tempered softmax (authors' code), softmax, or straight-through.
+        temperature: ``scaled``: from 1 to 0.01 over the planned steps; ``literal``: max(0.01, 1 - 0.00005 t).
+        penalty: The dynamic constraint (Eq. 15 and 16), a fixed weight, dual ascent to the budget, or none.
+        penalty_weight: lambda, for expected FLOPs divided by the largest network's.
+        order: First or second order of the bilevel gradient.
+        held_out_users: Fraction of users whose training part the architecture steps see.
+        patience: Epochs without improvement after which the search stops.
+        random_architectures: Random architectures to compare with; None for as many as the search evaluated.
+        budget: ``"50%"`` of the largest network's FLOPs, a number of FLOPs, or None.
+    """
+
+    epochs: int = Field(default=10, ge=1)
+    batch: int = Field(default=64, ge=1)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    architecture_lr: float = Field(default=0.02, gt=0)
+    update_every: int = Field(default=10, ge=1)
+    warmup: float = Field(default=0.2, ge=0, lt=1)
+    relaxation: Literal["gumbel", "tempered", "softmax", "straight-through"] = "gumbel"
+    temperature: Literal["scaled", "literal"] = "scaled"
+    penalty: Literal["dynamic", "fixed", "dual", "none"] = "dynamic"
+    penalty_weight: float = Field(default=0.1, ge=0)
+    order: Literal[1, 2] = 1
+    held_out_users: float = Field(default=0.1, gt=0, lt=1)
+    patience: int | None = Field(default=10, ge=1)
+    random_architectures: int | None = Field(default=None, ge=1)
+    budget: str | None = "50%"
+
+
+class Config(_Frozen):
+    """A whole run.
+
+    Attributes:
+        model: The supernet.
+        search: The search.
+        train: Training of the found network and of those it is compared with.
+        compare: Which networks are trained beside the found one.
+        ks: Cut-offs of the metrics.
+        steer: The validation metric that early stopping follows.
+        negatives: Of pop100.
+        min_user: k-core filter.
+        min_item: k-core filter.
+        seed: Of everything that draws.
+    """
+
+    model: ModelConfig = ModelConfig()
+    search: SearchConfig = SearchConfig()
+    train: TrainConfig = TrainConfig()
+    compare: tuple[Literal["largest", "random"], ...] = ("largest", "random")
+    ks: tuple[int, ...] = (5, 10, 20)
+    steer: str = "unseen/ndcg@10"
+    negatives: int = Field(default=100, ge=1)
+    min_user: int = Field(default=0, ge=0)
+    min_item: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _steers_by_a_metric(self) -> "Config":
+        known = [
+            f"{p}/{m}@{k}" for p in ("full", "unseen", "pop100") for m in ("recall", "mrr", "ndcg") for k in self.ks
+        ]
+        if self.steer not in known:
+            raise ValueError(f"steer={self.steer!r} is not computed; choose one of {', '.join(known)}")
+        return self
+
+    def updated(self, changes: dict[str, Any]) -> "Config":
+        """With changes by dotted key, such as ``{"model.layers": 2}``, or nested.
+
+        Raises:
+            ConfigError: An unknown key or a value that is not allowed, in one line.
+        """
+        data = self.model_dump()
+        for key, value in changes.items():
+            node, *rest = data, *key.split(".")
+            for part in rest[:-1]:
+                node = node.get(part) if isinstance(node, dict) else None
+            if not isinstance(node, dict) or rest[-1] not in node:
+                raise ConfigError(f"unknown setting {key!r}; known are {', '.join(_keys(self.model_dump()))}")
+            if isinstance(value, dict) and isinstance(node[rest[-1]], dict):
+                node[rest[-1]] = node[rest[-1]] | value
+            else:
+                node[rest[-1]] = value
+        try:
+            return Config.model_validate(data)
+        except ValidationError as error:
+            raise ConfigError(one_line(Config, error)) from None
+
+
+def _keys(data: dict[str, Any], prefix: str = "") -> list[str]:
+    found: list[str] = []
+    for key, value in data.items():
+        found.extend(_keys(value, f"{prefix}{key}.") if isinstance(value, dict) else [f"{prefix}{key}"])
+    return found

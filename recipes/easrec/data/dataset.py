@@ -1,0 +1,167 @@
+"""From interactions to sequences: duplicates, order, k-core, ids, statistics."""
+
+import json
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from elasticnas.errors import DataError
+from elasticnas.extraction import write_atomically
+
+__all__ = ["Interactions", "Statistics", "prepare"]
+
+_FORMAT = 1
+_SHORTEST = 3  # training, validation and test take one each
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Counts after preparation, and what preparation dropped. Counts do not include the padding id."""
+
+    users: int
+    items: int
+    interactions: int
+    duplicates_dropped: int
+    core_dropped: int
+    short_users_dropped: int
+    timestamps: bool
+
+    @property
+    def actions_per_user(self) -> float:
+        """Interactions per user (the paper's Table I averages over real users, too)."""
+        return self.interactions / self.users
+
+    @property
+    def actions_per_item(self) -> float:
+        """Interactions per item."""
+        return self.interactions / self.items
+
+
+@dataclass(frozen=True, eq=False)
+class Interactions:
+    """Every user's items in time order.
+
+    Attributes:
+        items: ``(interactions,)`` int32, ids 1..V, user after user; 0 is padding.
+        offsets: ``(users + 1,)`` int64: user u has ``items[offsets[u]:offsets[u + 1]]``.
+        user_ids: Original ids.
+        item_ids: Original ids; entry 0 stands for padding.
+    """
+
+    items: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+    user_ids: list[str]
+    item_ids: list[str]
+    statistics: Statistics
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of sequences and ids: two runs on the same data have the same."""
+        digest = sha256(np.ascontiguousarray(self.items).tobytes())
+        digest.update(np.ascontiguousarray(self.offsets).tobytes())
+        digest.update("\0".join([*self.user_ids, "", *self.item_ids]).encode())
+        return digest.hexdigest()
+
+    def save(self, path: Path) -> None:
+        """Write one ``.npz`` file, whole or not at all."""
+        description = json.dumps(
+            {"format": _FORMAT, "users": self.user_ids, "items": self.item_ids, "statistics": asdict(self.statistics)}
+        )
+
+        def write(temporary: Path) -> None:
+            with open(temporary, "wb") as file:
+                text = np.frombuffer(description.encode(), dtype=np.uint8)
+                np.savez_compressed(file, items=self.items, offsets=self.offsets, description=text)
+
+        write_atomically(path, write)
+
+    @classmethod
+    def load(cls, path: Path) -> "Interactions":
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            DataError: The file is damaged.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as content:
+                description = json.loads(content["description"].tobytes().decode())
+                items, offsets = content["items"], content["offsets"]
+            if description["format"] != _FORMAT:
+                raise DataError(f"{path}: format {description['format']}, expected {_FORMAT}; prepare the data again")
+            statistics = Statistics(**description["statistics"])
+            return cls(items, offsets, description["users"], description["items"], statistics)
+        except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+            raise DataError(f"{path}: not prepared data, or damaged ({error}); prepare the data again") from None
+        except Exception as error:
+            if isinstance(error, DataError):
+                raise
+            raise DataError(f"{path}: damaged ({error}); prepare the data again") from None
+
+
+def prepare(frame: pl.DataFrame, min_user: int = 0, min_item: int = 0, source: str = "the data") -> Interactions:
+    """Turn interactions into sequences.
+
+    Rows that repeat user, item and time exactly are dropped (repeat visits at other times stay; without timestamps no
+    row can be told to be a repetition). Users are ordered by time, ties by row. The k-core filter drops users and items
+    with too few interactions until none is left to drop; then users with fewer than 3 are dropped, as training,
+    validation and test take one item each. Ids are numbered in order of first appearance.
+
+    Args:
+        frame: ``user``, ``item``, ``time`` as :func:`easrec.data.read_interactions` gives them.
+        min_user: Fewest interactions of a user.
+        min_item: Fewest interactions of an item.
+        source: Named in errors.
+
+    Raises:
+        DataError: No user is left, or only one item.
+    """
+    timed = frame["time"].null_count() < len(frame)
+    rows = len(frame)
+    if timed:
+        frame = frame.unique(subset=["user", "item", "time"], keep="first", maintain_order=True)
+    duplicates = rows - len(frame)
+    before_core = len(frame)
+    frame = _core(frame, min_user, min_item)
+    core_dropped = before_core - len(frame)
+    long_enough = frame.filter(pl.len().over("user") >= _SHORTEST)
+    users_before = frame["user"].n_unique()
+    short = users_before - long_enough["user"].n_unique()
+    if long_enough.is_empty():
+        raise DataError(
+            f"{source}: no user is left: {core_dropped} interactions were dropped by the k-core filter "
+            f"(min_user={min_user}, min_item={min_item}), {short} users have fewer than {_SHORTEST} interactions"
+        )
+    users = long_enough["user"].unique(maintain_order=True)
+    items = long_enough["item"].unique(maintain_order=True)
+    if len(items) < 2:
+        raise DataError(f"{source}: only one item ({items[0]!r}) is left; a recommender needs at least two")
+    numbered = long_enough.with_row_index("row").join(
+        pl.DataFrame({"user": users, "u": np.arange(len(users))}), on="user", how="left", maintain_order="left"
+    )
+    numbered = numbered.join(
+        pl.DataFrame({"item": items, "i": np.arange(1, len(items) + 1, dtype=np.int32)}),
+        on="item",
+        how="left",
+        maintain_order="left",
+    ).sort(["u", "time", "row"] if timed else ["u", "row"])
+    counts = np.bincount(numbered["u"].to_numpy(), minlength=len(users))
+    statistics = Statistics(len(users), len(items), len(numbered), duplicates, core_dropped, short, timed)
+    return Interactions(
+        numbered["i"].to_numpy().astype(np.int32),
+        np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        users.to_list(),
+        ["", *items.to_list()],
+        statistics,
+    )
+
+
+def _core(frame: pl.DataFrame, min_user: int, min_item: int) -> pl.DataFrame:
+    while True:
+        kept = frame.filter((pl.len().over("item") >= min_item) & (pl.len().over("user") >= min_user))
+        if len(kept) == len(frame):
+            return kept
+        frame = kept

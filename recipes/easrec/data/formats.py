@@ -1,0 +1,173 @@
+"""The table of readers: each turns one raw format into the text columns user, item and time."""
+
+import gzip
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+
+from elasticnas.errors import DataError
+
+__all__ = ["FORMATS", "Columns", "detect"]
+
+
+class Columns:
+    """Names of the columns to read; ``time`` None means row order."""
+
+    def __init__(self, user: str | None, item: str | None, time: str | None) -> None:
+        self.user, self.item, self.time = user, item, time
+
+    def or_default(self, user: str, item: str, time: str, present: list[str]) -> tuple[str, str, str | None]:
+        """The names asked for, or a format's own; a time column nobody asked for may be missing."""
+        default_time = time if time in present else None
+        return self.user or user, self.item or item, self.time or default_time
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        data = path.read_bytes()
+        return gzip.decompress(data) if path.suffix == ".gz" else data
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"{path}: the gzip file is truncated or damaged ({error}); get it again") from None
+
+
+def _text(path: Path, encoding: str = "utf-8") -> bytes:
+    data = _bytes_of(path)
+    if not data.strip():
+        raise DataError(f"{path}: the file is empty; expected one interaction per line")
+    if encoding == "utf-8":
+        try:
+            data.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            row = data.count(b"\n", 0, error.start) + 1
+            raise DataError(
+                f"{path}, row {row}: not UTF-8 (byte 0x{data[error.start]:02x}); "
+                "re-encode it, for example: iconv -f latin1 -t utf-8"
+            ) from None
+        return data.removeprefix(b"\xef\xbb\xbf")
+    return data.decode(encoding).encode()
+
+
+def _delimited(path: Path, data: bytes, separator: str, header: bool = True) -> pl.DataFrame:
+    try:
+        return pl.read_csv(data, separator=separator, has_header=header, infer_schema=False, quote_char='"')
+    except pl.exceptions.PolarsError as error:
+        row = _ragged_row(data, separator)
+        where = f"{path}, row {row}" if row else str(path)
+        reason = "its number of fields differs from the header's" if row else str(error).splitlines()[0]
+        raise DataError(f"{where}: {reason}; one interaction per line, {separator!r} between fields") from None
+
+
+def _ragged_row(data: bytes, separator: str) -> int | None:
+    lines = data.split(b"\n")
+    width = lines[0].count(separator.encode())
+    return next(
+        (n for n, line in enumerate(lines, 1) if line.strip() and line.count(separator.encode()) != width), None
+    )
+
+
+def _pick(path: Path, frame: pl.DataFrame, user: str, item: str, time: str | None) -> pl.DataFrame:
+    for wanted, option in ((user, "--user"), (item, "--item"), (time, "--time")):
+        if wanted is not None and wanted not in frame.columns:
+            raise DataError(
+                f"{path}: no column {wanted!r}; the columns are {', '.join(frame.columns)}; name the right one by {option}"
+            )
+    times = pl.lit(None, dtype=pl.String) if time is None else pl.col(time).cast(pl.String)
+    return frame.select(user=pl.col(user).cast(pl.String), item=pl.col(item).cast(pl.String), time=times)
+
+
+def _read_delimited(path: Path, columns: Columns, separator: str) -> pl.DataFrame:
+    frame = _delimited(path, _text(path), separator)
+    return _pick(path, frame, *columns.or_default("user_id", "item_id", "timestamp", frame.columns))
+
+
+def read_csv(path: Path, columns: Columns) -> pl.DataFrame:
+    """Comma separated values with a header line."""
+    return _read_delimited(path, columns, ",")
+
+
+def read_tsv(path: Path, columns: Columns) -> pl.DataFrame:
+    """Tab separated values with a header line."""
+    return _read_delimited(path, columns, "\t")
+
+
+def read_parquet(path: Path, columns: Columns) -> pl.DataFrame:
+    """A Parquet file with named columns."""
+    try:
+        frame = pl.read_parquet(path)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise DataError(f"{path}: not a readable Parquet file ({str(error).splitlines()[0]}); write it again") from None
+    if frame.is_empty():
+        raise DataError(f"{path}: the file is empty; expected one interaction per row")
+    picked = columns.or_default("user_id", "item_id", "timestamp", frame.columns)
+    if picked[2] in frame.columns and frame.schema[picked[2]].is_temporal():
+        frame = frame.with_columns(pl.col(picked[2]).cast(pl.Datetime("us")).dt.epoch("us") / 1e6)
+    return _pick(path, frame, *picked)
+
+
+def read_ratings_dat(path: Path, columns: Columns) -> pl.DataFrame:
+    """MovieLens ``ratings.dat``: ``UserID::MovieID::Rating::Timestamp``, no header."""
+    data = _text(path, "latin-1").replace(b"::", b"\t")
+    frame = _delimited(path, data, "\t", header=False)
+    if len(frame.columns) != 4:
+        raise DataError(f"{path}: expected UserID::MovieID::Rating::Timestamp in each line, found {data[:60]!r}")
+    frame.columns = ["UserID", "MovieID", "Rating", "Timestamp"]
+    return _pick(path, frame, *columns.or_default("UserID", "MovieID", "Timestamp", frame.columns))
+
+
+def read_inter(path: Path, columns: Columns) -> pl.DataFrame:
+    """RecBole ``.inter``: tab separated, header ``user_id:token``, ``item_id:token``, ``timestamp:float``."""
+    frame = _delimited(path, _text(path), "\t")
+    frame.columns = [name.partition(":")[0] for name in frame.columns]
+    return _pick(path, frame, *columns.or_default("user_id", "item_id", "timestamp", frame.columns))
+
+
+def read_checkins(path: Path, columns: Columns) -> pl.DataFrame:
+    """SNAP Gowalla check-ins: user, ISO time, latitude, longitude, location id; tabs, no header."""
+    frame = _delimited(path, _text(path), "\t", header=False)
+    if len(frame.columns) != 5:
+        raise DataError(
+            f"{path}: expected user, time, latitude, longitude, location id, found {len(frame.columns)} fields"
+        )
+    frame.columns = ["user", "time", "latitude", "longitude", "location"]
+    return _pick(path, frame, *columns.or_default("user", "location", "time", frame.columns))
+
+
+def read_dmsc(path: Path, columns: Columns) -> pl.DataFrame:
+    """Kaggle Douban ``DMSC.csv``: Username, Movie_Name_EN and Date among its columns; comments may span lines."""
+    frame = _delimited(path, _text(path), ",")
+    return _pick(path, frame, *columns.or_default("Username", "Movie_Name_EN", "Date", frame.columns))
+
+
+FORMATS: dict[str, Callable[[Path, Columns], pl.DataFrame]] = {
+    "csv": read_csv,
+    "tsv": read_tsv,
+    "parquet": read_parquet,
+    "ratings.dat": read_ratings_dat,
+    "inter": read_inter,
+    "gowalla": read_checkins,
+    "dmsc": read_dmsc,
+}
+
+
+def detect(path: Path) -> str:
+    """The format that a file's name says.
+
+    Raises:
+        DataError: No format goes with the name.
+    """
+    name = path.name.lower().removesuffix(".gz")
+    for ending, found in (
+        ("totalcheckins.txt", "gowalla"),
+        ("ratings.dat", "ratings.dat"),
+        ("dmsc.csv", "dmsc"),
+        (".inter", "inter"),
+        (".csv", "csv"),
+        (".tsv", "tsv"),
+        (".txt", "tsv"),
+        (".parquet", "parquet"),
+    ):
+        if name.endswith(ending):
+            return found
+    raise DataError(f"{path}: no format goes with this name; give --format, one of {', '.join(FORMATS)}")

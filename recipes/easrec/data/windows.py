@@ -1,0 +1,143 @@
+"""Training samples: windows of long sequences (causal) or prefixes, in length-bucketed batches."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from easrec.data.split import Sequences
+
+__all__ = ["Batch", "causal_windows", "count_batches", "make_batches", "pad", "prefix_samples", "training_batches"]
+
+_BUCKET = 20  # batches that are sorted by length together
+
+
+class Batch:
+    """Inputs and targets of one step.
+
+    Attributes:
+        inputs: ``(B, N)`` int64, right padded with 0.
+        targets: ``(B, N)`` int64 in causal form, the next item of every position, 0 at padding; ``(B,)`` for prefixes.
+    """
+
+    def __init__(self, inputs: Tensor, targets: Tensor) -> None:
+        self.inputs, self.targets = inputs, targets
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same on a device."""
+        return Batch(self.inputs.to(device), self.targets.to(device))
+
+
+def causal_windows(
+    sequences: Sequences, length: int, rng: np.random.Generator | None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Windows of at most ``length`` inputs in which every next item is a target exactly once.
+
+    Args:
+        sequences: Training parts.
+        length: N.
+        rng: Draws where the windows of a long sequence begin, anew each epoch; None cuts from the front.
+
+    Returns:
+        First and last (exclusive) input position of every window in ``sequences.items``; the target of position p is
+        the item at p + 1.
+    """
+    inputs = sequences.lengths - 1
+    starts, stops = [sequences.starts[(inputs > 0) & (inputs <= length)]], []
+    stops.append(sequences.stops[(inputs > 0) & (inputs <= length)] - 1)
+    for user in np.flatnonzero(inputs > length):
+        first, last = sequences.starts[user], sequences.stops[user] - 1
+        cut = first + (int(rng.integers(1, length + 1)) if rng is not None else length)
+        edges = np.concatenate([[first], np.arange(cut, last, length), [last]])
+        starts.append(edges[:-1])
+        stops.append(edges[1:])
+    return np.concatenate(starts), np.concatenate(stops)
+
+
+def prefix_samples(sequences: Sequences, length: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """One sample per prefix: the last ``length`` items before each target.
+
+    Returns:
+        First and last (exclusive) input position of every sample; the target is the item at the latter.
+    """
+    starts, stops = [], []
+    for first, last in zip(sequences.starts, sequences.stops, strict=True):
+        ends = np.arange(first + 1, last)
+        stops.append(ends)
+        starts.append(np.maximum(first, ends - length))
+    empty = np.zeros(0, dtype=np.int64)
+    return np.concatenate([*starts, empty]), np.concatenate([*stops, empty])
+
+
+def make_batches(
+    lengths: NDArray[np.int64], per_batch: int, unit: Literal["users", "targets"], rng: np.random.Generator
+) -> list[NDArray[np.int64]]:
+    """Indices of the samples of each batch: every sample once, similar lengths together, order shuffled.
+
+    Args:
+        lengths: ``(samples,)``.
+        per_batch: Samples in a batch, or targets (positions) in a batch.
+        unit: Which of the two; a batch of targets holds at least one sample.
+        rng: Draws the order.
+    """
+    order = rng.permutation(len(lengths))
+    average = max(1.0, float(lengths.mean())) if len(lengths) else 1.0
+    bucket = max(1, int(_BUCKET * (per_batch if unit == "users" else per_batch / average)))
+    batches: list[NDArray[np.int64]] = []
+    for begin in range(0, len(order), bucket):
+        part = order[begin : begin + bucket]
+        part = part[np.argsort(lengths[part], kind="stable")]
+        weights = np.ones(len(part), dtype=np.int64) if unit == "users" else lengths[part]
+        number = (np.cumsum(weights) - 1) // per_batch
+        batches.extend(part[number == which] for which in np.unique(number))
+    return [batches[i] for i in rng.permutation(len(batches))]
+
+
+def pad(items: NDArray[np.int32], starts: NDArray[np.int64], stops: NDArray[np.int64]) -> NDArray[np.int64]:
+    """``(B, longest)`` int64, right padded with 0."""
+    lengths = stops - starts
+    columns = np.arange(max(1, int(lengths.max(initial=1))))
+    index = starts[:, None] + columns
+    inside = columns < lengths[:, None]
+    return np.where(inside, items[np.where(inside, index, 0)], 0).astype(np.int64)
+
+
+def training_batches(
+    sequences: Sequences,
+    length: int,
+    per_batch: int,
+    unit: Literal["users", "targets"],
+    form: Literal["causal", "prefixes"],
+    seed: int,
+    epoch: int,
+) -> Iterator[Batch]:
+    """The batches of an epoch: the same seed and epoch give the same batches."""
+    rng = np.random.default_rng([seed, 2, epoch])
+    causal = form == "causal"
+    starts, stops = causal_windows(sequences, length, rng) if causal else prefix_samples(sequences, length)
+    # a prefix is one target, however long it is
+    unit = unit if causal else "users"
+    for chosen in make_batches(stops - starts, per_batch, unit, rng):
+        inputs = torch.from_numpy(pad(sequences.items, starts[chosen], stops[chosen]))
+        if causal:
+            targets = torch.from_numpy(pad(sequences.items, starts[chosen] + 1, stops[chosen] + 1))
+        else:
+            targets = torch.from_numpy(sequences.items[stops[chosen]].astype(np.int64))
+        yield Batch(inputs, targets)
+
+
+def count_batches(
+    sequences: Sequences,
+    length: int,
+    per_batch: int,
+    unit: Literal["users", "targets"],
+    form: Literal["causal", "prefixes"],
+) -> int:
+    """Batches of the first epoch; later epochs may differ by a few, as windows begin elsewhere."""
+    rng = np.random.default_rng(0)
+    causal = form == "causal"
+    starts, stops = causal_windows(sequences, length, None) if causal else prefix_samples(sequences, length)
+    return len(make_batches(stops - starts, per_batch, unit if causal else "users", rng))

@@ -1,0 +1,129 @@
+"""The search stage: Algorithm 1 over the supernet, by the library's searcher."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from easrec.config import Config
+from easrec.data import Batch, Split, count_batches, hold_out_users
+from easrec.evaluation import Evaluator
+from easrec.losses import batch_loss
+from easrec.model import EASRec
+from easrec.training import epoch_batches
+from elasticnas.cost import Budget, Flops
+from elasticnas.search import (
+    BilevelSearcher,
+    DualAscent,
+    Dynamic,
+    Fixed,
+    Gumbel,
+    NoPenalty,
+    Penalty,
+    Progress,
+    Relaxation,
+    SearchResult,
+    SearchSettings,
+    Softmax,
+    StraightThrough,
+    Temperature,
+    Tempered,
+)
+
+__all__ = ["encoder_flops", "search_architecture"]
+
+
+def encoder_flops(model: EASRec) -> Flops:
+    """FLOPs of the encoder at length N, batch 1; scoring the items is not counted."""
+    example = torch.ones(1, model.config_length, dtype=torch.long)
+    return Flops(model, example)
+
+
+def search_architecture(
+    model: EASRec,
+    split: Split,
+    validation: Evaluator,
+    config: Config,
+    device: torch.device,
+    checkpoint: Path | None = None,
+    resume: bool = False,
+    identity: Mapping[str, Any] | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> SearchResult:
+    """Search the supernet; its weights are trained in place.
+
+    Weights learn from the training parts of most users, alpha and beta from those of the held-out users; validation
+    targets only rank architectures, test targets are not seen.
+
+    Raises:
+        BudgetError: No architecture meets the budget; the message names the smallest reachable cost.
+    """
+    search = config.search
+    held_out = hold_out_users(len(split.training), search.held_out_users, config.seed)
+    training = split.training.take(~held_out)
+    train = config.train
+    per_epoch = count_batches(training, config.model.length, search.batch, train.unit, train.form)
+    steps = per_epoch * search.epochs
+    cost = encoder_flops(model)
+    settings = SearchSettings(
+        steps=steps,
+        update_every=search.update_every,
+        warmup_steps=round(search.warmup * steps),
+        weight_lr=search.learning_rate,
+        architecture_lr=search.architecture_lr,
+        order=search.order,
+        clip_norm=train.clip_norm,
+        evaluate_every=per_epoch,
+        patience=search.patience,
+        random_architectures=search.random_architectures,
+        checkpoint_every=50,
+        seed=config.seed,
+    )
+
+    def loss(network: Any, batch: Batch) -> torch.Tensor:
+        return batch_loss(network, batch, train.loss, train.bf16)
+
+    def evaluate(network: Any) -> dict[str, float]:
+        report = validation.evaluate(network.next_item, device)
+        return {f"{protocol}/{name}": value for protocol, found in report.items() for name, value in found.items()}
+
+    searcher = BilevelSearcher(
+        model.to(device),
+        loss,
+        epoch_batches(training, config, search.batch, device),
+        epoch_batches(split.training.take(held_out), config, search.batch, device),
+        cost,
+        settings,
+        relaxation=_relaxation(config, steps),
+        penalty=_penalty(config, cost),
+        budget=search.budget,
+        evaluate=evaluate,
+        metric=config.steer,
+        maximise=True,
+    )
+    return searcher.run(checkpoint, resume, {"config": config.model_dump_json(), **(identity or {})}, progress)
+
+
+def _relaxation(config: Config, steps: int) -> Relaxation:
+    schedule = Temperature() if config.search.temperature == "literal" else Temperature.over(steps)
+    if config.search.relaxation == "softmax":
+        return Softmax()
+    kinds = {"gumbel": Gumbel, "tempered": Tempered, "straight-through": StraightThrough}
+    return kinds[config.search.relaxation](schedule)
+
+
+def _penalty(config: Config, cost: Flops) -> Penalty:
+    search = config.search
+    if search.penalty == "dual":
+        largest = cost(cost.space.largest())
+        limit = largest if search.budget is None else Budget.parse(search.budget, cost).limit
+        return DualAscent(min(1.0, limit / largest))
+    kinds: dict[str, Callable[[], Penalty]] = {
+        "dynamic": lambda: Dynamic(search.penalty_weight, "depth"),
+        "fixed": lambda: Fixed(search.penalty_weight),
+        "none": NoPenalty,
+    }
+    return kinds[search.penalty]()
+
+

@@ -1,0 +1,43 @@
+"""The search space of EASRec: which candidate, and how many layers."""
+
+from functools import lru_cache
+from typing import Any, Literal
+
+from easrec.config import ModelConfig
+from elasticnas.space import Space
+
+__all__ = ["Paired", "space_for"]
+
+
+@lru_cache(maxsize=None)
+def space_for(model: ModelConfig) -> type[Space]:
+    """The space of a supernet: ``candidate`` (alpha, shared by all layers) and ``depth`` (beta).
+
+    Hidden size, inner size and width of a head follow from the candidate, as derived sizes.
+    """
+    sizes, heads = model.sizes(), model.heads
+
+    def hidden(self: Any) -> int:
+        return sizes[self.candidate][0]
+
+    def inner(self: Any) -> int:
+        return sizes[self.candidate][1]
+
+    def head_dim(self: Any) -> int:
+        return sizes[self.candidate][0] // heads
+
+    namespace = {
+        "__module__": __name__,
+        "__doc__": f"Candidates (hidden, inner): {', '.join(map(str, sizes))}.",
+        "__annotations__": {
+            "candidate": Literal[tuple(range(len(sizes)))],
+            "depth": Literal[tuple(range(1, model.layers + 1))],
+        },
+        "hidden": property(hidden),
+        "inner": property(inner),
+        "head_dim": property(head_dim),
+    }
+    return type("EASRec", (Space,), namespace)
+
+
+Paired = space_for(ModelConfig())
