@@ -3,7 +3,7 @@
 from elasticnas.axes import Axes, Axis
 from elasticnas.errors import ElasticNASError
 from elasticnas.extraction import axes_of, check, extract, load, save
-from elasticnas.space import PerLayer, Range, Space
+from elasticnas.space import PerLayer, Range, Space, load_space
 
 __version__ = "0.1.0"
 
@@ -18,5 +18,6 @@ __all__ = [
     "check",
     "extract",
     "load",
+    "load_space",
     "save",
 ]

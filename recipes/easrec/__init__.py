@@ -1,0 +1,9 @@
+"""EASRec: elastic architecture search for sequential recommenders (arXiv:2402.00390), as a recipe of elasticnas."""
+
+__all__ = ["Config", "EASRec", "Recommender", "load_preset", "space_for"]
+
+from easrec.artifact import Recommender
+from easrec.config import Config
+from easrec.model import EASRec
+from easrec.presets import load_preset
+from easrec.space import space_for

@@ -127,7 +127,9 @@ class EASRec(nn.Module):
     def scores(self, y: Tensor) -> Tensor:
         """``(..., hidden)`` to ``(..., V + 1)`` (Eq. 12); the padding id scores minus infinity."""
         scores: Tensor = self.items.scores(y)
-        return scores.index_fill(-1, torch.zeros(1, dtype=torch.long, device=y.device), float("-inf"))
+        # in place: a copy of (positions, V) costs as much as a layer
+        scores.select(-1, 0).fill_(float("-inf"))
+        return scores
 
     def next_item(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         """Scores of what follows each sequence: ``(B, N)`` ids and ``(B,)`` lengths to ``(B, V + 1)``."""

@@ -125,5 +125,3 @@ def _penalty(config: Config, cost: Flops) -> Penalty:
         "none": NoPenalty,
     }
     return kinds[search.penalty]()
-
-

@@ -1,6 +1,6 @@
 """The search space of EASRec: which candidate, and how many layers."""
 
-from functools import lru_cache
+from functools import cache
 from typing import Any, Literal
 
 from easrec.config import ModelConfig
@@ -9,7 +9,7 @@ from elasticnas.space import Space
 __all__ = ["Paired", "space_for"]
 
 
-@lru_cache(maxsize=None)
+@cache
 def space_for(model: ModelConfig) -> type[Space]:
     """The space of a supernet: ``candidate`` (alpha, shared by all layers) and ``depth`` (beta).
 

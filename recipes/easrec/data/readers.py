@@ -15,7 +15,7 @@ def read_interactions(
     user: str | None = None,
     item: str | None = None,
     time: str | None = None,
-    format: str = "auto",  # noqa: A002 - the option's name
+    format: str = "auto",
 ) -> pl.DataFrame:
     """Read a file of interactions.
 

@@ -1,0 +1,76 @@
+"""The root of the command line: plug-ins, spaces, and every installed recipe as a group of its own."""
+
+import signal
+import sys
+import warnings
+from types import FrameType
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+import elasticnas
+from elasticnas.cli.space import spaces
+from elasticnas.errors import ElasticNASError
+from elasticnas.plugins import RECIPES, SPACES, discover
+
+__all__ = ["main"]
+
+
+def _version(show: bool) -> None:
+    if show:
+        typer.echo(f"elasticnas {elasticnas.__version__}")
+        raise typer.Exit
+
+
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Neural architecture search on transformers."""
+
+
+def _plugins() -> None:
+    """List installed spaces and recipes, broken ones with the reason."""
+    table = Table("group", "name", "package", "target", "status")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for group in (SPACES, RECIPES):
+            for plugin in discover(group):
+                kind = group.rpartition(".")[2]
+                table.add_row(kind, plugin.name, plugin.distribution, plugin.target, plugin.error or "ok")
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+
+
+def _app() -> typer.Typer:
+    app = typer.Typer(
+        name="elasticnas", callback=_root, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+    )
+    app.command("plugins")(_plugins)
+    app.add_typer(spaces, name="space", help="Show, check and sample search spaces.")
+    for plugin in discover(RECIPES):
+        if plugin.loaded is not None:
+            app.add_typer(plugin.loaded.commands, name=plugin.name, help=plugin.loaded.summary)
+    return app
+
+
+def main() -> None:
+    """Run the command line: exit code 1 and one line for what a caller did wrong, 2 for wrong usage."""
+    warnings.showwarning = _warn
+    signal.signal(signal.SIGINT, _interrupted)
+    try:
+        _app()()
+    except ElasticNASError as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _warn(message: Warning | str, *rest: object, **more: object) -> None:
+    print(f"warning: {message}", file=sys.stderr)
+
+
+def _interrupted(number: int, frame: FrameType | None) -> None:
+    print("stopped; what was done is kept, --resume continues a run", file=sys.stderr)
+    sys.exit(130)

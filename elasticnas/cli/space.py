@@ -1,0 +1,89 @@
+"""``elasticnas space``: show, check and sample search spaces."""
+
+import json
+import random
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from elasticnas.errors import ArchitectureError, SpaceError
+from elasticnas.plugins import SPACES, load_plugin
+from elasticnas.space import Space, load_space
+
+__all__ = ["spaces"]
+
+spaces = typer.Typer(no_args_is_help=True)
+Source = Annotated[str, typer.Argument(help="A .yaml file, module:Class, file.py:Class, or an installed space's name.")]
+
+
+def _load(source: str) -> type[Space]:
+    if ":" in source or source.endswith((".yaml", ".yml", ".json")):
+        return load_space(source)
+    space: type[Space] = load_plugin(SPACES, source)
+    return space
+
+
+@spaces.command()
+def show(source: Source) -> None:
+    """Show the choices, the sizes that follow, and how many architectures there are."""
+    space = _load(source)
+    console = Console()
+    table = Table("choice", "options", title=space.__name__)
+    choices = space.choices()
+    for name, options in choices.items():
+        table.add_row(name, ", ".join(map(str, options)))
+    derived = [axis for axis in space.axes().all() if axis.name not in choices]
+    for axis in derived:
+        table.add_row(f"{axis.name} (derived)", ", ".join(map(str, axis.options)))
+    console.print(table)
+    try:
+        count = f"{space.size():,}"
+    except SpaceError:
+        count = "too many to count"
+    typer.echo(f"architectures: {count}")
+    typer.echo(f"largest:  {space.largest()!r}")
+    typer.echo(f"smallest: {space.smallest()!r}")
+
+
+@spaces.command()
+def check(
+    source: Source,
+    architecture: Annotated[Path | None, typer.Argument(help="A YAML or JSON file with an architecture.")] = None,
+) -> None:
+    """Check that a space holds together, and that an architecture belongs to it."""
+    space = _load(source)
+    largest = space.largest()
+    space.axes()
+    if architecture is None:
+        typer.echo(f"ok: {space.__name__} is a valid space; its largest architecture is {largest!r}")
+        return
+    try:
+        arch = space.from_yaml(architecture.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ArchitectureError(f"{architecture}: cannot be read ({error})") from None
+    except ArchitectureError as error:
+        raise ArchitectureError(f"{architecture}: {error}") from None
+    typer.echo(f"ok: {arch!r}")
+
+
+@spaces.command()
+def sample(
+    source: Source,
+    count: Annotated[int, typer.Option(min=1, help="How many.")] = 1,
+    seed: Annotated[int, typer.Option(help="The same seed draws the same architectures.")] = 0,
+    format: Annotated[
+        Literal["yaml", "json"], typer.Option(help="One document each, or one JSON object a line.")
+    ] = "yaml",
+) -> None:
+    """Draw random architectures."""
+    space, rng = _load(source), random.Random(seed)
+    drawn = [space.sample(rng).model_dump(mode="json") for _ in range(count)]
+    if format == "json":
+        for arch in drawn:
+            typer.echo(json.dumps(arch))
+    else:
+        typer.echo(yaml.safe_dump_all(drawn, sort_keys=False), nl=False)

@@ -1,0 +1,81 @@
+"""Plug-ins: spaces and recipes that installed packages offer through entry points."""
+
+import warnings
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Protocol, runtime_checkable
+
+from elasticnas.errors import PluginError
+from elasticnas.space import Space
+
+__all__ = ["RECIPES", "SPACES", "Plugin", "Recipe", "discover", "load_plugin"]
+
+SPACES, RECIPES = "elasticnas.spaces", "elasticnas.recipes"
+
+
+@runtime_checkable
+class Recipe(Protocol):
+    """What an entry point of ``elasticnas.recipes`` names."""
+
+    name: str
+    summary: str
+    commands: Any
+    """A ``typer.Typer`` that is mounted as ``elasticnas <name>``."""
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """An entry point, loaded or broken."""
+
+    name: str
+    group: str
+    distribution: str
+    target: str
+    loaded: Any = None
+    error: str | None = None
+
+
+def discover(group: str) -> list[Plugin]:
+    """Every plug-in of a group, by name; a broken one is named in a warning and carries the reason."""
+    found = entry_points(group=group)
+    names = [point.name for point in found]
+    plugins = []
+    for point in sorted(found, key=lambda point: (point.name, point.value)):
+        plugin = _load(point, group, names.count(point.name) > 1)
+        if plugin.error is not None:
+            warnings.warn(f"plug-in {plugin.name} ({plugin.target}) is skipped: {plugin.error}", stacklevel=2)
+        plugins.append(plugin)
+    return plugins
+
+
+def load_plugin(group: str, name: str) -> Any:
+    """The object behind a plug-in's name.
+
+    Raises:
+        PluginError: No such plug-in, or it is broken.
+    """
+    points = entry_points(group=group, name=name)
+    if not points:
+        known = sorted(point.name for point in entry_points(group=group))
+        raise PluginError(f"no plug-in {name!r} in {group}; installed are {', '.join(known) or 'none'}")
+    plugin = _load(next(iter(points)), group, len(points) > 1)
+    if plugin.error is not None:
+        raise PluginError(f"plug-in {name} ({plugin.target}): {plugin.error}")
+    return plugin.loaded
+
+
+def _load(point: EntryPoint, group: str, conflict: bool) -> Plugin:
+    distribution = f"{point.dist.name} {point.dist.version}" if point.dist is not None else "unknown"
+    plugin = Plugin(point.name, group, distribution, point.value)
+    if conflict:
+        return Plugin(**{**vars(plugin), "error": "two plug-ins have this name; uninstall one"})
+    try:
+        loaded = point.load()
+    except Exception as error:  # a plug-in may fail in any way; it must not take the others with it
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        return Plugin(**{**vars(plugin), "error": reason})
+    if group == SPACES and not (isinstance(loaded, type) and issubclass(loaded, Space)):
+        return Plugin(**{**vars(plugin), "error": f"expected a Space class, found {loaded!r}"})
+    if group == RECIPES and not isinstance(loaded, Recipe):
+        return Plugin(**{**vars(plugin), "error": f"expected name, summary and commands, found {loaded!r}"})
+    return Plugin(**{**vars(plugin), "loaded": loaded})

@@ -1,0 +1,159 @@
+"""Spaces in files: YAML for what is purely declarative, ``module:Class`` for the rest."""
+
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, create_model
+
+from elasticnas.errors import SpaceError
+from elasticnas.space.fields import PerLayer, Range
+from elasticnas.space.schema import Declared
+from elasticnas.space.space import Space
+
+__all__ = ["dump_space", "load_space"]
+
+
+def load_space(source: str | Path) -> type[Space]:
+    """A space from a YAML (or JSON) file, from ``module:Class``, or from ``file.py:Class``.
+
+    A file declares its choices::
+
+        name: Encoder
+        fields:
+          hidden: [128, 96, 64]
+          inner: {low: 32, high: 128, step: 16}
+          depth: [1, 2, 3, 4]
+          mlp: {per_layer: [256, 128], count: depth}
+          encoder: {fields: {heads: [4, 2]}}
+
+    or names a class that has rules or derived sizes: ``space: module:Class``.
+
+    Raises:
+        SpaceError: The file or class is missing or declares something else; one line with the way out.
+    """
+    text = str(source)
+    path = Path(source)
+    if path.suffix in (".yaml", ".yml", ".json"):
+        return _from_file(path)
+    if ":" in text:
+        return _from_name(text)
+    raise SpaceError(f"{text}: give a .yaml file, module:Class, file.py:Class, or the name of an installed space")
+
+
+def dump_space(space: type[Space]) -> str:
+    """YAML that :func:`load_space` reads: the fields where the space is purely declarative, else its class's name."""
+    if not _declarative(space):
+        return yaml.safe_dump({"space": f"{space.__module__}:{space.__qualname__}"}, sort_keys=False)
+    return yaml.safe_dump({"name": space.__name__, "fields": _fields(space)}, sort_keys=False, default_flow_style=None)
+
+
+def _from_file(path: Path) -> type[Space]:
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SpaceError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SpaceError(f"{path}: cannot be read as YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(data, dict) or not ({"fields", "space"} & data.keys()):
+        raise SpaceError(f"{path}: expected 'fields:' with choices, or 'space: module:Class'")
+    if unknown := data.keys() - {"name", "fields", "space"}:
+        raise SpaceError(f"{path}: unknown key {sorted(unknown)[0]!r}; known are name, fields, space")
+    if "space" in data:
+        return _from_name(str(data["space"]))
+    return _declared(str(data.get("name", path.stem)), data["fields"], str(path))
+
+
+def _declared(name: str, fields: Any, where: str) -> type[Space]:
+    if not isinstance(fields, dict) or not fields:
+        raise SpaceError(f"{where}: fields must name at least one choice, found {fields!r}")
+    types: dict[str, Any] = {}
+    for field, given in fields.items():
+        if hasattr(Space, str(field)):
+            raise SpaceError(f"{where}, field {field}: the name of a method of Space; give it another name")
+        types[str(field)] = (_type(given, f"{where}, field {field}", str(field)), ...)
+    return create_model(name, __base__=Space, **types)
+
+
+def _type(given: Any, where: str, field: str) -> Any:
+    if isinstance(given, list):
+        if not given or not all(isinstance(option, (int, str)) for option in given):
+            raise SpaceError(f"{where}: options must be integers, texts or booleans, at least one; found {given!r}")
+        if len({(type(option), option) for option in given}) != len(given):
+            raise SpaceError(f"{where}: the options {given} repeat; name each once")
+        return bool if given == [True, False] else Literal[tuple(given)]
+    if isinstance(given, dict) and given.keys() == {"fields"}:
+        return _declared(field.title(), given["fields"], where)
+    if isinstance(given, dict) and {"low", "high"} <= given.keys() <= {"low", "high", "step"}:
+        return Annotated[int, Range(**given)]
+    if isinstance(given, dict) and given.keys() == {"per_layer", "count"}:
+        return PerLayer[_type(given["per_layer"], where, field), given["count"]]
+    raise SpaceError(
+        f"{where}: expected a list of options, {{low, high, step}}, {{per_layer, count}} or {{fields}}; found {given!r}"
+    )
+
+
+def _from_name(text: str) -> type[Space]:
+    module_name, _, class_name = text.rpartition(":")
+    try:
+        module: Any = _file_module(Path(module_name)) if module_name.endswith(".py") else _module(module_name)
+    except SpaceError:
+        raise
+    except Exception as error:  # whatever the user's module raises while it is imported
+        raise SpaceError(f"{text}: {module_name} cannot be imported ({type(error).__name__}: {error})") from None
+    found: Any = module
+    for part in class_name.split("."):
+        found = getattr(found, part, None)
+    if not (isinstance(found, type) and issubclass(found, Space)):
+        spaces = [n for n, v in vars(module).items() if isinstance(v, type) and issubclass(v, Space) and v is not Space]
+        raise SpaceError(f"{text}: {class_name} is no Space; {module_name} has {', '.join(spaces) or 'none'}")
+    return found
+
+
+def _module(name: str) -> Any:
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    return importlib.import_module(name)
+
+
+def _file_module(path: Path) -> Any:
+    if not path.exists():
+        raise SpaceError(f"{path}: no such file")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _declarative(space: type[BaseModel]) -> bool:
+    decorators = space.__pydantic_decorators__
+    if set(decorators.model_validators) - {"_lengths_follow_their_fields"} or decorators.field_validators:
+        return False
+    own = [v for base in space.__mro__ if base is not Space and issubclass(base, Space) for v in vars(base).values()]
+    if any(isinstance(value, property) for value in own):
+        return False
+    nested = [i.annotation for i in space.model_fields.values() if isinstance(i.annotation, type)]
+    return all(_declarative(cls) for cls in nested if issubclass(cls, BaseModel))
+
+
+def _fields(space: type[Space]) -> dict[str, Any]:
+    described: dict[str, Any] = {}
+    for name, info in space.model_fields.items():
+        items = [item for item in space._declared() if item.path[0] == name]
+        per_layer = next((entry for entry in info.metadata if isinstance(entry, PerLayer)), None)
+        if isinstance(info.annotation, type) and issubclass(info.annotation, Space):
+            described[name] = {"fields": _fields(info.annotation)}
+        elif per_layer is not None:
+            described[name] = {"per_layer": _options(items[0]), "count": per_layer.count}
+        else:
+            described[name] = _options(items[0])
+    return described
+
+
+def _options(item: Declared) -> list[Any]:
+    return list(item.choice.options)

@@ -1,0 +1,105 @@
+"""The saved recommender: weights, architecture, settings, and the original item ids."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from easrec.config import Config
+from easrec.data import pad
+from easrec.model import EASRec, build
+from easrec.space import space_for
+from elasticnas.errors import CheckpointError, DataError
+from elasticnas.extraction import load, save, write_text
+
+__all__ = ["Recommender"]
+
+_SETTINGS = "recommender.json"
+
+
+class Recommender:
+    """A trained network that answers in original ids.
+
+    Args:
+        network: A plain network.
+        arch: Its architecture.
+        config: The run it comes from.
+        item_ids: Original ids by number; entry 0 is padding.
+    """
+
+    def __init__(self, network: EASRec, arch: Any, config: Config, item_ids: list[str]) -> None:
+        self.network, self.arch, self.config, self.item_ids = network.eval(), arch, config, item_ids
+        self._numbers = {item: number for number, item in enumerate(item_ids) if number}
+
+    def save(self, folder: Path) -> None:
+        """Write ``model.safetensors``, ``architecture.json`` and ``recommender.json``."""
+        save(self.network, self.arch, folder)
+        content = {"config": self.config.model_dump(mode="json"), "items": self.item_ids}
+        write_text(folder / _SETTINGS, json.dumps(content) + "\n")
+
+    @classmethod
+    def load(cls, folder: Path, device: torch.device | None = None) -> "Recommender":
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            CheckpointError: Files are missing or damaged.
+        """
+        path = folder / _SETTINGS
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            config, items = Config.model_validate(content["config"]), list(content["items"])
+        except FileNotFoundError:
+            raise CheckpointError(f"{path}: not found; give the folder model/ of a finished run") from None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            reason = str(error).splitlines()[0]
+            raise CheckpointError(f"{path}: damaged ({reason}); run again") from None
+        found: list[Any] = []
+
+        def make(arch: Any) -> EASRec:
+            # the space is made from the settings, so that an architecture read back is one of it
+            found.append(space_for(config.model)(candidate=arch.candidate, depth=arch.depth))
+            return build(config.model, len(items) - 1, found[0], config.train.form == "causal")
+
+        network = load(folder, make)
+        assert isinstance(network, EASRec)
+        return cls(network.to(device or torch.device("cpu")), found[0], config, items)
+
+    def numbers(self, history: list[str]) -> list[int]:
+        """Numbers of original ids.
+
+        Raises:
+            DataError: An id the model does not know.
+        """
+        unknown = [item for item in history if item not in self._numbers]
+        if unknown:
+            raise DataError(f"unknown item {unknown[0]!r}; the model knows {len(self._numbers):,} items")
+        return [self._numbers[item] for item in history]
+
+    @torch.no_grad()
+    def recommend(
+        self, histories: list[list[int]], top: int, include_seen: bool = False
+    ) -> list[list[tuple[str, float]]]:
+        """The best items after each history, best first, with their scores.
+
+        Args:
+            histories: Item numbers in time order, at least one each.
+            top: How many.
+            include_seen: Also items of the history.
+        """
+        length = self.config.model.length
+        flat = np.concatenate([np.asarray(history[-length:], dtype=np.int32) for history in histories])
+        stops = np.cumsum([min(len(history), length) for history in histories]).astype(np.int64)
+        starts = np.concatenate([[0], stops[:-1]]).astype(np.int64)
+        device = next(self.network.parameters()).device
+        inputs = torch.from_numpy(pad(flat, starts, stops)).to(device)
+        scores = self.network.next_item(inputs, torch.from_numpy(stops - starts).to(device))
+        answers = []
+        for row, history in zip(scores, histories, strict=True):
+            if not include_seen:
+                row[torch.tensor(sorted(set(history)), device=device)] = float("-inf")
+            best = row.topk(min(top, len(row) - 1))
+            pairs = zip(best.values.tolist(), best.indices.tolist(), strict=True)
+            answers.append([(self.item_ids[i], value) for value, i in pairs if value > float("-inf")])
+        return answers

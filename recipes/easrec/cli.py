@@ -1,0 +1,295 @@
+"""``elasticnas easrec``: run, prepare, search, retrain, evaluate, recommend."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from easrec.artifact import Recommender
+from easrec.config import Config
+from easrec.data import FORMATS, Interactions, Split, prepare, read_interactions
+from easrec.evaluation import Evaluator, draw_negatives
+from easrec.pipeline import Run
+from easrec.presets import load_preset, preset_names
+from elasticnas.errors import ConfigError, DataError
+
+__all__ = ["commands"]
+
+commands = typer.Typer(no_args_is_help=True)
+
+Data = Annotated[Path | None, typer.Option(help="File of interactions; without one, generated interactions.")]
+Out = Annotated[Path, typer.Option(help="Folder of the run.")]
+Preset = Annotated[str, typer.Option(help=f"One of {', '.join(preset_names())}.")]
+Budget = Annotated[
+    str | None, typer.Option(help="FLOPs: '50%' of the largest network, a number such as 2M, or 'none'.")
+]
+Seed = Annotated[int | None, typer.Option(min=0, help="Of everything that draws.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, mps; auto takes what there is.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue the run in the folder.")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="A setting by dotted name, such as model.layers=2.")]
+User = Annotated[str | None, typer.Option(help="Column of the user.")]
+Item = Annotated[str | None, typer.Option(help="Column of the item.")]
+Time = Annotated[str | None, typer.Option(help="Column of the time; without one, row order.")]
+Format = Annotated[str, typer.Option(help=f"auto, or one of {', '.join(FORMATS)}.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads of torch.")]
+
+
+def _config(preset: str, budget: str | None, seed: int | None, changes: list[str] | None) -> Config:
+    given: dict[str, Any] = {}
+    for change in changes or []:
+        key, equals, value = change.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {change}: write name=value, such as model.layers=2")
+        given[key] = yaml.safe_load(value)
+    if budget is not None:
+        given["search.budget"] = None if budget.lower() == "none" else budget
+    if seed is not None:
+        given["seed"] = seed
+    return load_preset(preset, given)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        if torch.cuda.is_available():
+            name = "cuda"
+        else:
+            name = "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"--device {name}: not available here ({str(error).splitlines()[0]})") from None
+    return device
+
+
+def _interactions(
+    data: Path | None, config: Config, columns: tuple[str | None, str | None, str | None], format: str, console: Console
+) -> Interactions:
+    if data is None:
+        from easrec.data.synthetic import planted
+
+        generated = planted(seed=config.seed)
+        found = prepare(generated.frame, source="generated interactions")
+        console.print(generated.describe(), highlight=False)
+    elif data.suffix == ".npz":
+        found = Interactions.load(data)
+    else:
+        found = prepare(read_interactions(data, *columns, format), config.min_user, config.min_item, str(data))
+    console.print(_statistics(found))
+    return found
+
+
+def _statistics(data: Interactions) -> Table:
+    s = data.statistics
+    table = Table("users", "items", "interactions", "per user", "per item", "dropped")
+    dropped = (
+        f"{s.duplicates_dropped:,} repeated rows, {s.core_dropped:,} by k-core, {s.short_users_dropped:,} short users"
+    )
+    cells = [f"{s.users:,}", f"{s.items:,}", f"{s.interactions:,}"]
+    table.add_row(*cells, f"{s.actions_per_user:.2f}", f"{s.actions_per_item:.2f}", dropped)
+    return table
+
+
+def _start(
+    data: Path | None,
+    preset: str,
+    budget: str | None,
+    seed: int | None,
+    device: str,
+    out: Path,
+    resume: bool,
+    changes: list[str] | None,
+    columns: tuple[str | None, str | None, str | None],
+    format: str,
+    threads: int | None,
+) -> Run:
+    console = Console(width=None if Console().is_terminal else 110)
+    config, where = _config(preset, budget, seed, changes), _device(device)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)
+    interactions = _interactions(data, config, columns, format, console)
+    run = Run(interactions, config, out, where, console, resume)
+    if not (out / "data.npz").exists():
+        interactions.save(out / "data.npz")
+    return run
+
+
+@commands.command()
+def run(
+    data: Data = None,
+    preset: Preset = "default",
+    budget: Budget = None,
+    seed: Seed = None,
+    device: Device = "auto",
+    out: Out = Path("runs/easrec"),
+    resume: Resume = False,
+    set: Set = None,
+    user: User = None,
+    item: Item = None,
+    time: Time = None,
+    format: Format = "auto",
+    threads: Threads = None,
+) -> None:
+    """Everything: search, extract, retrain, evaluate, compare, save."""
+    work = _start(data, preset, budget, seed, device, out, resume, set, (user, item, time), format, threads)
+    work.everything()
+    _say_where(out)
+
+
+def _say_where(out: Path) -> None:
+    typer.echo(f"result: {out / 'result.json'}")
+    typer.echo(f"model:  {out / 'model'}  (elasticnas easrec recommend --out {out} --user ID)")
+
+
+@commands.command("prepare")
+def prepare_(
+    data: Annotated[Path, typer.Option(help="File of interactions.")],
+    out: Annotated[Path, typer.Option(help="File to write, .npz; --data takes it.")] = Path("data.npz"),
+    min_user: Annotated[int, typer.Option(min=0, help="Fewest interactions of a user.")] = 0,
+    min_item: Annotated[int, typer.Option(min=0, help="Fewest interactions of an item.")] = 0,
+    user: User = None,
+    item: Item = None,
+    time: Time = None,
+    format: Format = "auto",
+) -> None:
+    """Read, filter and order interactions once, and show their statistics."""
+    if out.suffix != ".npz":
+        raise ConfigError(f"--out {out}: the prepared data is one .npz file")
+    found = prepare(read_interactions(data, user, item, time, format), min_user, min_item, str(data))
+    found.save(out)
+    Console(width=None if Console().is_terminal else 110).print(_statistics(found))
+    typer.echo(f"prepared: {out}")
+
+
+@commands.command()
+def search(
+    data: Data = None,
+    preset: Preset = "default",
+    budget: Budget = None,
+    seed: Seed = None,
+    device: Device = "auto",
+    out: Out = Path("runs/easrec"),
+    resume: Resume = False,
+    set: Set = None,
+    user: User = None,
+    item: Item = None,
+    time: Time = None,
+    format: Format = "auto",
+    threads: Threads = None,
+) -> None:
+    """Search only; ``retrain --resume`` continues."""
+    work = _start(data, preset, budget, seed, device, out, resume, set, (user, item, time), format, threads)
+    searched = work.search()
+    typer.echo(f"found:  {searched.found!r}: hidden {searched.found.hidden}, inner {searched.found.inner}")
+    typer.echo(f"random: {searched.random!r}: hidden {searched.random.hidden}, inner {searched.random.inner}")
+    typer.echo(f"search: {out / 'search.json'}")
+
+
+@commands.command()
+def retrain(
+    out: Out = Path("runs/easrec"),
+    device: Device = "auto",
+    threads: Threads = None,
+) -> None:
+    """Reconstruct and train what a search in the folder found, evaluate, compare, save."""
+    if not (out / "supernet.ckpt").exists():
+        raise ConfigError(f"{out}: no finished search there; run elasticnas easrec search --out {out} first")
+    if threads is not None:
+        torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)
+    console = Console(width=None if Console().is_terminal else 110)
+    Run(Interactions.load(out / "data.npz"), _config_of(out), out, _device(device), console, True).everything()
+    _say_where(out)
+
+
+def _config_of(out: Path) -> Config:
+    path = out / "run.json"
+    try:
+        return Config.model_validate(json.loads(path.read_text(encoding="utf-8"))["settings"])
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: not found; give the folder of a run by --out") from None
+    except (OSError, ValueError, KeyError) as error:
+        raise ConfigError(f"{path}: damaged ({str(error).splitlines()[0]}); run again into another folder") from None
+
+
+@commands.command()
+def evaluate(
+    out: Out = Path("runs/easrec"),
+    device: Device = "auto",
+    threads: Threads = None,
+) -> None:
+    """Evaluate the saved network anew, loaded from its files, under the three protocols."""
+    if threads is not None:
+        torch.set_num_threads(threads)
+    where, config = _device(device), _config_of(out)
+    recommender, data = Recommender.load(out / "model", where), Interactions.load(out / "data.npz")
+    split = Split(data)
+    negatives = draw_negatives(split.training.counts(split.items), split.everything(), config.negatives, config.seed)
+    table = Table(
+        "protocol",
+        *(f"{stage} {m}@{k}" for stage in ("validation", "test") for k in config.ks[-2:] for m in ("recall", "ndcg")),
+    )
+    reports = {}
+    for stage in ("validation", "test"):
+        evaluator = Evaluator(
+            split.history(stage),
+            split.targets(stage),
+            negatives,
+            config.model.length,
+            config.ks,  # type: ignore[arg-type]
+        )
+        reports[stage] = evaluator.evaluate(recommender.network.next_item, where)
+    for protocol in ("full", "unseen", "pop100"):
+        cells = [
+            f"{reports[stage][protocol][f'{m}@{k}']:.4f}"
+            for stage in ("validation", "test")
+            for k in config.ks[-2:]
+            for m in ("recall", "ndcg")
+        ]
+        table.add_row(protocol, *cells)
+    Console(width=None if Console().is_terminal else 140).print(table)
+
+
+@commands.command()
+def recommend(
+    out: Out = Path("runs/easrec"),
+    user: Annotated[list[str] | None, typer.Option(help="Original user id; may be given several times.")] = None,
+    history: Annotated[list[str] | None, typer.Option(help="Original item ids in time order, commas between.")] = None,
+    top: Annotated[int, typer.Option(min=1, help="How many items.")] = 10,
+    include_seen: Annotated[bool, typer.Option("--include-seen", help="Also items of the history.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    device: Device = "auto",
+) -> None:
+    """The items to recommend next, for users of the data or for given histories."""
+    if not user and not history:
+        raise ConfigError("give --user or --history")
+    recommender = Recommender.load(out / "model", _device(device))
+    asked: list[tuple[str, list[int]]] = []
+    if user:
+        data = Interactions.load(out / "data.npz")
+        numbers = {name: number for number, name in enumerate(data.user_ids)}
+        for name in user:
+            if name not in numbers:
+                raise DataError(f"unknown user {name!r}; the data has {len(numbers):,} users")
+            n = numbers[name]
+            asked.append((name, data.items[data.offsets[n] : data.offsets[n + 1]].tolist()))
+    for text in history or []:
+        items = [part.strip() for part in text.split(",") if part.strip()]
+        if not items:
+            raise DataError(f"--history {text!r}: no item; give original item ids, commas between")
+        asked.append((text, recommender.numbers(items)))
+    answers = recommender.recommend([numbers for _, numbers in asked], top, include_seen)
+    for (name, _), answer in zip(asked, answers, strict=True):
+        if as_json:
+            typer.echo(json.dumps({"for": name, "items": [i for i, _ in answer], "scores": [s for _, s in answer]}))
+        else:
+            table = Table("rank", "item", "score", title=name)
+            for rank, (item, score) in enumerate(answer, 1):
+                table.add_row(str(rank), item, f"{score:.3f}")
+            Console().print(table)

@@ -1,0 +1,271 @@
+"""The stages of a run, each resumable: prepare, search, retrain, evaluate, report."""
+
+import json
+import platform
+import time
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+
+import elasticnas
+from easrec.artifact import Recommender
+from easrec.config import Config
+from easrec.data import Interactions, Split
+from easrec.evaluation import Evaluator, draw_negatives
+from easrec.figures import flat_metrics, summary_table
+from easrec.model import EASRec, build, supernet
+from easrec.progress import Stage
+from easrec.searching import encoder_flops, search_architecture
+from easrec.space import space_for
+from easrec.training import Trained, TrainProgress, train
+from elasticnas.cost import Latency, Params
+from elasticnas.errors import CheckpointError
+from elasticnas.extraction import extract, write_text
+from elasticnas.search import Progress, load_checkpoint, save_checkpoint
+
+__all__ = ["Run", "Searched"]
+
+
+@dataclass(frozen=True)
+class Searched:
+    """What the search stage hands on."""
+
+    found: Any
+    random: Any
+    report: dict[str, Any]
+    model: EASRec
+
+
+class Run:
+    """A run in a folder.
+
+    Args:
+        data: Prepared interactions.
+        config: Settings.
+        folder: Where everything of the run goes.
+        device: Where networks run.
+        console: Where it reports.
+        resume: Take up what the folder holds of the same run.
+
+    Raises:
+        CheckpointError: The folder holds a run and ``resume`` is off, or a run of other data or settings.
+    """
+
+    def __init__(
+        self, data: Interactions, config: Config, folder: Path, device: torch.device, console: Console, resume: bool
+    ) -> None:
+        self.data, self.config, self.folder, self.device, self.console = data, config, folder, device, console
+        self.identity = {"data": data.fingerprint, "settings": config.model_dump(mode="json")}
+        self._claim(resume)
+        self.split = Split(data)
+        negatives = self._negatives()
+        self.evaluators = {
+            stage: Evaluator(
+                self.split.history(stage), self.split.targets(stage), negatives, config.model.length, config.ks
+            )
+            for stage in ("validation", "test")
+        }
+        self.causal = config.train.form == "causal"
+        self.space = space_for(config.model)
+
+    def _claim(self, resume: bool) -> None:
+        path = self.folder / "run.json"
+        if path.exists():
+            try:
+                there = json.loads(path.read_text(encoding="utf-8"))
+            except (OSError, ValueError) as error:
+                raise CheckpointError(f"{path}: damaged ({error}); use another --out") from None
+            if not resume:
+                raise CheckpointError(f"{self.folder} holds a run already; --resume continues it, or use another --out")
+            for key, value in self.identity.items():
+                if there.get(key) != value:
+                    raise CheckpointError(
+                        f"{self.folder} holds a run with other {key}{_first_difference(there.get(key), value)}; "
+                        "use another --out, or the same data and settings"
+                    )
+        else:
+            write_text(path, json.dumps(self.identity, indent=2) + "\n")
+
+    def _negatives(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+        counts = self.split.training.counts(self.split.items)
+        return draw_negatives(counts, self.split.everything(), self.config.negatives, self.config.seed)
+
+    def new_supernet(self) -> EASRec:
+        """The supernet with its start values."""
+        torch.manual_seed(self.config.seed)
+        return supernet(self.config.model, self.split.items, self.causal)
+
+    def search(self) -> Searched:
+        """Search, or read what a finished search left."""
+        done = self.folder / "supernet.ckpt"
+        model = self.new_supernet()
+        if done.exists():
+            state = load_checkpoint(done, self.identity)
+            model.load_state_dict(state["model"])
+            report = json.loads(state["report"])
+        else:
+            with Stage(self.console, "search") as stage:
+                result = search_architecture(
+                    model,
+                    self.split,
+                    self.evaluators["validation"],
+                    self.config,
+                    self.device,
+                    self.folder / "search.ckpt",
+                    resume=True,
+                    identity=self.identity,
+                    progress=lambda p: stage.update(p.step / p.steps, _search_note(p), p.seconds_left),
+                )
+            report = result.to_dict()
+            # as text: a checkpoint is read without pickled objects
+            save_checkpoint(done, {"model": model.state_dict(), "report": json.dumps(report)}, self.identity)
+            write_text(self.folder / "search.json", json.dumps(report, indent=2) + "\n")
+            (self.folder / "search.ckpt").unlink(missing_ok=True)
+        validate = self.space.model_validate
+        found, random = (validate(report[name]["architecture"]) for name in ("found", "random"))
+        return Searched(found, random, report, model)
+
+    def retrain(self, searched: Searched, which: str) -> tuple[Any, Trained]:
+        """Reconstruct a network with inherited weights and train it: found, random or largest."""
+        arch = {"found": searched.found, "random": searched.random, "largest": self.space.largest()}[which]
+        name = "-".join(str(value) for value in (arch.hidden, arch.inner, arch.depth))
+        torch.manual_seed(self.config.seed)
+        if self.config.train.inherit:
+            example = torch.from_numpy(np.arange(min(self.config.model.length, 5))[None] % self.split.items + 1)
+            network = extract(searched.model.to("cpu"), arch, example)
+        else:
+            network = build(self.config.model, self.split.items, arch, self.causal)
+        with Stage(self.console, f"train {which} ({name})") as stage:
+            trained = train(
+                network,
+                self.split,
+                self.evaluators["validation"],
+                self.config,
+                self.device,
+                self.folder / f"train-{name}.ckpt",
+                resume=True,
+                identity=self.identity | {"architecture": arch.model_dump(mode="json")},
+                progress=lambda p: stage.update((p.epoch + p.fraction) / p.epochs, _train_note(p), p.seconds_left),
+            )
+        return arch, trained
+
+    def everything(self) -> dict[str, Any]:
+        """All stages; the result is also written to ``result.json``, the network to ``model/``."""
+        started = time.perf_counter()
+        searched = self.search()
+        result = self._header(searched)
+        costs = self._costs(searched.model)
+        # the found network first: it is what the run is for
+        for which in ("found", *[name for name in ("random", "largest") if name in self.config.compare]):
+            arch, trained = self.retrain(searched, which)
+            result |= self._figures(which, arch, trained)
+            result |= self._prices(which, arch, costs)
+            if which == "found":
+                Recommender(trained.network.to("cpu"), arch, self.config, self.data.item_ids).save(
+                    self.folder / "model"
+                )
+        if "largest/flops" not in result:
+            result |= self._prices("largest", self.space.largest(), costs)
+        result["seconds/this_process"] = time.perf_counter() - started
+        write_text(self.folder / "result.json", json.dumps(result, indent=2) + "\n")
+        self.console.print(summary_table(result, f"EASRec, {result['data']['users']:,} users"))
+        return result
+
+    def _figures(self, which: str, arch: Any, trained: Trained) -> dict[str, Any]:
+        network = trained.network.to(self.device)
+        figures: dict[str, Any] = {
+            f"{which}/train/best_epoch": trained.best_epoch,
+            f"{which}/train/epochs": trained.epochs,
+            f"{which}/train/seconds": trained.seconds,
+            f"{which}/train/history": trained.history,
+        }
+        for stage, evaluator in self.evaluators.items():
+            figures |= flat_metrics(which, stage, evaluator.evaluate(network.next_item, self.device))
+        return figures
+
+    def _costs(self, model: EASRec) -> dict[str, Any]:
+        example = torch.ones(1, self.config.model.length, dtype=torch.long)
+        return {
+            "flops": encoder_flops(model),
+            "params": Params(model),
+            "latency": Latency(model, (example, torch.tensor([example.shape[1]])), self.device, call=_score_last),
+        }
+
+    def _prices(self, which: str, arch: Any, costs: dict[str, Any]) -> dict[str, Any]:
+        measured = costs["latency"].measure(arch)
+        sizes = {"hidden": arch.hidden, "inner": arch.inner}
+        return {
+            f"{which}/architecture": arch.model_dump(mode="json") | sizes,
+            f"{which}/flops": costs["flops"](arch),
+            # one multiply-add per hidden unit and item
+            f"{which}/flops_scoring_one_position": 2 * arch.hidden * (self.split.items + 1),
+            f"{which}/params": int(costs["params"](arch)),
+            f"{which}/latency_ms": measured.median_ms,
+            f"{which}/latency_iqr_ms": measured.iqr_ms,
+        }
+
+    def _header(self, searched: Searched) -> dict[str, Any]:
+        report = searched.report
+        return {
+            "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "seed": self.config.seed,
+            "config": self.config.model_dump(mode="json"),
+            "data": asdict(self.data.statistics) | {"fingerprint": self.data.fingerprint},
+            "environment": environment(self.device),
+            "search/seconds": report["seconds"],
+            "search/steps": report["steps"],
+            "search/limit_flops": report["limit"],
+            "search/probabilities": report["probabilities"],
+            "search/warnings": report["warnings"],
+            "search/random_tried": report["random_tried"],
+            "search/found_inherited": report["found"]["metrics"],
+        }
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """Versions and machine, for a record beside every figure."""
+    return {
+        "elasticnas": elasticnas.__version__,
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+def _score_last(network: Any, example: Any) -> Any:
+    return network.next_item(*example)
+
+
+def _search_note(p: Progress) -> str:
+    metric = f", {next(iter(p.metrics.items()))[0]} {next(iter(p.metrics.values())):.4f}" if p.metrics else ""
+    return f"loss {p.loss:.3f}{metric}, expected {p.expected_cost / 1e6:.2f} MFLOPs"
+
+
+def _train_note(p: TrainProgress) -> str:
+    metric = "" if p.metric != p.metric else f", best metric {p.metric:.4f}"
+    return f"epoch {p.epoch + 1} of {p.epochs}, loss {p.loss:.3f}{metric}"
+
+
+def _first_difference(there: Any, here: Any, path: str = "") -> str:
+    if isinstance(there, dict) and isinstance(here, dict):
+        for key in sorted(there.keys() | here.keys()):
+            if there.get(key) != here.get(key):
+                return _first_difference(there.get(key), here.get(key), f"{path}.{key}".lstrip("."))
+    return f" ({path} was {there!r}, is {here!r})" if path else ""
