@@ -7,6 +7,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from elasticnas.cost.cost import Cost
 from elasticnas.cost.meta import Call, MetaNetwork
+from elasticnas.cost.shapes import ElementwiseShapes, MatmulShapes
 
 __all__ = ["Flops"]
 
@@ -35,6 +36,6 @@ class Flops(Cost):
     def compute(self, arch: Any) -> float:
         """FLOPs, counted anew."""
         plain, example = self._meta.extract(arch), self._meta.example(arch)
-        with FlopCounterMode(display=False) as counter:
+        with MatmulShapes(), FlopCounterMode(display=False) as counter, ElementwiseShapes():
             self._meta.run(plain, example)
         return float(counter.get_total_flops())

@@ -68,7 +68,7 @@ class ElasticParameter(ElasticModule):
         active: Tensor = self()
         own = index if isinstance(index, tuple) else (index,)
         # per-sample masks put the batch in front; the index is about the parameter's own dimensions
-        return active[(slice(None), *own)] if active.ndim > len(self.sizes) else active[own]
+        return active[(slice(None),) + own] if active.ndim > len(self.sizes) else active[own]  # noqa: RUF005
 
     def __add__(self, other: Tensor) -> Tensor:
         return self() + other  # type: ignore[no-any-return]

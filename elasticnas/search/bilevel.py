@@ -162,7 +162,7 @@ class BilevelSearcher:
             loss = self.loss(self.model, batch)
         self._require_finite(loss, "training")
         self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         if settings.clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(self._weights, settings.clip_norm)
         self._optimizer.step()
@@ -228,7 +228,7 @@ class BilevelSearcher:
 
     @property
     def _full_cost(self) -> float:
-        return self.cost(self.largest)
+        return float(self.cost(self.largest))
 
     def _hard(self) -> Any:
         """The architecture of the most probable options, whatever it costs."""
@@ -304,9 +304,7 @@ class BilevelSearcher:
                 lines.append(f"{name} is still undecided (entropy {entropy:.2f} of 1): raise architecture_lr or steps")
         hard = self._hard()
         if hard != found:
-            lines.append(
-                f"the most probable architecture {hard!r} is over the budget; took the most probable within it, {found!r}"
-            )
+            lines.append(f"the most probable architecture, {hard!r}, is over the budget; {found!r} is within it")
         return tuple(lines)
 
     def _require_finite(self, loss: Tensor, which: str) -> None:

@@ -90,7 +90,7 @@ def _type(given: Any, where: str, field: str) -> Any:
     if isinstance(given, dict) and {"low", "high"} <= given.keys() <= {"low", "high", "step"}:
         return Annotated[int, Range(**given)]
     if isinstance(given, dict) and given.keys() == {"per_layer", "count"}:
-        return PerLayer[_type(given["per_layer"], where, field), given["count"]]
+        return PerLayer.__class_getitem__((_type(given["per_layer"], where, field), given["count"]))
     raise SpaceError(
         f"{where}: expected a list of options, {{low, high, step}}, {{per_layer, count}} or {{fields}}; found {given!r}"
     )

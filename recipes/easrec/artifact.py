@@ -59,7 +59,8 @@ class Recommender:
 
         def make(arch: Any) -> EASRec:
             # the space is made from the settings, so that an architecture read back is one of it
-            found.append(space_for(config.model)(candidate=arch.candidate, depth=arch.depth))
+            choices = {"candidate": arch.candidate, "depth": arch.depth}
+            found.append(space_for(config.model).build(choices))
             return build(config.model, len(items) - 1, found[0], config.train.form == "causal")
 
         network = load(folder, make)

@@ -242,7 +242,7 @@ def evaluate(
             split.targets(stage),
             negatives,
             config.model.length,
-            config.ks,  # type: ignore[arg-type]
+            config.ks,
         )
         reports[stage] = evaluator.evaluate(recommender.network.next_item, where)
     for protocol in ("full", "unseen", "pop100"):

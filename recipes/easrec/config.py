@@ -27,7 +27,7 @@ class ModelConfig(_Frozen):
         attention: LinRec (the paper) or softmax.
         key_norm: LinRec's norm of the keys: by column (paper, Eq. 5) or by token (authors' code).
         gate_layers: Layers of a data-aware gate: 2 (paper), 1, or 0 for no gates (Table V).
-        gate_position: The gates multiply the inputs of the dense layers (paper, Eq. 9) or their outputs (authors' code).
+        gate_position: Gates multiply the inputs of the dense layers (paper, Eq. 9) or the outputs (authors' code).
         gate_input: The embedded sequence position by position, or its mean over the positions seen so far.
         gate_rank: Width between a gate's two layers; None for the width of its output.
         embedding_norm: LayerNorm on the embedded sequence (authors' code).
@@ -79,12 +79,12 @@ class ModelConfig(_Frozen):
         return self
 
     def sizes(self) -> tuple[tuple[int, int], ...]:
-        """Hidden and inner size of every candidate."""
+        """Hidden and inner size of every candidate, smallest first."""
         hidden = [round(self.hidden * (1 - f)) for f in self.hidden_pruning]
         inner = [round(self.inner * (1 - f)) for f in self.inner_pruning]
         if self.candidates == "paired":
-            return tuple(zip(hidden, inner, strict=True))
-        return tuple((d, D) for d in hidden for D in inner)
+            return tuple(sorted(zip(hidden, inner, strict=True)))
+        return tuple(sorted((d, D) for d in hidden for D in inner))
 
 
 class TrainConfig(_Frozen):
@@ -203,15 +203,13 @@ class Config(_Frozen):
         """
         data = self.model_dump()
         for key, value in changes.items():
-            node, *rest = data, *key.split(".")
-            for part in rest[:-1]:
+            *path, last = key.split(".")
+            node: Any = data
+            for part in path:
                 node = node.get(part) if isinstance(node, dict) else None
-            if not isinstance(node, dict) or rest[-1] not in node:
+            if not isinstance(node, dict) or last not in node:
                 raise ConfigError(f"unknown setting {key!r}; known are {', '.join(_keys(self.model_dump()))}")
-            if isinstance(value, dict) and isinstance(node[rest[-1]], dict):
-                node[rest[-1]] = node[rest[-1]] | value
-            else:
-                node[rest[-1]] = value
+            node[last] = node[last] | value if isinstance(value, dict) and isinstance(node[last], dict) else value
         try:
             return Config.model_validate(data)
         except ValidationError as error:

@@ -52,7 +52,7 @@ class Layer(nn.Module):
 
 
 class Gates(nn.Module):
-    """The two data-aware gates of a layer (Eq. 6-9); each candidate has its own, even where other weights are shared."""
+    """The two data-aware gates of a layer (Eq. 6-9); each candidate has its own, even where weights are shared."""
 
     def __init__(self, config: ModelConfig, candidate: Any, hidden: Any, inner: Any) -> None:
         super().__init__()
@@ -109,7 +109,7 @@ class EASRec(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """``(B, N)`` ids, right padded with 0, to ``(B, N, hidden)``: Y of Eq. 11 at every position."""
-        x = self.items(inputs) + self.positions[: inputs.shape[1]]
+        x: Tensor = self.items(inputs) + self.positions[: inputs.shape[1]]
         x = self.dropout(x if self.norm is None else self.norm(x))
         # causal with padding on the right: no real position sees a padded one
         padding = None if self.causal else inputs == 0
@@ -126,7 +126,8 @@ class EASRec(nn.Module):
 
     def scores(self, y: Tensor) -> Tensor:
         """``(..., hidden)`` to ``(..., V + 1)`` (Eq. 12); the padding id scores minus infinity."""
-        scores: Tensor = self.items.scores(y)
+        score: Any = self.items.scores
+        scores: Tensor = score(y)
         # in place: a copy of (positions, V) costs as much as a layer
         scores.select(-1, 0).fill_(float("-inf"))
         return scores
@@ -166,7 +167,8 @@ class _Fixed:
 
 @torch.no_grad()
 def _initialise(model: EASRec, config: ModelConfig) -> None:
-    tables = [model.items.weight, getattr(model.positions, "weight", model.positions)]
+    positions = model.positions.weight if isinstance(model.positions, enn.ElasticParameter) else model.positions
+    tables = [model.items.weight, positions]
     if config.init != "paper":
         for table in tables:
             nn.init.normal_(table, std=config.init)

@@ -119,7 +119,9 @@ class Run:
                     self.folder / "search.ckpt",
                     resume=True,
                     identity=self.identity,
-                    progress=lambda p: stage.update(p.step / p.steps, _search_note(p), p.seconds_left),
+                    progress=lambda p: stage.update(
+                        p.step / p.steps, _search_note(p, self.config.steer), p.seconds_left
+                    ),
                 )
             report = result.to_dict()
             # as text: a checkpoint is read without pickled objects
@@ -253,8 +255,8 @@ def _score_last(network: Any, example: Any) -> Any:
     return network.next_item(*example)
 
 
-def _search_note(p: Progress) -> str:
-    metric = f", {next(iter(p.metrics.items()))[0]} {next(iter(p.metrics.values())):.4f}" if p.metrics else ""
+def _search_note(p: Progress, steer: str) -> str:
+    metric = f", {steer} {p.metrics[steer]:.4f}" if p.metrics else ""
     return f"loss {p.loss:.3f}{metric}, expected {p.expected_cost / 1e6:.2f} MFLOPs"
 
 

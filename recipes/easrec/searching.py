@@ -109,7 +109,11 @@ def _relaxation(config: Config, steps: int) -> Relaxation:
     schedule = Temperature() if config.search.temperature == "literal" else Temperature.over(steps)
     if config.search.relaxation == "softmax":
         return Softmax()
-    kinds = {"gumbel": Gumbel, "tempered": Tempered, "straight-through": StraightThrough}
+    kinds: dict[str, Callable[[Temperature], Relaxation]] = {
+        "gumbel": Gumbel,
+        "tempered": Tempered,
+        "straight-through": StraightThrough,
+    }
     return kinds[config.search.relaxation](schedule)
 
 

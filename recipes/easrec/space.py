@@ -18,13 +18,13 @@ def space_for(model: ModelConfig) -> type[Space]:
     sizes, heads = model.sizes(), model.heads
 
     def hidden(self: Any) -> int:
-        return sizes[self.candidate][0]
+        return int(sizes[self.candidate][0])
 
     def inner(self: Any) -> int:
-        return sizes[self.candidate][1]
+        return int(sizes[self.candidate][1])
 
     def head_dim(self: Any) -> int:
-        return sizes[self.candidate][0] // heads
+        return int(sizes[self.candidate][0]) // heads
 
     namespace = {
         "__module__": __name__,

@@ -124,7 +124,7 @@ def test_greedy_says_when_it_is_impossible():
 
 
 def test_bad_probabilities():
-    with pytest.raises(SearchError, match="probabilities of depth are .*nan.*: each must be 0 or more"):
+    with pytest.raises(SearchError, match=r"probabilities of depth are .*nan.*: each must be 0 or more"):
         most_probable(Small, {"depth": torch.tensor([0.5, float("nan"), 0.5])}, None, None)
     with pytest.raises(SearchError, match="depth: one vector of probabilities"):
         most_probable(Small, {"depth": torch.ones(2, 3)}, None, None)

@@ -6,11 +6,13 @@ import pytest
 import torch
 from cost_models import LENGTH, Encoder, Ruled, Small, encoder, encoder_flops, ids
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 import elasticnas.nn as enn
 from elasticnas import Space
 from elasticnas.cost import Flops
 from elasticnas.errors import ArchitectureError, ConfigError, InactiveChoiceError
+from elasticnas.extraction import unverified
 
 B, N = 2, 70
 
@@ -280,3 +282,14 @@ def test_errors():
         wrong(Small(hidden=8, inner=12, depth=1))
     with pytest.raises(InactiveChoiceError, match="inner reaches nothing"):
         Flops(enn.Linear(Sizes.axes().hidden, 4), torch.zeros(1, 16))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_shortcuts_count_what_the_counter_alone_counts(name):
+    space, build, width, _ = CASES[name]
+    model, arch = build(space.axes()), space.largest()
+    x = sequence(width)(arch) if width else torch.zeros(B, N, 8)
+    plain = unverified(model, arch).to("meta").eval()
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        plain(x.to("meta"))
+    assert Flops(model, lambda _: x)(arch) == counter.get_total_flops()

@@ -116,6 +116,17 @@ def test_report_predicts_what_it_was_not_fitted_to():
     assert "24 architectures held out: rank correlation" in str(report)
 
 
+def test_report_holds_out_what_it_predicts():
+    cost, _ = latency(max_measured=22, warmup=0, repeats=1)
+    fitted, fit = [], cost._fit
+    cost._fit = lambda measured: fitted.append({arch for arch, _ in measured}) or fit(measured)
+    rows = [arch for arch, _, _ in cost.report().rows]
+    for known in fitted:
+        held_out, rows = set(rows[: 22 - len(known)]), rows[22 - len(known) :]
+        assert held_out and not held_out & known and len(held_out | known) == 22
+    assert len(fitted) == 4 and not rows
+
+
 def test_rank_correlation_by_hand():
     import numpy as np
 

@@ -69,8 +69,8 @@ def test_memory_of_a_two_layer_mlp_by_hand(dtype):
 
 def test_memory_frees_what_is_dead():
     axes = Sizes.axes()
-    tail = nn.Sequential(*(nn.ReLU() for _ in range(20)))
-    model = nn.Sequential(enn.Linear(10, axes.hidden), tail, enn.Linear(axes.hidden, axes.inner))
+    between = [nn.ReLU() for _ in range(20)]
+    model = nn.Sequential(enn.Linear(10, axes.hidden), *between, enn.Linear(axes.hidden, axes.inner))
     short = nn.Sequential(enn.Linear(10, axes.hidden), nn.ReLU(), enn.Linear(axes.hidden, axes.inner))
     x = torch.zeros(5, 10)
     assert Memory(model, x)(Sizes.largest()) == Memory(short, x)(Sizes.largest())
@@ -94,7 +94,7 @@ def test_memory_counts_views_once_and_buffers():
 
 def test_memory_grows_with_the_batch():
     model = encoder(Small)
-    one, four = Memory(model, ids()), Memory(model, ids().expand(4, -1).contiguous())
+    two, eight = (Memory(model, ids().repeat(batch, 1)) for batch in (2, 8))
     arch = Small.largest()
     weights = 4 * Params(model)(arch)
-    assert four(arch) - weights == 4 * (one(arch) - weights)
+    assert eight(arch) - weights == 4 * (two(arch) - weights)

@@ -127,9 +127,8 @@ def read_checkins(path: Path, columns: Columns) -> pl.DataFrame:
     """SNAP Gowalla check-ins: user, ISO time, latitude, longitude, location id; tabs, no header."""
     frame = _delimited(path, _text(path), "\t", header=False)
     if len(frame.columns) != 5:
-        raise DataError(
-            f"{path}: expected user, time, latitude, longitude, location id, found {len(frame.columns)} fields"
-        )
+        count = len(frame.columns)
+        raise DataError(f"{path}: expected user, time, latitude, longitude and location id, found {count} fields")
     frame.columns = ["user", "time", "latitude", "longitude", "location"]
     return _pick(path, frame, *columns.or_default("user", "location", "time", frame.columns))
 

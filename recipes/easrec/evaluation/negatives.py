@@ -36,7 +36,9 @@ def draw_negatives(counts: NDArray[np.int64], own: Sequences, number: int, seed:
         scores = logits - np.log(np.maximum(exponential, 1e-30))
         rows = np.repeat(np.arange(last - first), own.lengths[first:last])
         ids = own.items[
-            np.concatenate([np.arange(a, b) for a, b in zip(own.starts[first:last], own.stops[first:last])])
+            np.concatenate(
+                [np.arange(a, b) for a, b in zip(own.starts[first:last], own.stops[first:last], strict=True)]
+            )
         ]
         scores[rows, ids] = -np.inf
         best = np.argpartition(-scores, number_kept - 1, axis=1)[:, :number_kept]
