@@ -162,19 +162,18 @@ class Run:
         searched = self.search()
         result = self._header(searched)
         costs = self._costs(searched.model)
+        result |= self._prices("largest", self.space.largest(), costs)
         # the found network first: it is what the run is for
         for which in ("found", *[name for name in ("random", "largest") if name in self.config.compare]):
             arch, trained = self.retrain(searched, which)
             result |= self._figures(which, arch, trained)
             result |= self._prices(which, arch, costs)
             if which == "found":
-                Recommender(trained.network.to("cpu"), arch, self.config, self.data.item_ids).save(
-                    self.folder / "model"
-                )
-        if "largest/flops" not in result:
-            result |= self._prices("largest", self.space.largest(), costs)
-        result["seconds/this_process"] = time.perf_counter() - started
-        write_text(self.folder / "result.json", json.dumps(result, indent=2) + "\n")
+                network = trained.network.to("cpu")
+                Recommender(network, arch, self.config, self.data.item_ids).save(self.folder / "model")
+            result["seconds/this_process"] = time.perf_counter() - started
+            # after every network: a long run has something to show before its end
+            write_text(self.folder / "result.json", json.dumps(result, indent=2) + "\n")
         self.console.print(summary_table(result, f"EASRec, {result['data']['users']:,} users"))
         return result
 
