@@ -1,6 +1,7 @@
 """``elasticnas easrec``: run, prepare, search, retrain, evaluate, recommend."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -74,7 +75,7 @@ def _interactions(
         from easrec.data.synthetic import planted
 
         generated = planted(seed=config.seed)
-        found = prepare(generated.frame, source="generated interactions")
+        found = replace(prepare(generated.frame, source="generated interactions"), best=generated.best)
         console.print(generated.describe(), highlight=False)
     elif data.suffix == ".npz":
         found = Interactions.load(data)

@@ -20,12 +20,16 @@ def summary_table(result: dict[str, Any], title: str = "EASRec") -> Table:
     table.add_column("")
     names = [name for name in NETWORKS if f"{name}/flops" in result]
     labels = {"largest": "largest", "found": "found by search", "random": "random search"}
+    best = any(key.startswith("best/") for key in result)
     for name in names:
         table.add_column(labels[name], justify="right")
+    if best:
+        table.add_column("best reachable", justify="right")
 
     def row(label: str, key: str, shape: str) -> None:
         cells = [format(result[f"{n}/{key}"], shape) if f"{n}/{key}" in result else "-" for n in names]
-        table.add_row(label, *cells)
+        reachable = result.get(f"best/{key}")
+        table.add_row(label, *cells, *(["" if reachable is None else format(reachable, shape)] if best else []))
 
     table.add_row("hidden, inner, layers", *(_sizes(result[f"{name}/architecture"]) for name in names))
     largest = result["largest/flops"]

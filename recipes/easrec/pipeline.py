@@ -163,6 +163,8 @@ class Run:
         result = self._header(searched)
         costs = self._costs(searched.model)
         result |= self._prices("largest", self.space.largest(), costs)
+        for stage, metrics in (self.data.best or {}).items():
+            result |= {f"best/{stage}/full/{name}": value for name, value in metrics.items()}
         # the found network first: it is what the run is for
         for which in ("found", *[name for name in ("random", "largest") if name in self.config.compare]):
             arch, trained = self.retrain(searched, which)

@@ -50,6 +50,7 @@ class Interactions:
         offsets: ``(users + 1,)`` int64: user u has ``items[offsets[u]:offsets[u + 1]]``.
         user_ids: Original ids.
         item_ids: Original ids; entry 0 stands for padding.
+        best: For generated data, the best reachable metrics under full ranking by stage.
     """
 
     items: NDArray[np.int32]
@@ -57,6 +58,7 @@ class Interactions:
     user_ids: list[str]
     item_ids: list[str]
     statistics: Statistics
+    best: dict[str, dict[str, float]] | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -69,7 +71,13 @@ class Interactions:
     def save(self, path: Path) -> None:
         """Write one ``.npz`` file, whole or not at all."""
         description = json.dumps(
-            {"format": _FORMAT, "users": self.user_ids, "items": self.item_ids, "statistics": asdict(self.statistics)}
+            {
+                "format": _FORMAT,
+                "users": self.user_ids,
+                "items": self.item_ids,
+                "statistics": asdict(self.statistics),
+                "best": self.best,
+            }
         )
 
         def write(temporary: Path) -> None:
@@ -93,7 +101,7 @@ class Interactions:
             if description["format"] != _FORMAT:
                 raise DataError(f"{path}: format {description['format']}, expected {_FORMAT}; prepare the data again")
             statistics = Statistics(**description["statistics"])
-            return cls(items, offsets, description["users"], description["items"], statistics)
+            return cls(items, offsets, description["users"], description["items"], statistics, description["best"])
         except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
             raise DataError(f"{path}: not prepared data, or damaged ({error}); prepare the data again") from None
         except Exception as error:
