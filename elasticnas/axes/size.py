@@ -43,7 +43,7 @@ class Weighted:
 
     def expect(self, function: Callable[[int], float], like: Tensor) -> Tensor:
         """Expected value ``(...)`` of a function of the size."""
-        values = torch.tensor([function(option) for option in self.quantity.options])
+        values = torch.tensor([function(option) for option in self.quantity.options], dtype=torch.float64)
         return (self.weights.to(like) * values.to(like)).sum(-1)
 
 

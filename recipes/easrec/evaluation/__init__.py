@@ -1,7 +1,20 @@
 """Evaluation by leave-one-out: three protocols, always reported together."""
 
-from easrec.evaluation.evaluator import PROTOCOLS, Evaluator, ranks
-from easrec.evaluation.metrics import metrics_at, per_user
+from easrec.evaluation.evaluator import Evaluator, Report, Score
+from easrec.evaluation.metrics import METRICS, metrics_at, per_user
 from easrec.evaluation.negatives import draw_negatives
+from easrec.evaluation.popularity import popularity_scores
+from easrec.evaluation.protocols import PROTOCOLS, ranks_from_scores
 
-__all__ = ["PROTOCOLS", "Evaluator", "draw_negatives", "metrics_at", "per_user", "ranks"]
+__all__ = [
+    "METRICS",
+    "PROTOCOLS",
+    "Evaluator",
+    "Report",
+    "Score",
+    "draw_negatives",
+    "metrics_at",
+    "per_user",
+    "popularity_scores",
+    "ranks_from_scores",
+]

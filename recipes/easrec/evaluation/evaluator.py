@@ -1,6 +1,7 @@
-"""Evaluator: full ranking, full ranking over unseen items, and pop100, in one pass."""
+"""Evaluator: ranks every user's one target by a model's scores, under all three protocols in one pass."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -9,37 +10,37 @@ from torch import Tensor
 
 from easrec.data import Sequences, pad
 from easrec.evaluation.metrics import metrics_at
+from easrec.evaluation.protocols import PROTOCOLS, ranks_from_scores, rows_and_items
 from elasticnas.errors import DataError, SearchError
 
-__all__ = ["PROTOCOLS", "Evaluator", "ranks"]
+__all__ = ["Evaluator", "Report", "Score"]
 
-PROTOCOLS = ("full", "unseen", "pop100")
-Score = Callable[[Tensor, Tensor], Tensor]
+Score: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+"""``score(inputs (B, N) right padded with 0, lengths (B,)) -> (B, V + 1)``, column 0 for padding."""
 
 
-def ranks(scores: Tensor, targets: Tensor, seen: tuple[Tensor, Tensor], negatives: Tensor) -> dict[str, Tensor]:
-    """Rank of every target under the three protocols, from 1; ties count against the target.
+class Report(dict[str, dict[str, float]]):
+    """Metrics by protocol: ``report["unseen"]["ndcg@10"]``.
 
-    Args:
-        scores: ``(B, V + 1)``; column 0 (padding) is ignored.
-        targets: ``(B,)`` ids.
-        seen: Row and id of everything in the histories, two ``(n,)`` tensors; a target that is there still ranks.
-        negatives: ``(B, number)`` ids, 0 where there is none.
-
-    Returns:
-        ``full``: among all items; ``unseen``: among the items outside the history; ``pop100``: among the negatives.
+    Attributes:
+        ranks: ``(users,)`` int64 ranks by protocol, in the order of ``users``: for tests of significance.
+        users: ``(users,)`` int64, the numbers of the users evaluated.
+        fewest_negatives: Negatives of the user with fewest: below 100 where candidates ran out; None without pop100.
     """
-    rows = torch.arange(len(targets), device=scores.device)
-    target = scores[rows, targets].unsqueeze(1)
-    # the target itself counts once: with it, "at least as good" is the rank
-    better = scores >= target
-    better[:, 0] = False
-    full = better.sum(1)
-    known = better.clone()
-    known[seen[0], seen[1]] = False
-    known[rows, targets] = True
-    among = (scores.gather(1, negatives) >= target) & (negatives > 0)
-    return {"full": full, "unseen": known.sum(1), "pop100": among.sum(1) + 1}
+
+    def __init__(
+        self,
+        metrics: Mapping[str, dict[str, float]],
+        ranks: Mapping[str, NDArray[np.int64]],
+        users: NDArray[np.int64],
+        fewest_negatives: int | None,
+    ) -> None:
+        super().__init__(metrics)
+        self.ranks, self.users, self.fewest_negatives = dict(ranks), users, fewest_negatives
+
+    def to_flat(self) -> dict[str, float]:
+        """``{"full/recall@5": ..., "pop100/ndcg@10": ...}``."""
+        return {f"{protocol}/{name}": value for protocol, found in self.items() for name, value in found.items()}
 
 
 class Evaluator:
@@ -48,58 +49,121 @@ class Evaluator:
     Args:
         histories: Everything before the target; the last ``length`` items are the model's input, all of it is seen.
         targets: ``(users,)`` ids.
-        negatives: ``(users, number)`` from :func:`easrec.evaluation.draw_negatives`.
+        negatives: ``(users, number)`` from :func:`easrec.evaluation.draw_negatives`, 0 where a user has no more; None
+            where pop100 is never asked for.
         length: N.
         ks: Cut-offs.
         batch_users: Users scored together.
+        items: V; None takes the largest id there is, and a model may then score more columns.
+
+    Raises:
+        DataError: There is no user, the arrays disagree in length, an id is outside 1..V, or a negative is the target.
+        SearchError: ``length``, ``batch_users`` or a cut-off is below 1.
     """
 
     def __init__(
         self,
         histories: Sequences,
-        targets: NDArray[np.int32],
-        negatives: NDArray[np.int64],
+        targets: NDArray[np.int32] | NDArray[np.int64],
+        negatives: NDArray[np.int64] | None,
         length: int,
         ks: Sequence[int] = (5, 10, 20),
         batch_users: int = 256,
+        items: int | None = None,
     ) -> None:
         if len(histories) == 0:
             raise DataError("no user to evaluate: the data has no sequence long enough")
-        self.histories, self.targets, self.negatives = histories, targets.astype(np.int64), negatives
-        self.length, self.ks, self.batch_users = length, tuple(ks), batch_users
-        # users of similar length together: short histories are not padded to the longest
-        self._order = np.argsort(histories.lengths, kind="stable")
+        if min(length, batch_users, *ks) < 1 or not ks:
+            raise SearchError(
+                f"length, batch_users and every cut-off must be 1 or more: got {length}, {batch_users}, {tuple(ks)}"
+            )
+        if len(histories.items) == 0:
+            # nobody knows anything: padding needs an array to point into
+            histories = Sequences(np.zeros(1, dtype=np.int32), histories.starts, histories.stops)
+        self.histories, self.targets = histories, targets.astype(np.int64)
+        self.negatives = None if negatives is None else negatives.astype(np.int64)
+        self.length, self.ks, self.batch_users, self.items = length, tuple(ks), batch_users, items
+        self._check()
 
-    @torch.no_grad()
-    def ranks(self, score: Score, device: torch.device) -> dict[str, NDArray[np.int64]]:
-        """Rank of every user's target by protocol.
+    def _check(self) -> None:
+        users = len(self.histories)
+        if len(self.targets) != users or (self.negatives is not None and len(self.negatives) != users):
+            negatives = "no" if self.negatives is None else len(self.negatives)
+            raise DataError(f"{users} histories, {len(self.targets)} targets and {negatives} rows of negatives differ")
+        highest = max(int(self.targets.max()), int(self.histories.items.max(initial=0)))
+        if self.negatives is not None:
+            highest = max(highest, int(self.negatives.max(initial=0)))
+            own = (self.negatives == self.targets[:, None]).any(1)
+            if own.any():
+                user = int(own.argmax())
+                raise DataError(f"the target {self.targets[user]} of user number {user} is among its own negatives")
+        last, lowest = highest if self.items is None else self.items, int(self.targets.min())
+        if lowest < 1 or highest > last:
+            raise DataError(f"item ids must be in 1..{last}: targets begin at {lowest}, the largest id is {highest}")
+        self._columns = last + 1
+
+    def evaluate(
+        self,
+        score: Score,
+        device: torch.device | None = None,
+        protocols: Collection[str] = PROTOCOLS,
+        users: NDArray[np.int64] | NDArray[np.bool_] | None = None,
+    ) -> Report:
+        """Every metric at every k under every protocol.
 
         Args:
-            score: ``score(inputs (B, N) right padded with 0, lengths (B,)) -> (B, V + 1)``.
-            device: Where the inputs go.
+            score: ``score(inputs (B, N) int64 right padded with 0, lengths (B,)) -> (B, V + 1)``, called without
+                gradients; ranking runs where the scores are. Switching the model to evaluation is the caller's part.
+            device: Where the inputs go; None leaves them on the CPU.
+            protocols: Which to rank under.
+            users: Numbers of some users, or a mask; None takes all.
 
         Raises:
-            SearchError: A score is NaN; the message names the user's position.
+            SearchError: A score is NaN (the message names user and protocols), or the scores have the wrong shape.
+            DataError: No user is left, a protocol is unknown, or pop100 has no negatives.
         """
-        found = {name: np.zeros(len(self.targets), dtype=np.int64) for name in PROTOCOLS}
-        for first in range(0, len(self._order), self.batch_users):
-            users = self._order[first : first + self.batch_users]
-            starts, stops = self.histories.starts[users], self.histories.stops[users]
-            inputs = torch.from_numpy(pad(self.histories.items, np.maximum(starts, stops - self.length), stops))
-            lengths = torch.from_numpy(np.minimum(stops - starts, self.length))
+        everybody = np.arange(len(self.targets), dtype=np.int64)
+        chosen = everybody if users is None else everybody[users]
+        if len(chosen) == 0:
+            raise DataError("no user to evaluate: the choice of users is empty")
+        ranks = self._ranks(score, device, protocols, chosen)
+        fewest = None
+        if "pop100" in ranks and self.negatives is not None:
+            fewest = int((self.negatives[chosen] > 0).sum(1).min())
+        metrics = {name: metrics_at(found, self.ks) for name, found in ranks.items()}
+        return Report(metrics, ranks, chosen, fewest)
+
+    @torch.no_grad()
+    def _ranks(
+        self, score: Score, device: torch.device | None, protocols: Collection[str], chosen: NDArray[np.int64]
+    ) -> dict[str, NDArray[np.int64]]:
+        found: dict[str, NDArray[np.int64]] = {}
+        # users of similar length together: short histories are not padded to the longest
+        order = np.argsort(self.histories.lengths[chosen], kind="stable")
+        for first in range(0, len(order), self.batch_users):
+            where = order[first : first + self.batch_users]
+            users = chosen[where]
+            batch = self.histories.take(users)
+            inputs = torch.from_numpy(
+                pad(batch.items, np.maximum(batch.starts, batch.stops - self.length), batch.stops)
+            )
+            lengths = torch.from_numpy(np.minimum(batch.lengths, self.length))
             scores = score(inputs.to(device), lengths.to(device))
-            if bool(torch.isnan(scores).any()):
-                bad = int(torch.isnan(scores).any(1).nonzero()[0])
-                raise SearchError(f"the model's scores are NaN for user number {users[bad]}: did training diverge?")
-            rows = np.repeat(np.arange(len(users)), stops - starts)
-            ids = np.concatenate([self.histories.items[a:b] for a, b in zip(starts, stops, strict=True)])
-            seen = (torch.from_numpy(rows).to(device), torch.from_numpy(ids.astype(np.int64)).to(device))
-            targets = torch.from_numpy(self.targets[users]).to(device)
-            negatives = torch.from_numpy(self.negatives[users]).to(device)
-            for name, value in ranks(scores, targets, seen, negatives).items():
-                found[name][users] = value.cpu().numpy()
+            self._check_columns(scores)
+            at = scores.device
+            rows, ids = (torch.from_numpy(each).to(at) for each in rows_and_items(batch))
+            negatives = None if self.negatives is None else torch.from_numpy(self.negatives[users]).to(at)
+            targets = torch.from_numpy(self.targets[users]).to(at)
+            for name, ranks in ranks_from_scores(
+                scores, targets, (rows, ids), negatives, protocols, users.tolist()
+            ).items():
+                found.setdefault(name, np.zeros(len(chosen), dtype=np.int64))[where] = ranks.cpu().numpy()
         return found
 
-    def evaluate(self, score: Score, device: torch.device) -> dict[str, dict[str, float]]:
-        """Every metric at every k under every protocol: ``{"unseen": {"ndcg@10": ...}, ...}``."""
-        return {name: metrics_at(found, self.ks) for name, found in self.ranks(score, device).items()}
+    def _check_columns(self, scores: Tensor) -> None:
+        columns = scores.shape[-1] if scores.ndim else 0
+        if columns < self._columns or (self.items is not None and columns != self._columns):
+            raise SearchError(
+                f"scores need a column for every item and column 0 for padding: {self._columns} columns "
+                f"for {self._columns - 1} items, got {columns}"
+            )

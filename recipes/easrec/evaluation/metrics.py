@@ -5,34 +5,56 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["metrics_at", "per_user"]
+from elasticnas.errors import DataError, SearchError
+
+__all__ = ["METRICS", "metrics_at", "per_user"]
+
+METRICS = ("recall", "mrr", "ndcg")
 
 
 def per_user(ranks: NDArray[np.int64], metric: str, k: int) -> NDArray[np.float64]:
     """The metric of every user.
 
     With one relevant item at rank r (from 1): Recall@k = [r <= k], MRR@k = [r <= k] / r,
-    NDCG@k = [r <= k] / log2(r + 1).
+    NDCG@k = [r <= k] / log2(r + 1), as the ideal list has the item first and DCG 1.
 
     Args:
-        ranks: ``(users,)``.
+        ranks: ``(users,)``, from 1.
         metric: ``"recall"``, ``"mrr"`` or ``"ndcg"``.
-        k: Cut-off.
+        k: Cut-off, from 1.
 
     Returns:
-        ``(users,)``.
+        ``(users,)``, each in 0..1.
+
+    Raises:
+        DataError: A rank is below 1.
+        SearchError: An unknown metric, or k below 1.
+
+    Source: Järvelin and Kekäläinen, ACM TOIS 20(4), 2002, for DCG; the three metrics of EASRec, arXiv:2402.00390v1,
+    Section III.
 
     Example:
         >>> per_user(np.array([1, 3, 11]), "ndcg", 10).round(3).tolist()
         [1.0, 0.5, 0.0]
     """
-    rank = ranks.astype(np.float64)
+    if k < 1:
+        raise SearchError(f"the cut-off k must be 1 or more, got {k}")
+    if metric not in METRICS:
+        raise SearchError(f"unknown metric {metric!r}; there are {', '.join(METRICS)}")
+    rank = np.asarray(ranks, dtype=np.float64)
+    if rank.size and rank.min() < 1:
+        raise DataError(f"ranks count from 1, got {int(rank.min())} for user number {int(rank.argmin())}")
     gain = {"recall": np.ones_like(rank), "mrr": 1 / rank, "ndcg": 1 / np.log2(rank + 1)}[metric]
-    return np.where(ranks <= k, gain, 0.0)
+    return np.where(rank <= k, gain, 0.0)
 
 
 def metrics_at(ranks: NDArray[np.int64], ks: Sequence[int] = (5, 10, 20)) -> dict[str, float]:
-    """Mean over the users of every metric at every k: ``{"recall@10": ..., "mrr@10": ..., "ndcg@10": ...}``."""
-    return {
-        f"{metric}@{k}": float(per_user(ranks, metric, k).mean()) for k in ks for metric in ("recall", "mrr", "ndcg")
-    }
+    """Mean over the users of every metric at every k: ``{"recall@10": ..., "mrr@10": ..., "ndcg@10": ...}``.
+
+    Raises:
+        DataError: There is no user to average over, or a rank is below 1.
+        SearchError: A k is below 1.
+    """
+    if len(ranks) == 0:
+        raise DataError("no ranks to average: there is no user to evaluate")
+    return {f"{metric}@{k}": float(per_user(ranks, metric, k).mean()) for k in ks for metric in METRICS}

@@ -4,44 +4,63 @@ import numpy as np
 from numpy.typing import NDArray
 
 from easrec.data import Sequences
+from easrec.evaluation.protocols import rows_and_items
+from elasticnas.errors import DataError
 
 __all__ = ["draw_negatives"]
+
+_CHUNK = 4_000_000  # keys in memory at once: users x items never lies there whole
+_UNPOPULAR = 1e3  # beyond every exponential draw (below 50 in float64)
 
 
 def draw_negatives(counts: NDArray[np.int64], own: Sequences, number: int, seed: int) -> NDArray[np.int64]:
     """Distinct negatives of every user, drawn without replacement with probability proportional to popularity.
 
-    The largest of log(popularity) + Gumbel noise are exactly such a draw. Items without a training interaction are
-    drawn only where the others do not suffice; a user with fewer candidates than ``number`` gets them all.
+    Each item gets an exponential time with rate equal to its count; the first ``number`` to ring are exactly draws one
+    after the other, each proportional to the counts of what is left (the Gumbel-top-k trick without its logarithms).
+    Items without a training interaction come, uniformly, only after all the others; a user with fewer candidates than
+    ``number`` gets them all. The columns are in the order of drawing: the first m are a draw of m.
 
     Args:
         counts: ``(V + 1,)`` training interactions of every id; id 0 is padding.
-        own: Everything each user has interacted with, targets included.
+        own: Everything each user has interacted with, validation and test target included.
         number: Negatives per user.
         seed: The same seed draws the same negatives.
 
     Returns:
         ``(users, number)`` int64 ids, 0 where there are no more candidates.
+
+    Raises:
+        DataError: ``counts`` holds no item or a negative count, ``number`` is below 1, or an id of ``own`` is above V.
+
+    Source: Efraimidis and Spirakis, Information Processing Letters 97(5), 2006; Kool et al., arXiv:1903.06059.
     """
+    items = len(counts) - 1
+    if items < 1 or number < 1:
+        raise DataError(f"negatives need at least one item and a number from 1, got {items} items, number {number}")
+    if counts.min() < 0:
+        raise DataError(f"a count of interactions cannot be negative, got {counts.min()} for item {counts.argmin()}")
     rng = np.random.default_rng([seed, 3])
-    logits = np.log(np.maximum(counts, 1e-9)).astype(np.float32)
-    logits[0] = -np.inf
-    number_kept = min(number, len(counts) - 1)
+    popular = counts > 0
+    scale = 1 / np.where(popular, counts, 1)
+    shift = np.where(popular, 0.0, _UNPOPULAR)
+    shift[0] = np.inf
+    kept = min(number, items)
     drawn = np.zeros((len(own), number), dtype=np.int64)
-    chunk = max(1, 4_000_000 // len(counts))  # users at a time: users x items never lies in memory whole
+    chunk = max(1, _CHUNK // len(counts))
     for first in range(0, len(own), chunk):
-        last = min(first + chunk, len(own))
-        # the exponential form of Gumbel noise: -log(Exp(1)); an exact 0 would become infinite
-        exponential = rng.standard_exponential((last - first, len(counts)), dtype=np.float32)
-        scores = logits - np.log(np.maximum(exponential, 1e-30))
-        rows = np.repeat(np.arange(last - first), own.lengths[first:last])
-        ids = own.items[
-            np.concatenate(
-                [np.arange(a, b) for a, b in zip(own.starts[first:last], own.stops[first:last], strict=True)]
-            )
-        ]
-        scores[rows, ids] = -np.inf
-        best = np.argpartition(-scores, number_kept - 1, axis=1)[:, :number_kept]
-        possible = np.take_along_axis(scores, best, axis=1) > -np.inf
-        drawn[first:last, :number_kept] = np.where(possible, best, 0)
+        users = np.arange(first, min(first + chunk, len(own)))
+        rows, ids = rows_and_items(own.take(users))
+        if len(ids) and ids.max() > items:
+            raise DataError(f"item {ids.max()} of the users' own items is beyond the {items} items that have counts")
+        # float64: in float32 about one draw in 8 million is exactly 0, and would be picked whatever its popularity
+        keys = rng.standard_exponential((len(users), len(counts)))
+        keys *= scale
+        keys += shift
+        keys[rows, ids] = np.inf
+        best = np.argpartition(keys, kept - 1, axis=1)[:, :kept]
+        times = np.take_along_axis(keys, best, axis=1)
+        order = np.argsort(times, axis=1, kind="stable")
+        best, times = np.take_along_axis(best, order, axis=1), np.take_along_axis(times, order, axis=1)
+        drawn[users, :kept] = np.where(np.isfinite(times), best, 0)
     return drawn

@@ -1,0 +1,22 @@
+"""Property tests for elastic parts; needs ``pip install elasticnas[testing]``."""
+
+from elasticnas.errors import PluginError
+
+try:
+    import hypothesis  # noqa: F401
+    import pytest  # noqa: F401
+except ImportError as error:
+    raise PluginError(f"elasticnas.testing needs {error.name}: pip install 'elasticnas[testing]'") from None
+
+from elasticnas.testing.contract import ElasticModuleContract
+from elasticnas.testing.law import assert_mask_slice_equal, checked_examples, embed
+from elasticnas.testing.strategies import architectures, spaces
+
+__all__ = [
+    "ElasticModuleContract",
+    "architectures",
+    "assert_mask_slice_equal",
+    "checked_examples",
+    "embed",
+    "spaces",
+]

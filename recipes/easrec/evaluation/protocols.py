@@ -1,0 +1,123 @@
+"""The three protocols: what a target is ranked against, and its rank from one matrix of scores."""
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from easrec.data import Sequences
+from elasticnas.errors import DataError, SearchError
+
+__all__ = ["PROTOCOLS", "ranks_from_scores", "rows_and_items"]
+
+PROTOCOLS = ("full", "unseen", "pop100")
+
+
+def ranks_from_scores(
+    scores: Tensor,
+    targets: Tensor,
+    seen: tuple[Tensor, Tensor],
+    negatives: Tensor | None,
+    protocols: Collection[str] = PROTOCOLS,
+    users: Sequence[int] | None = None,
+) -> dict[str, Tensor]:
+    """Rank of every target: 1 + the number of other candidates whose score is at least the target's.
+
+    Ties thus count against the target: a model that scores everything alike ranks it last. The candidates are, for
+    ``full``, all V items; for ``unseen``, the items outside the history; for ``pop100``, the negatives. The target is a
+    candidate under all three, also where it occurs in the history (a repeat visit). Infinite scores are ordinary: a
+    target at -inf is last.
+
+    Args:
+        scores: ``(B, V + 1)``, column i is item i; column 0 (padding) is ignored, whatever it holds.
+        targets: ``(B,)`` ids in 1..V.
+        seen: Row and id of everything in the histories, two ``(n,)`` tensors in any order, repetitions allowed.
+        negatives: ``(B, number)`` distinct ids other than the target, 0 where there is none; None without ``pop100``.
+        protocols: Which to rank under.
+        users: Names of the rows in errors; their own numbers where it is None.
+
+    Returns:
+        ``(B,)`` int64 ranks from 1 by protocol, where the scores are.
+
+    Raises:
+        SearchError: The score of a candidate is NaN (the message names user and protocols), or the shapes do not fit.
+        DataError: An unknown protocol, or ``pop100`` without negatives.
+
+    Source: EASRec, arXiv:2402.00390v1, Section III, for leave-one-out; its code ranks by RecBole's ``pop100``.
+    """
+    _check(scores, targets, negatives, protocols)
+    rows = torch.arange(len(targets), device=scores.device)
+    nan = scores.isnan()
+    nan[:, 0] = False
+    if bool(nan.any()):
+        _reject_nan(nan, rows, targets, seen, negatives, protocols, users)
+    target = scores[rows, targets].unsqueeze(1)
+    # the target itself counts once: with it, "at least as good" is the rank
+    better = scores >= target
+    better[:, 0] = False
+    found = {}
+    if "full" in protocols:
+        found["full"] = better.sum(1)
+    if "pop100" in protocols and negatives is not None:
+        # a 0 among the negatives points to the padding column, which is never better
+        found["pop100"] = better.gather(1, negatives).sum(1) + 1
+    if "unseen" in protocols:
+        better[seen[0], seen[1]] = False
+        better[rows, targets] = True
+        found["unseen"] = better.sum(1)
+    return {name: found[name] for name in PROTOCOLS if name in found}
+
+
+def rows_and_items(sequences: Sequences) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Every item of every sequence, with the number of its sequence: two ``(total,)`` arrays, in order."""
+    lengths = sequences.lengths
+    rows = np.repeat(np.arange(len(sequences)), lengths)
+    before = np.cumsum(lengths) - lengths
+    index = np.arange(len(rows)) + np.repeat(sequences.starts - before, lengths)
+    return rows, sequences.items[index].astype(np.int64)
+
+
+def _check(scores: Tensor, targets: Tensor, negatives: Tensor | None, protocols: Collection[str]) -> None:
+    unknown = [name for name in protocols if name not in PROTOCOLS]
+    if unknown or not protocols:
+        raise DataError(f"unknown protocols {unknown}; there are {', '.join(PROTOCOLS)}, and at least one is needed")
+    if "pop100" in protocols and negatives is None:
+        raise DataError("pop100 ranks against negatives and there are none: draw them with draw_negatives first")
+    if scores.ndim != 2 or len(scores) != len(targets):
+        raise SearchError(
+            f"scores must be (users, items + 1), column 0 for padding: got {tuple(scores.shape)} "
+            f"for {len(targets)} users"
+        )
+    last = scores.shape[1] - 1
+    if len(targets) and (int(targets.min()) < 1 or int(targets.max()) > last):
+        raise SearchError(
+            f"targets must be in 1..{last}, as scores have {last + 1} columns, column 0 for padding: "
+            f"got {int(targets.min())}..{int(targets.max())}"
+        )
+
+
+def _reject_nan(
+    nan: Tensor,
+    rows: Tensor,
+    targets: Tensor,
+    seen: tuple[Tensor, Tensor],
+    negatives: Tensor | None,
+    protocols: Collection[str],
+    users: Sequence[int] | None,
+) -> None:
+    """Raise for the first user with a NaN among the candidates of a protocol; elsewhere NaN does no harm."""
+    own = nan[rows, targets]
+    unseen = nan.clone()
+    unseen[seen[0], seen[1]] = False
+    bad = {"full": nan.any(1), "unseen": unseen.any(1) | own}
+    if negatives is not None:
+        bad["pop100"] = nan.gather(1, negatives).any(1) | own
+    bad = {name: where for name, where in bad.items() if name in protocols}
+    anywhere = torch.stack(list(bad.values())).any(0)
+    if bool(anywhere.any()):
+        row = int(anywhere.nonzero()[0])
+        names = ", ".join(name for name, where in bad.items() if bool(where[row]))
+        user = row if users is None else users[row]
+        raise SearchError(f"a score is NaN for user number {user} (protocols {names}): did training diverge?")
