@@ -93,6 +93,23 @@ class Relaxed:
         return Relaxed(probabilities, {**self.fixed, choice.name: index})
 
 
+class Supported:
+    """Another frame with its soft masks rounded up to their support: units are there or not, none is attenuated."""
+
+    def __init__(self, frame: Frame) -> None:
+        self._frame = frame
+
+    def value(self, quantity: Quantity) -> Any:
+        """The frame's value; weights become 1 at the largest option that has any."""
+        value = self._frame.value(quantity)
+        if not isinstance(value, Weighted):
+            return value
+        options = value.weights.shape[-1]
+        positions = torch.arange(options, device=value.weights.device)
+        last = torch.where(value.weights > 0, positions, 0).amax(-1)
+        return Weighted(quantity, torch.nn.functional.one_hot(last, options).to(value.weights.dtype))
+
+
 class Axes:
     """All sizes of a space as axes, one attribute per field and per property, and the scopes they follow.
 
@@ -204,6 +221,10 @@ class Axes:
         assert isinstance(frame, (Masked, Relaxed)), "a slice scope has nothing left to narrow"
         relaxed = frame if isinstance(frame, Relaxed) else frame.relaxed(self._space)
         return self.open(relaxed.narrowed(choice, index))
+
+    def support(self) -> Any:
+        """A scope in which soft masks count as hard ones, for what feeds candidates that are mixed later."""
+        return self.open(Supported(self.frame()))
 
     def _frame_for(self, target: Any, masked: bool) -> Frame:
         quantities = [axis.quantity for axis in self.all()]

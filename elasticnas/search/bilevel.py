@@ -309,7 +309,9 @@ class BilevelSearcher:
 
     def _require_finite(self, loss: Tensor, which: str) -> None:
         if not bool(torch.isfinite(loss)):
-            raise SearchError(f"the {which} loss is {float(loss)} at step {self.step}: lower the learning rate")
+            raise SearchError(
+                f"the {which} loss is {float(loss.detach())} at step {self.step}: lower the learning rate"
+            )
 
     def _progress(self, loss: float, pace: float) -> Progress:
         last = self._history[-1]["expected_cost"] if self._history else self._full_cost

@@ -1,5 +1,6 @@
 """The network of EASRec, supernet and plain network in one definition."""
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -99,6 +100,7 @@ class EASRec(nn.Module):
     def __init__(self, config: ModelConfig, items: int, sizes: Any, causal: bool = True) -> None:
         super().__init__()
         self.config_length, self.causal, self.pooled = config.length, causal, config.gate_input == "pooled"
+        self.hidden, self.block = sizes.hidden, config.mixing == "block"
         self.items = enn.Embedding(items + 1, sizes.hidden, padding_idx=0)
         self.positions = enn.Parameter(config.length, sizes.hidden)
         self.norm = enn.LayerNorm(sizes.hidden) if config.embedding_norm else None
@@ -109,12 +111,20 @@ class EASRec(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """``(B, N)`` ids, right padded with 0, to ``(B, N, hidden)``: Y of Eq. 11 at every position."""
-        x: Tensor = self.items(inputs) + self.positions[: inputs.shape[1]]
-        x = self.dropout(x if self.norm is None else self.norm(x))
+        with self._embedding_scope():
+            x: Tensor = self.items(inputs) + self.positions[: inputs.shape[1]]
+            x = self.dropout(x if self.norm is None else self.norm(x))
         # causal with padding on the right: no real position sees a padded one
         padding = None if self.causal else inputs == 0
         y: Tensor = self.layers(x, self._perceived(x, inputs), padding)
         return y
+
+    def _embedding_scope(self) -> AbstractContextManager[None]:
+        """Mixed block by block, every candidate takes its part of the same embedding: no soft mask attenuates it."""
+        if self.block and isinstance(self.hidden, Axis):
+            scope: AbstractContextManager[None] = self.hidden.axes.support()
+            return scope
+        return nullcontext()
 
     def _perceived(self, x: Tensor, inputs: Tensor) -> Tensor:
         if not self.pooled:

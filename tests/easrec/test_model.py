@@ -1,0 +1,162 @@
+import itertools
+import random
+
+import pytest
+import torch
+
+import elasticnas
+from easrec.config import ModelConfig
+from easrec.data import Batch
+from easrec.losses import batch_loss
+from easrec.model import build, supernet
+from easrec.space import space_for
+from elasticnas.testing import assert_mask_slice_equal
+
+ITEMS = 13
+SMALL = {
+    "hidden": 16,
+    "inner": 32,
+    "length": 9,
+    "layers": 2,
+    "heads": 2,
+    "hidden_pruning": (0, 0.25, 0.5),
+    "inner_pruning": (0, 0.5, 0.75),
+}
+OPTIONS = {
+    "candidates": ("paired", "grid"),
+    "weights": ("shared", "separate"),
+    "mixing": ("block", "mask"),
+    "gate_position": ("before", "after"),
+    "gate_layers": (0, 1, 2),
+    "gate_input": ("position", "pooled"),
+    "gate_rank": (None, 3),
+    "attention": ("softmax", "linrec"),
+    "key_norm": ("column", "token"),
+    "embedding_norm": (True, False),
+}
+
+
+def variants():
+    """Every option at least a few times, with a seeded choice of the combinations."""
+    rng = random.Random(0)
+    rows = [dict(zip(OPTIONS, values, strict=True)) for values in itertools.product(*OPTIONS.values())]
+    rows = [row for row in rows if not (row["weights"] == "separate" and row["mixing"] == "mask")]
+    return [(ModelConfig(**SMALL, **row), rng.random() < 0.7) for row in rng.sample(rows, 60)]
+
+
+def batch_of_ids():
+    ids = torch.randint(1, ITEMS + 1, (3, 7), generator=torch.Generator().manual_seed(0))
+    ids[0, 4:] = 0
+    ids[1, 6:] = 0
+    return ids
+
+
+@pytest.mark.parametrize(("config", "causal"), variants())
+def test_every_variant_keeps_the_law(config, causal):
+    space = space_for(config)
+    torch.manual_seed(0)
+    model = supernet(config, ITEMS, causal)
+    axes = elasticnas.axes_of(model)
+    rng = random.Random(1)
+    archs = [space.sample(rng) for _ in range(3)]
+    for arch in archs:
+        assert_mask_slice_equal(model, arch, batch_of_ids(), outputs_size=axes.hidden, others=archs[:2])
+        plain = elasticnas.extract(model, arch, example=batch_of_ids())
+        assert {type(m).__module__.split(".")[0] for m in plain.modules() if not list(m.children())} <= {"torch"}
+        built = build(config, ITEMS, arch, causal).eval()
+        built.load_state_dict(plain.state_dict())
+        assert torch.equal(built(batch_of_ids()), plain.eval()(batch_of_ids()))
+
+
+def test_block_mixing_is_the_weighted_sum_of_candidates():
+    without = ModelConfig(**{**SMALL, "layers": 1, "embedding_norm": False})
+    torch.manual_seed(0)
+    model = supernet(without, ITEMS, True).double().eval()
+    axes = elasticnas.axes_of(model)
+    p = torch.tensor([0.2, 0.3, 0.5], dtype=torch.float64)
+    ids = batch_of_ids()
+    with torch.no_grad():
+        with axes.at({"candidate": p}):
+            mixed = model(ids)
+        expected = torch.zeros_like(mixed)
+        for index, weight in enumerate(p):
+            with axes.at(space_for(without)(candidate=index, depth=1)):
+                part = model(ids)
+            expected[..., : part.shape[-1]] += weight * part
+    assert torch.allclose(mixed, expected, atol=1e-12)
+
+
+def test_output_is_the_mix_of_exits():
+    config = ModelConfig(**{**SMALL, "candidates": "paired"})
+    model = supernet(config, ITEMS, True).double().eval()
+    axes, space = elasticnas.axes_of(model), space_for(config)
+    q = torch.tensor([0.3, 0.7], dtype=torch.float64)
+    ids = batch_of_ids()
+    with torch.no_grad():
+        with axes.at({"depth": q}):
+            mixed = model(ids)
+        exits = []
+        for depth in (1, 2):
+            with axes.at(space(candidate=2, depth=depth)):
+                exits.append(model(ids))
+    assert torch.allclose(mixed, 0.3 * exits[0] + 0.7 * exits[1], atol=1e-12)
+
+
+@pytest.mark.parametrize("mixing", ["block", "mask"])
+def test_each_candidate_has_its_own_gates_though_weights_are_shared(mixing):
+    config = ModelConfig(**SMALL, weights="shared", mixing=mixing)
+    model, space = supernet(config, ITEMS, True), space_for(config)
+    axes = elasticnas.axes_of(model)
+    gates = [name for name, _ in model.named_parameters() if ".gates." in name]
+    assert {name.split(".candidates.")[-1][0] for name in gates} == {"0", "1", "2"}
+    with axes.at(space(candidate=1, depth=2)):
+        model(batch_of_ids()).sum().backward()
+    trained = {name for name, p in model.named_parameters() if p.grad is not None and p.grad.any()}
+    own = {name for name in gates if ".candidates.1." in name.split("gates")[-1]}
+    assert own <= trained and not (set(gates) - own) & trained
+    assert any("attention.query" in name for name in trained)
+
+
+def test_causal_and_prefix_form_agree_for_one_layer_of_linrec():
+    config = ModelConfig(**{**SMALL, "layers": 1}, attention="linrec", gate_input="position")
+    torch.manual_seed(0)
+    arch = space_for(config)(candidate=2, depth=1)
+    causal = build(config, ITEMS, arch, True).double().eval()
+    both_ways = build(config, ITEMS, arch, False).double().eval()
+    both_ways.load_state_dict(causal.state_dict())
+    ids = torch.randint(1, ITEMS + 1, (2, 9))
+    for length in range(1, 10):
+        one, other = causal(ids)[:, length - 1], both_ways(ids[:, :length])[:, -1]
+        assert torch.allclose(one, other, atol=1e-10)
+
+
+def test_padding_on_the_right_changes_nothing():
+    for causal in (True, False):
+        for attention in ("softmax", "linrec"):
+            config = ModelConfig(**SMALL, attention=attention, gate_input="pooled")
+            model = build(config, ITEMS, space_for(config).largest(), causal).double().eval()
+            ids = torch.randint(1, ITEMS + 1, (1, 5))
+            padded = torch.cat([ids, torch.zeros(1, 3, dtype=torch.long)], 1)
+            lengths = torch.tensor([5])
+            assert torch.allclose(
+                model.next_item(ids, lengths)[:, 1:], model.next_item(padded, lengths)[:, 1:], atol=1e-12
+            )
+
+
+def test_losses_equal_their_formulas():
+    config = ModelConfig(**SMALL)
+    model = build(config, ITEMS, space_for(config).largest(), True).double().eval()
+    ids = batch_of_ids()
+    targets = torch.where(ids > 0, ids % ITEMS + 1, 0)
+    p = model.scores(model(ids))[ids > 0].softmax(-1)[:, 1:]
+    y = torch.nn.functional.one_hot(targets[ids > 0] - 1, ITEMS)
+    softmax = batch_loss(model, Batch(ids, targets))
+    assert softmax.item() == pytest.approx(-(y * p.log()).sum(1).mean().item())
+    literal = -(y * p.log() + (1 - y) * (1 - p).log()).sum(1).mean()
+    assert batch_loss(model, Batch(ids, targets), "binary").item() == pytest.approx(literal.item())
+
+
+def test_paper_initialisation_keeps_padding_at_zero():
+    config = ModelConfig(**SMALL, init="paper")
+    model = supernet(config, ITEMS, True)
+    assert not model.items.weight[0].any() and model.items.weight[1:].any()

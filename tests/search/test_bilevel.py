@@ -1,0 +1,216 @@
+import warnings
+from typing import Literal
+
+import pytest
+import torch
+from torch import nn
+
+import elasticnas.nn as enn
+from elasticnas import Space
+from elasticnas.cost import Flops
+from elasticnas.errors import BudgetError, CheckpointError, InactiveChoiceError, SearchError
+from elasticnas.search import (
+    BilevelSearcher,
+    DualAscent,
+    Dynamic,
+    Fixed,
+    Gumbel,
+    SearchSettings,
+    Softmax,
+    StraightThrough,
+    Temperature,
+    Tempered,
+)
+from elasticnas.search.second_order import unrolled_gradients
+
+
+class Toy(Space):
+    inner: Literal[16, 8, 2]
+    depth: Literal[1, 2]
+
+
+class Net(nn.Module):
+    def __init__(self, sizes, dropout=0.0):
+        super().__init__()
+        blocks = [enn.FeedForward(4, sizes.inner, activation="tanh", dropout=dropout) for _ in range(2)]
+        self.stack, self.head = enn.Stack(blocks, sizes.depth), nn.Linear(4, 4)
+
+    def forward(self, x):
+        return self.head(self.stack(x))
+
+
+TEACHER = torch.randn(4, 4, generator=torch.Generator().manual_seed(9))
+
+
+def batches(offset):
+    def epoch(number):
+        rng = torch.Generator().manual_seed(1000 * offset + number)
+        for _ in range(5):
+            x = torch.randn(16, 4, generator=rng)
+            yield x, torch.tanh(x @ TEACHER)
+
+    return epoch
+
+
+def loss(model, batch):
+    return (model(batch[0]) - batch[1]).square().mean()
+
+
+def searcher(steps=30, dropout=0.0, **options):
+    torch.manual_seed(0)
+    model = Net(Toy.axes(), dropout)
+    settings = SearchSettings(
+        steps=steps,
+        update_every=2,
+        architecture_lr=0.1,
+        evaluate_every=10,
+        checkpoint_every=4,
+        seed=3,
+        **options.pop("settings", {}),
+    )
+    return BilevelSearcher(model, loss, batches(1), batches(2), Flops(model, torch.zeros(1, 4)), settings, **options)
+
+
+def run(work, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return work.run(**options)
+
+
+def figures(result):
+    data = result.to_dict()
+    data.pop("seconds")
+    return data
+
+
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize(
+    "relaxation", [Softmax(), Tempered(Temperature.over(30)), Gumbel(Temperature.over(30)), StraightThrough()]
+)
+def test_every_relaxation_finds_an_architecture_within_the_budget(relaxation, order):
+    work = searcher(relaxation=relaxation, penalty=Dynamic(0.1), budget="50%", settings={"order": order})
+    result = run(work)
+    cost = work.cost
+    assert cost(result.best) <= 0.5 * cost(Toy.largest()) == result.limit
+    assert result.random.cost <= result.limit
+    assert len(result.history) == 15 and all(0 <= h["entropy"]["inner"] <= 1 for h in result.history)
+    assert {"step", "held_out_loss", "temperature", "expected_cost", "penalty_weight"} <= result.history[0].keys()
+    assert result.steps == 30 and result.pareto[0].cost <= result.found.cost
+
+
+def test_a_strong_penalty_finds_the_cheapest_network():
+    result = run(searcher(steps=80, penalty=Fixed(20.0)))
+    assert result.best == Toy.smallest()
+
+
+def test_dual_ascent_brings_the_expected_cost_to_the_limit():
+    work = searcher(steps=400, penalty=DualAscent(0.25, rate=0.05))
+    result = run(work)
+    assert result.history[0]["expected_cost"] > 0.4 * work.cost(Toy.largest())
+    assert result.history[-1]["expected_cost"] < 0.3 * work.cost(Toy.largest())
+
+
+@pytest.mark.parametrize("stop", [1, 7, 20, 29])
+def test_resume_gives_the_figures_of_the_uninterrupted_run(tmp_path, stop):
+    options = {"relaxation": Gumbel(Temperature.over(30)), "penalty": DualAscent(0.5), "dropout": 0.3}
+    whole = figures(run(searcher(**options)))
+
+    class Killed(Exception):
+        pass
+
+    def kill(progress):
+        if progress.step == stop:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run(searcher(**options), checkpoint=tmp_path / "c", progress=kill)
+    torch.randn(5)  # the global generator has gone elsewhere meanwhile
+    assert figures(run(searcher(**options), checkpoint=tmp_path / "c", resume=True)) == whole
+
+
+def test_a_seed_reproduces_a_run_and_another_does_not():
+    one, two = (figures(run(searcher(relaxation=Gumbel(Temperature.over(30))))) for _ in range(2))
+    assert one == two
+
+
+def test_a_checkpoint_of_another_run_is_refused(tmp_path):
+    run(searcher(steps=4), checkpoint=tmp_path / "c")
+    with pytest.raises(CheckpointError, match="belongs to another run, settings was"):
+        run(searcher(steps=8), checkpoint=tmp_path / "c", resume=True)
+    (tmp_path / "c").write_bytes(b"PK nothing")
+    with pytest.raises(CheckpointError, match="damaged"):
+        run(searcher(steps=4), checkpoint=tmp_path / "c", resume=True)
+
+
+def test_collapse_and_budget_are_warned_of():
+    work = searcher(steps=40, penalty=Fixed(500.0), settings={})
+    work._architecture_optimizer.param_groups[0]["lr"] = 3.0
+    with pytest.warns(UserWarning, match="collapsed to one option by step"):
+        work.run()
+
+
+def test_impossible_budget_names_the_smallest_reachable():
+    with pytest.raises(BudgetError, match="smallest"):
+        searcher(budget="1%")
+
+
+def test_a_choice_that_reaches_nothing_is_refused():
+    class Idle(Space):
+        hidden: Literal[4, 2]
+        nothing: Literal[1, 2]
+
+    model = nn.Sequential(enn.Linear(4, Idle.axes().hidden))
+    with pytest.raises(InactiveChoiceError, match="nothing"):
+        BilevelSearcher(model, loss, batches(1), batches(2), None, SearchSettings(steps=1))
+
+
+def test_a_loss_that_is_not_finite_stops_the_search():
+    work = searcher()
+    work.loss = lambda model, batch: loss(model, batch) * float("nan")
+    with pytest.raises(SearchError, match="training loss is nan at step 0"):
+        work.run()
+
+
+def test_no_batch_is_an_error():
+    work = searcher()
+    work._train._epochs = lambda epoch: []
+    with pytest.raises(SearchError, match="train: epoch 0 has no batch"):
+        work.run()
+
+
+def test_expected_cost_gradient_reaches_the_architecture_parameters():
+    work = searcher()
+    logits = {n: torch.randn(len(o), dtype=torch.float64, requires_grad=True) for n, o in Toy.choices().items()}
+
+    def cost():
+        return work.cost.expected({name: value.softmax(-1) for name, value in logits.items()})
+
+    cost().backward()
+    for value in logits.values():
+        for index in range(len(value)):
+            ends = []
+            for sign in (1, -1):
+                with torch.no_grad():
+                    value[index] += sign * 1e-6
+                    ends.append(float(cost()))
+                    value[index] -= sign * 1e-6
+            assert value.grad[index].item() == pytest.approx((ends[0] - ends[1]) / 2e-6, rel=1e-4)
+        assert value.grad.abs().max() > 1
+
+
+def test_second_order_gradient_matches_the_exact_one_of_a_quadratic():
+    w = torch.tensor([1.0, -2.0], dtype=torch.float64, requires_grad=True)
+    a = torch.tensor([0.5, 0.3], dtype=torch.float64, requires_grad=True)
+    rate = 0.1
+
+    def train_loss():
+        return ((w * a) ** 2).sum() + w.sum()
+
+    def held_out_loss():
+        return (w - 3 * a).square().sum()
+
+    gradients, _ = unrolled_gradients(train_loss, held_out_loss, [w], [a], rate)
+    exact_w = w - rate * (2 * w * a**2 + 1)
+    (exact,) = torch.autograd.grad((exact_w - 3 * a).square().sum(), [a])
+    assert torch.allclose(gradients[0], exact, rtol=1e-3)
+    assert w.tolist() == [1.0, -2.0]
