@@ -172,6 +172,7 @@ class Config(_Frozen):
         negatives: Of pop100.
         min_user: k-core filter.
         min_item: k-core filter.
+        checkpoint_steps: Steps between checkpoints.
         seed: Of everything that draws.
     """
 
@@ -184,6 +185,7 @@ class Config(_Frozen):
     negatives: int = Field(default=100, ge=1)
     min_user: int = Field(default=0, ge=0)
     min_item: int = Field(default=0, ge=0)
+    checkpoint_steps: int = Field(default=50, ge=1)
     seed: int = Field(default=0, ge=0)
 
     @model_validator(mode="after")

@@ -77,7 +77,7 @@ def search_architecture(
         evaluate_every=per_epoch,
         patience=search.patience,
         random_architectures=search.random_architectures,
-        checkpoint_every=50,
+        checkpoint_every=config.checkpoint_steps,
         seed=config.seed,
     )
 

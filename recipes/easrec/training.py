@@ -20,8 +20,6 @@ from elasticnas.search import load_checkpoint, random_state, restore_random_stat
 
 __all__ = ["TrainProgress", "Trained", "epoch_batches", "learning_rate", "steered", "train"]
 
-_CHECKPOINT_STEPS = 50
-
 
 @dataclass(frozen=True)
 class TrainProgress:
@@ -84,6 +82,7 @@ class _Run:
         self.network = network
         self.optimizer = torch.optim.Adam(network.parameters(), lr=config.train.learning_rate)
         self.epoch, self.position, self.step, self.seconds = 0, 0, 0, 0.0
+        self.losses: list[float] = []
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, torch.Tensor] = {}
         self.best_epoch = -1
@@ -96,6 +95,7 @@ class _Run:
             "position": self.position,
             "step": self.step,
             "seconds": self.seconds,
+            "losses": self.losses,
             "history": self.history,
             "best": self.best,
             "best_epoch": self.best_epoch,
@@ -106,7 +106,7 @@ class _Run:
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.epoch, self.position, self.step = state["epoch"], state["position"], state["step"]
-        self.seconds, self.history = state["seconds"], list(state["history"])
+        self.seconds, self.losses, self.history = state["seconds"], list(state["losses"]), list(state["history"])
         self.best, self.best_epoch = state["best"], state["best_epoch"]
         restore_random_state(state["random"])
 
@@ -157,14 +157,13 @@ def train(
 
     while run.epoch < settings.epochs and not _exhausted(run, config):
         network.train()
-        losses = []
         for position, batch in enumerate(batches(run.epoch)):
             if position < run.position:
                 continue
             loss = _step(run, batch, learning_rate(run.step, steps, config), config)
-            losses.append(loss)
+            run.losses.append(loss)
             run.position, run.step = position + 1, run.step + 1
-            if run.step % _CHECKPOINT_STEPS == 0:
+            if run.step % config.checkpoint_steps == 0:
                 save()
             if progress is not None:
                 pace = (time.perf_counter() - started) / (run.step - first)
@@ -173,7 +172,8 @@ def train(
                 progress(TrainProgress(run.epoch, settings.epochs, position / per_epoch, loss, best, left))
         run.epoch, run.position = run.epoch + 1, 0
         if run.epoch % settings.validate_every == 0 or run.epoch == settings.epochs:
-            _validate(run, validation, config, device, losses)
+            run.seconds = before + time.perf_counter() - started
+            _validate(run, validation, config, device)
             save()
     network.load_state_dict(run.best)
     network.eval()
@@ -195,7 +195,7 @@ def _step(run: _Run, batch: Batch, rate: float, config: Config) -> float:
     return float(loss.detach())
 
 
-def _validate(run: _Run, validation: Evaluator, config: Config, device: torch.device, losses: list[float]) -> None:
+def _validate(run: _Run, validation: Evaluator, config: Config, device: torch.device) -> None:
     run.network.eval()
     report = validation.evaluate(run.network.next_item, device)
     metric = steered(report, config.steer)
@@ -203,12 +203,13 @@ def _validate(run: _Run, validation: Evaluator, config: Config, device: torch.de
     run.history.append(
         {
             "epoch": run.epoch,
-            "loss": sum(losses) / len(losses) if losses else None,
+            "loss": sum(run.losses) / len(run.losses),
             "metric": metric,
             "seconds": run.seconds,
             "validation": {p: {m: v for m, v in values.items() if m.endswith("@10")} for p, values in report.items()},
         }
     )
+    run.losses = []
     if better:
         run.best = {name: value.detach().cpu().clone() for name, value in run.network.state_dict().items()}
         run.best_epoch = run.epoch
