@@ -1,6 +1,7 @@
 """Axes: named sizes that may vary, what is active in a scope, and how tensors follow."""
 
 from elasticnas.axes.masks import apply_mask, apply_support, expected, is_masked, mask, pad_to_full
+from elasticnas.axes.probabilities import by_choice
 from elasticnas.axes.quantity import Choice, Quantity
 from elasticnas.axes.scope import Axes, Frame, Relaxed, open_scopes, reopen
 from elasticnas.axes.select import select
@@ -33,6 +34,7 @@ __all__ = [
     "active_size",
     "apply_mask",
     "apply_support",
+    "by_choice",
     "expected",
     "full_size",
     "is_elastic",

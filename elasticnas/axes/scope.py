@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from elasticnas.axes.probabilities import by_choice
 from elasticnas.axes.quantity import Choice, Projection, Quantity
 from elasticnas.axes.size import EXTRACTING, Axis, Weighted
 from elasticnas.errors import ArchitectureError, AxisError
@@ -245,22 +246,9 @@ class Axes:
         return arch
 
     def _relaxed(self, target: Mapping[str, Any]) -> Relaxed:
-        choices = self._space.choice_list()
-        given = _flatten(target, choices)
+        probabilities = by_choice(target, self._space.choice_list())
         largest = self._space.indices(self._space.largest())
-        probabilities, fixed = {}, {}
-        for choice in choices:
-            if choice.name not in given:
-                fixed[choice.name] = largest[choice.name]
-                continue
-            value = torch.as_tensor(given[choice.name])
-            if value.ndim < 1 or value.shape[-1] != len(choice.options):
-                raise ArchitectureError(
-                    f"{choice.name} has {len(choice.options)} options {list(choice.options)}, "
-                    f"but the probabilities have the shape {tuple(value.shape)}"
-                )
-            probabilities[choice.name] = value if value.is_floating_point() else value.float()
-        return Relaxed(probabilities, fixed)
+        return Relaxed(probabilities, {name: index for name, index in largest.items() if name not in probabilities})
 
     def __copy__(self) -> "Axes":
         return self
@@ -297,28 +285,6 @@ def _tree(named: Mapping[str, Axis]) -> dict[str, Any]:
         return _Group({key: close(value) for key, value in node.items()})
 
     return {key: close(value) for key, value in tree.items()}
-
-
-def _flatten(target: Mapping[str, Any], choices: Sequence[Choice]) -> dict[str, Any]:
-    """Accept ``{"inner": probabilities of all layers}`` beside ``{"inner.0": ...}``, and nested mappings."""
-    names = {choice.name for choice in choices}
-    given: dict[str, Any] = {}
-    for key, value in target.items():
-        layers = [name for name in names if name.startswith(f"{key}.")]
-        if key in names:
-            given[key] = value
-        elif layers and isinstance(value, Mapping):
-            given.update(
-                {
-                    f"{key}.{name}": inner
-                    for name, inner in _flatten(value, [Choice(name[len(key) + 1 :], ()) for name in layers]).items()
-                }
-            )
-        elif layers and len(value) == len(layers):
-            given.update({f"{key}.{position}": value[position] for position in range(len(layers))})
-        else:
-            raise ArchitectureError(f"no choice is named {key!r}; the space has {sorted(names)}")
-    return given
 
 
 def _restore_axes(space: Any) -> Axes:

@@ -123,14 +123,11 @@ class _Search:
     def _chosen(self, arch: Any) -> dict[str, Any]:
         """The value of each choice, the most probable one for layers that the architecture does not have."""
         values = self.space.assignment(arch)
-        chosen: dict[str, Any] = {}
-        for item in self.space._declared():
-            name = item.choice.name
-            if name in self.logs:
-                logs = self.logs[name]
-                top = self.options[name][logs.index(max(logs))]
-                chosen[name] = values[name] if item.active(values) else top
-        return chosen
+        present = self.space.present(arch)
+        return {
+            name: values[name] if name in present else self.options[name][logs.index(max(logs))]
+            for name, logs in self.logs.items()
+        }
 
     def log_probability(self, arch: Any) -> float:
         """Of an architecture, absent layers at their most probable option."""

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from elasticnas.axes.scope import _flatten
+from elasticnas.axes import by_choice
 from elasticnas.errors import ArchitectureError, SpaceError
 
 __all__ = ["CostTable", "choice_names", "given_probabilities", "tabulate"]
@@ -151,26 +151,11 @@ def choice_names(space: Any, fields: Sequence[str] | None) -> tuple[str, ...]:
 
 
 def given_probabilities(space: Any, probabilities: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Probabilities ``(..., options)`` by choice name, in the order of the space, from any form a scope takes.
-
-    Raises:
-        ArchitectureError: None given, unknown names, or shapes that do not fit.
-    """
-    given = _flatten(probabilities, space.choice_list())
+    """As :func:`elasticnas.axes.by_choice`, of a space; at least one choice must be given."""
+    given = by_choice(probabilities, space.choice_list())
     if not given:
         raise ArchitectureError(f"no probabilities given; the choices are {list(space.choices())}")
-    found = {}
-    for choice in space.choice_list():
-        if choice.name not in given:
-            continue
-        value = torch.as_tensor(given[choice.name])
-        if value.ndim < 1 or value.shape[-1] != len(choice.options):
-            raise ArchitectureError(
-                f"{choice.name} has {len(choice.options)} options {list(choice.options)}, "
-                f"but the probabilities have the shape {tuple(value.shape)}"
-            )
-        found[choice.name] = value if value.is_floating_point() else value.float()
-    return found
+    return given
 
 
 def _wide(probabilities: Tensor) -> Tensor:

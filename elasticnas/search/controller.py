@@ -6,9 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from elasticnas.errors import ArchitectureError, SearchError
 from elasticnas.search.relaxation import Relaxation
 
 __all__ = ["Controller"]
+
+_TRIES = 1000
 
 
 class Controller:
@@ -30,8 +33,30 @@ class Controller:
         return list(self.logits.values())
 
     def sample(self, step: int) -> dict[str, Tensor]:
-        """Probabilities for a training step, with the relaxation's temperature and noise, and with gradients."""
-        return {name: self.relaxation(logits, step, self.generator) for name, logits in self.logits.items()}
+        """Probabilities for a training step, with the relaxation's temperature and noise, and with gradients.
+
+        Draws whose likeliest options break a rule of the space are drawn again: near temperature 0 they leave no
+        probability to any architecture.
+
+        Raises:
+            SearchError: No draw obeys the rules.
+        """
+        for _ in range(_TRIES):
+            drawn = {name: self.relaxation(logits, step, self.generator) for name, logits in self.logits.items()}
+            if not self.relaxation.draws or self._obeys_the_rules(drawn):
+                return drawn
+        raise SearchError(
+            f"{self.space.__name__}: none of {_TRIES:,} draws obeys its rules at step {step}; the probabilities have "
+            "moved to a combination that they forbid: use Softmax, or declare the choices so that fewer are forbidden"
+        )
+
+    def _obeys_the_rules(self, drawn: dict[str, Tensor]) -> bool:
+        choices = self.space.choices()
+        try:
+            self.space.build({name: choices[name][int(p.argmax())] for name, p in drawn.items()})
+        except ArchitectureError:
+            return False
+        return True
 
     @torch.no_grad()
     def probabilities(self) -> dict[str, Tensor]:

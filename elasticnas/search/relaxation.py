@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -42,7 +43,13 @@ class Temperature:
 
 
 class Relaxation(ABC):
-    """How logits of one choice become probabilities over its options."""
+    """How logits of one choice become probabilities over its options.
+
+    Attributes:
+        draws: Whether calls with the same logits differ, by noise.
+    """
+
+    draws: ClassVar[bool] = False
 
     @abstractmethod
     def __call__(self, logits: Tensor, step: int, generator: torch.Generator) -> Tensor:
@@ -75,6 +82,8 @@ class Tempered(Relaxation):
 class Gumbel(Relaxation):
     """``softmax((logits + g) / tau)`` with Gumbel noise g (EASRec, arXiv:2402.00390v1, Eq. 10; arXiv:1611.01144)."""
 
+    draws = True
+
     def __init__(self, schedule: Temperature | None = None) -> None:
         self.temperature = schedule or Temperature()  # type: ignore[method-assign]
 
@@ -87,6 +96,8 @@ class Gumbel(Relaxation):
 
 class StraightThrough(Relaxation):
     """One option runs, drawn by Gumbel noise; gradients are those of the soft probabilities (arXiv:1611.01144)."""
+
+    draws = True
 
     def __init__(self, schedule: Temperature | None = None) -> None:
         self._soft = Gumbel(schedule)

@@ -91,6 +91,12 @@ class Space(BaseModel):
         return {item.choice.name: read(arch, item.path, item.choice.options[0]) for item in cls._declared()}
 
     @classmethod
+    def present(cls, arch: Any) -> frozenset[str]:
+        """Names of the choices that an architecture has: all but those of layers beyond its depth."""
+        values = cls.assignment(arch)
+        return frozenset(item.choice.name for item in cls._declared() if item.active(values))
+
+    @classmethod
     def indices(cls, arch: Any) -> dict[str, int]:
         """The option index of every choice."""
         values = cls.assignment(arch)

@@ -3,6 +3,7 @@ from typing import Literal
 
 import pytest
 import torch
+from pydantic import model_validator
 from torch import nn
 
 import elasticnas.nn as enn
@@ -56,9 +57,9 @@ def loss(model, batch):
     return (model(batch[0]) - batch[1]).square().mean()
 
 
-def searcher(steps=30, dropout=0.0, **options):
+def searcher(steps=30, dropout=0.0, space=Toy, **options):
     torch.manual_seed(0)
-    model = Net(Toy.axes(), dropout)
+    model = Net(space.axes(), dropout)
     settings = SearchSettings(
         steps=steps,
         update_every=2,
@@ -96,6 +97,30 @@ def test_every_relaxation_finds_an_architecture_within_the_budget(relaxation, or
     assert len(result.history) == 15 and all(0 <= h["entropy"]["inner"] <= 1 for h in result.history)
     assert {"step", "held_out_loss", "temperature", "expected_cost", "penalty_weight"} <= result.history[0].keys()
     assert result.steps == 30 and result.pareto[0].cost <= result.found.cost
+
+
+class Ruled(Toy):
+    """Half of the combinations are forbidden."""
+
+    @model_validator(mode="after")
+    def wide_or_deep(self):
+        if (self.inner == 16) == (self.depth == 2):
+            raise ValueError("inner=16 goes with depth=1 only, the others with depth=2")
+        return self
+
+
+@pytest.mark.parametrize("relaxation", [Gumbel, StraightThrough])
+def test_draws_that_break_a_rule_are_drawn_again(relaxation):
+    work = searcher(space=Ruled, relaxation=relaxation(Temperature(0.01, 0, 0.01)))
+    for _ in range(50):
+        drawn = {name: Ruled.choices()[name][int(p.argmax())] for name, p in work.controller.sample(0).items()}
+        Ruled.build(drawn)
+    assert isinstance(run(work).best, Ruled)
+    with torch.no_grad():
+        work.controller.logits["inner"].copy_(torch.tensor([99.0, 0, 0]))
+        work.controller.logits["depth"].copy_(torch.tensor([0.0, 99.0]))
+    with pytest.raises(SearchError, match="none of 1,000 draws obeys its rules"):
+        work.controller.sample(0)
 
 
 def test_a_strong_penalty_finds_the_cheapest_network():
