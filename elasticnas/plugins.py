@@ -71,11 +71,15 @@ def _load(point: EntryPoint, group: str, conflict: bool) -> Plugin:
         return Plugin(**{**vars(plugin), "error": "two plug-ins have this name; uninstall one"})
     try:
         loaded = point.load()
+        fits = _is_space(loaded) if group == SPACES else isinstance(loaded, Recipe)
     except Exception as error:  # a plug-in may fail in any way; it must not take the others with it
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         return Plugin(**{**vars(plugin), "error": reason})
-    if group == SPACES and not (isinstance(loaded, type) and issubclass(loaded, Space)):
-        return Plugin(**{**vars(plugin), "error": f"expected a Space class, found {loaded!r}"})
-    if group == RECIPES and not isinstance(loaded, Recipe):
-        return Plugin(**{**vars(plugin), "error": f"expected name, summary and commands, found {loaded!r}"})
+    if not fits:
+        wanted = "a Space class" if group == SPACES else "name, summary and commands"
+        return Plugin(**{**vars(plugin), "error": f"expected {wanted}, found {loaded!r}"})
     return Plugin(**{**vars(plugin), "loaded": loaded})
+
+
+def _is_space(loaded: Any) -> bool:
+    return isinstance(loaded, type) and issubclass(loaded, Space)

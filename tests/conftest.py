@@ -1,3 +1,6 @@
+import signal
+import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -18,6 +21,24 @@ def real_data() -> Path:
     if not DATA.is_dir():
         pytest.skip(f"no real data at {DATA.relative_to(ROOT.parent)} beside the project")
     return DATA
+
+
+@pytest.fixture
+def main(monkeypatch, capsys):
+    """The command line in this process: exit code, and what it printed on stdout and stderr."""
+    from elasticnas.cli import main
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["elasticnas", *map(str, arguments)])
+        monkeypatch.setattr(signal, "signal", lambda *_: None)
+        monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+        with pytest.raises(SystemExit) as leaving, warnings.catch_warnings():
+            warnings.simplefilter("always")
+            main()
+        printed = capsys.readouterr()
+        return leaving.value.code, printed.out, printed.err
+
+    return run
 
 
 def pytest_terminal_summary(terminalreporter) -> None:

@@ -2,6 +2,11 @@
 
 __all__ = ["Config", "EASRec", "Recommender", "load_preset", "space_for"]
 
+try:
+    import polars as _polars  # noqa: F401
+except ModuleNotFoundError:
+    raise ModuleNotFoundError("polars is not installed; pip install 'elasticnas[easrec]'") from None
+
 from easrec.artifact import Recommender
 from easrec.config import Config
 from easrec.model import EASRec

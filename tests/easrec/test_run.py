@@ -202,22 +202,6 @@ def test_real_interactions_end_to_end(real_data, tmp_path):
     assert Flops(supernet(config.model, split.items, True), example)(recommender.arch) == result["found/flops"]
 
 
-@pytest.fixture
-def main(monkeypatch, capsys):
-    """The command line in this process: exit code and what it printed."""
-    from elasticnas.cli import main
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["elasticnas", *map(str, arguments)])
-        monkeypatch.setattr(signal, "signal", lambda *_: None)
-        with pytest.raises(SystemExit) as leaving:
-            main()
-        captured = capsys.readouterr()
-        return leaving.value.code, captured.out, captured.err
-
-    return run
-
-
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

@@ -1,0 +1,52 @@
+"""Probabilities over options, brought into one form: a tensor for each choice."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from elasticnas.axes.quantity import Choice
+from elasticnas.errors import ArchitectureError
+
+__all__ = ["by_choice"]
+
+
+def by_choice(probabilities: Mapping[str, Any], choices: Sequence[Choice]) -> dict[str, Tensor]:
+    """Probabilities ``(..., options)`` by choice name, in the order of the choices; those not given are left out.
+
+    Args:
+        probabilities: By choice name; a per-layer field may be one ``(layers, options)``, a nested space a mapping.
+        choices: Of the space.
+
+    Raises:
+        ArchitectureError: Unknown names, or shapes that do not fit the options.
+    """
+    given = _flatten(probabilities, [choice.name for choice in choices])
+    found = {}
+    for choice in choices:
+        if choice.name not in given:
+            continue
+        value = torch.as_tensor(given[choice.name])
+        if value.ndim < 1 or value.shape[-1] != len(choice.options):
+            raise ArchitectureError(
+                f"{choice.name} has {len(choice.options)} options {list(choice.options)}, "
+                f"but the probabilities have the shape {tuple(value.shape)}"
+            )
+        found[choice.name] = value if value.is_floating_point() else value.float()
+    return found
+
+
+def _flatten(target: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    given: dict[str, Any] = {}
+    for key, value in target.items():
+        below = [name.removeprefix(f"{key}.") for name in names if name.startswith(f"{key}.")]
+        if key in names:
+            given[key] = value
+        elif below and isinstance(value, Mapping):
+            given |= {f"{key}.{name}": inner for name, inner in _flatten(value, below).items()}
+        elif below and len(value) == len(below):
+            given |= {f"{key}.{position}": value[position] for position in range(len(below))}
+        else:
+            raise ArchitectureError(f"no choice is named {key!r}; the space has {sorted(names)}")
+    return given

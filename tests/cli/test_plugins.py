@@ -1,0 +1,111 @@
+"""Plug-ins: found through entry points of installed packages; broken ones are named and harm no other."""
+
+import subprocess
+import sys
+from importlib.metadata import version
+
+import pytest
+
+from elasticnas.errors import PluginError
+from elasticnas.plugins import RECIPES, SPACES, discover, load_plugin
+
+MODULE = """
+from typing import Literal
+import typer
+from elasticnas import Space
+
+class Tower(Space):
+    width: Literal[8, 4]
+
+class Recipe:
+    name, summary, commands = "tower", "Builds towers.", typer.Typer()
+
+recipe = Recipe()
+
+@recipe.commands.command()
+def build():
+    print("built")
+
+@recipe.commands.callback()
+def root():
+    pass
+
+not_a_space = 3
+"""
+
+
+def install(folder, name, module, points, text=MODULE):
+    """A distribution as pip leaves it: a module and its metadata."""
+    (folder / f"{module}.py").write_text(text)
+    info = folder / f"{name}-1.2.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.2\n")
+    (info / "entry_points.txt").write_text("\n".join(f"[{group}]\n{entry}" for group, entry in points) + "\n")
+
+
+@pytest.fixture
+def packages(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return tmp_path
+
+
+def test_the_recipe_of_this_repository_is_a_plug_in_like_any_other():
+    found = {plugin.name: plugin for plugin in discover(RECIPES)}
+    assert found["easrec"].error is None and found["easrec"].distribution == f"elasticnas {version('elasticnas')}"
+    assert load_plugin(SPACES, "easrec").choices()
+
+
+def test_an_installed_space_and_recipe_are_found(packages, main):
+    install(packages, "towers", "towers", [(SPACES, "tower = towers:Tower"), (RECIPES, "tower = towers:recipe")])
+    code, listed, _ = main("plugins")
+    assert code == 0 and "towers 1.2" in listed and "towers:recipe" in listed
+    assert main("tower", "build") == (0, "built\n", "")
+    assert "Builds towers." in main("--help")[1]
+    _, shown, _ = main("space", "show", "tower")
+    assert "8, 4" in shown and "architectures: 2" in shown
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [
+        ("towers:missing", "AttributeError: module 'towers' has no attribute 'missing'"),
+        ("nowhere:recipe", "ModuleNotFoundError: No module named 'nowhere'"),
+        ("towers:not_a_space", "expected name, summary and commands, found 3"),
+        ("fails:recipe", "RuntimeError: out of order"),
+    ],
+)
+def test_a_broken_plug_in_is_named_and_skipped(packages, main, target, reason):
+    install(packages, "towers", "towers", [(RECIPES, f"broken = {target}")])
+    (packages / "fails.py").write_text("raise RuntimeError('out of order')")
+    code, listed, _ = main("plugins")
+    assert code == 0 and reason in listed and "easrec" in listed
+    # the other commands go on, with one line of warning
+    code, _, said = main("space", "show", "easrec")
+    assert code == 0 and said.strip() == f"warning: plug-in broken ({target}) is skipped: {reason}"
+    with pytest.raises(PluginError, match="plug-in broken"):
+        load_plugin(RECIPES, "broken")
+
+
+def test_a_space_plug_in_must_be_a_space(packages, main):
+    install(packages, "towers", "towers", [(SPACES, "tower = towers:not_a_space")])
+    code, _, said = main("space", "show", "tower")
+    assert code == 1 and said == "error: plug-in tower (towers:not_a_space): expected a Space class, found 3\n"
+
+
+def test_two_plug_ins_of_one_name_conflict(packages):
+    install(packages, "towers", "towers", [(SPACES, "tower = towers:Tower")])
+    install(packages, "others", "others", [(SPACES, "tower = others:Tower")])
+    with pytest.raises(PluginError, match="two plug-ins have this name; uninstall one"):
+        load_plugin(SPACES, "tower")
+
+
+def test_an_unknown_name_lists_what_is_there(main):
+    code, _, said = main("space", "show", "nothing")
+    assert code == 1 and said == "error: no plug-in 'nothing' in elasticnas.spaces; installed are easrec\n"
+
+
+def test_a_missing_extra_is_one_line():
+    code = "import sys; sys.modules['polars'] = None; from elasticnas.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", code, "plugins"], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stderr.count("\n") == 1
+    assert "polars is not installed; pip install 'elasticnas[easrec]'" in done.stderr

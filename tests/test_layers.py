@@ -1,0 +1,116 @@
+"""Imports point one way, and importing does nothing else."""
+
+import ast
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import ROOT
+
+# lower ones never import higher ones; those on one line do not import each other
+LAYERS = [
+    ["errors"],
+    ["axes"],
+    ["space"],
+    ["nn"],
+    ["extraction"],
+    ["cost"],
+    ["search"],
+    ["testing", "plugins"],
+    ["cli"],
+]
+RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+
+
+def imported(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield node.module
+
+
+def sources(folder):
+    return sorted((ROOT / folder).rglob("*.py"))
+
+
+def wrong_arrows(name, targets):
+    for target in targets:
+        parts = target.split(".")
+        if parts[0] != "elasticnas" or len(parts) == 1:
+            continue
+        if parts[1] != name and RANK[parts[1]] >= RANK[name]:
+            yield target
+
+
+def test_lower_folders_never_import_higher_ones():
+    for path in sources("elasticnas"):
+        parts = path.relative_to(ROOT / "elasticnas").with_suffix("").parts
+        if parts[0] == "__init__":
+            continue
+        assert parts[0] in RANK, f"{path}: say in LAYERS where {parts[0]} stands"
+        assert not list(wrong_arrows(parts[0], imported(path))), path
+
+
+def test_a_wrong_arrow_is_noticed():
+    assert list(wrong_arrows("axes", ["elasticnas.nn.linear"])) == ["elasticnas.nn.linear"]
+    assert not list(wrong_arrows("nn", ["elasticnas.axes", "elasticnas.nn.linear", "torch"]))
+
+
+def test_the_library_imports_no_recipe_and_no_test():
+    recipes = {path.name for path in (ROOT / "recipes").iterdir() if path.is_dir()}
+    for path in sources("elasticnas"):
+        assert not {target.split(".")[0] for target in imported(path)} & (recipes | {"recipes", "tests", "examples"}), (
+            path
+        )
+
+
+def test_recipes_import_no_other_recipe():
+    recipes = {path.name for path in (ROOT / "recipes").iterdir() if path.is_dir() and (path / "__init__.py").exists()}
+    for recipe in recipes:
+        for path in sources(f"recipes/{recipe}"):
+            assert not {target.split(".")[0] for target in imported(path)} & (recipes - {recipe}), path
+
+
+def test_no_star_imports_and_every_package_names_what_is_public():
+    for folder in ("elasticnas", "recipes/easrec"):
+        for path in sources(folder):
+            text = path.read_text(encoding="utf-8")
+            assert "import *" not in text, path
+            if path.name != "cli.py" and "def " in text:
+                assert "__all__" in text, path
+
+
+@pytest.mark.parametrize("package", ["elasticnas", "elasticnas.nn", "elasticnas.search"])
+def test_importing_prints_nothing_and_needs_nothing_optional(package):
+    code = (
+        f"import os, sys; before = dict(os.environ); import {package}; assert dict(os.environ) == before; "
+        "assert not {'polars', 'hypothesis', 'pytest', 'optuna'} & sys.modules.keys()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_public_names_are_there():
+    """The contract of names."""
+    import elasticnas
+    import elasticnas.cost
+    import elasticnas.nn
+    import elasticnas.search
+    import elasticnas.testing
+
+    for module, names in (
+        (elasticnas, "Space PerLayer Range load_space extract save load check"),
+        (
+            elasticnas.nn,
+            "Linear Embedding LayerNorm RMSNorm FeedForward DataAwareGate DepthSkip Stack Mixture Attention",
+        ),
+        (elasticnas.nn, "Parameter"),
+        (elasticnas.cost, "Flops Params Memory Latency"),
+        (elasticnas.search, "BilevelSearcher SearchResult"),
+        (elasticnas.testing, "architectures spaces assert_mask_slice_equal ElasticModuleContract"),
+    ):
+        for name in names.split():
+            assert name in module.__all__ and hasattr(module, name)
