@@ -1,0 +1,128 @@
+"""Scopes: what is active, where, and for how long."""
+
+import copy
+import pickle
+import threading
+
+import pytest
+import torch
+
+import elasticnas.nn as enn
+from elasticnas.axes import Axis, active_size, select
+from elasticnas.errors import ArchitectureError, AxisError
+from tests.nn import spaces as s
+
+
+def test_outside_every_scope_the_largest_is_active():
+    axes = s.Widths.axes()
+    assert (active_size(axes.hidden), active_size(axes.inner)) == (8, 10)
+
+
+def test_scopes_nest_and_restore_in_any_order_of_leaving():
+    axes = s.Widths.axes()
+    with axes.at(s.Widths(hidden=6, inner=6)):
+        with axes.at(s.Widths(hidden=4, inner=10)):
+            assert active_size(axes.hidden) == 4
+        assert active_size(axes.hidden) == 6
+        with pytest.raises(ZeroDivisionError), axes.at(s.Widths(hidden=4, inner=6)):
+            _ = 1 / 0
+        assert active_size(axes.hidden) == 6
+    assert active_size(axes.hidden) == 8
+
+
+def test_axes_of_two_models_do_not_mix():
+    one, other = s.Widths.axes(), s.Widths.axes()
+    with one.at(s.Widths(hidden=4, inner=6)):
+        assert active_size(one.hidden) == 4 and active_size(other.hidden) == 8
+        with other.at(s.Widths(hidden=6, inner=6)):
+            assert active_size(one.hidden) == 4 and active_size(other.hidden) == 6
+
+
+def test_another_thread_sees_the_scope_that_is_open():
+    """The backward of CUDA runs on another thread, where a context variable would be empty."""
+    axes, seen = s.Widths.axes(), []
+    with axes.at(s.Widths(hidden=4, inner=6)):
+        thread = threading.Thread(target=lambda: seen.append(active_size(axes.hidden)))
+        thread.start()
+        thread.join()
+    assert seen == [4]
+
+
+def test_axes_copy_by_identity_and_pickle_by_space_and_name():
+    axes = s.Encoder.axes()
+    derived = axes.inner // 4
+    for axis in (axes.hidden, axes.head_dim, derived):
+        assert copy.copy(axis) is axis and copy.deepcopy(axis) is axis
+    restored, inner = pickle.loads(pickle.dumps((axes, derived)))
+    assert isinstance(inner, Axis) and inner.name == derived.name
+    with restored.at(s.Encoder.smallest()):
+        assert active_size(restored.hidden) == 8 and active_size(inner) == 3
+
+
+def test_every_scope_makes_fresh_masks():
+    axes = s.Widths.axes()
+    with axes.at(s.Widths(hidden=4, inner=6), masked=True):
+        linear = enn.Linear(axes.hidden, axes.inner)
+        one, two = linear(torch.ones(2, 8)), linear(torch.ones(2, 8))
+    (one.sum() + 2 * two.sum()).backward()  # as distillation does
+
+
+def test_per_sample_architectures_are_masked():
+    axes = s.Hidden.axes()
+    norm = enn.LayerNorm(axes.hidden)
+    x = torch.randn(2, 3, 7)
+    archs = [s.Hidden(hidden=2), s.Hidden(hidden=5)]
+    with axes.at(archs):
+        together = norm(x)
+    for row, arch in enumerate(archs):
+        with axes.at(arch):
+            torch.testing.assert_close(together[row, :, : arch.hidden], norm(x[row, :, : arch.hidden]))
+
+
+def test_select_takes_units_per_factor_and_views_where_it_can():
+    axes = s.Heads.axes()
+    table = torch.arange(16.0)
+    with axes.at(s.Heads(hidden=8, heads=2, head_dim=3)):
+        per_head = select(table, [axes.heads * axes.head_dim])
+        assert per_head.tolist() == [0, 1, 2, 4, 5, 6]
+        fused = select(torch.arange(48.0), [3 * axes.heads * axes.head_dim])
+        assert fused.tolist() == [
+            16 * part + 4 * head + unit for part in range(3) for head in range(2) for unit in range(3)
+        ]
+        view = select(torch.arange(8.0), [axes.hidden])
+        assert view.data_ptr() == view.untyped_storage().data_ptr()
+        total = select(torch.arange(12.0), [axes.hidden + axes.head_dim])
+        assert total.tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "target"),
+    [
+        (ArchitectureError, "expected an architecture of Widths, got Hidden", s.Hidden(hidden=2)),
+        (ArchitectureError, "expected an architecture of Widths, got int", 4),
+        (ArchitectureError, "axes.at([]) has no architecture", []),
+        (ArchitectureError, "no choice is named 'depth'; the space has ['hidden', 'inner']", {"depth": [1.0]}),
+        (
+            ArchitectureError,
+            "hidden has 3 options [8, 6, 4], but the probabilities have the shape (2,)",
+            {"hidden": [0.5, 0.5]},
+        ),
+    ],
+)
+def test_wrong_targets_are_refused_in_words(error, message, target):
+    axes = s.Widths.axes()
+    with pytest.raises(error) as raised, axes.at(target):
+        pass
+    assert message in str(raised.value)
+    assert active_size(axes.hidden) == 8
+
+
+def test_unknown_attributes_list_what_is_there():
+    with pytest.raises(AttributeError, match=r"Widths has no size 'depth'; it has \['hidden', 'inner'\]"):
+        _ = s.Widths.axes().depth
+
+
+def test_masks_have_no_single_architecture():
+    axes = s.Widths.axes()
+    with axes.at(s.Widths.largest(), masked=True), pytest.raises(AxisError, match="needs a slice scope"):
+        axes.current()
