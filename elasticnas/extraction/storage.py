@@ -12,11 +12,12 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 from torch import nn
 
 from elasticnas.errors import CheckpointError
-from elasticnas.extraction.atomic import write_atomically, write_text
+from elasticnas.extraction.atomic import write_bytes, write_text
 from elasticnas.space import Space, one_line
 
 __all__ = ["ARCHITECTURE", "WEIGHTS", "load", "save"]
@@ -49,7 +50,7 @@ def save(module: nn.Module, arch: Space, folder: str | Path) -> None:
             continue
         owners[id(tensor)] = name
         tensors[name] = tensor.detach().cpu().contiguous().clone()
-    write_atomically(folder / WEIGHTS, lambda path: save_file(tensors, path))
+    write_bytes(folder / WEIGHTS, to_bytes(tensors))
     space = type(arch)
     description = {
         "format": _FORMAT,

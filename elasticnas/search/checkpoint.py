@@ -1,5 +1,6 @@
 """Checkpoints of long work: written whole or not at all, refused where they belong to another run."""
 
+import io
 import pickle
 import random
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 import torch
 
 from elasticnas.errors import CheckpointError
-from elasticnas.extraction import write_atomically
+from elasticnas.extraction import write_bytes
 
 __all__ = ["load_checkpoint", "random_state", "restore_random_state", "save_checkpoint"]
 
@@ -25,7 +26,9 @@ def save_checkpoint(path: Path, state: dict[str, Any], identity: dict[str, Any])
         identity: What a run that takes it up must agree with, plain data.
     """
     content = {"format": _FORMAT, "identity": identity, "state": state}
-    write_atomically(path, lambda temporary: torch.save(content, temporary))
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    write_bytes(path, buffer.getvalue())
 
 
 def load_checkpoint(path: Path, identity: dict[str, Any]) -> dict[str, Any]:

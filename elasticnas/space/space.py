@@ -207,7 +207,10 @@ class Space(BaseModel):
 
     @classmethod
     def neighbours(cls: type[Self], arch: Self) -> list[Self]:
-        """Valid architectures that differ in one choice; where rules allow none such, in two ruled choices."""
+        """Valid architectures that differ in one choice; where rules allow none such, in two ruled choices.
+
+        A layer that a larger layer count adds starts at its first option.
+        """
         values = cls.assignment(arch)
         singles = ({c.name: option} for c in cls.choice_list() for option in c.options)
         found = cls._distinct(arch, values, singles)

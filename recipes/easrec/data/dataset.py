@@ -1,5 +1,6 @@
 """From interactions to sequences: duplicates, order, k-core, ids, statistics."""
 
+import io
 import json
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -10,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from elasticnas.errors import DataError
-from elasticnas.extraction import write_atomically
+from elasticnas.extraction import write_bytes
 
 __all__ = ["Interactions", "Statistics", "prepare"]
 
@@ -80,12 +81,10 @@ class Interactions:
             }
         )
 
-        def write(temporary: Path) -> None:
-            with open(temporary, "wb") as file:
-                text = np.frombuffer(description.encode(), dtype=np.uint8)
-                np.savez_compressed(file, items=self.items, offsets=self.offsets, description=text)
-
-        write_atomically(path, write)
+        buffer = io.BytesIO()
+        text = np.frombuffer(description.encode(), dtype=np.uint8)
+        np.savez_compressed(buffer, items=self.items, offsets=self.offsets, description=text)
+        write_bytes(path, buffer.getvalue())
 
     @classmethod
     def load(cls, path: Path) -> "Interactions":

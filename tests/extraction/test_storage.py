@@ -1,0 +1,167 @@
+"""save and load: whole files or none, and one line for whatever is wrong with them."""
+
+import errno
+import json
+import os
+from typing import Literal
+
+import pytest
+import torch
+from torch import nn
+
+import elasticnas.nn as enn
+from elasticnas import PerLayer, Space, extract, load, save
+from elasticnas.errors import CheckpointError, ElasticNASError
+from elasticnas.extraction import write_text
+from elasticnas.search import save_checkpoint
+from tests.extraction.test_extract import ARCH, Net
+from tests.nn import spaces as s
+
+
+@pytest.fixture
+def saved(tmp_path):
+    plain = extract(Net(s.Widths.axes()), ARCH).eval()
+    save(plain, ARCH, tmp_path / "model")
+    return plain, tmp_path / "model"
+
+
+def test_what_is_loaded_computes_the_same(saved):
+    plain, folder = saved
+    assert sorted(path.name for path in folder.iterdir()) == ["architecture.json", "model.safetensors"]
+    x = torch.randn(4, 3)
+    assert torch.equal(load(folder, Net).eval()(x), plain(x))
+    assert json.loads((folder / "architecture.json").read_text())["architecture"] == {"hidden": 6, "inner": 6}
+
+
+def test_build_may_take_the_fields_by_name(saved):
+    plain, folder = saved
+
+    def build(hidden, inner):
+        return Net(s.Widths(hidden=hidden, inner=inner))
+
+    def any_names(**sizes):
+        return build(**sizes)
+
+    for make in (build, any_names):
+        assert torch.equal(load(folder, make).last.weight, plain.last.weight)
+
+
+def test_tied_weights_are_stored_once_and_come_back_tied(tmp_path):
+    class Tied(nn.Module):
+        def __init__(self, sizes):
+            super().__init__()
+            self.table, self.head = enn.Embedding(50, sizes.hidden), enn.Linear(sizes.hidden, 50, bias=False)
+            self.head.weight = self.table.weight
+
+        def forward(self, ids):
+            return self.head(self.table(ids))
+
+    plain = extract(Tied(s.Hidden.axes()), s.Hidden(hidden=5), torch.tensor([1]))
+    save(plain, s.Hidden(hidden=5), tmp_path)
+    assert (tmp_path / "model.safetensors").stat().st_size < 2 * 50 * 5 * 4
+    again = load(tmp_path, Tied)
+    assert again.head.weight is again.table.weight and torch.equal(again.head.weight, plain.head.weight)
+
+
+def test_precision_is_kept(tmp_path):
+    plain = extract(Net(s.Widths.axes()).bfloat16(), ARCH)
+    save(plain, ARCH, tmp_path)
+    assert load(tmp_path, Net).last.weight.dtype == torch.bfloat16
+
+
+def test_a_space_made_inside_a_function_is_rebuilt_from_its_sizes(tmp_path):
+    class Local(Space):
+        hidden: Literal[4, 2]
+        inner: PerLayer[Literal[3, 2], 2]
+
+        @property
+        def double(self) -> int:
+            return 2 * self.hidden
+
+    class Layers(nn.Module):
+        def __init__(self, sizes):
+            super().__init__()
+            self.up = enn.Linear(sizes.hidden, sizes.double)
+            self.feed = nn.ModuleList(enn.FeedForward(sizes.double, inner) for inner in sizes.inner)
+
+        def forward(self, x):
+            x = self.up(x)
+            for layer in self.feed:
+                x = layer(x)
+            return x
+
+    arch = Local(hidden=2, inner=(3, 2))
+    save(extract(Layers(Local.axes()), arch), arch, tmp_path)
+    assert load(tmp_path, Layers).feed[1].up.weight.shape == (2, 4)
+
+
+def damage(name, change):
+    def apply(folder):
+        path = folder / name
+        path.write_bytes(change(path.read_bytes()))
+
+    return apply
+
+
+@pytest.mark.parametrize(
+    ("message", "spoil"),
+    [
+        ("not found; give the folder that elasticnas.save wrote", lambda f: (f / "architecture.json").unlink()),
+        ("architecture.json: cannot be read", damage("architecture.json", lambda text: text[:40])),
+        ("expected format 1, found 9", damage("architecture.json", lambda t: t.replace(b": 1,", b": 9,", 1))),
+        ("expected format 1, found 'list'", damage("architecture.json", lambda t: b"[]")),
+        ("model.safetensors: cannot be read", lambda f: (f / "model.safetensors").unlink()),
+        ("its checksum is not the one in architecture.json", damage("model.safetensors", lambda data: data[:-4])),
+        ("its checksum is not", damage("model.safetensors", lambda data: data[:-1] + bytes([data[-1] ^ 1]))),
+        ("hidden: Input should be 8, 6 or 4 (got 5)", damage("architecture.json", lambda t: t.replace(b": 6", b": 5"))),
+    ],
+)
+def test_damage_is_one_line(saved, message, spoil):
+    _, folder = saved
+    spoil(folder)
+    with pytest.raises(CheckpointError) as raised:
+        load(folder, Net)
+    assert message in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_a_build_of_other_shapes_is_refused(saved):
+    _, folder = saved
+    with pytest.raises(
+        CheckpointError, match=r"block\.feed\.down\.bias has the shape \(6,\), but .* has \(8,\): is build"
+    ):
+        load(folder, lambda arch: Net(s.Widths(hidden=8, inner=6)))
+    with pytest.raises(CheckpointError, match=r"block\.feed\.down\.bias has the shape \(6,\), .* has none"):
+        load(folder, lambda arch: nn.Sequential())
+
+
+def test_weights_on_the_meta_device_are_refused(tmp_path):
+    with pytest.raises(CheckpointError, match="is on the meta device: there are no weights to save"):
+        save(nn.Linear(2, 2, device="meta"), ARCH, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def full(monkeypatch):
+    def fsync(handle):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+
+
+def test_a_full_disk_leaves_what_was_there(monkeypatch, saved, tmp_path):
+    plain, folder = saved
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    full(monkeypatch)
+    for write in (
+        lambda: save(plain, ARCH, folder),
+        lambda: write_text(folder / "architecture.json", "half"),
+        lambda: save_checkpoint(folder / "model.safetensors", {"x": torch.zeros(9)}, {}),
+    ):
+        with pytest.raises(ElasticNASError, match="cannot be written, the disk is full; free space or choose another"):
+            write()
+        assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_folder_that_is_a_file_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ElasticNASError, match="cannot be written"):
+        save(nn.Linear(2, 2), ARCH, tmp_path / "file")
