@@ -71,8 +71,7 @@ def _pick(path: Path, frame: pl.DataFrame, user: str, item: str, time: str | Non
     for wanted, option in ((user, "--user"), (item, "--item"), (time, "--time")):
         if wanted is not None and wanted not in frame.columns:
             raise DataError(
-                f"{path}: no column {wanted!r}; the columns are {', '.join(frame.columns)}; "
-                f"name the right one by {option}"
+                f"{path}: no column {wanted!r}; the columns are {', '.join(frame.columns)}; name it by {option}"
             )
     times = pl.lit(None, dtype=pl.String) if time is None else pl.col(time).cast(pl.String)
     return frame.select(user=pl.col(user).cast(pl.String), item=pl.col(item).cast(pl.String), time=times)

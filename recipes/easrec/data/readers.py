@@ -73,8 +73,8 @@ def _with_seconds(path: Path, frame: pl.DataFrame, first_row: int) -> pl.DataFra
     bad = (seconds.is_null() | ~seconds.is_finite()).fill_null(True).arg_true()
     if len(bad):
         row = int(bad[0])
+        found = "no time" if times[row] is None else f"the time {times[row]!r} is no number and no ISO date"
         raise DataError(
-            f"{path}, row {row + first_row}: the time {times[row]!r} is no number and no ISO date; "
-            "correct it, or leave the time column out to use row order"
+            f"{path}, row {row + first_row}: {found}; correct it, or leave the time column out to use row order"
         )
     return frame.with_columns(time=seconds)

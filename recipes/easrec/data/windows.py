@@ -100,9 +100,10 @@ def pad(items: NDArray[np.int32], starts: NDArray[np.int64], stops: NDArray[np.i
     """``(B, longest)`` int64, right padded with 0."""
     lengths = stops - starts
     columns = np.arange(max(1, int(lengths.max(initial=1))))
-    index = starts[:, None] + columns
     inside = columns < lengths[:, None]
-    return np.where(inside, items[np.where(inside, index, 0)], 0).astype(np.int64)
+    padded = np.zeros(inside.shape, dtype=np.int64)
+    padded[inside] = items[(starts[:, None] + columns)[inside]]
+    return padded
 
 
 def training_batches(

@@ -1,0 +1,186 @@
+"""Every raw format, and everything that can be wrong with a file."""
+
+import gzip
+
+import polars as pl
+import pytest
+
+from easrec.data import read_interactions
+from elasticnas.errors import DataError
+
+# one small log in every format: user, item, time in seconds
+ROWS = [("7", "b", 30.0), ("7", "a", 10.0), ("x y", "a", 20.5), ("7", "b", 40.0)]
+
+
+def table(separator, header=True):
+    lines = [separator.join(["user_id", "item_id", "timestamp", "rating"])] if header else []
+    return "\n".join([*lines, *(separator.join([u, i, f"{t:g}", "5"]) for u, i, t in ROWS)]) + "\n"
+
+
+def csv(path):
+    path.write_text(table(","))
+
+
+def tsv(path):
+    path.write_text(table("\t"))
+
+
+def gz(path):
+    path.write_bytes(gzip.compress(table("\t").encode()))
+
+
+def with_bom(path):
+    path.write_bytes(b"\xef\xbb\xbf" + table(",").encode())
+
+
+def windows_lines(path):
+    path.write_bytes(table(",").replace("\n", "\r\n").encode())
+
+
+def quoted(path):
+    path.write_text('user_id,item_id,timestamp\n7,b,30\n7,"a",10\n"x y",a,20.5\n7,b,40\n')
+
+
+def parquet(path):
+    frame = pl.DataFrame(ROWS, schema=["user_id", "item_id", "timestamp"], orient="row")
+    frame.write_parquet(path)
+
+
+def parquet_of_dates(path):
+    frame = pl.DataFrame(ROWS, schema=["user_id", "item_id", "timestamp"], orient="row")
+    moments = (pl.col("timestamp") * 1e6).cast(pl.Int64).cast(pl.Datetime("us"))
+    frame.with_columns(moments).write_parquet(path)
+
+
+def ratings_dat(path):
+    path.write_text("".join(f"{u}::{i}::5::{t:g}\n" for u, i, t in ROWS))
+
+
+def inter(path):
+    lines = ["user_id:token\titem_id:token\trating:float\ttimestamp:float"]
+    path.write_text("\n".join([*lines, *(f"{u}\t{i}\t5\t{t:g}" for u, i, t in ROWS)]))
+
+
+def checkins(path):
+    rows = [f"{u}\t1970-01-01T00:00:{t:04.1f}Z\t30.2\t-97.7\t{i}" for u, i, t in ROWS]
+    path.write_text("\n".join(rows))
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("log.csv", csv),
+        ("log.tsv", tsv),
+        ("log.txt", tsv),
+        ("log.tsv.gz", gz),
+        ("log.csv", with_bom),
+        ("log.csv", windows_lines),
+        ("log.csv", quoted),
+        ("log.parquet", parquet),
+        ("log.parquet", parquet_of_dates),
+        ("ratings.dat", ratings_dat),
+        ("ml.inter", inter),
+        ("Gowalla_totalCheckins.txt", checkins),
+    ],
+)
+def test_every_format_gives_the_same_rows(tmp_path, name, write):
+    write(tmp_path / name)
+    frame = read_interactions(tmp_path / name)
+    assert frame.columns == ["user", "item", "time"] and frame.rows() == ROWS
+
+
+def test_douban_dates_and_comments_over_several_lines(tmp_path):
+    path = tmp_path / "DMSC.csv"
+    path.write_text(
+        "ID,Movie_Name_EN,Movie_Name_CN,Crawl_Date,Number,Username,Date,Star,Comment,Like\n"
+        '0,Avengers Age of Ultron,复仇者联盟2,2017-01-22,1,然潘,2015-05-13,3," line one,\nline two ""quoted""",2404\n'
+        "1,Big Fish,大鱼,2017-01-22,2,更深的白色,2015-04-24,2,short,1231\n"
+    )
+    frame = read_interactions(path)
+    assert frame["user"].to_list() == ["然潘", "更深的白色"]
+    assert frame["item"].to_list() == ["Avengers Age of Ultron", "Big Fish"]
+    assert frame["time"].to_list() == [1431475200.0, 1429833600.0]
+
+
+def test_columns_may_be_named_and_time_may_be_missing(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text("who,what,when\na,x,2\na,y,1\n")
+    assert read_interactions(path, "who", "what", "when").rows() == [("a", "x", 2.0), ("a", "y", 1.0)]
+    assert read_interactions(path, "who", "what")["time"].to_list() == [None, None]
+
+
+def test_ids_stay_text_as_written(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text("user_id,item_id\n007,1.0\n7,1\nNA,null\n")
+    assert read_interactions(path).select("user", "item").rows() == [("007", "1.0"), ("7", "1"), ("NA", "null")]
+
+
+@pytest.mark.parametrize(
+    "time", ["2020-01-02", "2020-01-02T00:00:00Z", "2020-01-02 00:00:00", "2020-01-02T01:00:00+01:00"]
+)
+def test_iso_times_are_seconds(tmp_path, time):
+    path = tmp_path / "log.csv"
+    path.write_text(f"user_id,item_id,timestamp\na,x,{time}\n")
+    assert read_interactions(path)["time"].to_list() == [1577923200.0]
+
+
+def write(content):
+    def to(path):
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+    return to
+
+
+HEAD = "user_id,item_id,timestamp\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("log.csv", None, "no such file; give the interactions by --data"),
+        ("log.csv", "", "the file is empty; expected one interaction per line"),
+        ("log.csv", "  \n", "the file is empty"),
+        ("log.csv", HEAD, "a header and no rows"),
+        ("log.csv", "user,item\na,b\n", "no column 'user_id'; the columns are user, item; name it by --user"),
+        ("log.csv", "user_id,film\na,b\n", "no column 'item_id'; the columns are user_id, film; name it by --item"),
+        ("log.csv", HEAD + "a,x,1\nb,y,2,3\n", "log.csv, row 3: its number of fields differs from the header's"),
+        ("log.csv", HEAD + "a,x,1\nb,y\n", "log.csv, row 3: no time; correct it, or leave the time column out"),
+        ("log.csv", HEAD + "a,x,1\nb,y,soon\n", "log.csv, row 3: the time 'soon' is no number and no ISO date"),
+        ("log.csv", HEAD + "a,x,1\nb,y,NaN\n", "log.csv, row 3: the time 'NaN' is no number"),
+        ("log.csv", HEAD + "a,x,1\nb,y,\n", "log.csv, row 3: no time"),
+        ("log.csv", HEAD + "a,x,inf\n", "log.csv, row 2: the time 'inf' is no number"),
+        ("log.csv", HEAD + "a,x,1\n,y,2\n", "log.csv, row 3: no user; fill it in or drop the row"),
+        ("log.csv", HEAD + "a,x,1\na,,2\n", "log.csv, row 3: no item"),
+        ("log.csv", HEAD.encode() + b"a,x,1\na,caf\xe9,2\n", "log.csv, row 3: not UTF-8 (byte 0xe9); re-encode it"),
+        ("log.csv.gz", gzip.compress(table(",").encode() * 50)[:-30], "the gzip file is truncated or damaged"),
+        ("log.csv.gz", b"no gzip", "the gzip file is truncated or damaged"),
+        ("log.parquet", b"PAR1 no", "not a readable Parquet file"),
+        ("ratings.dat", "1::2::3\n", "expected UserID::MovieID::Rating::Timestamp in each line"),
+        ("x_totalCheckins.txt", "a\tb\n", "expected user, time, latitude, longitude and location id, found 2 fields"),
+        ("ratings.dat", "1::2::3::4\n1::2::3::x\n", "ratings.dat, row 2: the time 'x' is no number"),
+        ("log.json", "{}", "no format goes with this name; give --format, one of csv, tsv"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_one_line_with_file_and_row(tmp_path, name, content, message):
+    if content is not None:
+        write(content)(tmp_path / name)
+    with pytest.raises(DataError) as raised:
+        read_interactions(tmp_path / name)
+    assert message in str(raised.value) and str(tmp_path / name) in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_folder_and_an_unknown_format_are_refused(tmp_path):
+    with pytest.raises(DataError, match="a folder; give the file of interactions inside it"):
+        read_interactions(tmp_path)
+    csv(tmp_path / "log.csv")
+    with pytest.raises(DataError, match="format 'xml' is unknown; choose one of csv, tsv"):
+        read_interactions(tmp_path / "log.csv", format="xml")
+
+
+def test_a_missing_named_time_column_lists_what_is_there(tmp_path):
+    csv(tmp_path / "log.csv")
+    with pytest.raises(
+        DataError, match=r"no column 'when'; the columns are user_id, item_id, timestamp, rating; .* --time"
+    ):
+        read_interactions(tmp_path / "log.csv", time="when")
