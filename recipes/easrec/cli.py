@@ -1,6 +1,7 @@
 """``elasticnas easrec``: run, prepare, search, retrain, evaluate, recommend."""
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,9 +15,10 @@ from rich.table import Table
 from easrec.artifact import Recommender
 from easrec.config import Config
 from easrec.data import FORMATS, Interactions, Split, prepare, read_interactions
-from easrec.evaluation import Evaluator, draw_negatives
-from easrec.pipeline import Run
+from easrec.data.download import SOURCES, download
+from easrec.pipeline import Run, evaluators
 from easrec.presets import load_preset, preset_names
+from easrec.progress import Stage
 from elasticnas.errors import ConfigError, DataError
 
 __all__ = ["commands"]
@@ -168,6 +170,26 @@ def prepare_(
     typer.echo(f"prepared: {out}")
 
 
+@commands.command("download")
+def download_(
+    name: Annotated[str, typer.Argument(help=f"One of {', '.join(SOURCES)}.")],
+    out: Annotated[Path, typer.Option(help="Folder to put it in.")] = Path("data"),
+) -> None:
+    """Download a public dataset and check it against its published checksum."""
+    if name not in SOURCES:
+        raise ConfigError(f"no dataset {name!r}; choose one of {', '.join(SOURCES)}")
+    source, started = SOURCES[name], time.monotonic()
+    with Stage(Console(), f"download {name}") as stage:
+
+        def show(done: int, total: int | None) -> None:
+            left = 0.0 if not total else (time.monotonic() - started) * (total - done) / max(1, done)
+            stage.update(done / total if total else 0.0, f"{done / 1e6:.0f} MB", left)
+
+        path = download(source, out, show)
+    typer.echo(source.terms)
+    typer.echo(f"next: elasticnas easrec run --data {path} --preset {name} --out runs/{name}")
+
+
 @commands.command()
 def search(
     data: Data = None,
@@ -230,22 +252,14 @@ def evaluate(
         torch.set_num_threads(threads)
     where, config = _device(device), _config_of(out)
     recommender, data = Recommender.load(out / "model", where), Interactions.load(out / "data.npz")
-    split = Split(data)
-    negatives = draw_negatives(split.training.counts(split.items), split.everything(), config.negatives, config.seed)
     table = Table(
         "protocol",
         *(f"{stage} {m}@{k}" for stage in ("validation", "test") for k in config.ks[-2:] for m in ("recall", "ndcg")),
     )
-    reports = {}
-    for stage in ("validation", "test"):
-        evaluator = Evaluator(
-            split.history(stage),
-            split.targets(stage),
-            negatives,
-            config.model.length,
-            config.ks,
-        )
-        reports[stage] = evaluator.evaluate(recommender.network.next_item, where)
+    reports = {
+        stage: evaluator.evaluate(recommender.network.next_item, where)
+        for stage, evaluator in evaluators(Split(data), config).items()
+    }
     for protocol in ("full", "unseen", "pop100"):
         cells = [
             f"{reports[stage][protocol][f'{m}@{k}']:.4f}"

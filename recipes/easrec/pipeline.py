@@ -6,7 +6,7 @@ import time
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -28,7 +28,7 @@ from elasticnas.errors import CheckpointError
 from elasticnas.extraction import extract, write_text
 from elasticnas.search import Progress, load_checkpoint, save_checkpoint
 
-__all__ = ["Run", "Searched"]
+__all__ = ["Run", "Searched", "evaluators"]
 
 
 @dataclass(frozen=True)
@@ -63,13 +63,7 @@ class Run:
         self.identity = {"data": data.fingerprint, "settings": config.model_dump(mode="json")}
         self._claim(resume)
         self.split = Split(data)
-        negatives = self._negatives()
-        self.evaluators = {
-            stage: Evaluator(
-                self.split.history(stage), self.split.targets(stage), negatives, config.model.length, config.ks
-            )
-            for stage in ("validation", "test")
-        }
+        self.evaluators = evaluators(self.split, config)
         self.causal = config.train.form == "causal"
         self.space = space_for(config.model)
 
@@ -90,10 +84,6 @@ class Run:
                     )
         else:
             write_text(path, json.dumps(self.identity, indent=2) + "\n")
-
-    def _negatives(self) -> np.ndarray[Any, np.dtype[np.int64]]:
-        counts = self.split.training.counts(self.split.items)
-        return draw_negatives(counts, self.split.everything(), self.config.negatives, self.config.seed)
 
     def new_supernet(self) -> EASRec:
         """The supernet with its start values."""
@@ -228,6 +218,19 @@ class Run:
             "search/random_tried": report["random_tried"],
             "search/found_inherited": report["found"]["metrics"],
         }
+
+
+def evaluators(split: Split, config: Config) -> dict[str, Evaluator]:
+    """Of the validation and the test targets, with the same negatives."""
+    counts = split.training.counts(split.items)
+    negatives = draw_negatives(counts, split.everything(), config.negatives, config.seed)
+    stages: tuple[Literal["validation", "test"], ...] = ("validation", "test")
+    return {
+        stage: Evaluator(
+            split.history(stage), split.targets(stage), negatives, config.model.length, config.ks, items=split.items
+        )
+        for stage in stages
+    }
 
 
 def environment(device: torch.device) -> dict[str, Any]:
