@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import subprocess
+import sys
 
 import pytest
 
@@ -41,6 +43,32 @@ def test_commands_and_options_exist(main, monkeypatch):
         assert code == 0, f"{page.name}: {' '.join(names)}: {said}"
         for option in (word for word in words if word.startswith("--")):
             assert re.search(rf"{option}\b", shown), f"{page.name}: {' '.join(words)}: no {option}"
+
+
+def test_the_five_lines_are_a_whole_test_class(tmp_path):
+    text = blocks(ROOT / "docs" / "testing.md", "python")[0]
+    body = text[text.index("class TestBlock") :].strip().splitlines()
+    assert len(body) == 5
+    (tmp_path / "test_block.py").write_text(text)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path / "test_block.py")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert "pytest collects ten tests" in (ROOT / "docs" / "testing.md").read_text() and "10 passed" in done.stdout
+
+
+def test_every_setting_is_explained():
+    from easrec.config import Config
+    from easrec.presets import preset_names
+
+    text = (ROOT / "docs" / "easrec.md").read_text()
+
+    def keys(data):
+        for key, value in data.items():
+            yield key
+            yield from keys(value) if isinstance(value, dict) else ()
+
+    missing = [name for name in [*keys(Config().model_dump()), *preset_names()] if f"`{name}`" not in text]
+    assert not missing
 
 
 def test_links_between_pages_lead_somewhere():
