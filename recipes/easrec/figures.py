@@ -1,12 +1,12 @@
-"""The figures of a run: flat keys such as ``found/test/pop100/ndcg@10``, and the table made from them."""
+"""The figures of a run: flat keys such as ``found/test/pop100/ndcg@10``, and the tables made from them."""
 
 from typing import Any
 
 from rich.table import Table
 
-__all__ = ["NETWORKS", "flat_metrics", "summary_table"]
+__all__ = ["NETWORKS", "comparison", "flat_metrics", "summary_table"]
 
-NETWORKS = ("largest", "found", "random")
+NETWORKS = {"largest": "largest", "found": "found by search", "random": "random search"}
 
 
 def flat_metrics(network: str, stage: str, report: dict[str, dict[str, float]]) -> dict[str, float]:
@@ -14,36 +14,49 @@ def flat_metrics(network: str, stage: str, report: dict[str, dict[str, float]]) 
     return {f"{network}/{stage}/{p}/{m}": value for p, values in report.items() for m, value in values.items()}
 
 
-def summary_table(result: dict[str, Any], title: str = "EASRec") -> Table:
-    """Largest, found and random-search network side by side."""
-    table = Table(title=title)
-    table.add_column("")
-    names = [name for name in NETWORKS if f"{name}/flops" in result]
-    labels = {"largest": "largest", "found": "found by search", "random": "random search"}
+def comparison(result: dict[str, Any]) -> tuple[list[str], list[list[list[str]]]]:
+    """Largest, found and random-search network side by side: the head, and sections of rows of cells."""
+    names = [name for name in NETWORKS if f"{name}/latency_ms" in result]
     best = any(key.startswith("best/") for key in result)
-    for name in names:
-        table.add_column(labels[name], justify="right")
-    if best:
-        table.add_column("best reachable", justify="right")
 
-    def row(label: str, key: str, shape: str) -> None:
+    def row(label: str, key: str, shape: str) -> list[str]:
         cells = [format(result[f"{n}/{key}"], shape) if f"{n}/{key}" in result else "-" for n in names]
         reachable = result.get(f"best/{key}")
-        table.add_row(label, *cells, *(["" if reachable is None else format(reachable, shape)] if best else []))
+        return [label, *cells, *(["" if reachable is None else format(reachable, shape)] if best else [])]
 
-    table.add_row("hidden, inner, layers", *(_sizes(result[f"{name}/architecture"]) for name in names))
+    end = [""] if best else []
     largest = result["largest/flops"]
-    table.add_row(
-        "encoder MFLOPs", *(f"{result[f'{n}/flops'] / 1e6:.2f} ({result[f'{n}/flops'] / largest:.0%})" for n in names)
-    )
-    row("parameters", "params", ",")
-    row("latency, ms", "latency_ms", ".2f")
-    table.add_section()
-    k = 10 if any(key.endswith("ndcg@10") for key in result) else max(result["config"]["ks"])
-    for stage in ("validation", "test"):
-        for protocol in ("full", "unseen", "pop100"):
-            for metric in ("recall", "mrr", "ndcg"):
-                row(f"{stage} {protocol} {metric}@{k}", f"{stage}/{protocol}/{metric}@{k}", ".4f")
+    k = 10 if 10 in result["config"]["ks"] else max(result["config"]["ks"])
+    sizes = [
+        ["hidden, inner, layers", *(_sizes(result[f"{name}/architecture"]) for name in names), *end],
+        [
+            "encoder MFLOPs",
+            *(f"{result[f'{n}/flops'] / 1e6:.2f} ({result[f'{n}/flops'] / largest:.0%})" for n in names),
+            *end,
+        ],
+        row("parameters", "params", ","),
+        row("latency, ms", "latency_ms", ".2f"),
+    ]
+    metrics = [
+        [
+            row(f"{stage} {protocol} {metric}@{k}", f"{stage}/{protocol}/{metric}@{k}", ".4f")
+            for protocol in ("full", "unseen", "pop100")
+            for metric in ("recall", "mrr", "ndcg")
+        ]
+        for stage in ("validation", "test")
+    ]
+    return ["", *(NETWORKS[name] for name in names), *(["best reachable"] if best else [])], [sizes, *metrics]
+
+
+def summary_table(result: dict[str, Any], title: str = "EASRec") -> Table:
+    """The comparison for the terminal."""
+    head, sections = comparison(result)
+    table = Table(title=title)
+    for position, name in enumerate(head):
+        table.add_column(name, justify="right" if position else "left")
+    for section in sections:
+        for cells in section:
+            table.add_row(*cells)
         table.add_section()
     return table
 

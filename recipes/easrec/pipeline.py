@@ -2,6 +2,9 @@
 
 import json
 import platform
+import shlex
+import subprocess
+import sys
 import time
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
@@ -20,6 +23,7 @@ from easrec.evaluation import Evaluator, draw_negatives
 from easrec.figures import flat_metrics, summary_table
 from easrec.model import EASRec, build, supernet
 from easrec.progress import Stage
+from easrec.report import page
 from easrec.searching import encoder_flops, search_architecture
 from easrec.space import space_for
 from easrec.training import Trained, TrainProgress, train
@@ -166,6 +170,7 @@ class Run:
             result["seconds/this_process"] = time.perf_counter() - started
             # after every network: a long run has something to show before its end
             write_text(self.folder / "result.json", json.dumps(result, indent=2) + "\n")
+            write_text(self.folder / "result.md", page(result))
         self.console.print(summary_table(result, f"EASRec, {result['data']['users']:,} users"))
         return result
 
@@ -234,8 +239,10 @@ def evaluators(split: Split, config: Config) -> dict[str, Evaluator]:
 
 
 def environment(device: torch.device) -> dict[str, Any]:
-    """Versions and machine, for a record beside every figure."""
+    """Command, commit, versions and machine, for a record beside every figure."""
     return {
+        "command": " ".join(["elasticnas", *map(shlex.quote, sys.argv[1:])]),
+        "commit": _commit(),
         "elasticnas": elasticnas.__version__,
         "torch": torch.__version__,
         "numpy": np.__version__,
@@ -245,6 +252,18 @@ def environment(device: torch.device) -> dict[str, Any]:
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "threads": torch.get_num_threads(),
     }
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that runs, ``-dirty`` where it was changed; None where it is installed."""
+    root = Path(elasticnas.__file__).parents[1]
+    if not (root / ".git").exists():
+        return None
+    try:
+        command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
 
 
 def _processor() -> str:

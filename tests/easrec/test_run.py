@@ -52,7 +52,9 @@ def figures(folder: Path):
     def strip(value):
         if isinstance(value, dict):
             return {
-                k: strip(v) for k, v in value.items() if "seconds" not in k and "latency" not in k and k != "created"
+                k: strip(v)
+                for k, v in value.items()
+                if "seconds" not in k and "latency" not in k and k not in ("created", "command")
             }
         return [strip(v) for v in value] if isinstance(value, list) else value
 
@@ -85,7 +87,11 @@ def test_a_run_ends_in_a_table_and_a_result(finished):
             for protocol in ("full", "unseen", "pop100"):
                 assert 0 <= result[f"{network}/{stage}/{protocol}/ndcg@10"] <= 1
     assert result["data"]["users"] == 300 and len(result["data"]["fingerprint"]) == 64
-    assert {"torch", "elasticnas", "python", "threads", "processor"} <= result["environment"].keys()
+    assert {"torch", "elasticnas", "python", "threads", "processor", "commit"} <= result["environment"].keys()
+    assert result["environment"]["command"].endswith("--set search.random_architectures=2 --set negatives=20")
+    page = (out / "result.md").read_text()
+    assert f"| test pop100 ndcg@10 | {result['largest/test/pop100/ndcg@10']:.4f} |" in page
+    assert "* `model.layers`: 2 (default 4)" in page and "* seed: 0" in page
 
 
 def test_killing_a_run_at_ten_random_moments_changes_no_figure(interactions, finished, tmp_path):

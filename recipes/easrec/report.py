@@ -1,0 +1,88 @@
+"""The readable page of a run, made from its result alone."""
+
+from typing import Any
+
+from easrec.config import Config
+from easrec.figures import NETWORKS, comparison
+
+__all__ = ["page"]
+
+
+def page(result: dict[str, Any]) -> str:
+    """Markdown: how it was measured, the data, the networks side by side, the search, times and settings."""
+    where, data = result["environment"], result["data"]
+    parts = [
+        f"# EASRec, {data['users']:,} users, {data['items']:,} items",
+        _bullets(
+            {
+                "command": f"`{where['command']}`",
+                "commit": where["commit"] or f"release {where['elasticnas']}",
+                "seed": result["seed"],
+                "machine": f"{where['processor']}, {where['device']}, {where['threads']} threads",
+                "versions": f"elasticnas {where['elasticnas']}, torch {where['torch']}, Python {where['python']}",
+                "data": f"{data['interactions']:,} interactions, fingerprint `{data['fingerprint'][:12]}`",
+                "date": result["created"],
+            }
+        ),
+        "## Networks",
+        _table(*comparison(result)),
+        "FLOPs are the encoder's for one sequence of full length; latency is the median of one sequence scored once.",
+        "## Search",
+        _bullets(_search(result)),
+        "## Training",
+        _training(result),
+        "## Settings that differ from the defaults",
+        _bullets(_differences(result["config"], Config().model_dump(mode="json"))) or "None.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _bullets(items: dict[str, Any]) -> str:
+    return "\n".join(f"* {name}: {value}" for name, value in items.items())
+
+
+def _table(head: list[str], sections: list[list[list[str]]]) -> str:
+    rows = [head, ["---", *["---:"] * (len(head) - 1)], *(row for section in sections for row in section)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _search(result: dict[str, Any]) -> dict[str, Any]:
+    steer = result["config"]["steer"]
+    tried = result["search/random_tried"]
+    best = max((candidate["metrics"][steer] for candidate in tried), default=float("nan"))
+    limit = result["search/limit_flops"]
+    items = {
+        "time": f"{result['search/seconds'] / 60:.1f} min, {result['search/steps']:,} steps",
+        "budget": "none" if limit is None else f"{limit / 1e6:.2f} MFLOPs",
+        f"found, with the supernet's weights, validation {steer}": f"{result['search/found_inherited'][steer]:.4f}",
+        f"best of {len(tried)} random architectures, likewise": f"{best:.4f}",
+    }
+    for name, values in result["search/probabilities"].items():
+        items[f"final probabilities of {name}"] = ", ".join(f"{value:.3f}" for value in values)
+    for number, line in enumerate(result["search/warnings"], 1):
+        items[f"warning {number}"] = line
+    return items
+
+
+def _training(result: dict[str, Any]) -> str:
+    rows = [
+        [
+            label,
+            str(result[f"{name}/train/epochs"]),
+            str(result[f"{name}/train/best_epoch"]),
+            f"{result[f'{name}/train/seconds'] / 60:.1f}",
+        ]
+        for name, label in NETWORKS.items()
+        if f"{name}/train/epochs" in result
+    ]
+    return _table(["network", "epochs", "best epoch", "minutes"], [rows])
+
+
+def _differences(given: dict[str, Any], default: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in given.items():
+        if isinstance(value, dict):
+            found |= _differences(value, default[key], f"{prefix}{key}.")
+        elif value != default[key]:
+            found[f"`{prefix}{key}`"] = f"{value} (default {default[key]})"
+    return found
