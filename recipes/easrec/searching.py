@@ -63,7 +63,7 @@ def search_architecture(
     held_out = hold_out_users(len(split.training), search.held_out_users, config.seed)
     training = split.training.take(~held_out)
     train = config.train
-    per_epoch = count_batches(training, config.model.length, search.batch, train.unit, train.form)
+    per_epoch = count_batches(training, config.model.length, search.batch, train.unit, train.form, config.seed)
     steps = per_epoch * search.epochs
     cost = encoder_flops(model)
     settings = SearchSettings(

@@ -145,7 +145,9 @@ def train(
     if checkpoint is not None and resume and checkpoint.exists():
         run.load_state_dict(load_checkpoint(checkpoint, who))
     batches = epoch_batches(split.training, config, settings.batch, device)
-    per_epoch = count_batches(split.training, config.model.length, settings.batch, settings.unit, settings.form)
+    per_epoch = count_batches(
+        split.training, config.model.length, settings.batch, settings.unit, settings.form, config.seed
+    )
     steps = per_epoch * settings.epochs
     # the clock counts this process's share; a checkpoint carries the rest
     before, started, first = run.seconds, time.perf_counter(), run.step

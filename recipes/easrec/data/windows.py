@@ -32,14 +32,14 @@ class Batch:
 
 
 def causal_windows(
-    sequences: Sequences, length: int, rng: np.random.Generator | None
+    sequences: Sequences, length: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Windows of at most ``length`` inputs in which every next item is a target exactly once.
 
     Args:
         sequences: Training parts.
         length: N.
-        rng: Draws where the windows of a long sequence begin, anew each epoch; None cuts from the front.
+        rng: Draws where the windows of a long sequence begin.
 
     Returns:
         First and last (exclusive) input position of every window in ``sequences.items``; the target of position p is
@@ -50,7 +50,7 @@ def causal_windows(
     stops.append(sequences.stops[(inputs > 0) & (inputs <= length)] - 1)
     for user in np.flatnonzero(inputs > length):
         first, last = sequences.starts[user], sequences.stops[user] - 1
-        cut = first + (int(rng.integers(1, length + 1)) if rng is not None else length)
+        cut = first + (int(rng.integers(1, length + 1)))
         edges = np.concatenate([[first], np.arange(cut, last, length), [last]])
         starts.append(edges[:-1])
         stops.append(edges[1:])
@@ -116,18 +116,32 @@ def training_batches(
     epoch: int,
 ) -> Iterator[Batch]:
     """The batches of an epoch: the same seed and epoch give the same batches."""
-    rng = np.random.default_rng([seed, 2, epoch])
-    causal = form == "causal"
-    starts, stops = causal_windows(sequences, length, rng) if causal else prefix_samples(sequences, length)
-    # a prefix is one target, however long it is
-    unit = unit if causal else "users"
-    for chosen in make_batches(stops - starts, per_batch, unit, rng):
+    starts, stops, batches = _samples_and_batches(sequences, length, per_batch, unit, form, seed, epoch)
+    for chosen in batches:
         inputs = torch.from_numpy(pad(sequences.items, starts[chosen], stops[chosen]))
-        if causal:
+        if form == "causal":
             targets = torch.from_numpy(pad(sequences.items, starts[chosen] + 1, stops[chosen] + 1))
         else:
             targets = torch.from_numpy(sequences.items[stops[chosen]].astype(np.int64))
         yield Batch(inputs, targets)
+
+
+def _samples_and_batches(
+    sequences: Sequences,
+    length: int,
+    per_batch: int,
+    unit: Literal["users", "targets"],
+    form: Literal["causal", "prefixes"],
+    seed: int,
+    epoch: int,
+) -> tuple[NDArray[np.int64], NDArray[np.int64], list[NDArray[np.int64]]]:
+    rng = np.random.default_rng([seed, 2, epoch])
+    if form == "causal":
+        starts, stops = causal_windows(sequences, length, rng)
+    else:
+        # a prefix is one target, however long it is
+        (starts, stops), unit = prefix_samples(sequences, length), "users"
+    return starts, stops, make_batches(stops - starts, per_batch, unit, rng)
 
 
 def count_batches(
@@ -136,9 +150,7 @@ def count_batches(
     per_batch: int,
     unit: Literal["users", "targets"],
     form: Literal["causal", "prefixes"],
+    seed: int,
 ) -> int:
     """Batches of the first epoch; later epochs may differ by a few, as windows begin elsewhere."""
-    rng = np.random.default_rng(0)
-    causal = form == "causal"
-    starts, stops = causal_windows(sequences, length, None) if causal else prefix_samples(sequences, length)
-    return len(make_batches(stops - starts, per_batch, unit if causal else "users", rng))
+    return len(_samples_and_batches(sequences, length, per_batch, unit, form, seed, 0)[2])

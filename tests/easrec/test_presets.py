@@ -1,0 +1,50 @@
+"""Every preset runs from interactions to a result, at small sizes but with all its options."""
+
+import io
+
+import pytest
+import torch
+from rich.console import Console
+
+from easrec.artifact import Recommender
+from easrec.data import prepare
+from easrec.data.synthetic import planted
+from easrec.pipeline import Run
+from easrec.presets import load_preset, preset_names
+
+SMALL = {
+    "model.hidden": 16,
+    "model.inner": 16,
+    "model.length": 8,
+    "model.layers": 2,
+    "search.epochs": 2,
+    "search.batch": 64,
+    "search.random_architectures": 2,
+    "train.epochs": 2,
+    "train.batch": 64,
+    "negatives": 10,
+    "seed": 1,
+}
+
+
+@pytest.fixture(scope="module")
+def data():
+    return prepare(planted(users=60, items=24, categories=4, length=9).frame)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("name", preset_names())
+def test_a_preset_runs_to_its_end(data, name, tmp_path):
+    changes = SMALL | ({"model.gate_rank": 4} if name == "ml-1m" else {})
+    config = load_preset(name, changes)
+    run = Run(data, config, tmp_path, torch.device("cpu"), Console(file=io.StringIO()), resume=False)
+    result = run.everything()
+    limit = result["search/limit_flops"]
+    assert (limit is None) == (config.search.budget is None)
+    assert limit is None or result["found/flops"] <= limit <= result["largest/flops"]
+    for stage in ("validation", "test"):
+        for protocol in ("full", "unseen", "pop100"):
+            assert 0 < result[f"found/{stage}/{protocol}/recall@{max(config.ks)}"] <= 1
+    recommender = Recommender.load(tmp_path / "model")
+    (answer,) = recommender.recommend([[1, 2, 3]], top=5)
+    assert len(answer) == 5 and not {item for item, _ in answer} & {data.item_ids[i] for i in (1, 2, 3)}

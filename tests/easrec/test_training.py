@@ -1,0 +1,137 @@
+"""Retraining and search: what they see, when they stop, what they keep."""
+
+import math
+
+import pytest
+import torch
+
+from easrec import searching
+from easrec.config import Config
+from easrec.data import Split, prepare
+from easrec.data.synthetic import planted
+from easrec.model import build, supernet
+from easrec.pipeline import evaluators
+from easrec.space import space_for
+from easrec.training import learning_rate, train
+from elasticnas.errors import CheckpointError, SearchError
+
+CPU = torch.device("cpu")
+CONFIG = Config().updated(
+    {
+        "model": {"hidden": 8, "inner": 8, "length": 12, "layers": 1, "heads": 2, "dropout": 0.1},
+        "train": {"epochs": 3, "batch": 16, "learning_rate": 0.01},
+        "search": {"epochs": 1, "batch": 16},
+        "negatives": 10,
+        "checkpoint_steps": 2,
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def split():
+    return Split(prepare(planted(users=60, items=24, categories=4, length=9).frame))
+
+
+def network(split, config=CONFIG):
+    torch.manual_seed(0)
+    return build(config.model, split.items, space_for(config.model).largest(), True)
+
+
+def test_the_cosine_warms_up_and_ends_at_zero():
+    rates = [learning_rate(step, 100, CONFIG) for step in range(100)]
+    top = CONFIG.train.learning_rate
+    assert rates[0] == pytest.approx(top / 5) and rates[4] == pytest.approx(top) and max(rates) == pytest.approx(top)
+    assert rates[5:] == sorted(rates[5:], reverse=True) and rates[-1] < 0.001 * top
+    # half of the cosine is half of the rate
+    assert learning_rate(5 + 95 // 2, 100, CONFIG) == pytest.approx(top / 2, rel=0.05)
+    constant = CONFIG.updated({"train.schedule": "constant"})
+    assert {learning_rate(step, 100, constant) for step in (0, 50, 99)} == {top}
+
+
+def test_the_best_epoch_is_kept(split):
+    config = CONFIG.updated({"train.epochs": 5})
+    validation = evaluators(split, config)["validation"]
+    trained = train(network(split), split, validation, config, CPU)
+    metrics = [record["metric"] for record in trained.history]
+    assert trained.best_epoch == 1 + metrics.index(max(metrics)) and trained.epochs == len(metrics) == 5
+    again = validation.evaluate(trained.network.next_item)
+    assert again["unseen"]["ndcg@10"] == max(metrics) and not trained.network.training
+
+
+def test_training_stops_when_nothing_improves(split):
+    # a rate of almost 0 changes nothing: the first validation stays the best
+    config = CONFIG.updated({"train": {"epochs": 30, "patience": 2, "learning_rate": 1e-12}})
+    trained = train(network(split), split, evaluators(split, config)["validation"], config, CPU)
+    assert trained.best_epoch == 1 and trained.epochs == 3
+
+
+def test_the_loss_falls(split):
+    config = CONFIG.updated({"train.epochs": 8})
+    trained = train(network(split), split, evaluators(split, config)["validation"], config, CPU)
+    losses = [record["loss"] for record in trained.history]
+    assert losses[0] == pytest.approx(math.log(24), abs=0.1) and losses[-1] < losses[0] - 0.1
+
+
+def test_a_training_cut_off_inside_an_epoch_goes_on_to_the_same_weights(split, tmp_path):
+    validation = evaluators(split, CONFIG)["validation"]
+
+    class Cut(Exception):
+        pass
+
+    def cut(at):
+        def progress(p):
+            if p.epoch == 1 and p.fraction >= at:
+                raise Cut
+
+        return progress
+
+    torch.manual_seed(3)
+    whole = train(network(split), split, validation, CONFIG, CPU)
+    path = tmp_path / "train.ckpt"
+    torch.manual_seed(3)
+    for at in (0.2, 0.6):
+        with pytest.raises(Cut):
+            train(network(split), split, validation, CONFIG, CPU, path, True, progress=cut(at))
+        torch.manual_seed(99)
+    resumed = train(network(split), split, validation, CONFIG, CPU, path, True)
+    assert [r["metric"] for r in resumed.history] == [r["metric"] for r in whole.history]
+    for ours, theirs in zip(resumed.network.parameters(), whole.network.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+    with pytest.raises(CheckpointError, match="belongs to another run"):
+        train(network(split), split, validation, CONFIG.updated({"seed": 5}), CPU, path, True)
+
+
+def test_a_loss_that_is_not_finite_stops(split):
+    broken = network(split)
+    broken.items.weight.data[1:] = math.nan
+    with pytest.raises(SearchError, match=r"the training loss is nan at step 0: lower train\.learning_rate"):
+        train(broken, split, evaluators(split, CONFIG)["validation"], CONFIG, CPU)
+
+
+def test_architecture_steps_see_other_users_than_weight_steps(split, monkeypatch):
+    seen = {}
+
+    class Spy(searching.BilevelSearcher):
+        def __init__(self, model, loss, train, held_out, *rest, **more):
+            seen["train"], seen["held out"] = train, held_out
+            super().__init__(model, loss, train, held_out, *rest, **more)
+
+    monkeypatch.setattr(searching, "BilevelSearcher", Spy)
+    torch.manual_seed(0)
+    model = supernet(CONFIG.model, split.items, True)
+    with pytest.warns(UserWarning):
+        searching.search_architecture(model, split, evaluators(split, CONFIG)["validation"], CONFIG, CPU)
+
+    def count(batches):
+        return sum(len(batch.inputs) for epoch in batches for batch in epoch)
+
+    users = len(split.training)
+    held_out = count([seen["held out"](0)])
+    assert held_out == round(0.1 * users)
+    assert count([seen["train"](0)]) == users - held_out
+
+    def rows(batches):
+        return {tuple(x for x in row if x) for batch in batches for row in batch.inputs.tolist()}
+
+    # every sequence is one window here: none is on both sides
+    assert not rows(seen["train"](0)) & rows(seen["held out"](0))
