@@ -1,0 +1,109 @@
+"""Which options of the EASRec network suit your interactions? Train the largest network under each, and compare.
+
+``python examples/compare_settings.py interactions.csv runs/settings --seeds 2`` trains every variant below with every
+seed and writes ``settings.json`` and ``settings.md``. A network is kept as soon as it is done: the same command goes on
+where it stopped.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from pathlib import Path
+
+import torch
+
+from easrec.config import Config
+from easrec.data import Split, prepare, read_interactions
+from easrec.model import build
+from easrec.pipeline import environment, evaluators
+from easrec.searching import encoder_flops
+from easrec.space import space_for
+from easrec.training import train
+from elasticnas.cost import Flops
+from elasticnas.extraction import write_text
+
+BASE = {
+    "model": {"hidden": 64, "inner": 128, "length": 100, "layers": 2, "heads": 2},
+    "train": {"epochs": 20, "batch": 32, "learning_rate": 0.001, "validate_every": 2, "patience": 3},
+}
+VARIANTS = {
+    "default: softmax attention, two-layer gates before the dense layers": {},
+    "LinRec, columns of keys normalised (paper)": {"model.attention": "linrec"},
+    "LinRec, tokens of keys normalised (authors' code)": {"model.attention": "linrec", "model.key_norm": "token"},
+    "one-layer gates": {"model.gate_layers": 1},
+    "no gates": {"model.gate_layers": 0},
+    "gates after the dense layers (authors' code)": {"model.gate_position": "after"},
+    "gates of rank 16": {"model.gate_rank": 16},
+    "gates see the mean so far": {"model.gate_input": "pooled"},
+}
+SHOWN = ("unseen/ndcg@10", "full/ndcg@10", "pop100/ndcg@10")
+
+
+def measure(split: Split, config: Config) -> dict[str, float]:
+    """Test metrics, FLOPs and seconds of the largest network."""
+    torch.manual_seed(config.seed)
+    arch, judges, started = space_for(config.model).largest(), evaluators(split, config), time.perf_counter()
+    network = build(config.model, split.items, arch, causal=True)
+    trained = train(network, split, judges["validation"], config, torch.device("cpu"))
+    figures = judges["test"].evaluate(trained.network.next_item).to_flat()
+    return figures | {"flops": flops(config, split.items), "seconds": time.perf_counter() - started}
+
+
+def flops(config: Config, items: int) -> float:
+    """Of the encoder, one sequence of full length."""
+    from easrec.model import supernet
+
+    cost: Flops = encoder_flops(supernet(config.model, items, causal=True))
+    return cost(cost.space.largest())
+
+
+def page(results: dict[str, dict[str, dict[str, float]]], where: dict[str, object]) -> str:
+    """One row a variant: mean and standard deviation over the seeds."""
+    lines = [
+        "# Options of the network",
+        f"`{where['command']}`, commit {where['commit']}, {where['processor']}, {where['threads']} threads.",
+        f"| variant | encoder MFLOPs | {' | '.join(f'test {name}' for name in SHOWN)} | minutes |",
+        f"|---|---:|{'---:|' * (len(SHOWN) + 1)}",
+    ]
+    for name, runs in results.items():
+        cells = []
+        for metric in SHOWN:
+            values = [run[metric] for run in runs.values()]
+            spread = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
+            cells.append(f"{statistics.mean(values):.4f}{spread}")
+        some = next(iter(runs.values()))
+        minutes = statistics.mean(run["seconds"] for run in runs.values()) / 60
+        lines.append(f"| {name} | {some['flops'] / 1e6:.2f} | {' | '.join(cells)} | {minutes:.1f} |")
+    return "\n".join([lines[0], "", lines[1], "", *lines[2:]]) + "\n"
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--epochs", type=int, default=20)
+    given = parser.parse_args(arguments)
+    if given.threads:
+        torch.set_num_threads(given.threads)
+    torch.set_flush_denormal(True)
+    split = Split(prepare(read_interactions(given.data), source=str(given.data)))
+    file = given.out / "settings.json"
+    record = json.loads(file.read_text()) if file.exists() else {"results": {}}
+    for name, changes in VARIANTS.items():
+        for seed in range(given.seeds):
+            done = record["results"].setdefault(name, {})
+            if str(seed) in done:
+                continue
+            config = Config().updated(BASE).updated({"seed": seed, "train.epochs": given.epochs, **changes})
+            done[str(seed)] = measure(split, config)
+            print(f"{name}, seed {seed}: {SHOWN[0]} {done[str(seed)][SHOWN[0]]:.4f}", flush=True)
+            record["environment"] = environment(torch.device("cpu"))
+            write_text(file, json.dumps(record, indent=2) + "\n")
+    write_text(given.out / "settings.md", page(record["results"], record["environment"]))
+
+
+if __name__ == "__main__":
+    main()
