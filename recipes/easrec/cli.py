@@ -16,6 +16,7 @@ from easrec.artifact import Recommender
 from easrec.config import Config
 from easrec.data import FORMATS, Interactions, Split, prepare, read_interactions
 from easrec.data.download import SOURCES, download
+from easrec.evaluation import METRICS, PROTOCOLS, without_popularity
 from easrec.pipeline import Run, evaluators
 from easrec.presets import load_preset, preset_names
 from easrec.progress import Stage
@@ -246,28 +247,27 @@ def evaluate(
     out: Out = Path("runs/easrec"),
     device: Device = "auto",
     threads: Threads = None,
+    popularity: Annotated[
+        float, typer.Option(help="Take so many times log(training interactions) from every score: towards rarer items.")
+    ] = 0.0,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of the table.")] = False,
 ) -> None:
     """Evaluate the saved network anew, loaded from its files, under the three protocols."""
     if threads is not None:
         torch.set_num_threads(threads)
     where, config = _device(device), _config_of(out)
     recommender, data = Recommender.load(out / "model", where), Interactions.load(out / "data.npz")
-    table = Table(
-        "protocol",
-        *(f"{stage} {m}@{k}" for stage in ("validation", "test") for k in config.ks[-2:] for m in ("recall", "ndcg")),
-    )
-    reports = {
-        stage: evaluator.evaluate(recommender.network.next_item, where)
-        for stage, evaluator in evaluators(Split(data), config).items()
-    }
-    for protocol in ("full", "unseen", "pop100"):
-        cells = [
-            f"{reports[stage][protocol][f'{m}@{k}']:.4f}"
-            for stage in ("validation", "test")
-            for k in config.ks[-2:]
-            for m in ("recall", "ndcg")
-        ]
-        table.add_row(protocol, *cells)
+    split = Split(data)
+    score = without_popularity(recommender.network.next_item, split.training.counts(split.items), popularity)
+    reports = {stage: evaluator.evaluate(score, where) for stage, evaluator in evaluators(split, config).items()}
+    if as_json:
+        typer.echo(json.dumps({f"{stage}/{key}": v for stage, r in reports.items() for key, v in r.to_flat().items()}))
+        return
+    names = [f"{metric}@{k}" for k in config.ks for metric in METRICS]
+    table = Table("stage", "protocol", *names)
+    for stage, report in reports.items():
+        for protocol in PROTOCOLS:
+            table.add_row(stage, protocol, *(f"{report[protocol][name]:.4f}" for name in names))
     Console(width=None if Console().is_terminal else 140).print(table)
 
 

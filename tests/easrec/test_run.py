@@ -133,6 +133,9 @@ def test_stages_one_by_one_give_the_same_figures(interactions, finished, tmp_pat
     evaluated = easrec("evaluate", "--out", staged, "--threads", 1)
     result = json.loads((staged / "result.json").read_text())
     assert f"{result['found/test/pop100/ndcg@10']:.4f}" in evaluated.stdout
+    flat = json.loads(easrec("evaluate", "--out", staged, "--threads", 1, "--popularity", 0.3, "--json").stdout)
+    assert flat.keys() == {key.removeprefix("found/") for key in result if key.startswith("found/") and "@" in key}
+    assert flat["test/unseen/ndcg@10"] != result["found/test/unseen/ndcg@10"]
     refused = easrec(*tiny("run", prepared, staged))
     assert refused.returncode == 1 and "holds a run already; --resume continues it" in refused.stderr
     other = easrec(*tiny("run", prepared, staged, "--resume", "--seed", 5))

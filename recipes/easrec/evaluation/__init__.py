@@ -3,7 +3,7 @@
 from easrec.evaluation.evaluator import Evaluator, Report, Score
 from easrec.evaluation.metrics import METRICS, metrics_at, per_user
 from easrec.evaluation.negatives import draw_negatives
-from easrec.evaluation.popularity import popularity_scores
+from easrec.evaluation.popularity import popularity_scores, without_popularity
 from easrec.evaluation.protocols import PROTOCOLS, ranks_from_scores
 
 __all__ = [
@@ -17,4 +17,5 @@ __all__ = [
     "per_user",
     "popularity_scores",
     "ranks_from_scores",
+    "without_popularity",
 ]

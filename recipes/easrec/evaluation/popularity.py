@@ -1,4 +1,4 @@
-"""The popularity baseline: the same scores for everybody, what any trained recommender has to beat."""
+"""Popularity: the baseline that any trained recommender has to beat, and its removal from a model's scores."""
 
 import numpy as np
 import torch
@@ -7,7 +7,7 @@ from torch import Tensor
 
 from easrec.evaluation.evaluator import Score
 
-__all__ = ["popularity_scores"]
+__all__ = ["popularity_scores", "without_popularity"]
 
 
 def popularity_scores(counts: NDArray[np.int64]) -> Score:
@@ -25,3 +25,27 @@ def popularity_scores(counts: NDArray[np.int64]) -> Score:
         return values.to(inputs.device).expand(len(inputs), -1)
 
     return score
+
+
+def without_popularity(score: Score, counts: NDArray[np.int64], weight: float) -> Score:
+    """``score - weight * log(max(count, 1))``: the scores of a model that is told less of how popular items are.
+
+    Softmax cross entropy learns log p(item | history), which contains log p(item). Negatives drawn by popularity
+    (pop100) cancel part of that; full rankings do not.
+
+    Args:
+        score: A model's scores.
+        counts: ``(V + 1,)`` from ``split.training.counts(split.items)``.
+        weight: 0 leaves the scores as they are.
+
+    Source: logit adjustment, Menon et al., arXiv:2007.07314.
+    """
+    if weight == 0:
+        return score
+    logs = torch.from_numpy(np.log(np.maximum(np.asarray(counts, dtype=np.float64), 1)))
+
+    def corrected(inputs: Tensor, lengths: Tensor) -> Tensor:
+        scores = score(inputs, lengths)
+        return scores - weight * logs.to(scores)
+
+    return corrected

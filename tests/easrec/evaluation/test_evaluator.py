@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from easrec.data import Sequences
-from easrec.evaluation import PROTOCOLS, Evaluator, Report, draw_negatives, popularity_scores
+from easrec.evaluation import PROTOCOLS, Evaluator, Report, draw_negatives, popularity_scores, without_popularity
 from elasticnas.errors import DataError, SearchError
 
 ML_1M = Path(__file__).resolve().parents[3].parent / "shared" / "data" / "ml-1m.tsv.gz"
@@ -217,6 +217,14 @@ def test_popularity_scores_are_the_counts():
 
 
 @pytest.mark.skipif(not ML_1M.exists(), reason="shared/data/ml-1m.tsv.gz is not beside the project")
+def test_popularity_is_taken_from_the_scores():
+    counts, given = np.array([0, 100, 10, 0]), torch.tensor([[-math.inf, 3.0, 2.0, 1.0]])
+    assert without_popularity(lambda i, n: given, counts, 0)(None, None) is given
+    found = without_popularity(lambda i, n: given, counts, 0.5)(None, None)
+    torch.testing.assert_close(found[0, 1:], torch.tensor([3 - 0.5 * math.log(100), 2 - 0.5 * math.log(10), 1.0]))
+    assert found[0, 0] == -math.inf and found.dtype == given.dtype
+
+
 def test_popularity_on_movielens_1m():
     with gzip.open(ML_1M) as file:
         rows = np.array(file.read().split()[2:], dtype=np.int64).reshape(-1, 2)
