@@ -45,7 +45,7 @@ def _flatten(target: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
             given[key] = value
         elif below and isinstance(value, Mapping):
             given |= {f"{key}.{name}": inner for name, inner in _flatten(value, below).items()}
-        elif below and len(value) == len(below):
+        elif below == [str(position) for position in range(len(value))]:
             given |= {f"{key}.{position}": value[position] for position in range(len(below))}
         else:
             raise ArchitectureError(f"no choice is named {key!r}; the space has {sorted(names)}")

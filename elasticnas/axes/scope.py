@@ -94,21 +94,17 @@ class Relaxed:
         return Relaxed(probabilities, {**self.fixed, choice.name: index})
 
 
-class Supported:
-    """Another frame with its soft masks rounded up to their support: units are there or not, none is attenuated."""
+class Unmasked:
+    """Another frame whose masked axes are full instead: every unit is there, and none is attenuated."""
 
     def __init__(self, frame: Frame) -> None:
         self._frame = frame
 
     def value(self, quantity: Quantity) -> Any:
-        """The frame's value; weights become 1 at the largest option that has any."""
+        """The frame's value; the largest option where it is masked."""
         value = self._frame.value(quantity)
-        if not isinstance(value, Weighted):
-            return value
-        options = value.weights.shape[-1]
-        positions = torch.arange(options, device=value.weights.device)
-        last = torch.where(value.weights > 0, positions, 0).amax(-1)
-        return Weighted(quantity, torch.nn.functional.one_hot(last, options).to(value.weights.dtype))
+        sized = all(isinstance(option, int) for option in quantity.options)
+        return max(quantity.options) if isinstance(value, Weighted) and sized else value
 
 
 class Axes:
@@ -223,9 +219,9 @@ class Axes:
         relaxed = frame if isinstance(frame, Relaxed) else frame.relaxed(self._space)
         return self.open(relaxed.narrowed(choice, index))
 
-    def support(self) -> Any:
-        """A scope in which soft masks count as hard ones, for what feeds candidates that are mixed later."""
-        return self.open(Supported(self.frame()))
+    def unmasked(self) -> Any:
+        """A scope in which masked axes are full, for what feeds candidates that are each sliced and mixed later."""
+        return self.open(Unmasked(self.frame()))
 
     def _frame_for(self, target: Any, masked: bool) -> Frame:
         quantities = [axis.quantity for axis in self.all()]

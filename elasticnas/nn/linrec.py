@@ -44,18 +44,23 @@ def linrec(
     if padding is not None:
         key = key.masked_fill(padding[:, None, None, :, None], 0.0)
     m: Tensor | float = 1.0 if feature_mask is None else feature_mask
-    query = query * m * torch.rsqrt(_sum_squares(query, m) + _EPS).to(query)
+    query = _scaled(query * m, _sum_squares(query, m))
     if key_norm == "token":
-        key = key * torch.rsqrt(_sum_squares(key, m) + _EPS).to(key)
+        key = _scaled(key, _sum_squares(key, m))
         if padding is not None:
             key = key.masked_fill(padding[:, None, None, :, None], 0.0)
         return _causal(query, key, value) if causal else query @ (key.transpose(-1, -2) @ value)
     squares = _wide(key).square()
     if not causal:
-        columns = torch.rsqrt(squares.sum(-2, keepdim=True) + _EPS).to(key)
-        return query @ ((key * columns).transpose(-1, -2) @ value)
+        columns = _scaled(key, squares.sum(-2, keepdim=True))
+        return query @ (columns.transpose(-1, -2) @ value)
     # the running norm belongs to the key columns; on the query it does the same and keeps the sums prefix sums
-    return _causal(query * torch.rsqrt(squares.cumsum(-2) + _EPS).to(query), key, value)
+    return _causal(_scaled(query, squares.cumsum(-2)), key, value)
+
+
+def _scaled(x: Tensor, squares: Tensor) -> Tensor:
+    """``x`` divided by a norm; multiplied before it is narrowed, as 1 / norm is beyond float16 for dead columns."""
+    return (_wide(x) * torch.rsqrt(squares + _EPS)).to(x)
 
 
 def _wide(x: Tensor) -> Tensor:

@@ -42,13 +42,20 @@ def RMSNorm(
 
     Args:
         hidden: Features.
-        eps: Added to the mean square; None takes the machine epsilon of the input's dtype, as torch does.
+        eps: Added to the mean square; None takes the machine epsilon of the dtype it is computed in, at least
+            float32, as torch does.
         device: As in torch.
         dtype: As in torch.
     """
     if not is_elastic(hidden):
         return nn.RMSNorm(active_size(hidden), eps, device=device, dtype=dtype)
     return ElasticRMSNorm(hidden, eps, device, dtype)
+
+
+def _wide(x: Tensor, m: Tensor) -> tuple[Tensor, Tensor]:
+    """At least float32, as torch's own norms compute inside."""
+    wide = torch.promote_types(x.dtype, torch.float32)
+    return x.to(wide), m.to(wide)
 
 
 class ElasticLayerNorm(ElasticModule):
@@ -73,11 +80,11 @@ class ElasticLayerNorm(ElasticModule):
         m = mask(self.hidden, x)
         if m is None:
             return F.layer_norm(x, (x.shape[-1],), weight, bias, self.eps)
-        x = apply_support(x, self.hidden)
+        x, m, dtype = *_wide(apply_support(x, self.hidden), m), x.dtype
         units = (m * m).sum(-1, keepdim=True)
         centred = x - m * ((m * x).sum(-1, keepdim=True) / units)
         variance = (centred * centred).sum(-1, keepdim=True) / units
-        return centred * torch.rsqrt(variance + self.eps) * weight + m * bias
+        return (centred * torch.rsqrt(variance + self.eps) * weight + m * bias).to(dtype)
 
     def plain(self, memo: dict[Any, Any]) -> nn.LayerNorm:
         """A ``torch.nn.LayerNorm`` of the active size."""
@@ -115,10 +122,10 @@ class ElasticRMSNorm(ElasticModule):
         m = mask(self.hidden, x)
         if m is None:
             return F.rms_norm(x, (x.shape[-1],), weight, self.eps)
-        x = apply_support(x, self.hidden)
+        x, m, dtype = *_wide(apply_support(x, self.hidden), m), x.dtype
         eps = torch.finfo(x.dtype).eps if self.eps is None else self.eps
         mean_square = (x * x).sum(-1, keepdim=True) / (m * m).sum(-1, keepdim=True)
-        return apply_support(x * torch.rsqrt(mean_square + eps) * weight, self.hidden)
+        return apply_support((x * torch.rsqrt(mean_square + eps) * weight).to(dtype), self.hidden)
 
     def plain(self, memo: dict[Any, Any]) -> nn.RMSNorm:
         """A ``torch.nn.RMSNorm`` of the active size."""

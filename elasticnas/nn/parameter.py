@@ -80,6 +80,24 @@ class ElasticParameter(ElasticModule):
 
     __rmul__ = __mul__
 
+    def __sub__(self, other: Tensor) -> Tensor:
+        return self() - other  # type: ignore[no-any-return]
+
+    def __rsub__(self, other: Tensor) -> Tensor:
+        return other - self()  # type: ignore[no-any-return]
+
+    def __truediv__(self, other: Tensor) -> Tensor:
+        return self() / other  # type: ignore[no-any-return]
+
+    def __matmul__(self, other: Tensor) -> Tensor:
+        return self() @ other  # type: ignore[no-any-return]
+
+    def __rmatmul__(self, other: Tensor) -> Tensor:
+        return other @ self()  # type: ignore[no-any-return]
+
+    def __neg__(self) -> Tensor:
+        return -self()  # type: ignore[no-any-return]
+
     def __getattr__(self, name: str) -> Any:
         try:
             return super().__getattr__(name)

@@ -19,8 +19,9 @@ def softmax(x: Tensor, size: SizeLike, dim: int = -1) -> Tensor:
     m = mask(size, x, dim)
     if m is None:
         return torch.softmax(x, dim)
-    weights = m * torch.exp(x - x.masked_fill(m == 0, float("-inf")).amax(dim, keepdim=True).detach())
-    weights = torch.where(m > 0, weights, 0.0)
+    # dead units leave before exp: what they hold may overflow, and 0 * inf would be NaN in backward
+    x = x.masked_fill(m == 0, float("-inf"))
+    weights = m * torch.exp(x - x.amax(dim, keepdim=True).detach())
     return weights / weights.sum(dim, keepdim=True)
 
 

@@ -14,6 +14,40 @@ from elasticnas.axes import Axis, active_size, mask
 __all__ = ["EASRec", "build", "supernet"]
 
 
+class Embedded:
+    """The embedded sequence of one forward pass, as each candidate sees it: its part, normalised over its own width.
+
+    Args:
+        raw: ``(B, N, hidden)``, item plus position; every unit of it where candidates are mixed.
+        norm: Of the embedding, or None.
+        dropout: After it.
+        real: ``(B, N, 1)``, 1 at real positions, where gates perceive the mean over them; None for each position.
+        causal: Whether the mean is over the positions so far.
+    """
+
+    def __init__(
+        self, raw: Tensor, norm: nn.Module | None, dropout: nn.Module, real: Tensor | None, causal: bool
+    ) -> None:
+        self.raw, self._norm, self._dropout, self._real, self._causal = raw, norm, dropout, real, causal
+        self._made: dict[int, Tensor] = {}
+
+    def sequence(self, width: int) -> Tensor:
+        """``(B, N, width)``: what the first layer takes. Made once per width, in the scope of the first to ask."""
+        if width not in self._made:
+            x = self.raw[..., :width]
+            self._made[width] = self._dropout(x if self._norm is None else self._norm(x))
+        return self._made[width]
+
+    def perceived(self, width: int) -> Tensor:
+        """``(B, N or 1, width)``: what gates take."""
+        x = self.sequence(width)
+        if self._real is None:
+            return x
+        if self._causal:
+            return (x * self._real).cumsum(1) / self._real.cumsum(1).clamp_min(1.0)
+        return (x * self._real).sum(1, keepdim=True) / self._real.sum(1, keepdim=True).clamp_min(1.0)
+
+
 class Layer(nn.Module):
     """One transformer layer of one candidate, with its gates (Eq. 9, post-norm).
 
@@ -22,11 +56,12 @@ class Layer(nn.Module):
         sizes: Axes, an architecture, or anything with ``hidden``, ``inner`` and ``head_dim``.
         gates: The two gates, or None.
         causal: Whether position n sees positions up to n only.
+        first: Whether it takes the embedded sequence instead of what a layer before it gives.
     """
 
-    def __init__(self, config: ModelConfig, sizes: Any, gates: "Gates | None", causal: bool) -> None:
+    def __init__(self, config: ModelConfig, sizes: Any, gates: "Gates | None", causal: bool, first: bool) -> None:
         super().__init__()
-        self.hidden = sizes.hidden
+        self.hidden, self.first = sizes.hidden, first
         self.before = config.gate_position == "before"
         self.attention = enn.Attention(
             sizes.hidden, config.heads, sizes.head_dim, config.attention, causal, key_norm=config.key_norm
@@ -37,11 +72,13 @@ class Layer(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.gates = gates
 
-    def forward(self, x: Tensor, data: Tensor, padding: Tensor | None) -> Tensor:
-        """``x`` (B, N, hidden) and what the gates perceive, ``data`` (B, N or 1, full hidden), to (B, N, hidden)."""
+    def forward(self, x: Tensor, embedded: Embedded, padding: Tensor | None) -> Tensor:
+        """``x`` (B, N, hidden) and what the gates perceive, to (B, N, hidden)."""
+        width = active_size(self.hidden)
+        if self.first:
+            x = embedded.sequence(width)
         mixed: Tensor = self.attention_norm(x + self.dropout(self.attention(x, padding)))
-        # a candidate that runs sliced perceives its own part of the embedded sequence
-        first, second = (1.0, 1.0) if self.gates is None else self.gates(data[..., : active_size(self.hidden)])
+        first, second = (1.0, 1.0) if self.gates is None else self.gates(embedded.perceived(width))
         if self.before:
             inner = nn.functional.gelu(self.up(first * mixed))
             out = self.down(second * inner)
@@ -105,34 +142,27 @@ class EASRec(nn.Module):
         self.positions = enn.Parameter(config.length, sizes.hidden)
         self.norm = enn.LayerNorm(sizes.hidden) if config.embedding_norm else None
         self.dropout = nn.Dropout(config.dropout)
-        layers = [_layer(config, sizes, causal) for _ in range(config.layers)]
+        layers = [_layer(config, sizes, causal, first=number == 0) for number in range(config.layers)]
         self.layers = enn.Stack(layers, sizes.depth)
         _initialise(self, config)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """``(B, N)`` ids, right padded with 0, to ``(B, N, hidden)``: Y of Eq. 11 at every position."""
         with self._embedding_scope():
-            x: Tensor = self.items(inputs) + self.positions[: inputs.shape[1]]
-            x = self.dropout(x if self.norm is None else self.norm(x))
+            raw: Tensor = self.items(inputs) + self.positions[: inputs.shape[1]]
+        real = (inputs > 0).unsqueeze(-1).to(raw) if self.pooled else None
+        embedded = Embedded(raw, self.norm, self.dropout, real, self.causal)
         # causal with padding on the right: no real position sees a padded one
         padding = None if self.causal else inputs == 0
-        y: Tensor = self.layers(x, self._perceived(x, inputs), padding)
+        y: Tensor = self.layers(raw, embedded, padding)
         return y
 
     def _embedding_scope(self) -> AbstractContextManager[None]:
-        """Mixed block by block, every candidate takes its part of the same embedding: no soft mask attenuates it."""
+        """Mixed by block, every candidate takes its part of the same embedding (Eq. 11): no mask attenuates it."""
         if self.block and isinstance(self.hidden, Axis):
-            scope: AbstractContextManager[None] = self.hidden.axes.support()
+            scope: AbstractContextManager[None] = self.hidden.axes.unmasked()
             return scope
         return nullcontext()
-
-    def _perceived(self, x: Tensor, inputs: Tensor) -> Tensor:
-        if not self.pooled:
-            return x
-        real = (inputs > 0).unsqueeze(-1).to(x)
-        if not self.causal:
-            return (x * real).sum(1, keepdim=True) / real.sum(1, keepdim=True).clamp_min(1.0)
-        return (x * real).cumsum(1) / real.cumsum(1).clamp_min(1.0)
 
     def scores(self, y: Tensor) -> Tensor:
         """``(..., hidden)`` to ``(..., V + 1)`` (Eq. 12); the padding id scores minus infinity."""
@@ -148,14 +178,14 @@ class EASRec(nn.Module):
         return self.scores(y[torch.arange(len(y), device=y.device), (lengths - 1).clamp_min(0)])
 
 
-def _layer(config: ModelConfig, sizes: Any, causal: bool) -> nn.Module:
-    def gates() -> Gates | None:
-        return Gates(config, sizes.candidate, sizes.hidden, sizes.inner) if config.gate_layers else None
-
+def _layer(config: ModelConfig, sizes: Any, causal: bool, first: bool) -> nn.Module:
     if config.weights == "separate":
-        own = [Layer(config, _Fixed(config, i), _own_gates(config, i), causal) for i in range(len(config.sizes()))]
+        own = [
+            Layer(config, _Fixed(config, i), _own_gates(config, i), causal, first) for i in range(len(config.sizes()))
+        ]
         return enn.Mixture(own, sizes.candidate, inputs=sizes.hidden)
-    shared = Layer(config, sizes, gates(), causal)
+    gates = Gates(config, sizes.candidate, sizes.hidden, sizes.inner) if config.gate_layers else None
+    shared = Layer(config, sizes, gates, causal, first)
     if config.mixing == "block" and isinstance(sizes.candidate, Axis):
         return enn.Mixture(shared, sizes.candidate, inputs=sizes.hidden)
     return enn.Mixture(shared, sizes.candidate) if config.mixing == "block" else shared

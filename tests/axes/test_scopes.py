@@ -7,6 +7,7 @@ import threading
 import pytest
 import torch
 
+import elasticnas
 import elasticnas.nn as enn
 from elasticnas.axes import Axis, active_size, select
 from elasticnas.errors import ArchitectureError, AxisError
@@ -115,6 +116,17 @@ def test_wrong_targets_are_refused_in_words(error, message, target):
         pass
     assert message in str(raised.value)
     assert active_size(axes.hidden) == 8
+
+
+def test_a_list_is_for_layers_not_for_a_nested_space():
+    class Outer(elasticnas.Space):
+        part: s.Widths
+
+    axes = Outer.axes()
+    with pytest.raises(ArchitectureError, match="no choice is named 'part'"), axes.at({"part": [[0.5, 0.5], [1.0]]}):
+        pass
+    with axes.at({"part": {"inner": [0.5, 0.5]}}):
+        assert axes.part.hidden.at() == 8
 
 
 def test_unknown_attributes_list_what_is_there():

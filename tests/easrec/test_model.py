@@ -68,22 +68,27 @@ def test_every_variant_keeps_the_law(config, causal):
         assert torch.equal(built(batch_of_ids()), plain.eval()(batch_of_ids()))
 
 
-def test_block_mixing_is_the_weighted_sum_of_candidates():
-    without = ModelConfig(**{**SMALL, "layers": 1, "embedding_norm": False})
+@pytest.mark.parametrize("p", [[0.2, 0.3, 0.5], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+@pytest.mark.parametrize("changes", [{}, {"embedding_norm": False}, {"gate_input": "pooled"}, {"weights": "separate"}])
+def test_block_mixing_is_the_weighted_sum_of_candidates(changes, p):
+    """Eq. 11, forward and the gradient of the shares, one-hot (straight-through) included."""
+    config = ModelConfig(**{**SMALL, "layers": 1, **changes})
     torch.manual_seed(0)
-    model = supernet(without, ITEMS, True).double().eval()
+    model = supernet(config, ITEMS, True).double().eval()
     axes = elasticnas.axes_of(model)
-    p = torch.tensor([0.2, 0.3, 0.5], dtype=torch.float64)
+    shares = torch.tensor(p, dtype=torch.float64, requires_grad=True)
     ids = batch_of_ids()
-    with torch.no_grad():
-        with axes.at({"candidate": p}):
-            mixed = model(ids)
-        expected = torch.zeros_like(mixed)
-        for index, weight in enumerate(p):
-            with axes.at(space_for(without)(candidate=index, depth=1)):
-                part = model(ids)
-            expected[..., : part.shape[-1]] += weight * part
+    with axes.at({"candidate": shares}):
+        mixed = model(ids)
+    direction = torch.randn(mixed.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    (gradient,) = torch.autograd.grad((mixed * direction).sum(), shares)
+    expected, slopes = torch.zeros_like(mixed), []
+    for index, share in enumerate(p):
+        part = elasticnas.extract(model, space_for(config)(candidate=index, depth=1))(ids)
+        expected[..., : part.shape[-1]] += share * part
+        slopes.append((part * direction[..., : part.shape[-1]]).sum())
     assert torch.allclose(mixed, expected, atol=1e-12)
+    assert torch.allclose(gradient, torch.stack(slopes), rtol=1e-9, atol=1e-9)
 
 
 def test_output_is_the_mix_of_exits():

@@ -157,3 +157,54 @@ def test_mistakes_are_refused_in_words(error, message, run):
     with pytest.raises(error) as raised:
         run()
     assert message in str(raised.value)
+
+
+@pytest.mark.parametrize("norm", [enn.LayerNorm, enn.RMSNorm])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 30.0])
+def test_masked_norms_are_as_exact_as_sliced_ones_in_half_precision(norm, dtype, scale):
+    axes = s.Hidden.axes()
+    module, arch = norm(axes.hidden).to(dtype), s.Hidden(hidden=5)
+    x = (torch.randn(20, 7, generator=torch.Generator().manual_seed(0)) * scale).to(dtype)
+    x[:, 5:] = 0
+    with axes.at(arch):
+        sliced = module(x[:, :5])
+    with axes.at(arch, masked=True):
+        masked = module(x)
+    assert masked.dtype == dtype
+    torch.testing.assert_close(masked[:, :5], sliced, rtol=torch.finfo(dtype).eps, atol=torch.finfo(dtype).eps)
+
+
+def test_softmax_ignores_what_dead_units_hold():
+    """exp of a dead unit may overflow: 0 * inf would be NaN in backward."""
+    axes = s.Hidden.axes()
+    x = torch.tensor([[-90.0, -91.0, 0.0, torch.inf, 0.0, 0.0, 0.0]], requires_grad=True)
+    with axes.at(s.Hidden(hidden=2), masked=True):
+        out = enn.softmax(x, axes.hidden)
+    out[0, 0].backward()
+    assert out[0, 2:].eq(0).all() and x.grad.isfinite().all() and x.grad[0, 2:].eq(0).all()
+    torch.testing.assert_close(out[0, :2], torch.tensor([-90.0, -91.0]).softmax(-1))
+
+
+@pytest.mark.parametrize("key_norm", ["column", "token"])
+def test_masked_linrec_is_finite_in_float16(key_norm):
+    axes = s.Heads.axes()
+    module = enn.Attention(axes.hidden, axes.heads, axes.head_dim, kind="linrec", causal=True, key_norm=key_norm).half()
+    with axes.at(s.Heads(hidden=5, heads=2, head_dim=1), masked=True):
+        assert module(torch.randn(1, 70, 8).half()).isfinite().all()
+
+
+def test_operators_of_a_parameter():
+    axes = s.Hidden.axes()
+    parameter, x = enn.Parameter(3, axes.hidden), torch.randn(3, 5)
+    with axes.at(s.Hidden(hidden=5)):
+        value = parameter()
+        for ours, theirs in (
+            (-parameter, -value),
+            (parameter - x, value - x),
+            (x - parameter, x - value),
+            (parameter / 2, value / 2),
+            (parameter @ x.T, value @ x.T),
+            (x.T @ parameter, x.T @ value),
+        ):
+            assert torch.equal(ours, theirs)
