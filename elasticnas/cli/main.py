@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 import elasticnas
@@ -40,7 +41,9 @@ def _plugins() -> None:
         for group in (SPACES, RECIPES):
             for plugin in discover(group):
                 kind = group.rpartition(".")[2]
-                table.add_row(kind, plugin.name, plugin.distribution, plugin.target, plugin.error or "ok")
+                table.add_row(
+                    kind, *map(escape, (plugin.name, plugin.distribution, plugin.target, plugin.error or "ok"))
+                )
     Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 

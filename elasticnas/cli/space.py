@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 import yaml
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from elasticnas.errors import ArchitectureError, SpaceError
@@ -32,10 +33,10 @@ def show(source: Source) -> None:
     """Show the choices, the sizes that follow, and how many architectures there are."""
     space = _load(source)
     console = Console()
-    table = Table("choice", "options", title=space.__name__)
+    table = Table("choice", "options", title=escape(space.__name__))
     choices = space.choices()
     for name, options in choices.items():
-        table.add_row(name, ", ".join(map(str, options)))
+        table.add_row(escape(name), escape(", ".join(map(str, options))))
     derived = [axis for axis in space.axes().all() if axis.name not in choices]
     for axis in derived:
         table.add_row(f"{axis.name} (derived)", ", ".join(map(str, axis.options)))

@@ -3,11 +3,12 @@
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from elasticnas.cost.table import CostTable, choice_names, given_probabilities, tabulate
+from elasticnas.cost.table import ENTRIES, CostTable, choice_names, given_probabilities, tabulate
 from elasticnas.errors import ArchitectureError, SpaceError
 from elasticnas.extraction import axes_of, check
 
@@ -90,15 +91,38 @@ class Cost(ABC):
         """Expected cost ``()`` in ``unit``, with gradients to the probabilities.
 
         The choices count as independent; combinations that no architecture has are left out and the rest is scaled
-        to sum 1. The table over the named choices is made at the first call.
+        to sum 1. Exact for up to 20,000 combinations, from a table that is made at the first call. Beyond, the cost is
+        taken as additive around the most probable architecture: its own cost, plus for each choice the expected
+        difference that this choice alone makes (exact where choices do not interact, such as widths of layers).
 
         Args:
             probabilities: Per choice a tensor ``(options,)``; a per-layer field may be one ``(layers, options)``.
             base: The architecture that gives all other choices; None takes the largest.
         """
-        return self.table(fields=list(given_probabilities(self.space, probabilities)), base=base).expected(
-            probabilities
-        )
+        given = given_probabilities(self.space, probabilities)
+        if prod(value.shape[-1] for value in given.values()) > ENTRIES:
+            return self._additive(given, self.space.largest() if base is None else base)
+        return self.table(fields=list(given), base=base).expected(probabilities)
+
+    def _additive(self, given: Mapping[str, Tensor], base: Any) -> Tensor:
+        choices = self.space.choices()
+        likely = {name: choices[name][int(value.detach().argmax())] for name, value in given.items()}
+        values = self.space.assignment(base)
+        centre = self._cost_of(values | likely)
+        if centre is None:  # the likeliest options break a rule together
+            likely, centre = {name: values[name] for name in given}, self(base)
+        total: Tensor = next(iter(given.values())).new_full((), centre)
+        for name, p in given.items():
+            costs = [self._cost_of(values | likely | {name: option}) for option in choices[name]]
+            changes = [0.0 if cost is None else cost - centre for cost in costs]
+            total = total + (p * p.new_tensor(changes)).sum(-1)
+        return total
+
+    def _cost_of(self, assignment: Mapping[str, Any]) -> float | None:
+        try:
+            return self(self.space.build(assignment))
+        except ArchitectureError:
+            return None
 
     def _key(self, arch: Any) -> tuple[int, ...]:
         # indices rather than the architecture itself: True and 1 are equal, but different options

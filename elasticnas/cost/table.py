@@ -12,9 +12,9 @@ from torch import Tensor
 from elasticnas.axes import by_choice
 from elasticnas.errors import ArchitectureError, SpaceError
 
-__all__ = ["CostTable", "choice_names", "given_probabilities", "tabulate"]
+__all__ = ["ENTRIES", "CostTable", "choice_names", "given_probabilities", "tabulate"]
 
-_ENTRIES = 20_000
+ENTRIES = 20_000
 _PRINTED = 12  # rows and columns of a printed grid
 
 
@@ -110,10 +110,10 @@ def tabulate(cost: Callable[[Any], float], unit: str, space: Any, names: tuple[s
     choices = space.choices()
     options = tuple(choices[name] for name in names)
     shape = [len(each) for each in options]
-    if prod(shape) > _ENTRIES:
+    if prod(shape) > ENTRIES:
         sizes = ", ".join(f"{name} ({count})" for name, count in zip(names, shape, strict=True))
         raise SpaceError(
-            f"a cost table over {sizes} would have {prod(shape):,} entries, more than {_ENTRIES:,}; name fewer fields, "
+            f"a cost table over {sizes} would have {prod(shape):,} entries, more than {ENTRIES:,}; name fewer fields, "
             "the others stay as in base"
         )
     assignment = space.assignment(base)

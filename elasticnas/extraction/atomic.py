@@ -30,7 +30,11 @@ def write_bytes(path: Path, data: bytes) -> None:
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except OSError as error:
-        reason = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else (error.strerror or str(error))
+        reason = error.strerror or str(error)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            reason = "the disk is full"
+        elif error.errno in (errno.EEXIST, errno.ENOTDIR):
+            reason = "a file is where a folder should be"
         raise ElasticNASError(f"{path}: cannot be written, {reason}; free space or choose another folder") from None
     finally:
         if temporary is not None and temporary.exists():

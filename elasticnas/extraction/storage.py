@@ -1,8 +1,8 @@
 """save and load: an extracted network as ``model.safetensors`` and ``architecture.json``."""
 
-import importlib
 import inspect
 import json
+import sys
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
@@ -24,6 +24,18 @@ __all__ = ["ARCHITECTURE", "WEIGHTS", "load", "save"]
 
 ARCHITECTURE, WEIGHTS = "architecture.json", "model.safetensors"
 _FORMAT = 1
+
+
+class _Description(BaseModel):
+    """What ``architecture.json`` holds."""
+
+    format: int
+    space: str
+    architecture: dict[str, Any]
+    sizes: dict[str, Any]
+    shared: dict[str, str]
+    sha256: str
+    torch: str
 
 
 def save(module: nn.Module, arch: Space, folder: str | Path) -> None:
@@ -87,8 +99,11 @@ def load(folder: str | Path, build: Callable[..., nn.Module]) -> nn.Module:
                 f"{folder / WEIGHTS}: {name} has the shape {given.get(name, 'none')}, but the network built for "
                 f"{description['architecture']} has {wanted.get(name, 'none')}: is build the one it was saved with?"
             )
+    for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+        if name in tensors:
+            tensor.data = tensor.data.to(tensors[name].dtype)
     module.load_state_dict(tensors)
-    return module.to(next((t.dtype for t in tensors.values() if t.is_floating_point()), torch.float32))
+    return module
 
 
 def _description(folder: Path) -> dict[str, Any]:
@@ -102,7 +117,10 @@ def _description(folder: Path) -> dict[str, Any]:
     if not isinstance(description, dict) or description.get("format") != _FORMAT:
         found = description.get("format") if isinstance(description, dict) else type(description).__name__
         raise CheckpointError(f"{path}: expected format {_FORMAT}, found {found!r}")
-    return description
+    try:
+        return _Description.model_validate(description).model_dump()
+    except ValidationError as error:
+        raise CheckpointError(f"{path}: damaged ({one_line(_Description, error)}); save the network again") from None
 
 
 def _weights(folder: Path, description: dict[str, Any]) -> dict[str, torch.Tensor]:
@@ -113,17 +131,20 @@ def _weights(folder: Path, description: dict[str, Any]) -> dict[str, torch.Tenso
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path}: cannot be read ({error}); save the network again") from None
+    missing = set(description["shared"].values()) - tensors.keys()
+    if missing:
+        raise CheckpointError(f"{folder / ARCHITECTURE}: shares {sorted(missing)[0]!r}, which {WEIGHTS} does not have")
     return tensors | {name: tensors[owner] for name, owner in description["shared"].items()}
 
 
 def _architecture(description: dict[str, Any]) -> Any:
     module, _, name = description["space"].partition(":")
-    try:
-        space: Any = importlib.import_module(module)
-        for part in name.split("."):
-            space = getattr(space, part)
-    except (ImportError, AttributeError):
-        # a space made inside a function: its values are enough to build the plain network
+    # only what is imported already: a file must not choose what runs
+    space: Any = sys.modules.get(module)
+    for part in name.split("."):
+        space = getattr(space, part, None)
+    if not (isinstance(space, type) and issubclass(space, Space)):
+        # a space made inside a function, or not imported: its values are enough to build the plain network
         return SimpleNamespace(**_nested(description["sizes"]))
     try:
         return space.model_validate(description["architecture"])

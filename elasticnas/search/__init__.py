@@ -1,7 +1,13 @@
 """Architecture search: relaxations, penalties, and the bilevel searcher."""
 
 from elasticnas.search.bilevel import BilevelSearcher, Progress
-from elasticnas.search.checkpoint import load_checkpoint, random_state, restore_random_state, save_checkpoint
+from elasticnas.search.checkpoint import (
+    first_difference,
+    load_checkpoint,
+    random_state,
+    restore_random_state,
+    save_checkpoint,
+)
 from elasticnas.search.controller import Controller
 from elasticnas.search.penalty import DualAscent, Dynamic, Fixed, NoPenalty, Penalty
 from elasticnas.search.relaxation import Gumbel, Relaxation, Softmax, StraightThrough, Temperature, Tempered
@@ -28,6 +34,7 @@ __all__ = [
     "StraightThrough",
     "Temperature",
     "Tempered",
+    "first_difference",
     "load_checkpoint",
     "random_state",
     "restore_random_state",

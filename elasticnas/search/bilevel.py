@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from elasticnas.cost import Budget, Cost, most_probable
 from elasticnas.errors import ConfigError, SearchError
 from elasticnas.extraction import axes_of, check
-from elasticnas.search.checkpoint import load_checkpoint, random_state, restore_random_state, save_checkpoint
+from elasticnas.search.checkpoint import load_checkpoint, plain, random_state, restore_random_state, save_checkpoint
 from elasticnas.search.controller import Controller
 from elasticnas.search.penalty import NoPenalty, Penalty
 from elasticnas.search.random_search import draw_allowed
@@ -109,6 +109,7 @@ class BilevelSearcher:
         self._architecture_optimizer = torch.optim.Adam(
             self.controller.parameters(), lr=settings.architecture_lr, betas=(0.5, 0.999)
         )
+        self._identity = self._describe()
         self.step = 0
         self._seconds = 0.0
         self._history: list[dict[str, Any]] = []
@@ -135,7 +136,7 @@ class BilevelSearcher:
             SearchError: The loss is not finite.
         """
         path = Path(checkpoint) if checkpoint is not None else None
-        who = self._identity() | dict(identity or {})
+        who = self._identity | dict(identity or {})
         if path is not None and resume and path.exists():
             self._load_state_dict(load_checkpoint(path, who))
         before, started, first = self._seconds, time.perf_counter(), self.step
@@ -271,8 +272,9 @@ class BilevelSearcher:
         count = self.settings.random_architectures or max(1, len(during))
         limit = None if self.budget is None else self.budget.limit
         # without a budget of its own, random search may spend what the found architecture costs
-        bound = found.cost if limit is None else limit
-        drawn = draw_allowed(self.space, count, lambda arch: self.cost(arch) <= bound, self.settings.seed)
+        budget = self.budget or Budget(found.cost, self.cost, "what was found")
+        # the found one stands in where the walk meets nothing else
+        drawn = draw_allowed(self.space, count, self.cost, budget.allows, self.settings.seed) or [found_arch]
         tried = [Candidate(arch, self.cost(arch), self._metrics_of(arch)) for arch in drawn]
         sign = 1.0 if self.maximise else -1.0
         return SearchResult(
@@ -322,11 +324,20 @@ class BilevelSearcher:
     def _adam(self, weights: list[nn.Parameter]) -> torch.optim.Optimizer:
         return torch.optim.Adam(weights, lr=self.settings.weight_lr)
 
-    def _identity(self) -> dict[str, Any]:
-        choices = {name: list(options) for name, options in self.space.choices().items()}
-        shapes = {name: list(value.shape) for name, value in self.model.state_dict().items()}
-        settings = self.settings.model_dump(exclude={"checkpoint_every"})
-        return {"space": choices, "model": shapes, "settings": settings, "budget": self.budget and self.budget.limit}
+    def _describe(self) -> dict[str, Any]:
+        """What a checkpoint must agree with."""
+        optimizer = {name: plain(value) for name, value in self._optimizer.defaults.items()}
+        return {
+            "space": {name: list(options) for name, options in self.space.choices().items()},
+            "model": {name: list(value.shape) for name, value in self.model.state_dict().items()},
+            "settings": self.settings.model_dump(exclude={"checkpoint_every"}),
+            "budget": self.budget and self.budget.limit,
+            "cost": type(self.cost).__name__,
+            "metric": [self.metric, self.maximise],
+            "relaxation": plain(self.controller.relaxation),
+            "penalty": {k: v for k, v in plain(self.penalty).items() if k not in self.penalty.learned},
+            "optimizer": {"kind": type(self._optimizer).__name__, **optimizer},
+        }
 
     def _state_dict(self) -> dict[str, Any]:
         return {

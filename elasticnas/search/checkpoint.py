@@ -3,6 +3,7 @@
 import io
 import pickle
 import random
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ import torch
 from elasticnas.errors import CheckpointError
 from elasticnas.extraction import write_bytes
 
-__all__ = ["load_checkpoint", "random_state", "restore_random_state", "save_checkpoint"]
+__all__ = ["first_difference", "load_checkpoint", "plain", "random_state", "restore_random_state", "save_checkpoint"]
 
 _FORMAT = 1
+_DIGEST = 32  # bytes of SHA-256, in front
 
 
 def save_checkpoint(path: Path, state: dict[str, Any], identity: dict[str, Any]) -> None:
@@ -28,7 +30,9 @@ def save_checkpoint(path: Path, state: dict[str, Any], identity: dict[str, Any])
     content = {"format": _FORMAT, "identity": identity, "state": state}
     buffer = io.BytesIO()
     torch.save(content, buffer)
-    write_bytes(path, buffer.getvalue())
+    data = buffer.getvalue()
+    # torch reads a file with flipped bits without a word
+    write_bytes(path, sha256(data).digest() + data)
 
 
 def load_checkpoint(path: Path, identity: dict[str, Any]) -> dict[str, Any]:
@@ -38,7 +42,10 @@ def load_checkpoint(path: Path, identity: dict[str, Any]) -> dict[str, Any]:
         CheckpointError: The file is damaged, or was written by a run with another identity.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        data = path.read_bytes()
+        if sha256(data[_DIGEST:]).digest() != data[:_DIGEST]:
+            raise CheckpointError(f"{path}: damaged (its checksum is wrong); delete it to start anew")
+        content = torch.load(io.BytesIO(data[_DIGEST:]), map_location="cpu", weights_only=True)
         written, state = content["identity"], content["state"]
         known = content["format"] == _FORMAT
     except FileNotFoundError:
@@ -48,14 +55,32 @@ def load_checkpoint(path: Path, identity: dict[str, Any]) -> dict[str, Any]:
         raise CheckpointError(f"{path}: damaged ({reason[:120]}); delete it to start anew") from None
     if not known:
         raise CheckpointError(f"{path}: written in format {content['format']!r}, this version reads {_FORMAT}")
-    for key in sorted(identity.keys() | written.keys()):
-        if identity.get(key) != written.get(key):
-            raise CheckpointError(
-                f"{path}: belongs to another run, {key} was {written.get(key)!r} and is {identity.get(key)!r}; "
-                "use another output folder, or the settings it was started with"
-            )
+    if difference := first_difference(written, identity):
+        raise CheckpointError(
+            f"{path}: belongs to another run, {difference}; use another folder, or the settings it was started with"
+        )
     assert isinstance(state, dict)
     return state
+
+
+def first_difference(before: Any, now: Any, path: str = "") -> str:
+    """Where two trees of plain data first differ, in words; empty where they agree."""
+    if before == now:
+        return ""
+    if isinstance(before, dict) and isinstance(now, dict):
+        key = next(key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key))
+        return first_difference(before.get(key), now.get(key), f"{path}.{key}".lstrip("."))
+    return f"{path} was {before!r}, is {now!r}"
+
+
+def plain(value: Any) -> Any:
+    """Plain data that tells settings apart: numbers and texts as they are, objects by class and attributes."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    attributes = {name: plain(item) for name, item in vars(value).items()} if hasattr(value, "__dict__") else {}
+    return {"kind": getattr(value, "__qualname__", type(value).__qualname__), **attributes}
 
 
 def random_state() -> dict[str, Any]:

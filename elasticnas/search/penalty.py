@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -16,7 +16,12 @@ class Penalty(ABC):
 
     Costs arrive *relative*: divided by the cost of the largest architecture, so that a weight means the same for
     FLOPs, parameters or milliseconds.
+
+    Attributes:
+        learned: Names of attributes that change while it works, and are no setting.
     """
+
+    learned: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def __call__(self, expected: Tensor, current: Any, largest: Any) -> Tensor:
@@ -79,6 +84,8 @@ class Dynamic(Penalty):
     expected FLOPs are divided by the largest architecture's.
     """
 
+    learned = ("_last",)
+
     def __init__(self, weight: float = 0.1, depth: str = "depth") -> None:
         self._weight, self.depth = _checked(weight), depth
         self._last = self._weight
@@ -104,6 +111,8 @@ class DualAscent(Penalty):
         rate: Growth of the weight per architecture step and unit of excess.
         start: Weight at the beginning.
     """
+
+    learned = ("_weight",)
 
     def __init__(self, limit: float, rate: float = 0.05, start: float = 0.0) -> None:
         if not 0 < limit <= 1:

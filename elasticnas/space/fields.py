@@ -11,6 +11,9 @@ from elasticnas.errors import SpaceError
 __all__ = ["PerLayer", "Range"]
 
 
+_MOST = 10_000
+
+
 @dataclass(frozen=True)
 class Range:
     """Integers from ``low`` to ``high``, both included: ``Annotated[int, Range(32, 128, step=16)]``.
@@ -26,6 +29,8 @@ class Range:
     def __post_init__(self) -> None:
         if self.step < 1 or self.high < self.low or (self.high - self.low) % self.step:
             raise SpaceError(f"{self}: low <= high, step >= 1 and a step that lands on high are needed")
+        if (self.high - self.low) // self.step >= _MOST:
+            raise SpaceError(f"{self}: more than {_MOST:,} options; take a larger step")
 
     @property
     def options(self) -> tuple[int, ...]:

@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import sys
+from keyword import iskeyword
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -61,10 +62,13 @@ def _from_file(path: Path) -> type[Space]:
     if not isinstance(data, dict) or not ({"fields", "space"} & data.keys()):
         raise SpaceError(f"{path}: expected 'fields:' with choices, or 'space: module:Class'")
     if unknown := data.keys() - {"name", "fields", "space"}:
-        raise SpaceError(f"{path}: unknown key {sorted(unknown)[0]!r}; known are name, fields, space")
+        raise SpaceError(f"{path}: unknown key {min(map(str, unknown))!r}; known are name, fields, space")
     if "space" in data:
         return _from_name(str(data["space"]))
-    return _declared(str(data.get("name", path.stem)), data["fields"], str(path))
+    try:
+        return _declared(str(data.get("name", path.stem)), data["fields"], str(path))
+    except RecursionError:
+        raise SpaceError(f"{path}: its fields contain themselves; take the YAML alias out") from None
 
 
 def _declared(name: str, fields: Any, where: str) -> type[Space]:
@@ -72,6 +76,8 @@ def _declared(name: str, fields: Any, where: str) -> type[Space]:
         raise SpaceError(f"{where}: fields must name at least one choice, found {fields!r}")
     types: dict[str, Any] = {}
     for field, given in fields.items():
+        if not str(field).isidentifier() or iskeyword(str(field)) or str(field).startswith("_"):
+            raise SpaceError(f"{where}, field {field!r}: a field is a Python name such as hidden")
         if hasattr(Space, str(field)):
             raise SpaceError(f"{where}, field {field}: the name of a method of Space; give it another name")
         types[str(field)] = (_type(given, f"{where}, field {field}", str(field)), ...)
@@ -88,8 +94,12 @@ def _type(given: Any, where: str, field: str) -> Any:
     if isinstance(given, dict) and given.keys() == {"fields"}:
         return _declared(field.title(), given["fields"], where)
     if isinstance(given, dict) and {"low", "high"} <= given.keys() <= {"low", "high", "step"}:
+        if not all(type(value) is int for value in given.values()):
+            raise SpaceError(f"{where}: low, high and step must be integers; found {given!r}")
         return Annotated[int, Range(**given)]
     if isinstance(given, dict) and given.keys() == {"per_layer", "count"}:
+        if not (isinstance(given["count"], str) or (type(given["count"]) is int and given["count"] > 0)):
+            raise SpaceError(f"{where}: count must be a number of layers from 1, or the field that says it")
         return PerLayer.__class_getitem__((_type(given["per_layer"], where, field), given["count"]))
     raise SpaceError(
         f"{where}: expected a list of options, {{low, high, step}}, {{per_layer, count}} or {{fields}}; found {given!r}"

@@ -1,6 +1,10 @@
 """Which choices the rules of a space read: found by running the rules on watched architectures."""
 
 import random
+from collections.abc import Callable
+from contextlib import suppress
+from itertools import product
+from math import prod
 from typing import Any
 
 from pydantic import BaseModel
@@ -10,6 +14,8 @@ from elasticnas.space.schema import Declared
 __all__ = ["choices_in_rules", "choices_read"]
 
 _DRAWS = 200
+_COMBINATIONS = 20_000
+_ALL_AT_ONCE = ("model_dump", "model_dump_json", "model_copy", "__dict__", "dict", "json")
 
 
 def _watching(cls: type[BaseModel], prefix: tuple[str, ...], seen: set[str]) -> type[BaseModel]:
@@ -19,6 +25,8 @@ def _watching(cls: type[BaseModel], prefix: tuple[str, ...], seen: set[str]) -> 
     def watch(self: Any, name: str) -> Any:
         if name in fields:
             seen.add(".".join((*prefix, name)))
+        elif name in _ALL_AT_ONCE:
+            seen.update(".".join((*prefix, field)) for field in fields)
         return object.__getattribute__(self, name)
 
     return type(cls.__name__, (cls,), {"__getattribute__": watch, "__module__": cls.__module__, "__annotations__": {}})
@@ -61,34 +69,61 @@ def _spaces(space: Any, prefix: tuple[str, ...]) -> Any:
 def _read_by_rules(cls: Any, prefix: tuple[str, ...], ours: tuple[Declared, ...]) -> set[str]:
     seen: set[str] = set()
     watched = _watching(cls, prefix, seen)
+    items = cls._declared()
+    validators = [
+        name
+        for name, item in cls.__pydantic_decorators__.model_validators.items()
+        if name != _OWN and item.info.mode == "after"
+    ]
+
+    def run(arch: Any) -> None:
+        for name in validators:
+            with suppress(Exception):  # a rule that refuses has still shown what it reads
+                getattr(arch, name)()
+
+    _explore(watched, items, prefix, seen, run)
+    return _named(seen, ours)
+
+
+def _explore(
+    watched: Any, items: tuple[Declared, ...], prefix: tuple[str, ...], seen: set[str], run: Callable[[Any], None]
+) -> None:
+    """Run a function on architectures until it reads nothing new.
+
+    What is read first does not depend on anything; what is read next depends only on values read before. So all
+    combinations of the choices known to be read show the rest, however deep an ``if`` hides it. Where they are too
+    many, random architectures stand in.
+    """
     rng = random.Random(0)
     for _ in range(_DRAWS):
-        values = {item.choice.name: rng.choice(item.choice.options) for item in cls._declared()}
-        arch = _unchecked(watched, cls._declared(), values)
-        seen_before = set(seen)
-        for name, item in cls.__pydantic_decorators__.model_validators.items():
-            if name == _OWN or item.info.mode != "after":
-                continue
-            try:
-                getattr(arch, name)()
-            except Exception:  # a rule that refuses has still shown what it reads
-                continue
-        seen |= seen_before
-    return _named(seen, ours)
+        run(_unchecked(watched, items, {item.choice.name: rng.choice(item.choice.options) for item in items}))
+    known: set[str] = set()
+    prefixes = [".".join((*prefix, item.choice.name)) for item in items]
+    while True:
+        read = [
+            item
+            for item, name in zip(items, prefixes, strict=True)
+            if any(f"{name}.".startswith(f"{field}.") for field in seen)
+        ]
+        if {item.choice.name for item in read} == known or prod(len(i.choice.options) for i in read) > _COMBINATIONS:
+            return
+        known = {item.choice.name for item in read}
+        base = {item.choice.name: rng.choice(item.choice.options) for item in items}
+        for options in product(*(item.choice.options for item in read)):
+            chosen = {item.choice.name: option for item, option in zip(read, options, strict=True)}
+            run(_unchecked(watched, items, base | chosen))
 
 
 def choices_read(space: Any, items: tuple[Declared, ...], name: str) -> tuple[set[str], list[Any]]:
     """Names of the choices that a property reads, and values it gave, over random architectures (rules unchecked)."""
     seen: set[str] = set()
-    watched = _watching(space, (), seen)
-    rng = random.Random(0)
-    values = []
-    for _ in range(_DRAWS):
-        arch = _unchecked(watched, items, {item.choice.name: rng.choice(item.choice.options) for item in items})
-        try:
+    values: list[Any] = []
+
+    def run(arch: Any) -> None:
+        with suppress(Exception):  # undefined for an impossible combination
             values.append(getattr(arch, name))
-        except Exception:  # undefined for an impossible combination
-            continue
+
+    _explore(_watching(space, (), seen), items, (), seen, run)
     return _named(seen, items), values
 
 

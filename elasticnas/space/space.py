@@ -292,7 +292,8 @@ def one_line(model: type[BaseModel], error: ValidationError) -> str:
     parts = []
     for item in error.errors():
         where = ".".join(map(str, item["loc"])) or "rule"
-        parts.append(f"{where}: {item['msg'].removeprefix('Value error, ')} (got {item['input']!r})")
+        given = "" if isinstance(item["input"], (dict, BaseModel)) else f" (got {item['input']!r})"
+        parts.append(f"{where}: {item['msg'].removeprefix('Value error, ')}{given}")
     return f"{model.__name__}: " + "; ".join(parts)
 
 

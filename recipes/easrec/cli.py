@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import torch
 import typer
 import yaml
+from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
@@ -21,18 +22,19 @@ from easrec.pipeline import Run, evaluators
 from easrec.presets import load_preset, preset_names
 from easrec.progress import Stage
 from elasticnas.errors import ConfigError, DataError
+from elasticnas.space import one_line
 
 __all__ = ["commands"]
 
 commands = typer.Typer(no_args_is_help=True)
 
-Data = Annotated[Path | None, typer.Option(help="File of interactions; without one, generated interactions.")]
+Data = Annotated[Path | None, typer.Option(help="File of interactions; only --preset demo generates its own.")]
 Out = Annotated[Path, typer.Option(help="Folder of the run.")]
 Preset = Annotated[str, typer.Option(help=f"One of {', '.join(preset_names())}.")]
 Budget = Annotated[
     str | None, typer.Option(help="FLOPs: '50%' of the largest network, a number such as 2M, or 'none'.")
 ]
-Seed = Annotated[int | None, typer.Option(min=0, help="Of everything that draws.")]
+Seed = Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help="Of everything that draws.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, mps; auto takes what there is.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue the run in the folder.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="A setting by dotted name, such as model.layers=2.")]
@@ -49,7 +51,10 @@ def _config(preset: str, budget: str | None, seed: int | None, changes: list[str
         key, equals, value = change.partition("=")
         if not equals:
             raise ConfigError(f"--set {change}: write name=value, such as model.layers=2")
-        given[key] = yaml.safe_load(value)
+        try:
+            given[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"--set {change}: not a value ({' '.join(str(error).split())})") from None
     if budget is not None:
         given["search.budget"] = None if budget.lower() == "none" else budget
     if seed is not None:
@@ -65,23 +70,35 @@ def _device(name: str) -> torch.device:
             name = "mps" if torch.backends.mps.is_available() else "cpu"
     try:
         device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
+        torch.zeros(1, device=device).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ConfigError(f"--device {name}: not available here ({str(error).splitlines()[0]})") from None
     return device
 
 
 def _interactions(
-    data: Path | None, config: Config, columns: tuple[str | None, str | None, str | None], format: str, console: Console
+    data: Path | None,
+    preset: str,
+    config: Config,
+    columns: tuple[str | None, str | None, str | None],
+    format: str,
+    console: Console,
 ) -> Interactions:
     if data is None:
+        if preset != "demo":
+            raise ConfigError(f"--preset {preset} needs --data; only --preset demo runs on generated interactions")
         from easrec.data.synthetic import planted
 
         generated = planted(seed=config.seed)
         found = replace(prepare(generated.frame, source="generated interactions"), best=generated.best)
         console.print(generated.describe(), highlight=False)
     elif data.suffix == ".npz":
+        if any(columns) or format != "auto":
+            raise ConfigError(
+                f"{data}: prepared data has no columns to choose; leave --user, --item, --time, --format out"
+            )
         found = Interactions.load(data)
+        found.require_core(config.min_user, config.min_item, str(data))
     else:
         found = prepare(read_interactions(data, *columns, format), config.min_user, config.min_item, str(data))
     console.print(_statistics(found))
@@ -117,11 +134,8 @@ def _start(
     if threads is not None:
         torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
-    interactions = _interactions(data, config, columns, format, console)
-    run = Run(interactions, config, out, where, console, resume)
-    if not (out / "data.npz").exists():
-        interactions.save(out / "data.npz")
-    return run
+    interactions = _interactions(data, preset, config, columns, format, console)
+    return Run(interactions, config, out, where, console, resume)
 
 
 @commands.command()
@@ -207,7 +221,7 @@ def search(
     format: Format = "auto",
     threads: Threads = None,
 ) -> None:
-    """Search only; ``retrain --resume`` continues."""
+    """Search only; ``retrain`` continues."""
     work = _start(data, preset, budget, seed, device, out, resume, set, (user, item, time), format, threads)
     searched = work.search()
     typer.echo(f"found:  {searched.found!r}: hidden {searched.found.hidden}, inner {searched.found.inner}")
@@ -228,18 +242,33 @@ def retrain(
         torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
     console = Console(width=None if Console().is_terminal else 110)
-    Run(Interactions.load(out / "data.npz"), _config_of(out), out, _device(device), console, True).everything()
+    Run(_data_of(out), _config_of(out), out, _device(device), console, True).everything()
     _say_where(out)
 
 
-def _config_of(out: Path) -> Config:
+def _run_of(out: Path) -> dict[str, Any]:
     path = out / "run.json"
     try:
-        return Config.model_validate(json.loads(path.read_text(encoding="utf-8"))["settings"])
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return {"data": str(content["data"]), "settings": dict(content["settings"])}
     except FileNotFoundError:
         raise ConfigError(f"{path}: not found; give the folder of a run by --out") from None
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{path}: damaged ({str(error).splitlines()[0]}); run again into another folder") from None
+
+
+def _config_of(out: Path) -> Config:
+    try:
+        return Config.model_validate(_run_of(out)["settings"])
+    except ValidationError as error:
+        raise ConfigError(f"{out / 'run.json'}: {one_line(Config, error)}; run again into another folder") from None
+
+
+def _data_of(out: Path) -> Interactions:
+    data = Interactions.load(out / "data.npz")
+    if data.fingerprint != _run_of(out)["data"]:
+        raise DataError(f"{out / 'data.npz'}: other data than the run in this folder was made with; run again")
+    return data
 
 
 @commands.command()
@@ -256,7 +285,7 @@ def evaluate(
     if threads is not None:
         torch.set_num_threads(threads)
     where, config = _device(device), _config_of(out)
-    recommender, data = Recommender.load(out / "model", where), Interactions.load(out / "data.npz")
+    recommender, data = Recommender.load(out / "model", where), _data_of(out)
     split = Split(data)
     score = without_popularity(recommender.network.next_item, split.training.counts(split.items), popularity)
     reports = {stage: evaluator.evaluate(score, where) for stage, evaluator in evaluators(split, config).items()}
@@ -287,7 +316,7 @@ def recommend(
     recommender = Recommender.load(out / "model", _device(device))
     asked: list[tuple[str, list[int]]] = []
     if user:
-        data = Interactions.load(out / "data.npz")
+        data = _data_of(out)
         numbers = {name: number for number, name in enumerate(data.user_ids)}
         for name in user:
             if name not in numbers:

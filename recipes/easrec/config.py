@@ -1,6 +1,6 @@
 """Everything that a run of EASRec can be told."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -57,7 +57,7 @@ class ModelConfig(_Frozen):
     inner_pruning: tuple[float, ...] = (0.0, 0.25, 0.5)
     weights: Literal["shared", "separate"] = "shared"
     mixing: Literal["block", "mask"] = "block"
-    init: float | Literal["paper"] = 0.02
+    init: Annotated[float, Field(gt=0)] | Literal["paper"] = 0.02
 
     @model_validator(mode="after")
     def _fits(self) -> "ModelConfig":
@@ -186,7 +186,7 @@ class Config(_Frozen):
     min_user: int = Field(default=0, ge=0)
     min_item: int = Field(default=0, ge=0)
     checkpoint_steps: int = Field(default=50, ge=1)
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**32)
 
     @model_validator(mode="after")
     def _steers_by_a_metric(self) -> "Config":

@@ -18,7 +18,7 @@ from rich.console import Console
 import elasticnas
 from easrec.artifact import Recommender
 from easrec.config import Config
-from easrec.data import Interactions, Split
+from easrec.data import Interactions, Split, hold_out_users
 from easrec.evaluation import Evaluator, draw_negatives
 from easrec.figures import flat_metrics, summary_table
 from easrec.model import EASRec, build, supernet
@@ -27,10 +27,10 @@ from easrec.report import page
 from easrec.searching import encoder_flops, search_architecture
 from easrec.space import space_for
 from easrec.training import Trained, TrainProgress, train
-from elasticnas.cost import Latency, Params
+from elasticnas.cost import Budget, Latency, Params
 from elasticnas.errors import CheckpointError
 from elasticnas.extraction import extract, write_text
-from elasticnas.search import Progress, load_checkpoint, save_checkpoint
+from elasticnas.search import Progress, first_difference, load_checkpoint, save_checkpoint
 
 __all__ = ["Run", "Searched", "evaluators"]
 
@@ -58,6 +58,8 @@ class Run:
 
     Raises:
         CheckpointError: The folder holds a run and ``resume`` is off, or a run of other data or settings.
+        BudgetError: No architecture meets the budget.
+        DataError: Too few users have something to train on.
     """
 
     def __init__(
@@ -65,29 +67,36 @@ class Run:
     ) -> None:
         self.data, self.config, self.folder, self.device, self.console = data, config, folder, device, console
         self.identity = {"data": data.fingerprint, "settings": config.model_dump(mode="json")}
-        self._claim(resume)
+        there = self._there(resume)
         self.split = Split(data)
         self.evaluators = evaluators(self.split, config)
         self.causal = config.train.form == "causal"
         self.space = space_for(config.model)
+        if not there:
+            # whatever is wrong with data or settings is said before anything is written
+            hold_out_users(self.split.training.lengths, config.search.held_out_users, config.seed)
+            if config.search.budget is not None:
+                Budget.parse(config.search.budget, encoder_flops(self.new_supernet()))
+            data.save(folder / "data.npz")
+            write_text(folder / "run.json", json.dumps(self.identity, indent=2) + "\n")
 
-    def _claim(self, resume: bool) -> None:
+    def _there(self, resume: bool) -> bool:
+        """Whether the folder holds this run already."""
         path = self.folder / "run.json"
-        if path.exists():
-            try:
-                there = json.loads(path.read_text(encoding="utf-8"))
-            except (OSError, ValueError) as error:
-                raise CheckpointError(f"{path}: damaged ({error}); use another --out") from None
-            if not resume:
-                raise CheckpointError(f"{self.folder} holds a run already; --resume continues it, or use another --out")
-            for key, value in self.identity.items():
-                if there.get(key) != value:
-                    raise CheckpointError(
-                        f"{self.folder} holds a run with other {key}{_first_difference(there.get(key), value)}; "
-                        "use another --out, or the same data and settings"
-                    )
-        else:
-            write_text(path, json.dumps(self.identity, indent=2) + "\n")
+        if not path.exists():
+            return False
+        if not resume:
+            raise CheckpointError(f"{self.folder} holds a run already; --resume continues it, or use another --out")
+        try:
+            there = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"{path}: damaged ({error}); use another --out") from None
+        if difference := first_difference(there, self.identity):
+            raise CheckpointError(
+                f"{self.folder} holds a run of other data or settings ({difference.removeprefix('settings.')}); "
+                "use another --out, or the same data and settings"
+            )
+        return True
 
     def new_supernet(self) -> EASRec:
         """The supernet with its start values."""
@@ -118,10 +127,10 @@ class Run:
                     ),
                 )
             report = result.to_dict()
+            write_text(self.folder / "search.json", json.dumps(report, indent=2) + "\n")
             # as text: a checkpoint is read without pickled objects
             save_checkpoint(done, {"model": model.state_dict(), "report": json.dumps(report)}, self.identity)
-            write_text(self.folder / "search.json", json.dumps(report, indent=2) + "\n")
-            (self.folder / "search.ckpt").unlink(missing_ok=True)
+        (self.folder / "search.ckpt").unlink(missing_ok=True)
         validate = self.space.model_validate
         found, random = (validate(report[name]["architecture"]) for name in ("found", "random"))
         return Searched(found, random, report, model)
@@ -183,7 +192,9 @@ class Run:
             f"{which}/train/history": trained.history,
         }
         for stage, evaluator in self.evaluators.items():
-            figures |= flat_metrics(which, stage, evaluator.evaluate(network.next_item, self.device))
+            report = evaluator.evaluate(network.next_item, self.device)
+            figures |= flat_metrics(which, stage, report)
+            figures[f"evaluation/{stage}/fewest_negatives"] = report.fewest_negatives
         return figures
 
     def _costs(self, model: EASRec) -> dict[str, Any]:
@@ -286,11 +297,3 @@ def _search_note(p: Progress, steer: str) -> str:
 def _train_note(p: TrainProgress) -> str:
     metric = "" if p.metric != p.metric else f", best metric {p.metric:.4f}"
     return f"epoch {p.epoch + 1} of {p.epochs}, loss {p.loss:.3f}{metric}"
-
-
-def _first_difference(there: Any, here: Any, path: str = "") -> str:
-    if isinstance(there, dict) and isinstance(here, dict):
-        for key in sorted(there.keys() | here.keys()):
-            if there.get(key) != here.get(key):
-                return _first_difference(there.get(key), here.get(key), f"{path}.{key}".lstrip("."))
-    return f" ({path} was {there!r}, is {here!r})" if path else ""

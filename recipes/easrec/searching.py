@@ -58,9 +58,10 @@ def search_architecture(
 
     Raises:
         BudgetError: No architecture meets the budget; the message names the smallest reachable cost.
+        DataError: Fewer than two users have something to train on.
     """
     search = config.search
-    held_out = hold_out_users(len(split.training), search.held_out_users, config.seed)
+    held_out = hold_out_users(split.training.lengths, search.held_out_users, config.seed)
     training = split.training.take(~held_out)
     train = config.train
     per_epoch = count_batches(training, config.model.length, search.batch, train.unit, train.form, config.seed)
@@ -102,7 +103,7 @@ def search_architecture(
         metric=config.steer,
         maximise=True,
     )
-    return searcher.run(checkpoint, resume, {"config": config.model_dump_json(), **(identity or {})}, progress)
+    return searcher.run(checkpoint, resume, {"config": config.model_dump(mode="json"), **(identity or {})}, progress)
 
 
 def _relaxation(config: Config, steps: int) -> Relaxation:

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import sys
 from typing import Literal
 
 import pytest
@@ -69,6 +70,32 @@ def test_precision_is_kept(tmp_path):
     assert load(tmp_path, Net).last.weight.dtype == torch.bfloat16
 
 
+def test_every_tensor_keeps_its_own_precision(tmp_path):
+    class Counts(nn.Module):
+        def __init__(self, sizes):
+            super().__init__()
+            self.register_buffer("aa", torch.zeros(2, dtype=torch.float64))
+            self.register_buffer("seen", torch.zeros(2, dtype=torch.int32))
+            self.part = enn.Linear(sizes.hidden, sizes.inner)
+
+        def forward(self, x):
+            return self.part(x)
+
+    plain = extract(Counts(s.Widths.axes()), ARCH)
+    plain.part.bfloat16()
+    save(plain, ARCH, tmp_path)
+    kinds = {name: value.dtype for name, value in load(tmp_path, Counts).state_dict().items()}
+    assert kinds == {name: value.dtype for name, value in plain.state_dict().items()}
+
+
+def test_a_file_does_not_choose_what_is_imported(saved, capsys):
+    _, folder = saved
+    path = folder / "architecture.json"
+    path.write_text(path.read_text().replace("tests.nn.spaces:Widths", "this:Space"))
+    load(folder, Net)
+    assert "this" not in sys.modules
+
+
 def test_a_space_made_inside_a_function_is_rebuilt_from_its_sizes(tmp_path):
     class Local(Space):
         hidden: Literal[4, 2]
@@ -109,6 +136,9 @@ def damage(name, change):
         ("not found; give the folder that elasticnas.save wrote", lambda f: (f / "architecture.json").unlink()),
         ("architecture.json: cannot be read", damage("architecture.json", lambda text: text[:40])),
         ("expected format 1, found 9", damage("architecture.json", lambda t: t.replace(b": 1,", b": 9,", 1))),
+        ("sha256: Field required", damage("architecture.json", lambda t: t.replace(b"sha256", b"sha"))),
+        ("shared: Input should be a valid dict", damage("architecture.json", lambda t: t.replace(b"{}", b"[]"))),
+        ("shares 'x', which model.safetensors", damage("architecture.json", lambda t: t.replace(b"{}", b'{"y": "x"}'))),
         ("expected format 1, found 'list'", damage("architecture.json", lambda t: b"[]")),
         ("model.safetensors: cannot be read", lambda f: (f / "model.safetensors").unlink()),
         ("its checksum is not the one in architecture.json", damage("model.safetensors", lambda data: data[:-4])),

@@ -1,3 +1,4 @@
+import math
 import warnings
 from typing import Literal
 
@@ -7,7 +8,7 @@ from pydantic import model_validator
 from torch import nn
 
 import elasticnas.nn as enn
-from elasticnas import Space
+from elasticnas import PerLayer, Space
 from elasticnas.cost import Flops
 from elasticnas.errors import BudgetError, CheckpointError, InactiveChoiceError, SearchError
 from elasticnas.search import (
@@ -160,11 +161,102 @@ def test_a_seed_reproduces_a_run_and_another_does_not():
 
 def test_a_checkpoint_of_another_run_is_refused(tmp_path):
     run(searcher(steps=4), checkpoint=tmp_path / "c")
-    with pytest.raises(CheckpointError, match="belongs to another run, settings was"):
+    with pytest.raises(CheckpointError, match=r"belongs to another run, settings\.[a-z_]+ was .* is"):
         run(searcher(steps=8), checkpoint=tmp_path / "c", resume=True)
     (tmp_path / "c").write_bytes(b"PK nothing")
     with pytest.raises(CheckpointError, match="damaged"):
         run(searcher(steps=4), checkpoint=tmp_path / "c", resume=True)
+
+
+def test_a_checkpoint_of_another_method_is_refused(tmp_path):
+    path = tmp_path / "c"
+    run(searcher(steps=8, relaxation=Gumbel(), penalty=Fixed(0.1)), checkpoint=path)
+    for message, other in (
+        ("relaxation.kind was 'Gumbel', is 'Softmax'", {"penalty": Fixed(0.1)}),
+        ("penalty._weight was 0.1, is 0.2", {"relaxation": Gumbel(), "penalty": Fixed(0.2)}),
+        ("relaxation.temperature.floor was 0.01, is 0.1", {"relaxation": Gumbel(Temperature(floor=0.1))}),
+        ("optimizer.", {"relaxation": Gumbel(), "optimizer": lambda w: torch.optim.SGD(w, lr=0.1, momentum=0.9)}),
+    ):
+        with pytest.raises(CheckpointError) as raised:
+            run(searcher(steps=8, **{"penalty": Fixed(0.1), **other}), checkpoint=path, resume=True)
+        assert message in str(raised.value) and len(str(raised.value)) < 300
+
+
+def test_a_flipped_bit_is_refused(tmp_path):
+    path = tmp_path / "c"
+    run(searcher(steps=8), checkpoint=path)
+    data = path.read_bytes()
+    for position in range(0, len(data), len(data) // 50):
+        path.write_bytes(data[:position] + bytes([data[position] ^ 4]) + data[position + 1 :])
+        with pytest.raises(CheckpointError, match="damaged"):
+            run(searcher(steps=8), checkpoint=path, resume=True)
+
+
+class Large(Space):
+    """More combinations than a cost table holds."""
+
+    inner: PerLayer[Literal[4, 2, 1], 10]
+
+
+class Layers(nn.Module):
+    def __init__(self, sizes):
+        super().__init__()
+        self.feed = nn.ModuleList(enn.FeedForward(4, inner, activation="tanh") for inner in sizes.inner)
+
+    def forward(self, x):
+        for layer in self.feed:
+            x = x + layer(x)
+        return x
+
+
+@pytest.mark.parametrize("budget", [None, "60%", "26%"])
+def test_a_space_beyond_every_table_is_searched(budget):
+    torch.manual_seed(0)
+    model = Layers(Large.axes())
+    cost = Flops(model, torch.zeros(1, 4))
+    settings = SearchSettings(steps=20, update_every=4, architecture_lr=0.1, random_architectures=3)
+    work = BilevelSearcher(
+        model, loss, batches(1), batches(2), cost, settings, penalty=Fixed(0.5), budget=budget, relaxation=Gumbel()
+    )
+    result = run(work)
+    limit = math.inf if budget is None else float(budget[:-1]) / 100 * cost(Large.largest())
+    assert result.found.cost <= limit * (1 + 1e-9)
+    assert 1 <= len(result.random_tried) <= 3 and all(
+        c.cost <= max(limit, result.found.cost) for c in result.random_tried
+    )
+
+
+def test_the_cost_of_layers_that_do_not_interact_is_expected_exactly_beyond_every_table():
+    model = Layers(Large.axes())
+    cost = Flops(model, torch.zeros(1, 4))
+    p = torch.rand(10, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64).requires_grad_()
+    expected = cost.expected({"inner": p / p.sum(-1, keepdim=True)})
+    by_hand = (16 * (p / p.sum(-1, keepdim=True)) @ torch.tensor([4.0, 2.0, 1.0], dtype=torch.float64)).sum()
+    torch.testing.assert_close(expected, by_hand)
+    (gradient,) = torch.autograd.grad(expected, p, retain_graph=True)
+    torch.testing.assert_close(gradient, torch.autograd.grad(by_hand, p)[0])
+
+
+def test_random_search_agrees_with_the_budget_to_rounding():
+    """29/100 * 100 is a little less than 29."""
+
+    class Two(Space):
+        units: Literal[100, 29]
+
+    class Wide(nn.Module):
+        def __init__(self, sizes):
+            super().__init__()
+            self.up, self.down = enn.Linear(4, sizes.units, bias=False), enn.Linear(sizes.units, 4, bias=False)
+
+        def forward(self, x):
+            return self.down(self.up(x))
+
+    model = Wide(Two.axes())
+    settings = SearchSettings(steps=4)
+    result = run(
+        BilevelSearcher(model, loss, batches(1), batches(2), Flops(model, torch.zeros(1, 4)), settings, budget="29%")
+    )
+    assert result.best == result.random.architecture == Two(units=29)
 
 
 def test_collapse_and_budget_are_warned_of():

@@ -259,3 +259,35 @@ def test_a_property_that_fails_everywhere_is_an_error():
 def test_present_names_the_layers_that_are_there():
     assert Tied.present(Tied(depth=2, inner=(128, 128))) == {"depth", "inner.0", "inner.1"}
     assert s.Widths.present(s.Widths.largest()) == {"hidden", "inner"}
+
+
+def test_a_rule_is_found_however_deep_it_reads():
+    class Deep(Space):
+        a: Literal[tuple(range(64))]
+        b: Literal[tuple(range(20))]
+        c: Literal[1, 2]
+        free: Literal[1, 2, 3]
+
+        @model_validator(mode="after")
+        def one_corner(self):
+            if self.a == 63 and self.b == 19 and self.c == 2:
+                raise ValueError("not this one")
+            return self
+
+    assert Deep.size() == (64 * 20 * 2 - 1) * 3
+    assert sum(1 for _ in Deep.enumerate()) == Deep.size()
+
+
+def test_a_rule_that_reads_all_fields_at_once():
+    class AtOnce(Space):
+        a: Literal[1, 2, 3]
+        b: Literal[1, 2, 3]
+
+        @model_validator(mode="after")
+        def ordered(self):
+            values = self.model_dump()
+            if values["a"] > values["b"]:
+                raise ValueError("a <= b")
+            return self
+
+    assert AtOnce.size() == 6 == len(list(AtOnce.enumerate()))

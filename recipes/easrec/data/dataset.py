@@ -21,7 +21,7 @@ _SHORTEST = 3  # training, validation and test take one each
 
 @dataclass(frozen=True)
 class Statistics:
-    """Counts after preparation, and what preparation dropped. Counts do not include the padding id."""
+    """Counts after preparation, what it dropped, and by which k-core filter. Counts do not include the padding id."""
 
     users: int
     items: int
@@ -30,6 +30,8 @@ class Statistics:
     core_dropped: int
     short_users_dropped: int
     timestamps: bool
+    min_user: int = 0
+    min_item: int = 0
 
     @property
     def actions_per_user(self) -> float:
@@ -68,6 +70,20 @@ class Interactions:
         digest.update(np.ascontiguousarray(self.offsets).tobytes())
         digest.update("\0".join([*self.user_ids, "", *self.item_ids]).encode())
         return digest.hexdigest()
+
+    def require_core(self, min_user: int, min_item: int, source: str) -> None:
+        """Refuse data that was prepared with a weaker k-core filter than is asked for.
+
+        Raises:
+            DataError: A user or an item has fewer interactions.
+        """
+        fewest_user, fewest_item = int(np.diff(self.offsets).min()), int(np.bincount(self.items)[1:].min())
+        done = self.statistics
+        if min_user > max(fewest_user, done.min_user) or min_item > max(fewest_item, done.min_item):
+            raise DataError(
+                f"{source}: prepared with --min-user {done.min_user} --min-item {done.min_item}, but min_user={min_user} "
+                f"and min_item={min_item} are asked for; prepare it again"
+            )
 
     def save(self, path: Path) -> None:
         """Write one ``.npz`` file, whole or not at all."""
@@ -156,7 +172,9 @@ def prepare(frame: pl.DataFrame, min_user: int = 0, min_item: int = 0, source: s
         maintain_order="left",
     ).sort(["u", "time", "row"] if timed else ["u", "row"])
     counts = np.bincount(numbered["u"].to_numpy(), minlength=len(users))
-    statistics = Statistics(len(users), len(items), len(numbered), duplicates, core_dropped, short, timed)
+    statistics = Statistics(
+        len(users), len(items), len(numbered), duplicates, core_dropped, short, timed, min_user, min_item
+    )
     return Interactions(
         numbered["i"].to_numpy().astype(np.int32),
         np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from easrec.data.dataset import Interactions
+from elasticnas.errors import DataError
 
 __all__ = ["Sequences", "Split", "hold_out_users"]
 
@@ -61,13 +62,27 @@ class Split:
         return Sequences(self._data.items, self._data.offsets[:-1], self._data.offsets[1:])
 
 
-def hold_out_users(users: int, fraction: float, seed: int) -> NDArray[np.bool_]:
+def hold_out_users(lengths: NDArray[np.int64], fraction: float, seed: int) -> NDArray[np.bool_]:
     """``(users,)``, True for users whose training part the architecture steps see and the weight steps do not.
 
-    Users, not positions: an item is the next position's input, so held-out positions would leak. At least one user is
-    on each side where there are two.
+    Users, not positions: an item is the next position's input, so held-out positions would leak. Only users with
+    something to train on are drawn, at least one, and at least one is left.
+
+    Args:
+        lengths: ``(users,)`` items of each training part.
+        fraction: Of the users to hold out.
+        seed: The same seed holds out the same users.
+
+    Raises:
+        DataError: Fewer than two users have two training items: an input and a target.
     """
-    count = min(max(1, round(users * fraction)), max(1, users - 1))
-    chosen = np.zeros(users, dtype=bool)
-    chosen[np.random.default_rng([seed, 1]).permutation(users)[:count]] = True
+    able = np.flatnonzero(lengths >= 2)
+    if len(able) < 2:
+        raise DataError(
+            f"{len(able)} users have 4 interactions or more (two to train on, one to validate, one to test); "
+            "a search needs at least 2 of them"
+        )
+    count = min(max(1, round(len(able) * fraction)), len(able) - 1)
+    chosen = np.zeros(len(lengths), dtype=bool)
+    chosen[np.random.default_rng([seed, 1]).permutation(able)[:count]] = True
     return chosen

@@ -103,13 +103,19 @@ def test_leave_one_out():
     assert split.training.counts(4).tolist() == [0, 1, 2, 0, 0]
 
 
-@given(users=st.integers(1, 300), fraction=st.floats(0.01, 0.9), seed=st.integers(0, 99))
+@given(lengths=st.lists(st.integers(1, 9), max_size=200), fraction=st.floats(0.01, 0.99), seed=st.integers(0, 99))
 @settings(deadline=None)
-def test_held_out_users_are_a_fraction_and_seeded(users, fraction, seed):
-    chosen = hold_out_users(users, fraction, seed)
-    assert 1 <= chosen.sum() <= max(1, users - 1)
-    assert abs(chosen.sum() - fraction * users) <= 1
-    assert (chosen == hold_out_users(users, fraction, seed)).all()
+def test_held_out_users_are_a_fraction_and_seeded(lengths, fraction, seed):
+    lengths = np.array(lengths, dtype=np.int64)
+    able = (lengths >= 2).sum()
+    if able < 2:
+        with pytest.raises(DataError, match=f"{able} users have 4 interactions or more .* needs at least 2"):
+            hold_out_users(lengths, fraction, seed)
+        return
+    chosen = hold_out_users(lengths, fraction, seed)
+    assert 1 <= chosen.sum() <= able - 1 and (lengths[chosen] >= 2).all()
+    assert abs(chosen.sum() - fraction * able) <= 1
+    assert (chosen == hold_out_users(lengths, fraction, seed)).all()
 
 
 def test_prepared_data_is_saved_whole(tmp_path):
