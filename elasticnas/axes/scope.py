@@ -253,7 +253,8 @@ class Axes:
         return self.current() if EXTRACTING in memo else self
 
     def __reduce__(self) -> Any:
-        return _restore_axes, (self._space,)
+        made_by = self._space.made_by
+        return (_restore_axes, (self._space,)) if made_by is None else (_remake_axes, made_by)
 
 
 class _Group:
@@ -286,6 +287,10 @@ def _tree(named: Mapping[str, Axis]) -> dict[str, Any]:
 def _restore_axes(space: Any) -> Axes:
     axes: Axes = space.axes()
     return axes
+
+
+def _remake_axes(make: Callable[..., Any], arguments: tuple[Any, ...]) -> Axes:
+    return _restore_axes(make(*arguments))
 
 
 _OPEN: list[Axes] = []

@@ -1,5 +1,7 @@
 """The root of the command line: plug-ins, spaces, and every installed recipe as a group of its own."""
 
+import io
+import os
 import signal
 import sys
 import warnings
@@ -63,11 +65,29 @@ def main() -> None:
     """Run the command line: exit code 1 and one line for what a caller did wrong, 2 for wrong usage."""
     warnings.showwarning = _warn
     signal.signal(signal.SIGINT, _interrupted)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # ids of any script, whatever the terminal's encoding holds
+            stream.reconfigure(errors="backslashreplace")
     try:
-        _app()()
+        try:
+            _app()()
+        finally:
+            sys.stdout.flush()
     except ElasticNASError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        _fail(str(error))
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:
+        if sys.stdout.writable() and error.filename is not None:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _fail(f"the output cannot be written, {error.strerror or error}")
+
+
+def _fail(message: str) -> None:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(1)
 
 
 def _warn(message: Warning | str, *rest: object, **more: object) -> None:

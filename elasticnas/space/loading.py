@@ -46,8 +46,20 @@ def load_space(source: str | Path) -> type[Space]:
 
 
 def dump_space(space: type[Space]) -> str:
-    """YAML that :func:`load_space` reads: the fields where the space is purely declarative, else its class's name."""
+    """YAML that :func:`load_space` reads: the fields where the space is purely declarative, else its class's name.
+
+    Raises:
+        SpaceError: A class with rules or derived sizes that is no attribute of its module.
+    """
     if not _declarative(space):
+        found: Any = sys.modules.get(space.__module__)
+        for part in space.__qualname__.split("."):
+            found = getattr(found, part, None)
+        if found is not space:
+            raise SpaceError(
+                f"{space.__name__} has rules or derived sizes and is made inside a function: a file cannot name it; "
+                "declare it at the top of a module"
+            )
         return yaml.safe_dump({"space": f"{space.__module__}:{space.__qualname__}"}, sort_keys=False)
     return yaml.safe_dump({"name": space.__name__, "fields": _fields(space)}, sort_keys=False, default_flow_style=None)
 

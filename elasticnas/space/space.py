@@ -3,11 +3,11 @@
 import heapq
 import inspect
 import random
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from itertools import islice, product
 from math import prod
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -38,6 +38,8 @@ class Space(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    made_by: ClassVar[tuple[Callable[..., Any], tuple[Any, ...]] | None] = None
+    """Function and arguments that make the class, where it is no module's attribute: pickles find it by them."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         for name in inspect.get_annotations(cls):

@@ -1,6 +1,7 @@
 """The saved recommender: weights, architecture, settings, and the original item ids."""
 
 import json
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ class Recommender:
         """Write ``model.safetensors``, ``architecture.json`` and ``recommender.json``."""
         save(self.network, self.arch, folder)
         content = {"config": self.config.model_dump(mode="json"), "items": self.item_ids}
-        write_text(folder / _SETTINGS, json.dumps(content) + "\n")
+        write_text(folder / _SETTINGS, json.dumps(content | {"sha256": _digest(content)}) + "\n")
 
     @classmethod
     def load(cls, folder: Path, device: torch.device | None = None) -> "Recommender":
@@ -49,10 +50,12 @@ class Recommender:
         path = folder / _SETTINGS
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
+            if content.pop("sha256") != _digest(content):
+                raise CheckpointError(f"{path}: damaged (its checksum is wrong); run again")
             config, items = Config.model_validate(content["config"]), list(content["items"])
         except FileNotFoundError:
             raise CheckpointError(f"{path}: not found; give the folder model/ of a finished run") from None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             reason = str(error).splitlines()[0]
             raise CheckpointError(f"{path}: damaged ({reason}); run again") from None
         found: list[Any] = []
@@ -104,3 +107,7 @@ class Recommender:
             pairs = zip(best.values.tolist(), best.indices.tolist(), strict=True)
             answers.append([(self.item_ids[i], value) for value, i in pairs if value > float("-inf")])
         return answers
+
+
+def _digest(content: dict[str, Any]) -> str:
+    return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

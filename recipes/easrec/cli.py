@@ -1,5 +1,6 @@
 """``elasticnas easrec``: run, prepare, search, retrain, evaluate, recommend."""
 
+import csv
 import json
 import time
 from dataclasses import replace
@@ -11,6 +12,7 @@ import typer
 import yaml
 from pydantic import ValidationError
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from easrec.artifact import Recommender
@@ -42,7 +44,7 @@ User = Annotated[str | None, typer.Option(help="Column of the user.")]
 Item = Annotated[str | None, typer.Option(help="Column of the item.")]
 Time = Annotated[str | None, typer.Option(help="Column of the time; without one, row order.")]
 Format = Annotated[str, typer.Option(help=f"auto, or one of {', '.join(FORMATS)}.")]
-Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads of torch.")]
+Threads = Annotated[int | None, typer.Option(min=1, max=1024, help="CPU threads of torch.")]
 
 
 def _config(preset: str, budget: str | None, seed: int | None, changes: list[str] | None) -> Config:
@@ -56,7 +58,7 @@ def _config(preset: str, budget: str | None, seed: int | None, changes: list[str
         except yaml.YAMLError as error:
             raise ConfigError(f"--set {change}: not a value ({' '.join(str(error).split())})") from None
     if budget is not None:
-        given["search.budget"] = None if budget.lower() == "none" else budget
+        given["search.budget"] = budget
     if seed is not None:
         given["seed"] = seed
     return load_preset(preset, given)
@@ -304,7 +306,10 @@ def evaluate(
 def recommend(
     out: Out = Path("runs/easrec"),
     user: Annotated[list[str] | None, typer.Option(help="Original user id; may be given several times.")] = None,
-    history: Annotated[list[str] | None, typer.Option(help="Original item ids in time order, commas between.")] = None,
+    history: Annotated[
+        list[str] | None,
+        typer.Option(help="Original item ids in time order, commas between; ids with commas in double quotes."),
+    ] = None,
     top: Annotated[int, typer.Option(min=1, help="How many items.")] = 10,
     include_seen: Annotated[bool, typer.Option("--include-seen", help="Also items of the history.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
@@ -324,7 +329,7 @@ def recommend(
             n = numbers[name]
             asked.append((name, data.items[data.offsets[n] : data.offsets[n + 1]].tolist()))
     for text in history or []:
-        items = [part.strip() for part in text.split(",") if part.strip()]
+        items = [item for row in csv.reader([text], skipinitialspace=True) for item in row if item]
         if not items:
             raise DataError(f"--history {text!r}: no item; give original item ids, commas between")
         asked.append((text, recommender.numbers(items)))
@@ -333,7 +338,9 @@ def recommend(
         if as_json:
             typer.echo(json.dumps({"for": name, "items": [i for i, _ in answer], "scores": [s for _, s in answer]}))
         else:
-            table = Table("rank", "item", "score", title=name)
+            table = Table("rank", "item", "score", title=escape(name))
             for rank, (item, score) in enumerate(answer, 1):
-                table.add_row(str(rank), item, f"{score:.3f}")
+                table.add_row(str(rank), escape(item), f"{score:.3f}")
+            if not answer:
+                table.caption = "every item has been seen; --include-seen recommends those too"
             Console().print(table)

@@ -2,12 +2,19 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from elasticnas.errors import ConfigError
 from elasticnas.space import one_line
 
 __all__ = ["Config", "ModelConfig", "SearchConfig", "TrainConfig"]
+
+
+def _budget(given: Any) -> Any:
+    """A number is a budget too, and ``none`` is none."""
+    if isinstance(given, str) and given.lower() == "none":
+        return None
+    return str(given) if isinstance(given, (int, float)) and not isinstance(given, bool) else given
 
 
 class _Frozen(BaseModel):
@@ -39,11 +46,11 @@ class ModelConfig(_Frozen):
         init: Standard deviation of normal start values for embeddings, or ``"paper"`` for He/Glorot.
     """
 
-    hidden: int = Field(default=128, ge=1)
-    inner: int = Field(default=256, ge=1)
-    length: int = Field(default=200, ge=1)
-    layers: int = Field(default=4, ge=1)
-    heads: int = Field(default=4, ge=1)
+    hidden: int = Field(default=128, ge=1, le=65_536)
+    inner: int = Field(default=256, ge=1, le=262_144)
+    length: int = Field(default=200, ge=1, le=1_000_000)
+    layers: int = Field(default=4, ge=1, le=1_000)
+    heads: int = Field(default=4, ge=1, le=65_536)
     dropout: float = Field(default=0.2, ge=0, lt=1)
     attention: Literal["linrec", "softmax"] = "softmax"
     key_norm: Literal["column", "token"] = "column"
@@ -57,7 +64,7 @@ class ModelConfig(_Frozen):
     inner_pruning: tuple[float, ...] = (0.0, 0.25, 0.5)
     weights: Literal["shared", "separate"] = "shared"
     mixing: Literal["block", "mask"] = "block"
-    init: Annotated[float, Field(gt=0)] | Literal["paper"] = 0.02
+    init: Annotated[float, Field(gt=0, lt=100)] | Literal["paper"] = 0.02
 
     @model_validator(mode="after")
     def _fits(self) -> "ModelConfig":
@@ -72,6 +79,8 @@ class ModelConfig(_Frozen):
         if any(round(self.hidden * (1 - f)) % self.heads for f in self.hidden_pruning):
             sizes = [round(self.hidden * (1 - f)) for f in self.hidden_pruning]
             raise ValueError(f"heads={self.heads} does not divide every hidden size {sizes}")
+        if len(set(self.sizes())) < len(self.sizes()):
+            raise ValueError(f"two candidates have the same sizes {list(self.sizes())}")
         if self.candidates == "paired" and len(self.hidden_pruning) != len(self.inner_pruning):
             raise ValueError("paired candidates need as many hidden_pruning as inner_pruning fractions")
         if self.mixing == "mask" and self.weights == "separate":
@@ -108,7 +117,7 @@ class TrainConfig(_Frozen):
 
     form: Literal["causal", "prefixes"] = "causal"
     loss: Literal["softmax", "binary"] = "softmax"
-    batch: int = Field(default=64, ge=1)
+    batch: int = Field(default=64, ge=1, le=10_000_000)
     unit: Literal["users", "targets"] = "users"
     learning_rate: float = Field(default=1e-3, gt=0)
     schedule: Literal["constant", "cosine"] = "cosine"
@@ -143,7 +152,7 @@ class SearchConfig(_Frozen):
     """
 
     epochs: int = Field(default=10, ge=1)
-    batch: int = Field(default=64, ge=1)
+    batch: int = Field(default=64, ge=1, le=10_000_000)
     learning_rate: float = Field(default=1e-3, gt=0)
     architecture_lr: float = Field(default=0.02, gt=0)
     update_every: int = Field(default=10, ge=1)
@@ -151,12 +160,12 @@ class SearchConfig(_Frozen):
     relaxation: Literal["gumbel", "tempered", "softmax", "straight-through"] = "gumbel"
     temperature: Literal["scaled", "literal"] = "scaled"
     penalty: Literal["dynamic", "fixed", "dual", "none"] = "dynamic"
-    penalty_weight: float = Field(default=0.1, ge=0)
+    penalty_weight: float = Field(default=0.1, ge=0, lt=1e6)
     order: Literal[1, 2] = 1
     held_out_users: float = Field(default=0.1, gt=0, lt=1)
     patience: int | None = Field(default=10, ge=1)
     random_architectures: int | None = Field(default=None, ge=1)
-    budget: str | None = "50%"
+    budget: Annotated[str | None, BeforeValidator(_budget)] = "50%"
 
 
 class Config(_Frozen):
@@ -182,7 +191,7 @@ class Config(_Frozen):
     compare: tuple[Literal["largest", "random"], ...] = ("largest", "random")
     ks: tuple[int, ...] = (5, 10, 20)
     steer: str = "unseen/ndcg@10"
-    negatives: int = Field(default=100, ge=1)
+    negatives: int = Field(default=100, ge=1, le=100_000)
     min_user: int = Field(default=0, ge=0)
     min_item: int = Field(default=0, ge=0)
     checkpoint_steps: int = Field(default=50, ge=1)
@@ -190,6 +199,9 @@ class Config(_Frozen):
 
     @model_validator(mode="after")
     def _steers_by_a_metric(self) -> "Config":
+        for name, given in (("ks", self.ks), ("compare", self.compare)):
+            if len(set(given)) < len(given) or (name == "ks" and not (given and min(self.ks) >= 1)):
+                raise ValueError(f"{name}={list(given)}: different entries are needed, cut-offs from 1, at least one")
         known = [
             f"{p}/{m}@{k}" for p in ("full", "unseen", "pop100") for m in ("recall", "mrr", "ndcg") for k in self.ks
         ]
@@ -210,7 +222,9 @@ class Config(_Frozen):
             for part in path:
                 node = node.get(part) if isinstance(node, dict) else None
             if not isinstance(node, dict) or last not in node:
-                raise ConfigError(f"unknown setting {key!r}; known are {', '.join(_keys(self.model_dump()))}")
+                known = _keys(self.model_dump())
+                near = [name for name in known if name.startswith(f"{key.partition('.')[0]}.")] or known
+                raise ConfigError(f"unknown setting {key!r}; known are {', '.join(near)}")
             node[last] = node[last] | value if isinstance(value, dict) and isinstance(node[last], dict) else value
         try:
             return Config.model_validate(data)

@@ -28,7 +28,7 @@ from easrec.searching import encoder_flops, search_architecture
 from easrec.space import space_for
 from easrec.training import Trained, TrainProgress, train
 from elasticnas.cost import Budget, Latency, Params
-from elasticnas.errors import CheckpointError
+from elasticnas.errors import CheckpointError, ConfigError
 from elasticnas.extraction import extract, write_text
 from elasticnas.search import Progress, first_difference, load_checkpoint, save_checkpoint
 
@@ -83,8 +83,11 @@ class Run:
     def _there(self, resume: bool) -> bool:
         """Whether the folder holds this run already."""
         path = self.folder / "run.json"
-        if not path.exists():
-            return False
+        try:
+            if not path.exists():
+                return False
+        except OSError as error:
+            raise ConfigError(f"--out {str(self.folder)[:80]}: {error.strerror}; use another folder") from None
         if not resume:
             raise CheckpointError(f"{self.folder} holds a run already; --resume continues it, or use another --out")
         try:

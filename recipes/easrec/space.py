@@ -37,7 +37,10 @@ def space_for(model: ModelConfig) -> type[Space]:
         "inner": property(inner),
         "head_dim": property(head_dim),
     }
-    return type("EASRec", (Space,), namespace)
+    space: Any = type("EASRec", (Space,), namespace)
+    space.made_by = (space_for, (model,))
+    made: type[Space] = space
+    return made
 
 
 Paired = space_for(ModelConfig())

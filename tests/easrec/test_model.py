@@ -165,3 +165,14 @@ def test_paper_initialisation_keeps_padding_at_zero():
     config = ModelConfig(**SMALL, init="paper")
     model = supernet(config, ITEMS, True)
     assert not model.items.weight[0].any() and model.items.weight[1:].any()
+
+
+def test_the_supernet_is_pickled():
+    import pickle
+
+    torch.manual_seed(0)
+    model = supernet(ModelConfig(**SMALL), ITEMS, True).eval()
+    again = pickle.loads(pickle.dumps(model))
+    arch = space_for(ModelConfig(**SMALL))(candidate=0, depth=1)
+    with elasticnas.axes_of(model).at(arch), elasticnas.axes_of(again).at(arch), torch.no_grad():
+        assert torch.equal(again(batch_of_ids()), model(batch_of_ids()))

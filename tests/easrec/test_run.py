@@ -1,7 +1,9 @@
 """Whole runs through the command line."""
 
 import json
+import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +14,7 @@ import pytest
 import torch
 
 from easrec.artifact import Recommender
-from easrec.data import Interactions, Split
+from easrec.data import Interactions, Split, prepare, read_interactions
 from easrec.data.synthetic import planted
 from easrec.evaluation import Evaluator, draw_negatives
 from elasticnas.cost import Flops
@@ -217,16 +219,131 @@ def test_real_interactions_end_to_end(real_data, tmp_path):
         (["--preset", "nothing"], "no preset 'nothing'"),
         (["--set", "model.nothing=1"], "unknown setting 'model.nothing'"),
         (["--set", "model.layers"], "write name=value"),
+        (["--set", "ks=[1"], "--set ks=[1: not a value"),
+        (["--set", "ks=[]"], "ks=[]: different entries are needed"),
+        (["--set", "ks=[10,10]"], "ks=[10, 10]: different entries"),
+        (["--set", "model.heads=3"], "heads=3 does not divide every hidden size"),
+        (["--set", "model.init=-1"], "model.init"),
+        (["--set", "seed=-1"], "seed: Input should be greater than or equal to 0"),
+        (["--set", "seed=99999999999999999999"], "seed"),
         (["--budget", "1%"], "smallest"),
+        (["--budget", "101%"], "up to 100%"),
         (["--budget", "half"], "budget"),
         (["--device", "cuda:7"], "not available here"),
+        (["--device", "meta"], "--device meta: not available here"),
         (["--item", "movie"], "no column 'movie'; the columns are user_id, item_id, timestamp"),
         (["--format", "xml"], "format 'xml' is unknown"),
+        (["--set", "min_user=1000"], "no user is left"),
     ],
 )
-def test_wrong_options_are_one_line(main, interactions, tmp_path, settings, message):
-    code, _, printed = main("easrec", "run", "--data", interactions, "--out", tmp_path / "o", *settings)
-    assert code == 1 and message in printed and printed.count("\n") == 1
+def test_wrong_options_are_one_line_and_leave_nothing(main, interactions, tmp_path, settings, message):
+    out = tmp_path / "o"
+    code, _, printed = main("easrec", "run", "--data", interactions, "--out", out, *settings)
+    assert code == 1 and message in printed and printed.count("\n") == 1 and len(printed) < 500
+    assert not out.exists()
+
+
+def test_no_data_is_refused_outside_the_demo(main, tmp_path):
+    code, _, printed = main("easrec", "run", "--preset", "ml-1m", "--out", tmp_path / "o")
+    assert code == 1 and "--preset ml-1m needs --data" in printed and not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize(
+    ("lengths", "message"),
+    [([3] * 20, "0 users have 4 interactions or more"), ([9], "1 users have 4"), ([9, 3, 3], "1 users have 4")],
+)
+def test_too_few_users_to_search_on(main, tmp_path, lengths, message):
+    path = tmp_path / "log.csv"
+    rows = [f"u{user},i{(user + step) % 9}" for user, length in enumerate(lengths) for step in range(length)]
+    path.write_text("\n".join(["user_id,item_id", *rows]))
+    code, _, printed = main("easrec", "run", "--data", path, "--out", tmp_path / "o", "--budget", "none")
+    assert code == 1 and message in printed and printed.count("\n") == 1 and not (tmp_path / "o").exists()
+
+
+def test_short_users_are_never_the_only_ones_held_out(main, tmp_path):
+    path = tmp_path / "log.csv"
+    rows = [f"u{u},i{(u + step) % 9}" for u, n in enumerate([3] * 8 + [9, 9]) for step in range(n)]
+    path.write_text("\n".join(["user_id,item_id", *rows]))
+    small = ["model.hidden=16", "model.inner=8", "model.layers=1", "model.length=6"]
+    small += ["search.epochs=1", "train.epochs=1"]
+    settings = [part for change in [*small, "negatives=3", "compare=[]"] for part in ("--set", change)]
+    for seed in (1, 2, 3):
+        out = tmp_path / f"o{seed}"
+        code, _, printed = main(
+            "easrec", "run", "--data", path, "--out", out, "--seed", seed, "--budget", "none", *settings
+        )
+        assert code == 0 and (out / "result.json").exists(), printed
+
+
+def test_prepared_data_must_be_prepared_as_asked(main, interactions, tmp_path):
+    prepared = tmp_path / "data.npz"
+    assert main("easrec", "prepare", "--data", interactions, "--out", prepared)[0] == 0
+    for options, message in (
+        (["--set", "min_user=1000"], "prepared with --min-user 0 --min-item 0, but min_user=1000"),
+        (["--user", "who"], "prepared data has no columns to choose"),
+        (["--format", "csv"], "prepared data has no columns to choose"),
+    ):
+        code, _, printed = main("easrec", "run", "--data", prepared, "--out", tmp_path / "o", *options)
+        assert code == 1 and message in printed and not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize(
+    "spoiled", ["[]", "5", "null", '"x"', "{", '{"data": "x", "settings": []}', '{"settings": {}}']
+)
+def test_a_damaged_run_json_is_one_line(main, finished, tmp_path, spoiled):
+    for name in ("data.npz", "supernet.ckpt"):
+        (tmp_path / name).write_bytes((finished[0] / name).read_bytes())
+    (tmp_path / "run.json").write_text(spoiled)
+    for command in ("retrain", "evaluate"):
+        code, _, printed = main("easrec", command, "--out", tmp_path)
+        assert code == 1 and printed.count("\n") == 1 and len(printed) < 600, printed
+
+
+def test_other_data_in_the_folder_is_noticed(main, finished, tmp_path):
+    shutil.copytree(finished[0], tmp_path / "out")
+    planted(users=300, items=48, categories=4, length=12, seed=1).write(tmp_path / "other.tsv")
+    prepare(read_interactions(tmp_path / "other.tsv")).save(tmp_path / "out" / "data.npz")
+    for command in (["evaluate"], ["retrain"], ["recommend", "--user", "user-00001"]):
+        code, _, printed = main("easrec", *command, "--out", tmp_path / "out")
+        assert code == 1 and "other data than the run in this folder" in printed and printed.count("\n") == 1
+
+
+def test_a_flipped_setting_of_a_saved_model_is_noticed(main, finished, tmp_path):
+    shutil.copytree(finished[0], tmp_path / "out")
+    path = tmp_path / "out" / "model" / "recommender.json"
+    text = path.read_text()
+    for spoiled in (text.replace("item-0001", "item-0999"), text.replace('"heads": 2', '"heads": 4'), "[]", text[:99]):
+        path.write_text(spoiled)
+        code, _, printed = main("easrec", "recommend", "--out", tmp_path / "out", "--history", "item-0001")
+        assert code == 1 and "recommender.json: damaged" in printed and printed.count("\n") == 1
+
+
+def test_ids_with_commas_blanks_and_markup(main, tmp_path, monkeypatch):
+    names = ["it,em", " padded ", "[red]x[/nope]", "ü", '"q"', "e", "f", "g"]
+    lines = ["user_id\titem_id", *(f"[/u{u}]\t{names[(u + step) % 8]}" for u in range(12) for step in range(6))]
+    (tmp_path / "log.tsv").write_text("\n".join(lines))
+    small = ["model.hidden=16", "model.inner=8", "model.layers=1", "model.length=6"]
+    small += ["search.epochs=1", "train.epochs=1"]
+    settings = [part for change in [*small, "negatives=2", "compare=[]"] for part in ("--set", change)]
+    out = tmp_path / "o"
+    done = easrec("run", "--data", tmp_path / "log.tsv", "--out", out, "--budget", "none", *settings)
+    assert done.returncode == 0, done.stderr
+    asked = ["--user", "[/u3]", "--history", '"it,em"," padded ",[red]x[/nope]']
+    shown = easrec("recommend", "--out", out, *asked, "--include-seen")
+    assert shown.returncode == 0 and "[/u3]" in shown.stdout and "[red]x[/nope]" in shown.stdout, shown.stderr
+    ascii_only = easrec("recommend", "--out", out, *asked, env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert ascii_only.returncode == 0, ascii_only.stderr
+    everything = ",".join(f'"{name.replace(chr(34), chr(34) * 2)}"' for name in names)
+    assert "--include-seen" in easrec("recommend", "--out", out, "--history", everything).stdout
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+def test_an_output_that_is_full_is_one_line(finished):
+    with open("/dev/full", "w") as full:
+        command = [*COMMAND, "recommend", "--out", str(finished[0]), "--history", "item-0001", "--json"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1 and done.stderr.startswith("error: the output cannot be written")
+    assert done.stderr.count("\n") == 1
 
 
 def test_wrong_usage_exits_2(main):

@@ -117,3 +117,11 @@ def test_wrong_names_are_one_line(message, source):
     with pytest.raises(SpaceError) as raised:
         load_space(source)
     assert message in str(raised.value)
+
+
+def test_a_space_that_a_file_cannot_name_is_refused():
+    class Inside(WithSize):
+        pass
+
+    with pytest.raises(SpaceError, match="declare it at the top of a module"):
+        dump_space(Inside)

@@ -71,6 +71,26 @@ class Interactions:
         digest.update("\0".join([*self.user_ids, "", *self.item_ids]).encode())
         return digest.hexdigest()
 
+    def _check(self) -> None:
+        """Refuse arrays and lists that do not fit together.
+
+        Raises:
+            ValueError: Says what does not.
+        """
+        for name, array, dtype in (("items", self.items, np.int32), ("offsets", self.offsets, np.int64)):
+            if array.ndim != 1 or array.dtype != dtype:
+                raise ValueError(f"{name} is no list of integers")
+        for name, ids in (("users", self.user_ids), ("items", self.item_ids)):
+            if not isinstance(ids, list) or not all(isinstance(text, str) for text in ids):
+                raise ValueError(f"the ids of {name} are no texts")
+        ends = len(self.offsets) == len(self.user_ids) + 1 and self.offsets[0] == 0
+        if not ends or self.offsets[-1] != len(self.items) or (np.diff(self.offsets) < _SHORTEST).any():
+            raise ValueError("offsets, items and users do not fit together")
+        if self.items.min() < 1 or self.items.max() >= len(self.item_ids):
+            raise ValueError(f"items beyond the {len(self.item_ids) - 1} that have ids")
+        if self.statistics.users != len(self.user_ids) or self.statistics.interactions != len(self.items):
+            raise ValueError("the statistics are of other data")
+
     def require_core(self, min_user: int, min_item: int, source: str) -> None:
         """Refuse data that was prepared with a weaker k-core filter than is asked for.
 
@@ -81,8 +101,8 @@ class Interactions:
         done = self.statistics
         if min_user > max(fewest_user, done.min_user) or min_item > max(fewest_item, done.min_item):
             raise DataError(
-                f"{source}: prepared with --min-user {done.min_user} --min-item {done.min_item}, but min_user={min_user} "
-                f"and min_item={min_item} are asked for; prepare it again"
+                f"{source}: prepared with --min-user {done.min_user} --min-item {done.min_item}, but "
+                f"min_user={min_user} and min_item={min_item} are asked for; prepare it again"
             )
 
     def save(self, path: Path) -> None:
@@ -116,7 +136,9 @@ class Interactions:
             if description["format"] != _FORMAT:
                 raise DataError(f"{path}: format {description['format']}, expected {_FORMAT}; prepare the data again")
             statistics = Statistics(**description["statistics"])
-            return cls(items, offsets, description["users"], description["items"], statistics, description["best"])
+            found = cls(items, offsets, description["users"], description["items"], statistics, description["best"])
+            found._check()
+            return found
         except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
             raise DataError(f"{path}: not prepared data, or damaged ({error}); prepare the data again") from None
         except Exception as error:

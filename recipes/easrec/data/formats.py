@@ -1,6 +1,8 @@
 """The table of readers: each turns one raw format into the text columns user, item and time."""
 
+import csv
 import gzip
+import io
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -27,7 +29,7 @@ class Columns:
 def _bytes_of(path: Path) -> bytes:
     try:
         data = path.read_bytes()
-        return gzip.decompress(data) if path.suffix == ".gz" else data
+        return gzip.decompress(data) if path.suffix.lower() == ".gz" else data
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"{path}: the gzip file is truncated or damaged ({error}); get it again") from None
 
@@ -50,21 +52,31 @@ def _text(path: Path, encoding: str = "utf-8") -> bytes:
 
 
 def _delimited(path: Path, data: bytes, separator: str, header: bool = True) -> pl.DataFrame:
+    # only commas need quotes: a quote in a tab separated text is a character like any other
+    quote = '"' if separator == "," else None
     try:
-        return pl.read_csv(data, separator=separator, has_header=header, infer_schema=False, quote_char='"')
+        return pl.read_csv(data, separator=separator, has_header=header, infer_schema=False, quote_char=quote)
     except pl.exceptions.PolarsError as error:
-        row = _ragged_row(data, separator)
+        row = _ragged_row(data, separator, quote)
         where = f"{path}, row {row}" if row else str(path)
-        reason = "its number of fields differs from the header's" if row else str(error).splitlines()[0]
+        reason = "its number of fields differs from the first row's" if row else str(error).splitlines()[0]
         raise DataError(f"{where}: {reason}; one interaction per line, {separator!r} between fields") from None
 
 
-def _ragged_row(data: bytes, separator: str) -> int | None:
-    lines = data.split(b"\n")
-    width = lines[0].count(separator.encode())
-    return next(
-        (n for n, line in enumerate(lines, 1) if line.strip() and line.count(separator.encode()) != width), None
-    )
+def _ragged_row(data: bytes, separator: str, quote: str | None) -> int | None:
+    """The first line whose row has another number of fields than the first row."""
+    text = io.StringIO(data.decode("utf-8", "replace"), newline="")
+    rows = csv.reader(text, delimiter=separator, quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE)
+    width, started = None, 1
+    try:
+        for row in rows:
+            width = len(row) if width is None else width
+            if row and len(row) != width:
+                return started
+            started = rows.line_num + 1
+    except csv.Error:
+        return started
+    return None
 
 
 def _pick(path: Path, frame: pl.DataFrame, user: str, item: str, time: str | None) -> pl.DataFrame:
@@ -74,7 +86,13 @@ def _pick(path: Path, frame: pl.DataFrame, user: str, item: str, time: str | Non
                 f"{path}: no column {wanted!r}; the columns are {', '.join(frame.columns)}; name it by {option}"
             )
     times = pl.lit(None, dtype=pl.String) if time is None else pl.col(time).cast(pl.String)
-    return frame.select(user=pl.col(user).cast(pl.String), item=pl.col(item).cast(pl.String), time=times)
+    try:
+        return frame.select(user=pl.col(user).cast(pl.String), item=pl.col(item).cast(pl.String), time=times)
+    except pl.exceptions.PolarsError as error:
+        raise DataError(
+            f"{path}: a column of {user}, {item}, {time or 'no time'} cannot be read as text "
+            f"({str(error).splitlines()[0]}); ids are text or numbers, times numbers or dates"
+        ) from None
 
 
 def _read_delimited(path: Path, columns: Columns, separator: str) -> pl.DataFrame:
@@ -95,13 +113,13 @@ def read_tsv(path: Path, columns: Columns) -> pl.DataFrame:
 def read_parquet(path: Path, columns: Columns) -> pl.DataFrame:
     """A Parquet file with named columns."""
     try:
-        frame = pl.read_parquet(path)
+        frame = pl.read_parquet(io.BytesIO(_bytes_of(path)))
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError(f"{path}: not a readable Parquet file ({str(error).splitlines()[0]}); write it again") from None
     if frame.is_empty():
         raise DataError(f"{path}: the file is empty; expected one interaction per row")
     picked = columns.or_default("user_id", "item_id", "timestamp", frame.columns)
-    if picked[2] in frame.columns and frame.schema[picked[2]].is_temporal():
+    if picked[2] in frame.columns and frame.schema[picked[2]] in (pl.Date, pl.Datetime):
         frame = frame.with_columns(pl.col(picked[2]).cast(pl.Datetime("us")).dt.epoch("us") / 1e6)
     return _pick(path, frame, *picked)
 
@@ -119,7 +137,10 @@ def read_ratings_dat(path: Path, columns: Columns) -> pl.DataFrame:
 def read_inter(path: Path, columns: Columns) -> pl.DataFrame:
     """RecBole ``.inter``: tab separated, header ``user_id:token``, ``item_id:token``, ``timestamp:float``."""
     frame = _delimited(path, _text(path), "\t")
-    frame.columns = [name.partition(":")[0] for name in frame.columns]
+    names = [name.partition(":")[0] for name in frame.columns]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise DataError(f"{path}: the column {twice[0]!r} is there twice; rename one")
+    frame.columns = names
     return _pick(path, frame, *columns.or_default("user_id", "item_id", "timestamp", frame.columns))
 
 

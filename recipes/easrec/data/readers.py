@@ -28,7 +28,8 @@ def read_interactions(
         format: One of the formats, or ``"auto"`` to tell by the file's name.
 
     Returns:
-        ``user`` and ``item`` as text exactly as written, ``time`` in seconds or null, rows in the file's order.
+        ``user`` and ``item`` as text exactly as written, ``time`` as a number (dates in seconds) or null, rows in the
+        file's order.
 
     Raises:
         DataError: One line that names the file and the row or column, the rule and the way out.
@@ -49,32 +50,49 @@ def read_interactions(
         ) from None
     if frame.is_empty():
         raise DataError(f"{path}: a header and no rows; expected one interaction per row")
-    # row 1 is the first line of the file
-    first_row = 1 if kind in ("ratings.dat", "gowalla") else 2
+    # rows count from 1, the header is one where there is one
+    frame = frame.with_row_index("row", offset=1 if kind in ("ratings.dat", "gowalla", "parquet") else 2)
+    # a blank line is no interaction
+    frame = frame.filter(~pl.all_horizontal(pl.col("user", "item", "time").is_null()))
     for name in ("user", "item"):
-        missing = frame.with_row_index().filter(pl.col(name).is_null() | (pl.col(name).str.strip_chars() == ""))
+        missing = frame.filter(pl.col(name).is_null() | (pl.col(name).str.strip_chars() == ""))
         if len(missing):
-            raise DataError(f"{path}, row {missing['index'][0] + first_row}: no {name}; fill it in or drop the row")
-    return _with_seconds(path, frame, first_row)
+            raise DataError(f"{path}, row {missing['row'][0]}: no {name}; fill it in or drop the row")
+    if frame.is_empty():
+        raise DataError(f"{path}: no row holds anything; expected one interaction per row")
+    if time is not None and frame["time"].null_count() == len(frame):
+        raise DataError(f"{path}: the column {time!r} is empty; leave --time out to use row order")
+    return _with_seconds(path, frame)
 
 
-def _with_seconds(path: Path, frame: pl.DataFrame, first_row: int) -> pl.DataFrame:
-    times = frame["time"]
+def _with_seconds(path: Path, frame: pl.DataFrame) -> pl.DataFrame:
+    times, rows = frame["time"], frame["row"]
+    frame = frame.drop("row")
     if times.null_count() == len(times):
         return frame.with_columns(time=pl.lit(None, dtype=pl.Float64))
+    whole = times.cast(pl.Int64, strict=False)
+    if whole.null_count() == 0:
+        # as integers: nanoseconds are beyond what a float tells apart
+        return frame.with_columns(time=whole)
     seconds = times.cast(pl.Float64, strict=False)
     if seconds.null_count() == len(seconds):
-        text = times.str.replace("Z$", "+00:00").str.replace(" ", "T")
-        zoned = text.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f%:z", strict=False, time_unit="us").dt.replace_time_zone(None)
-        plain = text.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", strict=False, time_unit="us")
-        dates = text.str.to_date("%Y-%m-%d", strict=False).cast(pl.Datetime("us"))
-        moments = pl.select(pl.coalesce(zoned, plain, dates)).to_series()
-        seconds = moments.dt.epoch("us") / 1e6
+        seconds = _moments(times)
     bad = (seconds.is_null() | ~seconds.is_finite()).fill_null(True).arg_true()
     if len(bad):
-        row = int(bad[0])
-        found = "no time" if times[row] is None else f"the time {times[row]!r} is no number and no ISO date"
+        first = int(bad[0])
+        found = "no time" if times[first] is None else f"the time {times[first]!r} is no number and no ISO date"
         raise DataError(
-            f"{path}, row {row + first_row}: {found}; correct it, or leave the time column out to use row order"
+            f"{path}, row {rows[first]}: {found}; correct it, or leave the time column out to use row order"
         )
     return frame.with_columns(time=seconds)
+
+
+def _moments(times: pl.Series) -> pl.Series:
+    """Seconds since 1970 of ISO dates, with or without time of day and zone (UTC where there is none); else null."""
+    text = times.str.replace(r"^(\d{4}-\d\d-\d\d) ", "${1}T").str.replace(r"\s*(Z|UTC)$", "+00:00")
+    found = []
+    for form in ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M"):
+        found.append(text.str.to_datetime(f"{form}%:z", strict=False, time_unit="us").dt.replace_time_zone(None))
+        found.append(text.str.to_datetime(form, strict=False, time_unit="us"))
+    found.append(text.str.to_date("%Y-%m-%d", strict=False).cast(pl.Datetime("us")))
+    return pl.select(pl.coalesce(found)).to_series().dt.epoch("us") / 1e6

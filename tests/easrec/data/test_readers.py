@@ -52,6 +52,11 @@ def parquet_of_dates(path):
     frame.with_columns(moments).write_parquet(path)
 
 
+def parquet_gz(path):
+    parquet(path)
+    path.write_bytes(gzip.compress(path.read_bytes()))
+
+
 def ratings_dat(path):
     path.write_text("".join(f"{u}::{i}::5::{t:g}\n" for u, i, t in ROWS))
 
@@ -78,6 +83,9 @@ def checkins(path):
         ("log.csv", quoted),
         ("log.parquet", parquet),
         ("log.parquet", parquet_of_dates),
+        ("LOG.CSV.GZ", lambda path: path.write_bytes(gzip.compress(table(",").encode()))),
+        ("log.parquet.gz", parquet_gz),
+        ("log.csv", lambda path: path.write_text(table(",").replace("\n", "\n\n"))),
         ("ratings.dat", ratings_dat),
         ("ml.inter", inter),
         ("Gowalla_totalCheckins.txt", checkins),
@@ -116,12 +124,32 @@ def test_ids_stay_text_as_written(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "time", ["2020-01-02", "2020-01-02T00:00:00Z", "2020-01-02 00:00:00", "2020-01-02T01:00:00+01:00"]
+    "time",
+    [
+        "2020-01-02",
+        "2020-01-02T00:00:00Z",
+        "2020-01-02 00:00:00",
+        "2020-01-02T01:00:00+01:00",
+        "2020-01-02 00:00",
+        "2020-01-02 00:00:00 UTC",
+    ],
 )
 def test_iso_times_are_seconds(tmp_path, time):
     path = tmp_path / "log.csv"
     path.write_text(f"user_id,item_id,timestamp\na,x,{time}\n")
     assert read_interactions(path)["time"].to_list() == [1577923200.0]
+
+
+def test_quotes_in_a_tab_separated_text_are_characters(tmp_path):
+    path = tmp_path / "log.tsv"
+    path.write_text('user_id\titem_id\n"Hey" you\ta\n"\tb\n')
+    assert read_interactions(path)["user"].to_list() == ['"Hey" you', '"']
+
+
+def test_nanoseconds_are_told_apart(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text("user_id,item_id,timestamp\n" + "".join(f"a,x,160000000000000000{n}\n" for n in range(5)))
+    assert read_interactions(path)["time"].n_unique() == 5
 
 
 def write(content):
@@ -143,11 +171,14 @@ HEAD = "user_id,item_id,timestamp\n"
         ("log.csv", HEAD, "a header and no rows"),
         ("log.csv", "user,item\na,b\n", "no column 'user_id'; the columns are user, item; name it by --user"),
         ("log.csv", "user_id,film\na,b\n", "no column 'item_id'; the columns are user_id, film; name it by --item"),
-        ("log.csv", HEAD + "a,x,1\nb,y,2,3\n", "log.csv, row 3: its number of fields differs from the header's"),
+        ("log.csv", HEAD + "a,x,1\nb,y,2,3\n", "log.csv, row 3: its number of fields differs from the first row's"),
         ("log.csv", HEAD + "a,x,1\nb,y\n", "log.csv, row 3: no time; correct it, or leave the time column out"),
         ("log.csv", HEAD + "a,x,1\nb,y,soon\n", "log.csv, row 3: the time 'soon' is no number and no ISO date"),
         ("log.csv", HEAD + "a,x,1\nb,y,NaN\n", "log.csv, row 3: the time 'NaN' is no number"),
         ("log.csv", HEAD + "a,x,1\nb,y,\n", "log.csv, row 3: no time"),
+        ("log.csv", HEAD + 'a,"x\ny",1\nb,"p,q",2\nc,z,3,4\n', "log.csv, row 5: its number of fields differs"),
+        ("log.csv", HEAD + ",,\n\n", "no row holds anything"),
+        ("x.inter", "user_id:token\titem_id:token\titem_id:float\na\tb\t1\n", "the column 'item_id' is there twice"),
         ("log.csv", HEAD + "a,x,inf\n", "log.csv, row 2: the time 'inf' is no number"),
         ("log.csv", HEAD + "a,x,1\n,y,2\n", "log.csv, row 3: no user; fill it in or drop the row"),
         ("log.csv", HEAD + "a,x,1\na,,2\n", "log.csv, row 3: no item"),
@@ -184,3 +215,26 @@ def test_a_missing_named_time_column_lists_what_is_there(tmp_path):
         DataError, match=r"no column 'when'; the columns are user_id, item_id, timestamp, rating; .* --time"
     ):
         read_interactions(tmp_path / "log.csv", time="when")
+
+
+def test_a_named_time_column_that_is_empty_is_refused(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text("user_id,item_id,when\na,x,\na,y,\n")
+    with pytest.raises(DataError, match="the column 'when' is empty; leave --time out"):
+        read_interactions(path, time="when")
+
+
+@pytest.mark.parametrize("column", ["user_id", "timestamp"])
+def test_parquet_columns_that_are_no_text_are_refused(tmp_path, column):
+    frame = pl.DataFrame({"user_id": ["a"], "item_id": ["x"], "timestamp": [1]})
+    odd = pl.Series([[1, 2]]) if column == "user_id" else pl.Series([1]).cast(pl.Duration("us"))
+    frame.with_columns(odd.alias(column)).write_parquet(tmp_path / "log.parquet")
+    with pytest.raises(DataError) as raised:
+        read_interactions(tmp_path / "log.parquet")
+    assert "\n" not in str(raised.value) and "log.parquet" in str(raised.value)
+
+
+def test_rows_of_parquet_count_from_one(tmp_path):
+    pl.DataFrame({"user_id": ["a", "b", None], "item_id": ["x"] * 3}).write_parquet(tmp_path / "log.parquet")
+    with pytest.raises(DataError, match=r"log\.parquet, row 3: no user"):
+        read_interactions(tmp_path / "log.parquet")
