@@ -10,7 +10,7 @@ except ImportError as error:
 
 from elasticnas.testing.contract import ElasticModuleContract
 from elasticnas.testing.law import assert_mask_slice_equal, checked_examples, embed
-from elasticnas.testing.strategies import architectures, spaces
+from elasticnas.testing.strategies import architectures, inputs, spaces
 
 __all__ = [
     "ElasticModuleContract",
@@ -18,5 +18,6 @@ __all__ = [
     "assert_mask_slice_equal",
     "checked_examples",
     "embed",
+    "inputs",
     "spaces",
 ]

@@ -52,7 +52,7 @@ def test_a_file_declares_a_space(tmp_path):
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
-@given(space=spaces())
+@given(space=spaces(rules=False))
 def test_declarative_spaces_come_back_from_their_yaml(space, tmp_path_factory):
     path = written(tmp_path_factory.mktemp("space"), dump_space(space))
     back = load_space(path)

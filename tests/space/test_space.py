@@ -1,17 +1,19 @@
 """Spaces: choices, rules, derived sizes, and going through architectures."""
 
 import itertools
+import math
 import random
 from typing import Annotated, ClassVar, Literal
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+import torch
+from hypothesis import HealthCheck, find, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError, model_validator
 
 from elasticnas import PerLayer, Range, Space
 from elasticnas.errors import ArchitectureError, SpaceError
-from elasticnas.testing import architectures, spaces
+from elasticnas.testing import architectures, inputs, spaces
 from tests.nn import spaces as s
 
 relaxed = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
@@ -291,3 +293,21 @@ def test_a_rule_that_reads_all_fields_at_once():
             return self
 
     assert AtOnce.size() == 6 == len(list(AtOnce.enumerate()))
+
+
+@relaxed
+@given(data=st.data())
+def test_strategies_draw_what_they_say(data):
+    space = data.draw(spaces())
+    assert isinstance(data.draw(architectures(space)), space)
+    x = data.draw(inputs(2, 3))
+    assert x.shape == (2, 3) and x.dtype == torch.float64 and x.isfinite().all()
+
+
+def test_spaces_with_rules_are_among_those_drawn():
+    found = find(spaces(), lambda space: space.size() < math.prod(map(len, space.choices().values())) and _ruled(space))
+    assert found.size() >= 1
+
+
+def _ruled(space):
+    return set(space.__pydantic_decorators__.model_validators) > {"_lengths_follow_their_fields"}
