@@ -93,6 +93,15 @@ def test_importing_prints_nothing_and_needs_nothing_optional(package):
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+def test_public_names_of_the_root_have_their_homes():
+    import elasticnas
+
+    named = sorted(name for names in elasticnas._HOMES.values() for name in names)
+    assert named == sorted(elasticnas.__all__) and set(named) <= set(dir(elasticnas))
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = elasticnas.nothing
+
+
 def test_public_names_are_there():
     """The contract of names."""
     import elasticnas

@@ -1,7 +1,9 @@
 """Plug-ins: found through entry points of installed packages; broken ones are named and harm no other."""
 
+import signal
 import subprocess
 import sys
+import time
 from importlib.metadata import version
 
 import pytest
@@ -109,3 +111,13 @@ def test_a_missing_extra_is_one_line():
     done = subprocess.run([sys.executable, "-c", code, "plugins"], capture_output=True, text=True)
     assert done.returncode == 0 and done.stderr.count("\n") == 1
     assert "polars is not installed; pip install 'elasticnas[easrec]'" in done.stderr
+
+
+@pytest.mark.parametrize("seconds", [0.2, 0.6, 1.2])
+def test_ctrl_c_while_the_command_starts_is_one_line(seconds):
+    command = [sys.executable, "-c", "from elasticnas.cli import main; main()", "plugins"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate()
+    assert (process.returncode, said.count("\n")) in ((130, 1), (0, 0)), said

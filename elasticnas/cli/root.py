@@ -18,7 +18,7 @@ from elasticnas.cli.space import spaces
 from elasticnas.errors import ElasticNASError
 from elasticnas.plugins import RECIPES, SPACES, discover
 
-__all__ = ["main"]
+__all__ = ["run"]
 
 
 def _version(show: bool) -> None:
@@ -61,16 +61,17 @@ def _app() -> typer.Typer:
     return app
 
 
-def main() -> None:
-    """Run the command line: exit code 1 and one line for what a caller did wrong, 2 for wrong usage."""
+def run() -> None:
+    """Run the command that the arguments name; every failure that a caller can cause is one line."""
     warnings.showwarning = _warn
-    signal.signal(signal.SIGINT, _interrupted)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # ids of any script, whatever the terminal's encoding holds
             stream.reconfigure(errors="backslashreplace")
     try:
         try:
-            _app()()
+            app = _app()
+            signal.signal(signal.SIGINT, _interrupted)
+            app()
         finally:
             sys.stdout.flush()
     except ElasticNASError as error:
@@ -85,6 +86,11 @@ def main() -> None:
         _fail(f"the output cannot be written, {error.strerror or error}")
 
 
+def _interrupted(number: int, frame: FrameType | None) -> None:
+    print("stopped; what was done is kept, --resume continues a run", file=sys.stderr)
+    sys.exit(130)
+
+
 def _fail(message: str) -> None:
     print(f"error: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(1)
@@ -92,8 +98,3 @@ def _fail(message: str) -> None:
 
 def _warn(message: Warning | str, *rest: object, **more: object) -> None:
     print(f"warning: {message}", file=sys.stderr)
-
-
-def _interrupted(number: int, frame: FrameType | None) -> None:
-    print("stopped; what was done is kept, --resume continues a run", file=sys.stderr)
-    sys.exit(130)
