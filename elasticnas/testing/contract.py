@@ -174,11 +174,14 @@ class ElasticModuleContract(ABC):
             assert value.grad is None or value.grad.isfinite().all()
 
     def test_half_precision_and_empty_batch(self) -> None:
-        """bfloat16 runs and is finite; a batch of none gives a batch of none."""
+        """bfloat16 runs and is finite, sliced and masked; a batch of none gives a batch of none."""
         module, axes = self._module()
         arch = self.space.smallest()
         inputs = self.inputs(arch, torch.Generator().manual_seed(6))
         half = tuple(x.bfloat16() if isinstance(x, Tensor) and x.is_floating_point() else x for x in inputs)
+        full = (embed(half[0], self.inputs_size(axes), axes, arch), *half[1:]) if half else ()
+        with axes.at(arch, masked=True), torch.no_grad():
+            assert copy.deepcopy(module).bfloat16()(*full).isfinite().all()
         with axes.at(arch), torch.no_grad():
             assert copy.deepcopy(module).bfloat16()(*half).isfinite().all()
             if inputs:
