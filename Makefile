@@ -1,5 +1,5 @@
 # Two commands: `make run` shows EASRec on generated interactions, `make test` runs lint, types and tests.
-# PIP_ARGS is passed on to pip, e.g. PIP_ARGS="--index-url https://download.pytorch.org/whl/cpu --extra-index-url https://pypi.org/simple"
+# PIP_ARGS is passed on to pip, for example to choose an index that has the build of PyTorch you want.
 PYTHON ?= python3
 PIP_ARGS ?=
 BIN := .venv/bin
