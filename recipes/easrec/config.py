@@ -154,8 +154,8 @@ class SearchConfig(_Frozen):
     epochs: int = Field(default=10, ge=1)
     batch: int = Field(default=64, ge=1, le=10_000_000)
     learning_rate: float = Field(default=1e-3, gt=0)
-    architecture_lr: float = Field(default=0.02, gt=0)
-    update_every: int = Field(default=10, ge=1)
+    architecture_lr: float = Field(default=0.05, gt=0)
+    update_every: int = Field(default=4, ge=1)
     warmup: float = Field(default=0.2, ge=0, lt=1)
     relaxation: Literal["gumbel", "tempered", "softmax", "straight-through"] = "gumbel"
     temperature: Literal["scaled", "literal"] = "scaled"
