@@ -85,6 +85,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--only", nargs="*", default=[""], help="variants whose name holds one of these words")
     given = parser.parse_args(arguments)
     if given.threads:
         torch.set_num_threads(given.threads)
@@ -92,7 +93,8 @@ def main(arguments: list[str] | None = None) -> None:
     split = Split(prepare(read_interactions(given.data), source=str(given.data)))
     file = given.out / "settings.json"
     record = json.loads(file.read_text()) if file.exists() else {"results": {}}
-    for name, changes in VARIANTS.items():
+    chosen = {name: changes for name, changes in VARIANTS.items() if any(word in name for word in given.only)}
+    for name, changes in chosen.items():
         for seed in range(given.seeds):
             done = record["results"].setdefault(name, {})
             if str(seed) in done:
