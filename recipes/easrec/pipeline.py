@@ -3,6 +3,7 @@
 import json
 import platform
 import shlex
+import statistics
 import subprocess
 import sys
 import time
@@ -33,6 +34,8 @@ from elasticnas.extraction import extract, write_text
 from elasticnas.search import Progress, first_difference, load_checkpoint, save_checkpoint
 
 __all__ = ["Run", "Searched", "evaluators"]
+
+_ROUNDS = 5  # of latency
 
 
 @dataclass(frozen=True)
@@ -168,14 +171,15 @@ class Run:
         searched = self.search()
         result = self._header(searched)
         costs = self._costs(searched.model)
-        result |= self._prices("largest", self.space.largest(), costs)
+        priced = {"largest": self.space.largest()}
         for stage, metrics in (self.data.best or {}).items():
             result |= {f"best/{stage}/full/{name}": value for name, value in metrics.items()}
         # the found network first: it is what the run is for
         for which in ("found", *[name for name in ("random", "largest") if name in self.config.compare]):
             arch, trained = self.retrain(searched, which)
             result |= self._figures(which, arch, trained)
-            result |= self._prices(which, arch, costs)
+            priced[which] = arch
+            result |= self._prices(priced, costs)
             if which == "found":
                 network = trained.network.to("cpu")
                 Recommender(network, arch, self.config, self.data.item_ids).save(self.folder / "model")
@@ -208,18 +212,22 @@ class Run:
             "latency": Latency(model, (example, torch.tensor([example.shape[1]])), self.device, call=_score_last),
         }
 
-    def _prices(self, which: str, arch: Any, costs: dict[str, Any]) -> dict[str, Any]:
-        measured = costs["latency"].measure(arch)
-        sizes = {"hidden": arch.hidden, "inner": arch.inner}
-        return {
-            f"{which}/architecture": arch.model_dump(mode="json") | sizes,
-            f"{which}/flops": costs["flops"](arch),
-            # one multiply-add per hidden unit and item
-            f"{which}/flops_scoring_one_position": 2 * arch.hidden * (self.split.items + 1),
-            f"{which}/params": int(costs["params"](arch)),
-            f"{which}/latency_ms": measured.median_ms,
-            f"{which}/latency_iqr_ms": measured.iqr_ms,
-        }
+    def _prices(self, networks: dict[str, Any], costs: dict[str, Any]) -> dict[str, Any]:
+        # in turns, so that a machine that slows down slows all of them; one network under two names is measured once
+        rounds = [{arch: costs["latency"].measure(arch) for arch in set(networks.values())} for _ in range(_ROUNDS)]
+        found: dict[str, Any] = {}
+        for which, arch in networks.items():
+            sizes = {"hidden": arch.hidden, "inner": arch.inner}
+            found |= {
+                f"{which}/architecture": arch.model_dump(mode="json") | sizes,
+                f"{which}/flops": costs["flops"](arch),
+                # one multiply-add per hidden unit and item
+                f"{which}/flops_scoring_one_position": 2 * arch.hidden * (self.split.items + 1),
+                f"{which}/params": int(costs["params"](arch)),
+                f"{which}/latency_ms": statistics.median(measured[arch].median_ms for measured in rounds),
+                f"{which}/latency_iqr_ms": statistics.median(measured[arch].iqr_ms for measured in rounds),
+            }
+        return found
 
     def _header(self, searched: Searched) -> dict[str, Any]:
         report = searched.report

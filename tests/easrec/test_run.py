@@ -88,6 +88,9 @@ def test_a_run_ends_in_a_table_and_a_result(finished):
         for stage in ("validation", "test"):
             for protocol in ("full", "unseen", "pop100"):
                 assert 0 <= result[f"{network}/{stage}/{protocol}/ndcg@10"] <= 1
+    for one, other in (("found", "random"), ("found", "largest"), ("random", "largest")):
+        same = result[f"{one}/architecture"] == result[f"{other}/architecture"]
+        assert same == (result[f"{one}/latency_ms"] == result[f"{other}/latency_ms"])
     assert result["data"]["users"] == 300 and len(result["data"]["fingerprint"]) == 64
     assert {"torch", "elasticnas", "python", "threads", "processor", "commit"} <= result["environment"].keys()
     assert result["environment"]["command"].endswith("--set search.random_architectures=2 --set negatives=20")
