@@ -188,7 +188,7 @@ def _step(run: _Run, batch: Batch, rate: float, config: Config) -> float:
         group["lr"] = rate
     loss = batch_loss(run.network, batch, config.train.loss, config.train.bf16)
     if not bool(torch.isfinite(loss)):
-        raise SearchError(f"the training loss is {float(loss)} at step {run.step}: lower train.learning_rate")
+        raise SearchError(f"the training loss is {float(loss.detach())} at step {run.step}: lower train.learning_rate")
     run.optimizer.zero_grad(set_to_none=True)
     loss.backward()
     if config.train.clip_norm is not None:

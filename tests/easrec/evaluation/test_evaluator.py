@@ -216,7 +216,6 @@ def test_popularity_scores_are_the_counts():
     assert bool((scores[:, 1] > scores[:, 2]).all())
 
 
-@pytest.mark.skipif(not ML_1M.exists(), reason="shared/data/ml-1m.tsv.gz is not beside the project")
 def test_popularity_is_taken_from_the_scores():
     counts, given = np.array([0, 100, 10, 0]), torch.tensor([[-math.inf, 3.0, 2.0, 1.0]])
     assert without_popularity(lambda i, n: given, counts, 0)(None, None) is given
@@ -225,6 +224,7 @@ def test_popularity_is_taken_from_the_scores():
     assert found[0, 0] == -math.inf and found.dtype == given.dtype
 
 
+@pytest.mark.skipif(not ML_1M.exists(), reason="shared/data/ml-1m.tsv.gz is not beside the project")
 def test_popularity_on_movielens_1m():
     with gzip.open(ML_1M) as file:
         rows = np.array(file.read().split()[2:], dtype=np.int64).reshape(-1, 2)
