@@ -7,7 +7,9 @@ where it stopped.
 
 import argparse
 import json
+import shlex
 import statistics
+import sys
 import time
 from pathlib import Path
 
@@ -102,7 +104,8 @@ def main(arguments: list[str] | None = None) -> None:
             config = Config().updated(BASE).updated({"seed": seed, "train.epochs": given.epochs, **changes})
             done[str(seed)] = measure(split, config)
             print(f"{name}, seed {seed}: {SHOWN[0]} {done[str(seed)][SHOWN[0]]:.4f}", flush=True)
-            record["environment"] = environment(torch.device("cpu"))
+            command = shlex.join(["python", "examples/compare_settings.py", *(arguments or sys.argv[1:])])
+            record["environment"] = environment(torch.device("cpu")) | {"command": command}
             write_text(file, json.dumps(record, indent=2) + "\n")
     write_text(given.out / "settings.md", page(record["results"], record["environment"]))
 
