@@ -30,14 +30,14 @@ BASE = {
     "train": {"epochs": 20, "batch": 32, "learning_rate": 0.001, "validate_every": 2, "patience": 3},
 }
 VARIANTS = {
-    "default: softmax attention, two-layer gates before the dense layers": {},
+    "default: softmax attention, two-layer gates before the dense layers, seeing the mean so far": {},
     "LinRec, columns of keys normalised (paper)": {"model.attention": "linrec"},
     "LinRec, tokens of keys normalised (authors' code)": {"model.attention": "linrec", "model.key_norm": "token"},
     "one-layer gates": {"model.gate_layers": 1},
     "no gates": {"model.gate_layers": 0},
     "gates after the dense layers (authors' code)": {"model.gate_position": "after"},
     "gates of rank 16": {"model.gate_rank": 16},
-    "gates see the mean so far": {"model.gate_input": "pooled"},
+    "gates see each position (paper)": {"model.gate_input": "position"},
 }
 SHOWN = ("unseen/ndcg@10", "full/ndcg@10", "pop100/ndcg@10")
 

@@ -56,7 +56,7 @@ class ModelConfig(_Frozen):
     key_norm: Literal["column", "token"] = "column"
     gate_layers: Literal[0, 1, 2] = 2
     gate_position: Literal["before", "after"] = "before"
-    gate_input: Literal["position", "pooled"] = "position"
+    gate_input: Literal["position", "pooled"] = "pooled"
     gate_rank: int | None = Field(default=None, ge=1)
     embedding_norm: bool = True
     candidates: Literal["paired", "grid"] = "paired"
