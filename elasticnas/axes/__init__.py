@@ -4,7 +4,7 @@ from elasticnas.axes.masks import apply_mask, apply_support, expected, is_masked
 from elasticnas.axes.probabilities import by_choice
 from elasticnas.axes.quantity import Choice, Quantity
 from elasticnas.axes.scope import Axes, Frame, Relaxed, open_scopes, reopen
-from elasticnas.axes.select import select
+from elasticnas.axes.select import select, take
 from elasticnas.axes.size import (
     EXTRACTING,
     Axis,
@@ -44,4 +44,5 @@ __all__ = [
     "pad_to_full",
     "reopen",
     "select",
+    "take",
 ]

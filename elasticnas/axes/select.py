@@ -7,7 +7,7 @@ from torch import Tensor
 
 from elasticnas.axes.size import Product, SizeLike, Sum, active_size, full_size
 
-__all__ = ["select"]
+__all__ = ["select", "take"]
 
 
 def select(tensor: Tensor, sizes: Sequence[SizeLike]) -> Tensor:
@@ -41,3 +41,23 @@ def _narrow(tensor: Tensor, dim: int, size: SizeLike) -> Tensor:
         parts = tensor.split([full_size(term) for term in size.terms], dim)
         return torch.cat([_narrow(part, dim, term) for part, term in zip(parts, size.terms, strict=True)], dim)
     return tensor.narrow(dim, 0, active_size(size))
+
+
+def take(tensor: Tensor, dim: int, full: Sequence[int], active: Sequence[int]) -> Tensor:
+    """Narrow one dimension, a composite of factors, to the first units of every factor.
+
+    Args:
+        tensor: Any tensor.
+        dim: Its dimension, of ``prod(full)`` units.
+        full: Sizes of the factors, outermost first.
+        active: How many units of each are kept.
+
+    Returns:
+        ``prod(active)`` units; a view where there is one factor.
+    """
+    if len(full) == 1:
+        return tensor.narrow(dim, 0, active[0])
+    tensor = tensor.unflatten(dim, tuple(full))
+    for offset, units in enumerate(active):
+        tensor = tensor.narrow(dim + offset, 0, units)
+    return tensor.flatten(dim, dim + len(active) - 1)

@@ -1,0 +1,7 @@
+"""elastify: an unchanged model becomes a supernet whose sub-networks run on views of its weights."""
+
+from elasticnas.elastic.coverage import Coverage
+from elasticnas.elastic.elastify import elastify
+from elasticnas.elastic.model import ElasticModel
+
+__all__ = ["Coverage", "ElasticModel", "elastify"]

@@ -1,0 +1,196 @@
+"""ElasticModel: an unchanged model as a supernet."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from elasticnas.axes import Axes
+from elasticnas.elastic.building import Builder
+from elasticnas.elastic.coverage import Coverage
+from elasticnas.elastic.depth import ChosenLayers
+from elasticnas.elastic.families import family_rules
+from elasticnas.elastic.layouts import parse_rule
+from elasticnas.elastic.probing import Probing, tensors
+from elasticnas.elastic.subnetwork import Slot, SubNetwork, cut, places
+from elasticnas.errors import AxisError, ConfigError, InactiveChoiceError
+from elasticnas.nn.module import ElasticModule
+from elasticnas.space import Space
+
+__all__ = ["ElasticModel"]
+
+_CACHED = 32  # skeletons; one holds no weights, but what build computes
+
+
+class ElasticModel(ElasticModule):
+    """A supernet around an unchanged model; :func:`elasticnas.elastify` makes one.
+
+    ``with model.at(arch): model(x)`` runs what ``build(**sizes)`` computes, on views of the supernet's weights. Outside
+    a scope the whole network runs. Sub-networks are skeletons, no submodules: hooks on ``network`` do not fire in them,
+    and they take its weights and its train or eval mode at each call.
+
+    Attributes:
+        network: The largest model, with all weights.
+        axes: Of the space.
+        space: The search space.
+    """
+
+    def __init__(
+        self, network: nn.Module, builder: Builder, axes: Axes, probing: Probing, rules: Mapping[str, str]
+    ) -> None:
+        super().__init__()
+        self.network, self.axes, self.space = network, axes, axes.space
+        self.sizes = [axes.named(name) for name in axes.space.choices()]
+        self.probing, self._builder, self._layers, self._rules = probing, builder, probing.layers, dict(rules)
+        self._skeletons = _Cache()
+
+    def at(self, arch: Space) -> Any:
+        """A scope in which the model is the sub-network of an architecture.
+
+        Raises:
+            ArchitectureError: An architecture of another space.
+        """
+        return self.axes.at(arch)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """What the model of the architecture in scope gives.
+
+        Raises:
+            AxisError: The scope holds masks: an elastified model runs sliced.
+        """
+        arch = self._arch()
+        return self.network(*args, **kwargs) if arch == self.space.largest() else self.subnetwork(arch)(*args, **kwargs)
+
+    def subnetwork(self, arch: Any) -> nn.Module:
+        """The model of an architecture on views of the supernet's weights, as they are until its next use.
+
+        For methods other than a call, such as ``generate``. It is valid until the weights are replaced (an
+        optimizer's in-place steps are seen).
+
+        Raises:
+            AxisError: A size of the architecture is larger than the supernet's.
+            ConfigError: ``build`` fails for it.
+        """
+        return self._skeletons.get(arch, self._made).bind()
+
+    def coverage(self) -> Coverage:
+        """Every tensor, the axes of its dimensions, and what stayed fixed; it prints well."""
+        smallest = self._made(self.space.smallest())
+        computed = tuple(slot.source for slot in smallest.own)
+        gone: dict[str, set[str]] = {}
+        for probe in self.probing.probes:
+            missing = self.probing.full.tensors.keys() - probe.tensors.keys()
+            if missing:
+                gone.setdefault(", ".join(sorted(probe.changed)), set()).update(missing)
+        depth = tuple(f"{name} removes up to {len(names)} tensors" for name, names in gone.items())
+        return Coverage(tuple(self.probing.layouts.values()), computed, depth)
+
+    def plain(self, memo: dict[Any, Any]) -> nn.Module:
+        """What ``build`` makes of the architecture in scope, with the weights of its active units."""
+        return self._made(self._arch()).hold(memo)
+
+    def _arch(self) -> Any:
+        try:
+            return self.axes.current()
+        except AxisError:
+            raise AxisError(
+                "an elastified model runs sliced: open axes.at(arch) without masks, or build the model of "
+                "elasticnas.nn parts for masks and relaxations"
+            ) from None
+
+    def _made(self, arch: Any) -> SubNetwork:
+        skeleton = self._builder.skeleton(arch)
+        full = {name: (held, key) for name, held, key in places(self.network)}
+        slots, own = [], []
+        for name, held, key in places(skeleton):
+            source, tensor = self._layers.source(name, arch), held[key]
+            if source not in full:
+                raise ConfigError(
+                    f"{self._builder.call(arch)} has {name} {tuple(tensor.shape)}, which the largest model does not have: "
+                    "a supernet holds one set of weights, so the largest must have every tensor of the others"
+                )
+            cuts = self.probing.cuts(source, skeleton, name, tuple(tensor.shape), arch)
+            slot = Slot(held, key, source, *full[source], cuts)
+            computed = not isinstance(tensor, nn.Parameter) and not torch.equal(
+                cut(self._pristine(source), cuts), tensor
+            )
+            (own if computed else slots).append(slot)
+        modules = dict(self.network.named_modules(remove_duplicate=False))
+        pairs = [
+            (module, modules[source])
+            for path, module in skeleton.named_modules(remove_duplicate=False)
+            if (source := self._layers.source(path, arch)) in modules
+        ]
+        return SubNetwork(skeleton, slots, own, pairs)
+
+    def _pristine(self, name: str) -> Tensor:
+        """A buffer of the largest model as ``build`` makes it; the network's own may have been trained."""
+        if self._skeletons.pristine is None:
+            largest = self._builder.skeleton(self.space.largest())
+            self._skeletons.pristine = dict(largest.named_buffers(remove_duplicate=False))
+        return self._skeletons.pristine[name]
+
+    def __reduce__(self) -> Any:
+        return _restored, (self.network, self._builder.build, self.space, self._rules)
+
+
+class _Cache:
+    """Sub-networks by architecture, the least recently used one given up first; copies start empty."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[Any, SubNetwork] = OrderedDict()
+        self.pristine: dict[str, Tensor] | None = None
+
+    def get(self, arch: Any, make: Callable[[Any], SubNetwork]) -> SubNetwork:
+        if arch not in self._kept:
+            self._kept[arch] = make(arch)
+            if len(self._kept) > _CACHED:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(arch)
+        return self._kept[arch]
+
+    def __deepcopy__(self, memo: dict[Any, Any]) -> "_Cache":
+        return _Cache()
+
+
+def _restored(network: nn.Module, build: Callable[..., nn.Module], space: type[Space], rules: dict[str, str]) -> Any:
+    return wrap(network, build, space, rules)
+
+
+def wrap(
+    network: nn.Module | None, build: Callable[..., nn.Module], space: type[Space], rules: Mapping[str, str]
+) -> ElasticModel:
+    """The supernet around a network, or around what ``build`` makes of the largest architecture."""
+    axes, builder = space.axes(), Builder(build, space)
+    largest = space.largest()
+    shapes = builder.shapes(largest)
+    stacks = {path for path, m in shapes.named_modules() if isinstance(m, (nn.ModuleList, nn.Sequential))}
+    names = [name for name, _ in tensors(shapes)]
+    parsed, layers = [], {}
+    for pattern, text in rules.items():
+        if any(fnmatchcase(name, pattern) for name in names):
+            parsed.append(parse_rule(pattern, text))
+        elif any(fnmatchcase(path, pattern) for path in stacks):
+            layers[pattern] = text
+        else:
+            raise AxisError(
+                f"rule {pattern!r} matches no tensor and no stack of layers of {type(shapes).__name__}; its tensors are "
+                f"{', '.join(names[:3])}, ..."
+            )
+    probing = Probing(builder, axes, [*parsed, *family_rules(shapes)], ChosenLayers(layers, axes, shapes))
+    _refuse_silent(probing, builder)
+    return ElasticModel(network or builder.model(largest), builder, axes, probing, rules)
+
+
+def _refuse_silent(probing: Probing, builder: Builder) -> None:
+    silent = [c.name for c in builder.space.choice_list() if c.name not in probing.reached() and len(c.options) > 1]
+    if silent:
+        taken = "the architecture" if builder.taken is None else f"the arguments {', '.join(builder.taken)}"
+        raise InactiveChoiceError(
+            f"{builder.space.__name__}: {', '.join(silent)} reach{'es' if len(silent) == 1 else ''} nothing in what "
+            f"{builder.call(builder.space.largest())} makes (it takes {taken}); use the size in build, or take the choice "
+            "out of the space"
+        )
