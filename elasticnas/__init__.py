@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from elasticnas.axes import Axes, Axis
+    from elasticnas.elastic import ElasticModel, elastify
     from elasticnas.errors import ElasticNASError
     from elasticnas.extraction import axes_of, check, extract, load, save
     from elasticnas.space import PerLayer, Range, Space, load_space
@@ -14,12 +15,14 @@ __version__ = "0.1.0"
 __all__ = [
     "Axes",
     "Axis",
+    "ElasticModel",
     "ElasticNASError",
     "PerLayer",
     "Range",
     "Space",
     "axes_of",
     "check",
+    "elastify",
     "extract",
     "load",
     "load_space",
@@ -29,6 +32,7 @@ __all__ = [
 # loaded at first use: the command line can then answer before torch is there
 _HOMES = {
     "axes": ("Axes", "Axis"),
+    "elastic": ("ElasticModel", "elastify"),
     "errors": ("ElasticNASError",),
     "extraction": ("axes_of", "check", "extract", "load", "save"),
     "space": ("PerLayer", "Range", "Space", "load_space"),

@@ -14,9 +14,10 @@ LAYERS = [
     ["axes"],
     ["space"],
     ["nn"],
+    ["elastic"],
     ["extraction"],
     ["cost"],
-    ["search"],
+    ["search", "export"],
     ["testing", "plugins"],
     ["cli"],
 ]
@@ -111,7 +112,7 @@ def test_public_names_are_there():
     import elasticnas.testing
 
     for module, names in (
-        (elasticnas, "Space PerLayer Range load_space extract save load check"),
+        (elasticnas, "Space PerLayer Range load_space elastify extract save load check"),
         (
             elasticnas.nn,
             "Linear Embedding LayerNorm RMSNorm FeedForward DataAwareGate DepthSkip Stack Mixture Attention",

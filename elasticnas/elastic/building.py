@@ -106,7 +106,7 @@ def _parameters_on_meta() -> Iterator[None]:
             moved[id(parameter)] = (parameter, _on_meta(parameter))
         return moved[id(parameter)][1]
 
-    hook = register_module_parameter_registration_hook(move)
+    hook = register_module_parameter_registration_hook(move)  # type: ignore[arg-type]
     try:
         yield
     finally:

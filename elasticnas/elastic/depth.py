@@ -44,8 +44,8 @@ class ChosenLayers:
             or f"{name}.{count}" in choices
         ):
             raise AxisError(
-                f"rule {path!r}: {name!r} must be a per-layer field with a bool for each of the {count} layers, such as "
-                f"{name}: PerLayer[bool, {count}]"
+                f"rule {path!r}: {name!r} must be a per-layer field with a bool for each of the {count} layers, such "
+                f"as {name}: PerLayer[bool, {count}]"
             )
 
     def __bool__(self) -> bool:

@@ -21,15 +21,14 @@ def elastify(
 
     Args:
         build: ``build(**sizes) -> nn.Module``. Its arguments are fields or properties of the space; with a single
-            argument of another name it gets the architecture. A Hugging Face config and class, ``nn.TransformerEncoder``,
-            a model written by hand. Each call must give an independent model.
+            argument of another name it gets the architecture. Each call must give an independent model.
         space: The search space.
         rules: Layouts by patterns of tensor names, such as ``{"*.qkv.weight": "(3 heads head_dim) hidden"}``: for
             each dimension a name, a number, a composite with the outermost factor first, or ``_`` as found. A name is
             an axis of the space, or an integer attribute of the tensor's module or of one above; one unknown name
             takes what the others leave. And kept layers by patterns of paths of layer stacks: ``{"encoder.layers":
-            "keep"}`` for a field ``keep: PerLayer[bool, 12]``. Attention of ``nn.TransformerEncoder`` and of Hugging Face's
-            GPT-2, BERT, Llama, ViT and T5 needs none.
+            "keep"}`` for a field ``keep: PerLayer[bool, 12]``. Attention of ``nn.TransformerEncoder`` and of Hugging
+            Face's GPT-2, BERT, Llama, ViT and T5 needs none.
         weights: Of the largest model: a state dict, or a model. None leaves what ``build`` starts with.
 
     Returns:

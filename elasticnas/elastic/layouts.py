@@ -11,7 +11,7 @@ from torch import nn
 
 from elasticnas.errors import AxisError
 
-__all__ = ["Dimension", "Layout", "Rule", "factor_sizes", "parse_rule"]
+__all__ = ["Dimension", "Layout", "Rule", "factor_sizes", "parse_rule", "suggestion"]
 
 _TOKEN = re.compile(r"\(|\)|[^\s()]+")
 _NAME = re.compile(r"[A-Za-z_][\w.]*|[1-9]\d*")
@@ -96,6 +96,14 @@ def parse_rule(pattern: str, text: str, owner: str | None = None) -> Rule:
     return Rule(pattern, text, tuple(dimensions), owner)
 
 
+def suggestion(name: str, dimensions: int, dim: int, composite: str) -> str:
+    """A rule to write for a tensor, as an argument of elastify."""
+    parts = name.split(".")
+    pattern = f"*.{'.'.join(parts[-2:])}" if len(parts) > 2 else name
+    layout = " ".join(composite if position == dim else "_" for position in range(dimensions))
+    return f"rules={{{pattern!r}: {layout!r}}}"
+
+
 def _wrong_text(pattern: str, text: str) -> str:
     return (
         f"rule {pattern!r}: {text!r} is no layout; write one name, number, (composite) or _ for each dimension, "
@@ -128,8 +136,8 @@ def factor_sizes(
     label = f"({' '.join(factors)})"
     if len(unknown) > 1:
         raise AxisError(
-            f"{where}: {' and '.join(unknown)} of the rule {label} are neither axes of the space nor integer attributes "
-            f"of {path or 'the model'} or of a module above it; name them by such"
+            f"{where}: {' and '.join(unknown)} of the rule {label} are neither axes of the space nor integer "
+            f"attributes of {path or 'the model'} or of a module above it; name them by such"
         )
     if unknown:
         sizes = [size // max(known, 1) if value is None else value for value in sizes]

@@ -14,9 +14,10 @@ from elasticnas.elastic.coverage import Coverage
 from elasticnas.elastic.depth import ChosenLayers
 from elasticnas.elastic.families import family_rules
 from elasticnas.elastic.layouts import parse_rule
-from elasticnas.elastic.probing import Probing, tensors
+from elasticnas.elastic.probe import tensors
+from elasticnas.elastic.probing import Probing
 from elasticnas.elastic.subnetwork import Slot, SubNetwork, cut, places
-from elasticnas.errors import AxisError, ConfigError, InactiveChoiceError
+from elasticnas.errors import AxisError, InactiveChoiceError
 from elasticnas.nn.module import ElasticModule
 from elasticnas.space import Space
 
@@ -104,14 +105,11 @@ class ElasticModel(ElasticModule):
     def _made(self, arch: Any) -> SubNetwork:
         skeleton = self._builder.skeleton(arch)
         full = {name: (held, key) for name, held, key in places(self.network)}
-        slots, own = [], []
+        slots: list[Slot] = []
+        own: list[Slot] = []
         for name, held, key in places(skeleton):
             source, tensor = self._layers.source(name, arch), held[key]
-            if source not in full:
-                raise ConfigError(
-                    f"{self._builder.call(arch)} has {name} {tuple(tensor.shape)}, which the largest model does not have: "
-                    "a supernet holds one set of weights, so the largest must have every tensor of the others"
-                )
+            self.probing.require(source, name, tuple(tensor.shape), arch)
             cuts = self.probing.cuts(source, skeleton, name, tuple(tensor.shape), arch)
             slot = Slot(held, key, source, *full[source], cuts)
             computed = not isinstance(tensor, nn.Parameter) and not torch.equal(
@@ -177,8 +175,8 @@ def wrap(
             layers[pattern] = text
         else:
             raise AxisError(
-                f"rule {pattern!r} matches no tensor and no stack of layers of {type(shapes).__name__}; its tensors are "
-                f"{', '.join(names[:3])}, ..."
+                f"rule {pattern!r} matches no tensor and no stack of layers of {type(shapes).__name__}; its tensors "
+                f"are {', '.join(names[:3])}, ..."
             )
     probing = Probing(builder, axes, [*parsed, *family_rules(shapes)], ChosenLayers(layers, axes, shapes))
     _refuse_silent(probing, builder)
@@ -191,6 +189,6 @@ def _refuse_silent(probing: Probing, builder: Builder) -> None:
         taken = "the architecture" if builder.taken is None else f"the arguments {', '.join(builder.taken)}"
         raise InactiveChoiceError(
             f"{builder.space.__name__}: {', '.join(silent)} reach{'es' if len(silent) == 1 else ''} nothing in what "
-            f"{builder.call(builder.space.largest())} makes (it takes {taken}); use the size in build, or take the choice "
-            "out of the space"
+            f"{builder.call(builder.space.largest())} makes (it takes {taken}); use the size in build, or take the "
+            "choice out of the space"
         )

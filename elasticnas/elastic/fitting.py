@@ -1,0 +1,74 @@
+"""Fitting: which axis a dimension follows, from its sizes in the probes."""
+
+from collections.abc import Sequence
+from itertools import combinations
+
+from elasticnas.axes import Axes
+from elasticnas.elastic.layouts import Dimension, suggestion
+from elasticnas.elastic.probe import Probe
+from elasticnas.errors import AxisError
+
+__all__ = ["fit"]
+
+
+def fit(axes: Axes, full: Probe, probes: Sequence[Probe], name: str, dim: int) -> Dimension:
+    """How one dimension of a tensor follows the axes.
+
+    Args:
+        axes: Of the space.
+        full: The largest architecture's.
+        probes: Of its neighbours.
+        name: Of the tensor, in the supernet.
+        dim: The dimension.
+
+    Raises:
+        AxisError: It moves with two axes; the message has the rule to write.
+    """
+    shape = full.tensors[name][1]
+    here = [probe for probe in probes if name in probe.tensors]
+    sizes = [shape[dim], *(probe.tensors[name][1][dim] for probe in here)]
+    if len(set(sizes)) == 1:
+        return Dimension("fixed", str(shape[dim]))
+    series = _series(axes, [full, *here])
+    for axis, values in series.items():
+        if values == sizes:
+            return Dimension("found", axis)
+    for axis, values in series.items():
+        if sizes[0] % values[0] == 0 and _proportional(sizes, values):
+            return Dimension("assumed", f"{sizes[0] // values[0]} {axis}")
+    moved = [probe.changed for probe, size in zip(here, sizes[1:], strict=True) if size != sizes[0]]
+    alone = sorted({choice for changed in moved if len(changed) == 1 for choice in changed})
+    pair = _pair(series, sizes) or (tuple(alone) if len(alone) > 1 else None)
+    if pair is not None:
+        layout = suggestion(name, len(shape), dim, f"({' '.join(pair)})")
+        raise AxisError(
+            f"{name}, dimension {dim}, moves with {' and '.join(pair)}: which units a sub-network takes needs a rule, "
+            f"such as {layout} (the outermost factor first)"
+        )
+    for axis, values in series.items():
+        if len({size - value for size, value in zip(sizes, values, strict=True)}) == 1:
+            return Dimension("assumed", f"{axis} + {sizes[0] - values[0]}")
+    return Dimension("assumed", f"from {', '.join(alone or sorted({c for changed in moved for c in changed}))}")
+
+
+def _series(axes: Axes, probes: Sequence[Probe]) -> dict[str, list[int]]:
+    """Values over the probes of every axis that moves."""
+    found = {}
+    for axis in axes.all():
+        if axis.is_number:
+            values = [int(axis.quantity.getter(probe.arch)) for probe in probes]
+            if len(set(values)) > 1 and min(values) > 0:
+                found[axis.name] = values
+    return found
+
+
+def _proportional(sizes: Sequence[int], values: Sequence[int]) -> bool:
+    return all(size * values[0] == sizes[0] * value for size, value in zip(sizes, values, strict=True))
+
+
+def _pair(series: dict[str, list[int]], sizes: Sequence[int]) -> tuple[str, str] | None:
+    """Two axes whose product the dimension follows."""
+    for (a, first), (b, second) in combinations(series.items(), 2):
+        if _proportional(sizes, [x * y for x, y in zip(first, second, strict=True)]):
+            return a, b
+    return None
