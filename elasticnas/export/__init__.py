@@ -1,0 +1,7 @@
+"""Plain networks as files that run elsewhere: torch.export and ONNX, checked after writing."""
+
+from elasticnas.export.checked import Exported
+from elasticnas.export.onnx_file import to_onnx
+from elasticnas.export.torch_file import to_torch_export
+
+__all__ = ["Exported", "to_onnx", "to_torch_export"]
