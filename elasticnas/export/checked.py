@@ -77,7 +77,8 @@ def export_checked(
     signature = Signature(module, tree_map(_on_cpu, example), dynamic)
     with TemporaryDirectory() as folder, torch.no_grad():
         file = Path(folder) / f"network{path.suffix}"
-        with _step(f"{path}: {type(module).__name__} cannot be exported"):
+        hint = "; a dimension left out of dynamic keeps its size" if signature.dims else ""
+        with _step(f"{path}: {type(module).__name__} cannot be exported{hint}"):
             write(_program(module, signature), signature, file)
         with _step(f"{path}: the exported file cannot be loaded"):
             run = load(file, signature)
@@ -139,7 +140,7 @@ def _step(failure: str) -> Iterator[None]:
     except ElasticNASError:
         raise
     except Exception as error:  # each exporter and runtime has its own errors
-        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-        raise ExtractionError(f"{failure}: {type(error).__name__}: {reason[:300]}") from error
+        reason = " ".join(str(error).split())[:300]
+        raise ExtractionError(f"{failure} ({type(error).__name__}: {reason})") from error
     finally:
         logging.disable(disabled)

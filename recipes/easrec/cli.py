@@ -1,11 +1,11 @@
-"""``elasticnas easrec``: run, prepare, search, retrain, evaluate, recommend."""
+"""``elasticnas easrec``: run, prepare, search, retrain, evaluate, recommend, export."""
 
 import csv
 import json
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 import typer
@@ -344,3 +344,22 @@ def recommend(
             if not answer:
                 table.caption = "every item has been seen; --include-seen recommends those too"
             Console().print(table)
+
+
+@commands.command("export")
+def export_(
+    to: Annotated[Path, typer.Option(help="File to write, such as model.onnx or model.pt2.")],
+    out: Out = Path("runs/easrec"),
+    format: Annotated[Literal["onnx", "torch"], typer.Option(help="ONNX, or a .pt2 file of torch.export.")] = "onnx",
+) -> None:
+    """The saved network as one file, checked: ids (batch, length) right padded with 0 to scores (batch, items + 1).
+
+    Batch and length are free, up to the model's length; causal LinRec keeps that length.
+    """
+    from easrec.export import export, fixed_length  # the exporter takes a second to import
+
+    recommender = Recommender.load(out / "model")
+    written = export(recommender, format, to)
+    length = f"{'exactly' if fixed_length(recommender) else 'up to'} {recommender.config.model.length} ids a row"
+    size = f"{written.size_bytes / 1e6:.2f} MB"
+    typer.echo(f"{to}: {size}, {length}, scores differ from the network's by at most {written.largest_difference:.1e}")

@@ -1,0 +1,58 @@
+"""The next-item scorer of a saved recommender as one file."""
+
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim
+
+from easrec.artifact import Recommender
+from easrec.model import EASRec
+from elasticnas.export import Exported, to_onnx, to_torch_export
+
+__all__ = ["NextItem", "export", "fixed_length"]
+
+
+class NextItem(nn.Module):
+    """Scores of what follows each sequence: ``items`` (B, N) ids, right padded with 0, to (B, V + 1).
+
+    Args:
+        network: A plain network.
+    """
+
+    def __init__(self, network: EASRec) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, items: Tensor) -> Tensor:
+        """Number n of the output is the score of item id n; the padding id scores minus infinity."""
+        y: Tensor = self.network(items)
+        # as EASRec.next_item, whose index by row would fix the number of rows in an export
+        last = ((items > 0).sum(1) - 1).clamp_min(0)
+        return self.network.scores(y.gather(1, last[:, None, None].expand(-1, 1, y.shape[-1])).squeeze(1))
+
+
+def fixed_length(recommender: Recommender) -> bool:
+    """Whether the exported length is fixed: causal LinRec cuts a sequence into chunks, by its length when traced."""
+    return recommender.config.model.attention == "linrec" and recommender.network.causal
+
+
+def export(recommender: Recommender, format: Literal["onnx", "torch"], path: Path) -> Exported:
+    """Write the scorer, its input named ``items``, its output ``scores``, and check the file.
+
+    The batch is dynamic, the length up to the model's N; where :func:`fixed_length` says so it is N.
+
+    Raises:
+        ElasticNASError: As :func:`elasticnas.export.to_onnx` and :func:`elasticnas.export.to_torch_export`.
+    """
+    length, items = recommender.config.model.length, len(recommender.item_ids) - 1
+    example = torch.randint(1, items + 1, (2, length), generator=torch.Generator().manual_seed(0))
+    example[1, (length + 1) // 2 :] = 0
+    dims = {0: Dim("batch", min=1)}
+    if length > 1 and not fixed_length(recommender):
+        dims[1] = Dim("length", min=1, max=length)
+    scorer = NextItem(recommender.network)
+    if format == "torch":
+        return to_torch_export(scorer, example, path, {"items": dims})
+    return to_onnx(scorer, example, path, {"items": dims}, outputs=["scores"])
