@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
+from torch.nn.parameter import UninitializedParameter
 
 from elasticnas.errors import ConfigError
 from elasticnas.space import Space
@@ -45,6 +46,8 @@ class Builder:
             ) from error
         if not isinstance(made, nn.Module):
             raise ConfigError(f"{self.call(arch)} gives {made!r:.100}: expected a torch.nn.Module")
+        if any(isinstance(parameter, UninitializedParameter) for parameter in made.parameters()):
+            raise ConfigError(f"{self.call(arch)} makes lazy parameters, which have no shape: give their sizes")
         return made
 
     def shapes(self, arch: Any) -> nn.Module:
@@ -100,7 +103,7 @@ def _parameters_on_meta() -> Iterator[None]:
     moved: dict[int, tuple[nn.Parameter, nn.Parameter]] = {}
 
     def move(module: nn.Module, name: str, parameter: nn.Parameter | None) -> nn.Parameter | None:
-        if parameter is None or parameter.is_meta:
+        if parameter is None or parameter.is_meta or isinstance(parameter, UninitializedParameter):
             return None
         if id(parameter) not in moved:
             moved[id(parameter)] = (parameter, _on_meta(parameter))
@@ -114,6 +117,4 @@ def _parameters_on_meta() -> Iterator[None]:
 
 
 def _on_meta(parameter: nn.Parameter) -> nn.Parameter:
-    if isinstance(parameter, nn.parameter.UninitializedParameter):
-        raise ConfigError("build makes lazy parameters, which have no shape: give their sizes")
     return nn.Parameter(torch.empty_like(parameter, device="meta"), parameter.requires_grad)
