@@ -2,6 +2,7 @@
 
 from elasticnas.elastic.coverage import Coverage
 from elasticnas.elastic.elastify import elastify
+from elasticnas.elastic.importance import Reordering, reorder
 from elasticnas.elastic.model import ElasticModel
 
-__all__ = ["Coverage", "ElasticModel", "elastify"]
+__all__ = ["Coverage", "ElasticModel", "Reordering", "elastify", "reorder"]

@@ -8,7 +8,7 @@ from elasticnas.elastic.layouts import Dimension, suggestion
 from elasticnas.elastic.probe import Probe
 from elasticnas.errors import AxisError
 
-__all__ = ["fit"]
+__all__ = ["axis_values", "fit"]
 
 
 def fit(axes: Axes, full: Probe, probes: Sequence[Probe], name: str, dim: int) -> Dimension:
@@ -29,7 +29,7 @@ def fit(axes: Axes, full: Probe, probes: Sequence[Probe], name: str, dim: int) -
     sizes = [shape[dim], *(probe.tensors[name][1][dim] for probe in here)]
     if len(set(sizes)) == 1:
         return Dimension("fixed", str(shape[dim]))
-    series = _series(axes, [full, *here])
+    series = axis_values(axes, [full, *here])
     for axis, values in series.items():
         if values == sizes:
             return Dimension("found", axis)
@@ -51,7 +51,7 @@ def fit(axes: Axes, full: Probe, probes: Sequence[Probe], name: str, dim: int) -
     return Dimension("assumed", f"from {', '.join(alone or sorted({c for changed in moved for c in changed}))}")
 
 
-def _series(axes: Axes, probes: Sequence[Probe]) -> dict[str, list[int]]:
+def axis_values(axes: Axes, probes: Sequence[Probe]) -> dict[str, list[int]]:
     """Values over the probes of every axis that moves."""
     found = {}
     for axis in axes.all():

@@ -7,7 +7,7 @@ from torch import nn
 from elasticnas.axes import Axes
 from elasticnas.elastic.building import Builder
 from elasticnas.elastic.depth import ChosenLayers
-from elasticnas.elastic.fitting import fit
+from elasticnas.elastic.fitting import axis_values, fit
 from elasticnas.elastic.heads import refuse_cut_heads
 from elasticnas.elastic.layouts import Dimension, Layout, Rule, factor_sizes
 from elasticnas.elastic.probe import Probe, variants
@@ -130,6 +130,27 @@ class Probing:
         whole = self.factors(layout, self.full.model, self.full.tensors[name][0], layout.shape, self.full.arch)
         active = self.factors(layout, model, own, shape, arch)
         return tuple((dim, w, a) for dim, (w, a) in enumerate(zip(whole, active, strict=True)) if w != a)
+
+    def elastic(self, layout: Layout) -> tuple[tuple[tuple[str | None, int], ...], ...]:
+        """For every factor of every dimension: the axis that it is (its own name where it is none), and its full size.
+
+        None stands for what is the same in every architecture, or is no list of units.
+        """
+        full = self.factors(layout, self.full.model, self.full.tensors[layout.name][0], layout.shape, self.full.arch)
+        here = [probe for probe in self.probes if layout.name in probe.tensors]
+        sizes = [full, *(self.factors(layout, p.model, *p.tensors[layout.name], p.arch) for p in here)]
+        series = axis_values(self.axes, [self.full, *here])
+        found = []
+        for dim, dimension in enumerate(layout.dimensions):
+            keys: list[tuple[str | None, int]] = []
+            for position, units in enumerate(full[dim]):
+                values = [each[dim][position] for each in sizes]
+                own = dimension.factors[position].rpartition(".")[2] if dimension.factors else None
+                axis = next((axis for axis, wanted in series.items() if wanted == values), own)
+                moves = dimension.how in ("found", "rule") and len(set(values)) > 1
+                keys.append((axis if moves else None, units))
+            found.append(tuple(keys))
+        return tuple(found)
 
     def __deepcopy__(self, memo: dict[Any, Any]) -> "Probing":
         return self

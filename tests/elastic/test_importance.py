@@ -1,0 +1,154 @@
+"""Reordering by importance leaves the full network's output, and puts what matters first."""
+
+from typing import Literal
+
+import pytest
+import torch
+from torch import nn
+
+import elasticnas.nn as enn
+from elasticnas import Space, elastify
+from elasticnas.elastic import reorder
+from elasticnas.errors import ConfigError
+from tests.elastic.families import CASES
+from tests.elastic.test_families import first, supernet
+
+
+class Parts(Space):
+    hidden: Literal[24, 16]
+    inner: Literal[48, 24]
+    heads: Literal[4, 2]
+    head_dim: Literal[6, 4]
+    depth: Literal[2, 1]
+
+
+class Primitive(nn.Module):
+    """Made of elastic primitives."""
+
+    def __init__(self, sizes):
+        super().__init__()
+        self.items = enn.Embedding(11, sizes.hidden)
+        self.layers = enn.Stack([_Block(sizes) for _ in range(2)], sizes.depth)
+
+    def forward(self, ids):
+        return self.items.scores(self.layers(self.items(ids)))
+
+
+class _Block(nn.Module):
+    def __init__(self, sizes):
+        super().__init__()
+        self.norm = enn.LayerNorm(sizes.hidden)
+        self.attention = enn.Attention(sizes.hidden, sizes.heads, sizes.head_dim, causal=True)
+        self.ffn = enn.FeedForward(sizes.hidden, sizes.inner)
+
+    def forward(self, x):
+        x = x + self.attention(self.norm(x))
+        return x + self.ffn(x)
+
+
+@pytest.mark.parametrize("importance", ["magnitude", "activation"])
+@pytest.mark.parametrize("case", CASES)
+def test_the_full_output_stays(case, importance):
+    model, example = supernet(case), CASES[case][3](CASES[case][1].largest())
+    before = first(model(**example))
+    weights = [parameter.clone() for parameter in model.parameters()]
+    done = reorder(model, example, importance, [example])
+    torch.testing.assert_close(first(model(**example)), before, rtol=1e-5, atol=1e-6)
+    assert any(not torch.equal(a, b) for a, b in zip(weights, model.parameters(), strict=True))
+    assert {"inner"} <= {item.axis for item in done.done}
+    for item in done.done:
+        assert torch.equal(item.scores, item.scores.sort(descending=True).values)
+
+
+@pytest.mark.parametrize("importance", ["magnitude", "activation"])
+def test_a_supernet_of_primitives(importance):
+    torch.manual_seed(0)
+    model = Primitive(Parts.axes()).double()
+    ids = torch.randint(0, 11, (3, 7))
+    before = model(ids)
+    done = reorder(model, ids, importance, [ids])
+    torch.testing.assert_close(model(ids), before, rtol=1e-9, atol=1e-12)
+    assert {item.axis for item in done.done} == {"hidden", "inner", "heads", "head_dim"}
+    assert {item.layer for item in done.done if item.axis == "inner"} == {"layers.layers.0", "layers.layers.1"}
+    assert [item.layer for item in done.done if item.axis == "hidden"] == [None]
+
+
+def test_each_layer_has_its_own_order_unless_layers_share_units():
+    report = reorder(supernet("GPT-2"), CASES["GPT-2"][3](None))
+    layers = {item.axis: item.layer for item in report.done}
+    assert layers["hidden"] is None and layers["heads"] is not None
+    # the position bias of T5's first layer is every layer's: their heads must keep together
+    report = reorder(supernet("T5"), CASES["T5"][3](None))
+    assert {item.layer for item in report.done if item.axis == "heads"} == {None}
+    assert len({item.layer for item in report.done if item.axis == "inner"}) == 6
+
+
+def test_places_that_matter_stay_in_order():
+    case = "rotary by hand, gated FFN"
+    report = reorder(supernet(case), CASES[case][3](None))
+    assert set(report.kept) == {"hidden", "head_dim"}
+    assert "head_dim: kept in order, another order changes the output" in str(report)
+    assert "heads: sorted in each of 2 layers, 14 tensors" in str(report)
+
+
+class Width(Space):
+    inner: Literal[8, 4]
+
+
+def two_layers(inner):
+    return nn.Sequential(nn.Linear(5, inner), nn.ReLU(), nn.Linear(inner, 2))
+
+
+def test_planted_importance_is_found():
+    torch.manual_seed(0)
+    model = elastify(two_layers, Width)
+    useful = torch.tensor([7, 2, 5, 1])
+    dead = torch.tensor([0, 3, 4, 6])
+    with torch.no_grad():
+        model.network[0].weight[dead] = 0.01
+        model.network[2].weight[:, dead] = 0.01
+        model.network[0].weight[useful] += 1
+    x = torch.rand(64, 5)
+    full = model(x)
+    errors = {}
+    for importance in ("before", "magnitude", "activation"):
+        changed = elastify(two_layers, Width, weights=model.network)
+        if importance != "before":
+            reorder(changed, x, importance, [x])
+        with changed.at(Width(inner=4)):
+            errors[importance] = (changed(x) - full).square().mean().item()
+    assert max(errors["magnitude"], errors["activation"]) < 0.01 * errors["before"]
+
+
+def test_activations_see_what_weights_do_not():
+    """A unit with large weights that reads nothing matters less than a small one that is always on."""
+    model = elastify(two_layers, Width)
+    with torch.no_grad():
+        model.network[0].weight.fill_(0.1)
+        model.network[0].weight[:4] = -5.0  # never on for positive inputs
+        model.network[0].bias.zero_()
+        model.network[2].weight[:, 4:] = 1.0
+    x = torch.rand(32, 5)
+    full = model(x)
+    reorder(model, x, "activation", [x])
+    with model.at(Width(inner=4)):
+        torch.testing.assert_close(model(x), full)
+
+
+def test_unknown_layouts_are_not_sorted():
+    def build(inner):
+        return nn.Sequential(nn.Linear(5, 2 * inner), nn.Linear(2 * inner, 3))
+
+    report = reorder(elastify(build, Width), torch.rand(2, 5))
+    assert not report.done
+    assert report.kept == {"inner": "0.weight holds 2 inner of them in an unknown layout: give elastify a rule"}
+    ruled = elastify(build, Width, {"0.weight": "(2 inner) _", "0.bias": "(2 inner)", "1.weight": "_ (2 inner)"})
+    assert [item.axis for item in reorder(ruled, torch.rand(2, 5)).done] == ["inner"]
+
+
+def test_wrong_use():
+    model = elastify(two_layers, Width)
+    with pytest.raises(ConfigError, match="importance='gradient': choose 'magnitude' or 'activation'"):
+        reorder(model, torch.rand(2, 5), "gradient")
+    with pytest.raises(ConfigError, match="importance='activation' measures activations: give batches"):
+        reorder(model, torch.rand(2, 5), "activation")
