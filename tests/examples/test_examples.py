@@ -1,10 +1,15 @@
 """The examples run, and end in what they promise."""
 
 import importlib.util
+import shutil
+import subprocess
+import sys
 
+import pytest
 import torch
 
 from elasticnas.cost import Flops
+from elasticnas.testing import assert_mask_slice_equal
 from tests.conftest import ROOT
 
 
@@ -40,3 +45,53 @@ def test_comparing_settings_goes_on_where_it_stopped(tmp_path, monkeypatch, caps
     assert before.count("seed 0") == after.count("seed 1") == len(example.VARIANTS) and "seed 0" not in after
     page = (tmp_path / "settings.md").read_text()
     assert all(name in page for name in example.VARIANTS) and page.count("±") == 3 * len(example.VARIANTS)
+
+
+def test_own_module_proves_itself():
+    file = ROOT / "examples" / "own_module.py"
+    done = subprocess.run([sys.executable, file], capture_output=True, text=True)
+    assert done.returncode == 0 and "10 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_own_module_with_live_dead_channels_would_be_found_out():
+    example = load("own_module")
+    x, arch, axes = torch.ones(1, 2, 6).double(), example.Sizes.smallest(), example.Sizes.axes()
+
+    class Broken(example.ChannelGate):
+        def forward(self, x):
+            return super().forward(x) + torch.sigmoid(self.start()).mean()
+
+    sizes = {"inputs_size": axes.hidden, "outputs_size": axes.hidden}
+    assert_mask_slice_equal(example.ChannelGate(axes.hidden, axes.squeezed), arch, x, **sizes)
+    with pytest.raises(AssertionError, match="mask: output: differs from slicing"):
+        assert_mask_slice_equal(Broken(axes.hidden, axes.squeezed), arch, x, **sizes)
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+    """The package as pip installs it, in a folder of its own."""
+    source, target = tmp_path / "source", tmp_path / "site"
+    shutil.copytree(ROOT / "examples" / "plugin_package", source)
+    pip = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-build-isolation", "--no-index", "-q", "--target"]
+    done = subprocess.run([*pip, target, source], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    monkeypatch.syspath_prepend(str(target))
+    yield target
+    for name in [name for name in sys.modules if name.partition(".")[0] == "funnel"]:
+        del sys.modules[name]
+
+
+def test_an_installed_package_brings_a_space_and_a_recipe(installed, main):
+    code, listed, warned = main("plugins")
+    assert (code, warned) == (0, "")
+    for text in ("elasticnas-funnel 1.0", "funnel.space:Funnel", "funnel.recipe:recipe"):
+        assert text in listed
+    assert str(installed) in sys.modules["funnel"].__file__
+    code, shown, _ = main("space", "show", "funnel")
+    assert code == 0 and "64, 48, 32" in shown and "architectures: 8" in shown
+    assert "Perceptrons that narrow, within a budget." in main("--help")[1]
+    # 2 (16 * 48 + 48 * 32 + 32 * 2) = 4,736
+    assert main("funnel", "largest", "--budget", 5000) == (0, "Funnel(first=48, second=32): 4,736 FLOPs\n", "")
+    code, _, warned = main("funnel", "largest", "--budget", 100)
+    assert (code, warned) == (1, "error: --budget 100: the smallest funnel takes 2,112 FLOPs; allow more\n")
+    assert main("funnel", "largest")[0] == 2

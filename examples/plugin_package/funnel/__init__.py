@@ -1,0 +1,6 @@
+"""A plug-in of elasticnas: multi-layer perceptrons that narrow."""
+
+from funnel.recipe import recipe
+from funnel.space import Funnel
+
+__all__ = ["Funnel", "recipe"]
