@@ -18,8 +18,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 	touch $(INSTALLED)
 
 lint: $(INSTALLED)
-	$(BIN)/ruff check elasticnas recipes tests examples
-	$(BIN)/ruff format --check elasticnas recipes tests examples
+	$(BIN)/ruff check elasticnas recipes tests examples benchmarks
+	$(BIN)/ruff format --check elasticnas recipes tests examples benchmarks
 
 types: $(INSTALLED)
 	$(BIN)/mypy elasticnas recipes/easrec

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from elasticnas.axes import Axes
 from elasticnas.elastic.building import Builder
 from elasticnas.elastic.coverage import Coverage
 from elasticnas.elastic.depth import ChosenLayers
@@ -39,12 +38,10 @@ class ElasticModel(ElasticModule):
         space: The search space.
     """
 
-    def __init__(
-        self, network: nn.Module, builder: Builder, axes: Axes, probing: Probing, rules: Mapping[str, str]
-    ) -> None:
+    def __init__(self, network: nn.Module, builder: Builder, probing: Probing, rules: Mapping[str, str]) -> None:
         super().__init__()
-        self.network, self.axes, self.space = network, axes, axes.space
-        self.sizes = [axes.named(name) for name in axes.space.choices()]
+        self.network, self.axes, self.space = network, probing.axes, probing.axes.space
+        self.sizes = [self.axes.named(name) for name in self.space.choices()]
         self.probing, self._builder, self._layers, self._rules = probing, builder, probing.layers, dict(rules)
         self._skeletons = _Cache()
 
@@ -162,13 +159,21 @@ def wrap(
     network: nn.Module | None, build: Callable[..., nn.Module], space: type[Space], rules: Mapping[str, str]
 ) -> ElasticModel:
     """The supernet around a network, or around what ``build`` makes of the largest architecture."""
+    builder, probing = shell(build, space, rules)
+    network = builder.model(space.largest()) if network is None else network
+    return ElasticModel(network, builder, probing, rules)
+
+
+def shell(
+    build: Callable[..., nn.Module], space: type[Space], rules: Mapping[str, str] | None = None
+) -> tuple[Builder, Probing]:
+    """Everything about a supernet but its weights."""
     axes, builder = space.axes(), Builder(build, space)
-    largest = space.largest()
-    shapes = builder.shapes(largest)
+    shapes = builder.shapes(space.largest())
     stacks = {path for path, m in shapes.named_modules() if isinstance(m, (nn.ModuleList, nn.Sequential))}
     names = [name for name, _ in tensors(shapes)]
     parsed, layers = [], {}
-    for pattern, text in rules.items():
+    for pattern, text in (rules or {}).items():
         if any(fnmatchcase(name, pattern) for name in names):
             parsed.append(parse_rule(pattern, text))
         elif any(fnmatchcase(path, pattern) for path in stacks):
@@ -180,7 +185,7 @@ def wrap(
             )
     probing = Probing(builder, axes, [*parsed, *family_rules(shapes)], ChosenLayers(layers, axes, shapes))
     _refuse_silent(probing, builder)
-    return ElasticModel(network or builder.model(largest), builder, axes, probing, rules)
+    return builder, probing
 
 
 def _refuse_silent(probing: Probing, builder: Builder) -> None:

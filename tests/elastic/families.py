@@ -156,7 +156,7 @@ class RotaryBlock(nn.Module):
 
 
 class Rotary(nn.Module):
-    """By hand: rotary tables computed from head_dim (one persistent, one not), a gated FFN, head_dim a size of its own."""
+    """By hand: rotary tables computed from head_dim (one persistent, one not), a gated FFN, head_dim apart."""
 
     def __init__(self, hidden: int, heads: int, head_dim: int, inner: int, depth: int) -> None:
         super().__init__()

@@ -31,7 +31,7 @@ def refused(error, match, build, space, rules=None):
 def test_a_size_that_build_ignores():
     refused(
         InactiveChoiceError,
-        r"^Two: inner reaches nothing in what <lambda>\(hidden=16, inner=32\) makes \(it takes the arguments hidden, inner",
+        r"^Two: inner reaches nothing in what <lambda>\(hidden=16, inner=32\) makes \(it takes the arguments hidden, i",
         lambda hidden, inner: nn.Linear(hidden, hidden),
         Two,
     )
@@ -63,8 +63,8 @@ def test_build_fails_for_some_sizes():
 
     refused(
         ConfigError,
-        r"^build\(hidden=8, inner=32\) fails \(ValueError: eight is not enough\): mend it, or forbid the architecture by "
-        "a rule of Two",
+        r"^build\(hidden=8, inner=32\) fails \(ValueError: eight is not enough\): mend it, or forbid the "
+        "architecture by a rule of Two",
         build,
         Two,
     )

@@ -1,0 +1,255 @@
+"""elastify, measured: probing time at full size, equality with separately built models, the price of running sliced.
+
+``python benchmarks/elastify.py docs/results`` writes ``elastify.json`` and ``elastify.md``. The two forms of a forward
+pass are timed in turns, so that whatever else the machine does hits both.
+"""
+
+import argparse
+import json
+import platform
+import random
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import transformers
+from torch import Tensor, nn
+
+from elasticnas import Space, elastify, extract
+
+LENGTH = 64
+IDS = torch.randint(1, 1000, (64, LENGTH), generator=torch.Generator().manual_seed(0))
+PIXELS = torch.rand(64, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+
+
+class Heads64(Space):
+    """Heads of width 64 make up the hidden size."""
+
+    heads: Literal[12, 8, 6]
+    inner: Literal[3072, 2048, 1536]
+    depth: Literal[12, 8, 4]
+
+    @property
+    def hidden(self) -> int:
+        return 64 * self.heads
+
+
+class Grouped(Space):
+    """Heads of width 64, apart from the hidden size."""
+
+    hidden: Literal[768, 576, 384]
+    heads: Literal[12, 8, 4]
+    inner: Literal[3072, 2048, 1536]
+    depth: Literal[12, 8, 4]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model: how it is built at a scale (1 is full size), and its input for a batch size."""
+
+    name: str
+    build: Callable[..., nn.Module]
+    space: type[Space]
+    inputs: Callable[[int, Any], dict[str, Tensor]]
+
+
+def encoder(heads: int, hidden: int, inner: int, depth: int) -> nn.Module:
+    layer = nn.TransformerEncoderLayer(hidden, heads, inner, batch_first=True)
+    return nn.TransformerEncoder(layer, depth, enable_nested_tensor=False)
+
+
+def gpt2(heads: int, hidden: int, inner: int, depth: int) -> nn.Module:
+    config = transformers.GPT2Config(n_embd=hidden, n_head=heads, n_inner=inner, n_layer=depth)
+    return transformers.GPT2LMHeadModel(config)
+
+
+def bert(heads: int, hidden: int, inner: int, depth: int) -> nn.Module:
+    config = transformers.BertConfig(
+        hidden_size=hidden, num_attention_heads=heads, intermediate_size=inner, num_hidden_layers=depth
+    )
+    return transformers.BertModel(config)
+
+
+def vit(heads: int, hidden: int, inner: int, depth: int) -> nn.Module:
+    config = transformers.ViTConfig(
+        hidden_size=hidden, num_attention_heads=heads, intermediate_size=inner, num_hidden_layers=depth, image_size=64
+    )
+    return transformers.ViTModel(config)
+
+
+def llama(heads: int, hidden: int, inner: int, depth: int) -> nn.Module:
+    config = transformers.LlamaConfig(
+        hidden_size=hidden, num_attention_heads=heads, num_key_value_heads=4, head_dim=64, intermediate_size=inner,
+        num_hidden_layers=depth, vocab_size=32_000, max_position_embeddings=1024,
+    )  # fmt: skip
+    return transformers.LlamaForCausalLM(config)
+
+
+def t5(heads: int, hidden: int, inner: int, depth: int) -> nn.Module:
+    config = transformers.T5Config(d_model=hidden, num_heads=heads, d_kv=64, d_ff=inner, num_layers=depth)
+    return transformers.T5ForConditionalGeneration(config)
+
+
+def _vectors(batch: int, arch: Any) -> dict[str, Tensor]:
+    return {"src": torch.randn(batch, LENGTH, arch.hidden, generator=torch.Generator().manual_seed(0))}
+
+
+CASES = (
+    Case("nn.TransformerEncoder", encoder, Heads64, _vectors),
+    Case("GPT-2", gpt2, Heads64, lambda batch, arch: {"input_ids": IDS[:batch]}),
+    Case("BERT", bert, Heads64, lambda batch, arch: {"input_ids": IDS[:batch]}),
+    Case("Llama, grouped queries", llama, Grouped, lambda batch, arch: {"input_ids": IDS[:batch]}),
+    Case("ViT", vit, Heads64, lambda batch, arch: {"pixel_values": PIXELS[:batch]}),
+    Case("T5", t5, Grouped, lambda batch, arch: {"input_ids": IDS[:batch], "decoder_input_ids": IDS[:batch]}),
+)
+
+
+def measure(case: Case, repeats: int) -> dict[str, Any]:
+    """One row of the page."""
+    from elasticnas.elastic.model import shell
+
+    started = time.perf_counter()
+    case.build(**_sizes(case.space.largest(), case.build))
+    built = time.perf_counter() - started
+    probing = []
+    for _ in range(3):
+        started = time.perf_counter()
+        shell(case.build, case.space)
+        probing.append(time.perf_counter() - started)
+    model = elastify(case.build, case.space).eval()
+    rng = random.Random(0)
+    archs = [case.space.smallest(), *(case.space.sample(rng) for _ in range(3))]
+    difference = max(_difference(case, model, arch) for arch in archs)
+    middle = archs[1]
+    return {
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "probing_s": statistics.median(probing),
+        "build_s": built,
+        "largest_difference": difference,
+        "architectures_compared": len(archs),
+        "timed": middle.model_dump(),
+        "forward": {str(batch): _ratio(case, model, middle, batch, repeats) for batch in (64, 1)},
+    }
+
+
+def _sizes(arch: Any, build: Callable[..., nn.Module]) -> dict[str, Any]:
+    return {name: getattr(arch, name) for name in ("heads", "hidden", "inner", "depth")}
+
+
+@torch.no_grad()
+def _difference(case: Case, model: Any, arch: Any) -> float:
+    """Sub-network against a model built by itself that has loaded the extracted weights."""
+    small = case.build(**_sizes(arch, case.build)).eval()
+    small.load_state_dict(extract(model, arch).state_dict())
+    inputs = case.inputs(2, arch)
+    with model.at(arch):
+        return float((_first(model(**inputs)) - _first(small(**inputs))).abs().max())
+
+
+@torch.no_grad()
+def _ratio(case: Case, model: Any, arch: Any, batch: int, repeats: int) -> dict[str, float]:
+    """Milliseconds of both forms, in turns, and the quartiles of their ratio."""
+    plain, inputs = extract(model, arch).eval(), case.inputs(batch, arch)
+    times: dict[str, list[float]] = {"sliced": [], "extracted": []}
+
+    def sliced() -> None:
+        with model.at(arch):
+            model(**inputs)
+
+    forms = {"sliced": sliced, "extracted": partial(plain, **inputs)}
+    for form in forms.values():
+        form()
+    for turn in range(repeats):
+        for name in sorted(forms, reverse=bool(turn % 2)):
+            started = time.perf_counter()
+            forms[name]()
+            times[name].append(1000 * (time.perf_counter() - started))
+    low, middle, high = statistics.quantiles([s / e for s, e in zip(*times.values(), strict=True)], n=4)
+    medians = {f"{name}_ms": statistics.median(values) for name, values in times.items()}
+    return {
+        **medians,
+        "ratio": medians["sliced_ms"] / medians["extracted_ms"],
+        "low": low,
+        "middle": middle,
+        "high": high,
+    }
+
+
+def _first(output: Any) -> Tensor:
+    found = output if isinstance(output, Tensor) else output[0]
+    assert isinstance(found, Tensor)
+    return found
+
+
+def page(record: dict[str, Any]) -> str:
+    where = record["environment"]
+    compared = next(iter(record["models"].values()))["architectures_compared"]
+    lines = [
+        "# elastify",
+        "",
+        f"`{where['command']}`, commit {where['commit']}, {where['processor']}, {where['threads']} threads, "
+        f"torch {where['torch']}, transformers {where['transformers']}.",
+        "",
+        "Models of full size with random weights. *Probing* builds the model once for each changed size, on the meta "
+        "device; the supernet itself is then built once. *Difference*: outputs of a sub-network against a model built by "
+        f"itself with the same weights, the largest over {compared} architectures in float32 (which unit goes where is "
+        "written down by hand in `tests/elastic/families.py`). *Sliced / extracted*: time of a forward pass of the "
+        f"sub-network inside the supernet over the extracted network's, {LENGTH} positions, measured in turns: ratio of "
+        "medians, and quartiles of the ratio of each turn.",
+        "",
+        "| model | parameters, M | probing, s | building, s | difference | sliced / extracted, batch 64 | batch 1 |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for name, row in record["models"].items():
+        ratios = [f"{r['ratio']:.2f} ({r['low']:.2f} to {r['high']:.2f})" for r in row["forward"].values()]
+        lines.append(
+            f"| {name} | {row['parameters'] / 1e6:.0f} | {row['probing_s']:.2f} | {row['build_s']:.2f} | "
+            f"{row['largest_difference']:g} | {' | '.join(ratios)} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--repeats", type=int, default=11)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--only", default="", help="models whose name holds this")
+    given = parser.parse_args(arguments)
+    torch.set_num_threads(given.threads)
+    torch.manual_seed(0)
+    transformers.logging.set_verbosity_error()
+    models = {}
+    for case in CASES:
+        if given.only in case.name:
+            models[case.name] = measure(case, given.repeats)
+            print(case.name, json.dumps(models[case.name]), flush=True)
+    record = {"models": models, "environment": environment(arguments)}
+    given.out.mkdir(parents=True, exist_ok=True)
+    (given.out / "elastify.json").write_text(json.dumps(record, indent=2) + "\n")
+    (given.out / "elastify.md").write_text(page(record))
+
+
+def environment(arguments: list[str] | None) -> dict[str, Any]:
+    root = Path(__file__).parents[1]
+    git = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    return {
+        "command": " ".join(["python", "benchmarks/elastify.py", *(arguments or sys.argv[1:])]),
+        "commit": subprocess.run(git, capture_output=True, text=True).stdout.strip(),
+        "processor": names[0].partition(": ")[2] if names else platform.processor(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+    }
+
+
+if __name__ == "__main__":
+    main()
