@@ -6,11 +6,8 @@ pass are timed in turns, so that whatever else the machine does hits both.
 
 import argparse
 import json
-import platform
 import random
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +17,7 @@ from typing import Any, Literal
 
 import torch
 import transformers
+from environment import environment
 from torch import Tensor, nn
 
 from elasticnas import Space, elastify, extract
@@ -198,11 +196,11 @@ def page(record: dict[str, Any]) -> str:
         f"torch {where['torch']}, transformers {where['transformers']}.",
         "",
         "Models of full size with random weights. *Probing* builds the model once for each changed size, on the meta "
-        "device; the supernet itself is then built once. *Difference*: outputs of a sub-network against a model built by "
-        f"itself with the same weights, the largest over {compared} architectures in float32 (which unit goes where is "
-        "written down by hand in `tests/elastic/families.py`). *Sliced / extracted*: time of a forward pass of the "
-        f"sub-network inside the supernet over the extracted network's, {LENGTH} positions, measured in turns: ratio of "
-        "medians, and quartiles of the ratio of each turn.",
+        "device; the supernet itself is then built once. *Difference*: outputs of a sub-network against a model built "
+        f"by itself with the same weights, the largest over {compared} architectures in float32 (which unit goes where "
+        "is written down by hand in `tests/elastic/families.py`). *Sliced / extracted*: time of a forward pass of the "
+        f"sub-network inside the supernet over the extracted network's, {LENGTH} positions, measured in turns: ratio "
+        "of medians, and quartiles of the ratio of each turn.",
         "",
         "| model | parameters, M | probing, s | building, s | difference | sliced / extracted, batch 64 | batch 1 |",
         "|---|---:|---:|---:|---:|---:|---:|",
@@ -231,24 +229,13 @@ def main(arguments: list[str] | None = None) -> None:
         if given.only in case.name:
             models[case.name] = measure(case, given.repeats)
             print(case.name, json.dumps(models[case.name]), flush=True)
-    record = {"models": models, "environment": environment(arguments)}
+    record = {
+        "models": models,
+        "environment": environment("benchmarks/elastify.py", arguments) | {"transformers": transformers.__version__},
+    }
     given.out.mkdir(parents=True, exist_ok=True)
     (given.out / "elastify.json").write_text(json.dumps(record, indent=2) + "\n")
     (given.out / "elastify.md").write_text(page(record))
-
-
-def environment(arguments: list[str] | None) -> dict[str, Any]:
-    root = Path(__file__).parents[1]
-    git = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    return {
-        "command": " ".join(["python", "benchmarks/elastify.py", *(arguments or sys.argv[1:])]),
-        "commit": subprocess.run(git, capture_output=True, text=True).stdout.strip(),
-        "processor": names[0].partition(": ")[2] if names else platform.processor(),
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-    }
 
 
 if __name__ == "__main__":

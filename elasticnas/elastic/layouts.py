@@ -116,8 +116,8 @@ def factor_sizes(
 ) -> tuple[int, ...]:
     """Sizes of the factors of one dimension in one built model.
 
-    A name is an axis of the space, else an integer attribute of the module at ``path`` or of one above; a
-    single name that is neither takes what the others leave.
+    A name is an axis of the space, or an integer attribute of the module at ``path`` or of one above; a single name
+    that is neither takes what the others leave.
 
     Args:
         factors: Names and numbers, outermost first.
@@ -128,9 +128,9 @@ def factor_sizes(
         where: Tensor and dimension, for messages.
 
     Raises:
-        AxisError: Two unknown names, or a product that is not the size.
+        AxisError: Two unknown names, one that is an axis and another attribute, or a product that is not the size.
     """
-    sizes = [int(name) if name.isdigit() else _value(name, axis, root, path) for name in factors]
+    sizes = [int(name) if name.isdigit() else _value(name, axis, root, path, where) for name in factors]
     unknown = [name for name, value in zip(factors, sizes, strict=True) if value is None]
     known = prod(value for value in sizes if value is not None)
     label = f"({' '.join(factors)})"
@@ -148,14 +148,16 @@ def factor_sizes(
     return found
 
 
-def _value(name: str, axis: AxisValue, root: nn.Module, path: str) -> int | None:
-    value = axis(name)
-    parts = path.split(".") if path else []
-    for count in range(len(parts), -1, -1):
-        if value is not None:
-            break
-        value = _attribute(root.get_submodule(".".join(parts[:count])), name)
-    return value
+def _value(name: str, axis: AxisValue, root: nn.Module, path: str, where: str) -> int | None:
+    named, parts = axis(name), path.split(".") if path else []
+    paths = [".".join(parts[:count]) for count in range(len(parts), -1, -1)]
+    held = next(((p, v) for p in paths if (v := _attribute(root.get_submodule(p), name)) is not None), None)
+    if named is not None and held is not None and named != held[1]:
+        raise AxisError(
+            f"{where}: {name} of the rule is {named} as an axis of the space, but {held[1]} as an attribute of "
+            f"{held[0] or 'the model'}; name the factor by another attribute or axis"
+        )
+    return named if held is None else held[1]
 
 
 def _attribute(module: Any, name: str) -> int | None:

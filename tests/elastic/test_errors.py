@@ -160,6 +160,21 @@ def test_rules_that_do_not_fit():
     )
 
 
+def test_a_name_that_is_both_an_axis_and_another_attribute():
+    class Named(Space):
+        hidden: Literal[32, 16]
+        heads: Literal[8, 6]
+
+    refused(
+        AxisError,
+        r"^layers\.0\.attention\.qkv\.weight, dimension 0: heads of the rule is 8 as an axis of the space, but 4 as an "
+        r"attribute of layers\.0\.attention; name the factor by another attribute or axis",
+        lambda hidden, heads: SASRec(hidden, 8 * heads, 1),
+        Named,
+        SASREC_RULES,
+    )
+
+
 def test_kept_layers_need_a_bool_for_each():
     class Wrong(Space):
         inner: Literal[48, 24]
