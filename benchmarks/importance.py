@@ -151,7 +151,7 @@ def page(record: dict[str, Any]) -> str:
         "",
         "A ViT (hidden 64, 8 heads, inner 256, 4 layers) is trained plainly on scikit-learn's digits, made a supernet "
         "by `elastify`, and cut to 45-50 % of its FLOPs without any further training: "
-        f"{runs[0]['architectures']} architectures of hidden size, heads and inner size. Test accuracy in percent, mean "
+        f"{runs[0]['architectures']} architectures of hidden size, heads, inner size. Test accuracy in percent, mean "
         f"± standard deviation over {len(runs)} seeds; the whole network has {cell([run['whole'] for run in runs])}.",
         "",
         "| order of the units | mean of the architectures | best of them |",
