@@ -16,7 +16,7 @@ from elasticnas.elastic.layouts import parse_rule
 from elasticnas.elastic.probe import tensors
 from elasticnas.elastic.probing import Probing
 from elasticnas.elastic.subnetwork import Slot, SubNetwork, cut, places
-from elasticnas.errors import AxisError, InactiveChoiceError
+from elasticnas.errors import AxisError, ConfigError, InactiveChoiceError
 from elasticnas.nn.module import ElasticModule
 from elasticnas.space import Space
 
@@ -100,7 +100,9 @@ class ElasticModel(ElasticModule):
             ) from None
 
     def _made(self, arch: Any) -> SubNetwork:
-        skeleton = self._builder.skeleton(arch)
+        # a copy for counting costs holds no values, and needs none
+        shapes_only = all(parameter.is_meta for parameter in self.network.parameters())
+        skeleton = self._builder.shapes(arch) if shapes_only else self._builder.skeleton(arch)
         full = {name: (held, key) for name, held, key in places(self.network)}
         slots: list[Slot] = []
         own: list[Slot] = []
@@ -109,8 +111,8 @@ class ElasticModel(ElasticModule):
             self.probing.require(source, name, tuple(tensor.shape), arch)
             cuts = self.probing.cuts(source, skeleton, name, tuple(tensor.shape), arch)
             slot = Slot(held, key, source, *full[source], cuts)
-            computed = not isinstance(tensor, nn.Parameter) and not torch.equal(
-                cut(self._pristine(source), cuts), tensor
+            computed = not isinstance(tensor, nn.Parameter) and (
+                shapes_only or not torch.equal(cut(self._pristine(source), cuts), tensor)
             )
             (own if computed else slots).append(slot)
         modules = dict(self.network.named_modules(remove_duplicate=False))
@@ -160,8 +162,20 @@ def wrap(
 ) -> ElasticModel:
     """The supernet around a network, or around what ``build`` makes of the largest architecture."""
     builder, probing = shell(build, space, rules)
-    network = builder.model(space.largest()) if network is None else network
-    return ElasticModel(network, builder, probing, rules)
+    return ElasticModel(_largest(builder, probing) if network is None else network, builder, probing, rules)
+
+
+def _largest(builder: Builder, probing: Probing) -> nn.Module:
+    try:
+        return builder.model(builder.space.largest())
+    except ConfigError as error:
+        if "memory" not in str(error):
+            raise
+        held = sum(parameter.numel() * parameter.element_size() for parameter in probing.full.model.parameters())
+        raise ConfigError(
+            f"{builder.call(builder.space.largest())} holds {held / 2**30:,.1f} GiB of parameters, more than there is "
+            f"memory for: give {builder.space.__name__} smaller sizes"
+        ) from None
 
 
 def shell(

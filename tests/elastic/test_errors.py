@@ -209,6 +209,18 @@ def test_a_branch_with_weights_of_its_own():
     )
 
 
+def test_a_supernet_larger_than_memory():
+    class Huge(Space):
+        hidden: Literal[4_000_000, 8]
+
+    refused(
+        ConfigError,
+        r"^<lambda>\(hidden=4000000\) holds 59,604\.6 GiB of parameters, more than there is memory for",
+        lambda hidden: nn.Linear(hidden, hidden, bias=False),
+        Huge,
+    )
+
+
 def test_lazy_parameters():
     refused(
         ConfigError,
