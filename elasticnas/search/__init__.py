@@ -1,4 +1,4 @@
-"""Architecture search: relaxations, penalties, and the bilevel searcher."""
+"""Architecture search: relaxations, penalties, the bilevel searcher, and the supernet trainer."""
 
 from elasticnas.search.bilevel import BilevelSearcher, Progress
 from elasticnas.search.checkpoint import (
@@ -12,8 +12,9 @@ from elasticnas.search.controller import Controller
 from elasticnas.search.penalty import DualAscent, Dynamic, Fixed, NoPenalty, Penalty
 from elasticnas.search.relaxation import Gumbel, Relaxation, Softmax, StraightThrough, Temperature, Tempered
 from elasticnas.search.result import Candidate, SearchResult
-from elasticnas.search.settings import SearchSettings
+from elasticnas.search.settings import SearchSettings, TrainerSettings
 from elasticnas.search.stream import BatchStream
+from elasticnas.search.supernet_trainer import SupernetTrainer, TrainerProgress, TrainingResult
 
 __all__ = [
     "BatchStream",
@@ -32,8 +33,12 @@ __all__ = [
     "SearchSettings",
     "Softmax",
     "StraightThrough",
+    "SupernetTrainer",
     "Temperature",
     "Tempered",
+    "TrainerProgress",
+    "TrainerSettings",
+    "TrainingResult",
     "first_difference",
     "load_checkpoint",
     "random_state",

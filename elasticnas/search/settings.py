@@ -1,10 +1,10 @@
-"""Settings of a bilevel search."""
+"""Settings of a bilevel search, and of a supernet's training."""
 
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["SearchSettings"]
+__all__ = ["SearchSettings", "TrainerSettings"]
 
 
 class SearchSettings(BaseModel):
@@ -38,5 +38,33 @@ class SearchSettings(BaseModel):
     evaluate_every: int | None = Field(default=None, ge=1)
     patience: int | None = Field(default=None, ge=1)
     random_architectures: int | None = Field(default=None, ge=1)
+    checkpoint_every: int = Field(default=100, ge=1)
+    seed: int = 0
+
+
+class TrainerSettings(BaseModel):
+    """How a supernet is trained.
+
+    Attributes:
+        steps: Optimizer steps.
+        rule: Which architectures a step runs: ``sandwich`` (largest, smallest, random ones), ``random``, ``single``.
+        random_architectures: Random architectures a step; one with ``single``.
+        weight_lr: Learning rate of Adam, where no optimizer is given.
+        schedule: Of the learning rate: constant, or a cosine down to 0 at the last step.
+        warmup_steps: Steps over which the rate rises linearly.
+        clip_norm: Largest norm of the gradients; None for no clipping.
+        checkpoint_every: Steps between checkpoints.
+        seed: Of the architectures drawn.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    steps: int = Field(ge=1)
+    rule: Literal["sandwich", "random", "single"] = "sandwich"
+    random_architectures: int = Field(default=2, ge=1)
+    weight_lr: float = Field(default=1e-3, gt=0)
+    schedule: Literal["constant", "cosine"] = "constant"
+    warmup_steps: int = Field(default=0, ge=0)
+    clip_norm: float | None = Field(default=None, gt=0)
     checkpoint_every: int = Field(default=100, ge=1)
     seed: int = 0

@@ -1,0 +1,184 @@
+"""SupernetTrainer: rules, distillation, exact resume, errors."""
+
+import copy
+from typing import Literal
+
+import pytest
+import torch
+from torch import nn
+
+import elasticnas.nn as enn
+from elasticnas import Space, elastify
+from elasticnas.errors import CheckpointError, SearchError
+from elasticnas.search import SupernetTrainer, TrainerSettings
+
+
+class Sizes(Space):
+    hidden: Literal[32, 16, 8]
+    depth: Literal[2, 1]
+
+
+class Net(nn.Module):
+    def __init__(self, sizes):
+        super().__init__()
+        self.inp = enn.Linear(4, sizes.hidden)
+        self.blocks = enn.Stack([enn.FeedForward(sizes.hidden, 16, dropout=0.1) for _ in range(2)], sizes.depth)
+        self.out = enn.Linear(sizes.hidden, 3)
+
+    def forward(self, x):
+        return self.out(self.blocks(torch.relu(self.inp(x))))
+
+
+def plain(hidden, depth):
+    layers = [nn.Sequential(nn.Linear(hidden, hidden), nn.ReLU()) for _ in range(depth)]
+    return nn.Sequential(nn.Linear(4, hidden), nn.ReLU(), nn.Sequential(*layers), nn.Linear(hidden, 3))
+
+
+def batches(epoch):
+    x = torch.randn(8, 32, 4, generator=torch.Generator().manual_seed(epoch))
+    return list(zip(x, (x.prod(-1) > 0).long() + (x[..., 0] > 1).long(), strict=True))
+
+
+def predict(model, batch):
+    return model(batch[0])
+
+
+def loss(model, batch):
+    return nn.functional.cross_entropy(model(batch[0]), batch[1])
+
+
+def supernet(kind="primitives"):
+    torch.manual_seed(0)
+    return Net(Sizes.axes()) if kind == "primitives" else elastify(plain, Sizes)
+
+
+def settings(**changes):
+    return TrainerSettings(**{"steps": 20, "weight_lr": 0.01, "checkpoint_every": 5, **changes})
+
+
+def losses(model):
+    from elasticnas import axes_of
+
+    found = {}
+    model.eval()
+    for arch in Sizes.enumerate():
+        with axes_of(model).at(arch), torch.no_grad():
+            found[arch] = sum(loss(model, batch).item() for batch in batches(99)) / 8
+    return found
+
+
+@pytest.mark.parametrize("kind", ["primitives", "elastified"])
+@pytest.mark.parametrize("rule", ["sandwich", "random", "single"])
+def test_every_sub_network_learns(kind, rule):
+    model = supernet(kind)
+    before = losses(model)
+    result = SupernetTrainer(model, loss, batches, settings(steps=150, rule=rule)).run()
+    after = losses(model)
+    assert all(after[arch] < 0.93 * before[arch] for arch in before)
+    assert result.steps == len(result.history) == 150
+    assert (result.history[0]["others"] is None) == (rule == "single")
+
+
+def test_a_step_of_the_sandwich_is_the_mean_gradient_of_its_architectures():
+    model = supernet("elastified")
+    reference = copy.deepcopy(model)
+    trainer = SupernetTrainer(
+        model, loss, batches, settings(steps=1, random_architectures=2), optimizer=lambda w: torch.optim.SGD(w, 0.1)
+    )
+    drawn = []
+    trainer._drawn = lambda drawn_before=trainer._drawn: drawn.extend(drawn_before()) or drawn
+    trainer.run()
+    assert drawn[:2] == [Sizes.largest(), Sizes.smallest()] and len(drawn) == 4
+    batch = batches(0)[0]
+    for arch in drawn:
+        with reference.at(arch):
+            (loss(reference, batch) / 4).backward()
+    for trained, parameter in zip(model.parameters(), reference.parameters(), strict=True):
+        torch.testing.assert_close(trained, parameter - 0.1 * parameter.grad)
+
+
+def test_others_learn_from_the_largest():
+    """With targets of noise, only what the largest says can be learned by the others."""
+    model = supernet("elastified")
+    seen = []
+
+    def distillation(student, teacher):
+        seen.append(teacher)
+        assert not teacher.requires_grad and student.requires_grad
+        return (student - teacher).square().mean()
+
+    SupernetTrainer(model, loss, batches, settings(steps=2), predict=predict, distillation=distillation).run()
+    assert len(seen) == 2 * 3
+    assert all(torch.equal(seen[0], other) for other in seen[1:3]) and not torch.equal(seen[0], seen[3])
+    model = supernet("elastified")
+    result = SupernetTrainer(model, loss, batches, settings(steps=200), predict=predict).run()
+    with torch.no_grad():
+        x = batches(7)[0][0]
+        largest = model(x).softmax(-1)
+        with model.at(Sizes.smallest()):
+            gap = (model(x).softmax(-1) - largest).abs().mean().item()
+    assert gap < 0.12
+    assert result.history[-1]["others"] < result.history[0]["others"]
+
+
+@pytest.mark.parametrize("kind", ["primitives", "elastified"])
+def test_a_killed_run_goes_on_to_the_same_weights(tmp_path, kind):
+    whole = supernet(kind)
+    expected = SupernetTrainer(whole, loss, batches, settings(schedule="cosine", warmup_steps=3), predict=predict).run()
+    for killed_at in (3, 5, 12):
+        model, path = supernet(kind), tmp_path / f"{killed_at}.ckpt"
+
+        def stop(progress, killed_at=killed_at):
+            if progress.step == killed_at:
+                raise KeyboardInterrupt
+
+        trainer = SupernetTrainer(model, loss, batches, settings(schedule="cosine", warmup_steps=3), predict=predict)
+        with pytest.raises(KeyboardInterrupt):
+            trainer.run(path, progress=stop)
+        model = supernet(kind)
+        torch.manual_seed(123)  # whatever the new process has drawn
+        if killed_at < 5:
+            torch.manual_seed(0)
+            model = supernet(kind)
+        trainer = SupernetTrainer(model, loss, batches, settings(schedule="cosine", warmup_steps=3), predict=predict)
+        result = trainer.run(path, resume=True)
+        assert result.history == expected.history
+        assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), model.parameters(), strict=True))
+
+
+def test_a_checkpoint_of_another_run_is_refused(tmp_path):
+    path = tmp_path / "t.ckpt"
+    SupernetTrainer(supernet(), loss, batches, settings()).run(path)
+    with pytest.raises(CheckpointError, match=r"belongs to another run, settings\.rule was 'sandwich', is 'single'"):
+        SupernetTrainer(supernet(), loss, batches, settings(rule="single")).run(path, resume=True)
+
+
+def test_schedule_and_progress():
+    seen = []
+    result = SupernetTrainer(
+        supernet(), loss, batches, settings(steps=10, schedule="cosine", warmup_steps=4, weight_lr=0.4)
+    ).run(progress=seen.append)
+    rates = [record["learning_rate"] for record in result.history]
+    assert rates[:4] == pytest.approx([0.1, 0.2, 0.3, 0.4]) and rates[4] == pytest.approx(0.4)
+    assert rates[4:] == sorted(rates[4:], reverse=True) and rates[-1] < 0.05
+    assert [p.step for p in seen] == list(range(1, 11)) and seen[-1].seconds_left == 0 < seen[0].seconds_left
+
+
+def test_a_loss_that_is_not_finite_names_the_architecture():
+    def broken(model, batch):
+        found = loss(model, batch)
+        return found * float("nan") if model.inp(batch[0]).shape[-1] == 8 else found
+
+    with pytest.raises(
+        SearchError, match=r"^the loss of Sizes\(hidden=8, depth=1\) is nan at step 0: lower the learning"
+    ):
+        SupernetTrainer(supernet(), broken, batches, settings()).run()
+
+
+def test_distillation_needs_the_sandwich():
+    with pytest.raises(SearchError, match="predict distils from the largest, which rule='single' does not run"):
+        SupernetTrainer(supernet(), loss, batches, settings(rule="single"), predict=predict)
+    for parameter in (model := supernet()).parameters():
+        parameter.requires_grad_(False)
+    with pytest.raises(SearchError, match="Net has no weights to train"):
+        SupernetTrainer(model, loss, batches, settings())
