@@ -1,5 +1,6 @@
-"""Architecture search: relaxations, penalties, the bilevel searcher, and the supernet trainer."""
+"""Architecture search: relaxations, penalties, the bilevel searcher, the supernet trainer, and evolution."""
 
+from elasticnas.search.archive import EvolveProgress
 from elasticnas.search.bilevel import BilevelSearcher, Progress
 from elasticnas.search.checkpoint import (
     first_difference,
@@ -9,9 +10,10 @@ from elasticnas.search.checkpoint import (
     save_checkpoint,
 )
 from elasticnas.search.controller import Controller
+from elasticnas.search.evolve import evolve
 from elasticnas.search.penalty import DualAscent, Dynamic, Fixed, NoPenalty, Penalty
 from elasticnas.search.relaxation import Gumbel, Relaxation, Softmax, StraightThrough, Temperature, Tempered
-from elasticnas.search.result import Candidate, SearchResult
+from elasticnas.search.result import Candidate, SearchResult, pareto
 from elasticnas.search.settings import SearchSettings, TrainerSettings
 from elasticnas.search.stream import BatchStream
 from elasticnas.search.supernet_trainer import SupernetTrainer, TrainerProgress, TrainingResult
@@ -23,6 +25,7 @@ __all__ = [
     "Controller",
     "DualAscent",
     "Dynamic",
+    "EvolveProgress",
     "Fixed",
     "Gumbel",
     "NoPenalty",
@@ -39,8 +42,10 @@ __all__ = [
     "TrainerProgress",
     "TrainerSettings",
     "TrainingResult",
+    "evolve",
     "first_difference",
     "load_checkpoint",
+    "pareto",
     "random_state",
     "restore_random_state",
     "save_checkpoint",

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from elasticnas.cost import Budget, Cost, most_probable
-from elasticnas.errors import ConfigError, SearchError
+from elasticnas.errors import SearchError
 from elasticnas.extraction import axes_of, check
 from elasticnas.search.checkpoint import load_checkpoint, plain, random_state, restore_random_state, save_checkpoint
 from elasticnas.search.controller import Controller
+from elasticnas.search.evaluation import Evaluate, evaluate_at
 from elasticnas.search.penalty import NoPenalty, Penalty
 from elasticnas.search.random_search import draw_allowed
 from elasticnas.search.relaxation import Relaxation, Softmax
@@ -26,7 +27,6 @@ from elasticnas.search.stream import BatchStream, Epochs
 __all__ = ["BilevelSearcher", "Loss", "Progress"]
 
 Loss = Callable[[nn.Module, Any], Tensor]
-Evaluate = Callable[[nn.Module], Mapping[str, float]]
 _COLLAPSED, _OPEN = 0.05, 0.95
 
 
@@ -247,17 +247,8 @@ class BilevelSearcher:
     def _within_budget(self) -> Any:
         return most_probable(self.space, self.controller.probabilities(), self.budget, self.cost)
 
-    @torch.no_grad()
     def _metrics_of(self, arch: Any) -> dict[str, float]:
-        state = random_state()
-        self.model.eval()
-        with self.axes.at(arch):
-            metrics = {name: float(value) for name, value in self._evaluate(self.model).items()}
-        self.model.train()
-        restore_random_state(state)
-        if self.metric not in metrics:
-            raise ConfigError(f"metric {self.metric!r} is not among what evaluate returns: {sorted(metrics)}")
-        return metrics
+        return evaluate_at(self.model, self.axes, arch, self._evaluate, self.metric)
 
     def _held_out_loss(self, model: nn.Module) -> dict[str, float]:
         losses = [float(self.loss(model, batch)) for batch in self._held_out_epochs(0)]
@@ -282,6 +273,7 @@ class BilevelSearcher:
             random=max(tried, key=lambda candidate: sign * candidate.metrics[self.metric]),
             random_tried=tuple(tried),
             pareto=pareto([found, *tried], self.metric, self.maximise),
+            random_pareto=pareto(tried, self.metric, self.maximise),
             probabilities={name: p.tolist() for name, p in self.controller.probabilities().items()},
             history=self._history,
             warnings=self._warnings(found_arch),

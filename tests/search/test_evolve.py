@@ -1,0 +1,285 @@
+"""evolve: fronts, budgets, resume, workers, errors."""
+
+import json
+import subprocess
+import sys
+from typing import Literal
+
+import pytest
+import torch
+from pydantic import model_validator
+from torch import nn
+
+import elasticnas.nn as enn
+from elasticnas import PerLayer, Space, axes_of, elastify
+from elasticnas.cost import Cost, Latency, Params
+from elasticnas.errors import BudgetError, CheckpointError, ConfigError, PluginError, SearchError
+from elasticnas.search import evolve, pareto
+from tests.conftest import ROOT
+
+METHODS = ["nsga2", "local", "random"]
+
+
+class Sizes(Space):
+    """2,940 architectures, a rule, and layers that follow the depth."""
+
+    first: Literal[tuple(range(4, 84, 4))]
+    second: Literal[tuple(range(4, 84, 4))]
+    depth: Literal[1, 2, 3]
+    widths: PerLayer[Literal[8, 4], "depth"]  # noqa: F821
+
+    @model_validator(mode="after")
+    def narrowing(self):
+        if self.second > self.first:
+            raise ValueError("second <= first")
+        return self
+
+
+class Net(nn.Module):
+    def __init__(self, sizes):
+        super().__init__()
+        self.a, self.b, self.c = (
+            enn.Linear(3, sizes.first),
+            enn.Linear(sizes.first, sizes.second),
+            enn.Linear(sizes.second, 6),
+        )
+        self.blocks = enn.Stack([enn.FeedForward(6, width) for width in sizes.widths], sizes.depth)
+
+    def forward(self, x):
+        return self.blocks(self.c(torch.relu(self.b(torch.relu(self.a(x))))))
+
+
+class Units(Cost):
+    """Multiplications, by hand: the others of the library build each network."""
+
+    unit = "multiplications"
+
+    def compute(self, arch):
+        return float(arch.first * (3 + arch.second) + 6 * arch.second + 12 * sum(arch.widths))
+
+
+def supernet():
+    torch.manual_seed(0)
+    return Net(Sizes.axes())
+
+
+def worth(arch):
+    """A made-up accuracy that grows with every size, more slowly than the cost: a budget is best spent on depth."""
+    return arch.first**0.3 + 2 * arch.second**0.2 + 0.7 * arch.depth + 0.05 * sum(arch.widths)
+
+
+def evaluate(model):
+    return {"worth": worth(axes_of(model).current()), "other": 1.0}
+
+
+def search(method, model=None, trials=60, **more):
+    model = model or supernet()
+    flops = Units(model)
+    return evolve(model, evaluate, flops, metric="worth", method=method, trials=trials, population=12, **more)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_result_is_complete_and_within_the_budget(method):
+    seen = []
+    result = search(method, budgets="40%", progress=seen.append)
+    flops = Units(supernet())
+    limit = 0.4 * flops(Sizes.largest())
+    assert result.limit == pytest.approx(limit) and result.unit == "multiplications"
+    assert len(result.tried) == len(result.random_tried) == result.steps == 60
+    assert len({c.architecture for c in result.tried}) == 60
+    for candidate in (*result.tried, *result.random_tried):
+        assert candidate.cost == flops(candidate.architecture) <= limit
+        assert candidate.metrics == {"worth": worth(candidate.architecture), "other": 1.0}
+    assert result.found.metrics["worth"] == max(c.metrics["worth"] for c in result.tried) == result.history[-1]["best"]
+    assert result.random.metrics["worth"] == max(c.metrics["worth"] for c in result.random_tried)
+    assert [p.evaluated for p in seen] == list(range(1, 61)) and seen[-1].seconds_left == 0
+    assert json.loads(json.dumps(result.to_dict()))["found"]["cost"] == result.found.cost
+    for front, every in ((result.pareto, result.tried), (result.random_pareto, result.random_tried)):
+        costs, values = [c.cost for c in front], [c.metrics["worth"] for c in front]
+        assert costs == sorted(costs) and values == sorted(values)
+        for candidate in every:  # nobody beats the front
+            assert any(c.cost <= candidate.cost and c.metrics["worth"] >= candidate.metrics["worth"] for c in front)
+
+
+@pytest.mark.parametrize("method", ["nsga2", "local"])
+def test_searches_beat_random_search(method):
+    """On a landscape with structure, at equal evaluations, over three seeds: the area under the front."""
+    results = [search(method, trials=120, budgets="50%", seed=seed) for seed in range(3)]
+    assert sum(area(r.pareto, r.limit) for r in results) > sum(area(r.random_pareto, r.limit) for r in results)
+
+
+def area(front, limit):
+    """Of the metric that a front reaches at every cost up to a limit."""
+    ends = [*(candidate.cost for candidate in front[1:]), limit]
+    return sum(c.metrics["worth"] * (end - c.cost) for c, end in zip(front, ends, strict=True))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_same_seed_gives_the_same_search(method):
+    first, second, other = (search(method, trials=30, seed=seed) for seed in (3, 3, 4))
+    assert first.tried == second.tried and first.random_tried == second.random_tried
+    assert first.tried != other.tried
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_interrupted_search_goes_on(method, tmp_path):
+    calls = []
+
+    def counted(model):
+        calls.append(axes_of(model).current())
+        if len(calls) == 17:
+            raise KeyboardInterrupt
+        return evaluate(model)
+
+    model = supernet()
+    flops = Units(model)
+    settings = {
+        "metric": "worth",
+        "method": method,
+        "trials": 40,
+        "population": 10,
+        "storage": tmp_path / "log" / "search.journal",
+    }
+    with pytest.raises(KeyboardInterrupt):
+        evolve(model, counted, flops, **settings)
+    result = evolve(model, counted, flops, **settings)
+    assert len(result.tried) == 40 and [c.architecture for c in result.tried][:16] == calls[:16]
+    assert len(calls) - len(set(calls)) == (0 if method == "nsga2" and calls.count(calls[16]) == 1 else 1)
+    again = evolve(model, counted, flops, **settings)
+    assert again.tried == result.tried and again.random_tried == result.random_tried
+    if method != "nsga2":
+        assert result.tried == evolve(model, evaluate, flops, **{**settings, "storage": None}).tried
+
+
+def test_several_processes_share_a_search(tmp_path):
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from tests.search.test_evolve import *; "
+        "r = search('nsga2', trials=40, storage=sys.argv[2]); print(len(r.tried))"
+    )
+    command = [sys.executable, "-c", code, str(ROOT), str(tmp_path / "search.journal")]
+    workers = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    for worker in workers:
+        out, err = worker.communicate(timeout=120)
+        assert worker.returncode == 0, err
+        assert 40 <= int(out) <= 41
+    assert len(search("nsga2", trials=40, storage=command[-1]).tried) <= 41
+
+
+def test_several_costs_and_budgets():
+    model = supernet()
+    flops, params = Units(model), Params(model)
+    limit = 0.9 * params(Sizes.largest())
+    result = evolve(
+        model,
+        evaluate,
+        [flops, params],
+        metric="worth",
+        trials=40,
+        population=10,
+        budgets=[None, "50%"],
+        method="local",
+    )
+    assert result.limit is None
+    assert all(c.further_costs == (params(c.architecture),) for c in result.tried)
+    assert all(params(c.architecture) <= limit for c in (*result.tried, *result.random_tried))
+    nsga2 = evolve(model, evaluate, [flops, params], metric="worth", trials=15, population=5, budgets=[None, "90%"])
+    assert all(params(c.architecture) <= limit for c in nsga2.tried)
+
+
+def test_latency_is_a_cost_like_any_other():
+    model, ticks = supernet(), [0.0]
+
+    def clock():
+        ticks[0] += 0.001
+        return ticks[0]
+
+    latency = Latency(model, torch.zeros(1, 3), repeats=1, warmup=0, max_measured=4, clock=clock)
+    result = evolve(model, evaluate, latency, metric="worth", trials=12, population=6)
+    assert result.unit == "ms" and all(0.5 < c.cost < 2 for c in result.tried)
+    assert len(latency.report().rows) == 4
+
+
+def test_minimising():
+    result = evolve(
+        supernet(), evaluate, Params(supernet()), metric="worth", maximise=False, trials=20, method="random"
+    )
+    assert result.found.metrics["worth"] == min(c.metrics["worth"] for c in result.tried)
+    assert len(result.pareto) == 1 or result.pareto[0].cost < result.pareto[-1].cost
+
+
+def test_elastified_models_are_searched_too():
+    class Width(Space):
+        hidden: Literal[16, 8, 4]
+
+    model = elastify(lambda hidden: nn.Sequential(nn.Linear(3, hidden), nn.Linear(hidden, 2)), Width)
+    result = evolve(
+        model, lambda m: {"size": m(torch.ones(1, 3)).abs().sum().item()}, Params(model), metric="size", trials=10
+    )
+    assert len(result.tried) == 3  # there are no more
+    assert result.warnings[0] == "only 3 of 10 evaluations: nothing new is left within the budgets"
+
+
+def test_evaluation_leaves_no_trace():
+    model = supernet().train()
+    model.a.eval()
+    state = torch.get_rng_state()
+
+    def draws(m):
+        assert not m.training and not torch.is_grad_enabled()
+        torch.rand(3)
+        return evaluate(m)
+
+    evolve(model, draws, Params(model), metric="worth", trials=4, method="random")
+    assert model.training and not model.a.training and torch.equal(torch.get_rng_state(), state)
+
+
+def test_nan_is_one_error_and_keeps_what_was_done(tmp_path):
+    count = [0]
+
+    def sometimes(model):
+        count[0] += 1
+        return {"worth": float("nan") if count[0] == 6 else evaluate(model)["worth"]}
+
+    model, storage = supernet(), tmp_path / "search.journal"
+    settings = {"metric": "worth", "trials": 20, "population": 10, "storage": storage}
+    with pytest.raises(SearchError, match=r"^evaluate gives worth=nan for Sizes\(first=.*\): give it data on which"):
+        evolve(model, sometimes, Params(model), **settings)
+    assert len(evolve(model, sometimes, Params(model), **settings).tried) == 20
+    assert count[0] < 20 + 20 + 2
+
+
+def test_wrong_use_is_one_line(tmp_path, monkeypatch):
+    model = supernet()
+    params = Units(model)
+    with pytest.raises(ConfigError, match="metric 'accuracy' is not among what evaluate returns: "):
+        evolve(model, evaluate, params, metric="accuracy", trials=3)
+    with pytest.raises(ConfigError, match="method='genetic': choose 'nsga2', 'local' or 'random'"):
+        evolve(model, evaluate, params, metric="worth", method="genetic")
+    with pytest.raises(ConfigError, match="trials=0, population=20: trials >= 1"):
+        evolve(model, evaluate, params, metric="worth", trials=0)
+    with pytest.raises(ConfigError, match="costs: give at least one"):
+        evolve(model, evaluate, [], metric="worth")
+    with pytest.raises(ConfigError, match="2 for 1 costs; give one each"):
+        evolve(model, evaluate, params, metric="worth", budgets=["50%", "50%"])
+    with pytest.raises(BudgetError, match="is below the smallest reachable cost"):
+        evolve(model, evaluate, params, metric="worth", budgets="0.1%")
+    with pytest.raises(CheckpointError, match=r"storage mysql.*: cannot be opened \("):
+        evolve(model, evaluate, params, metric="worth", trials=3, storage="mysql://nowhere/x")
+    settings = {"metric": "worth", "trials": 4, "population": 2, "storage": tmp_path / "s.journal"}
+    evolve(model, evaluate, params, **settings)
+    with pytest.raises(CheckpointError, match="study 'elasticnas' belongs to another search, seed was 0, is 1"):
+        evolve(model, evaluate, params, **settings, seed=1)
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(PluginError, match=r"need Optuna: pip install 'elasticnas\[evolve\]'"):
+        evolve(model, evaluate, params, metric="worth", trials=3)
+    assert len(evolve(model, evaluate, params, metric="worth", trials=3, method="local").tried) == 3
+
+
+def test_dominance_over_several_costs():
+    from elasticnas.search import Candidate
+
+    def candidate(cost, other, value):
+        return Candidate(f"{cost}{other}{value}", cost, {"m": value}, (other,))
+
+    best, cheap, beaten, apart = candidate(2, 2, 5), candidate(1, 1, 1), candidate(2, 3, 5), candidate(3, 1, 4)
+    assert pareto([beaten, apart, best, cheap], "m", True) == (cheap, best, apart)
