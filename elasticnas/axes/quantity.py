@@ -55,9 +55,14 @@ class Quantity:
     def options(self) -> tuple[Any, ...]:
         """Distinct values over the valid architectures, integers ascending."""
         values = list(dict.fromkeys(value for _, value in self.combinations))
-        if all(isinstance(value, int) and not isinstance(value, bool) for value in values):
+        if _are_numbers(values):
             values.sort()
         return tuple(values)
+
+    @cached_property
+    def is_number(self) -> bool:
+        """Whether its values are integers (bool is none)."""
+        return _are_numbers(self.options)
 
     @cached_property
     def by_indices(self) -> dict[tuple[int, ...], Any]:
@@ -104,3 +109,7 @@ class Quantity:
         if len(self.combinations) < matrix.shape[0]:
             weights = weights / weights.sum(-1, keepdim=True).clamp_min(torch.finfo(weights.dtype).tiny)
         return weights
+
+
+def _are_numbers(values: Iterable[Any]) -> bool:
+    return all(isinstance(value, int) and not isinstance(value, bool) for value in values)

@@ -45,6 +45,8 @@ class Masked:
         self._weights = {quantity.name: self._one_hot(quantity) for quantity in quantities}
 
     def _one_hot(self, quantity: Quantity) -> Tensor:
+        if quantity.is_number:
+            _ = quantity.prefixes  # made now, for the same reason
         weights = quantity.one_hot(self._archs)
         return weights if self._per_sample else weights[0]
 

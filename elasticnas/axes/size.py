@@ -114,7 +114,7 @@ class Axis(Size):
     @property
     def is_number(self) -> bool:
         """Whether its options are integers (bool is none)."""
-        return all(isinstance(option, int) and not isinstance(option, bool) for option in self.options)
+        return self.quantity.is_number
 
     def at(self) -> Any:
         """What is active in the current scope: a value (slice) or Weighted (mask, soft mask)."""
@@ -172,7 +172,7 @@ class Product(Size):
     @property
     def size(self) -> int:
         """Full size: the product of the factors' full sizes."""
-        return prod(full_size(factor) for factor in self.factors)
+        return prod([full_size(factor) for factor in self.factors])
 
     def __repr__(self) -> str:
         return f"({' '.join(_label(factor) for factor in self.factors)})"
@@ -188,7 +188,7 @@ class Sum(Size):
     @property
     def size(self) -> int:
         """Full size: the sum of the terms' full sizes."""
-        return sum(full_size(term) for term in self.terms)
+        return sum([full_size(term) for term in self.terms])
 
     def __mul__(self, other: SizeLike) -> Product:
         raise AxisError(f"{self!r} * {_label(other)}: a sum of sizes cannot be a factor; multiply its terms instead")
@@ -212,9 +212,9 @@ def active_size(size: SizeLike) -> Any:
         active = size.at()
         return size.size if isinstance(active, Weighted) else active
     if isinstance(size, Product):
-        return prod(active_size(factor) for factor in size.factors)
+        return prod([active_size(factor) for factor in size.factors])
     if isinstance(size, Sum):
-        return sum(active_size(term) for term in size.terms)
+        return sum([active_size(term) for term in size.terms])
     raise AxisError(f"{size!r} is not a size: give an int, an Axis, or a product or sum of them")
 
 
