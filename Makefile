@@ -25,7 +25,7 @@ types: $(INSTALLED)
 	$(BIN)/mypy elasticnas recipes/easrec
 
 tests: $(INSTALLED)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow

@@ -1,3 +1,4 @@
+import os
 import signal
 import sys
 import warnings
@@ -9,6 +10,7 @@ import torch
 from elasticnas.testing import checked_examples
 
 torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"  # for the processes that tests start: several test workers share the cores
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"
@@ -41,12 +43,30 @@ def main(monkeypatch, capsys):
     return run
 
 
-def pytest_terminal_summary(terminalreporter) -> None:
-    terminalreporter.write_line(f"the law was checked on {checked_examples()} examples")
+law_examples = pytest.StashKey[int]()
 
 
+def pytest_configure(config) -> None:
+    config.stash[law_examples] = 0
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error) -> None:
+    node.config.stash[law_examples] += getattr(node, "workeroutput", {}).get("law_examples", 0)
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session, exitstatus) -> None:
+    config = session.config
+    if hasattr(config, "workeroutput"):  # one of several processes
+        config.workeroutput["law_examples"] = checked_examples()
+        return
+    config.stash[law_examples] += checked_examples()
     # a whole default run must check the law often enough; part of it, by name or folder, need not
-    whole = session.config.args == session.config.getini("testpaths") or session.config.args == [str(ROOT / "tests")]
-    if whole and not session.config.option.keyword and exitstatus == 0 and checked_examples() < LEAST_EXAMPLES:
+    whole = config.args == config.getini("testpaths") or config.args == [str(ROOT / "tests")]
+    if whole and not config.option.keyword and exitstatus == 0 and config.stash[law_examples] < LEAST_EXAMPLES:
         session.exitstatus = 1
+
+
+def pytest_terminal_summary(terminalreporter, config) -> None:
+    terminalreporter.write_line(f"the law was checked on {config.stash[law_examples]} examples")
