@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal
 
 import torch
 import typer
-import yaml
 from pydantic import ValidationError
 from rich.console import Console
 from rich.markup import escape
@@ -22,8 +21,9 @@ from easrec.data.download import SOURCES, download
 from easrec.evaluation import METRICS, PROTOCOLS, without_popularity
 from easrec.pipeline import Run, evaluators
 from easrec.presets import load_preset, preset_names
-from easrec.progress import Stage
+from elasticnas.cli.options import Device, Out, Resume, Seed, Set, Threads, changes_of, device_of
 from elasticnas.errors import ConfigError, DataError
+from elasticnas.report import Stage
 from elasticnas.space import one_line
 
 __all__ = ["commands"]
@@ -31,51 +31,23 @@ __all__ = ["commands"]
 commands = typer.Typer(no_args_is_help=True)
 
 Data = Annotated[Path | None, typer.Option(help="File of interactions; only --preset demo generates its own.")]
-Out = Annotated[Path, typer.Option(help="Folder of the run.")]
 Preset = Annotated[str, typer.Option(help=f"One of {', '.join(preset_names())}.")]
 Budget = Annotated[
     str | None, typer.Option(help="FLOPs: '50%' of the largest network, a number such as 2M, or 'none'.")
 ]
-Seed = Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help="Of everything that draws.")]
-Device = Annotated[str, typer.Option(help="cpu, cuda, mps; auto takes what there is.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Continue the run in the folder.")]
-Set = Annotated[list[str] | None, typer.Option("--set", help="A setting by dotted name, such as model.layers=2.")]
 User = Annotated[str | None, typer.Option(help="Column of the user.")]
 Item = Annotated[str | None, typer.Option(help="Column of the item.")]
 Time = Annotated[str | None, typer.Option(help="Column of the time; without one, row order.")]
 Format = Annotated[str, typer.Option(help=f"auto, or one of {', '.join(FORMATS)}.")]
-Threads = Annotated[int | None, typer.Option(min=1, max=1024, help="CPU threads of torch.")]
 
 
 def _config(preset: str, budget: str | None, seed: int | None, changes: list[str] | None) -> Config:
-    given: dict[str, Any] = {}
-    for change in changes or []:
-        key, equals, value = change.partition("=")
-        if not equals:
-            raise ConfigError(f"--set {change}: write name=value, such as model.layers=2")
-        try:
-            given[key] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"--set {change}: not a value ({' '.join(str(error).split())})") from None
+    given = changes_of(changes)
     if budget is not None:
         given["search.budget"] = budget
     if seed is not None:
         given["seed"] = seed
     return load_preset(preset, given)
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        if torch.cuda.is_available():
-            name = "cuda"
-        else:
-            name = "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device).cpu()
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ConfigError(f"--device {name}: not available here ({str(error).splitlines()[0]})") from None
-    return device
 
 
 def _interactions(
@@ -132,7 +104,7 @@ def _start(
     threads: int | None,
 ) -> Run:
     console = Console(width=None if Console().is_terminal else 110)
-    config, where = _config(preset, budget, seed, changes), _device(device)
+    config, where = _config(preset, budget, seed, changes), device_of(device)
     if threads is not None:
         torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
@@ -244,7 +216,7 @@ def retrain(
         torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
     console = Console(width=None if Console().is_terminal else 110)
-    Run(_data_of(out), _config_of(out), out, _device(device), console, True).everything()
+    Run(_data_of(out), _config_of(out), out, device_of(device), console, True).everything()
     _say_where(out)
 
 
@@ -286,7 +258,7 @@ def evaluate(
     """Evaluate the saved network anew, loaded from its files, under the three protocols."""
     if threads is not None:
         torch.set_num_threads(threads)
-    where, config = _device(device), _config_of(out)
+    where, config = device_of(device), _config_of(out)
     recommender, data = Recommender.load(out / "model", where), _data_of(out)
     split = Split(data)
     score = without_popularity(recommender.network.next_item, split.training.counts(split.items), popularity)
@@ -318,7 +290,7 @@ def recommend(
     """The items to recommend next, for users of the data or for given histories."""
     if not user and not history:
         raise ConfigError("give --user or --history")
-    recommender = Recommender.load(out / "model", _device(device))
+    recommender = Recommender.load(out / "model", device_of(device))
     asked: list[tuple[str, list[int]]] = []
     if user:
         data = _data_of(out)

@@ -2,10 +2,9 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from elasticnas.errors import ConfigError
-from elasticnas.space import one_line
+from elasticnas.settings import updated
 
 __all__ = ["Config", "ModelConfig", "SearchConfig", "TrainConfig"]
 
@@ -215,25 +214,4 @@ class Config(_Frozen):
         Raises:
             ConfigError: An unknown key or a value that is not allowed, in one line.
         """
-        data = self.model_dump()
-        for key, value in changes.items():
-            *path, last = key.split(".")
-            node: Any = data
-            for part in path:
-                node = node.get(part) if isinstance(node, dict) else None
-            if not isinstance(node, dict) or last not in node:
-                known = _keys(self.model_dump())
-                near = [name for name in known if name.startswith(f"{key.partition('.')[0]}.")] or known
-                raise ConfigError(f"unknown setting {key!r}; known are {', '.join(near)}")
-            node[last] = node[last] | value if isinstance(value, dict) and isinstance(node[last], dict) else value
-        try:
-            return Config.model_validate(data)
-        except ValidationError as error:
-            raise ConfigError(one_line(Config, error)) from None
-
-
-def _keys(data: dict[str, Any], prefix: str = "") -> list[str]:
-    found: list[str] = []
-    for key, value in data.items():
-        found.extend(_keys(value, f"{prefix}{key}.") if isinstance(value, dict) else [f"{prefix}{key}"])
-    return found
+        return updated(self, changes)

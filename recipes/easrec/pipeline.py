@@ -1,11 +1,7 @@
 """The stages of a run, each resumable: prepare, search, retrain, evaluate, report."""
 
 import json
-import platform
-import shlex
 import statistics
-import subprocess
-import sys
 import time
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
@@ -16,14 +12,12 @@ import numpy as np
 import torch
 from rich.console import Console
 
-import elasticnas
 from easrec.artifact import Recommender
 from easrec.config import Config
 from easrec.data import Interactions, Split, hold_out_users
 from easrec.evaluation import Evaluator, draw_negatives
 from easrec.figures import flat_metrics, summary_table
 from easrec.model import EASRec, build, supernet
-from easrec.progress import Stage
 from easrec.report import page
 from easrec.searching import encoder_flops, search_architecture
 from easrec.space import space_for
@@ -31,6 +25,7 @@ from easrec.training import Trained, TrainProgress, train
 from elasticnas.cost import Budget, Latency, Params
 from elasticnas.errors import CheckpointError, ConfigError
 from elasticnas.extraction import extract, write_text
+from elasticnas.report import Stage, environment
 from elasticnas.search import Progress, first_difference, load_checkpoint, save_checkpoint
 
 __all__ = ["Run", "Searched", "evaluators"]
@@ -258,42 +253,6 @@ def evaluators(split: Split, config: Config) -> dict[str, Evaluator]:
         )
         for stage in stages
     }
-
-
-def environment(device: torch.device) -> dict[str, Any]:
-    """Command, commit, versions and machine, for a record beside every figure."""
-    return {
-        "command": " ".join(["elasticnas", *map(shlex.quote, sys.argv[1:])]),
-        "commit": _commit(),
-        "elasticnas": elasticnas.__version__,
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "processor": _processor(),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-        "threads": torch.get_num_threads(),
-    }
-
-
-def _commit() -> str | None:
-    """The commit of the checkout that runs, ``-dirty`` where it was changed; None where it is installed."""
-    root = Path(elasticnas.__file__).parents[1]
-    if not (root / ".git").exists():
-        return None
-    try:
-        command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
 def _score_last(network: Any, example: Any) -> Any:

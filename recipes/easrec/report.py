@@ -4,6 +4,8 @@ from typing import Any
 
 from easrec.config import Config
 from easrec.figures import NETWORKS, comparison
+from elasticnas.report import bullets, table
+from elasticnas.settings import differences
 
 __all__ = ["page"]
 
@@ -11,9 +13,10 @@ __all__ = ["page"]
 def page(result: dict[str, Any]) -> str:
     """Markdown: how it was measured, the data, the networks side by side, the search, times and settings."""
     where, data = result["environment"], result["data"]
+    head, sections = comparison(result)
     parts = [
         f"# EASRec, {data['users']:,} users, {data['items']:,} items",
-        _bullets(
+        bullets(
             {
                 "command": f"`{where['command']}`",
                 "commit": where["commit"] or f"release {where['elasticnas']}",
@@ -25,25 +28,16 @@ def page(result: dict[str, Any]) -> str:
             }
         ),
         "## Networks",
-        _table(*comparison(result)),
+        table(head, [row for section in sections for row in section]),
         "FLOPs are the encoder's for one sequence of full length; latency is the median of one sequence scored once.",
         "## Search",
-        _bullets(_search(result)),
+        bullets(_search(result)),
         "## Training",
         _training(result),
         "## Settings that differ from the defaults",
-        _bullets(_differences(result["config"], Config().model_dump(mode="json"))) or "None.",
+        bullets(differences(Config.model_validate(result["config"]))) or "None.",
     ]
     return "\n\n".join(parts) + "\n"
-
-
-def _bullets(items: dict[str, Any]) -> str:
-    return "\n".join(f"* {name}: {value}" for name, value in items.items())
-
-
-def _table(head: list[str], sections: list[list[list[str]]]) -> str:
-    rows = [head, ["---", *["---:"] * (len(head) - 1)], *(row for section in sections for row in section)]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def _search(result: dict[str, Any]) -> dict[str, Any]:
@@ -75,14 +69,4 @@ def _training(result: dict[str, Any]) -> str:
         for name, label in NETWORKS.items()
         if f"{name}/train/epochs" in result
     ]
-    return _table(["network", "epochs", "best epoch", "minutes"], [rows])
-
-
-def _differences(given: dict[str, Any], default: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in given.items():
-        if isinstance(value, dict):
-            found |= _differences(value, default[key], f"{prefix}{key}.")
-        elif value != default[key]:
-            found[f"`{prefix}{key}`"] = f"{value} (default {default[key]})"
-    return found
+    return table(["network", "epochs", "best epoch", "minutes"], rows)

@@ -1,0 +1,51 @@
+"""environment: what a figure was measured with."""
+
+import platform
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import elasticnas
+
+__all__ = ["environment"]
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """Command, commit, versions and machine, for a record beside every figure."""
+    return {
+        "command": " ".join(["elasticnas", *map(shlex.quote, sys.argv[1:])]),
+        "commit": _commit(),
+        "elasticnas": elasticnas.__version__,
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that runs, ``-dirty`` where it was changed; None where it is installed."""
+    root = Path(elasticnas.__file__).parents[1]
+    if not (root / ".git").exists():
+        return None
+    try:
+        command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")

@@ -1,0 +1,88 @@
+"""pareto_plot: cost against metric, as a PNG."""
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from elasticnas.errors import PluginError
+from elasticnas.extraction import write_bytes
+
+__all__ = ["Series", "pareto_plot"]
+
+# Okabe and Ito's colours, told apart by colour-blind readers too
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+_MARKERS = ("o", "s", "^", "D", "v", "P")
+
+
+@dataclass(frozen=True)
+class Series:
+    """Points of one kind.
+
+    Attributes:
+        name: In the legend.
+        points: ``(cost, metric)`` pairs.
+        form: ``dots`` for a cloud, ``steps`` for a front (the best metric that a cost buys), ``line`` for networks
+            one by one.
+        note: Behind the name in the legend, such as how many.
+    """
+
+    name: str
+    points: Sequence[tuple[float, float]]
+    form: Literal["dots", "steps", "line"] = "line"
+    note: str = ""
+
+
+def pareto_plot(
+    panels: Mapping[str, Sequence[Series]], path: str | Path, *, cost: str, metrics: Sequence[str], title: str = ""
+) -> None:
+    """Draw panels side by side with one scale of costs, and write the file whole or not at all.
+
+    Args:
+        panels: Series by title of their panel.
+        path: The PNG file.
+        cost: Label of the horizontal axes, with its unit.
+        metrics: Label of each panel's vertical axis.
+        title: Above all.
+
+    Raises:
+        PluginError: matplotlib is not installed.
+        ElasticNASError: The file cannot be written.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError:
+        raise PluginError("matplotlib is not installed; pip install 'elasticnas[plot]'") from None
+    figure = Figure(figsize=(5.6 * len(panels), 4.8), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(1, len(panels), sharex=True, squeeze=False)[0]
+    for ax, (name, several), metric in zip(axes, panels.items(), metrics, strict=True):
+        for number, series in enumerate(several):
+            _draw(ax, series, number)
+        ax.set_title(name, fontsize=11)
+        ax.set_xlabel(cost)
+        ax.set_ylabel(metric)
+        ax.grid(color="#dddddd", linewidth=0.6)
+        ax.set_axisbelow(True)
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.legend(frameon=False, fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=1)
+    if title:
+        figure.suptitle(title, fontsize=12, fontweight="bold")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=150)
+    write_bytes(Path(path), buffer.getvalue())
+
+
+def _draw(ax: Any, series: Series, number: int) -> None:
+    colour, points = _COLOURS[number % len(_COLOURS)], sorted(series.points)
+    x, y = [cost for cost, _ in points], [metric for _, metric in points]
+    label = f"{series.name} ({series.note})" if series.note else series.name
+    if series.form == "dots":
+        ax.scatter(x, y, s=16, color=colour, alpha=0.35, linewidths=0, label=label)
+    elif series.form == "steps":
+        ax.plot(x, y, drawstyle="steps-post", color=colour, linewidth=1.8, marker="o", markersize=4, label=label)
+    else:
+        marker = _MARKERS[number % len(_MARKERS)]
+        ax.plot(x, y, color=colour, linewidth=1.6, marker=marker, markersize=7, label=label)

@@ -1,0 +1,17 @@
+"""Markdown of a result page."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+__all__ = ["bullets", "table"]
+
+
+def bullets(items: Mapping[str, Any]) -> str:
+    """``* name: value`` lines."""
+    return "\n".join(f"* {name}: {value}" for name, value in items.items())
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table; all columns but the first are aligned to the right."""
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
