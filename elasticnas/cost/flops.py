@@ -9,7 +9,7 @@ from elasticnas.cost.cost import Cost
 from elasticnas.cost.meta import Call, MetaNetwork
 from elasticnas.cost.shapes import ElementwiseShapes, MatmulShapes
 
-__all__ = ["Flops"]
+__all__ = ["Flops", "count_flops"]
 
 
 class Flops(Cost):
@@ -35,7 +35,25 @@ class Flops(Cost):
 
     def compute(self, arch: Any) -> float:
         """FLOPs, counted anew."""
-        plain, example = self._meta.extract(arch), self._meta.example(arch)
-        with MatmulShapes(), FlopCounterMode(display=False) as counter, ElementwiseShapes():
-            self._meta.run(plain, example)
-        return float(counter.get_total_flops())
+        return _counted(self._meta, self._meta.extract(arch), self._meta.example(arch))
+
+
+def count_flops(network: nn.Module, example: Any, call: Call | None = None) -> float:
+    """FLOPs of one inference pass of any plain network, counted as :class:`Flops` counts.
+
+    Args:
+        network: Its weights are not read.
+        example: A tensor, a tuple of arguments or a mapping of keyword arguments.
+        call: Runs only a part; None runs the network.
+
+    Raises:
+        ConfigError: The network cannot run on the example.
+    """
+    meta = MetaNetwork(network, example, call)
+    return _counted(meta, meta.network, meta.example(None))
+
+
+def _counted(meta: MetaNetwork, plain: nn.Module, example: Any) -> float:
+    with MatmulShapes(), FlopCounterMode(display=False) as counter, ElementwiseShapes():
+        meta.run(plain, example)
+    return float(counter.get_total_flops())

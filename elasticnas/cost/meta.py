@@ -23,6 +23,9 @@ class MetaNetwork:
 
     No weight is read or copied. The original keeps its device and its training mode.
 
+    Attributes:
+        network: The copy.
+
     Args:
         model: A model made of elastic primitives.
         example: As for a cost.
@@ -32,12 +35,12 @@ class MetaNetwork:
     def __init__(self, model: nn.Module, example: Any = None, call: Call | None = None) -> None:
         # what deepcopy finds in the memo it takes as already copied; parameters shared before stay shared
         memo: dict[Any, Any] = {id(tensor): _on_meta(tensor) for tensor in _tensors(model)}
-        self._model = copy.deepcopy(model, memo).eval()
+        self.network = copy.deepcopy(model, memo).eval()
         self._example, self._call = example, call
 
     def extract(self, arch: Any) -> nn.Module:
         """The plain network of an architecture, on the meta device."""
-        return unverified(self._model, arch)
+        return unverified(self.network, arch)
 
     def example(self, arch: Any) -> Any:
         """The example on the meta device."""

@@ -14,8 +14,9 @@ from elasticnas.search.evolve import evolve
 from elasticnas.search.penalty import DualAscent, Dynamic, Fixed, NoPenalty, Penalty
 from elasticnas.search.relaxation import Gumbel, Relaxation, Softmax, StraightThrough, Temperature, Tempered
 from elasticnas.search.result import Candidate, SearchResult, pareto
+from elasticnas.search.schedule import warm_cosine, warm_up
 from elasticnas.search.settings import SearchSettings, TrainerSettings
-from elasticnas.search.stream import BatchStream
+from elasticnas.search.stream import BatchStream, Epochs
 from elasticnas.search.supernet_trainer import SupernetTrainer, TrainerProgress, TrainingResult
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Controller",
     "DualAscent",
     "Dynamic",
+    "Epochs",
     "EvolveProgress",
     "Fixed",
     "Gumbel",
@@ -49,4 +51,6 @@ __all__ = [
     "random_state",
     "restore_random_state",
     "save_checkpoint",
+    "warm_cosine",
+    "warm_up",
 ]

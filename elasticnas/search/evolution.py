@@ -1,6 +1,5 @@
 """NSGA-II over the choices of a space, by Optuna."""
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 from elasticnas.errors import ArchitectureError
@@ -47,7 +46,8 @@ def nsga2(study: Any, archive: Archive, space: Any, population: int, seed: int) 
                 continue
             violations = [budget.cost(arch) / budget.limit - 1 for budget in archive.budgets]
             allowed = archive.allows(arch)
-            trial.set_user_attr("violations", [min(0.0, value) if allowed else value for value in violations])
+            for number, value in enumerate(violations):
+                trial.set_constraint(f"budget {number}", min(0.0, value) if allowed else value)
             if not allowed:
                 study.tell(trial, [cost(arch) for cost in archive.costs] + [0.0])
                 continue
@@ -62,19 +62,11 @@ def nsga2(study: Any, archive: Archive, space: Any, population: int, seed: int) 
             raise
 
 
-def sampler(population: int, seed: int, constrained: bool) -> Any:
+def sampler(population: int, seed: int) -> Any:
     """Optuna's NSGA-II sampler."""
     import optuna
 
-    constraints: Callable[[Any], Sequence[float]] | None = None
-    if constrained:
-        constraints = _violations
-    return optuna.samplers.NSGAIISampler(population_size=population, seed=seed, constraints_func=constraints)
-
-
-def _violations(trial: Any) -> Sequence[float]:
-    found: Sequence[float] = trial.user_attrs.get("violations", [1e9])
-    return found
+    return optuna.samplers.NSGAIISampler(population_size=population, seed=seed)
 
 
 def _params(space: Any, arch: Any) -> dict[str, int]:

@@ -94,7 +94,7 @@ def evolve(
         if how == "nsga2":
             archive.add(*stored(chosen, space))
             # a new seed after an interruption: the stored trials have used up the first one
-            chosen.sampler = sampler(population, seed + len(archive.candidates), bool(limits))
+            chosen.sampler = sampler(population, seed + len(archive.candidates))
             nsga2(chosen, archive, space, population, seed)
             return archive
         if chosen is not None:  # these walk the same way again, and find what is stored

@@ -49,6 +49,8 @@ class TrainerSettings(BaseModel):
         steps: Optimizer steps.
         rule: Which architectures a step runs: ``sandwich`` (largest, smallest, random ones), ``random``, ``single``.
         random_architectures: Random architectures a step; one with ``single``.
+        distillation_weight: Of the distillation in the loss of all but the largest, the rest is of the targets; where
+            predictions are given.
         weight_lr: Learning rate of Adam, where no optimizer is given.
         schedule: Of the learning rate: constant, or a cosine down to 0 at the last step.
         warmup_steps: Steps over which the rate rises linearly.
@@ -62,6 +64,7 @@ class TrainerSettings(BaseModel):
     steps: int = Field(ge=1)
     rule: Literal["sandwich", "random", "single"] = "sandwich"
     random_architectures: int = Field(default=2, ge=1)
+    distillation_weight: float = Field(default=0.5, ge=0, le=1)
     weight_lr: float = Field(default=1e-3, gt=0)
     schedule: Literal["constant", "cosine"] = "constant"
     warmup_steps: int = Field(default=0, ge=0)

@@ -1,6 +1,5 @@
 """SupernetTrainer: weights that serve every architecture, by sampling architectures at each step."""
 
-import math
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from elasticnas.errors import SearchError
 from elasticnas.extraction import axes_of, check
 from elasticnas.search.checkpoint import load_checkpoint, plain, random_state, restore_random_state, save_checkpoint
+from elasticnas.search.schedule import warm_cosine, warm_up
 from elasticnas.search.settings import TrainerSettings
 from elasticnas.search.stream import BatchStream, Epochs
 
@@ -190,20 +190,22 @@ class SupernetTrainer:
         """The loss of the architecture in scope, and what others learn from it."""
         if self.predict is None:
             return self.loss(self.model, batch), None
-        if teacher is not None:
+        share = self.settings.distillation_weight
+        if teacher is not None and share == 1.0:
             return self.distillation(self.predict(self.model, batch), teacher), None
         loss = self.loss(self.model, batch)
+        if teacher is not None:
+            distilled = self.distillation(self.predict(self.model, batch), teacher)
+            return share * distilled + (1.0 - share) * loss, None
         # a second pass: the loss is a plain callable and keeps its predictions to itself
         with torch.no_grad():
             return loss, self.predict(self.model, batch)
 
     def _schedule(self) -> float:
         settings = self.settings
-        warm = min(1.0, (self.step + 1) / max(1, settings.warmup_steps))
         if settings.schedule == "constant":
-            return warm
-        done = max(0, self.step - settings.warmup_steps) / max(1, settings.steps - settings.warmup_steps)
-        return warm * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+            return warm_up(self.step, settings.warmup_steps)
+        return warm_cosine(self.step, settings.steps, settings.warmup_steps)
 
     def _adam(self, weights: list[nn.Parameter]) -> torch.optim.Optimizer:
         return torch.optim.Adam(weights, lr=self.settings.weight_lr)

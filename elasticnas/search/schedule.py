@@ -1,0 +1,19 @@
+"""Learning-rate schedules, as factors of the highest rate."""
+
+import math
+
+__all__ = ["warm_cosine", "warm_up"]
+
+
+def warm_up(step: int, warmup_steps: int) -> float:
+    """Linear up to 1 over the first steps; ``step`` counts from 0."""
+    return min(1.0, (step + 1) / max(1, warmup_steps))
+
+
+def warm_cosine(step: int, steps: int, warmup_steps: int) -> float:
+    """:func:`warm_up`, then half a cosine down to 0 after the last step.
+
+    Source: arXiv:1608.03983, without restarts.
+    """
+    done = max(0, step - warmup_steps) / max(1, steps - warmup_steps)
+    return warm_up(step, warmup_steps) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
