@@ -22,7 +22,7 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check elasticnas recipes tests examples benchmarks
 
 types: $(INSTALLED)
-	$(BIN)/mypy elasticnas recipes/easrec
+	$(BIN)/mypy elasticnas recipes/easrec recipes/digits recipes/charlm
 
 tests: $(INSTALLED)
 	$(BIN)/python -m pytest -n auto

@@ -1,0 +1,167 @@
+"""What a study shows: a table, a page, a plot; all made from its result alone."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from elasticnas.report import Series, bullets, pareto_plot, table
+from elasticnas.search import Candidate, pareto
+from elasticnas.study.row import LABELS, SCRATCH, SEARCHED, UNIFORM
+from elasticnas.study.settings import StudySettings
+
+__all__ = ["draw", "page", "summary", "verdicts"]
+
+_HEAD = ["FLOPs at most", "network", "sizes", "MFLOPs", "parameters", "validation", "test", "steps", "seconds"]
+
+
+def summary(result: dict[str, Any]) -> Table:
+    """The rows for the terminal."""
+    shown = Table(title=f"{result['task']}: {result['metric']}, {_better(result)}", caption="\n".join(verdicts(result)))
+    left_out = {"sizes", "steps"}
+    for position, name in enumerate(_HEAD):
+        if name not in left_out:
+            shown.add_column(name, justify="left" if position < 2 else "right", no_wrap=position < 2)
+    share = None
+    for row, cells in zip(result["rows"], _cells(result), strict=True):
+        if share is not None and row["share"] != share:
+            shown.add_section()
+        share = row["share"]
+        shown.add_row(*(cell for name, cell in zip(_HEAD, cells, strict=True) if name not in left_out))
+    return shown
+
+
+def page(result: dict[str, Any]) -> str:
+    """Markdown: how it was measured, the networks side by side, what it says, the search, the settings."""
+    where, settings, search = result["environment"], result["settings"], result["search"]
+    lengths = StudySettings.model_validate(settings)
+    equal = "as many passes in all as the supernet and the searched networks took"
+    work = equal if lengths.scratch_steps is None else "as set"
+    title = f"# {result['task']}: searched networks against uniformly scaled ones"
+    record = {
+        "command": f"`{where['command']}`",
+        "commit": where["commit"] or f"release {where['elasticnas']}",
+        "seed": settings["seed"],
+        "machine": f"{where['processor']}, {where['device']}, {where['threads']} threads",
+        "versions": f"elasticnas {where['elasticnas']}, torch {where['torch']}, Python {where['python']}",
+        "date": result["created"],
+    } | {name: str(fact) for name, fact in result["facts"].items()}
+    protocol = (
+        f"Metric: {result['metric']}, {_better(result)}. One supernet was trained for {lengths.steps:,} steps of "
+        f"{lengths.passes} architecture{'s' if lengths.passes > 1 else ''} ({result['supernet']['seconds']:.0f} s). "
+        "A searched network is the best on validation data, of those between the share of FLOPs before and its own "
+        f"that the search evaluated with the supernet's weights; it inherits them and takes {lengths.tune_steps:,} "
+        f"steps of its own. The others start from random weights and take {lengths.steps_from_scratch:,} steps each "
+        f"({work}), with the same schedule. A uniformly scaled network has every width of the largest times one "
+        "factor, the smallest with at least the FLOPs of the searched one. Test data chose nothing. In brackets: validation before training on."
+    )
+    tried = {
+        "time": f"{search['seconds']:.0f} s, {search['steps']} architectures, as many by random search",
+        "best on validation, any FLOPs": f"{_metric(result, search['found']):.4f}",
+        "likewise by random search": f"{_metric(result, search['random']):.4f}",
+    }
+    for number, line in enumerate(search["warnings"], 1):
+        tried[f"warning {number}"] = line
+    differing = {
+        f"`{name}`": f"{value} (default {default})"
+        for name, default in StudySettings().model_dump(mode="json").items()
+        if (value := settings[name]) != default
+    }
+    parts = [
+        title,
+        bullets(record),
+        "![Pareto plot](pareto.png)",
+        protocol,
+        table(_HEAD, _cells(result)),
+        "\n".join(f"* {line}" for line in verdicts(result)),
+        "## Search",
+        bullets(tried),
+        "## Settings that differ from the library's",
+        bullets(differing) or "None.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def verdicts(result: dict[str, Any]) -> list[str]:
+    """One line for each share: the searched network against the uniformly scaled one on test data."""
+    sign, lines = (1 if result["maximise"] else -1), []
+    for share in sorted({row["share"] for row in result["rows"] if row["share"] < 1}):
+        at = {row["kind"]: row for row in result["rows"] if row["share"] == share}
+        ours, theirs = at[SEARCHED], at[UNIFORM]
+        gain = sign * (ours["test"] - theirs["test"])
+        word = "better than" if gain > 0 else "worse than" if gain < 0 else "equal to"
+        lines.append(
+            f"{_percent(share)}: searched {ours['test']:.4f}, {word} uniformly scaled {theirs['test']:.4f} "
+            f"at {ours['flops'] / theirs['flops']:.0%} of its FLOPs"
+        )
+    return lines
+
+
+def draw(result: dict[str, Any], path: Path) -> None:
+    """Two panels: the search on validation data, and the trained networks on test data."""
+    search, metric = result["search"], result["metric"]
+
+    def points(candidates: list[dict[str, Any]]) -> list[tuple[float, float]]:
+        return [(c["cost"] / 1e6, c["metrics"][metric]) for c in candidates]
+
+    def front(candidates: list[dict[str, Any]]) -> list[tuple[float, float]]:
+        made = [Candidate(None, c["cost"], c["metrics"]) for c in candidates]
+        return [(c.cost / 1e6, c.metrics[metric]) for c in pareto(made, metric, result["maximise"])]
+
+    trained = [
+        Series(LABELS[kind], [(r["flops"] / 1e6, r["test"]) for r in result["rows"] if r["kind"] == kind])
+        for kind in (SEARCHED, SCRATCH, UNIFORM)
+    ]
+    tried, drawn = search["tried"], search["random_tried"]
+    pareto_plot(
+        {
+            "Search: validation, the supernet's weights": [
+                Series("NSGA-II, front", front(tried), "steps"),
+                Series("random search, front", front(drawn), "steps"),
+                Series("NSGA-II, evaluated", points(tried), "dots", str(len(tried))),
+                Series("random search, evaluated", points(drawn), "dots", str(len(drawn))),
+            ],
+            "Networks taken out and trained: test": trained,
+        },
+        path,
+        cost="MFLOPs of one forward pass",
+        metrics=[f"validation {metric}", f"test {metric}"],
+        title=f"{result['task']}: {metric} ({_better(result)}) against FLOPs",
+    )
+
+
+def _cells(result: dict[str, Any]) -> list[list[str]]:
+    return [
+        [
+            _percent(row["share"]),
+            LABELS[row["kind"]],
+            _sizes(row["sizes"]),
+            f"{row['flops'] / 1e6:.2f}",
+            f"{row['params']:,}",
+            f"{row['validation']:.4f}" + ("" if row["inherited"] is None else f" ({row['inherited']:.4f})"),
+            f"{row['test']:.4f}",
+            f"{row['steps']:,}",
+            f"{row['seconds']:.0f}",
+        ]
+        for row in result["rows"]
+    ]
+
+
+def _sizes(sizes: dict[str, Any]) -> str:
+    def shown(value: Any) -> str:
+        return "-".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+
+    return ", ".join(f"{name} {shown(value)}" for name, value in sizes.items())
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:g}%"
+
+
+def _better(result: dict[str, Any]) -> str:
+    return "higher is better" if result["maximise"] else "lower is better"
+
+
+def _metric(result: dict[str, Any], candidate: dict[str, Any]) -> float:
+    value: float = candidate["metrics"][result["metric"]]
+    return value

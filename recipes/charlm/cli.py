@@ -1,0 +1,62 @@
+"""``elasticnas charlm``: run."""
+
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from rich.console import Console
+
+from charlm.config import Config
+from charlm.corpus import read_corpus, standard_library
+from charlm.model import GPT, Sizes
+from charlm.task import task
+from elasticnas.cli.options import Device, Out, Resume, Seed, Set, Threads, changes_of, device_of
+from elasticnas.settings import updated
+from elasticnas.study import Study
+
+__all__ = ["commands"]
+
+commands = typer.Typer(no_args_is_help=True)
+
+Data = Annotated[
+    list[Path] | None,
+    typer.Option(help="Text file or folder; may be given several times. Without one, Python's standard library."),
+]
+Glob = Annotated[str | None, typer.Option(help="Which files of a folder; *.txt, or *.py of the standard library.")]
+
+
+@commands.callback()
+def group() -> None:
+    """A small language model of bytes on text files."""
+
+
+@commands.command()
+def run(
+    data: Data = None,
+    glob: Glob = None,
+    out: Out = Path("runs/charlm"),
+    seed: Seed = None,
+    device: Device = "auto",
+    threads: Threads = None,
+    resume: Resume = False,
+    set: Set = None,
+) -> None:
+    """Train the supernet, search it, take networks out, compare them with uniformly scaled ones."""
+    if threads is not None:
+        torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)
+    changes = changes_of(set) | ({} if seed is None else {"study.seed": seed})
+    config, where = updated(Config(), changes), device_of(device)
+    paths, pattern = data or standard_library(), glob or ("*.txt" if data else "*.py")
+    console = Console(width=None if Console().is_terminal else 120)
+    corpus = read_corpus(paths, pattern, config.length, config.most_bytes, config.study.seed)
+    console.print(
+        f"{corpus.files:,} files of {', '.join(map(str, paths))}: {len(corpus.train):,} bytes to train on",
+        highlight=False,
+    )
+    torch.manual_seed(config.study.seed)
+    supernet = GPT(Sizes.axes(), config.length).to(where)
+    Study(task(config, corpus, where), supernet, config.study, out, console, resume).run()
+    for name in ("result.md", "pareto.png", "networks"):
+        typer.echo(f"{name}: {out / name}")

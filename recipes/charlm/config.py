@@ -1,0 +1,29 @@
+"""Settings of a run."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from elasticnas.study import StudySettings
+
+__all__ = ["Config"]
+
+
+class Config(BaseModel):
+    """What ``--set`` can change.
+
+    Attributes:
+        length: N, bytes that the model sees.
+        batch: Windows of a step.
+        most_bytes: Of text that is read.
+        validation_windows: Windows of N bytes that an evaluation runs; the search runs it hundreds of times.
+        test_windows: Likewise of the test.
+        study: Steps, rates, search: see :class:`elasticnas.study.StudySettings`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    length: int = Field(default=64, ge=1, le=65_536)
+    batch: int = Field(default=32, ge=1, le=65_536)
+    most_bytes: int = Field(default=8_000_000, ge=100, le=10**10)
+    validation_windows: int = Field(default=128, ge=1)
+    test_windows: int = Field(default=1024, ge=1)
+    study: StudySettings = StudySettings(steps=900, tune_steps=150, weight_lr=4e-3, tune_lr=4e-3, trials=60)

@@ -1,0 +1,77 @@
+"""The language model, of elastic primitives, and what may vary of it."""
+
+from types import SimpleNamespace
+from typing import Annotated, Any, Literal
+
+from torch import Tensor, nn
+
+import elasticnas.nn as enn
+from elasticnas import PerLayer, Space
+
+__all__ = ["GPT", "Sizes", "scaled"]
+
+BYTES, HEADS, HEAD_DIM, START = 256, 4, 16, 0.1
+
+
+class Sizes(Space):
+    """Width, heads of 16, a feed-forward width for each layer, and depth."""
+
+    hidden: Literal[64, 48, 32]
+    heads: Literal[4, 3, 2, 1]
+    depth: Literal[4, 3, 2, 1]
+    inner: Annotated[tuple[Literal[256, 192, 128, 64], ...], PerLayer("depth")]
+
+
+class Block(nn.Module):
+    """A layer with its norms in front; ``(B, N, hidden) -> (B, N, hidden)``."""
+
+    def __init__(self, sizes: Any, inner: Any) -> None:
+        super().__init__()
+        head_dim = getattr(sizes, "head_dim", HEAD_DIM)
+        self.first, self.second = enn.LayerNorm(sizes.hidden), enn.LayerNorm(sizes.hidden)
+        self.attention = enn.Attention(sizes.hidden, sizes.heads, head_dim, causal=True)
+        self.feed_forward = enn.FeedForward(sizes.hidden, inner)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """One layer."""
+        x = x + self.attention(self.first(x))
+        out: Tensor = x + self.feed_forward(self.second(x))
+        return out
+
+
+class GPT(nn.Module):
+    """Bytes ``(B, N)`` to logits of the next byte ``(B, N, 256)``; input and output share their embedding.
+
+    Args:
+        sizes: Axes for the supernet; an architecture, or what :func:`scaled` gives, for a plain network.
+        length: Longest N.
+
+    Source: GPT-2, norms in front.
+    """
+
+    def __init__(self, sizes: Any, length: int) -> None:
+        super().__init__()
+        self.bytes = enn.Embedding(BYTES, sizes.hidden)
+        nn.init.normal_(self.bytes.weight, std=START)  # tied to the output: torch's 1 would start at absurd logits
+        self.positions = enn.Parameter(length, sizes.hidden, std=START)
+        self.layers = enn.Stack([Block(sizes, inner) for inner in sizes.inner], sizes.depth)
+        self.norm = enn.LayerNorm(sizes.hidden)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """``(B, N) -> (B, N, 256)``."""
+        x = self.bytes(ids) + self.positions[: ids.shape[1]]
+        scores: Any = self.bytes.scores
+        logits: Tensor = scores(self.norm(self.layers(x)))
+        return logits
+
+
+def scaled(factor: float) -> SimpleNamespace:
+    """The largest network with every width times ``factor``: its heads narrower, its layers as many."""
+    largest = Sizes.largest()
+    return SimpleNamespace(
+        hidden=max(1, round(factor * largest.hidden)),
+        heads=HEADS,
+        head_dim=max(1, round(factor * HEAD_DIM)),
+        inner=tuple(max(1, round(factor * width)) for width in largest.inner),
+        depth=largest.depth,
+    )

@@ -1,0 +1,20 @@
+"""The entry point of the recipe."""
+
+import typer
+
+__all__ = ["recipe"]
+
+
+class _Recipe:
+    name = "charlm"
+    summary = "Charlm: a small language model of your text files, searched and compared with uniformly scaled ones."
+
+    @property
+    def commands(self) -> typer.Typer:
+        """The commands, mounted as ``elasticnas charlm``."""
+        from charlm.cli import commands
+
+        return commands
+
+
+recipe = _Recipe()

@@ -1,0 +1,21 @@
+"""Settings of a run."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from elasticnas.study import StudySettings
+
+__all__ = ["Config"]
+
+
+class Config(BaseModel):
+    """What ``--set`` can change.
+
+    Attributes:
+        batch: Images of a step.
+        study: Steps, rates, search: see :class:`elasticnas.study.StudySettings`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    batch: int = Field(default=64, ge=1, le=1_000)
+    study: StudySettings = StudySettings(steps=1600, tune_steps=200, weight_lr=4e-3, tune_lr=4e-3)
