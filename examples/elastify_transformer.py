@@ -1,7 +1,7 @@
 """Your own transformer as a supernet in 30 lines: elastify, train, search, extract, save.
 
-``python examples/elastify_transformer.py`` takes some twenty seconds. The model is torch's own, untouched; the task: does 3
-occur in a sequence before the first 7?
+``python examples/elastify_transformer.py`` takes some twenty seconds. The model is torch's own, untouched; the task:
+does 3 occur in a sequence before the first 7?
 """
 
 from pathlib import Path
@@ -54,7 +54,9 @@ def main(steps: int = 200, trials: int = 15, folder: Path = Path("runs/elastifie
     model = elasticnas.elastify(build, Sizes)
     print(model.coverage())  # what was found in the model, and why the rest is fixed
 
-    loss = lambda network, data: F.cross_entropy(network(data[0]), data[1])
+    def loss(network: nn.Module, data: tuple[Tensor, Tensor]) -> Tensor:
+        return F.cross_entropy(network(data[0]), data[1])
+
     SupernetTrainer(model, loss, epoch, TrainerSettings(steps=steps, random_architectures=1)).run()
 
     flops = Flops(model, HELD_OUT[0][0][:1])

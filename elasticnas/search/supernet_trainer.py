@@ -56,7 +56,8 @@ class SupernetTrainer:
     Each step runs several architectures on one batch and takes one optimizer step with the mean of their gradients:
 
     * ``sandwich``: the largest, the smallest and some random ones. Where ``predict`` is given, all but the
-      largest learn from its predictions on the batch, not from the targets (in-place distillation).
+      largest learn from its predictions on the batch, by ``distillation_weight``, and from the targets by the rest
+      (in-place distillation; at 1 it is the source's).
     * ``random``: that many random ones.
     * ``single``: one random one.
 

@@ -103,7 +103,9 @@ def test_two_plug_ins_of_one_name_conflict(packages):
 
 def test_an_unknown_name_lists_what_is_there(main):
     code, _, said = main("space", "show", "nothing")
-    assert code == 1 and said == "error: no plug-in 'nothing' in elasticnas.spaces; installed are easrec\n"
+    assert (
+        code == 1 and said == "error: no plug-in 'nothing' in elasticnas.spaces; installed are charlm, digits, easrec\n"
+    )
 
 
 def test_a_missing_extra_is_one_line():

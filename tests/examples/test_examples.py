@@ -105,3 +105,12 @@ def test_a_transformer_of_torch_is_elastified_searched_and_taken_out(tmp_path, c
     assert all(c.cost <= 0.5 * whole(example.Sizes.largest()) for c in result.tried)
     assert "12 hidden (assumed)" in said and (tmp_path / "model" / "model.safetensors").exists()
     assert f"accuracy of the loaded network: {result.found.metrics['accuracy']:.3f}" in said
+
+
+def test_a_hugging_face_model_is_searched_and_saved_as_one(tmp_path, capsys):
+    example = load("hugging_face")
+    result = example.main(steps=5, trials=3, folder=tmp_path / "gpt2")
+    said = capsys.readouterr().out
+    assert f"accuracy of the loaded network: {result.found.metrics['accuracy']:.3f}" in said
+    loaded = example.GPT2LMHeadModel.from_pretrained(tmp_path / "gpt2")
+    assert (loaded.config.n_head, loaded.config.n_layer) == (result.best.heads, result.best.depth)
