@@ -8,7 +8,8 @@ INSTALLED := .venv/.installed
 .PHONY: run test lint types tests slow clean
 
 run: $(INSTALLED)
-	$(BIN)/elasticnas easrec run --preset demo --out runs/demo --resume
+	rm -rf runs/demo
+	$(BIN)/elasticnas easrec run --preset demo --out runs/demo
 
 test: lint types tests
 
