@@ -17,7 +17,8 @@ class Pruning:
 
     The logit of a dropped option is -inf: its probability is exactly 0 from then on, whatever the optimizer does, and
     a checkpoint of the logits is one of the pruning. The most probable option of a choice stays, and so does one
-    without which no architecture within the rules and the budget would be left.
+    without which no architecture within the rules and the budget would be left. Then those go that no such
+    architecture has any more, however probable: else choices could settle on options that do not go together.
 
     Args:
         every: Architecture steps between prunings.
@@ -43,12 +44,28 @@ class Pruning:
         """
         if updates % self.every:
             return
+        dropped = False
         for logits in controller.logits.values():
             p = (logits / controller.relaxation.temperature(step)).softmax(-1)
             least = self.threshold / int(logits.isfinite().sum())
             for index in p.argsort().tolist()[:-1]:
-                kept = float(logits[index])
-                if kept > float("-inf") and p[index] < least:
+                kept = logits.clone()
+                if kept[index].isfinite() and p[index] < least:
                     logits[index] = float("-inf")
-                    if not possible():
-                        logits[index] = kept
+                    if possible():
+                        dropped = True
+                    else:
+                        logits.copy_(kept)
+        if dropped:
+            _drop_impossible(controller, possible)
+
+
+def _drop_impossible(controller: Controller, possible: Callable[[], bool]) -> None:
+    for logits in controller.logits.values():
+        for index in logits.isfinite().nonzero().flatten().tolist():
+            kept = logits.clone()
+            logits.fill_(float("-inf"))[index] = kept[index]
+            useful = possible()
+            logits.copy_(kept)
+            if not useful:
+                logits[index] = float("-inf")

@@ -68,7 +68,7 @@ def _loss(model: nn.Module, batch: Any) -> Tensor:
     return (model(x) - torch.tanh(x @ _TARGET)).square().mean()  # type: ignore[no-any-return]
 
 
-_WHOLE: dict[type, tuple[SearchResult, list[Progress]]] = {}
+_WHOLE: dict[tuple[type, bool], tuple[SearchResult, list[Progress]]] = {}
 
 
 class _KilledError(Exception):
@@ -80,10 +80,11 @@ class StrategyContract(ABC):
 
     Attributes:
         settings: Of the searches; enough that the planted option is found.
+        short: Changes to them where it need not be found.
     """
 
     settings: ClassVar[SearchSettings] = SearchSettings(
-        steps=120,
+        steps=80,
         update_every=2,
         weight_lr=0.02,
         architecture_lr=0.1,
@@ -92,6 +93,7 @@ class StrategyContract(ABC):
         checkpoint_every=7,
         seed=3,
     )
+    short: ClassVar[dict[str, Any]] = {"steps": 20, "evaluate_every": 10}
 
     @abstractmethod
     def strategy(self) -> Strategy:
@@ -111,19 +113,23 @@ class StrategyContract(ABC):
             warnings.simplefilter("ignore")
             return self.strategy().search(problem, settings, **options)
 
-    def _whole(self) -> tuple[SearchResult, list[Progress]]:
+    def _whole(self, short: bool = False) -> tuple[SearchResult, list[Progress]]:
         """An uninterrupted search and its progress, made once for all tests of a class."""
-        if type(self) not in _WHOLE:
+        key = (type(self), short)
+        if key not in _WHOLE:
             seen: list[Progress] = []
-            _WHOLE[type(self)] = self.run(self.problem("80%"), progress=seen.append), seen
-        return _WHOLE[type(self)]
+            _WHOLE[key] = self.run(self.problem("80%"), self.short if short else {}, progress=seen.append), seen
+        return _WHOLE[key]
 
     def test_finds_the_planted_option_within_the_budget(self) -> None:
         """The blind option cannot learn the target; the budget is hard."""
         result, _ = self._whole()
         problem = self.problem("80%")
         assert result.best.sight == "seeing"
-        assert problem.cost(result.best) == result.found.cost <= result.limit == 0.8 * problem.cost(Planted.largest())
+        if result.probabilities:  # learned, not stumbled upon
+            assert result.probabilities["sight"][1] > 0.6
+        limit = 0.8 * problem.cost(Planted.largest())
+        assert problem.cost(result.best) == result.found.cost <= limit == result.limit
         assert result.unit == "FLOPs" and result.steps == self.settings.steps and result.seconds > 0
 
     def test_without_a_budget_every_architecture_is_allowed(self) -> None:
@@ -135,6 +141,7 @@ class StrategyContract(ABC):
         result, _ = self._whole()
         tried = result.random_tried
         assert len(tried) == len({candidate.architecture for candidate in tried}) >= 1
+        assert result.limit is not None
         assert all(candidate.cost <= result.limit for candidate in [*tried, *result.pareto, *result.tried])
         assert result.random in tried
         assert result.random.metrics["loss"] == min(candidate.metrics["loss"] for candidate in tried)
@@ -152,12 +159,12 @@ class StrategyContract(ABC):
 
     def test_a_seed_reproduces_the_search(self) -> None:
         """The same figures again, whatever the generators were drawn to before the model was made."""
-        assert _figures(self.run(self.problem("80%"))) == _figures(self._whole()[0])
+        assert _figures(self.run(self.problem("80%"), self.short)) == _figures(self._whole(short=True)[0])
 
-    @pytest.mark.parametrize("share", [0.0, 0.31, 0.72, 1.0])
+    @pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
     def test_stopping_anywhere_and_resuming_changes_nothing(self, share: float, tmp_path: Path) -> None:
         """Killed between steps, between checkpoints, after the last step, or among evaluations."""
-        whole, seen = self._whole()
+        whole, seen = self._whole(short=True)
         left = [round(share * (len(seen) - 1))]
 
         def kill(progress: Progress) -> None:
@@ -167,9 +174,10 @@ class StrategyContract(ABC):
 
         path = tmp_path / "checkpoint"
         with pytest.raises(_KilledError):
-            self.run(self.problem("80%"), checkpoint=path, progress=kill)
+            self.run(self.problem("80%"), self.short, checkpoint=path, progress=kill)
         torch.randn(5)  # the global generator has gone elsewhere meanwhile
-        assert _figures(self.run(self.problem("80%"), checkpoint=path, resume=True)) == _figures(whole)
+        resumed = self.run(self.problem("80%"), self.short, checkpoint=path, resume=True)
+        assert _figures(resumed) == _figures(whole)
 
     def test_stopping_in_an_evaluation_and_resuming_changes_nothing(self, tmp_path: Path) -> None:
         """Killed in the last evaluation, by the caller's own function."""
@@ -183,13 +191,14 @@ class StrategyContract(ABC):
             return {"loss": calls[-1]}
 
         path, last = tmp_path / "checkpoint", 0
-        whole = self.run(self.problem("80%", evaluate=counted))
+        whole = self.run(self.problem("80%", evaluate=counted), self.short)
         last = len(calls)
         calls.clear()
         with pytest.raises(_KilledError):
-            self.run(self.problem("80%", evaluate=counted), checkpoint=path)
+            self.run(self.problem("80%", evaluate=counted), self.short, checkpoint=path)
         last = 0
-        assert _figures(self.run(self.problem("80%", evaluate=counted), checkpoint=path, resume=True)) == _figures(whole)
+        resumed = self.run(self.problem("80%", evaluate=counted), self.short, checkpoint=path, resume=True)
+        assert _figures(resumed) == _figures(whole)
 
     def test_a_checkpoint_of_other_data_is_refused(self, tmp_path: Path) -> None:
         """The caller's own identity counts."""
@@ -222,7 +231,7 @@ class StrategyContract(ABC):
 
     def test_an_early_collapse_is_reported(self) -> None:
         """All weight on one option in the first steps is a warning, where there are weights on options."""
-        result = self.run(self.problem(), {"steps": 40, "architecture_lr": 30.0})
+        result = self.run(self.problem(), {"steps": 20, "architecture_lr": 30.0})
         if result.probabilities:
             assert any("collapsed to one option by step" in line for line in result.warnings)
 
