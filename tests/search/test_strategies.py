@@ -174,6 +174,31 @@ def test_a_weight_step_of_proxylessnas_runs_one_architecture_sliced():
     assert sum(arch is not None for arch in trained) == 24 and len(set(trained)) > 4
 
 
+def test_an_architecture_step_of_proxylessnas_moves_two_probabilities_and_knows_the_cost_of_all():
+    given = problem()
+    history = quiet(ProxylessNAS(), given, settings()).history
+    for before, after in pairwise(history):
+        moved = [
+            abs(p - q) > 1e-6 for p, q in zip(*(r["probabilities"]["hidden"] for r in (before, after)), strict=True)
+        ]
+        assert sum(moved) == 2
+        believed = {name: torch.tensor(p) for name, p in before["probabilities"].items()}
+        assert after["expected_cost"] == pytest.approx(float(given.cost.expected(believed)), rel=1e-5)
+
+
+def test_spos_trains_one_architecture_a_step_drawn_uniformly():
+    drawn = []
+
+    def watched(model, batch):
+        if torch.is_grad_enabled():
+            drawn.append(axes_of(model).current())
+        return loss(model, batch)
+
+    quiet(SPOS(), problem(loss=watched), settings(steps=160))
+    assert len(drawn) == 160 and set(drawn) == set(Sizes.enumerate())
+    assert max(map(drawn.count, drawn)) < 40
+
+
 def test_pruned_options_never_come_back_and_have_probability_0():
     result = quiet(RecNAS(threshold=0.9), problem(), settings(steps=80, warmup_steps=8))
     for name, options in Sizes.choices().items():
