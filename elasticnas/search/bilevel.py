@@ -14,9 +14,11 @@ from elasticnas.cost import Budget, Cost, most_probable
 from elasticnas.errors import SearchError
 from elasticnas.extraction import axes_of, check
 from elasticnas.search.checkpoint import load_checkpoint, plain, random_state, restore_random_state, save_checkpoint
+from elasticnas.search.collapse import undecided_or_collapsed
 from elasticnas.search.controller import Controller
-from elasticnas.search.evaluation import Evaluate, evaluate_at
+from elasticnas.search.evaluation import Evaluate, Loss, evaluate_at, mean_loss
 from elasticnas.search.penalty import NoPenalty, Penalty
+from elasticnas.search.pruning import Pruning
 from elasticnas.search.random_search import draw_allowed
 from elasticnas.search.relaxation import Relaxation, Softmax
 from elasticnas.search.result import Candidate, SearchResult, pareto
@@ -25,9 +27,6 @@ from elasticnas.search.settings import SearchSettings
 from elasticnas.search.stream import BatchStream, Epochs
 
 __all__ = ["BilevelSearcher", "Loss", "Progress"]
-
-Loss = Callable[[nn.Module, Any], Tensor]
-_COLLAPSED, _OPEN = 0.05, 0.95
 
 
 @dataclass(frozen=True)
@@ -59,6 +58,7 @@ class BilevelSearcher:
         settings: Lengths, rates, seed.
         relaxation: From logits to probabilities.
         penalty: On the expected cost.
+        pruning: Drops options while it runs; None keeps all.
         budget: ``"50%"`` of the largest architecture's cost, an absolute number, or None.
         evaluate: ``evaluate(model) -> {"metric": value}`` with an architecture in scope. None: mean held-out loss.
         metric: Which of them ranks architectures.
@@ -83,6 +83,7 @@ class BilevelSearcher:
         *,
         relaxation: Relaxation | None = None,
         penalty: Penalty | None = None,
+        pruning: Pruning | None = None,
         budget: "str | float | None" = None,
         evaluate: Evaluate | None = None,
         metric: str = "loss",
@@ -94,11 +95,10 @@ class BilevelSearcher:
         check(model, self.axes)
         self.space = self.axes.space
         self.largest = self.space.largest()
-        self.penalty = penalty or NoPenalty()
+        self.penalty, self.pruning = penalty or NoPenalty(), pruning
         self.budget = None if budget is None else Budget.parse(budget, cost)
-        self.metric, self.maximise, self._evaluate = metric, maximise, evaluate or self._held_out_loss
+        self.metric, self.maximise, self._evaluate = metric, maximise, evaluate or mean_loss(loss, held_out)
         self._train, self._held_out = BatchStream(train, "train"), BatchStream(held_out, "held_out")
-        self._held_out_epochs = held_out
         weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
         if not weights:
             raise SearchError(f"{type(model).__name__} has no weights to train")
@@ -158,8 +158,7 @@ class BilevelSearcher:
         settings = self.settings
         batch = self._train.next()
         self.model.train()
-        probabilities = self.controller.sample(self.step)
-        with self.axes.at({name: value.detach() for name, value in probabilities.items()}):
+        with self.axes.at(self._path()):
             loss = self.loss(self.model, batch)
         self._require_finite(loss, "training")
         self._optimizer.zero_grad(set_to_none=True)
@@ -174,10 +173,18 @@ class BilevelSearcher:
             self._evaluate_now()
         return float(loss.detach())
 
+    def _path(self) -> Any:
+        """What a weight step runs: one architecture, which is then sliced, or probabilities."""
+        drawn = self.controller.path(self.step)
+        if self.controller.relaxation.one_hot:
+            return self.controller.likeliest(drawn)
+        return {name: value.detach() for name, value in drawn.items()}
+
     def _architecture_step(self, batch: Any, train_loss: float) -> None:
         held_out_batch = self._held_out.next()
         current = self._hard()
         logits = self.controller.parameters()
+        before = [value.detach().clone() for value in logits]
         noise, dropout = self.controller.generator.get_state(), random_state()
 
         def total(data: Any, with_penalty: bool) -> Tensor:
@@ -189,12 +196,13 @@ class BilevelSearcher:
                 loss = self.loss(self.model, data)
             if not with_penalty:
                 return loss
-            parts["loss"] = loss.detach()
-            expected = self.cost.expected(probabilities) / self._full_cost
-            parts["expected"] = expected.detach()
+            expected = self.cost.expected(self.controller.believed(probabilities)) / self._full_cost
+            parts.update(loss=loss.detach(), expected=expected.detach())
+            drawn.update({name: value.detach() for name, value in probabilities.items()})
             return loss + self.penalty(expected, current, self.largest).to(loss)
 
         parts: dict[str, Tensor] = {}
+        drawn: dict[str, Tensor] = {}
         if self.settings.order == 1:
             loss = total(held_out_batch, True)
             self._require_finite(loss, "held-out")
@@ -212,6 +220,9 @@ class BilevelSearcher:
             logit.grad = torch.zeros_like(logit) if gradient is None else gradient.to(logit)
         self._architecture_optimizer.step()
         self._architecture_optimizer.zero_grad(set_to_none=True)
+        self.controller.settle(before, drawn)
+        if self.pruning is not None:
+            self.pruning(self.controller, len(self._history) + 1, self.step, self._reaches_an_architecture)
         relative = float(parts["expected"])
         self.penalty.update(relative)
         self._history.append(
@@ -235,6 +246,12 @@ class BilevelSearcher:
         """The architecture of the most probable options, whatever it costs."""
         return most_probable(self.space, self.controller.probabilities(), None, self.cost)
 
+    def _reaches_an_architecture(self) -> bool:
+        """Whether one within the budget has no pruned option."""
+        arch = self._within_budget()
+        indices, present = self.space.indices(arch), self.space.present(arch)
+        return all(bool(self.controller.logits[name][indices[name]].isfinite()) for name in present)
+
     def _evaluate_now(self) -> None:
         arch = self._within_budget()
         metrics = self._metrics_of(arch)
@@ -249,12 +266,6 @@ class BilevelSearcher:
 
     def _metrics_of(self, arch: Any) -> dict[str, float]:
         return evaluate_at(self.model, self.axes, arch, self._evaluate, self.metric)
-
-    def _held_out_loss(self, model: nn.Module) -> dict[str, float]:
-        losses = [float(self.loss(model, batch)) for batch in self._held_out_epochs(0)]
-        if not losses:
-            raise SearchError("held_out: epoch 0 has no batch")
-        return {"loss": sum(losses) / len(losses)}
 
     def _result(self) -> SearchResult:
         found_arch = self._within_budget()
@@ -284,18 +295,8 @@ class BilevelSearcher:
         )
 
     def _warnings(self, found: Any) -> tuple[str, ...]:
-        lines = []
-        early = [record for record in self._history if record["step"] < self.settings.steps / 4]
-        for name, entropy in self.controller.entropy().items():
-            if len(self.space.choices()[name]) < 2:
-                continue
-            collapsed = next((r["step"] for r in early if r["entropy"][name] < _COLLAPSED), None)
-            if collapsed is not None:
-                lines.append(
-                    f"{name} collapsed to one option by step {collapsed}: lower architecture_lr or the penalty"
-                )
-            elif entropy > _OPEN:
-                lines.append(f"{name} is still undecided (entropy {entropy:.2f} of 1): raise architecture_lr or steps")
+        open_choices = {n: e for n, e in self.controller.entropy().items() if len(self.space.choices()[n]) > 1}
+        lines = undecided_or_collapsed(self._history, open_choices, self.settings)
         hard = self._hard()
         if hard != found:
             lines.append(f"the most probable architecture, {hard!r}, is over the budget; {found!r} is within it")
@@ -328,6 +329,7 @@ class BilevelSearcher:
             "metric": [self.metric, self.maximise],
             "relaxation": plain(self.controller.relaxation),
             "penalty": {k: v for k, v in plain(self.penalty).items() if k not in self.penalty.learned},
+            "pruning": plain(self.pruning),
             "optimizer": {"kind": type(self._optimizer).__name__, **optimizer},
         }
 

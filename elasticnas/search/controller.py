@@ -1,6 +1,7 @@
 """Controller: the architecture parameters of a search, one vector of logits per choice."""
 
 import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -33,7 +34,7 @@ class Controller:
         return list(self.logits.values())
 
     def sample(self, step: int) -> dict[str, Tensor]:
-        """Probabilities for a training step, with the relaxation's temperature and noise, and with gradients.
+        """Probabilities for an architecture step, with the relaxation's temperature and noise, and with gradients.
 
         Draws whose likeliest options break a rule of the space are drawn again: near temperature 0 they leave no
         probability to any architecture.
@@ -41,8 +42,15 @@ class Controller:
         Raises:
             SearchError: No draw obeys the rules.
         """
+        return self._drawn(self.relaxation, step)
+
+    def path(self, step: int) -> dict[str, Tensor]:
+        """Probabilities for a weight step, likewise."""
+        return self._drawn(self.relaxation.path, step)
+
+    def _drawn(self, draw: Callable[[Tensor, int, torch.Generator], Tensor], step: int) -> dict[str, Tensor]:
         for _ in range(_TRIES):
-            drawn = {name: self.relaxation(logits, step, self.generator) for name, logits in self.logits.items()}
+            drawn = {name: draw(logits, step, self.generator) for name, logits in self.logits.items()}
             if not self.relaxation.draws or self._obeys_the_rules(drawn):
                 return drawn
         raise SearchError(
@@ -50,13 +58,31 @@ class Controller:
             "moved to a combination that they forbid: use Softmax, or declare the choices so that fewer are forbidden"
         )
 
-    def _obeys_the_rules(self, drawn: dict[str, Tensor]) -> bool:
+    def likeliest(self, drawn: Mapping[str, Tensor]) -> Any:
+        """The architecture of the likeliest options.
+
+        Raises:
+            ArchitectureError: They break a rule together.
+        """
         choices = self.space.choices()
+        return self.space.build({name: choices[name][int(p.argmax())] for name, p in drawn.items()})
+
+    def _obeys_the_rules(self, drawn: Mapping[str, Tensor]) -> bool:
         try:
-            self.space.build({name: choices[name][int(p.argmax())] for name, p in drawn.items()})
+            self.likeliest(drawn)
         except ArchitectureError:
             return False
         return True
+
+    def believed(self, drawn: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The probabilities that the expected cost is taken over, with gradients."""
+        return {name: self.relaxation.believed(logits, drawn[name]) for name, logits in self.logits.items()}
+
+    @torch.no_grad()
+    def settle(self, before: Sequence[Tensor], drawn: Mapping[str, Tensor]) -> None:
+        """Let the relaxation put right the logits after an architecture step."""
+        for (name, logits), old in zip(self.logits.items(), before, strict=True):
+            self.relaxation.settle(logits, old, drawn[name])
 
     @torch.no_grad()
     def probabilities(self) -> dict[str, Tensor]:

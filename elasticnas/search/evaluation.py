@@ -5,15 +5,29 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from elasticnas.axes import Axes
 from elasticnas.errors import ConfigError, SearchError
 from elasticnas.search.checkpoint import random_state, restore_random_state
+from elasticnas.search.stream import Epochs
 
-__all__ = ["Evaluate", "evaluate_at"]
+__all__ = ["Evaluate", "Loss", "evaluate_at", "mean_loss"]
 
 Evaluate = Callable[[nn.Module], Mapping[str, float]]
+Loss = Callable[[nn.Module, Any], Tensor]
+
+
+def mean_loss(loss: Loss, held_out: Epochs) -> Evaluate:
+    """``evaluate`` where none is given: the mean loss over the batches of epoch 0, as ``{"loss": value}``."""
+
+    def evaluate(model: nn.Module) -> dict[str, float]:
+        losses = [float(loss(model, batch)) for batch in held_out(0)]
+        if not losses:
+            raise SearchError("held_out: epoch 0 has no batch")
+        return {"loss": sum(losses) / len(losses)}
+
+    return evaluate
 
 
 @torch.no_grad()

@@ -47,13 +47,27 @@ class Relaxation(ABC):
 
     Attributes:
         draws: Whether calls with the same logits differ, by noise.
+        one_hot: Whether a weight step runs one option of every choice; it is then sliced, and costs what that
+            architecture costs.
     """
 
     draws: ClassVar[bool] = False
+    one_hot: ClassVar[bool] = False
 
     @abstractmethod
     def __call__(self, logits: Tensor, step: int, generator: torch.Generator) -> Tensor:
         """Probabilities ``(options,)`` with gradients to the logits ``(options,)``; noise comes from the generator."""
+
+    def path(self, logits: Tensor, step: int, generator: torch.Generator) -> Tensor:
+        """What a weight step runs; the same as an architecture step where not overridden."""
+        return self(logits, step, generator)
+
+    def believed(self, logits: Tensor, drawn: Tensor) -> Tensor:
+        """The probabilities that the expected cost is taken over; those that were drawn where not overridden."""
+        return drawn
+
+    def settle(self, logits: Tensor, before: Tensor, drawn: Tensor) -> None:  # noqa: B027 - most leave them
+        """Put right the logits after an architecture step, from those before it and what it drew."""
 
     def temperature(self, step: int) -> float:
         """Temperature at a search step; 1 where there is none."""
@@ -98,6 +112,7 @@ class StraightThrough(Relaxation):
     """One option runs, drawn by Gumbel noise; gradients are those of the soft probabilities (arXiv:1611.01144)."""
 
     draws = True
+    one_hot = True
 
     def __init__(self, schedule: Temperature | None = None) -> None:
         self._soft = Gumbel(schedule)

@@ -1,4 +1,4 @@
-"""Property tests for elastic parts; needs ``pip install elasticnas[testing]``."""
+"""Property tests for elastic parts, contract tests for strategies; needs ``pip install elasticnas[testing]``."""
 
 from elasticnas.errors import PluginError
 
@@ -11,9 +11,11 @@ except ImportError as error:
 from elasticnas.testing.contract import ElasticModuleContract
 from elasticnas.testing.law import assert_mask_slice_equal, checked_examples, embed
 from elasticnas.testing.strategies import architectures, inputs, spaces
+from elasticnas.testing.strategy_contract import StrategyContract
 
 __all__ = [
     "ElasticModuleContract",
+    "StrategyContract",
     "architectures",
     "assert_mask_slice_equal",
     "checked_examples",

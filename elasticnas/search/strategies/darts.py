@@ -1,0 +1,49 @@
+"""DARTS: softmax mixtures, accuracy alone."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from elasticnas.search.bilevel import Progress
+from elasticnas.search.relaxation import Softmax
+from elasticnas.search.result import SearchResult
+from elasticnas.search.settings import SearchSettings
+from elasticnas.search.strategies.gradient import by_gradient
+from elasticnas.search.strategies.problem import Problem
+from elasticnas.search.strategies.strategy import Strategy
+
+__all__ = ["DARTS"]
+
+
+class DARTS(Strategy):
+    """Every option runs, weighted by the softmax of its logit; weights and logits take turns on two parts of the data.
+
+    First order, or second order with ``settings.order=2``. There is no penalty on the cost: the budget, where there is
+    one, is met when the architecture is chosen, by the most probable one within it (ours; DARTS has no budget).
+
+    Source: DARTS, arXiv:1806.09055v2: Eq. 2 (mixture), Algorithm 1, Eq. 7 and 8 (second order).
+    """
+
+    name = "darts"
+
+    def search(
+        self,
+        problem: Problem,
+        settings: SearchSettings,
+        *,
+        checkpoint: Path | None = None,
+        resume: bool = False,
+        identity: Mapping[str, Any] | None = None,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> SearchResult:
+        """See :meth:`Strategy.search`."""
+        return by_gradient(
+            self.name,
+            problem,
+            settings,
+            Softmax(),
+            checkpoint=checkpoint,
+            resume=resume,
+            identity=identity,
+            progress=progress,
+        )

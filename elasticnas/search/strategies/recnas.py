@@ -1,0 +1,69 @@
+"""RecNAS: annealing, and pruning while it searches."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from elasticnas.search.bilevel import Progress
+from elasticnas.search.penalty import Fixed
+from elasticnas.search.pruning import Pruning
+from elasticnas.search.relaxation import Temperature, Tempered
+from elasticnas.search.result import SearchResult
+from elasticnas.search.settings import SearchSettings
+from elasticnas.search.strategies.gradient import by_gradient
+from elasticnas.search.strategies.problem import Problem
+from elasticnas.search.strategies.strategy import Strategy
+
+__all__ = ["RecNAS"]
+
+
+class RecNAS(Strategy):
+    """The softmax over options is annealed, and options that fall behind are dropped from the choice for good.
+
+    From the abstract, which alone is public: annealing forces the architecture parameters towards 0 and 1, inferior
+    operations are pruned progressively, redundant channels throughout the search, under a constraint on resources.
+    *Ours* is how: the temperature of all choices falls linearly from 1 to 0.01 over the search; after each of
+    ``rounds`` equal parts of the architecture steps, options of any choice, channels or others, with a probability
+    under ``threshold / options left`` at that temperature are dropped (:class:`elasticnas.search.Pruning`); the
+    constraint is ``weight`` times the relative expected cost in the loss, and the budget when the architecture is
+    chosen. The paper's groups of annealing, its dynamic programming over channels and its search space are not here.
+
+    Args:
+        weight: Of the relative expected cost.
+        threshold: Probability under which an option is dropped, relative to uniform.
+        rounds: How often the search looks for such options.
+
+    Source: Peng et al., ReCNAS: Resource-Constrained Neural Architecture Search Based on Differentiable Annealing and
+    Dynamic Pruning, IEEE TNNLS 35(2), 2024 (online 2022), doi:10.1109/TNNLS.2022.3192169, abstract.
+    """
+
+    name = "recnas"
+
+    def __init__(self, weight: float = 0.1, threshold: float = 0.5, rounds: int = 10) -> None:
+        self.penalty_weight, self.threshold, self.rounds = Fixed(weight).weight, threshold, rounds
+        Pruning(rounds, threshold)  # refuses what is not allowed, here and not in the middle of a run
+
+    def search(
+        self,
+        problem: Problem,
+        settings: SearchSettings,
+        *,
+        checkpoint: Path | None = None,
+        resume: bool = False,
+        identity: Mapping[str, Any] | None = None,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> SearchResult:
+        """See :meth:`Strategy.search`."""
+        updates = max(1, settings.steps - settings.warmup_steps) // settings.update_every
+        return by_gradient(
+            self.name,
+            problem,
+            settings,
+            Tempered(Temperature.over(settings.steps)),
+            Fixed(self.penalty_weight),
+            Pruning(max(1, updates // self.rounds), self.threshold),
+            checkpoint=checkpoint,
+            resume=resume,
+            identity=identity,
+            progress=progress,
+        )

@@ -1,0 +1,52 @@
+"""Strategy: the one interface behind which every way to search stands."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from elasticnas.search.bilevel import Progress
+from elasticnas.search.result import SearchResult
+from elasticnas.search.settings import SearchSettings
+from elasticnas.search.strategies.problem import Problem
+
+__all__ = ["Strategy"]
+
+
+class Strategy(ABC):
+    """A way to search a supernet. What is its own is given to its constructor, and every such value has a default.
+
+    ``elasticnas.testing.StrategyContract`` checks what every strategy promises.
+
+    Attributes:
+        name: For command lines and checkpoints.
+    """
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def search(
+        self,
+        problem: Problem,
+        settings: SearchSettings,
+        *,
+        checkpoint: Path | None = None,
+        resume: bool = False,
+        identity: Mapping[str, Any] | None = None,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> SearchResult:
+        """Search.
+
+        Args:
+            problem: What is searched.
+            settings: Lengths, rates, seed. ``steps`` are weight steps with every strategy.
+            checkpoint: A file; others may come to lie beside it, with its name and an ending.
+            resume: Take up the checkpoint where there is one: the result is that of the uninterrupted run.
+            identity: Further plain data that a checkpoint must agree with, such as a fingerprint of the data.
+            progress: Called after every step, and after every evaluation of a search by evaluations.
+
+        Raises:
+            BudgetError: No architecture meets the budget; names the smallest cost that can be reached.
+            CheckpointError: The checkpoint is damaged or belongs to another run.
+            SearchError: The loss is not finite.
+        """

@@ -1,0 +1,240 @@
+"""StrategyContract: what every search strategy promises, as a pytest class to inherit."""
+
+import json
+import math
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import elasticnas.nn as enn
+from elasticnas.cost import Flops
+from elasticnas.errors import BudgetError, CheckpointError, SearchError
+from elasticnas.search import Problem, Progress, SearchResult, SearchSettings, Strategy
+from elasticnas.space import Space
+
+__all__ = ["StrategyContract"]
+
+_TARGET = torch.randn(4, 4, generator=torch.Generator().manual_seed(9))
+
+
+class Planted(Space):
+    """``sight`` decides: what is blind sees the input's absolute value, and the target is odd."""
+
+    sight: Literal["blind", "seeing"]
+    inner: Literal[8, 4, 2]
+    depth: Literal[2, 1]
+
+
+class _Sight(nn.Module):
+    def __init__(self, blind: bool) -> None:
+        super().__init__()
+        self.blind, self.linear = blind, nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x.abs() if self.blind else x)  # type: ignore[no-any-return]
+
+
+class _Net(nn.Module):
+    def __init__(self, axes: Any) -> None:
+        super().__init__()
+        self.sight = enn.Mixture({"blind": _Sight(True), "seeing": _Sight(False)}, axes.sight)
+        layers = [enn.FeedForward(4, axes.inner, activation="tanh", dropout=0.1) for _ in range(2)]
+        self.layers = enn.Stack(layers, axes.depth)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.sight(x)
+        return x + self.layers(x)  # type: ignore[no-any-return]
+
+
+def _batches(kind: str) -> Any:
+    """Batches that are texts: whoever looks inside them, or moves them to a device, fails."""
+
+    def epoch(number: int) -> Iterator[str]:
+        return (f"{kind} {number} {position}" for position in range(4))
+
+    return epoch
+
+
+def _loss(model: nn.Module, batch: Any) -> Tensor:
+    kind, number, position = batch.split()
+    seed = 10_000 * ["train", "held-out"].index(kind) + 10 * int(number) + int(position)
+    x = torch.randn(32, 4, generator=torch.Generator().manual_seed(seed))
+    return (model(x) - torch.tanh(x @ _TARGET)).square().mean()  # type: ignore[no-any-return]
+
+
+_WHOLE: dict[tuple[type, bool], tuple[SearchResult, list[Progress]]] = {}
+
+
+class _KilledError(Exception):
+    pass
+
+
+class StrategyContract(ABC):
+    """Inherit, say which strategy, and pytest checks what it promises on a small supernet with a planted choice.
+
+    Attributes:
+        settings: Of the searches; enough that the planted option is found.
+        short: Changes to them where it need not be found.
+    """
+
+    settings: ClassVar[SearchSettings] = SearchSettings(
+        steps=80,
+        update_every=2,
+        weight_lr=0.02,
+        architecture_lr=0.1,
+        evaluate_every=40,
+        random_architectures=8,
+        checkpoint_every=7,
+        seed=3,
+    )
+    short: ClassVar[dict[str, Any]] = {"steps": 20, "evaluate_every": 10}
+
+    @abstractmethod
+    def strategy(self) -> Strategy:
+        """The strategy, made anew: what it learns in one search must not reach the next."""
+
+    def problem(self, budget: "str | float | None" = None, **changes: Any) -> Problem:
+        """The planted problem, with a fresh supernet."""
+        torch.manual_seed(0)
+        model = _Net(Planted.axes())
+        given = {"loss": _loss, "train": _batches("train"), "held_out": _batches("held-out"), **changes}
+        return Problem(model, cost=Flops(model, torch.zeros(1, 4)), budget=budget, **given)
+
+    def run(self, problem: Problem, changes: "dict[str, Any] | None" = None, **options: Any) -> SearchResult:
+        """Search without printing warnings."""
+        settings = self.settings.model_copy(update=changes or {})
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return self.strategy().search(problem, settings, **options)
+
+    def _whole(self, short: bool = False) -> tuple[SearchResult, list[Progress]]:
+        """An uninterrupted search and its progress, made once for all tests of a class."""
+        key = (type(self), short)
+        if key not in _WHOLE:
+            seen: list[Progress] = []
+            _WHOLE[key] = self.run(self.problem("80%"), self.short if short else {}, progress=seen.append), seen
+        return _WHOLE[key]
+
+    def test_finds_the_planted_option_within_the_budget(self) -> None:
+        """The blind option cannot learn the target; the budget is hard."""
+        result, _ = self._whole()
+        problem = self.problem("80%")
+        assert result.best.sight == "seeing"
+        if result.probabilities:  # learned, not stumbled upon
+            assert result.probabilities["sight"][1] > 0.6
+        limit = 0.8 * problem.cost(Planted.largest())
+        assert problem.cost(result.best) == result.found.cost <= limit == result.limit
+        assert result.unit == "FLOPs" and result.steps == self.settings.steps and result.seconds > 0
+
+    def test_without_a_budget_every_architecture_is_allowed(self) -> None:
+        """No limit, and still a result."""
+        assert self.run(self.problem(), {"steps": 8}).limit is None
+
+    def test_random_search_stands_beside(self) -> None:
+        """Under the same budget, in the same supernet, by the same metric."""
+        result, _ = self._whole()
+        tried = result.random_tried
+        assert len(tried) == len({candidate.architecture for candidate in tried}) >= 1
+        assert result.limit is not None
+        assert all(candidate.cost <= result.limit for candidate in [*tried, *result.pareto, *result.tried])
+        assert result.random in tried
+        assert result.random.metrics["loss"] == min(candidate.metrics["loss"] for candidate in tried)
+        assert not result.tried or len(tried) <= len(result.tried)
+
+    def test_an_impossible_budget_is_told_before_the_training(self) -> None:
+        """The error names the smallest cost that can be reached; no batch was asked for."""
+
+        def untouched(epoch: int) -> Any:
+            raise AssertionError("a batch was asked for")
+
+        with pytest.raises(BudgetError, match="smallest reachable cost") as raised:
+            self.run(self.problem("1%", train=untouched, held_out=untouched))
+        assert "\n" not in str(raised.value)
+
+    def test_a_seed_reproduces_the_search(self) -> None:
+        """The same figures again, whatever the generators were drawn to before the model was made."""
+        assert _figures(self.run(self.problem("80%"), self.short)) == _figures(self._whole(short=True)[0])
+
+    @pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
+    def test_stopping_anywhere_and_resuming_changes_nothing(self, share: float, tmp_path: Path) -> None:
+        """Killed between steps, between checkpoints, after the last step, or among evaluations."""
+        whole, seen = self._whole(short=True)
+        left = [round(share * (len(seen) - 1))]
+
+        def kill(progress: Progress) -> None:
+            left[0] -= 1
+            if left[0] < 0:
+                raise _KilledError
+
+        path = tmp_path / "checkpoint"
+        with pytest.raises(_KilledError):
+            self.run(self.problem("80%"), self.short, checkpoint=path, progress=kill)
+        torch.randn(5)  # the global generator has gone elsewhere meanwhile
+        resumed = self.run(self.problem("80%"), self.short, checkpoint=path, resume=True)
+        assert _figures(resumed) == _figures(whole)
+
+    def test_stopping_in_an_evaluation_and_resuming_changes_nothing(self, tmp_path: Path) -> None:
+        """Killed in the last evaluation, by the caller's own function."""
+        calls: list[float] = []
+
+        def counted(model: nn.Module) -> dict[str, float]:
+            with torch.no_grad():
+                calls.append(float(torch.stack([_loss(model, batch) for batch in _batches("held-out")(0)]).mean()))
+            if len(calls) == last:
+                raise _KilledError
+            return {"loss": calls[-1]}
+
+        path, last = tmp_path / "checkpoint", 0
+        whole = self.run(self.problem("80%", evaluate=counted), self.short)
+        last = len(calls)
+        calls.clear()
+        with pytest.raises(_KilledError):
+            self.run(self.problem("80%", evaluate=counted), self.short, checkpoint=path)
+        last = 0
+        resumed = self.run(self.problem("80%", evaluate=counted), self.short, checkpoint=path, resume=True)
+        assert _figures(resumed) == _figures(whole)
+
+    def test_a_checkpoint_of_other_data_is_refused(self, tmp_path: Path) -> None:
+        """The caller's own identity counts."""
+        options = {"checkpoint": tmp_path / "checkpoint", "resume": True}
+        self.run(self.problem(), {"steps": 4}, identity={"data": "one"}, **options)
+        with pytest.raises(CheckpointError, match="data was 'one', is 'two'"):
+            self.run(self.problem(), {"steps": 4}, identity={"data": "two"}, **options)
+
+    def test_a_loss_that_is_not_a_number_is_one_clear_line(self) -> None:
+        """It names the loss and the step."""
+
+        def loss(model: nn.Module, batch: Any) -> Tensor:
+            return _loss(model, batch) * (math.nan if batch == "train 1 1" else 1.0)
+
+        with pytest.raises(SearchError, match=r"loss .*is nan at step 5: ") as raised:
+            self.run(self.problem(loss=loss))
+        assert "\n" not in str(raised.value)
+
+    def test_the_result_goes_to_json_and_its_history_is_whole(self) -> None:
+        """Plain data; a search by gradients records what its choices went through."""
+        result, seen = self._whole()
+        data = json.loads(json.dumps(result.to_dict(), allow_nan=False))
+        assert data["found"]["architecture"] == result.best.model_dump(mode="json")
+        assert result.history and [p.step for p in seen] == list(range(1, seen[-1].steps + 1))
+        if result.probabilities:
+            assert all(math.isclose(sum(p), 1.0, rel_tol=1e-5) for p in result.probabilities.values())
+            for record in result.history:
+                assert {"temperature", "expected_cost", "held_out_loss"} <= record.keys()
+                assert all(0 <= record["entropy"][name] <= 1 + 1e-6 for name in Planted.choices())
+
+    def test_an_early_collapse_is_reported(self) -> None:
+        """All weight on one option in the first steps is a warning, where there are weights on options."""
+        result = self.run(self.problem(), {"steps": 20, "architecture_lr": 30.0})
+        if result.probabilities:
+            assert any("collapsed to one option by step" in line for line in result.warnings)
+
+
+def _figures(result: SearchResult) -> dict[str, Any]:
+    return {key: value for key, value in result.to_dict().items() if key != "seconds"}

@@ -1,0 +1,323 @@
+import warnings
+from dataclasses import replace
+from itertools import pairwise
+from typing import Literal
+
+import pytest
+import torch
+from pydantic import model_validator
+from torch import nn
+
+import elasticnas.nn as enn
+from elasticnas import Space, axes_of, elastify
+from elasticnas.cost import Flops, Params
+from elasticnas.errors import CheckpointError, ConfigError, SearchError
+from elasticnas.search import (
+    DARTS,
+    SPOS,
+    STRATEGIES,
+    BilevelSearcher,
+    Dynamic,
+    EASRec,
+    Gumbel,
+    Problem,
+    ProxylessNAS,
+    RandomSearch,
+    RecNAS,
+    SearchSettings,
+    Temperature,
+)
+from elasticnas.search.collapse import undecided_or_collapsed
+from elasticnas.search.strategies.one_shot import evaluations
+from elasticnas.testing import StrategyContract
+
+
+class TestDARTS(StrategyContract):
+    def strategy(self):
+        return DARTS()
+
+
+class TestSecondOrderDARTS(StrategyContract):
+    settings = StrategyContract.settings.model_copy(update={"order": 2, "update_every": 4})
+
+    def strategy(self):
+        return DARTS()
+
+
+class TestProxylessNAS(StrategyContract):
+    def strategy(self):
+        return ProxylessNAS()
+
+
+class TestRecNAS(StrategyContract):
+    def strategy(self):
+        return RecNAS()
+
+
+class TestSPOS(StrategyContract):
+    def strategy(self):
+        return SPOS()
+
+
+class TestRandomSearch(StrategyContract):
+    def strategy(self):
+        return RandomSearch()
+
+
+class TestEASRec(StrategyContract):
+    def strategy(self):
+        return EASRec()
+
+
+class Sizes(Space):
+    hidden: Literal[8, 6, 4, 2]
+    inner: Literal[8, 4]
+
+
+class Ruled(Sizes):
+    @model_validator(mode="after")
+    def not_narrow_in_narrow(self):
+        if (self.hidden == 2) == (self.inner == 4):
+            raise ValueError("hidden=2 goes with inner=8 only, the others with inner=4")
+        return self
+
+
+class Net(nn.Module):
+    def __init__(self, sizes):
+        super().__init__()
+        self.up, self.down = enn.Linear(4, sizes.hidden), enn.Linear(sizes.hidden, 4)
+        self.feed_forward = enn.FeedForward(sizes.hidden, sizes.inner, activation="tanh")
+
+    def forward(self, x):
+        x = self.up(x)
+        return self.down(x + self.feed_forward(x))
+
+
+def batches(epoch):
+    rng = torch.Generator().manual_seed(epoch)
+    return (torch.randn(16, 4, generator=rng) for _ in range(4))
+
+
+def loss(model, batch):
+    return (model(batch) - batch.sin()).square().mean()
+
+
+def problem(space=Sizes, **changes):
+    torch.manual_seed(0)
+    model = Net(space.axes())
+    return replace(Problem(model, loss, batches, lambda epoch: batches(epoch + 100), Params(model)), **changes)
+
+
+def settings(**changes):
+    given = {"steps": 24, "update_every": 2, "weight_lr": 0.02, "architecture_lr": 0.1, "random_architectures": 4}
+    return SearchSettings(**(given | changes))
+
+
+def quiet(strategy, *arguments, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return strategy.search(*arguments, **options)
+
+
+def figures(result):
+    return {key: value for key, value in result.to_dict().items() if key != "seconds"}
+
+
+def test_every_strategy_is_there_by_name_and_needs_no_argument():
+    assert list(STRATEGIES) == ["darts", "proxylessnas", "recnas", "spos", "random", "easrec"]
+    assert all(STRATEGIES[name]().name == name for name in STRATEGIES)
+
+
+def test_a_checkpoint_of_another_strategy_is_refused(tmp_path):
+    quiet(SPOS(), problem(), settings(), checkpoint=tmp_path / "c")
+    with pytest.raises(CheckpointError, match="strategy was 'spos', is 'random'"):
+        quiet(RandomSearch(), problem(), settings(), checkpoint=tmp_path / "c", resume=True)
+
+
+@pytest.mark.parametrize("name", list(STRATEGIES))
+def test_rules_of_the_space_are_kept_under_a_budget(name):
+    strategy = EASRec(depth=None) if name == "easrec" else STRATEGIES[name]()
+    given = problem(Ruled, budget="70%")
+    result = quiet(strategy, given, settings())
+    assert isinstance(result.best, Ruled) and given.cost(result.best) <= result.limit
+
+
+def test_second_order_differs_from_first():
+    first, second = (quiet(DARTS(), problem(), settings(order=order)).probabilities["hidden"] for order in (1, 2))
+    assert first != pytest.approx(second, abs=1e-4)
+
+
+def test_darts_does_not_look_at_the_cost():
+    costly = problem()
+    costly.cost.compute = lambda arch, compute=costly.cost.compute: compute(arch) ** 3
+    assert quiet(DARTS(), costly, settings()).probabilities == quiet(DARTS(), problem(), settings()).probabilities
+
+
+@pytest.mark.parametrize("strategy", [ProxylessNAS, RecNAS, lambda weight: EASRec(weight, depth=None)])
+def test_a_large_weight_of_the_cost_finds_the_cheapest(strategy):
+    assert quiet(strategy(100.0), problem(), settings(steps=60)).best == Sizes.smallest()
+    with pytest.raises(ConfigError, match="penalty weight -1"):
+        strategy(-1)
+
+
+def test_a_weight_step_of_proxylessnas_runs_one_architecture_sliced():
+    seen = []
+
+    def watched(model, batch):
+        frame = axes_of(model).frame()
+        seen.append((torch.is_grad_enabled(), getattr(frame, "arch", None)))
+        return loss(model, batch)
+
+    quiet(ProxylessNAS(), problem(loss=watched), settings(random_architectures=1))
+    trained = [arch for gradients, arch in seen if gradients]
+    assert sum(arch is None for arch in trained) == 12  # architecture steps
+    assert sum(arch is not None for arch in trained) == 24 and len(set(trained)) > 4
+
+
+def test_an_architecture_step_of_proxylessnas_moves_two_probabilities_and_knows_the_cost_of_all():
+    given = problem()
+    history = quiet(ProxylessNAS(), given, settings()).history
+    for before, after in pairwise(history):
+        moved = [
+            abs(p - q) > 1e-6 for p, q in zip(*(r["probabilities"]["hidden"] for r in (before, after)), strict=True)
+        ]
+        assert sum(moved) == 2
+        believed = {name: torch.tensor(p) for name, p in before["probabilities"].items()}
+        assert after["expected_cost"] == pytest.approx(float(given.cost.expected(believed)), rel=1e-5)
+
+
+def test_spos_trains_one_architecture_a_step_drawn_uniformly():
+    drawn = []
+
+    def watched(model, batch):
+        if torch.is_grad_enabled():
+            drawn.append(axes_of(model).current())
+        return loss(model, batch)
+
+    quiet(SPOS(), problem(loss=watched), settings(steps=160))
+    assert len(drawn) == 160 and set(drawn) == set(Sizes.enumerate())
+    assert max(map(drawn.count, drawn)) < 40
+
+
+def test_pruned_options_never_come_back_and_have_probability_0():
+    result = quiet(RecNAS(threshold=0.9), problem(), settings(steps=80, warmup_steps=8))
+    for name, options in Sizes.choices().items():
+        gone = [[p == 0.0 for p in record["probabilities"][name]] for record in result.history]
+        for before, after in pairwise(gone):
+            assert all(later for earlier, later in zip(before, after, strict=True) if earlier)
+        assert any(gone[-1]) and not all(gone[-1])
+        assert result.probabilities[name][options.index(getattr(result.best, name))] > 0
+    counts = [sum(map(sum, (([p == 0.0 for p in ps]) for ps in h["probabilities"].values()))) for h in result.history]
+    assert 0 == counts[0] < max(counts) and len(set(counts)) > 2, "pruned at once, or never"
+
+
+@pytest.mark.parametrize(("space", "budget"), [(Sizes, "20%"), (Ruled, "50%"), (Ruled, None)])
+def test_pruning_leaves_an_architecture_within_rules_and_budget(space, budget):
+    """Accuracy alone wants the widest: without care, pruning would drop all that the budget allows."""
+    given = problem(space, budget=budget, loss=lambda model, batch: -model(batch).square().mean().clamp_max(1e3))
+    result = quiet(RecNAS(weight=0.0, threshold=0.99), given, settings(steps=60, architecture_lr=0.5))
+    chosen = [result.probabilities[name][index] for name, index in space.indices(result.best).items()]
+    assert all(p > 0 for p in chosen) and any(0.0 in p for p in result.probabilities.values())
+    assert budget is None or given.cost(result.best) <= result.limit
+    left = {n: [o for o, p in zip(Sizes.choices()[n], ps, strict=True) if p] for n, ps in result.probabilities.items()}
+    allowed = [a for a in space.enumerate() if a.hidden in left["hidden"] and a.inner in left["inner"]]
+    allowed = [a for a in allowed if budget is None or given.cost(a) <= result.limit]
+    assert {a.hidden for a in allowed} == set(left["hidden"]) and {a.inner for a in allowed} == set(left["inner"])
+
+
+def test_recnas_anneals():
+    temperatures = [record["temperature"] for record in quiet(RecNAS(), problem(), settings()).history]
+    assert temperatures[0] == 1.0 and temperatures == sorted(temperatures, reverse=True) and temperatures[-1] < 0.1
+    for options in ({"threshold": 1.0}, {"threshold": -0.1}, {"rounds": 0}):
+        with pytest.raises(ConfigError, match="0 <= threshold < 1"):
+            RecNAS(**options)
+
+
+def test_easrec_is_gumbel_with_the_dynamic_constraint():
+    contract = TestEASRec()
+    options = contract.settings.model_copy(update=contract.short)
+    through = quiet(EASRec(weight=0.2), contract.problem("80%"), options)
+    given = contract.problem("80%")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        by_hand = BilevelSearcher(
+            given.model,
+            given.loss,
+            given.train,
+            given.held_out,
+            given.cost,
+            options,
+            relaxation=Gumbel(Temperature.over(options.steps)),
+            penalty=Dynamic(0.2, "depth"),
+            budget="80%",
+        ).run()
+    assert figures(through) == figures(by_hand)
+
+
+def test_easrec_without_a_depth_is_told_before_the_search():
+    with pytest.raises(ConfigError, match=r"EASRec\(depth='depth'\): Sizes has no such field.*depth=None"):
+        EASRec().search(problem(loss=None), settings())
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_collapse_is_a_python_warning_too():
+    with pytest.warns(UserWarning, match="hidden collapsed to one option by step"):
+        ProxylessNAS().search(problem(), settings(architecture_lr=30.0))
+
+
+def test_collapse_is_counted_from_the_end_of_the_warm_up():
+    history = [{"step": step, "entropy": {"hidden": 1.0 if step < 60 else 0.01}} for step in range(50, 100)]
+    for warmup, expected in ((0, 0), (10, 0), (50, 1)):
+        lines = undecided_or_collapsed(history, {"hidden": 0.01}, SearchSettings(steps=100, warmup_steps=warmup))
+        assert len(lines) == expected
+    assert lines[0].startswith("hidden collapsed to one option by step 60")
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [({}, 1), ({"random_architectures": 7}, 7), ({"evaluate_every": 10}, 11), ({"evaluate_every": 60}, 2)],
+)
+def test_as_many_evaluations_as_a_search_by_gradients(changes, expected):
+    options = SearchSettings(steps=100, **changes)
+    assert evaluations(options) == expected
+    result = quiet(RandomSearch(), problem(evaluate=lambda model: {"loss": 1.0}), options)
+    assert len(result.tried) == min(expected, Sizes.size())
+
+
+@pytest.mark.parametrize("strategy", [SPOS, RandomSearch])
+def test_an_elastified_network_is_searched(strategy):
+    def build(hidden, inner):
+        return nn.Sequential(nn.Linear(4, hidden), nn.Linear(hidden, inner), nn.ReLU(), nn.Linear(inner, 4))
+
+    model = elastify(build, Sizes)
+    given = replace(problem(), model=model, cost=Flops(model, torch.zeros(1, 4)), budget="50%")
+    result = quiet(strategy(), given, settings())
+    assert result.found.cost <= result.limit and len(result.tried) == len(result.random_tried) == 4
+
+
+def test_evaluations_of_a_killed_search_are_not_made_again(tmp_path):
+    made, options = [], {"checkpoint": tmp_path / "c"}
+
+    def evaluate(model):
+        if len(made) == 3:
+            raise KeyboardInterrupt
+        made.append(axes_of(model).current())
+        return {"loss": float(made[-1].hidden)}
+
+    with pytest.raises(KeyboardInterrupt):
+        quiet(SPOS(), problem(evaluate=evaluate), settings(), **options)
+    made.append(None)
+    quiet(SPOS(), problem(evaluate=evaluate), settings(), **options, resume=True)
+    once = len(made) - 1
+    assert len(set(made) - {None}) == once >= 4
+    quiet(SPOS(), problem(evaluate=evaluate), settings(), **options)
+    assert len(made) == 2 * once + 1, "a search anew takes nothing up"
+
+
+def test_an_evaluation_that_is_nan_is_asked_for_again(tmp_path):
+    options = {"checkpoint": tmp_path / "c", "resume": True}
+    with pytest.raises(SearchError, match="evaluate gives loss=nan"):
+        quiet(SPOS(), problem(evaluate=lambda model: {"loss": float("nan")}), settings(), **options)
+    assert (
+        quiet(SPOS(), problem(evaluate=lambda model: {"loss": 1.0}), settings(), **options).found.metrics["loss"] == 1
+    )
