@@ -35,7 +35,13 @@ class Series:
 
 
 def pareto_plot(
-    panels: Mapping[str, Sequence[Series]], path: str | Path, *, cost: str, metrics: Sequence[str], title: str = ""
+    panels: Mapping[str, Sequence[Series]],
+    path: str | Path,
+    *,
+    cost: str,
+    metrics: Sequence[str],
+    title: str = "",
+    log: bool = False,
 ) -> None:
     """Draw panels side by side with one scale of costs, and write the file whole or not at all.
 
@@ -45,6 +51,7 @@ def pareto_plot(
         cost: Label of the horizontal axes, with its unit.
         metrics: Label of each panel's vertical axis.
         title: Above all.
+        log: Whether costs stand on a logarithmic scale.
 
     Raises:
         PluginError: matplotlib is not installed.
@@ -62,6 +69,8 @@ def pareto_plot(
         for number, series in enumerate(several):
             _draw(ax, series, number)
         ax.set_title(name, fontsize=11)
+        if log:
+            ax.set_xscale("log")
         ax.set_xlabel(cost)
         ax.set_ylabel(metric)
         ax.grid(color="#dddddd", linewidth=0.6)

@@ -53,7 +53,8 @@ def page(result: dict[str, Any]) -> str:
         f"that the search evaluated with the supernet's weights; it inherits them and takes {lengths.tune_steps:,} "
         f"steps of its own. The others start from random weights and take {lengths.steps_from_scratch:,} steps each "
         f"({work}), with the same schedule. A uniformly scaled network has every width of the largest times one "
-        "factor, the smallest with at least the FLOPs of the searched one. Test data chose nothing. In brackets: validation before training on."
+        "factor, the smallest with at least the FLOPs of the searched one. Test data chose nothing. In brackets: "
+        "validation before training on."
     )
     tried = {
         "time": f"{search['seconds']:.0f} s, {search['steps']} architectures, as many by random search",

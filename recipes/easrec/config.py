@@ -133,6 +133,8 @@ class SearchConfig(_Frozen):
     """How the architecture is searched.
 
     Attributes:
+        strategy: EASRec's own (relaxation and penalty below), another of the library's, or ``none``: the largest
+            network is what is found, and starts from random weights.
         epochs: At most, over the training users.
         batch: As in training.
         learning_rate: Of the weights.
@@ -142,14 +144,18 @@ class SearchConfig(_Frozen):
         relaxation: Gumbel-softmax (Eq. 10), tempered softmax (authors' code), softmax, or straight-through.
         temperature: ``scaled``: from 1 to 0.01 over the planned steps; ``literal``: max(0.01, 1 - 0.00005 t).
         penalty: The dynamic constraint (Eq. 15 and 16), a fixed weight, dual ascent to the budget, or none.
-        penalty_weight: lambda, for expected FLOPs divided by the largest network's.
+        penalty_weight: lambda, for expected FLOPs divided by what ``cost_unit`` says.
+        cost_unit: The largest network's FLOPs, or the range from the smallest's to the largest's (authors' code).
         order: First or second order of the bilevel gradient.
+        architecture_data: The architecture steps see held-out users (the paper's validation batches), or the training
+            batches (authors' code).
         held_out_users: Fraction of users whose training part the architecture steps see.
         patience: Epochs without improvement after which the search stops.
         random_architectures: Random architectures to compare with; None for as many as the search evaluated.
         budget: ``"50%"`` of the largest network's FLOPs, a number of FLOPs, or None.
     """
 
+    strategy: Literal["easrec", "darts", "proxylessnas", "recnas", "spos", "random", "none"] = "easrec"
     epochs: int = Field(default=10, ge=1)
     batch: int = Field(default=64, ge=1, le=10_000_000)
     learning_rate: float = Field(default=1e-3, gt=0)
@@ -160,7 +166,9 @@ class SearchConfig(_Frozen):
     temperature: Literal["scaled", "literal"] = "scaled"
     penalty: Literal["dynamic", "fixed", "dual", "none"] = "dynamic"
     penalty_weight: float = Field(default=0.1, ge=0, lt=1e6)
+    cost_unit: Literal["largest", "range"] = "largest"
     order: Literal[1, 2] = 1
+    architecture_data: Literal["held-out", "training"] = "held-out"
     held_out_users: float = Field(default=0.1, gt=0, lt=1)
     patience: int | None = Field(default=10, ge=1)
     random_architectures: int | None = Field(default=None, ge=1)

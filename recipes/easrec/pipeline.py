@@ -26,7 +26,7 @@ from elasticnas.cost import Budget, Latency, Params
 from elasticnas.errors import CheckpointError, ConfigError
 from elasticnas.extraction import extract, write_text
 from elasticnas.report import Stage, environment
-from elasticnas.search import Progress, first_difference, load_checkpoint, save_checkpoint
+from elasticnas.search import Candidate, Progress, SearchResult, first_difference, load_checkpoint, save_checkpoint
 
 __all__ = ["Run", "Searched", "evaluators"]
 
@@ -108,7 +108,9 @@ class Run:
         """Search, or read what a finished search left."""
         done = self.folder / "supernet.ckpt"
         model = self.new_supernet()
-        if done.exists():
+        if self.config.search.strategy == "none":
+            report = self._unsearched(model)
+        elif done.exists():
             state = load_checkpoint(done, self.identity)
             model.load_state_dict(state["model"])
             report = json.loads(state["report"])
@@ -136,12 +138,31 @@ class Run:
         found, random = (validate(report[name]["architecture"]) for name in ("found", "random"))
         return Searched(found, random, report, model)
 
+    def _unsearched(self, model: EASRec) -> dict[str, Any]:
+        """The report where nothing is searched: the largest network is found, by nothing."""
+        arch = self.space.largest()
+        chosen = Candidate(arch, encoder_flops(model)(arch), {})
+        nothing = SearchResult(
+            found=chosen,
+            random=chosen,
+            random_tried=(),
+            pareto=(),
+            random_pareto=(),
+            history=[],
+            warnings=(),
+            unit="FLOPs",
+            limit=None,
+            seconds=0.0,
+            steps=0,
+        )
+        return nothing.to_dict()
+
     def retrain(self, searched: Searched, which: str) -> tuple[Any, Trained]:
         """Reconstruct a network with inherited weights and train it: found, random or largest."""
         arch = {"found": searched.found, "random": searched.random, "largest": self.space.largest()}[which]
         name = "-".join(str(value) for value in (arch.hidden, arch.inner, arch.depth))
         torch.manual_seed(self.config.seed)
-        if self.config.train.inherit:
+        if self.config.train.inherit and self.config.search.strategy != "none":
             example = torch.from_numpy(np.arange(min(self.config.model.length, 5))[None] % self.split.items + 1)
             network = extract(searched.model.to("cpu"), arch, example)
         else:

@@ -41,11 +41,14 @@ def page(result: dict[str, Any]) -> str:
 
 
 def _search(result: dict[str, Any]) -> dict[str, Any]:
-    steer = result["config"]["steer"]
+    steer, strategy = result["config"]["steer"], result["config"]["search"]["strategy"]
+    if strategy == "none":
+        return {"strategy": "none: the largest network, from random weights"}
     tried = result["search/random_tried"]
     best = max((candidate["metrics"][steer] for candidate in tried), default=float("nan"))
     limit = result["search/limit_flops"]
     items = {
+        "strategy": strategy,
         "time": f"{result['search/seconds'] / 60:.1f} min, {result['search/steps']:,} steps",
         "budget": "none" if limit is None else f"{limit / 1e6:.2f} MFLOPs",
         f"found, with the supernet's weights, validation {steer}": f"{result['search/found_inherited'][steer]:.4f}",

@@ -7,13 +7,14 @@ from typing import Any
 import torch
 
 from easrec.config import Config
-from easrec.data import Batch, Split, count_batches, hold_out_users
+from easrec.data import Batch, Sequences, Split, count_batches, hold_out_users
 from easrec.evaluation import Evaluator
 from easrec.losses import batch_loss
 from easrec.model import EASRec
 from easrec.training import epoch_batches
 from elasticnas.cost import Budget, Flops
 from elasticnas.search import (
+    STRATEGIES,
     BilevelSearcher,
     DualAscent,
     Dynamic,
@@ -21,12 +22,16 @@ from elasticnas.search import (
     Gumbel,
     NoPenalty,
     Penalty,
+    Problem,
     Progress,
+    ProxylessNAS,
+    RecNAS,
     Relaxation,
     SearchResult,
     SearchSettings,
     Softmax,
     StraightThrough,
+    Strategy,
     Temperature,
     Tempered,
 )
@@ -60,10 +65,8 @@ def search_architecture(
         BudgetError: No architecture meets the budget; the message names the smallest reachable cost.
         DataError: Fewer than two users have something to train on.
     """
-    search = config.search
-    held_out = hold_out_users(split.training.lengths, search.held_out_users, config.seed)
-    training = split.training.take(~held_out)
-    train = config.train
+    search, train = config.search, config.train
+    training, held_out = _sequences(split, config)
     per_epoch = count_batches(training, config.model.length, search.batch, train.unit, train.form, config.seed)
     steps = per_epoch * search.epochs
     cost = encoder_flops(model)
@@ -89,21 +92,35 @@ def search_architecture(
         report = validation.evaluate(network.next_item, device)
         return {f"{protocol}/{name}": value for protocol, found in report.items() for name, value in found.items()}
 
-    searcher = BilevelSearcher(
-        model.to(device),
-        loss,
-        epoch_batches(training, config, search.batch, device),
-        epoch_batches(split.training.take(held_out), config, search.batch, device),
-        cost,
-        settings,
-        relaxation=_relaxation(config, steps),
-        penalty=_penalty(config, cost),
-        budget=search.budget,
+    problem = Problem(
+        model=model.to(device),
+        loss=loss,
+        train=epoch_batches(training, config, search.batch, device),
+        held_out=epoch_batches(held_out, config, search.batch, device),
+        cost=cost,
         evaluate=evaluate,
         metric=config.steer,
         maximise=True,
+        budget=search.budget,
     )
-    return searcher.run(checkpoint, resume, {"config": config.model_dump(mode="json"), **(identity or {})}, progress)
+    who = {"config": config.model_dump(mode="json"), **(identity or {})}
+    if search.strategy == "easrec":
+        searcher = BilevelSearcher(
+            **vars(problem), settings=settings, relaxation=_relaxation(config, steps), penalty=_penalty(config, cost)
+        )
+        return searcher.run(checkpoint, resume, who, progress)
+    weighted: dict[str, Callable[[float], Strategy]] = {"proxylessnas": ProxylessNAS, "recnas": RecNAS}
+    make = weighted.get(search.strategy)
+    strategy = STRATEGIES[search.strategy]() if make is None else make(_weight(config, cost))
+    return strategy.search(problem, settings, checkpoint=checkpoint, resume=resume, identity=who, progress=progress)
+
+
+def _sequences(split: Split, config: Config) -> tuple[Sequences, Sequences]:
+    """What the weight steps see, and what the architecture steps see."""
+    if config.search.architecture_data == "training":
+        return split.training, split.training
+    held_out = hold_out_users(split.training.lengths, config.search.held_out_users, config.seed)
+    return split.training.take(~held_out), split.training.take(held_out)
 
 
 def _relaxation(config: Config, steps: int) -> Relaxation:
@@ -124,9 +141,18 @@ def _penalty(config: Config, cost: Flops) -> Penalty:
         largest = cost(cost.space.largest())
         limit = largest if search.budget is None else Budget.parse(search.budget, cost).limit
         return DualAscent(min(1.0, limit / largest))
+    weight = _weight(config, cost)
     kinds: dict[str, Callable[[], Penalty]] = {
-        "dynamic": lambda: Dynamic(search.penalty_weight, "depth"),
-        "fixed": lambda: Fixed(search.penalty_weight),
+        "dynamic": lambda: Dynamic(weight, "depth"),
+        "fixed": lambda: Fixed(weight),
         "none": NoPenalty,
     }
     return kinds[search.penalty]()
+
+
+def _weight(config: Config, cost: Flops) -> float:
+    """lambda for costs divided by the largest network's, whatever the setting divides by."""
+    weight, largest, smallest = config.search.penalty_weight, cost(cost.space.largest()), cost(cost.space.smallest())
+    return (
+        weight * largest / (largest - smallest) if config.search.cost_unit == "range" and largest > smallest else weight
+    )

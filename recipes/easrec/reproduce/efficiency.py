@@ -1,0 +1,107 @@
+"""Table IV: time and peak memory of inference over the evaluation, on the networks that were taken out."""
+
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from easrec.artifact import Recommender
+from easrec.data import Interactions, Split, pad
+from elasticnas.errors import ElasticNASError
+
+__all__ = ["measure"]
+
+_ROUNDS = 5
+
+
+def measure(
+    models: Mapping[str, Path], data: Path, device: str, batch: int, threads: int
+) -> dict[str, dict[str, float]]:
+    """Seconds of scoring what follows every user's history, and the memory that it needs at most.
+
+    Networks are timed in turns, warm, in one process, so that whatever else the machine does hits all of them; the
+    memory of each is read in a process of its own: the rise of the resident set, or what CUDA's allocator held.
+
+    Args:
+        models: Folder of the saved recommender by method.
+        data: Prepared interactions, .npz.
+        device: As the option of ``run``.
+        batch: Users scored together.
+        threads: CPU threads.
+
+    Returns:
+        By method: ``seconds`` (median), ``seconds_low`` and ``seconds_high`` (quartiles), ``memory_bytes``.
+    """
+    where = torch.device(device)
+    split = Split(Interactions.load(data))
+    torch.set_num_threads(threads)
+    networks = {name: Recommender.load(folder, where) for name, folder in models.items()}
+    times: dict[str, list[float]] = {name: [] for name in networks}
+    for turn in range(_ROUNDS + 1):
+        for name in sorted(networks, reverse=bool(turn % 2)):
+            seconds = _pass(networks[name], split, where, batch)
+            if turn:  # the first warms up
+                times[name].append(seconds)
+    found = {}
+    for name, values in times.items():
+        low, middle, high = statistics.quantiles(values, n=4)
+        memory = _memory(models[name], data, device, batch, threads)
+        found[name] = {"seconds": middle, "seconds_low": low, "seconds_high": high, "memory_bytes": memory}
+    return found
+
+
+@torch.no_grad()
+def _pass(recommender: Recommender, split: Split, device: torch.device, batch: int) -> float:
+    history, length = split.history("test"), recommender.config.model.length
+    order = np.argsort(history.lengths, kind="stable")
+    started = time.perf_counter()
+    for first in range(0, len(order), batch):
+        part = history.take(order[first : first + batch])
+        inputs = torch.from_numpy(pad(part.items, np.maximum(part.starts, part.stops - length), part.stops))
+        lengths = torch.from_numpy(np.minimum(part.lengths, length))
+        recommender.network.next_item(inputs.to(device), lengths.to(device))
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - started
+
+
+def _memory(model: Path, data: Path, device: str, batch: int, threads: int) -> float:
+    code = "import sys; from easrec.reproduce.efficiency import report; report(*sys.argv[1:])"
+    command = [sys.executable, "-c", code, str(model), str(data), device, str(batch), str(threads)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        said = done.stderr.strip().splitlines()
+        raise ElasticNASError(f"{model}: its memory cannot be measured ({said[-1] if said else done.returncode})")
+    return float(json.loads(done.stdout.splitlines()[-1])["memory_bytes"])
+
+
+def report(model: str, data: str, device: str, batch: str, threads: str) -> None:
+    """In a process of its own: print the memory that one pass needs, as JSON."""
+    where = torch.device(device)
+    torch.set_num_threads(int(threads))
+    split, recommender = Split(Interactions.load(Path(data))), Recommender.load(Path(model), where)
+    # one short batch first: what torch sets up once is no memory of this network
+    torch.nn.functional.linear(torch.ones(2, 2, device=where), torch.ones(2, 2, device=where))
+    before: Any
+    if where.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(where)
+        _pass(recommender, split, where, int(batch))
+        peak = torch.cuda.max_memory_allocated(where)
+    else:
+        before = _peak()
+        _pass(recommender, split, where, int(batch))
+        peak = _peak() - before
+    print(json.dumps({"memory_bytes": peak}))
+
+
+def _peak() -> int:
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return used if sys.platform == "darwin" else used * 1024

@@ -1,0 +1,153 @@
+"""Methods: what is compared, as changes of one common configuration."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from elasticnas.errors import ConfigError
+
+__all__ = ["METHODS", "SCALES", "TABLES", "Method", "methods_of"]
+
+TABLES = ("3", "4", "5", "fig4", "differences")
+LAMBDAS = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
+
+
+@dataclass(frozen=True)
+class Method:
+    """One row of a table.
+
+    Attributes:
+        name: Of its folder, and for ``--only``.
+        label: In tables.
+        changes: Of the configuration, by dotted name.
+        tables: Where it stands.
+        paper: Its row in the paper's tables; None where the paper has none.
+    """
+
+    name: str
+    label: str
+    changes: dict[str, Any]
+    tables: tuple[str, ...]
+    paper: str | None = None
+    needs_features: bool = field(default=False)
+
+
+_EASREC = {"model.attention": "linrec", "model.gate_input": "position"}
+_LINREC = {"model.attention": "linrec"}
+_PLAIN = {"model.gate_layers": 0, "model.attention": "softmax"}
+# hand-set architectures have two layers, as the paper's baselines
+_HAND = {**_PLAIN, "search.strategy": "none", "search.budget": None, "model.layers": 2}
+_FREE = {"search.budget": None}
+
+
+def _easrec(name: str, label: str, tables: tuple[str, ...], paper: str | None = None, **changes: Any) -> Method:
+    return Method(name, label, _EASREC | {key.replace("__", "."): v for key, v in changes.items()}, tables, paper)
+
+
+def _backbone(kind: str, label: str, linrec: bool) -> Method:
+    changes = _HAND | {"model.backbone": kind} | (_LINREC if linrec else {})
+    name, how = (f"{kind}-linrec", "w LinRec") if linrec else (kind, "w/o LinRec")
+    row = f"{label} ({how})"
+    return Method(name, row, changes, ("3", "4"), row, kind != "sasrec")
+
+
+METHODS = (
+    _easrec("easrec", "EASRec", ("3", "4", "5", "differences"), "Ours"),
+    Method("darts", "DARTS + SASRec", {**_PLAIN, **_FREE, "search.strategy": "darts"}, ("3", "4"), "DARTS + SASRec"),
+    Method(
+        "darts2",
+        "DARTS, second order, + SASRec",
+        {**_PLAIN, **_FREE, "search.strategy": "darts", "search.order": 2},
+        ("3", "4"),
+    ),
+    Method(
+        "proxylessnas",
+        "ProxylessNAS + SASRec",
+        {**_PLAIN, "search.strategy": "proxylessnas"},
+        ("3", "4"),
+        "ProxylessNAS + SASRec",
+    ),
+    Method("recnas", "RecNAS + SASRec", {**_PLAIN, "search.strategy": "recnas"}, ("3", "4"), "RecNAS + SASRec"),
+    _backbone("sasrec", "SASRec", False),
+    _backbone("fdsa", "FDSA", False),
+    _backbone("sasrecf", "SASRecF", False),
+    _backbone("sasrec", "SASRec", True),
+    _backbone("fdsa", "FDSA", True),
+    _backbone("sasrecf", "SASRecF", True),
+    Method("spos", "SPOS + SASRec", {**_PLAIN, "search.strategy": "spos"}, ("3", "4")),
+    Method("random", "Random search + SASRec", {**_PLAIN, "search.strategy": "random"}, ("3", "4")),
+    _easrec("easrec-softmax", "EASRec, softmax attention", ("3", "4"), model__attention="softmax"),
+    _easrec(
+        "easrec-pooled",
+        "EASRec, softmax, gates that see the mean so far",
+        ("3", "4"),
+        model__attention="softmax",
+        model__gate_input="pooled",
+    ),
+    _easrec(
+        "easrec-hstu", "EASRec, HSTU attention as a choice", ("3", "4"), model__attention_choices=["linrec", "hstu"]
+    ),
+    _easrec(
+        "easrec-largest",
+        "EASRec, no search (largest network)",
+        ("3", "4", "differences"),
+        search__strategy="none",
+        search__budget=None,
+    ),
+    _easrec("gates-1", "EASRec, gates of 1 layer", ("5",), "1 layer", model__gate_layers=1),
+    _easrec("gates-0", "EASRec, no gates", ("5",), "No Gates", model__gate_layers=0),
+    *(
+        _easrec(f"lambda-{value:g}", f"lambda {value:g}", ("fig4",), search__penalty_weight=value, search__budget=None)
+        for value in LAMBDAS
+    ),
+    _easrec("from-scratch", "retrained from scratch", ("differences",), train__inherit=False),
+    _easrec("soft-masks", "soft masks (authors' code)", ("differences",), model__mixing="mask"),
+    _easrec("blocks", "blocks mixed (paper)", ("differences",), model__mixing="block"),
+    _easrec(
+        "training-batches",
+        "architecture steps on training batches (authors' code)",
+        ("differences",),
+        search__architecture_data="training",
+    ),
+    _easrec(
+        "gates-after", "gates after the dense layers (authors' code)", ("differences",), model__gate_position="after"
+    ),
+    _easrec(
+        "lambda-range", "lambda for FLOPs over their range (authors' code)", ("differences",), search__cost_unit="range"
+    ),
+    _easrec("lambda-free", "no budget, lambda for FLOPs over the largest", ("differences",), search__budget=None),
+    _easrec(
+        "lambda-free-range",
+        "no budget, lambda for FLOPs over their range",
+        ("differences",),
+        search__cost_unit="range",
+        search__budget=None,
+    ),
+)
+
+SCALES: dict[str, dict[str, Any]] = {
+    "full": {
+        "model": {"mixing": "mask", "gate_rank": 32},
+        "search": {"epochs": 5, "batch": 32, "update_every": 5, "random_architectures": 5},
+        "train": {"epochs": 20, "batch": 32, "validate_every": 2, "patience": 3},
+        "compare": [],
+    },
+    "small": {
+        "model": {"hidden": 64, "inner": 128, "length": 50, "mixing": "mask"},
+        "search": {"epochs": 6, "batch": 64, "update_every": 2, "random_architectures": 5},
+        "train": {"epochs": 16, "batch": 64, "validate_every": 2, "patience": 3},
+        "compare": [],
+    },
+}
+"""``full``: Table II's sizes for ML-1M, sized for two CPU cores as the preset ``ml-1m``; ``small``: minutes a run."""
+
+
+def methods_of(table: str, features: bool) -> list[Method]:
+    """The methods of a table, or of all; those that need item features only where there are some.
+
+    Raises:
+        ConfigError: No such table.
+    """
+    if table not in (*TABLES, "all"):
+        raise ConfigError(f"--table {table}: choose one of {', '.join(TABLES)}, all")
+    chosen = [method for method in METHODS if table == "all" or table in method.tables]
+    return [method for method in chosen if features or not method.needs_features]

@@ -1,0 +1,201 @@
+"""reproduce: the matrix of runs, then tables, plots and one page."""
+
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from easrec.config import Config
+from easrec.data import Interactions
+from easrec.reproduce.collect import Measured, collect
+from easrec.reproduce.efficiency import measure
+from easrec.reproduce.matrix import Cell, run_matrix
+from easrec.reproduce.methods import METHODS, SCALES, Method, methods_of
+from easrec.reproduce.plots import accuracy_against_flops, lambda_plot
+from easrec.reproduce.published import dataset_of
+from easrec.reproduce.tables import Sheet, differences, efficiency, gates, lambdas, overall, write
+from elasticnas.errors import ConfigError
+from elasticnas.extraction import write_text
+from elasticnas.report import Stage, bullets, environment
+
+__all__ = ["cells_of", "reproduce"]
+
+_BATCH = 256  # users scored together, Table IV
+
+
+def cells_of(methods: Sequence[Method], seeds: int, scale: str, changes: dict[str, Any], folder: Path) -> list[Cell]:
+    """Seed by seed, so that a matrix cut short has whole seeds.
+
+    Raises:
+        ConfigError: No such scale, or settings that do not go together.
+    """
+    if scale not in SCALES:
+        raise ConfigError(f"--scale {scale}: choose one of {', '.join(SCALES)}")
+    cells = []
+    for seed in range(seeds):
+        for method in methods:
+            config = Config().updated(SCALES[scale]).updated(changes).updated({**method.changes, "seed": seed})
+            cells.append(Cell(method, seed, folder / "runs" / method.name / f"seed-{seed}", config))
+    return cells
+
+
+def reproduce(
+    data: Path,
+    table: str,
+    seeds: int,
+    scale: str,
+    jobs: int,
+    threads: int,
+    device: torch.device,
+    folder: Path,
+    changes: dict[str, Any],
+    only: Sequence[str],
+    console: Console,
+) -> list[Cell]:
+    """Run what is missing, then write ``README.md``, tables and plots into the folder.
+
+    Args:
+        data: Prepared interactions, .npz.
+        table: One of ``TABLES``, or all.
+        seeds: How many, from 0.
+        scale: A key of ``SCALES``.
+        jobs: Runs side by side.
+        threads: CPU threads of each.
+        device: Where networks run.
+        folder: Of the matrix; runs are kept in ``runs/<method>/seed-<n>``.
+        changes: Of every run's configuration.
+        only: Methods or runs (``sasrec``, ``sasrec/0``) to run; empty for all. Tables show everything that is done.
+        console: Where it reports.
+
+    Returns:
+        The runs that failed.
+    """
+    interactions = Interactions.load(data)
+    methods = methods_of(table, interactions.features is not None)
+    left_out = [
+        m.label
+        for m in METHODS
+        if m.needs_features and interactions.features is None and (table == "all" or table in m.tables)
+    ]
+    if left_out:
+        console.print(
+            f"without item features, left out: {', '.join(left_out)} (give --items and --features)", highlight=False
+        )
+    cells = cells_of(methods, seeds, scale, changes, folder)
+    chosen = _chosen(cells, only)
+    with Stage(console, f"{len(chosen)} runs") as stage:
+
+        def progress(done: int, count: int, left: float, line: str) -> None:
+            console.print(line, highlight=False, soft_wrap=True)
+            stage.update(done / count, f"{done} of {count} runs", left)
+
+        failed = run_matrix(chosen, data, jobs, threads, device.type, progress)
+    measured = collect(cells)
+    if measured:
+        _write(measured, table, interactions, data, folder, device, threads, scale, failed, console)
+    for cell in failed:
+        console.print(
+            f"failed: {cell.name}: {cell.failure()} (log: {cell.folder / 'log.txt'}; again: --only {cell.name})",
+            highlight=False,
+            soft_wrap=True,
+        )
+    return failed
+
+
+def _chosen(cells: Sequence[Cell], only: Sequence[str]) -> list[Cell]:
+    known = {cell.method.name for cell in cells} | {cell.name for cell in cells}
+    unknown = [name for name in only if name not in known]
+    if unknown:
+        names = ", ".join(dict.fromkeys(cell.method.name for cell in cells))
+        raise ConfigError(f"--only {unknown[0]}: no such run; methods are {names}, runs are METHOD/SEED")
+    return [cell for cell in cells if not only or cell.method.name in only or cell.name in only]
+
+
+def _write(
+    measured: Sequence[Measured],
+    table: str,
+    interactions: Interactions,
+    data: Path,
+    folder: Path,
+    device: torch.device,
+    threads: int,
+    scale: str,
+    failed: Sequence[Cell],
+    console: Console,
+) -> None:
+    statistics = interactions.statistics
+    dataset = dataset_of(statistics.users, statistics.items)
+
+    def of(name: str) -> list[Measured]:
+        return [each for each in measured if name in each.method.tables and table in (name, "all")]
+
+    sheets: list[Sheet] = []
+    if of("3"):
+        sheets += [overall(of("3"), dataset, protocol) for protocol in ("pop100", "unseen", "full")]
+        accuracy_against_flops(of("3"), folder / "accuracy-flops.png")
+    if of("4"):
+        with Stage(console, "inference time and memory"):
+            models = {
+                each.method.name: folder / "runs" / each.method.name / f"seed-{each.seeds[0]}" / "model"
+                for each in of("4")
+            }
+            taken = measure(models, data, str(device), _BATCH, threads)
+        how = (
+            f"Scores of what follows every user's history ({statistics.users:,} users, {_BATCH} at a time), seed "
+            f"{of('4')[0].seeds[0]}: median and quartiles of five passes, networks in turns; memory is what a pass "
+            f"needs beyond the loaded network, in a process of its own. {device.type}, {threads} threads."
+        )
+        sheets.append(efficiency(of("4"), taken, dataset, how))
+    if of("5"):
+        sheets.append(gates(of("5"), dataset))
+    if of("fig4"):
+        sheets.append(lambdas(of("fig4")))
+        lambda_plot(of("fig4"), folder / "fig4.png")
+    if of("differences"):
+        sheets.append(differences(of("differences")))
+    where = environment(device)
+    record = {
+        "command": f"`{shlex.join(['elasticnas', *sys.argv[1:]])}`",
+        "commit": where["commit"] or f"release {where['elasticnas']}",
+        "scale": scale,
+        "seeds": str(max(len(each.seeds) for each in measured)),
+        "machine": f"{where['processor']}, {where['device']}, {threads} threads a run",
+        "versions": f"elasticnas {where['elasticnas']}, torch {where['torch']}, Python {where['python']}",
+        "data": f"{statistics.users:,} users, {statistics.items:,} items, {statistics.interactions:,} interactions, "
+        f"fingerprint `{interactions.fingerprint[:12]}`",
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    }
+    parts = ["# The paper's experiment", bullets(record)]
+    plots = {"table3-pop100": "accuracy-flops.png", "fig4": "fig4.png"}
+    for sheet in sheets:
+        if sheet.name in plots:
+            parts.append(f"![{sheet.title}]({plots[sheet.name]})")
+        parts.append(write(sheet, folder))
+    if failed:
+        parts.append("Runs that failed: " + ", ".join(cell.name for cell in failed))
+    write_text(folder / "README.md", "\n\n".join(part.strip() for part in parts) + "\n")
+    write_text(folder / "environment.json", json.dumps(where | {"scale": scale}, indent=2) + "\n")
+    for sheet in sheets[:1] + [sheet for sheet in sheets if sheet.name in ("table4", "table5", "fig4", "differences")]:
+        _show(sheet, console)
+
+
+def _show(sheet: Sheet, console: Console) -> None:
+    from rich.table import Table
+
+    shown = Table(title=sheet.title, caption="\n".join(sheet.notes))
+    for position, name in enumerate(sheet.head):
+        shown.add_column(name, justify="right" if position > 1 else "left")
+    for row in sheet.rows:
+        shown.add_row(
+            *(
+                cell.replace("*", "") if not cell.endswith("\\*") else cell.replace("*", "").replace("\\", "*")
+                for cell in row
+            )
+        )
+    console.print(shown)
