@@ -37,9 +37,9 @@ def settings(backbone, attention="softmax", **more):
 def made(config, causal=True):
     torch.manual_seed(0)
     model = supernet(config, ITEMS, causal, FEATURES).double().eval()
-    with torch.no_grad():  # embeddings of ordinary size, or the layers' biases are all there is to see
+    with torch.no_grad():  # start values hide mistakes: embeddings are small, norms alike
         for name, parameter in model.named_parameters():
-            if name in ("items.weight", "positions.weight", "features.table.weight"):
+            if parameter.ndim == 1 or name in ("items.weight", "positions.weight", "features.table.weight"):
                 parameter.normal_()
         model.items.weight[0] = 0
         if model.features is not None:

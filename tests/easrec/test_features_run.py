@@ -1,20 +1,27 @@
 """Runs with features of items through the command line, and what is refused there."""
 
+import io
 import json
 import shutil
+import warnings
 
-import onnxruntime
 import pytest
 import torch
+import yaml
+from rich.console import Console
 
 from easrec.artifact import Recommender
 from easrec.data import Interactions
 from easrec.data.synthetic import planted
+from easrec.pipeline import Run, Searched
+from easrec.presets import load_preset
+from easrec.source import Source
 
-SETTINGS = ["model.hidden=16", "model.inner=16", "model.length=10", "model.layers=2", "model.heads=2"]
+SETTINGS = ["model.hidden=16", "model.inner=16", "model.length=10", "model.layers=1", "model.heads=2"]
+SETTINGS += ["model.hidden_pruning=[0,0.5]", "model.inner_pruning=[0,0.5]"]
 SETTINGS += ["model.backbone=fdsa", "model.attention_choices=[softmax,hstu]", "model.gate_layers=0"]
-SETTINGS += ["search.epochs=2", "search.update_every=1", "search.random_architectures=2", "train.epochs=2"]
-SETTINGS += ["negatives=5", "compare=[random]"]
+SETTINGS += ["search.epochs=2", "search.update_every=1", "search.random_architectures=1", "train.epochs=2"]
+SETTINGS += ["negatives=5", "compare=[]", "search.budget=none"]
 CHANGES = [part for change in SETTINGS for part in ("--set", change)]
 
 
@@ -40,7 +47,9 @@ def finished(files, tmp_path_factory):
     from easrec.cli import commands
 
     out = tmp_path_factory.mktemp("run") / "out"
-    done = CliRunner().invoke(commands, [*map(str, command(files, out))])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a search as short as this
+        done = CliRunner().invoke(commands, [*map(str, command(files, out))])
     assert done.exit_code == 0, done.output
     return out, done.output
 
@@ -84,13 +93,11 @@ def test_evaluating_the_saved_model_gives_the_runs_figures(main, finished):
 
 def test_the_exported_file_scores_the_same(main, finished, tmp_path):
     out, _ = finished
-    code, _, warned = main("easrec", "export", "--out", out, "--to", tmp_path / "model.onnx")
+    code, _, warned = main("easrec", "export", "--out", out, "--format", "torch", "--to", tmp_path / "model.pt2")
     assert code == 0, warned
-    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
-    network, ids = Recommender.load(out / "model").network, torch.tensor([[1, 5, 9, 2], [7, 0, 0, 0]])
-    scores = torch.from_numpy(session.run(["scores"], {"items": ids.numpy()})[0])
-    expected = network.next_item(ids, torch.tensor([4, 1])).detach()
-    torch.testing.assert_close(scores, expected, rtol=1e-4, atol=1e-5)
+    scorer, network = torch.export.load(tmp_path / "model.pt2").module(), Recommender.load(out / "model").network
+    ids = torch.tensor([[1, 5, 9, 2], [7, 0, 0, 0]])
+    torch.testing.assert_close(scorer(ids), network.next_item(ids, torch.tensor([4, 1])))
 
 
 def test_resuming_and_stages_give_the_same_figures(main, files, finished, tmp_path):
@@ -111,6 +118,18 @@ def test_resuming_and_stages_give_the_same_figures(main, files, finished, tmp_pa
         }
     code, _, warned = main("easrec", *command(files, tmp_path / "again", "--resume", "--features", "year"))
     assert code == 1 and "holds a run of other data or settings (data was" in warned
+
+
+def test_equal_sizes_with_another_attention_are_another_network(files, tmp_path):
+    changes = dict(setting.split("=", 1) for setting in SETTINGS)
+    config = load_preset("default", {name: yaml.safe_load(value) for name, value in changes.items()})
+    source = Source(files / "log.tsv", items=files / "items.tsv", features=("kinds",))
+    run = Run(source.read(0, 0), config, tmp_path, torch.device("cpu"), Console(file=io.StringIO()), resume=False)
+    found, other = (run.space(candidate=0, depth=1, attention=kind) for kind in ("softmax", "hstu"))
+    searched = Searched(found, other, {}, run.new_supernet())
+    networks = [run.retrain(searched, which)[1].network for which in ("found", "random")]
+    assert [len([n for n, _ in network.named_parameters() if "distances" in n]) for network in networks] == [0, 2]
+    assert {path.name for path in tmp_path.glob("*.ckpt")} == {"train-8-8-1-softmax.ckpt", "train-8-8-1-hstu.ckpt"}
 
 
 def test_damaged_features_of_a_saved_model_are_noticed(main, finished, tmp_path):

@@ -235,7 +235,7 @@ class TestCausalTokenLinRec(Attending):
 
 
 class TestPointwiseAttention(Attending):
-    examples = 40
+    examples = 30
 
     def build(self, sizes):
         return enn.PointwiseAttention(sizes.hidden, sizes.heads, sizes.head_dim, length=7, causal=self.causal)
@@ -247,17 +247,17 @@ class TestPointwiseAttention(Attending):
 
 class TestCausalPointwiseAttention(TestPointwiseAttention):
     causal = True
-    examples = 20
+    examples = 10
 
 
 class TestPaddedPointwiseAttention(TestPointwiseAttention):
     padded = True
-    examples = 20
+    examples = 10
 
 
 class TestPaddedCausalPointwiseAttention(TestPointwiseAttention):
     padded = causal = True
-    examples = 20
+    examples = 10
 
 
 class TestPointwiseAttentionOverOnePosition(TestPointwiseAttention):

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 
 import elasticnas.nn as enn
 from elasticnas.errors import AxisError, ConfigError
+from tests.nn import spaces as s
 
 HEADS, WIDTH = 2, 3
 
@@ -68,6 +69,37 @@ def test_nothing_but_padding_is_zero_with_finite_gradients():
     out = module(x, torch.ones(1, 4, dtype=torch.bool))
     out.sum().backward()
     assert not out.any() and x.grad.isfinite().all() and all(p.grad.isfinite().all() for p in module.parameters())
+
+
+def test_soft_masks_are_carried_once():
+    """Of query and key the query carries that of head_dim; value and output what the norm then takes out."""
+    axes = s.Heads.axes()
+    torch.manual_seed(0)
+    module = enn.PointwiseAttention(5, axes.heads, axes.head_dim, length=4, causal=True).double()
+    for parameter in module.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    x = torch.randn(1, 4, 5, dtype=torch.float64)
+    of_heads = torch.tensor([0.3, 0.7], dtype=torch.float64)
+    of_width = torch.tensor([0.2, 0.3, 0.5], dtype=torch.float64)
+    with axes.at({"heads": of_heads, "head_dim": of_width}):
+        computed = module(x)
+    # the options are 4 and 2 heads of width 4, 3 and 1
+    heads = torch.tensor([1, 1, 0.3, 0.3], dtype=torch.float64)
+    width = torch.tensor([1, 0.5, 0.5, 0.2], dtype=torch.float64)
+    query, key, value = (
+        F.silu(F.linear(x, part.weight, part.bias)).unflatten(-1, (4, 4)).transpose(1, 2)
+        for part in (module.query, module.key, module.value)
+    )
+    distance = (torch.arange(4)[:, None] - torch.arange(4)[None, :]).clamp_min(0)
+    weights = F.silu((query * width) @ key.transpose(-1, -2) + module.distances[distance]).tril()
+    mixed = weights @ (value * width) / torch.arange(1, 5)[:, None] * heads[:, None, None]
+    mixed, m = mixed.transpose(1, 2).flatten(2), (heads[:, None] * width).flatten()
+    centred = mixed - m * ((m * mixed).sum(-1, keepdim=True) / (m * m).sum())
+    variance = centred.square().sum(-1, keepdim=True) / (m * m).sum()
+    normed = centred / (variance + 1e-6).sqrt() * module.norm.weight + m * module.norm.bias
+    gate = F.silu(F.linear(x, module.gate.weight, module.gate.bias))
+    expected = F.linear(gate * normed, module.out.weight, module.out.bias)
+    torch.testing.assert_close(computed, expected, rtol=1e-10, atol=1e-10)
 
 
 def test_how_often_something_occurred_is_not_lost():

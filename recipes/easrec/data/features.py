@@ -126,7 +126,7 @@ def number_features(frame: pl.DataFrame, item_ids: Sequence[str], columns: Seque
         DataError: No item has any feature.
     """
     numbers = pl.DataFrame({"item": list(item_ids[1:]), "number": np.arange(1, len(item_ids), dtype=np.int64)})
-    known = numbers.join(frame, on="item", how="inner").sort("number")
+    known = numbers.join(frame, on="item", how="inner")
     parts = [
         known.select("number", value=pl.col(name))
         .explode("value")
