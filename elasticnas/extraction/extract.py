@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from elasticnas.axes import EXTRACTING, active_size
 from elasticnas.errors import ExtractionError
 from elasticnas.extraction.inspect import axes_of, check
-from elasticnas.nn import Attention, DataAwareGate, FeedForward
+from elasticnas.nn import Attention, DataAwareGate, FeedForward, PointwiseAttention
 from elasticnas.nn.embedding import ElasticEmbedding
 from elasticnas.nn.linear import ElasticLinear
 from elasticnas.nn.norm import ElasticLayerNorm, ElasticRMSNorm
@@ -90,6 +90,8 @@ def _example_for(module: nn.Module) -> tuple[Tensor, ...] | None:
         return (normal(2, 5, active_size(module.inputs)),)
     if isinstance(module, (ElasticLayerNorm, ElasticRMSNorm, Attention, FeedForward)):
         return (normal(2, 5, active_size(module.hidden)),)
+    if isinstance(module, PointwiseAttention):
+        return (normal(2, min(5, module.length), active_size(module.hidden)),)
     return None
 
 

@@ -11,6 +11,7 @@ from elasticnas.nn.mixture import Mixture
 from elasticnas.nn.module import ElasticModule
 from elasticnas.nn.norm import ElasticLayerNorm, ElasticRMSNorm, LayerNorm, RMSNorm
 from elasticnas.nn.parameter import ElasticParameter, Parameter
+from elasticnas.nn.pointwise import PointwiseAttention
 from elasticnas.nn.reduce import mean, softmax
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "Linear",
     "Mixture",
     "Parameter",
+    "PointwiseAttention",
     "RMSNorm",
     "Stack",
     "checkpoint",

@@ -1,4 +1,4 @@
-"""The saved recommender: weights, architecture, settings, and the original item ids."""
+"""The saved recommender: weights, architecture, settings, original item ids, and features where it takes them."""
 
 import json
 from hashlib import sha256
@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from easrec.backbone import require_features
 from easrec.config import Config
-from easrec.data import pad
+from easrec.data import ItemFeatures, pad
 from easrec.model import EASRec, build
 from easrec.space import space_for
 from elasticnas.errors import CheckpointError, DataError
@@ -28,9 +29,17 @@ class Recommender:
         arch: Its architecture.
         config: The run it comes from.
         item_ids: Original ids by number; entry 0 is padding.
+        features: Of the items, for a backbone that takes them.
+
+    Raises:
+        ConfigError: The backbone takes features, and there are none.
     """
 
-    def __init__(self, network: EASRec, arch: Any, config: Config, item_ids: list[str]) -> None:
+    def __init__(
+        self, network: EASRec, arch: Any, config: Config, item_ids: list[str], features: ItemFeatures | None = None
+    ) -> None:
+        require_features(config.model, features)
+        self.features = features if config.model.has_features else None
         self.network, self.arch, self.config, self.item_ids = network.eval(), arch, config, item_ids
         self._numbers = {item: number for number, item in enumerate(item_ids) if number}
 
@@ -38,6 +47,8 @@ class Recommender:
         """Write ``model.safetensors``, ``architecture.json`` and ``recommender.json``."""
         save(self.network, self.arch, folder)
         content = {"config": self.config.model_dump(mode="json"), "items": self.item_ids}
+        if self.features is not None:
+            content["features"] = self.features.to_json()
         write_text(folder / _SETTINGS, json.dumps(content | {"sha256": _digest(content)}) + "\n")
 
     @classmethod
@@ -53,6 +64,8 @@ class Recommender:
             if content.pop("sha256") != _digest(content):
                 raise CheckpointError(f"{path}: damaged (its checksum is wrong); run again")
             config, items = Config.model_validate(content["config"]), list(content["items"])
+            packed = content["features"] if config.model.has_features else None
+            features = None if packed is None else ItemFeatures.from_json(packed, len(items) - 1)
         except FileNotFoundError:
             raise CheckpointError(f"{path}: not found; give the folder model/ of a finished run") from None
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -62,13 +75,13 @@ class Recommender:
 
         def make(arch: Any) -> EASRec:
             # the space is made from the settings, so that an architecture read back is one of it
-            choices = {"candidate": arch.candidate, "depth": arch.depth}
-            found.append(space_for(config.model).build(choices))
-            return build(config.model, len(items) - 1, found[0], config.train.form == "causal")
+            space = space_for(config.model)
+            found.append(space.build({name: getattr(arch, name) for name in space.choices()}))
+            return build(config.model, len(items) - 1, found[0], config.train.form == "causal", features)
 
         network = load(folder, make)
         assert isinstance(network, EASRec)
-        return cls(network.to(device or torch.device("cpu")), found[0], config, items)
+        return cls(network.to(device or torch.device("cpu")), found[0], config, items, features)
 
     def numbers(self, history: list[str]) -> list[int]:
         """Numbers of original ids.

@@ -3,7 +3,6 @@
 import csv
 import json
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,11 +15,12 @@ from rich.table import Table
 
 from easrec.artifact import Recommender
 from easrec.config import Config
-from easrec.data import FORMATS, Interactions, Split, prepare, read_interactions
+from easrec.data import FORMATS, Interactions, Split
 from easrec.data.download import SOURCES, download
 from easrec.evaluation import METRICS, PROTOCOLS, without_popularity
 from easrec.pipeline import Run, evaluators
 from easrec.presets import load_preset, preset_names
+from easrec.source import Source, show_statistics
 from elasticnas.cli.options import Device, Out, Resume, Seed, Set, Threads, changes_of, device_of
 from elasticnas.errors import ConfigError, DataError
 from elasticnas.report import Stage
@@ -36,8 +36,13 @@ Budget = Annotated[
     str | None, typer.Option(help="FLOPs: '50%' of the largest network, a number such as 2M, or 'none'.")
 ]
 User = Annotated[str | None, typer.Option(help="Column of the user.")]
-Item = Annotated[str | None, typer.Option(help="Column of the item.")]
+Item = Annotated[str | None, typer.Option(help="Column of the item, in the items file too.")]
 Time = Annotated[str | None, typer.Option(help="Column of the time; without one, row order.")]
+Items = Annotated[Path | None, typer.Option(help="File of items with their features: CSV, TSV or Parquet.")]
+Features = Annotated[
+    list[str] | None, typer.Option(help="Column of the items file that holds features; may be given several times.")
+]
+Separator = Annotated[str, typer.Option(help="What stands between the features in a cell.")]
 Format = Annotated[str, typer.Option(help=f"auto, or one of {', '.join(FORMATS)}.")]
 
 
@@ -50,48 +55,8 @@ def _config(preset: str, budget: str | None, seed: int | None, changes: list[str
     return load_preset(preset, given)
 
 
-def _interactions(
-    data: Path | None,
-    preset: str,
-    config: Config,
-    columns: tuple[str | None, str | None, str | None],
-    format: str,
-    console: Console,
-) -> Interactions:
-    if data is None:
-        if preset != "demo":
-            raise ConfigError(f"--preset {preset} needs --data; only --preset demo runs on generated interactions")
-        from easrec.data.synthetic import planted
-
-        generated = planted(seed=config.seed)
-        found = replace(prepare(generated.frame, source="generated interactions"), best=generated.best)
-        console.print(generated.describe(), highlight=False)
-    elif data.suffix == ".npz":
-        if any(columns) or format != "auto":
-            raise ConfigError(
-                f"{data}: prepared data has no columns to choose; leave --user, --item, --time, --format out"
-            )
-        found = Interactions.load(data)
-        found.require_core(config.min_user, config.min_item, str(data))
-    else:
-        found = prepare(read_interactions(data, *columns, format), config.min_user, config.min_item, str(data))
-    console.print(_statistics(found))
-    return found
-
-
-def _statistics(data: Interactions) -> Table:
-    s = data.statistics
-    table = Table("users", "items", "interactions", "per user", "per item", "dropped")
-    dropped = (
-        f"{s.duplicates_dropped:,} repeated rows, {s.core_dropped:,} by k-core, {s.short_users_dropped:,} short users"
-    )
-    cells = [f"{s.users:,}", f"{s.items:,}", f"{s.interactions:,}"]
-    table.add_row(*cells, f"{s.actions_per_user:.2f}", f"{s.actions_per_item:.2f}", dropped)
-    return table
-
-
 def _start(
-    data: Path | None,
+    source: Source,
     preset: str,
     budget: str | None,
     seed: int | None,
@@ -99,8 +64,6 @@ def _start(
     out: Path,
     resume: bool,
     changes: list[str] | None,
-    columns: tuple[str | None, str | None, str | None],
-    format: str,
     threads: int | None,
 ) -> Run:
     console = Console(width=None if Console().is_terminal else 110)
@@ -108,8 +71,7 @@ def _start(
     if threads is not None:
         torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
-    interactions = _interactions(data, preset, config, columns, format, console)
-    return Run(interactions, config, out, where, console, resume)
+    return Run(source.load(preset, config, console), config, out, where, console, resume)
 
 
 @commands.command()
@@ -126,10 +88,14 @@ def run(
     item: Item = None,
     time: Time = None,
     format: Format = "auto",
+    items: Items = None,
+    features: Features = None,
+    feature_separator: Separator = "|",
     threads: Threads = None,
 ) -> None:
     """Everything: search, extract, retrain, evaluate, compare, save."""
-    work = _start(data, preset, budget, seed, device, out, resume, set, (user, item, time), format, threads)
+    source = Source(data, user, item, time, format, items, tuple(features or ()), feature_separator)
+    work = _start(source, preset, budget, seed, device, out, resume, set, threads)
     work.everything()
     _say_where(out)
 
@@ -149,13 +115,17 @@ def prepare_(
     item: Item = None,
     time: Time = None,
     format: Format = "auto",
+    items: Items = None,
+    features: Features = None,
+    feature_separator: Separator = "|",
 ) -> None:
-    """Read, filter and order interactions once, and show their statistics."""
+    """Read, filter and order interactions once, with features of items where asked for, and show their statistics."""
     if out.suffix != ".npz":
         raise ConfigError(f"--out {out}: the prepared data is one .npz file")
-    found = prepare(read_interactions(data, user, item, time, format), min_user, min_item, str(data))
+    source = Source(data, user, item, time, format, items, tuple(features or ()), feature_separator)
+    found = source.read(min_user, min_item)
     found.save(out)
-    Console(width=None if Console().is_terminal else 110).print(_statistics(found))
+    show_statistics(found, Console(width=None if Console().is_terminal else 110))
     typer.echo(f"prepared: {out}")
 
 
@@ -193,10 +163,14 @@ def search(
     item: Item = None,
     time: Time = None,
     format: Format = "auto",
+    items: Items = None,
+    features: Features = None,
+    feature_separator: Separator = "|",
     threads: Threads = None,
 ) -> None:
     """Search only; ``retrain`` continues."""
-    work = _start(data, preset, budget, seed, device, out, resume, set, (user, item, time), format, threads)
+    source = Source(data, user, item, time, format, items, tuple(features or ()), feature_separator)
+    work = _start(source, preset, budget, seed, device, out, resume, set, threads)
     searched = work.search()
     typer.echo(f"found:  {searched.found!r}: hidden {searched.found.hidden}, inner {searched.found.inner}")
     typer.echo(f"random: {searched.random!r}: hidden {searched.random.hidden}, inner {searched.random.inner}")

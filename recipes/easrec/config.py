@@ -1,12 +1,16 @@
 """Everything that a run of EASRec can be told."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from elasticnas.settings import updated
 
-__all__ = ["Config", "ModelConfig", "SearchConfig", "TrainConfig"]
+__all__ = ["AttentionKind", "Config", "ModelConfig", "SearchConfig", "TrainConfig"]
+
+AttentionKind: TypeAlias = Literal["linrec", "softmax", "hstu"]
+
+_LATER = ("backbone", "attention_choices")  # settings of the model that the first runs did not have
 
 
 def _budget(given: Any) -> Any:
@@ -30,7 +34,10 @@ class ModelConfig(_Frozen):
         layers: L, the deepest network.
         heads: Attention heads; a narrower candidate has narrower heads.
         dropout: On embeddings, attention output and feed-forward output.
-        attention: LinRec (the paper) or softmax.
+        backbone: What the layers take: items (SASRec); items and their features, projected to one sequence (SASRecF);
+            items, beside a second stack of layers over the features (FDSA).
+        attention: Softmax, LinRec (the paper), or HSTU's pointwise attention.
+        attention_choices: Kinds of attention to search among, instead of ``attention``.
         key_norm: LinRec's norm of the keys: by column (paper, Eq. 5) or by token (authors' code).
         gate_layers: Layers of a data-aware gate: 2 (paper), 1, or 0 for no gates (Table V).
         gate_position: Gates multiply the inputs of the dense layers (paper, Eq. 9) or the outputs (authors' code).
@@ -51,7 +58,9 @@ class ModelConfig(_Frozen):
     layers: int = Field(default=4, ge=1, le=1_000)
     heads: int = Field(default=4, ge=1, le=65_536)
     dropout: float = Field(default=0.2, ge=0, lt=1)
-    attention: Literal["linrec", "softmax"] = "softmax"
+    backbone: Literal["sasrec", "sasrecf", "fdsa"] = "sasrec"
+    attention: AttentionKind = "softmax"
+    attention_choices: tuple[AttentionKind, ...] | None = None
     key_norm: Literal["column", "token"] = "column"
     gate_layers: Literal[0, 1, 2] = 2
     gate_position: Literal["before", "after"] = "before"
@@ -84,7 +93,17 @@ class ModelConfig(_Frozen):
             raise ValueError("paired candidates need as many hidden_pruning as inner_pruning fractions")
         if self.mixing == "mask" and self.weights == "separate":
             raise ValueError("mixing=mask mixes masks over one set of weights; weights=separate needs mixing=block")
+        choices = self.attention_choices
+        if choices is not None and (len(choices) < 2 or len(set(choices)) < len(choices)):
+            raise ValueError(
+                f"attention_choices={list(choices)}: two different kinds at least; a single one is attention"
+            )
         return self
+
+    @property
+    def has_features(self) -> bool:
+        """Whether the backbone takes features of the items."""
+        return self.backbone != "sasrec"
 
     def sizes(self) -> tuple[tuple[int, int], ...]:
         """Hidden and inner size of every candidate, smallest first."""
@@ -215,6 +234,18 @@ class Config(_Frozen):
         if self.steer not in known:
             raise ValueError(f"steer={self.steer!r} is not computed; choose one of {', '.join(known)}")
         return self
+
+    def identity(self) -> dict[str, Any]:
+        """The settings that files of a run must agree with.
+
+        Settings that came later are left out at their defaults: runs from before they came go on.
+        """
+        settings = self.model_dump(mode="json")
+        default = type(self.model)().model_dump(mode="json")
+        for name in _LATER:
+            if settings["model"][name] == default[name]:
+                del settings["model"][name]
+        return settings
 
     def updated(self, changes: dict[str, Any]) -> "Config":
         """With changes by dotted key, such as ``{"model.layers": 2}``, or nested.

@@ -35,7 +35,8 @@ class NextItem(nn.Module):
 
 def fixed_length(recommender: Recommender) -> bool:
     """Whether the exported length is fixed: causal LinRec cuts a sequence into chunks, by its length when traced."""
-    return recommender.config.model.attention == "linrec" and recommender.network.causal
+    chosen = getattr(recommender.arch, "attention", recommender.config.model.attention)
+    return chosen == "linrec" and recommender.network.causal
 
 
 def export(recommender: Recommender, format: Literal["onnx", "torch"], path: Path) -> Exported:

@@ -28,7 +28,7 @@ def comparison(result: dict[str, Any]) -> tuple[list[str], list[list[list[str]]]
     largest = result["largest/flops"]
     k = 10 if 10 in result["config"]["ks"] else max(result["config"]["ks"])
     sizes = [
-        ["hidden, inner, layers", *(_sizes(result[f"{name}/architecture"]) for name in names), *end],
+        [_sizes_head(result), *(_sizes(result[f"{name}/architecture"]) for name in names), *end],
         [
             "encoder MFLOPs",
             *(f"{result[f'{n}/flops'] / 1e6:.2f} ({result[f'{n}/flops'] / largest:.0%})" for n in names),
@@ -61,5 +61,11 @@ def summary_table(result: dict[str, Any], title: str = "EASRec") -> Table:
     return table
 
 
+def _sizes_head(result: dict[str, Any]) -> str:
+    choice = result["config"]["model"].get("attention_choices") is not None
+    return "hidden, inner, layers, attention" if choice else "hidden, inner, layers"
+
+
 def _sizes(architecture: dict[str, Any]) -> str:
-    return f"{architecture['hidden']}, {architecture['inner']}, {architecture['depth']}"
+    shown = [name for name in ("hidden", "inner", "depth", "attention") if name in architecture]
+    return ", ".join(str(architecture[name]) for name in shown)

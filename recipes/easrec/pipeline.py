@@ -13,6 +13,7 @@ import torch
 from rich.console import Console
 
 from easrec.artifact import Recommender
+from easrec.backbone import require_features
 from easrec.config import Config
 from easrec.data import Interactions, Split, hold_out_users
 from easrec.evaluation import Evaluator, draw_negatives
@@ -57,6 +58,7 @@ class Run:
     Raises:
         CheckpointError: The folder holds a run and ``resume`` is off, or a run of other data or settings.
         BudgetError: No architecture meets the budget.
+        ConfigError: The backbone takes features of items, and the data has none.
         DataError: Too few users have something to train on.
     """
 
@@ -64,7 +66,8 @@ class Run:
         self, data: Interactions, config: Config, folder: Path, device: torch.device, console: Console, resume: bool
     ) -> None:
         self.data, self.config, self.folder, self.device, self.console = data, config, folder, device, console
-        self.identity = {"data": data.fingerprint, "settings": config.model_dump(mode="json")}
+        self.identity = {"data": data.fingerprint, "settings": config.identity()}
+        require_features(config.model, data.features)
         there = self._there(resume)
         self.split = Split(data)
         self.evaluators = evaluators(self.split, config)
@@ -102,7 +105,7 @@ class Run:
     def new_supernet(self) -> EASRec:
         """The supernet with its start values."""
         torch.manual_seed(self.config.seed)
-        return supernet(self.config.model, self.split.items, self.causal)
+        return supernet(self.config.model, self.split.items, self.causal, self.data.features)
 
     def search(self) -> Searched:
         """Search, or read what a finished search left."""
@@ -124,7 +127,7 @@ class Run:
                     self.device,
                     self.folder / "search.ckpt",
                     resume=True,
-                    identity=self.identity,
+                    identity=self.identity | {"config": self.identity["settings"]},
                     progress=lambda p: stage.update(
                         p.step / p.steps, _search_note(p, self.config.steer), p.seconds_left
                     ),
@@ -160,13 +163,14 @@ class Run:
     def retrain(self, searched: Searched, which: str) -> tuple[Any, Trained]:
         """Reconstruct a network with inherited weights and train it: found, random or largest."""
         arch = {"found": searched.found, "random": searched.random, "largest": self.space.largest()}[which]
-        name = "-".join(str(value) for value in (arch.hidden, arch.inner, arch.depth))
+        sizes = arch.hidden, arch.inner, arch.depth, *([arch.attention] if hasattr(arch, "attention") else [])
+        name = "-".join(map(str, sizes))
         torch.manual_seed(self.config.seed)
         if self.config.train.inherit and self.config.search.strategy != "none":
             example = torch.from_numpy(np.arange(min(self.config.model.length, 5))[None] % self.split.items + 1)
             network = extract(searched.model.to("cpu"), arch, example)
         else:
-            network = build(self.config.model, self.split.items, arch, self.causal)
+            network = build(self.config.model, self.split.items, arch, self.causal, self.data.features)
         with Stage(self.console, f"train {which} ({name})") as stage:
             trained = train(
                 network,
@@ -198,7 +202,8 @@ class Run:
             result |= self._prices(priced, costs)
             if which == "found":
                 network = trained.network.to("cpu")
-                Recommender(network, arch, self.config, self.data.item_ids).save(self.folder / "model")
+                saved = Recommender(network, arch, self.config, self.data.item_ids, self.data.features)
+                saved.save(self.folder / "model")
             result["seconds/this_process"] = time.perf_counter() - started
             # after every network: a long run has something to show before its end
             write_text(self.folder / "result.json", json.dumps(result, indent=2) + "\n")
@@ -247,11 +252,14 @@ class Run:
 
     def _header(self, searched: Searched) -> dict[str, Any]:
         report = searched.report
+        data = asdict(self.data.statistics) | {"fingerprint": self.data.fingerprint}
+        if self.data.features is not None:
+            data["features"] = self.data.features.summary()
         return {
             "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "seed": self.config.seed,
             "config": self.config.model_dump(mode="json"),
-            "data": asdict(self.data.statistics) | {"fingerprint": self.data.fingerprint},
+            "data": data,
             "environment": environment(self.device),
             "search/seconds": report["seconds"],
             "search/steps": report["steps"],

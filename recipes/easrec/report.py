@@ -24,6 +24,7 @@ def page(result: dict[str, Any]) -> str:
                 "machine": f"{where['processor']}, {where['device']}, {where['threads']} threads",
                 "versions": f"elasticnas {where['elasticnas']}, torch {where['torch']}, Python {where['python']}",
                 "data": f"{data['interactions']:,} interactions, fingerprint `{data['fingerprint'][:12]}`",
+                **_features(data),
                 "date": result["created"],
             }
         ),
@@ -38,6 +39,14 @@ def page(result: dict[str, Any]) -> str:
         bullets(differences(Config.model_validate(result["config"]))) or "None.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _features(data: dict[str, Any]) -> dict[str, str]:
+    if "features" not in data:
+        return {}
+    f = data["features"]
+    without = f["items_missing"] + f["items_without"]
+    return {"features": f"{f['features']:,} of {', '.join(f['columns'])}; {without:,} items have none"}
 
 
 def _search(result: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The search space of EASRec: which candidate, and how many layers."""
+"""The search space of EASRec: which candidate, how many layers, and which attention where there is a choice."""
 
 from functools import cache
 from typing import Any, Literal
@@ -13,6 +13,7 @@ __all__ = ["Paired", "space_for"]
 def space_for(model: ModelConfig) -> type[Space]:
     """The space of a supernet: ``candidate`` (alpha, shared by all layers) and ``depth`` (beta).
 
+    With ``attention_choices`` there is ``attention`` too, one kind for all layers; the largest network has the first.
     Hidden size, inner size and width of a head follow from the candidate, as derived sizes.
     """
     sizes, heads = model.sizes(), model.heads
@@ -26,13 +27,16 @@ def space_for(model: ModelConfig) -> type[Space]:
     def head_dim(self: Any) -> int:
         return int(sizes[self.candidate][0]) // heads
 
+    fields: dict[str, Any] = {
+        "candidate": Literal[tuple(range(len(sizes)))],
+        "depth": Literal[tuple(range(1, model.layers + 1))],
+    }
+    if model.attention_choices is not None:
+        fields["attention"] = Literal[model.attention_choices]
     namespace = {
         "__module__": __name__,
         "__doc__": f"Candidates (hidden, inner): {', '.join(map(str, sizes))}.",
-        "__annotations__": {
-            "candidate": Literal[tuple(range(len(sizes)))],
-            "depth": Literal[tuple(range(1, model.layers + 1))],
-        },
+        "__annotations__": fields,
         "hidden": property(hidden),
         "inner": property(inner),
         "head_dim": property(head_dim),

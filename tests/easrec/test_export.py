@@ -87,6 +87,8 @@ def test_torch_file_scores_equal_the_recommenders(main, finished, tmp_path):
         {"form": "prefixes", "heads": 1, "gate_position": "after", "gate_layers": 1},
         {"gate_layers": 0, "weights": "separate", "embedding_norm": False},
         {"length": 1},
+        {"attention": "hstu"},
+        {"attention": "softmax", "attention_choices": ("linrec", "hstu")},
     ],
     ids=str,
 )
@@ -98,7 +100,8 @@ def test_every_kind_of_network_exports(settings, tmp_path):
     arch = space_for(config.model).smallest()
     network = build(config.model, 30, arch, form == "causal")
     recommender = Recommender(network, arch, config, [str(number) for number in range(31)])
-    assert fixed_length(recommender) == (form == "causal" and model.get("attention") == "linrec")
+    linrec = "linrec" in (model.get("attention"), getattr(arch, "attention", None))
+    assert fixed_length(recommender) == (form == "causal" and linrec)
     target, length = tmp_path / "model.pt2", config.model.length
     export(recommender, "torch", target)
     scorer = torch.export.load(target).module()

@@ -234,6 +234,40 @@ class TestCausalTokenLinRec(Attending):
     kind, causal, key_norm = "linrec", True, "token"
 
 
+class TestPointwiseAttention(Attending):
+    examples = 30
+
+    def build(self, sizes):
+        return enn.PointwiseAttention(sizes.hidden, sizes.heads, sizes.head_dim, length=7, causal=self.causal)
+
+    def flops(self, arch):
+        width = arch.heads * arch.head_dim
+        return 5 * 2 * 3 * 5 * arch.hidden * width + 2 * 2 * 3 * arch.heads * 5 * 5 * arch.head_dim
+
+
+class TestCausalPointwiseAttention(TestPointwiseAttention):
+    causal = True
+    examples = 10
+
+
+class TestPaddedPointwiseAttention(TestPointwiseAttention):
+    padded = True
+    examples = 10
+
+
+class TestPaddedCausalPointwiseAttention(TestPointwiseAttention):
+    padded = causal = True
+    examples = 10
+
+
+class TestPointwiseAttentionOverOnePosition(TestPointwiseAttention):
+    length = 1
+    examples = 10
+
+    def flops(self, arch):
+        return None
+
+
 class GroupedQueries(ElasticModuleContract):
     space = s.Grouped
     kind = "softmax"

@@ -1,7 +1,9 @@
-"""Interactions: formats, preparation, split, and training samples."""
+"""Interactions and features of items: formats, preparation, split, and training samples."""
 
 from easrec.data.dataset import Interactions, Statistics, prepare
+from easrec.data.features import ItemFeatures, number_features
 from easrec.data.formats import FORMATS
+from easrec.data.items import read_items
 from easrec.data.readers import read_interactions
 from easrec.data.split import Sequences, Split, hold_out_users
 from easrec.data.windows import Batch, count_batches, pad, training_batches
@@ -10,13 +12,16 @@ __all__ = [
     "FORMATS",
     "Batch",
     "Interactions",
+    "ItemFeatures",
     "Sequences",
     "Split",
     "Statistics",
     "count_batches",
     "hold_out_users",
+    "number_features",
     "pad",
     "prepare",
     "read_interactions",
+    "read_items",
     "training_batches",
 ]

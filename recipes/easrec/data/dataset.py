@@ -5,11 +5,13 @@ import json
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from easrec.data.features import ItemFeatures
 from elasticnas.errors import DataError
 from elasticnas.extraction import write_bytes
 
@@ -54,6 +56,7 @@ class Interactions:
         user_ids: Original ids.
         item_ids: Original ids; entry 0 stands for padding.
         best: For generated data, the best reachable metrics under full ranking by stage.
+        features: Of the items, where an items file was given.
     """
 
     items: NDArray[np.int32]
@@ -62,13 +65,16 @@ class Interactions:
     item_ids: list[str]
     statistics: Statistics
     best: dict[str, dict[str, float]] | None = None
+    features: ItemFeatures | None = None
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of sequences and ids: two runs on the same data have the same."""
+        """SHA-256 of sequences, ids and features: two runs on the same data have the same."""
         digest = sha256(np.ascontiguousarray(self.items).tobytes())
         digest.update(np.ascontiguousarray(self.offsets).tobytes())
         digest.update("\0".join([*self.user_ids, "", *self.item_ids]).encode())
+        if self.features is not None:
+            digest.update(self.features.fingerprint.encode())
         return digest.hexdigest()
 
     def _check(self) -> None:
@@ -90,6 +96,8 @@ class Interactions:
             raise ValueError(f"items beyond the {len(self.item_ids) - 1} that have ids")
         if self.statistics.users != len(self.user_ids) or self.statistics.interactions != len(self.items):
             raise ValueError("the statistics are of other data")
+        if self.features is not None:
+            self.features.check(len(self.item_ids) - 1)
 
     def require_core(self, min_user: int, min_item: int, source: str) -> None:
         """Refuse data that was prepared with a weaker k-core filter than is asked for.
@@ -107,19 +115,21 @@ class Interactions:
 
     def save(self, path: Path) -> None:
         """Write one ``.npz`` file, whole or not at all."""
-        description = json.dumps(
-            {
-                "format": _FORMAT,
-                "users": self.user_ids,
-                "items": self.item_ids,
-                "statistics": asdict(self.statistics),
-                "best": self.best,
-            }
-        )
-
+        description: dict[str, Any] = {
+            "format": _FORMAT,
+            "users": self.user_ids,
+            "items": self.item_ids,
+            "statistics": asdict(self.statistics),
+            "best": self.best,
+        }
+        arrays: dict[str, Any] = {"items": self.items, "offsets": self.offsets}
+        if self.features is not None:
+            description["features"] = asdict(self.features)
+            for name in ("offsets", "ids"):
+                arrays[f"feature_{name}"] = description["features"].pop(name)
         buffer = io.BytesIO()
-        text = np.frombuffer(description.encode(), dtype=np.uint8)
-        np.savez_compressed(buffer, items=self.items, offsets=self.offsets, description=text)
+        text = np.frombuffer(json.dumps(description).encode(), dtype=np.uint8)
+        np.savez_compressed(buffer, **arrays, description=text)
         write_bytes(path, buffer.getvalue())
 
     @classmethod
@@ -133,10 +143,15 @@ class Interactions:
             with np.load(path, allow_pickle=False) as content:
                 description = json.loads(content["description"].tobytes().decode())
                 items, offsets = content["items"], content["offsets"]
+                features = None
+                if "features" in description:
+                    packed = content["feature_offsets"], content["feature_ids"]
+                    features = ItemFeatures(*packed, **description["features"])
             if description["format"] != _FORMAT:
                 raise DataError(f"{path}: format {description['format']}, expected {_FORMAT}; prepare the data again")
             statistics = Statistics(**description["statistics"])
-            found = cls(items, offsets, description["users"], description["items"], statistics, description["best"])
+            ids = description["users"], description["items"]
+            found = cls(items, offsets, *ids, statistics, description["best"], features)
             found._check()
             return found
         except (OSError, ValueError, KeyError, TypeError, EOFError) as error:

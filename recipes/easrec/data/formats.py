@@ -11,7 +11,7 @@ import polars as pl
 
 from elasticnas.errors import DataError
 
-__all__ = ["FORMATS", "Columns", "detect"]
+__all__ = ["FORMATS", "Columns", "detect", "read_table"]
 
 
 class Columns:
@@ -34,10 +34,10 @@ def _bytes_of(path: Path) -> bytes:
         raise DataError(f"{path}: the gzip file is truncated or damaged ({error}); get it again") from None
 
 
-def _text(path: Path, encoding: str = "utf-8") -> bytes:
+def _text(path: Path, encoding: str = "utf-8", what: str = "interaction") -> bytes:
     data = _bytes_of(path)
     if not data.strip():
-        raise DataError(f"{path}: the file is empty; expected one interaction per line")
+        raise DataError(f"{path}: the file is empty; expected one {what} per line")
     if encoding == "utf-8":
         try:
             data.decode("utf-8-sig")
@@ -51,7 +51,7 @@ def _text(path: Path, encoding: str = "utf-8") -> bytes:
     return data.decode(encoding).encode()
 
 
-def _delimited(path: Path, data: bytes, separator: str, header: bool = True) -> pl.DataFrame:
+def _delimited(path: Path, data: bytes, separator: str, header: bool = True, what: str = "interaction") -> pl.DataFrame:
     # only commas need quotes: a quote in a tab separated text is a character like any other
     quote = '"' if separator == "," else None
     try:
@@ -60,7 +60,7 @@ def _delimited(path: Path, data: bytes, separator: str, header: bool = True) -> 
         row = _ragged_row(data, separator, quote)
         where = f"{path}, row {row}" if row else str(path)
         reason = "its number of fields differs from the first row's" if row else str(error).splitlines()[0]
-        raise DataError(f"{where}: {reason}; one interaction per line, {separator!r} between fields") from None
+        raise DataError(f"{where}: {reason}; one {what} per line, {separator!r} between fields") from None
 
 
 def _ragged_row(data: bytes, separator: str, quote: str | None) -> int | None:
@@ -110,14 +110,19 @@ def read_tsv(path: Path, columns: Columns) -> pl.DataFrame:
     return _read_delimited(path, columns, "\t")
 
 
-def read_parquet(path: Path, columns: Columns) -> pl.DataFrame:
-    """A Parquet file with named columns."""
+def _parquet(path: Path, what: str = "interaction") -> pl.DataFrame:
     try:
         frame = pl.read_parquet(io.BytesIO(_bytes_of(path)))
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError(f"{path}: not a readable Parquet file ({str(error).splitlines()[0]}); write it again") from None
     if frame.is_empty():
-        raise DataError(f"{path}: the file is empty; expected one interaction per row")
+        raise DataError(f"{path}: the file is empty; expected one {what} per row")
+    return frame
+
+
+def read_parquet(path: Path, columns: Columns) -> pl.DataFrame:
+    """A Parquet file with named columns."""
+    frame = _parquet(path)
     picked = columns.or_default("user_id", "item_id", "timestamp", frame.columns)
     if picked[2] in frame.columns and frame.schema[picked[2]] in (pl.Date, pl.Datetime):
         frame = frame.with_columns(pl.col(picked[2]).cast(pl.Datetime("us")).dt.epoch("us") / 1e6)
@@ -158,6 +163,20 @@ def read_dmsc(path: Path, columns: Columns) -> pl.DataFrame:
     """Kaggle Douban ``DMSC.csv``: Username, Movie_Name_EN and Date among its columns; comments may span lines."""
     frame = _delimited(path, _text(path), ",")
     return _pick(path, frame, *columns.or_default("Username", "Movie_Name_EN", "Date", frame.columns))
+
+
+def read_table(path: Path) -> tuple[pl.DataFrame, int]:
+    """A whole CSV, TSV or Parquet file of items, told by its name, and the number of its first row below the header.
+
+    Raises:
+        DataError: Another kind of file, or one that cannot be read.
+    """
+    kind = detect(path)
+    if kind == "parquet":
+        return _parquet(path, "item"), 1
+    if kind not in ("csv", "tsv"):
+        raise DataError(f"{path}: items come as .csv, .tsv, .txt or .parquet with named columns; this is {kind}")
+    return _delimited(path, _text(path, what="item"), "," if kind == "csv" else "\t", what="item"), 2
 
 
 FORMATS: dict[str, Callable[[Path, Columns], pl.DataFrame]] = {

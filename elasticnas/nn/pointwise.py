@@ -1,0 +1,114 @@
+"""PointwiseAttention: HSTU's attention, with SiLU in place of the softmax and a bias by relative position."""
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from elasticnas.axes import SizeLike, active_size, apply_mask
+from elasticnas.errors import AxisError, ConfigError
+from elasticnas.nn.linear import Linear, project
+from elasticnas.nn.norm import LayerNorm
+
+__all__ = ["PointwiseAttention"]
+
+_EPS = 1e-6  # of the norm: what it normalises is a mean of small products
+
+
+class PointwiseAttention(nn.Module):
+    """Pointwise self-attention, ``(B, N, hidden) -> (B, N, hidden)``; widths are ints or axes.
+
+    ``out(silu(gate x) * norm(1/n sum_j silu(q_i k_j + b_(i-j)) v_j))`` with ``q, k, v = silu(linear x)``, the sum over
+    the n positions that i sees. Weights are not made to sum 1, so that how often something occurred is not lost. The
+    bias b has one value for each distance, for all heads. Time and memory are O(N^2).
+
+    Left out of HSTU: the bias by time differences, and the norm before the projections and the residual around
+    them, which are the layer's part. HSTU's code divides by the longest length instead of n; the norm takes out
+    either factor, up to its epsilon, and n makes padding change nothing.
+
+    Args:
+        hidden: Model width d.
+        heads: Heads h.
+        head_dim: Width k of a head.
+        length: Longest sequence; the bias has ``length`` distances (causal) or ``2 * length - 1``.
+        causal: Whether position n sees positions up to n only.
+        bias: Whether the five projections have biases.
+
+    Raises:
+        ConfigError: ``length`` is below 1.
+
+    Source: HSTU, arXiv:2402.17152, Eq. 1-3.
+    """
+
+    def __init__(
+        self,
+        hidden: SizeLike,
+        heads: SizeLike,
+        head_dim: SizeLike,
+        length: int,
+        causal: bool = False,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        if length < 1:
+            raise ConfigError(f"length={length}: the longest sequence has 1 position or more")
+        self.hidden, self.heads, self.head_dim = hidden, heads, head_dim
+        self.length, self.causal = length, causal
+        width = heads * head_dim
+        self.query = Linear(hidden, width, bias)
+        self.key = Linear(hidden, width, bias)
+        self.value = Linear(hidden, width, bias)
+        self.gate = Linear(hidden, width, bias)
+        self.norm = LayerNorm(width, eps=_EPS)
+        self.out = Linear(width, hidden, bias)
+        self.distances = nn.Parameter(torch.empty(length if causal else 2 * length - 1).normal_(std=0.02))
+
+    def forward(self, x: Tensor, padding: Tensor | None = None) -> Tensor:
+        """Attend.
+
+        Args:
+            x: ``(B, N, hidden)``, N at most ``length``.
+            padding: ``(B, N)`` bool, True where padded, any pattern.
+
+        Returns:
+            ``(B, N, hidden)``; padded rows are 0, never NaN.
+
+        Raises:
+            AxisError: The sequence is longer than ``length``.
+        """
+        if x.shape[1] > self.length:
+            raise AxisError(
+                f"PointwiseAttention has position biases for {self.length} positions, but the input has the shape "
+                f"{tuple(x.shape)}: give it a larger length"
+            )
+        # silu(0) is 0: dead units stay dead. Soft masks: as in Attention, one operand of each product carries them
+        query = apply_mask(self._heads(self.query, x), self.head_dim)
+        key = self._heads(self.key, x)
+        value = apply_mask(self._heads(self.value, x), self.head_dim)
+        weights = F.silu(query @ key.transpose(-1, -2) + self._biases(x.shape[1]))
+        seen = self._seen(x, padding)
+        out = (weights.masked_fill(~seen, 0.0) @ value) / seen.sum(-1, keepdim=True).clamp_min(1)
+        out = rearrange(apply_mask(out, self.heads, dim=1), "b h n k -> b n (h k)")
+        mixed: Tensor = self.out(F.silu(project(self.gate, x)) * self.norm(out))
+        return mixed if padding is None else mixed.masked_fill(padding.unsqueeze(-1), 0.0)
+
+    def _heads(self, linear: nn.Module, x: Tensor) -> Tensor:
+        return F.silu(rearrange(project(linear, x), "b n (h k) -> b h n k", h=active_size(self.heads)))
+
+    def _biases(self, count: int) -> Tensor:
+        """``(N, N)``: row i, column j has that of the distance i - j; a later position of the causal form, any."""
+        position = torch.arange(count, device=self.distances.device)
+        distance = position[:, None] - position[None, :]
+        return self.distances[distance.clamp_min(0) if self.causal else distance + self.length - 1]
+
+    def _seen(self, x: Tensor, padding: Tensor | None) -> Tensor:
+        """``(1 or B, 1, N, N)`` bool, True where row i sees column j."""
+        count = x.shape[1]
+        seen = torch.ones(1, 1, count, count, dtype=torch.bool, device=x.device)
+        if self.causal:
+            seen = seen.tril()
+        return seen if padding is None else seen & ~padding[:, None, None, :]
+
+    def extra_repr(self) -> str:
+        """Sizes and form."""
+        return f"{self.hidden!r}, {self.heads!r}, {self.head_dim!r}, length={self.length}, causal={self.causal}"

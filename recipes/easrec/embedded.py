@@ -1,0 +1,46 @@
+"""The embedded sequence of one forward pass, as each candidate sees it."""
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+__all__ = ["Embedded"]
+
+
+class Embedded:
+    """The embedded sequence of one forward pass, as each candidate sees it: its part, normalised over its own width.
+
+    Args:
+        raw: From a width to ``(B, N, width)``, with positions; called in the scope of the candidate.
+        norm: Of the embedding, or None.
+        dropout: After it.
+        real: ``(B, N, 1)``, 1 at real positions, where gates perceive the mean over them; None for each position.
+        causal: Whether the mean is over the positions so far.
+    """
+
+    def __init__(
+        self,
+        raw: Callable[[int], Tensor],
+        norm: nn.Module | None,
+        dropout: nn.Module,
+        real: Tensor | None,
+        causal: bool,
+    ) -> None:
+        self._raw, self._norm, self._dropout, self._real, self._causal = raw, norm, dropout, real, causal
+        self._made: dict[int, Tensor] = {}
+
+    def sequence(self, width: int) -> Tensor:
+        """``(B, N, width)``: what the first layer takes. Made once per width, in the scope of the first to ask."""
+        if width not in self._made:
+            x = self._raw(width)
+            self._made[width] = self._dropout(x if self._norm is None else self._norm(x))
+        return self._made[width]
+
+    def perceived(self, width: int) -> Tensor:
+        """``(B, N or 1, width)``: what gates take."""
+        x = self.sequence(width)
+        if self._real is None:
+            return x
+        if self._causal:
+            return (x * self._real).cumsum(1) / self._real.cumsum(1).clamp_min(1.0)
+        return (x * self._real).sum(1, keepdim=True) / self._real.sum(1, keepdim=True).clamp_min(1.0)

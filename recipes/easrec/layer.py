@@ -1,0 +1,131 @@
+"""One transformer layer with its gates, for every candidate."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import elasticnas.nn as enn
+from easrec.config import AttentionKind, ModelConfig
+from easrec.embedded import Embedded
+from elasticnas.axes import Axis, active_size, mask
+
+__all__ = ["layer", "per_candidate"]
+
+
+class Layer(nn.Module):
+    """One transformer layer of one candidate, with its gates (Eq. 9, post-norm).
+
+    Args:
+        config: The supernet's settings.
+        sizes: Axes, an architecture, or anything with ``hidden``, ``inner``, ``head_dim`` and, where there is a choice,
+            ``attention``.
+        gates: The two gates, or None.
+        causal: Whether position n sees positions up to n only.
+        first: Whether it takes the embedded sequence instead of what a layer before it gives.
+    """
+
+    def __init__(self, config: ModelConfig, sizes: Any, gates: "Gates | None", causal: bool, first: bool) -> None:
+        super().__init__()
+        self.hidden, self.first = sizes.hidden, first
+        self.before = config.gate_position == "before"
+        self.attention = _attention(config, sizes, causal)
+        self.attention_norm = enn.LayerNorm(sizes.hidden)
+        self.up, self.down = enn.Linear(sizes.hidden, sizes.inner), enn.Linear(sizes.inner, sizes.hidden)
+        self.norm = enn.LayerNorm(sizes.hidden)
+        self.dropout = nn.Dropout(config.dropout)
+        self.gates = gates
+
+    def forward(self, x: Tensor, embedded: Embedded, padding: Tensor | None) -> Tensor:
+        """``x`` (B, N, hidden) and what the gates perceive, to (B, N, hidden)."""
+        width = active_size(self.hidden)
+        if self.first:
+            x = embedded.sequence(width)
+        mixed: Tensor = self.attention_norm(x + self.dropout(self.attention(x, padding)))
+        first, second = (1.0, 1.0) if self.gates is None else self.gates(embedded.perceived(width))
+        if self.before:
+            inner = nn.functional.gelu(self.up(first * mixed))
+            out = self.down(second * inner)
+        else:
+            inner = nn.functional.gelu(first * self.up(mixed))
+            out = second * self.down(inner)
+        normed: Tensor = self.norm(mixed + self.dropout(out))
+        return normed
+
+
+def _attention(config: ModelConfig, sizes: Any, causal: bool) -> nn.Module:
+    """The one kind of attention, or one branch for each kind that there is a choice of."""
+
+    def kind_of(kind: AttentionKind) -> nn.Module:
+        widths = sizes.hidden, config.heads, sizes.head_dim
+        if kind == "hstu":
+            return enn.PointwiseAttention(*widths, length=config.length, causal=causal)
+        return enn.Attention(*widths, kind, causal, key_norm=config.key_norm)
+
+    if config.attention_choices is None:
+        return kind_of(config.attention)
+    kinds = config.attention_choices if isinstance(sizes.attention, Axis) else (sizes.attention,)
+    return enn.Mixture({kind: kind_of(kind) for kind in kinds}, sizes.attention)
+
+
+class Gates(nn.Module):
+    """The two data-aware gates of a layer (Eq. 6-9); each candidate has its own, even where weights are shared."""
+
+    def __init__(self, config: ModelConfig, candidate: Any, hidden: Any, inner: Any) -> None:
+        super().__init__()
+        before = config.gate_position == "before"
+        self.first = _gate(config, candidate, hidden, hidden if before else inner, 0 if before else 1)
+        self.second = _gate(config, candidate, hidden, inner if before else hidden, 1 if before else 0)
+        self.widths = (hidden, inner) if before else (inner, hidden)
+
+    def forward(self, data: Tensor) -> tuple[Tensor, Tensor]:
+        """``data`` (B, N or 1, hidden) to the factors of the first and second dense layer."""
+        return _unweighted(self.first(data), self.widths[0]), _unweighted(self.second(data), self.widths[1])
+
+
+def _gate(config: ModelConfig, candidate: Any, inputs: Any, outputs: Any, which: int) -> enn.Mixture:
+    per_candidate = [
+        enn.DataAwareGate(sizes[0], sizes[which], config.gate_layers, rank=_rank(config, sizes[which]))
+        for sizes in config.sizes()
+    ]
+    return enn.Mixture(per_candidate, candidate, inputs=inputs, outputs=outputs)
+
+
+def _rank(config: ModelConfig, width: int) -> int | None:
+    return None if config.gate_rank is None else min(config.gate_rank, width)
+
+
+def _unweighted(gate: Tensor, size: Any) -> Tensor:
+    """Under soft masks the mixed gates carry the mask, and so does what they multiply: once is enough."""
+    m = mask(size, gate)
+    return gate if m is None else gate / torch.where(m > 0, m, 1.0)
+
+
+def layer(config: ModelConfig, sizes: Any, causal: bool, first: bool) -> nn.Module:
+    """A layer of every candidate."""
+
+    def make(sizes: Any) -> nn.Module:
+        gates = Gates(config, sizes.candidate, sizes.hidden, sizes.inner) if config.gate_layers else None
+        return Layer(config, sizes, gates, causal, first)
+
+    return per_candidate(config, sizes, make)
+
+
+def per_candidate(config: ModelConfig, sizes: Any, make: Callable[[Any], nn.Module]) -> nn.Module:
+    """What ``make`` makes of sizes, for every candidate: weights of their own, or the same ones mixed as configured."""
+    if config.weights == "separate":
+        own = [make(_Fixed(config, number, sizes)) for number in range(len(config.sizes()))]
+        return enn.Mixture(own, sizes.candidate, inputs=sizes.hidden)
+    shared = make(sizes)
+    return enn.Mixture(shared, sizes.candidate, inputs=sizes.hidden) if config.mixing == "block" else shared
+
+
+class _Fixed:
+    """Sizes of one candidate; a choice of attention stays open."""
+
+    def __init__(self, config: ModelConfig, candidate: int, sizes: Any) -> None:
+        self.candidate = candidate
+        self.hidden, self.inner = config.sizes()[candidate]
+        self.head_dim = self.hidden // config.heads
+        self.attention = None if config.attention_choices is None else sizes.attention

@@ -1,0 +1,110 @@
+"""What the options of a command name as data: a file of interactions, prepared data, or the demo's own."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from easrec.config import Config
+from easrec.data import Interactions, number_features, prepare, read_interactions, read_items
+from elasticnas.errors import ConfigError
+
+__all__ = ["Source", "show_statistics"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Files and columns, as options give them.
+
+    Attributes:
+        data: File of interactions or prepared data; None for the demo's generated interactions.
+        user: Column of the user; None for the format's own, and likewise:
+        item: Column of the item, in the items file too.
+        time: Column of the time.
+        format: Of the interactions.
+        items: File of items with their features.
+        features: Columns of the items file.
+        separator: Between the features in a cell.
+    """
+
+    data: Path | None
+    user: str | None = None
+    item: str | None = None
+    time: str | None = None
+    format: str = "auto"
+    items: Path | None = None
+    features: tuple[str, ...] = ()
+    separator: str = "|"
+
+    def __post_init__(self) -> None:
+        if self.items is None and self.features:
+            raise ConfigError(f"--features {self.features[0]}: a column of which file? give it by --items")
+        if self.items is not None and not self.features:
+            raise ConfigError(f"--items {self.items}: which columns hold features? name them by --features")
+
+    def load(self, preset: str, config: Config, console: Console) -> Interactions:
+        """The interactions, with features where there is an items file; their statistics are shown.
+
+        Raises:
+            ConfigError: Options that do not go together.
+            DataError: Something is wrong with a file.
+        """
+        if self.data is not None and self.data.suffix == ".npz":
+            found = self._prepared(self.data)
+            found.require_core(config.min_user, config.min_item, str(self.data))
+        elif self.data is not None:
+            found = self.read(config.min_user, config.min_item)
+        elif preset == "demo":
+            found = self._generated(config.seed, console)
+        else:
+            raise ConfigError(f"--preset {preset} needs --data; only --preset demo runs on generated interactions")
+        show_statistics(found, console)
+        if found.features is not None and not config.model.has_features:
+            console.print(f"features are not used: model.backbone is {config.model.backbone}", highlight=False)
+        return found
+
+    def read(self, min_user: int, min_item: int) -> Interactions:
+        """Read and prepare the interactions, and the features of their items."""
+        assert self.data is not None
+        frame = read_interactions(self.data, self.user, self.item, self.time, self.format)
+        return self._with_features(prepare(frame, min_user, min_item, str(self.data)))
+
+    def _with_features(self, data: Interactions) -> Interactions:
+        if self.items is None:
+            return data
+        frame = read_items(self.items, self.features, self.item, self.separator)
+        return replace(data, features=number_features(frame, data.item_ids, self.features, str(self.items)))
+
+    def _prepared(self, path: Path) -> Interactions:
+        if any((self.user, self.item, self.time)) or self.format != "auto":
+            raise ConfigError(
+                f"{path}: prepared data has no columns to choose; leave --user, --item, --time, --format out"
+            )
+        if self.items is not None:
+            raise ConfigError(
+                f"{path}: prepared data holds its features already, or none; give --items and --features to prepare"
+            )
+        return Interactions.load(path)
+
+    def _generated(self, seed: int, console: Console) -> Interactions:
+        from easrec.data.synthetic import planted
+
+        generated = planted(seed=seed)
+        console.print(generated.describe(), highlight=False)
+        found = replace(prepare(generated.frame, source="generated interactions"), best=generated.best)
+        return self._with_features(found)
+
+
+def show_statistics(data: Interactions, console: Console) -> None:
+    """Print counts, what was dropped, and which items have no features."""
+    s = data.statistics
+    table = Table("users", "items", "interactions", "per user", "per item", "dropped")
+    dropped = (
+        f"{s.duplicates_dropped:,} repeated rows, {s.core_dropped:,} by k-core, {s.short_users_dropped:,} short users"
+    )
+    cells = [f"{s.users:,}", f"{s.items:,}", f"{s.interactions:,}"]
+    table.add_row(*cells, f"{s.actions_per_user:.2f}", f"{s.actions_per_item:.2f}", dropped)
+    console.print(table)
+    if data.features is not None:
+        console.print(data.features.describe(), highlight=False, markup=False, soft_wrap=True)

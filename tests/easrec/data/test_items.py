@@ -1,0 +1,175 @@
+"""The items file: what is read, how features are numbered, and what is refused."""
+
+import gzip
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+
+from easrec.data import Interactions, ItemFeatures, number_features, prepare, read_interactions, read_items
+from elasticnas.errors import ConfigError, DataError
+
+TABLE = "item_id\tgenres\tyear\n7\tDrama| Comedy|Drama\t1995\n3\t\t1996\n9\tComedy||Noir\t\n4\tWestern\t1995\n"
+
+
+def written(folder, text, name="items.tsv"):
+    path = folder / name
+    path.write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
+    return path
+
+
+def by_item(features, item_ids):
+    bounds = zip(features.offsets[:-1], features.offsets[1:], strict=True)
+    return {item: [features.names[i] for i in features.ids[a:b]] for item, (a, b) in zip(item_ids, bounds, strict=True)}
+
+
+@pytest.mark.parametrize("name", ["items.tsv", "items.tsv.gz", "items.csv", "items.parquet", "lists.parquet"])
+def test_every_kind_of_file_gives_the_same(tmp_path, name):
+    text = TABLE if "tsv" in name else TABLE.replace("\t", ",")
+    path = written(tmp_path, text, name)
+    if "parquet" in name:
+        frame = pl.read_csv(text.encode(), schema_overrides={"genres": pl.String})
+        if name.startswith("lists"):
+            frame = frame.with_columns(pl.col("genres").str.split("|"))
+        frame.write_parquet(path)
+    frame = read_items(path, ["genres", "year"])
+    assert frame["item"].to_list() == ["7", "3", "9", "4"]
+    features = number_features(frame, ["", "9", "7", "3", "unknown"], ["genres", "year"], str(path))
+    # numbered in order of the items, item 4 without interactions left out, repetitions within a cell once
+    assert features.names == ["", "genres=Comedy", "genres=Noir", "genres=Drama", "year=1995", "year=1996"]
+    assert by_item(features, ["", "9", "7", "3", "unknown"]) == {
+        "": [],
+        "9": ["genres=Comedy", "genres=Noir"],
+        "7": ["genres=Drama", "genres=Comedy", "year=1995"],
+        "3": ["year=1996"],
+        "unknown": [],
+    }
+    assert features.padded().tolist() == [[0, 0, 0], [1, 2, 0], [3, 1, 4], [5, 0, 0], [0, 0, 0]]
+
+
+def test_items_without_features_and_unknown_items_are_counted(tmp_path):
+    frame = read_items(written(tmp_path, TABLE), ["genres"])
+    features = number_features(frame, ["", "9", "7", "3", "unknown"], ["genres"], "items.tsv")
+    assert (features.missing, features.empty) == (1, 1)
+    assert "3 of genres; without any: 1 items with empty cells, 1 that the items file" in features.describe()
+    assert features.summary()["items_missing"] == 1 and features.summary()["items_without"] == 1
+
+
+def test_equal_values_of_two_columns_are_two_features_and_row_order_does_not_matter(tmp_path):
+    text = "item_id,first,second\na,x,x\nb,y,\n"
+    frame = read_items(written(tmp_path, text, "i.csv"), ["first", "second"])
+    one, other = (number_features(f, ["", "a", "b"], ["first", "second"], "i.csv") for f in (frame, frame.reverse()))
+    assert one.names == ["", "first=x", "second=x", "first=y"] and one.fingerprint == other.fingerprint
+
+
+def test_another_separator_and_another_item_column(tmp_path):
+    path = written(tmp_path, "movie,tags\n1,a|b;c\n", "i.csv")
+    assert read_items(path, ["tags"], "movie", ";")["tags"].to_list() == [["a|b", "c"]]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "columns", "message"),
+    [
+        ("i.csv", "item_id,genres\n1,a\n", ["genre"], "no column 'genre'; the columns are item_id, genres; name it by"),
+        ("i.csv", "id,genres\n1,a\n", ["genres"], "no column 'item_id'; the columns are id, genres; name it by --item"),
+        ("i.csv", "item_id,g\n1,a\n\n2,b\n1,c\n", ["g"], "row 5: item '1' again, as in row 2; keep one row for each"),
+        ("i.csv", "item_id,g\n1,a\n ,b\n", ["g"], "row 3: no item; fill it in or drop the row"),
+        (
+            "i.csv",
+            "item_id,g\n1,a\n2,b,c\n",
+            ["g"],
+            "row 3: its number of fields differs from the first row's; one item",
+        ),
+        ("i.csv", "item_id,g\n", ["g"], "no row holds anything; expected one item per row"),
+        ("i.csv", "", ["g"], "the file is empty; expected one item per line"),
+        ("i.csv", "item_id,g\n1,a\n", [], "which columns hold features? name them by --features"),
+        ("i.csv", "item_id,g\n1,a\n", ["g", "g"], "--features g: named twice"),
+        ("i.dat", "1::a\n", ["g"], "no format goes with this name"),
+        ("ratings.dat", "1::a\n", ["g"], "items come as .csv, .tsv, .txt or .parquet with named columns; this is rat"),
+        ("i.csv.gz", None, ["g"], "the gzip file is truncated or damaged"),
+    ],
+)
+def test_bad_files_are_one_line(tmp_path, name, text, columns, message):
+    path = tmp_path / name
+    path.write_bytes(b"\x1f\x8bnothing" if text is None else text.encode())
+    with pytest.raises((DataError, ConfigError)) as raised:
+        read_items(path, columns)
+    assert message in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_what_is_no_file_and_no_separator(tmp_path):
+    for path, separator, message in (
+        (tmp_path / "none.csv", "|", "no such file; give the items by --items"),
+        (tmp_path, "|", "a folder; give the file of items inside it"),
+        (tmp_path, "", "--feature-separator is empty"),
+    ):
+        with pytest.raises((DataError, ConfigError), match=message):
+            read_items(path, ["g"], separator=separator)
+
+
+def test_ids_of_another_kind_are_noticed(tmp_path):
+    frame = read_items(written(tmp_path, TABLE), ["genres"])
+    message = "items.tsv: none of the 2 items has a feature in genres; are its item ids those of the .*such as 'item-7'"
+    with pytest.raises(DataError, match=message):
+        number_features(frame, ["", "item-7", "item-9"], ["genres"], "items.tsv")
+
+
+def data_and_features():
+    rows = [(u, i) for u in "uv" for i in "abcd"]
+    frame = pl.DataFrame({"user": [r[0] for r in rows], "item": [r[1] for r in rows], "time": [None] * 8})
+    data = prepare(frame.with_columns(pl.col("time").cast(pl.Float64)))
+    items = pl.DataFrame({"item": ["a", "b", "d"], "g": [["x"], ["y", "x"], []]})
+    return data, number_features(items, data.item_ids, ["g"], "items")
+
+
+def test_features_are_saved_with_the_data_and_belong_to_its_fingerprint(tmp_path):
+    data, features = data_and_features()
+    known = replace(data, features=features)
+    known.save(tmp_path / "data.npz")
+    again = Interactions.load(tmp_path / "data.npz")
+    assert again.fingerprint == known.fingerprint != data.fingerprint
+    assert by_item(again.features, data.item_ids) == {"": [], "a": ["g=x"], "b": ["g=y", "g=x"], "c": [], "d": []}
+    assert again.features.summary() == features.summary() and (features.missing, features.empty) == (1, 1)
+    with np.load(tmp_path / "data.npz") as content:
+        assert {"feature_offsets", "feature_ids"} <= set(content.files)
+    changed = replace(features, ids=np.roll(features.ids, 1))
+    assert replace(data, features=changed).fingerprint != known.fingerprint
+    data.save(tmp_path / "plain.npz")
+    with np.load(tmp_path / "plain.npz") as content:
+        assert set(content.files) == {"items", "offsets", "description"}
+    assert Interactions.load(tmp_path / "plain.npz").features is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"ids": np.array([1, 2, 9], dtype=np.int32)}, "features beyond the 2 that have names"),
+        ({"offsets": np.array([0, 0, 1, 3], dtype=np.int64)}, "offsets of features do not fit the items"),
+        ({"offsets": np.array([0, 0, 1, 3, 2, 3], dtype=np.int64)}, "offsets and ids of features do not fit"),
+        ({"ids": np.array([1, 2, 1])}, "ids of features is no list of integers"),
+        ({"names": ["", 3, "x"]}, "the names of features are no texts"),
+    ],
+)
+def test_spoiled_features_are_refused(tmp_path, change, message):
+    data, features = data_and_features()
+    replace(data, features=replace(features, **change)).save(tmp_path / "data.npz")
+    with pytest.raises(DataError, match=message):
+        Interactions.load(tmp_path / "data.npz")
+
+
+def test_plain_data_and_back():
+    _, features = data_and_features()
+    again = ItemFeatures.from_json(features.to_json(), 4)
+    assert again.fingerprint == features.fingerprint and again.summary() == features.summary()
+    with pytest.raises(ValueError, match="do not fit the items"):
+        ItemFeatures.from_json(features.to_json(), 5)
+
+
+def test_genres_of_real_movies(real_data):
+    data = prepare(read_interactions(real_data / "ml-100k.tsv.gz"))
+    frame = read_items(real_data / "ml-100k.items.tsv.gz", ["genres"])
+    features = number_features(frame, data.item_ids, ["genres"], "items")
+    assert len(features.names) == 20 and (features.missing, features.empty) == (0, 0)
+    toy_story = by_item(features, data.item_ids)["1"]
+    assert toy_story == ["genres=Animation", "genres=Children", "genres=Comedy"]
