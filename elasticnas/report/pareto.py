@@ -13,7 +13,8 @@ __all__ = ["Series", "pareto_plot"]
 
 # Okabe and Ito's colours, told apart by colour-blind readers too
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
-_MARKERS = ("o", "s", "^", "D", "v", "P")
+_MARKERS = ("o", "s", "^", "D", "v")
+_COLUMNS = 3  # of a legend that panels share
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,10 @@ def pareto_plot(
         from matplotlib.figure import Figure
     except ModuleNotFoundError:
         raise PluginError("matplotlib is not installed; pip install 'elasticnas[plot]'") from None
-    figure = Figure(figsize=(5.6 * len(panels), 4.8), layout="constrained")
+    names = [[series.name for series in several] for several in panels.values()]
+    shared = len(panels) > 1 and all(other == names[0] for other in names)
+    lines = -(-len(names[0]) // _COLUMNS) if shared else max(map(len, names), default=0)
+    figure = Figure(figsize=(5.6 * len(panels), 4.0 + 0.2 * lines), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, len(panels), sharex=True, squeeze=False)[0]
     for ax, (name, several), metric in zip(axes, panels.items(), metrics, strict=True):
@@ -76,7 +80,11 @@ def pareto_plot(
         ax.grid(color="#dddddd", linewidth=0.6)
         ax.set_axisbelow(True)
         ax.spines[["top", "right"]].set_visible(False)
-        ax.legend(frameon=False, fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=1)
+        if not shared:
+            ax.legend(frameon=False, fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=1)
+    if shared:  # one legend for all
+        handles, labels = axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=_COLUMNS, frameon=False, fontsize=9)
     if title:
         figure.suptitle(title, fontsize=12, fontweight="bold")
     buffer = io.BytesIO()
@@ -91,7 +99,10 @@ def _draw(ax: Any, series: Series, number: int) -> None:
     if series.form == "dots":
         ax.scatter(x, y, s=16, color=colour, alpha=0.35, linewidths=0, label=label)
     elif series.form == "steps":
-        ax.plot(x, y, drawstyle="steps-post", color=colour, linewidth=1.8, marker="o", markersize=4, label=label)
+        ax.plot(
+            x, y, drawstyle="steps-post", color=colour, linewidth=1.8, marker="o", markersize=3, label=label, zorder=1
+        )
     else:
-        marker = _MARKERS[number % len(_MARKERS)]
-        ax.plot(x, y, color=colour, linewidth=1.6, marker=marker, markersize=7, label=label)
+        # as many colours as markers have no common divisor: thirty series before a pair comes again
+        marker, line = _MARKERS[number % len(_MARKERS)], "-" if len(points) > 1 else ""
+        ax.plot(x, y, line, color=colour, linewidth=1.6, marker=marker, markersize=7, label=label)

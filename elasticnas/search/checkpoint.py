@@ -68,8 +68,12 @@ def first_difference(before: Any, now: Any, path: str = "") -> str:
     if before == now:
         return ""
     if isinstance(before, dict) and isinstance(now, dict):
-        key = next(key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key))
-        return first_difference(before.get(key), now.get(key), f"{path}.{key}".lstrip("."))
+        for key in sorted(before.keys() | now.keys()):
+            below = f"{path}.{key}".lstrip(".")
+            if key not in before or key not in now:
+                return f"{below} is {'new' if key in now else 'gone'}"
+            if before[key] != now[key]:
+                return first_difference(before[key], now[key], below)
     return f"{path} was {before!r}, is {now!r}"
 
 

@@ -1,4 +1,4 @@
-"""``elasticnas easrec``: run, prepare, search, retrain, evaluate, recommend, export."""
+"""``elasticnas easrec``: run, prepare, search, retrain, evaluate, recommend, export, reproduce."""
 
 import csv
 import json
@@ -20,6 +20,7 @@ from easrec.data.download import SOURCES, download
 from easrec.evaluation import METRICS, PROTOCOLS, without_popularity
 from easrec.pipeline import Run, evaluators
 from easrec.presets import load_preset, preset_names
+from easrec.reproduce import SCALES, TABLES, reproduce
 from easrec.source import Source, show_statistics
 from elasticnas.cli.options import Device, Out, Resume, Seed, Set, Threads, changes_of, device_of
 from elasticnas.errors import ConfigError, DataError
@@ -309,3 +310,38 @@ def export_(
     length = f"{'exactly' if fixed_length(recommender) else 'up to'} {recommender.config.model.length} ids a row"
     size = f"{written.size_bytes / 1e6:.2f} MB"
     typer.echo(f"{to}: {size}, {length}, scores differ from the network's by at most {written.largest_difference:.1e}")
+
+
+@commands.command("reproduce")
+def reproduce_(
+    data: Annotated[Path, typer.Option(help="File of interactions, or prepared data.")],
+    table: Annotated[str, typer.Option(help=f"{', '.join(TABLES)}, or all.")] = "3",
+    seeds: Annotated[int, typer.Option(min=1, max=1_000, help="How many, from 0.")] = 5,
+    scale: Annotated[str, typer.Option(help=f"{', '.join(SCALES)}: sizes and lengths.")] = "full",
+    jobs: Annotated[int, typer.Option(min=1, max=1_024, help="Runs side by side.")] = 1,
+    only: Annotated[
+        list[str] | None, typer.Option(help="A method, or METHOD/SEED, to run now; may be given several times.")
+    ] = None,
+    device: Device = "auto",
+    out: Out = Path("runs/reproduce"),
+    set: Set = None,
+    user: User = None,
+    item: Item = None,
+    time: Time = None,
+    format: Format = "auto",
+    items: Items = None,
+    features: Features = None,
+    feature_separator: Separator = "|",
+    min_user: Annotated[int, typer.Option(min=0, help="Fewest interactions of a user.")] = 0,
+    min_item: Annotated[int, typer.Option(min=0, help="Fewest interactions of an item.")] = 0,
+    threads: Annotated[int, typer.Option(min=1, max=1_024, help="CPU threads of each run.")] = 1,
+) -> None:
+    """The paper's experiment: every method, every seed, then its tables and plots. The same command goes on."""
+    source = Source(data, user, item, time, format, items, tuple(features or ()), feature_separator)
+    console, where, changes = Console(width=None if Console().is_terminal else 160), device_of(device), changes_of(set)
+    changes |= {"min_user": min_user, "min_item": min_item}
+    prepared = source.load("", Config().updated(changes), console)
+    failed = reproduce(prepared, table, seeds, scale, jobs, threads, where, out, changes, only or (), console)
+    typer.echo(f"page: {out / 'README.md'}")
+    if failed:
+        raise ConfigError(f"{len(failed)} of the runs failed: {', '.join(cell.name for cell in failed)}")

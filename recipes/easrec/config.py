@@ -10,8 +10,6 @@ __all__ = ["AttentionKind", "Config", "ModelConfig", "SearchConfig", "TrainConfi
 
 AttentionKind: TypeAlias = Literal["linrec", "softmax", "hstu"]
 
-_LATER = ("backbone", "attention_choices")  # settings of the model that the first runs did not have
-
 
 def _budget(given: Any) -> Any:
     """A number is a budget too, and ``none`` is none."""
@@ -234,18 +232,6 @@ class Config(_Frozen):
         if self.steer not in known:
             raise ValueError(f"steer={self.steer!r} is not computed; choose one of {', '.join(known)}")
         return self
-
-    def identity(self) -> dict[str, Any]:
-        """The settings that files of a run must agree with.
-
-        Settings that came later are left out at their defaults: runs from before they came go on.
-        """
-        settings = self.model_dump(mode="json")
-        default = type(self.model)().model_dump(mode="json")
-        for name in _LATER:
-            if settings["model"][name] == default[name]:
-                del settings["model"][name]
-        return settings
 
     def updated(self, changes: dict[str, Any]) -> "Config":
         """With changes by dotted key, such as ``{"model.layers": 2}``, or nested.

@@ -66,7 +66,7 @@ class Run:
         self, data: Interactions, config: Config, folder: Path, device: torch.device, console: Console, resume: bool
     ) -> None:
         self.data, self.config, self.folder, self.device, self.console = data, config, folder, device, console
-        self.identity = {"data": data.fingerprint, "settings": config.identity()}
+        self.identity = {"data": data.fingerprint, "settings": config.model_dump(mode="json")}
         require_features(config.model, data.features)
         there = self._there(resume)
         self.split = Split(data)

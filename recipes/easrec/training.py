@@ -140,7 +140,7 @@ def train(
         CheckpointError: The checkpoint is damaged or belongs to another run.
     """
     settings = config.train
-    who = {"config": config.identity(), **(identity or {})}
+    who = {"config": config.model_dump(mode="json"), **(identity or {})}
     run = _Run(network.to(device), config)
     if checkpoint is not None and resume and checkpoint.exists():
         run.load_state_dict(load_checkpoint(checkpoint, who))

@@ -279,12 +279,3 @@ def test_a_backbone_with_features_is_refused_without():
     network = build(config.model, ITEMS, arch, True, FEATURES)
     with pytest.raises(ConfigError, match=message):
         Recommender(network, arch, config, [""] * 7)
-
-
-def test_a_run_without_the_later_settings_is_the_same_run_as_before():
-    identity = Config().identity()
-    assert not {"backbone", "attention_choices"} & identity["model"].keys()
-    assert Config.model_validate(identity) == Config()
-    changed = Config().updated({"model.backbone": "fdsa", "model.attention_choices": ["hstu", "softmax"]})
-    assert changed.identity()["model"]["backbone"] == "fdsa"
-    assert changed.identity() == changed.model_dump(mode="json")

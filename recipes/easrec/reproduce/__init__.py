@@ -1,6 +1,6 @@
 """The paper's experiment: every method on the same data, and the tables and plots made from their results."""
 
-from easrec.reproduce.methods import METHODS, TABLES, Method, methods_of
+from easrec.reproduce.methods import METHODS, SCALES, TABLES, Method, methods_of
 from easrec.reproduce.reproduce import reproduce
 
-__all__ = ["METHODS", "TABLES", "Method", "methods_of", "reproduce"]
+__all__ = ["METHODS", "SCALES", "TABLES", "Method", "methods_of", "reproduce"]

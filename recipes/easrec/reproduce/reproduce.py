@@ -20,7 +20,7 @@ from easrec.reproduce.methods import METHODS, SCALES, Method, methods_of
 from easrec.reproduce.plots import accuracy_against_flops, lambda_plot
 from easrec.reproduce.published import dataset_of
 from easrec.reproduce.tables import Sheet, differences, efficiency, gates, lambdas, overall, write
-from elasticnas.errors import ConfigError
+from elasticnas.errors import CheckpointError, ConfigError
 from elasticnas.extraction import write_text
 from elasticnas.report import Stage, bullets, environment
 
@@ -41,12 +41,14 @@ def cells_of(methods: Sequence[Method], seeds: int, scale: str, changes: dict[st
     for seed in range(seeds):
         for method in methods:
             config = Config().updated(SCALES[scale]).updated(changes).updated({**method.changes, "seed": seed})
+            if config.search.strategy == "none":  # equal training: others inherit what the search has trained
+                config = config.updated({"train.epochs": config.search.epochs + config.train.epochs})
             cells.append(Cell(method, seed, folder / "runs" / method.name / f"seed-{seed}", config))
     return cells
 
 
 def reproduce(
-    data: Path,
+    interactions: Interactions,
     table: str,
     seeds: int,
     scale: str,
@@ -61,7 +63,7 @@ def reproduce(
     """Run what is missing, then write ``README.md``, tables and plots into the folder.
 
     Args:
-        data: Prepared interactions, .npz.
+        interactions: Prepared; kept in ``data.npz`` of the folder.
         table: One of ``TABLES``, or all.
         seeds: How many, from 0.
         scale: A key of ``SCALES``.
@@ -76,7 +78,6 @@ def reproduce(
     Returns:
         The runs that failed.
     """
-    interactions = Interactions.load(data)
     methods = methods_of(table, interactions.features is not None)
     left_out = [
         m.label
@@ -88,7 +89,7 @@ def reproduce(
             f"without item features, left out: {', '.join(left_out)} (give --items and --features)", highlight=False
         )
     cells = cells_of(methods, seeds, scale, changes, folder)
-    chosen = _chosen(cells, only)
+    chosen, data = _chosen(cells, only), _kept(interactions, folder)
     with Stage(console, f"{len(chosen)} runs") as stage:
 
         def progress(done: int, count: int, left: float, line: str) -> None:
@@ -106,6 +107,20 @@ def reproduce(
             soft_wrap=True,
         )
     return failed
+
+
+def _kept(interactions: Interactions, folder: Path) -> Path:
+    """The data of the matrix, written once.
+
+    Raises:
+        CheckpointError: The folder holds a matrix of other data.
+    """
+    path = folder / "data.npz"
+    if not path.exists():
+        interactions.save(path)
+    elif Interactions.load(path).fingerprint != interactions.fingerprint:
+        raise CheckpointError(f"{folder} holds runs on other data; use another --out")
+    return path
 
 
 def _chosen(cells: Sequence[Cell], only: Sequence[str]) -> list[Cell]:

@@ -56,7 +56,7 @@ def overall(measured: Sequence[Measured], dataset: "str | None", protocol: str) 
             rows.append(["*paper*", "", "", *(f"*{value:.4f}*" for value in paper)])
             figures[-1]["paper"] = dict(zip(keys, paper, strict=True))
     head = ["method", "hidden, inner, layers", "MFLOPs"]
-    head += [f"{stage} {_SHOWN[metric]}" for stage in ("validation", "test") for metric in _METRICS]
+    head += [f"{stage} {_SHOWN[metric]}" for stage in ("valid", "test") for metric in _METRICS]
     notes = [
         "Bold: the best mean. A star: it differs from the second best by a two-sided t-test (Welch) over the seeds, "
         f"p < {_SIGNIFICANT}; with one seed there is no test."
