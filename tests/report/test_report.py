@@ -20,9 +20,13 @@ def png_size(path):
 def test_panels_stand_side_by_side_in_one_file(tmp_path):
     series = [Series("a", [(2.0, 0.5), (1.0, 0.4)]), Series("b", [(1.0, 0.3)], "steps"), Series("c", [], "dots", "0")]
     pareto_plot({"one": series}, tmp_path / "one.png", cost="MFLOPs", metrics=["x"])
-    pareto_plot({"one": series, "two": series}, tmp_path / "two.png", cost="MFLOPs", metrics=["x", "y"], title="t")
+    two = {"one": series, "two": series[:2]}
+    pareto_plot(two, tmp_path / "two.png", cost="MFLOPs", metrics=["x", "y"], title="t", log=True)
     (width, height), (wider, same) = png_size(tmp_path / "one.png"), png_size(tmp_path / "two.png")
     assert wider == 2 * width and same == height
+    two["two"] = series  # the same names: one legend below both, in columns
+    pareto_plot(two, tmp_path / "shared.png", cost="MFLOPs", metrics=["x", "y"])
+    assert png_size(tmp_path / "shared.png")[1] < height
 
 
 def test_points_are_drawn_in_order_of_cost_with_what_they_are():

@@ -163,7 +163,7 @@ def write(sheet: Sheet, folder: Path) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(sheet.head)
-    writer.writerows([cell.replace("*", "") for cell in row] for row in sheet.rows)
+    writer.writerows([cell.replace("\\*", "").replace("*", "") for cell in row] for row in sheet.rows)
     write_text(folder / f"{sheet.name}.csv", text.getvalue())
     content = {"title": sheet.title, "notes": list(sheet.notes), "rows": list(sheet.figures)}
     write_text(folder / f"{sheet.name}.json", json.dumps(content, indent=2) + "\n")

@@ -1,0 +1,225 @@
+"""The paper's experiment: methods, the matrix of runs, figures and tables."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from easrec.config import Config
+from easrec.data.synthetic import planted
+from easrec.reproduce import METHODS, SCALES, TABLES, methods_of
+from easrec.reproduce.collect import Measured, best_of, collect, differs
+from easrec.reproduce.published import EFFICIENCY, GATES, OVERALL, dataset_of
+from easrec.reproduce.reproduce import cells_of
+from easrec.reproduce.tables import differences, gates, lambdas, overall, write
+from elasticnas.errors import CheckpointError, ConfigError
+
+TINY = {
+    "model.hidden": 8,
+    "model.inner": 8,
+    "model.length": 10,
+    "model.layers": 1,
+    "model.heads": 2,
+    "search.epochs": 1,
+    "search.random_architectures": 1,
+    "train.epochs": 1,
+}
+
+
+def test_every_method_is_a_configuration_with_a_name_of_its_own():
+    assert len({method.name for method in METHODS}) == len(METHODS)
+    for scale in SCALES:
+        for cell in cells_of(METHODS, 1, scale, {}, Path("x")):
+            backbone = cell.config.model.backbone
+            assert cell.config.compare == () and (backbone == "sasrec" or cell.method.name.startswith(backbone))
+    for table in TABLES:
+        assert len(methods_of(table, True)) >= 3
+    with pytest.raises(ConfigError, match="--table 6: choose one of 3, 4, 5, fig4, differences, all"):
+        methods_of("6", True)
+    with pytest.raises(ConfigError, match="--scale huge: choose one of full, small"):
+        cells_of(METHODS, 1, "huge", {}, Path("x"))
+
+
+def test_every_row_of_the_paper_is_there():
+    rows = {method.paper for method in METHODS if "3" in method.tables and method.paper}
+    for published in (*OVERALL.values(), *EFFICIENCY.values()):
+        assert published.keys() == rows
+    assert GATES.keys() == {method.paper for method in METHODS if "5" in method.tables}
+    assert {m.name for m in methods_of("3", True)} - {m.name for m in methods_of("3", False)} == {
+        f"{backbone}{attention}" for backbone in ("fdsa", "sasrecf") for attention in ("", "-linrec")
+    }
+    weights = [
+        cell.config.search.penalty_weight for cell in cells_of(methods_of("fig4", True), 1, "full", {}, Path("x"))
+    ]
+    assert len(set(weights)) >= 6 and weights == sorted(weights)
+
+
+def test_networks_that_nothing_searches_train_as_long_as_those_that_inherit():
+    for cell in cells_of(METHODS, 1, "small", {}, Path("x")):
+        small = SCALES["small"]
+        extra = small["search"]["epochs"] if cell.config.search.strategy == "none" else 0
+        assert cell.config.train.epochs == small["train"]["epochs"] + extra
+
+
+def test_datasets_of_table_i_are_known_by_their_counts():
+    assert dataset_of(6_040, 3_706) == "ml-1m" and dataset_of(943, 1_682) is None
+
+
+def measured(name, values, flops=2e6, seeds=None, missing=(), **changes):
+    method = next(method for method in METHODS if method.name == name)
+    keys = [
+        f"found/{s}/{p}/{m}@10"
+        for s in ("validation", "test")
+        for p in ("pop100", "unseen", "full")
+        for m in ("recall", "mrr", "ndcg")
+    ]
+    config = Config().updated({**method.changes, **changes}).model_dump(mode="json")
+    results = [
+        dict.fromkeys(keys, value)
+        | {"found/flops": flops, "largest/flops": 4e6, "found/params": 10, "search/seconds": 60.0, "config": config}
+        | {"found/architecture": {"hidden": 8, "inner": 16, "depth": 1 + number % 2}}
+        for number, value in enumerate(values)
+    ]
+    return Measured(method, tuple(seeds or range(len(values))), tuple(results), missing)
+
+
+def test_welch_by_a_hand_count():
+    # t = -3 / sqrt(2/3) = -3.674, 4 degrees of freedom
+    one, other = measured("easrec", [1.0, 2.0, 3.0]), measured("darts", [4.0, 5.0, 6.0])
+    assert differs(one, other, "found/test/unseen/ndcg@10") == pytest.approx(0.02131, abs=1e-4)
+    assert differs(one, measured("darts", [4.0]), "found/test/unseen/ndcg@10") is None
+    same = measured("darts", [2.0, 2.0])
+    assert differs(same, same, "found/test/unseen/ndcg@10") == 1.0
+    assert best_of([one, other], "found/test/unseen/ndcg@10") is other
+
+
+def test_a_star_needs_a_test_and_the_paper_stands_below(tmp_path):
+    rows = [
+        measured("easrec", [0.50, 0.51, 0.52]),
+        measured("darts", [0.1, 0.12, 0.11]),
+        measured("sasrec", [0.2, 0.1, 0.15]),
+    ]
+    sheet = overall(rows, "ml-1m", "pop100")
+    assert [row[0] for row in sheet.rows] == [
+        "EASRec",
+        "*paper*",
+        "DARTS + SASRec",
+        "*paper*",
+        "SASRec (w/o LinRec)",
+        "*paper*",
+    ]
+    assert sheet.rows[0][3:] == ["**0.5100 ± 0.0100**\\*"] * 6 and sheet.rows[1][3] == "*0.7152*"
+    assert sheet.rows[0][1] == "8, 16, 1 (2 of 3)" and sheet.rows[2][3] == "0.1100 ± 0.0100"
+    close = overall([measured("easrec", [0.5, 0.1]), measured("darts", [0.4, 0.1])], None, "pop100")
+    assert close.rows[0][3] == "**0.3000 ± 0.2828**" and len(close.rows) == 2
+    single = overall([measured("easrec", [0.5]), measured("darts", [0.4])], "ml-1m", "unseen")
+    assert single.rows[0][3] == "**0.5000**" and len(single.rows) == 2  # the paper has pop100 only
+    text = write(sheet, tmp_path)
+    assert "| EASRec |" in text and "p < 0.05" in text
+    with (tmp_path / "table3-pop100.csv").open() as file:
+        read = list(csv.reader(file))
+    assert read[1][3] == "0.5100 ± 0.0100"
+    figures = json.loads((tmp_path / "table3-pop100.json").read_text())["rows"]
+    assert figures[0]["found/test/pop100/ndcg@10"]["values"] == [0.50, 0.51, 0.52] and figures[0]["paper"]
+
+
+def test_missing_seeds_are_said():
+    sheet = overall([measured("easrec", [0.5], missing=(1, 3)), measured("darts", [0.4, 0.3])], None, "full")
+    assert sheet.notes[-1] == "EASRec: seeds 1, 3 are missing."
+
+
+def test_other_tables():
+    table5 = gates(
+        [measured("easrec", [0.5]), measured("gates-1", [0.4]), measured("gates-0", [0.3], flops=1e6)], "ml-1m"
+    )
+    assert [row[0] for row in table5.rows] == ["2 layers", "1 layer", "no gates"]
+    assert table5.rows[2][2:4] == ["1.00", "4.00"] and table5.rows[2][-1] == "0.4615"
+    fig4 = lambdas([measured("lambda-0.1", [0.5]), measured("lambda-3", [0.4], flops=1e6)])
+    assert [row[0] for row in fig4.rows] == ["0.1", "3"] and fig4.rows[1][3] == "25%"
+    open_points = differences([measured("easrec", [0.5, 0.51]), measured("from-scratch", [0.1, 0.11])])
+    assert open_points.rows[0][6] == "-" and float(open_points.rows[1][6]) < 0.01
+
+
+@pytest.fixture(scope="module")
+def arguments(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("reproduce")
+    planted(users=60, items=24, categories=4, length=9).write(folder / "log.tsv")
+    items = [
+        f"{row.split()[1]}\t{'even|all' if number % 2 else 'all'}"
+        for number, row in enumerate((folder / "log.tsv").read_text().splitlines()[1:])
+    ]
+    (folder / "items.tsv").write_text(
+        "item_id\tgenres\n" + "\n".join({line.split("\t")[0]: line for line in items}.values()) + "\n"
+    )
+    changes = [word for key, value in TINY.items() for word in ("--set", f"{key}={value}")]
+    return folder, [
+        "easrec",
+        "reproduce",
+        "--data",
+        folder / "log.tsv",
+        "--scale",
+        "small",
+        "--jobs",
+        2,
+        "--out",
+        folder / "out",
+        *changes,
+    ]
+
+
+def test_the_matrix_runs_fails_goes_on_and_ends_in_tables(main, arguments):
+    folder, common = arguments
+    features = ["--items", folder / "items.tsv", "--features", "genres"]
+    chosen = [word for name in ("sasrec/0", "sasrec/1", "sasrecf/0", "random/0") for word in ("--only", name)]
+    # a run that cannot start: its folder holds another one
+    blocked = folder / "out" / "runs" / "sasrecf" / "seed-0"
+    blocked.mkdir(parents=True)
+    (blocked / "run.json").write_text('{"data": "other", "settings": {}}')
+    code, said, warned = main(*common, *features, "--table", "3", "--seeds", 2, *chosen)
+    assert code == 1 and "1 of the runs failed: sasrecf/0" in warned, said
+    assert "failed: sasrecf/0:" in said and "again: --only sasrecf/0" in said
+    page = (folder / "out" / "README.md").read_text()
+    assert "Runs that failed: sasrecf/0" in page and "| Random search + SASRec |" in page
+    assert "Random search + SASRec: seeds 1 are missing" in page
+    result = folder / "out" / "runs" / "sasrec" / "seed-0" / "result.json"
+    before = result.stat().st_mtime_ns
+    assert json.loads(result.read_text())["search/steps"] == 0
+    (blocked / "run.json").unlink()
+    code, said, warned = main(*common, *features, "--table", "3", "--seeds", 2, "--only", "sasrecf/0")
+    assert code == 0, warned
+    assert "failed" not in (folder / "out" / "README.md").read_text() and result.stat().st_mtime_ns == before
+    assert (folder / "out" / "accuracy-flops.png").read_bytes().startswith(b"\x89PNG")
+    code, said, warned = main(*common, *features, "--table", "4", "--seeds", 1, "--only", "sasrec/0")
+    assert code == 0, warned
+    rows = json.loads((folder / "out" / "table4.json").read_text())["rows"]
+    assert {row["method"] for row in rows} == {"sasrec", "sasrecf", "random"}
+    assert all(row["seconds"] > 0 and row["memory_bytes"] >= 0 for row in rows)
+    code, _, warned = main(*common, "--table", "3", "--only", "sasrec/0")
+    assert code == 1 and "holds runs on other data" in warned
+
+
+def test_mistakes_are_one_line(main, arguments, tmp_path):
+    _, common = arguments
+    common = [*common, "--out", tmp_path]
+    for options, message in (
+        (["--only", "sasrek"], "--only sasrek: no such run; methods are easrec, darts"),
+        (["--table", "9"], "--table 9: choose one of"),
+        (["--scale", "x"], "--scale x: choose one of full, small"),
+        (["--set", "model.depht=1"], "unknown setting 'model.depht'"),
+        (["--features", "genres"], "give it by --items"),
+    ):
+        code, _, warned = main(*common, *options)
+        assert code == 1 and message in warned and "Traceback" not in warned, warned
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_result_of_other_settings_is_not_taken(tmp_path):
+    cell = cells_of(methods_of("5", True), 1, "small", {}, tmp_path)[0]
+    cell.folder.mkdir(parents=True)
+    (cell.folder / "result.json").write_text(json.dumps({"config": {}}))
+    with pytest.raises(CheckpointError, match=r"of other settings than easrec/0 has now"):
+        collect([cell])
+    (cell.folder / "result.json").write_text("{")
+    with pytest.raises(CheckpointError, match="damaged"):
+        collect([cell])
