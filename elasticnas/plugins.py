@@ -34,15 +34,25 @@ class Plugin:
     loaded: Any = None
     error: str | None = None
 
+    def require(self) -> Any:
+        """The loaded object.
 
-def discover(group: str) -> list[Plugin]:
-    """Every plug-in of a group, by name; a broken one is named in a warning and carries the reason."""
+        Raises:
+            PluginError: It is broken; the message gives the reason.
+        """
+        if self.error is not None:
+            raise PluginError(f"plug-in {self.name} ({self.target}): {self.error}")
+        return self.loaded
+
+
+def discover(group: str, warn: bool = True) -> list[Plugin]:
+    """Every plug-in of a group, by name; a broken one carries the reason and, with ``warn``, is named in a warning."""
     found = entry_points(group=group)
     names = [point.name for point in found]
     plugins = []
     for point in sorted(found, key=lambda point: (point.name, point.value)):
         plugin = _load(point, group, names.count(point.name) > 1)
-        if plugin.error is not None:
+        if warn and plugin.error is not None:
             warnings.warn(f"plug-in {plugin.name} ({plugin.target}) is skipped: {plugin.error}", stacklevel=2)
         plugins.append(plugin)
     return plugins
@@ -58,10 +68,7 @@ def load_plugin(group: str, name: str) -> Any:
     if not points:
         known = sorted(point.name for point in entry_points(group=group))
         raise PluginError(f"no plug-in {name!r} in {group}; installed are {', '.join(known) or 'none'}")
-    plugin = _load(next(iter(points)), group, len(points) > 1)
-    if plugin.error is not None:
-        raise PluginError(f"plug-in {name} ({plugin.target}): {plugin.error}")
-    return plugin.loaded
+    return _load(next(iter(points)), group, len(points) > 1).require()
 
 
 def _load(point: EntryPoint, group: str, conflict: bool) -> Plugin:
@@ -71,7 +78,8 @@ def _load(point: EntryPoint, group: str, conflict: bool) -> Plugin:
         return Plugin(**{**vars(plugin), "error": "two plug-ins have this name; uninstall one"})
     try:
         loaded = point.load()
-        fits = _is_space(loaded) if group == SPACES else isinstance(loaded, Recipe)
+        # the commands are looked at here: they may be made, and fail, only when asked for
+        fits = _is_space(loaded) if group == SPACES else isinstance(loaded, Recipe) and loaded.commands is not None
     except Exception as error:  # a plug-in may fail in any way; it must not take the others with it
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         return Plugin(**{**vars(plugin), "error": reason})

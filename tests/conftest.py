@@ -14,7 +14,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # for the processes that tests start: sever
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"
-LEAST_EXAMPLES = 2000
+LEAST_EXAMPLES = 2000  # drawn by hypothesis for the contracts of elastic parts; other checks of the law come on top
 
 
 @pytest.fixture(scope="session")
@@ -69,4 +69,4 @@ def pytest_sessionfinish(session, exitstatus) -> None:
 
 
 def pytest_terminal_summary(terminalreporter, config) -> None:
-    terminalreporter.write_line(f"the law was checked on {config.stash[law_examples]} examples")
+    terminalreporter.write_line(f"the law was checked on {config.stash[law_examples]} drawn examples")

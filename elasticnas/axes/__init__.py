@@ -1,6 +1,6 @@
 """Axes: named sizes that may vary, what is active in a scope, and how tensors follow."""
 
-from elasticnas.axes.masks import apply_mask, apply_support, expected, is_masked, mask, pad_to_full
+from elasticnas.axes.masks import apply_mask, apply_support, expected, is_masked, mask, pad_to_full, require_batch
 from elasticnas.axes.probabilities import by_choice
 from elasticnas.axes.quantity import Choice, Quantity
 from elasticnas.axes.scope import Axes, Frame, Relaxed, open_scopes, reopen
@@ -16,6 +16,7 @@ from elasticnas.axes.size import (
     active_size,
     full_size,
     is_elastic,
+    require_sizes,
 )
 
 __all__ = [
@@ -43,6 +44,8 @@ __all__ = [
     "open_scopes",
     "pad_to_full",
     "reopen",
+    "require_batch",
+    "require_sizes",
     "select",
     "take",
 ]

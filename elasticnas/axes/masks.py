@@ -4,8 +4,9 @@ import torch
 from torch import Tensor
 
 from elasticnas.axes.size import Axis, Product, SizeLike, Sum, Weighted, active_size
+from elasticnas.errors import AxisError
 
-__all__ = ["apply_mask", "apply_support", "expected", "is_masked", "mask", "pad_to_full"]
+__all__ = ["apply_mask", "apply_support", "expected", "is_masked", "mask", "pad_to_full", "require_batch"]
 
 
 def mask(size: SizeLike, like: Tensor, dim: int = -1) -> Tensor | None:
@@ -18,6 +19,9 @@ def mask(size: SizeLike, like: Tensor, dim: int = -1) -> Tensor | None:
 
     Returns:
         None where everything is sliced; else a fresh tensor, 0 at dead units.
+
+    Raises:
+        AxisError: Per-sample masks for another batch size.
     """
     flat = _flat_mask(size, like)
     if flat is None:
@@ -25,6 +29,7 @@ def mask(size: SizeLike, like: Tensor, dim: int = -1) -> Tensor | None:
     behind = like.ndim - 1 - dim % like.ndim
     if flat.ndim == 1:
         return flat.reshape(flat.shape[0], *(1,) * behind)
+    require_batch(flat, like)
     return flat.reshape(flat.shape[0], *(1,) * (dim % like.ndim - 1), flat.shape[-1], *(1,) * behind)
 
 
@@ -55,7 +60,25 @@ def expected(size: SizeLike, power: float, like: Tensor) -> float | Tensor:
     if not isinstance(active, Weighted):
         return float(active**power)
     value = active.expect(lambda units: float(units**power) if units else 0.0, like)
-    return value if value.ndim == 0 else value.reshape(value.shape[0], *(1,) * (like.ndim - 1))
+    if value.ndim == 0:
+        return value
+    require_batch(value, like)
+    return value.reshape(value.shape[0], *(1,) * (like.ndim - 1))
+
+
+def require_batch(per_sample: Tensor, like: Tensor) -> None:
+    """Refuse per-sample masks or shares ``(B, ...)`` for an activation of another batch size.
+
+    What all samples share, an activation with a batch of 1, goes with any number of them.
+
+    Raises:
+        AxisError: The sizes differ; the message names both.
+    """
+    if like.shape[0] not in (1, per_sample.shape[0]):
+        raise AxisError(
+            f"this scope has an architecture for each of {per_sample.shape[0]} samples, but a batch of "
+            f"{like.shape[0]} arrives, of the shape {tuple(like.shape)}: give axes.at one architecture per sample"
+        )
 
 
 def pad_to_full(x: Tensor, size: Axis) -> Tensor:

@@ -20,7 +20,7 @@ def by_choice(probabilities: Mapping[str, Any], choices: Sequence[Choice]) -> di
         choices: Of the space.
 
     Raises:
-        ArchitectureError: Unknown names, or shapes that do not fit the options.
+        ArchitectureError: Unknown names, shapes that do not fit the options, or values that are negative or not finite.
     """
     given = _flatten(probabilities, [choice.name for choice in choices])
     found = {}
@@ -33,8 +33,17 @@ def by_choice(probabilities: Mapping[str, Any], choices: Sequence[Choice]) -> di
                 f"{choice.name} has {len(choice.options)} options {list(choice.options)}, "
                 f"but the probabilities have the shape {tuple(value.shape)}"
             )
+        _require_finite(choice, value)
         found[choice.name] = value if value.is_floating_point() else value.float()
     return found
+
+
+def _require_finite(choice: Choice, value: Tensor) -> None:
+    # a graph being traced has no values to look at
+    if not torch.compiler.is_compiling() and not bool(((value >= 0) & (value < torch.inf)).all()):
+        raise ArchitectureError(
+            f"{choice.name} has the probabilities {value.tolist()}: each must be finite and at least 0"
+        )
 
 
 def _flatten(target: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:

@@ -174,11 +174,13 @@ class Axes:
 
         Args:
             target: An architecture; a list of architectures, one per sample of the batch (masked); or a mapping
-                from choice names to probabilities over their options (soft masks).
+                from choice names to probabilities over their options (soft masks). A batch of another size than
+                the list raises AxisError in the modules; one of 1 is shared by all samples.
             masked: Full-size tensors that are exactly 0 beyond the active units, instead of slices.
 
         Raises:
-            ArchitectureError: An architecture of another space, or probabilities that do not fit the choices.
+            ArchitectureError: An architecture of another space, or probabilities that do not fit the choices,
+                are negative or not finite.
         """
         with self.open(self._frame_for(target, masked)):
             yield self

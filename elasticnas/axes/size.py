@@ -24,6 +24,7 @@ __all__ = [
     "active_size",
     "full_size",
     "is_elastic",
+    "require_sizes",
 ]
 
 EXTRACTING = "elasticnas.extracting"  # a key in deepcopy's memo: sizes turn into ints, elastic parts into plain ones
@@ -216,6 +217,23 @@ def active_size(size: SizeLike) -> Any:
     if isinstance(size, Sum):
         return sum([active_size(term) for term in size.terms])
     raise AxisError(f"{size!r} is not a size: give an int, an Axis, or a product or sum of them")
+
+
+def require_sizes(what: str, **sizes: SizeLike) -> None:
+    """Refuse sizes that hold no unit.
+
+    Args:
+        what: The part that is made of them, named in the error.
+        **sizes: By the name of the argument.
+
+    Raises:
+        AxisError: A size below 1, or what is no size.
+    """
+    for name, size in sizes.items():
+        if not isinstance(size, (int, Size)):
+            raise AxisError(f"{what}: {name}={size!r} is not a size: give an int, an Axis, or a product or sum of them")
+        if full_size(size) < 1:
+            raise AxisError(f"{what}: {name}={size!r}: a size is at least 1")
 
 
 def is_elastic(*sizes: object) -> bool:

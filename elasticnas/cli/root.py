@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import warnings
+from collections.abc import Callable
 from types import FrameType
 from typing import Annotated
 
@@ -16,7 +17,7 @@ from rich.table import Table
 import elasticnas
 from elasticnas.cli.space import spaces
 from elasticnas.errors import ElasticNASError
-from elasticnas.plugins import RECIPES, SPACES, discover
+from elasticnas.plugins import RECIPES, SPACES, Plugin, discover
 
 __all__ = ["run"]
 
@@ -38,14 +39,10 @@ def _root(
 def _plugins() -> None:
     """List installed spaces and recipes, broken ones with the reason."""
     table = Table("group", "name", "package", "target", "status")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for group in (SPACES, RECIPES):
-            for plugin in discover(group):
-                kind = group.rpartition(".")[2]
-                table.add_row(
-                    kind, *map(escape, (plugin.name, plugin.distribution, plugin.target, plugin.error or "ok"))
-                )
+    for group in (SPACES, RECIPES):
+        for plugin in discover(group):
+            kind = group.rpartition(".")[2]
+            table.add_row(kind, *map(escape, (plugin.name, plugin.distribution, plugin.target, plugin.error or "ok")))
     Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 
@@ -55,10 +52,24 @@ def _app() -> typer.Typer:
     )
     app.command("plugins")(_plugins)
     app.add_typer(spaces, name="space", help="Show, check and sample search spaces.")
-    for plugin in discover(RECIPES):
-        if plugin.loaded is not None:
+    for plugin in discover(RECIPES, warn=False):
+        if plugin.error is None:
             app.add_typer(plugin.loaded.commands, name=plugin.name, help=plugin.loaded.summary)
+        else:
+            # whatever follows its name, --help included, gets the reason
+            free = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+            help = "Cannot be loaded; elasticnas plugins says why."
+            app.command(plugin.name, help=help, context_settings=free)(_broken(plugin))
     return app
+
+
+def _broken(plugin: Plugin) -> Callable[[], None]:
+    """The command in the place of a recipe that cannot be loaded."""
+
+    def refuse() -> None:
+        plugin.require()
+
+    return refuse
 
 
 def run() -> None:

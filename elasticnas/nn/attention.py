@@ -7,7 +7,17 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from elasticnas.axes import Axis, SizeLike, active_size, apply_mask, expected, full_size, is_elastic, mask
+from elasticnas.axes import (
+    Axis,
+    SizeLike,
+    active_size,
+    apply_mask,
+    expected,
+    full_size,
+    is_elastic,
+    mask,
+    require_sizes,
+)
 from elasticnas.errors import AxisError, ConfigError
 from elasticnas.nn.linear import Linear, project
 from elasticnas.nn.linrec import linrec
@@ -35,7 +45,7 @@ class Attention(nn.Module):
 
     Raises:
         ConfigError: Unknown ``kind`` or ``key_norm``.
-        AxisError: ``heads`` is no multiple of ``kv_heads``.
+        AxisError: A size below 1, or ``heads`` is no multiple of ``kv_heads``.
 
     Source: EASRec, arXiv:2402.00390v1, Eq. 5 and 9; grouped queries, arXiv:2305.13245.
     """
@@ -57,6 +67,9 @@ class Attention(nn.Module):
             raise ConfigError(f"kind={kind!r}: choose 'softmax' or 'linrec'")
         if key_norm not in ("column", "token"):
             raise ConfigError(f"key_norm={key_norm!r}: choose 'column' or 'token'")
+        require_sizes(
+            "Attention", hidden=hidden, heads=heads, head_dim=head_dim, kv_heads=heads if kv_heads is None else kv_heads
+        )
         self.hidden, self.heads, self.head_dim = hidden, heads, head_dim
         self.kind, self.causal, self.key_norm, self.dropout = kind, causal, key_norm, dropout
         self.kv_heads = heads if kv_heads is None else kv_heads

@@ -60,7 +60,7 @@ class Stack(ElasticModule):
             depth, Eq. 11 of EASRec, arXiv:2402.00390v1). Or one bool (or axis of bools) per layer: chosen layers.
 
     Raises:
-        AxisError: More layers asked for than given, or not one choice per layer.
+        AxisError: A depth below 0, more layers asked for than given, or not one choice per layer.
     """
 
     def __init__(self, layers: Iterable[nn.Module], depth: "SizeLike | Sequence[bool | Axis]") -> None:
@@ -79,6 +79,8 @@ class Stack(ElasticModule):
             ]
         elif (most := depth if isinstance(depth, int) else depth.size) > len(layers):
             raise AxisError(f"depth reaches {most}, but only {len(layers)} layers are given")
+        elif most < 0:
+            raise AxisError(f"depth={depth!r}: a depth is at least 0")
         self.layers = nn.ModuleList(layers[:depth] if isinstance(depth, int) else layers)
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:

@@ -15,6 +15,8 @@ from elasticnas.axes import (
     is_elastic,
     is_masked,
     mask,
+    require_batch,
+    require_sizes,
     select,
 )
 from elasticnas.nn.linear import check_width
@@ -41,7 +43,11 @@ def Embedding(
         padding_idx: Row that stays zero and gets no gradient.
         device: As in torch.
         dtype: As in torch.
+
+    Raises:
+        AxisError: A size below 1.
     """
+    require_sizes("Embedding", count=count, hidden=hidden)
     if is_elastic(count, hidden):
         return ElasticEmbedding(count, hidden, padding_idx, device, dtype)
     plain = nn.Embedding(active_size(count), active_size(hidden), padding_idx, device=device, dtype=dtype)
@@ -85,7 +91,8 @@ class ElasticEmbedding(ElasticModule):
         rows = select(self.weight, [self.count, self.hidden])
         out = apply_mask(F.embedding(ids, rows, self.padding_idx), self.hidden)
         if is_masked(self.count):
-            alive = mask(self.count, rows, dim=0)
+            # a dimension more in front, where a per-sample mask has the batch
+            alive = mask(self.count, rows.unsqueeze(0), dim=1)
             assert alive is not None
             out = out * (alive.flatten()[ids].unsqueeze(-1) if alive.ndim == 2 else _per_sample(alive, ids))
         return out
@@ -110,5 +117,6 @@ class ElasticEmbedding(ElasticModule):
 
 def _per_sample(alive: Tensor, ids: Tensor) -> Tensor:
     """``(B, count, 1)`` looked up at ``(B, ...)`` ids."""
-    flat = alive.reshape(alive.shape[0], -1)
+    require_batch(alive, ids)
+    flat, ids = alive.reshape(alive.shape[0], -1), ids.expand(alive.shape[0], *ids.shape[1:])
     return flat.gather(1, ids.reshape(ids.shape[0], -1)).reshape(*ids.shape, 1)

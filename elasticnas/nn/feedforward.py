@@ -6,7 +6,7 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from elasticnas.axes import SizeLike
+from elasticnas.axes import SizeLike, require_sizes
 from elasticnas.errors import ConfigError
 from elasticnas.nn.linear import Linear, project
 
@@ -34,6 +34,7 @@ class FeedForward(nn.Module):
 
     Raises:
         ConfigError: Unknown activation, or an ungated one that is not 0 at 0.
+        AxisError: A size below 1.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class FeedForward(nn.Module):
         super().__init__()
         if activation not in _ACTIVATIONS or (activation == "sigmoid" and not gated):
             raise ConfigError(f"activation={activation!r} (gated={gated}): choose from {sorted(_ACTIVATIONS)}")
+        require_sizes("FeedForward", hidden=hidden, inner=inner)
         self.hidden, self.inner, self.activation, self.dropout = hidden, inner, activation, dropout
         self.gate = Linear(hidden, inner, bias) if gated else None
         self.up = Linear(hidden, inner, bias)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from elasticnas.axes import SizeLike, apply_support
+from elasticnas.axes import SizeLike, apply_support, require_sizes
 from elasticnas.errors import ConfigError
 from elasticnas.nn.linear import Linear
 
@@ -25,6 +25,7 @@ class DataAwareGate(nn.Module):
 
     Raises:
         ConfigError: ``layers`` is neither 1 nor 2.
+        AxisError: A size below 1.
 
     Source: EASRec, arXiv:2402.00390v1, Eq. 6 and 7; Table V compares 2, 1 and no layers.
     """
@@ -40,8 +41,9 @@ class DataAwareGate(nn.Module):
         super().__init__()
         if layers not in (1, 2):
             raise ConfigError(f"layers={layers}: a data-aware gate has 1 or 2 layers")
-        self.inputs, self.outputs, self.scale = inputs, outputs, scale
         between = outputs if rank is None else rank
+        require_sizes("DataAwareGate", inputs=inputs, outputs=outputs, rank=between)
+        self.inputs, self.outputs, self.scale = inputs, outputs, scale
         self.cross = Linear(inputs, between) if layers == 2 else None
         self.perceive = Linear(between if layers == 2 else inputs, outputs)
 

@@ -6,7 +6,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from elasticnas.axes import SizeLike, active_size, apply_mask, apply_support, full_size, is_elastic, select
+from elasticnas.axes import (
+    SizeLike,
+    active_size,
+    apply_mask,
+    apply_support,
+    full_size,
+    is_elastic,
+    require_sizes,
+    select,
+)
 from elasticnas.errors import AxisError
 from elasticnas.nn.module import ElasticModule, inherit
 
@@ -28,7 +37,11 @@ def Linear(
         bias: Whether to add a bias.
         device: As in torch.
         dtype: As in torch.
+
+    Raises:
+        AxisError: A size below 1.
     """
+    require_sizes("Linear", inputs=inputs, outputs=outputs)
     if not is_elastic(inputs, outputs):
         return nn.Linear(active_size(inputs), active_size(outputs), bias, device=device, dtype=dtype)
     return ElasticLinear(inputs, outputs, bias, device, dtype)

@@ -7,6 +7,7 @@ from torch import Tensor
 __all__ = ["linrec"]
 
 _EPS = 1e-12  # under the square root: dead and padded columns have the norm 0
+_LEAST_FLOAT16 = 1e-9  # of a running square: 1 / norm is then at most 3.2e4, and float16 ends at 6.5e4
 _CHUNK = 64
 
 
@@ -55,7 +56,11 @@ def linrec(
         columns = _scaled(key, squares.sum(-2, keepdim=True))
         return query @ (columns.transpose(-1, -2) @ value)
     # the running norm belongs to the key columns; on the query it does the same and keeps the sums prefix sums
-    return _causal(_scaled(query, squares.cumsum(-2)), key, value)
+    running = squares.cumsum(-2)
+    if query.dtype == torch.float16:
+        # before the first real key the running norm is 0, and inf times these keys, also 0, would be NaN
+        running = running.clamp_min(_LEAST_FLOAT16)
+    return _causal(_scaled(query, running), key, value)
 
 
 def _scaled(x: Tensor, squares: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from elasticnas.axes import SizeLike, active_size, apply_support, full_size, is_elastic, mask, select
+from elasticnas.axes import SizeLike, active_size, apply_support, full_size, is_elastic, mask, require_sizes, select
 from elasticnas.nn.linear import check_width
 from elasticnas.nn.module import ElasticModule, inherit
 
@@ -26,7 +26,11 @@ def LayerNorm(
         eps: Added to the variance.
         device: As in torch.
         dtype: As in torch.
+
+    Raises:
+        AxisError: A size below 1.
     """
+    require_sizes("LayerNorm", hidden=hidden)
     if not is_elastic(hidden):
         return nn.LayerNorm(active_size(hidden), eps, device=device, dtype=dtype)
     return ElasticLayerNorm(hidden, eps, device, dtype)
@@ -46,7 +50,11 @@ def RMSNorm(
             float32, as torch does.
         device: As in torch.
         dtype: As in torch.
+
+    Raises:
+        AxisError: A size below 1.
     """
+    require_sizes("RMSNorm", hidden=hidden)
     if not is_elastic(hidden):
         return nn.RMSNorm(active_size(hidden), eps, device=device, dtype=dtype)
     return ElasticRMSNorm(hidden, eps, device, dtype)

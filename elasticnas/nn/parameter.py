@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from elasticnas.axes import SizeLike, active_size, full_size, is_elastic, mask, select
+from elasticnas.axes import SizeLike, active_size, full_size, is_elastic, mask, require_sizes, select
 from elasticnas.nn.module import ElasticModule, inherit
 
 __all__ = ["ElasticParameter", "HeldParameter", "Parameter"]
@@ -27,7 +27,12 @@ def Parameter(
         std: Standard deviation of the normal start values.
         device: As in torch.
         dtype: As in torch.
+
+    Raises:
+        AxisError: A size below 1.
     """
+    for size in sizes:
+        require_sizes("Parameter", size=size)
     if is_elastic(*sizes):
         return ElasticParameter(sizes, std, device, dtype)
     shape = [active_size(size) for size in sizes]

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from elasticnas.axes import require_batch
+
 __all__ = ["contribute", "fit_share"]
 
 
@@ -22,4 +24,7 @@ def contribute(share: Tensor, part: Tensor) -> Tensor:
 def fit_share(share: Tensor, like: Tensor) -> Tensor:
     """``()`` as it is, ``(B,)`` shaped to multiply an activation, in its dtype and device."""
     share = share.to(like)
-    return share if share.ndim == 0 else share.reshape(-1, *(1,) * (like.ndim - 1))
+    if share.ndim == 0:
+        return share
+    require_batch(share, like)
+    return share.reshape(-1, *(1,) * (like.ndim - 1))

@@ -8,8 +8,8 @@ try:
 except ImportError as error:
     raise PluginError(f"elasticnas.testing needs {error.name}: pip install 'elasticnas[testing]'") from None
 
-from elasticnas.testing.contract import ElasticModuleContract
-from elasticnas.testing.law import assert_mask_slice_equal, checked_examples, embed
+from elasticnas.testing.contract import ElasticModuleContract, checked_examples
+from elasticnas.testing.law import assert_mask_slice_equal, embed
 from elasticnas.testing.strategies import architectures, inputs, spaces
 from elasticnas.testing.strategy_contract import StrategyContract
 

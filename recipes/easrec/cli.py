@@ -110,8 +110,11 @@ def _say_where(out: Path) -> None:
 def prepare_(
     data: Annotated[Path, typer.Option(help="File of interactions.")],
     out: Annotated[Path, typer.Option(help="File to write, .npz; --data takes it.")] = Path("data.npz"),
-    min_user: Annotated[int, typer.Option(min=0, help="Fewest interactions of a user.")] = 0,
-    min_item: Annotated[int, typer.Option(min=0, help="Fewest interactions of an item.")] = 0,
+    preset: Annotated[
+        str | None, typer.Option(help=f"Take --min-user and --min-item from one of {', '.join(preset_names())}.")
+    ] = None,
+    min_user: Annotated[int | None, typer.Option(min=0, help="Fewest interactions of a user.")] = None,
+    min_item: Annotated[int | None, typer.Option(min=0, help="Fewest interactions of an item.")] = None,
     user: User = None,
     item: Item = None,
     time: Time = None,
@@ -123,8 +126,11 @@ def prepare_(
     """Read, filter and order interactions once, with features of items where asked for, and show their statistics."""
     if out.suffix != ".npz":
         raise ConfigError(f"--out {out}: the prepared data is one .npz file")
+    config = Config() if preset is None else load_preset(preset)
+    least_user = config.min_user if min_user is None else min_user
+    least_item = config.min_item if min_item is None else min_item
     source = Source(data, user, item, time, format, items, tuple(features or ()), feature_separator)
-    found = source.read(min_user, min_item)
+    found = source.read(least_user, least_item)
     found.save(out)
     show_statistics(found, Console(width=None if Console().is_terminal else 110))
     typer.echo(f"prepared: {out}")
@@ -182,6 +188,9 @@ def search(
 def retrain(
     out: Out = Path("runs/easrec"),
     device: Device = "auto",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the run in the folder, as it always does.")
+    ] = False,
     threads: Threads = None,
 ) -> None:
     """Reconstruct and train what a search in the folder found, evaluate, compare, save."""

@@ -3,13 +3,15 @@
 import copy
 import pickle
 import threading
+from typing import Literal
 
 import pytest
 import torch
+from torch import nn
 
 import elasticnas
 import elasticnas.nn as enn
-from elasticnas.axes import Axis, active_size, select
+from elasticnas.axes import Axis, active_size, expected, select
 from elasticnas.errors import ArchitectureError, AxisError
 from tests.nn import spaces as s
 
@@ -80,6 +82,50 @@ def test_per_sample_architectures_are_masked():
             torch.testing.assert_close(together[row, :, : arch.hidden], norm(x[row, :, : arch.hidden]))
 
 
+class Sized(elasticnas.Space):
+    rows: Literal[9, 6]
+    hidden: Literal[8, 4]
+    depth: Literal[1, 2]
+    kind: Literal["plain", "deep"]
+
+
+def table_of_elastic_rows(axes):
+    table, ids = enn.Embedding(axes.rows, 3), torch.arange(7)
+    return lambda batch: table(ids.expand(batch, 7))
+
+
+PER_SAMPLE = {
+    "linear": lambda a: enn.Linear(4, a.hidden),
+    "norm": lambda a: enn.LayerNorm(a.hidden),
+    "softmax": lambda a: lambda x: enn.softmax(x, a.hidden),
+    "LinRec": lambda a: enn.Attention(4, 2, a.hidden, kind="linrec"),
+    "attention": lambda a: enn.Attention(4, 2, a.hidden),
+    "expected": lambda a: lambda x: x * expected(a.hidden, -0.5, x),
+    "stack": lambda a: enn.Stack([nn.Identity()] * 2, a.depth),
+    "branches": lambda a: enn.Mixture({"plain": nn.Identity(), "deep": nn.Tanh()}, a.kind),
+}
+WIDTHS = {"norm": 8, "softmax": 8}
+
+
+@pytest.mark.parametrize("part", [*PER_SAMPLE, "embedding"])
+@pytest.mark.parametrize("count", [1, 3])
+def test_architectures_for_another_batch_size_are_refused(part, count):
+    axes = Sized.axes()
+    archs = [Sized.largest(), Sized.smallest(), Sized.largest()][:count]
+    if part == "embedding":
+        run = table_of_elastic_rows(axes)
+    else:
+        module = PER_SAMPLE[part](axes)
+        run = lambda batch: module(torch.randn(batch, 7, WIDTHS.get(part, 4)))  # noqa: E731
+    with axes.at(archs):
+        assert run(count).shape == run(1).shape == (count, *run(1).shape[1:])
+        with pytest.raises(AxisError) as raised:
+            run(4)
+    message = f"this scope has an architecture for each of {count} samples, but a batch of 4 arrives, of the shape (4,"
+    assert message in str(raised.value)
+    assert str(raised.value).endswith("give axes.at one architecture per sample")
+
+
 def test_select_takes_units_per_factor_and_views_where_it_can():
     axes = s.Heads.axes()
     table = torch.arange(16.0)
@@ -108,6 +154,13 @@ def test_select_takes_units_per_factor_and_views_where_it_can():
             "hidden has 3 options [8, 6, 4], but the probabilities have the shape (2,)",
             {"hidden": [0.5, 0.5]},
         ),
+        (
+            ArchitectureError,
+            "inner has the probabilities [nan, 0.75]: each must be finite and at least 0",
+            {"inner": torch.tensor([torch.nan, 0.75])},
+        ),
+        (ArchitectureError, "inner has the probabilities [3.0, -2.0]: each must be", {"inner": [3.0, -2.0]}),
+        (ArchitectureError, "inner has the probabilities [inf, 0.0]: each must be", {"inner": [torch.inf, 0.0]}),
     ],
 )
 def test_wrong_targets_are_refused_in_words(error, message, target):

@@ -79,11 +79,16 @@ def test_an_installed_space_and_recipe_are_found(packages, main):
 def test_a_broken_plug_in_is_named_and_skipped(packages, main, target, reason):
     install(packages, "towers", "towers", [(RECIPES, f"broken = {target}")])
     (packages / "fails.py").write_text("raise RuntimeError('out of order')")
-    code, listed, _ = main("plugins")
+    code, listed, said = main("plugins")
     assert code == 0 and reason in listed and "easrec" in listed
-    # the other commands go on, with one line of warning
-    code, _, said = main("space", "show", "easrec")
-    assert code == 0 and said.strip() == f"warning: plug-in broken ({target}) is skipped: {reason}"
+    assert said == f"warning: plug-in broken ({target}) is skipped: {reason}\n"
+    # the other commands go on and do not mention it; its own gives the reason
+    for command in (["space", "show", "easrec"], ["--version"], ["easrec", "--help"]):
+        code, _, said = main(*command)
+        assert (code, said) == (0, "")
+    assert "elasticnas plugins says why" in main("--help")[1]
+    for command in (["broken"], ["broken", "--help"], ["broken", "run", "--out", "x"]):
+        assert main(*command) == (1, "", f"error: plug-in broken ({target}): {reason}\n")
     with pytest.raises(PluginError, match="plug-in broken"):
         load_plugin(RECIPES, "broken")
 
@@ -108,11 +113,31 @@ def test_an_unknown_name_lists_what_is_there(main):
     )
 
 
-def test_a_missing_extra_is_one_line():
-    code = "import sys; sys.modules['polars'] = None; from elasticnas.cli import main; main()"
-    done = subprocess.run([sys.executable, "-c", code, "plugins"], capture_output=True, text=True)
-    assert done.returncode == 0 and done.stderr.count("\n") == 1
-    assert "polars is not installed; pip install 'elasticnas[easrec]'" in done.stderr
+def test_commands_that_fail_when_made_are_a_broken_plug_in(packages, main):
+    text = """
+class Recipe:
+    name, summary = "late", "Imports late."
+
+    @property
+    def commands(self):
+        import nowhere
+
+recipe = Recipe()
+"""
+    install(packages, "late", "late", [(RECIPES, "late = late:recipe")], text)
+    reason = "ModuleNotFoundError: No module named 'nowhere'"
+    assert main("late", "run") == (1, "", f"error: plug-in late (late:recipe): {reason}\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "lines"), [("easrec run --preset demo", 1, 1), ("plugins", 0, 2), ("--version", 0, 0)]
+)
+def test_a_missing_extra_is_one_line(arguments, code, lines):
+    start = "import sys; sys.modules['polars'] = None; from elasticnas.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", start, *arguments.split()], capture_output=True, text=True)
+    assert (done.returncode, done.stderr.count("\n")) == (code, lines), done.stderr
+    # of the space and of the recipe in the list of plug-ins
+    assert done.stderr.count("polars is not installed; pip install 'elasticnas[easrec]'") == lines
 
 
 @pytest.mark.parametrize("seconds", [0.2, 0.6, 1.2])

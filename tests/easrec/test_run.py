@@ -278,6 +278,34 @@ def test_short_users_are_never_the_only_ones_held_out(main, tmp_path):
         assert code == 0 and (out / "result.json").exists(), printed
 
 
+@pytest.mark.parametrize(
+    ("options", "least"),
+    [
+        ([], (0, 0)),
+        (["--preset", "gowalla"], (5, 5)),
+        (["--preset", "gowalla", "--min-user", 0, "--min-item", 3], (0, 3)),
+        (["--min-item", 2], (0, 2)),
+    ],
+)
+def test_a_preset_says_what_to_filter_and_options_win(main, interactions, tmp_path, options, least):
+    prepared = tmp_path / "data.npz"
+    code, _, said = main("easrec", "prepare", "--data", interactions, "--out", prepared, *options)
+    assert code == 0, said
+    found = Interactions.load(prepared).statistics
+    assert (found.min_user, found.min_item) == least
+
+
+def test_an_unknown_preset_to_prepare_for_is_refused(main, interactions, tmp_path):
+    options = ["--data", interactions, "--out", tmp_path / "data.npz", "--preset", "goodreads"]
+    code, _, said = main("easrec", "prepare", *options)
+    assert code == 1 and "no preset 'goodreads'; the presets are authors, default" in said
+
+
+def test_retrain_takes_resume_though_it_always_resumes(main, tmp_path):
+    code, _, said = main("easrec", "retrain", "--out", tmp_path, "--resume")
+    assert code == 1 and "no finished search there; run elasticnas easrec search" in said
+
+
 def test_prepared_data_must_be_prepared_as_asked(main, interactions, tmp_path):
     prepared = tmp_path / "data.npz"
     assert main("easrec", "prepare", "--data", interactions, "--out", prepared)[0] == 0

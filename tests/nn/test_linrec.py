@@ -122,3 +122,31 @@ def test_bfloat16_stays_close(key_norm):
     exact = attention(x)
     half = attention.bfloat16()(x.bfloat16()).float()
     assert (half - exact).abs().max() < 0.05 * exact.abs().max()
+
+
+@pytest.mark.parametrize("kind", ["softmax", "linrec"])
+@pytest.mark.parametrize("key_norm", ["column", "token"])
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_left_padding_in_half_precision(kind, key_norm, causal, dtype):
+    """Causal positions before the first real one have seen no key: their norm is 0."""
+    torch.manual_seed(0)
+    attention, x = enn.Attention(8, 2, 4, kind=kind, causal=causal, key_norm=key_norm), normal(2, 70, 8).float()
+    padding = torch.zeros(2, 70, dtype=torch.bool)
+    padding[0, :2] = padding[1, :66] = True
+    exact = attention(x, padding)
+    with torch.autocast("cpu", dtype=dtype):
+        half = attention(x, padding)
+    assert (half - exact).abs().max() < 10 * torch.finfo(dtype).eps * exact.abs().max()
+    half.float().sum().backward()
+    assert all(parameter.grad.isfinite().all() for parameter in attention.parameters())
+
+
+def test_a_first_key_close_to_zero_in_float16():
+    """Smaller than what 1 / norm can be in float16."""
+    q, k, v = (normal(1, 1, 1, 5, 3, seed=seed).half() for seed in range(3))
+    k[..., 0, :] = torch.tensor([0.0, 1e-7, 1e-5])
+    inputs = [x.requires_grad_() for x in (q, k, v)]
+    out = linrec(*inputs, True, "column")
+    out.float().sum().backward()
+    assert out.isfinite().all() and all(x.grad.isfinite().all() for x in inputs)

@@ -331,3 +331,86 @@ def test_second_order_gradient_matches_the_exact_one_of_a_quadratic():
     (exact,) = torch.autograd.grad((exact_w - 3 * a).square().sum(), [a])
     assert torch.allclose(gradients[0], exact, rtol=1e-3)
     assert w.tolist() == [1.0, -2.0]
+
+
+class Added(nn.Module):
+    """The sum of ``inner`` linear units: the loss is quadratic in the weights, and the mask of ``inner`` is in it."""
+
+    def __init__(self, sizes):
+        super().__init__()
+        self.units = enn.Linear(4, sizes.inner, bias=False)
+
+    def forward(self, x):
+        return self.units(x).sum(-1)
+
+
+class Units(Space):
+    inner: Literal[3, 2, 1]
+
+
+def tagged(tag):
+    x, y = torch.randn(8, 4, generator=torch.Generator().manual_seed(len(tag))), torch.ones(8)
+    return lambda epoch: [(tag, x, y)] * 5
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_architecture_steps_see_held_out_batches_and_weight_steps_training_batches(order):
+    """Algorithm 1: after the warm-up, every update_every weight steps one architecture step."""
+    model, seen = Added(Units.axes()), []
+
+    def tell(model, batch):
+        tag, x, y = batch
+        # whether the relaxed sizes pass gradients on to the architecture parameters
+        seen.append((tag, model.units.outputs.at().weights.requires_grad))
+        return (model(x) - y).square().mean()
+
+    settings = SearchSettings(steps=9, update_every=3, warmup_steps=2, order=order)
+    work = BilevelSearcher(model, tell, tagged("train"), tagged("held-out"), Params(model), settings)
+    for optimizer, name in ((work._optimizer, "weights"), (work._architecture_optimizer, "architecture")):
+        optimizer.register_step_pre_hook(lambda *_, name=name: seen.append(name))
+    for _ in range(settings.steps):
+        work._one_step()
+    weight_step = [("train", False), "weights"]
+    if order == 1:
+        architecture_step = [("held-out", True), "architecture"]
+    else:
+        # the virtual step, its held-out loss, and the two ends of the finite difference
+        architecture_step = [("train", True), ("held-out", True), ("train", True), ("train", True), "architecture"]
+    assert seen == [*weight_step * 4, *architecture_step, *weight_step * 3, *architecture_step, *weight_step * 2]
+
+
+@pytest.mark.parametrize(("order", "xi"), [(1, 0.0), (2, 0.1)])
+def test_the_architecture_step_takes_the_gradient_of_its_order(order, xi):
+    """The gradient of the held-out loss at ``w - xi * grad of the training loss``, with xi = 0 at first order."""
+    torch.manual_seed(0)
+    model = Added(Units.axes())
+    train, held_out = (tagged(tag)(0)[0] for tag in ("train", "held-out"))
+
+    def exact(xi):
+        weight = model.units.weight.detach().requires_grad_()
+        logits = work.controller.logits["inner"].detach().requires_grad_()
+        mask = logits.softmax(-1) @ torch.tensor([[1.0, 1, 1], [1, 1, 0], [1, 0, 0]])
+
+        def by_hand(w, batch):
+            return ((batch[1] @ w.T * mask).sum(-1) - batch[2]).square().mean()
+
+        (slope,) = torch.autograd.grad(by_hand(weight, train), weight, create_graph=True)
+        return torch.autograd.grad(by_hand(weight - xi * slope, held_out), logits)[0]
+
+    work = BilevelSearcher(
+        model,
+        lambda model, batch: (model(batch[1]) - batch[2]).square().mean(),
+        lambda epoch: [train],
+        lambda epoch: [held_out],
+        Params(model),
+        SearchSettings(steps=1, update_every=1, order=order),
+        optimizer=lambda weights: torch.optim.SGD(weights, lr=0.1),
+    )
+    found = []
+    work._architecture_optimizer.register_step_pre_hook(
+        lambda *_: found.append((work.controller.logits["inner"].grad.clone(), exact(xi), exact(0.1 - xi)))
+    )
+    work._one_step()
+    ((taken, right, of_the_other_order),) = found
+    torch.testing.assert_close(taken, right, rtol=1e-2, atol=1e-4)
+    assert not torch.allclose(taken, of_the_other_order, rtol=0.1)

@@ -1,6 +1,7 @@
 """reproduce: the matrix of runs, then tables, plots and one page."""
 
 import json
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -207,10 +208,5 @@ def _show(sheet: Sheet, console: Console) -> None:
     for position, name in enumerate(sheet.head):
         shown.add_column(name, justify="right" if position > 1 else "left")
     for row in sheet.rows:
-        shown.add_row(
-            *(
-                cell.replace("*", "") if not cell.endswith("\\*") else cell.replace("*", "").replace("\\", "*")
-                for cell in row
-            )
-        )
+        shown.add_row(*(re.sub(r"(?<!\\)\*", "", cell).replace("\\*", "*") for cell in row))
     console.print(shown)

@@ -140,6 +140,12 @@ def test_iso_times_are_seconds(tmp_path, time):
     assert read_interactions(path)["time"].to_list() == [1577923200.0]
 
 
+def test_empty_last_fields_are_no_missing_ones(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text('user_id,item_id,note\na,x,\nb,y,""\n\nc,"z\n",seen\nd,w,\n')
+    assert read_interactions(path).select("user", "item").rows() == [("a", "x"), ("b", "y"), ("c", "z\n"), ("d", "w")]
+
+
 def test_quotes_in_a_tab_separated_text_are_characters(tmp_path):
     path = tmp_path / "log.tsv"
     path.write_text('user_id\titem_id\n"Hey" you\ta\n"\tb\n')
@@ -172,17 +178,23 @@ HEAD = "user_id,item_id,timestamp\n"
         ("log.csv", "user,item\na,b\n", "no column 'user_id'; the columns are user, item; name it by --user"),
         ("log.csv", "user_id,film\na,b\n", "no column 'item_id'; the columns are user_id, film; name it by --item"),
         ("log.csv", HEAD + "a,x,1\nb,y,2,3\n", "log.csv, row 3: its number of fields differs from the first row's"),
-        ("log.csv", HEAD + "a,x,1\nb,y\n", "log.csv, row 3: no time; correct it, or leave the time column out"),
+        ("log.csv", HEAD + "a,x,1\nb,y\nc,z,3\n", "log.csv, row 3: fewer fields than the 3 columns; one interaction"),
+        ("log.csv", HEAD + "a,x,1\nb,y\n", "log.csv, row 3: fewer fields than the 3 columns"),
+        ("log.csv", "user_id,item_id,stars\na,x,\n\nb,y\n", "log.csv, row 4: fewer fields than the 3 columns"),
+        ("log.csv", HEAD + 'a,"x\ny",1\nb,"p,q"\n', "log.csv, row 3: fewer fields than the 3 columns"),
+        ("log.tsv", "user_id\titem_id\tstars\na\tx\t1\nb\ty\n", "log.tsv, row 3: fewer fields than the 3 columns"),
+        ("ratings.dat", "1::2::3::4\n1::2::3\n", "ratings.dat, row 2: fewer fields than the 4 columns"),
+        ("log.csv", HEAD + 'a,"x\ny",1\nb,y,\n', "log.csv, row 3: no time; correct it, or leave the time column out"),
         ("log.csv", HEAD + "a,x,1\nb,y,soon\n", "log.csv, row 3: the time 'soon' is no number and no ISO date"),
         ("log.csv", HEAD + "a,x,1\nb,y,NaN\n", "log.csv, row 3: the time 'NaN' is no number"),
         ("log.csv", HEAD + "a,x,1\nb,y,\n", "log.csv, row 3: no time"),
-        ("log.csv", HEAD + 'a,"x\ny",1\nb,"p,q",2\nc,z,3,4\n', "log.csv, row 5: its number of fields differs"),
+        ("log.csv", HEAD + 'a,"x\ny",1\nb,"p,q",2\nc,z,3,4\n', "log.csv, row 4: its number of fields differs"),
         ("log.csv", HEAD + ",,\n\n", "no row holds anything"),
         ("x.inter", "user_id:token\titem_id:token\titem_id:float\na\tb\t1\n", "the column 'item_id' is there twice"),
         ("log.csv", HEAD + "a,x,inf\n", "log.csv, row 2: the time 'inf' is no number"),
         ("log.csv", HEAD + "a,x,1\n,y,2\n", "log.csv, row 3: no user; fill it in or drop the row"),
         ("log.csv", HEAD + "a,x,1\na,,2\n", "log.csv, row 3: no item"),
-        ("log.csv", HEAD.encode() + b"a,x,1\na,caf\xe9,2\n", "log.csv, row 3: not UTF-8 (byte 0xe9); re-encode it"),
+        ("log.csv", HEAD.encode() + b"a,x,1\na,caf\xe9,2\n", "log.csv, line 3: not UTF-8 (byte 0xe9); re-encode it"),
         ("log.csv.gz", gzip.compress(table(",").encode() * 50)[:-30], "the gzip file is truncated or damaged"),
         ("log.csv.gz", b"no gzip", "the gzip file is truncated or damaged"),
         ("log.parquet", b"PAR1 no", "not a readable Parquet file"),
