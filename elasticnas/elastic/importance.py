@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
+from elasticnas.elastic.linear import input_dim
 from elasticnas.elastic.members import Member, groups_of, layer_of
 from elasticnas.errors import ConfigError, ExtractionError
 
@@ -180,7 +181,7 @@ def _reads(model: nn.Module, batches: Iterable[Any]) -> dict[tuple[str, int], Te
 
         return hook
 
-    linear = {name: module for name, module in model.named_modules() if _input_dim(module) is not None}
+    linear = {name: module for name, module in model.named_modules() if input_dim(module) is not None}
     hooks = [module.register_forward_pre_hook(watch(name)) for name, module in linear.items()]
     try:
         with _in_eval(model):
@@ -192,21 +193,11 @@ def _reads(model: nn.Module, batches: Iterable[Any]) -> dict[tuple[str, int], Te
     found = {}
     for name, total in squares.items():
         module = linear[name]
-        dim = _input_dim(module)
+        dim = input_dim(module)
         assert dim is not None and isinstance(module.weight, Tensor)
         rms = (total / max(1, counts[name])).sqrt()
         found[f"{name}.weight".lstrip("."), dim] = module.weight.detach().double().norm(dim=1 - dim) * rms
     return found
-
-
-def _input_dim(module: nn.Module) -> int | None:
-    """The dimension of a linear layer's weight that its input runs along."""
-    weight = getattr(module, "weight", None)
-    if not isinstance(weight, Tensor) or weight.ndim != 2 or isinstance(module, nn.Embedding):
-        return None
-    if isinstance(module, nn.Linear) or type(module).__name__ == "ElasticLinear":
-        return 1
-    return 0 if type(module).__name__ == "Conv1D" else None
 
 
 def _tensors(model: nn.Module) -> dict[str, Tensor]:

@@ -66,7 +66,7 @@ def _of_elastified(model: ElasticModel) -> tuple[dict[str, list[Member]], dict[s
         seen.add(id(tensors[name]))
         for dim, (dimension, factors) in enumerate(zip(layout.dimensions, model.probing.elastic(layout), strict=True)):
             if dimension.how == "assumed":
-                for axis in (word for word in dimension.label.split() if not word.isdigit()):
+                for axis in dimension.axes:
                     kept.setdefault(
                         axis, f"{name} holds {dimension.label} of them in an unknown layout: give elastify a rule"
                     )
