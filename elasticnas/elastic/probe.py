@@ -12,7 +12,7 @@ from elasticnas.axes import Axes
 from elasticnas.elastic.depth import ChosenLayers
 from elasticnas.errors import ArchitectureError
 
-__all__ = ["Probe", "beyond", "tensors", "variants"]
+__all__ = ["Probe", "beyond", "tensors", "valid", "variants"]
 
 _PER_CHOICE = 2  # builds for each choice, besides the largest
 
@@ -69,7 +69,7 @@ def variants(space: Any) -> Iterator[Any]:
             others.sort()
         wanted = [others[0], others[len(others) // 2]] if len(others) > 1 else others
         for option in dict.fromkeys(wanted[:_PER_CHOICE]):
-            arch = _valid(space, base, {choice.name: option})
+            arch = valid(space, base, {choice.name: option})
             if arch is not None and arch not in seen:
                 seen.add(arch)
                 yield arch
@@ -92,7 +92,8 @@ def beyond(axes: Axes, archs: Sequence[Any]) -> Iterator[Any]:
             yield apart
 
 
-def _valid(space: Any, base: Mapping[str, Any], change: dict[str, Any]) -> Any:
+def valid(space: Any, base: Mapping[str, Any], change: dict[str, Any]) -> Any:
+    """The architecture with one choice changed, and others where a rule demands that; None where there is none."""
     pairs = ({choice.name: option} for choice in space.choice_list() for option in choice.options)
     for other in ({}, *pairs):
         try:
