@@ -43,8 +43,8 @@ def page(record: dict[str, Any]) -> str:
     lines = [
         *heading("Masks under torch.compile", record["environment"]),
         f"A transformer of elastic primitives with {record['space_size']} architectures, masked: full-size tensors "
-        "whose shapes stay the same. `fullgraph=True`: a break in the graph would be an error. *Difference*: outputs against "
-        "the same model uncompiled, the largest, float32.",
+        "whose shapes stay the same. `fullgraph=True`: a break in the graph would be an error. *Difference*: outputs "
+        "against the same model uncompiled, the largest, float32.",
         "",
         "| attention | backend | architectures run | of them distinct | graphs compiled | difference |",
         "|---|---|---:|---:|---:|---:|",
