@@ -5,12 +5,13 @@ pass are timed in turns, so that whatever else the machine does hits both.
 """
 
 import argparse
+import inspect
 import json
 import random
 import statistics
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -18,9 +19,11 @@ from typing import Any, Literal
 import torch
 import transformers
 from environment import environment
+from record import write
 from torch import Tensor, nn
 
 from elasticnas import Space, elastify, extract
+from tests.elastic.families import ROTARY_RULES, SASREC_RULES, Rotary, SASRec, indices, of_tensor
 
 LENGTH = 64
 IDS = torch.randint(1, 1000, (64, LENGTH), generator=torch.Generator().manual_seed(0))
@@ -48,14 +51,41 @@ class Grouped(Space):
     depth: Literal[12, 8, 4]
 
 
+class Narrowed(Space):
+    """Twelve heads at any hidden size: their width changes."""
+
+    hidden: Literal[768, 576, 384]
+    inner: Literal[3072, 2048, 1536]
+    depth: Literal[12, 8, 4]
+
+
+class Apart(Space):
+    """Every size by itself."""
+
+    hidden: Literal[768, 576, 384]
+    heads: Literal[12, 8, 4]
+    head_dim: Literal[64, 48, 32]
+    inner: Literal[3072, 2048, 1536]
+    depth: Literal[12, 8, 4]
+
+
 @dataclass(frozen=True)
 class Case:
-    """A model: how it is built at a scale (1 is full size), and its input for a batch size."""
+    """A model of full size.
+
+    Attributes:
+        inputs: For a batch size and an architecture.
+        heads: Written down from the model's own forward pass: factors of every dimension that is cut within heads, by
+            the end of a tensor's name. All others keep their first units.
+        rules: For elastify.
+    """
 
     name: str
     build: Callable[..., nn.Module]
     space: type[Space]
     inputs: Callable[[int, Any], dict[str, Tensor]]
+    heads: Mapping[str, Mapping[int, Callable[[Any], tuple[int, ...]]]] = field(default_factory=dict)
+    rules: Mapping[str, str] | None = None
 
 
 def encoder(heads: int, hidden: int, inner: int, depth: int) -> nn.Module:
@@ -95,17 +125,83 @@ def t5(heads: int, hidden: int, inner: int, depth: int) -> nn.Module:
     return transformers.T5ForConditionalGeneration(config)
 
 
+def sasrec(hidden: int, inner: int, depth: int) -> nn.Module:
+    return SASRec(hidden, inner, depth, heads=12, items=20_000, length=LENGTH)
+
+
+def rotary(hidden: int, heads: int, head_dim: int, inner: int, depth: int) -> nn.Module:
+    return Rotary(hidden, heads, head_dim, inner, depth, LENGTH)
+
+
 def _vectors(batch: int, arch: Any) -> dict[str, Tensor]:
     return {"src": torch.randn(batch, LENGTH, arch.hidden, generator=torch.Generator().manual_seed(0))}
 
 
+def _features(batch: int, arch: Any) -> dict[str, Tensor]:
+    return {"x": torch.randn(batch, LENGTH, 5, generator=torch.Generator().manual_seed(0))}
+
+
+def _fused(arch: Any) -> tuple[int, ...]:
+    return (3, arch.heads, 64)
+
+
+def _grouped(arch: Any) -> tuple[int, ...]:
+    return (4, arch.heads // 4, 64)
+
+
+def _narrow(arch: Any) -> tuple[int, ...]:
+    return (12, arch.hidden // 12)
+
+
+def _narrow_fused(arch: Any) -> tuple[int, ...]:
+    return (3, 12, arch.hidden // 12)
+
+
+def _apart(arch: Any) -> tuple[int, ...]:
+    return (arch.heads, arch.head_dim)
+
+
 CASES = (
-    Case("nn.TransformerEncoder", encoder, Heads64, _vectors),
-    Case("GPT-2", gpt2, Heads64, lambda batch, arch: {"input_ids": IDS[:batch]}),
+    Case(
+        "nn.TransformerEncoder",
+        encoder,
+        Heads64,
+        _vectors,
+        {"in_proj_weight": {0: _fused}, "in_proj_bias": {0: _fused}},
+    ),
+    Case(
+        "GPT-2",
+        gpt2,
+        Heads64,
+        lambda batch, arch: {"input_ids": IDS[:batch]},
+        {"c_attn.weight": {1: _fused}, "c_attn.bias": {0: _fused}},
+    ),
     Case("BERT", bert, Heads64, lambda batch, arch: {"input_ids": IDS[:batch]}),
-    Case("Llama, grouped queries", llama, Grouped, lambda batch, arch: {"input_ids": IDS[:batch]}),
+    Case(
+        "Llama, grouped queries",
+        llama,
+        Grouped,
+        lambda batch, arch: {"input_ids": IDS[:batch]},
+        {"q_proj.weight": {0: _grouped}, "o_proj.weight": {1: _grouped}},
+    ),
     Case("ViT", vit, Heads64, lambda batch, arch: {"pixel_values": PIXELS[:batch]}),
     Case("T5", t5, Grouped, lambda batch, arch: {"input_ids": IDS[:batch], "decoder_input_ids": IDS[:batch]}),
+    Case(
+        "SASRec by hand, fused qkv",
+        sasrec,
+        Narrowed,
+        lambda batch, arch: {"ids": IDS[:batch]},
+        {"qkv.weight": {0: _narrow_fused}, "qkv.bias": {0: _narrow_fused}, "attention.out.weight": {1: _narrow}},
+        SASREC_RULES,
+    ),
+    Case(
+        "rotary by hand, gated FFN",
+        rotary,
+        Apart,
+        _features,
+        {**{f"{n}.{kind}": {0: _apart} for n in "qkv" for kind in ("weight", "bias")}, "o.weight": {1: _apart}},
+        ROTARY_RULES,
+    ),
 )
 
 
@@ -119,9 +215,10 @@ def measure(case: Case, repeats: int) -> dict[str, Any]:
     probing = []
     for _ in range(3):
         started = time.perf_counter()
-        shell(case.build, case.space)
+        shell(case.build, case.space, case.rules)
         probing.append(time.perf_counter() - started)
-    model = elastify(case.build, case.space).eval()
+    model = elastify(case.build, case.space, case.rules).eval()
+    _disturb(model)
     rng = random.Random(0)
     archs = [case.space.smallest(), *(case.space.sample(rng) for _ in range(3))]
     difference = max(_difference(case, model, arch) for arch in archs)
@@ -138,14 +235,24 @@ def measure(case: Case, repeats: int) -> dict[str, Any]:
 
 
 def _sizes(arch: Any, build: Callable[..., nn.Module]) -> dict[str, Any]:
-    return {name: getattr(arch, name) for name in ("heads", "hidden", "inner", "depth")}
+    return {name: getattr(arch, name) for name in inspect.signature(build).parameters}
+
+
+@torch.no_grad()
+def _disturb(model: nn.Module) -> None:
+    """Norms and biases that start at one and zero would hide a wrong layout."""
+    for parameter in model.parameters():
+        parameter.add_(0.02 * torch.randn_like(parameter))
 
 
 @torch.no_grad()
 def _difference(case: Case, model: Any, arch: Any) -> float:
-    """Sub-network against a model built by itself that has loaded the extracted weights."""
-    small = case.build(**_sizes(arch, case.build)).eval()
-    small.load_state_dict(extract(model, arch).state_dict())
+    """Sub-network against a model built by itself, filled by hand: elastify has no part in which unit goes where."""
+    small, full = case.build(**_sizes(arch, case.build)).eval(), dict(model.network.named_parameters())
+    for name, parameter in small.named_parameters():
+        shapes = tuple(full[name].shape), tuple(parameter.shape)
+        index = indices(of_tensor(case.heads, name), *shapes, case.space.largest(), arch)
+        parameter.copy_(full[name][index])
     inputs = case.inputs(2, arch)
     with model.at(arch):
         return float((_first(model(**inputs)) - _first(small(**inputs))).abs().max())
@@ -197,8 +304,9 @@ def page(record: dict[str, Any]) -> str:
         "",
         "Models of full size with random weights. *Probing* builds the model once for each changed size, on the meta "
         "device; the supernet itself is then built once. *Difference*: outputs of a sub-network against a model built "
-        f"by itself with the same weights, the largest over {compared} architectures in float32 (which unit goes where "
-        "is written down by hand in `tests/elastic/families.py`). *Sliced / extracted*: time of a forward pass of the "
+        f"by itself and filled with the units that it should have, the largest over {compared} architectures in "
+        "float32 (which those are is written down by hand in the benchmark, from each model's forward pass). "
+        "*Sliced / extracted*: time of a forward pass of the "
         f"sub-network inside the supernet over the extracted network's, {LENGTH} positions, measured in turns: ratio "
         "of medians, and quartiles of the ratio of each turn.",
         "",
@@ -233,9 +341,7 @@ def main(arguments: list[str] | None = None) -> None:
         "models": models,
         "environment": environment("benchmarks/elastify.py", arguments) | {"transformers": transformers.__version__},
     }
-    given.out.mkdir(parents=True, exist_ok=True)
-    (given.out / "elastify.json").write_text(json.dumps(record, indent=2) + "\n")
-    (given.out / "elastify.md").write_text(page(record))
+    write(given.out, "elastify", record, page(record))
 
 
 if __name__ == "__main__":

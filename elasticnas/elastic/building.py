@@ -1,12 +1,14 @@
 """Building a model for an architecture: only its shapes, or a skeleton that weights can be hung into."""
 
+import copy
 import random
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 from torch.nn.parameter import UninitializedParameter
 
@@ -29,12 +31,14 @@ class Builder:
         self.build, self.space = build, space
         names = list(space.model_fields)
         self.taken = names_taken(build, names, [n for n in dir(space) if isinstance(getattr(space, n), property)])
+        self._built: dict[int, weakref.ref[Tensor]] = {}  # parameters of models that are still in use
 
     def model(self, arch: Any) -> nn.Module:
         """The real model.
 
         Raises:
-            ConfigError: ``build`` fails, or gives something else than a module.
+            ConfigError: ``build`` fails, gives something else than a module, or one that shares parameters with
+                another that it gave.
         """
         try:
             made = self.build(arch) if self.taken is None else self.build(**self._arguments(arch))
@@ -48,6 +52,7 @@ class Builder:
             raise ConfigError(f"{self.call(arch)} gives {made!r:.100}: expected a torch.nn.Module")
         if any(isinstance(parameter, UninitializedParameter) for parameter in made.parameters()):
             raise ConfigError(f"{self.call(arch)} makes lazy parameters, which have no shape: give their sizes")
+        self._refuse_shared(made, arch)
         return made
 
     def shapes(self, arch: Any) -> nn.Module:
@@ -70,16 +75,24 @@ class Builder:
                     made = self.model(arch)
             except ConfigError:
                 made = self.model(arch)  # some start values cannot be written on the meta device
-        for module in made.modules():
-            for name, parameter in module._parameters.items():
-                if parameter is not None and not parameter.is_meta:
-                    module._parameters[name] = _on_meta(parameter)
-        return made.eval()
+        # a copy, which finds in its memo what is on the meta device: what build has made is left as it is
+        memo: dict[int, Any] = {id(p): _on_meta(p) for p in made.parameters() if not p.is_meta}
+        return (copy.deepcopy(made, memo) if memo else made).eval()
 
     def call(self, arch: Any) -> str:
         """The call of ``build`` for an architecture, for messages."""
         given = repr(arch) if self.taken is None else ", ".join(f"{k}={v!r}" for k, v in self._arguments(arch).items())
         return f"{getattr(self.build, '__name__', 'build')}({given})"
+
+    def _refuse_shared(self, made: nn.Module, arch: Any) -> None:
+        self._built = {key: held for key, held in self._built.items() if held() is not None}
+        for name, parameter in made.named_parameters():
+            if (held := self._built.get(id(parameter))) is not None and held() is parameter:
+                raise ConfigError(
+                    f"{self.call(arch)} gives a model whose {name} is the very parameter of one that it gave before: "
+                    "each call must give an independent model, so build it anew (no cache, no module from outside)"
+                )
+        self._built |= {id(parameter): weakref.ref(parameter) for parameter in made.parameters()}
 
     def _arguments(self, arch: Any) -> dict[str, Any]:
         assert self.taken is not None

@@ -1,10 +1,9 @@
 """Coverage: what elastify found, parameter by parameter."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from elasticnas.elastic.layouts import Layout
+from elasticnas.elastic.layouts import Layout, starred
 
 __all__ = ["Coverage"]
 
@@ -38,7 +37,8 @@ class Coverage:
     @property
     def assumed(self) -> tuple[Layout, ...]:
         """Tensors with a dimension that runs as a contiguous prefix because no rule says more."""
-        return tuple(x for x in self.layouts if any(d.how == "assumed" for d in x.dimensions))
+        cut = (layout for layout in self.layouts if layout.name not in self.computed)
+        return tuple(x for x in cut if any(d.how == "assumed" for d in x.dimensions))
 
     def __getitem__(self, name: str) -> Layout:
         """The layout of a tensor, by its full name."""
@@ -67,6 +67,5 @@ def _grouped(layouts: Sequence[Layout]) -> dict[tuple[str, tuple[int, ...], str,
         moved = any(d.how != "fixed" for d in layout.dimensions)
         dimensions = ", ".join(f"{d.label}{_SIGN[d.how]}" for d in layout.dimensions)
         source = layout.source if moved else "fixed: no choice moves it"
-        name = re.sub(r"(?<=\.)\d+(?=\.)", "*", layout.name)
-        groups.setdefault((name, layout.shape, dimensions, source), []).append(layout)
+        groups.setdefault((starred(layout.name), layout.shape, dimensions, source), []).append(layout)
     return groups

@@ -1,14 +1,18 @@
 """elastify: a factory of plain models becomes a supernet."""
 
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 
 from torch import Tensor, nn
 
+from elasticnas.elastic.layouts import Layout, starred
 from elasticnas.elastic.model import ElasticModel, wrap
 from elasticnas.errors import CheckpointError
 from elasticnas.space import Space
 
 __all__ = ["elastify"]
+
+_NAMED = 4  # tensors in a warning
 
 
 def elastify(
@@ -32,27 +36,54 @@ def elastify(
         weights: Of the largest model: a state dict, or a model. None leaves what ``build`` starts with.
 
     Returns:
-        The supernet. Sizes without a rule take contiguous first units; see :meth:`ElasticModel.coverage`.
+        The supernet. Sizes without a rule take contiguous first units; a warning names those of which that is only
+        assumed. See :meth:`ElasticModel.coverage`.
 
     Raises:
-        ConfigError: ``build`` fails or gives no module.
+        ConfigError: ``build`` fails, gives no module, one that it gave before, or more than there is memory for.
         InactiveChoiceError: A choice reaches nothing in the model.
         AxisError: Two axes move one dimension, heads would be cut, or a rule does not fit; it names the rule to write.
         CheckpointError: The weights are not those of the largest model.
     """
     model = wrap(None, build, space, rules or {})
+    if any(dimension.how == "assumed" for layout in model.probing.layouts.values() for dimension in layout.dimensions):
+        _warn(model.coverage().assumed)
     if weights is not None:
         _fill(model.network, weights.state_dict() if isinstance(weights, nn.Module) else weights)
     return model
 
 
+def _warn(assumed: Sequence[Layout]) -> None:
+    names = [f"{name} ({label})" for name, label in dict.fromkeys((starred(x.name), _assumed(x)) for x in assumed)]
+    if names:
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        warnings.warn(
+            f"{', '.join(names[:_NAMED])}{more} keep their first units, which is wrong where several parts are "
+            "fused: settle it by a rule for each, a layout such as '(2 inner) _', or '_' where the first are right",
+            stacklevel=3,
+        )
+
+
+def _assumed(layout: Layout) -> str:
+    return ", ".join(dimension.label for dimension in layout.dimensions if dimension.how == "assumed")
+
+
 def _fill(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
-    given = {name: tuple(value.shape) for name, value in weights.items()}
-    for name in sorted(wanted.keys() | given.keys()):
-        if wanted.get(name) != given.get(name):
+    held = network.state_dict(keep_vars=True)
+    names: dict[int, list[str]] = {}
+    for name, tensor in held.items():
+        names.setdefault(id(tensor), []).append(name)
+    # a file may hold a tensor that goes by several names under one of them
+    filled = {**weights}
+    for tied in names.values():
+        if given := next((name for name in tied if name in weights), None):
+            filled |= {name: weights[given] for name in tied if name not in weights}
+    wanted_shapes = {name: tuple(value.shape) for name, value in held.items()}
+    given_shapes = {name: tuple(value.shape) for name, value in filled.items()}
+    for name in sorted(wanted_shapes.keys() | given_shapes.keys()):
+        if wanted_shapes.get(name) != given_shapes.get(name):
             raise CheckpointError(
-                f"weights: {name} has the shape {given.get(name, 'none')}, the largest model "
-                f"{wanted.get(name, 'none')}: give the state dict of the largest architecture"
+                f"weights: {name} has the shape {given_shapes.get(name, 'none')}, the largest model "
+                f"{wanted_shapes.get(name, 'none')}: give the state dict of the largest architecture"
             )
-    network.load_state_dict(weights)
+    network.load_state_dict(filled)

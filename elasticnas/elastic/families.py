@@ -41,6 +41,8 @@ FAMILIES: dict[str, dict[str, str]] = {
     "torch.nn.MultiheadAttention": {
         "in_proj_weight": "(3 num_heads head_dim) _",
         "in_proj_bias": "(3 num_heads head_dim)",
+        **{f"{name}_proj_weight": "(num_heads head_dim) _" for name in "qkv"},  # keys or values of another width
+        **{f"bias_{name}": "_ _ (num_heads head_dim)" for name in "kv"},
         "out_proj.weight": "_ (num_heads head_dim)",
     },
     "transformers.GPT2Attention": {

@@ -1,6 +1,6 @@
 """Fitting: which axis a dimension follows, from its sizes in the probes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 from elasticnas.axes import Axes
@@ -11,32 +11,29 @@ from elasticnas.errors import AxisError
 __all__ = ["axis_values", "fit"]
 
 
-def fit(axes: Axes, full: Probe, probes: Sequence[Probe], name: str, dim: int) -> Dimension:
+def fit(series: Mapping[str, list[int]], probes: Sequence[Probe], name: str, dim: int) -> Dimension:
     """How one dimension of a tensor follows the axes.
 
     Args:
-        axes: Of the space.
-        full: The largest architecture's.
-        probes: Of its neighbours.
+        series: Values of the axes over the probes.
+        probes: Those that have the tensor, the largest architecture's first.
         name: Of the tensor, in the supernet.
         dim: The dimension.
 
     Raises:
         AxisError: It moves with two axes; the message has the rule to write.
     """
-    shape = full.tensors[name][1]
-    here = [probe for probe in probes if name in probe.tensors]
-    sizes = [shape[dim], *(probe.tensors[name][1][dim] for probe in here)]
+    shape = probes[0].tensors[name][1]
+    sizes = [probe.tensors[name][1][dim] for probe in probes]
     if len(set(sizes)) == 1:
         return Dimension("fixed", str(shape[dim]))
-    series = axis_values(axes, [full, *here])
     for axis, values in series.items():
         if values == sizes:
             return Dimension("found", axis)
     for axis, values in series.items():
         if sizes[0] % values[0] == 0 and _proportional(sizes, values):
-            return Dimension("assumed", f"{sizes[0] // values[0]} {axis}")
-    moved = [probe.changed for probe, size in zip(here, sizes[1:], strict=True) if size != sizes[0]]
+            return Dimension("assumed", f"{sizes[0] // values[0]} {axis}", axes=(axis,))
+    moved = [probe.changed for probe, size in zip(probes, sizes, strict=True) if size != sizes[0]]
     alone = sorted({choice for changed in moved if len(changed) == 1 for choice in changed})
     pair = _pair(series, sizes) or (tuple(alone) if len(alone) > 1 else None)
     if pair is not None:
@@ -47,8 +44,9 @@ def fit(axes: Axes, full: Probe, probes: Sequence[Probe], name: str, dim: int) -
         )
     for axis, values in series.items():
         if len({size - value for size, value in zip(sizes, values, strict=True)}) == 1:
-            return Dimension("assumed", f"{axis} + {sizes[0] - values[0]}")
-    return Dimension("assumed", f"from {', '.join(alone or sorted({c for changed in moved for c in changed}))}")
+            return Dimension("assumed", f"{axis} + {sizes[0] - values[0]}", axes=(axis,))
+    origins = tuple(alone or sorted({choice for changed in moved for choice in changed}))
+    return Dimension("assumed", f"from {', '.join(origins)}", axes=origins)
 
 
 def axis_values(axes: Axes, probes: Sequence[Probe]) -> dict[str, list[int]]:
@@ -66,7 +64,7 @@ def _proportional(sizes: Sequence[int], values: Sequence[int]) -> bool:
     return all(size * values[0] == sizes[0] * value for size, value in zip(sizes, values, strict=True))
 
 
-def _pair(series: dict[str, list[int]], sizes: Sequence[int]) -> tuple[str, str] | None:
+def _pair(series: Mapping[str, list[int]], sizes: Sequence[int]) -> tuple[str, str] | None:
     """Two axes whose product the dimension follows."""
     for (a, first), (b, second) in combinations(series.items(), 2):
         if _proportional(sizes, [x * y for x, y in zip(first, second, strict=True)]):

@@ -3,14 +3,17 @@
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
-from elasticnas.elastic.members import Member, groups_of, layer_of
+from elasticnas.axes import Axes
+from elasticnas.elastic.branches import Branches
+from elasticnas.elastic.linear import input_dim
+from elasticnas.elastic.members import Groups, Member, layer_of
 from elasticnas.errors import ConfigError, ExtractionError
 
 __all__ = ["Reordered", "Reordering", "reorder"]
@@ -57,6 +60,28 @@ class Reordering:
         return "\n".join([*lines, *(f"{axis}: kept in order, {reason}" for axis, reason in self.kept.items())])
 
 
+@dataclass(frozen=True)
+class _Check:
+    """What must stay as it is: outputs of architectures on an example."""
+
+    example: Any
+    axes: Axes
+
+    def outputs(self, model: nn.Module, archs: Sequence[Any]) -> list[Tensor]:
+        found = []
+        for arch in archs:
+            with self.axes.at(arch):
+                found += _output(model, self.example)
+        return found
+
+    def runs(self, model: nn.Module, archs: Sequence[Any]) -> bool:
+        try:
+            self.outputs(model, archs)
+        except Exception:  # whatever a model says to an input that does not fit
+            return False
+        return True
+
+
 @torch.no_grad()
 def reorder(
     model: nn.Module, example: Any, importance: Importance = "magnitude", batches: Iterable[Any] | None = None
@@ -64,81 +89,123 @@ def reorder(
     """Sort the units of every elastic axis by importance, in place; the full network computes what it did.
 
     Heads, feed-forward units and hidden units change places in every tensor that holds them. Whether an axis can be
-    sorted, and in each layer by itself, is found by trying: random orders must leave the output of a float64 copy as
-    it is. An axis of the model's own input or output, or one that rotary tables run along, stays in order.
+    sorted, and in each layer by itself, is found by trying: random orders must leave the output of a float64 copy with
+    disturbed weights as it is, in every branch that a choice of the space can run. An axis of the model's own input or
+    output, or one that rotary tables run along, stays in order.
 
     Args:
-        model: A supernet, elastified or made of elastic primitives.
-        example: Input of the model: a tensor, a tuple of arguments, or a mapping of keyword arguments.
+        model: A supernet, elastified or made of elastic primitives, or a model that contains such.
+        example: Input of the largest model: a tensor, a tuple of arguments, or a mapping of keyword arguments. A
+            sequence needs several positions, not all alike: else no order of what positions turn would show.
         importance: ``"magnitude"``: squared norm of a unit's weights over all tensors. ``"activation"``: norm of the
             weights that read a unit times the root mean square of what they read over ``batches`` (Wanda,
             arXiv:2306.11695, Eq. 1); by magnitude where no linear layer reads it.
         batches: Inputs as ``example``, for ``"activation"``.
 
     Raises:
-        ConfigError: ``importance`` is unknown, or needs batches.
+        AxisError: The model has no elastic size.
+        ConfigError: ``importance`` is unknown or needs batches, or the positions of the example are alike.
         ExtractionError: The full network computes something else afterwards; the weights are put back.
     """
     if importance not in ("magnitude", "activation"):
         raise ConfigError(f"importance={importance!r}: choose 'magnitude' or 'activation'")
     if importance == "activation" and batches is None:
         raise ConfigError("importance='activation' measures activations: give batches of inputs")
-    groups, kept = groups_of(model)
-    trial = copy.deepcopy(model).double().eval()
+    groups, trial = Groups(model), _disturbed(model)
+    branches, check, kept = Branches(model, groups.axes), _Check(example, groups.axes), groups.kept
+    branches.archs = [branches.archs[0], *(arch for arch in branches.archs[1:] if check.runs(trial, [arch]))]
+    _refuse_alike_positions(trial, check)
     reads = _reads(model, batches) if batches is not None and importance == "activation" else {}
     done = []
     plans: list[tuple[list[Member], Tensor]] = []
-    for axis, members in groups.items():
-        parts = _scopes(trial, axis, members, example)
+    checked = branches.archs
+    for axis, members in groups.sortable().items():
+        archs = branches.whole(axis)
+        if (option := branches.missing(archs)) is not None:
+            kept[axis] = f"with all of its units no architecture runs {option}, so that nothing shows what it changes"
+            continue
+        parts = _scopes(trial, members, check, archs)
         if parts is None:
             kept[axis] = (
                 "another order changes the output (a size of the model's input or output, or places that matter)"
             )
             continue
+        checked = [arch for arch in checked if arch in archs]
         for layer, part in parts.items():
             scores = _scores(part, reads)
             order = torch.argsort(scores, descending=True, stable=True)
             plans.append((part, order))
             names = tuple(dict.fromkeys(member.name for member in part))
             done.append(Reordered(axis, layer, scores[order], names))
-    _apply(model, plans, example)
+    _apply(model, plans, check, checked)
     return Reordering(tuple(done), kept)
 
 
-def _scopes(trial: nn.Module, axis: str, members: list[Member], example: Any) -> dict[str | None, list[Member]] | None:
+def _disturbed(model: nn.Module) -> nn.Module:
+    """A float64 copy with noise on its weights: what starts at zero or one hides what an order changes."""
+    trial, generator = copy.deepcopy(model).double().eval(), torch.Generator().manual_seed(0)
+    for parameter in trial.parameters():
+        if parameter.is_floating_point():
+            spread = float(parameter.std(correction=0)) or 1.0
+            noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+            parameter.add_(0.1 * spread * noise.to(parameter))
+    return trial
+
+
+def _refuse_alike_positions(trial: nn.Module, check: _Check) -> None:
+    """A sequence is what a model takes at another length too; its positions are the second dimension."""
+    grids = [x for x in tree_leaves(check.example) if isinstance(x, Tensor) and x.ndim > 1]
+    if any(bool((x != x[:, :1]).any()) for x in grids):
+        return
+    largest = [check.axes.space.largest()]
+
+    def takes(change: Callable[[Tensor], Tensor]) -> bool:
+        other = tree_map(lambda x: change(x) if isinstance(x, Tensor) and x.ndim > 1 else x, check.example)
+        return replace(check, example=other).runs(trial, largest)
+
+    longer = bool(grids) and takes(lambda x: torch.cat([x, x[:, :1]], 1))
+    if longer or (bool(grids) and grids[0].shape[1] > 1 and takes(lambda x: x[:, 1:])):
+        raise ConfigError(
+            f"example {' and '.join(str(tuple(x.shape)) for x in grids)}: its positions are all alike, which hides "
+            "what rotary tables and the like do with the order of units: give several positions of different values"
+        )
+
+
+def _scopes(
+    trial: nn.Module, members: list[Member], check: _Check, archs: Sequence[Any]
+) -> dict[str | None, list[Member]] | None:
     """Members that share an order: those of each layer, or all; None where no order but the present one works."""
     layers: dict[str | None, list[Member]] = {}
     for member in members:
         layers.setdefault(layer_of(member.name), []).append(member)
     together: dict[str | None, list[Member]] = {None: members}
     for parts in (together,) if None in layers else (layers, together):
-        if _same_in_any_order(trial, list(parts.values()), example):
+        if _same_in_any_order(trial, list(parts.values()), check, archs):
             return parts
     return None
 
 
-def _same_in_any_order(trial: nn.Module, parts: Sequence[list[Member]], example: Any) -> bool:
+def _same_in_any_order(trial: nn.Module, parts: Sequence[list[Member]], check: _Check, archs: Sequence[Any]) -> bool:
     tensors = _tensors(trial)
-    before, generator = _output(trial, example), torch.Generator().manual_seed(0)
+    before, generator = check.outputs(trial, archs), torch.Generator().manual_seed(0)
     orders = [torch.randperm(part[0].units, generator=generator) for part in parts]
     if all(torch.equal(order, order.sort().values) for order in orders):
         orders = [order.flip(0) for order in orders]
     for part, order in zip(parts, orders, strict=True):
         _permute(tensors, part, order)
-    same = _close(before, _output(trial, example))
+    same = _close(before, check.outputs(trial, archs))
     for part, order in zip(parts, orders, strict=True):
         _permute(tensors, part, torch.argsort(order))
     return same
 
 
-def _apply(model: nn.Module, plans: Sequence[tuple[list[Member], Tensor]], example: Any) -> None:
+def _apply(model: nn.Module, plans: Sequence[tuple[list[Member], Tensor]], check: _Check, archs: Sequence[Any]) -> None:
     tensors = _tensors(model)
     saved = {name: tensor.detach().clone() for name, tensor in tensors.items()}
-    check = copy.deepcopy(model).double().eval()
-    before = _output(check, example)
+    before = check.outputs(copy.deepcopy(model).double().eval(), archs)
     for part, order in plans:
         _permute(tensors, part, order)
-    after = _output(copy.deepcopy(model).double().eval(), example)
+    after = check.outputs(copy.deepcopy(model).double().eval(), archs)
     if not _close(before, after):
         for name, tensor in tensors.items():
             tensor.copy_(saved[name])
@@ -180,7 +247,7 @@ def _reads(model: nn.Module, batches: Iterable[Any]) -> dict[tuple[str, int], Te
 
         return hook
 
-    linear = {name: module for name, module in model.named_modules() if _input_dim(module) is not None}
+    linear = {name: module for name, module in model.named_modules() if input_dim(module) is not None}
     hooks = [module.register_forward_pre_hook(watch(name)) for name, module in linear.items()]
     try:
         with _in_eval(model):
@@ -192,21 +259,11 @@ def _reads(model: nn.Module, batches: Iterable[Any]) -> dict[tuple[str, int], Te
     found = {}
     for name, total in squares.items():
         module = linear[name]
-        dim = _input_dim(module)
+        dim = input_dim(module)
         assert dim is not None and isinstance(module.weight, Tensor)
         rms = (total / max(1, counts[name])).sqrt()
         found[f"{name}.weight".lstrip("."), dim] = module.weight.detach().double().norm(dim=1 - dim) * rms
     return found
-
-
-def _input_dim(module: nn.Module) -> int | None:
-    """The dimension of a linear layer's weight that its input runs along."""
-    weight = getattr(module, "weight", None)
-    if not isinstance(weight, Tensor) or weight.ndim != 2 or isinstance(module, nn.Embedding):
-        return None
-    if isinstance(module, nn.Linear) or type(module).__name__ == "ElasticLinear":
-        return 1
-    return 0 if type(module).__name__ == "Conv1D" else None
 
 
 def _tensors(model: nn.Module) -> dict[str, Tensor]:

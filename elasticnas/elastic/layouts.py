@@ -11,7 +11,7 @@ from torch import nn
 
 from elasticnas.errors import AxisError
 
-__all__ = ["Dimension", "Layout", "Rule", "factor_sizes", "parse_rule", "suggestion"]
+__all__ = ["Dimension", "Layout", "Rule", "factor_sizes", "parse_rule", "starred", "suggestion"]
 
 _TOKEN = re.compile(r"\(|\)|[^\s()]+")
 _NAME = re.compile(r"[A-Za-z_][\w.]*|[1-9]\d*")
@@ -50,11 +50,13 @@ class Dimension:
             is only a function of an axis; ``rule``: every factor keeps its first units.
         label: What it holds, in words.
         factors: Of a rule, outermost first; empty else.
+        axes: What an assumed size is a function of.
     """
 
     how: How
     label: str
     factors: tuple[str, ...] = ()
+    axes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,11 @@ def parse_rule(pattern: str, text: str, owner: str | None = None) -> Rule:
     if group is not None or not dimensions:
         raise AxisError(_wrong_text(pattern, text))
     return Rule(pattern, text, tuple(dimensions), owner)
+
+
+def starred(name: str) -> str:
+    """The name with ``*`` for the number of every layer."""
+    return re.sub(r"(?<=\.)\d+(?=\.)", "*", name)
 
 
 def suggestion(name: str, dimensions: int, dim: int, composite: str) -> str:

@@ -4,14 +4,15 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from elasticnas.axes import Axis, Product, SizeLike, Sum, full_size
+from elasticnas.axes import Axes, Axis, Product, SizeLike, Sum, full_size
 from elasticnas.elastic.model import ElasticModel
+from elasticnas.errors import AxisError
 from elasticnas.nn.embedding import ElasticEmbedding
 from elasticnas.nn.linear import ElasticLinear
 from elasticnas.nn.norm import ElasticLayerNorm, ElasticRMSNorm
 from elasticnas.nn.parameter import ElasticParameter
 
-__all__ = ["Member", "groups_of", "layer_of"]
+__all__ = ["Groups", "Member", "layer_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,9 +44,60 @@ class Member:
         return norms
 
 
-def groups_of(model: nn.Module) -> tuple[dict[str, list[Member]], dict[str, str]]:
-    """The members of every axis (or elastic factor) whose units can be told apart, and why others cannot."""
-    return _of_elastified(model) if isinstance(model, ElasticModel) else _of_primitives(model)
+class Groups:
+    """The members of every axis or elastic factor of a model, of every elastified model or elastic primitive in it.
+
+    Args:
+        model: The model.
+
+    Attributes:
+        axes: Those it follows.
+        kept: Axes whose units cannot be told apart, and why.
+
+    Raises:
+        AxisError: It follows the axes of no space, or of several.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.kept: dict[str, str] = {}
+        self._axes: dict[int, Axes] = {}
+        self._members: dict[str, list[Member]] = {}
+        self._seen: set[int] = set()
+        for path, module in model.named_modules():
+            if isinstance(module, ElasticModel):
+                self._axes[id(module.axes)] = module.axes
+                _of_elastified(self, f"{path}.network.".lstrip("."), module)
+            else:
+                _of_primitive(self, path, module)
+        if len(self._axes) != 1:
+            names = sorted(axes.space.__name__ for axes in self._axes.values())
+            raise AxisError(
+                f"{type(model).__name__} holds units of the axes of {len(self._axes)} spaces {names}, expected one: "
+                "give reorder a supernet"
+            )
+        (self.axes,) = self._axes.values()
+
+    def follow(self, axis: Axis) -> None:
+        """Note whose axis it is."""
+        self._axes[id(axis.axes)] = axis.axes
+
+    def first(self, tensor: Tensor) -> bool:
+        """Whether a tensor was not met before, under another name."""
+        new = id(tensor) not in self._seen
+        self._seen.add(id(tensor))
+        return new
+
+    def add(self, axis: str, member: Member) -> None:
+        """A dimension that holds units of an axis; factors of one name and several sizes are several axes."""
+        same = self._members.setdefault(axis, [member])
+        if same[0].units != member.units:
+            same = self._members.setdefault(f"{axis} ({member.units})", [member])
+        if same[-1] is not member:
+            same.append(member)
+
+    def sortable(self) -> dict[str, list[Member]]:
+        """The members of all other axes."""
+        return {axis: members for axis, members in self._members.items() if axis not in self.kept}
 
 
 def layer_of(name: str) -> str | None:
@@ -55,49 +107,38 @@ def layer_of(name: str) -> str | None:
     return ".".join(parts[: numbers[0] + 1]) if numbers else None
 
 
-def _of_elastified(model: ElasticModel) -> tuple[dict[str, list[Member]], dict[str, str]]:
-    groups: dict[str, list[Member]] = {}
-    kept: dict[str, str] = {}
-    seen: set[int] = set()
+def _of_elastified(groups: Groups, path: str, model: ElasticModel) -> None:
     tensors = {**dict(model.network.named_parameters()), **dict(model.network.named_buffers())}
     for name, layout in model.probing.layouts.items():
-        if name not in tensors or id(tensors[name]) in seen:
-            continue  # shared with one before
-        seen.add(id(tensors[name]))
+        if name not in tensors or not groups.first(tensors[name]):
+            continue
         for dim, (dimension, factors) in enumerate(zip(layout.dimensions, model.probing.elastic(layout), strict=True)):
             if dimension.how == "assumed":
-                for axis in (word for word in dimension.label.split() if not word.isdigit()):
-                    kept.setdefault(
+                for axis in dimension.axes:
+                    groups.kept.setdefault(
                         axis, f"{name} holds {dimension.label} of them in an unknown layout: give elastify a rule"
                     )
+            sizes = tuple(size for _, size in factors)
             for position, (key, _) in enumerate(factors):
                 if key is not None:
-                    sizes = tuple(size for _, size in factors)
-                    member = Member(f"network.{name}", tensors[name], dim, sizes, position)
-                    groups.setdefault(key, []).append(member)
-    return {axis: members for axis, members in groups.items() if axis not in kept}, kept
+                    groups.add(key, Member(f"{path}{name}", tensors[name], dim, sizes, position))
 
 
-def _of_primitives(model: nn.Module) -> tuple[dict[str, list[Member]], dict[str, str]]:
-    groups: dict[str, list[Member]] = {}
-    kept: dict[str, str] = {}
-    seen: set[int] = set()
-    for path, module in model.named_modules():
-        for name, sizes in _sizes(module).items():
-            tensor = getattr(module, name)
-            if tensor is None or id(tensor) in seen:
-                continue
-            seen.add(id(tensor))
-            full = f"{path}.{name}".lstrip(".")
-            for dim, size in enumerate(sizes):
-                factors = size.factors if isinstance(size, Product) else (size,)
-                for position, factor in enumerate(factors):
-                    if isinstance(factor, Axis):
-                        units = tuple(full_size(f) for f in factors)
-                        groups.setdefault(factor.name, []).append(Member(full, tensor, dim, units, position))
-                    elif isinstance(factor, Sum):
-                        kept |= {t.name: f"{full} concatenates it" for t in factor.terms if isinstance(t, Axis)}
-    return {axis: members for axis, members in groups.items() if axis not in kept}, kept
+def _of_primitive(groups: Groups, path: str, module: nn.Module) -> None:
+    for name, sizes in _sizes(module).items():
+        tensor = getattr(module, name)
+        if tensor is None or not groups.first(tensor):
+            continue
+        full = f"{path}.{name}".lstrip(".")
+        for dim, size in enumerate(sizes):
+            factors = size.factors if isinstance(size, Product) else (size,)
+            for position, factor in enumerate(factors):
+                if isinstance(factor, Axis):
+                    groups.follow(factor)
+                    units = tuple(full_size(f) for f in factors)
+                    groups.add(factor.name, Member(full, tensor, dim, units, position))
+                elif isinstance(factor, Sum):
+                    groups.kept |= {t.name: f"{full} concatenates it" for t in factor.terms if isinstance(t, Axis)}
 
 
 def _sizes(module: nn.Module) -> dict[str, list[SizeLike]]:

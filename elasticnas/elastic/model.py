@@ -13,6 +13,7 @@ from elasticnas.elastic.coverage import Coverage
 from elasticnas.elastic.depth import ChosenLayers
 from elasticnas.elastic.families import family_rules
 from elasticnas.elastic.layouts import parse_rule
+from elasticnas.elastic.memory import available_bytes
 from elasticnas.elastic.probe import tensors
 from elasticnas.elastic.probing import Probing
 from elasticnas.elastic.subnetwork import Slot, SubNetwork, cut, places
@@ -60,13 +61,19 @@ class ElasticModel(ElasticModule):
             AxisError: The scope holds masks: an elastified model runs sliced.
         """
         arch = self._arch()
-        return self.network(*args, **kwargs) if arch == self.space.largest() else self.subnetwork(arch)(*args, **kwargs)
+        if arch == self.space.largest():
+            return self.network(*args, **kwargs)
+        sub = self._skeletons.get(arch, self._made)
+        output = sub.bind()(*args, **kwargs)
+        sub.keep()
+        return output
 
     def subnetwork(self, arch: Any) -> nn.Module:
         """The model of an architecture on views of the supernet's weights, as they are until its next use.
 
         For methods other than a call, such as ``generate``. It is valid until the weights are replaced (an
-        optimizer's in-place steps are seen).
+        optimizer's in-place steps are seen); a buffer that it assigns anew stays its own, unlike in a call of the
+        supernet.
 
         Raises:
             AxisError: A size of the architecture is larger than the supernet's.
@@ -79,7 +86,7 @@ class ElasticModel(ElasticModule):
         smallest = self._made(self.space.smallest())
         computed = tuple(slot.source for slot in smallest.own)
         gone: dict[str, set[str]] = {}
-        for probe in self.probing.probes:
+        for probe in self.probing.neighbours:
             missing = self.probing.full.tensors.keys() - probe.tensors.keys()
             if missing:
                 gone.setdefault(", ".join(sorted(probe.changed)), set()).update(missing)
@@ -103,6 +110,7 @@ class ElasticModel(ElasticModule):
         # a copy for counting costs holds no values, and needs none
         shapes_only = all(parameter.is_meta for parameter in self.network.parameters())
         skeleton = self._builder.shapes(arch) if shapes_only else self._builder.skeleton(arch)
+        self.probing.require_same_ties(skeleton, arch)
         full = {name: (held, key) for name, held, key in places(self.network)}
         slots: list[Slot] = []
         own: list[Slot] = []
@@ -166,16 +174,14 @@ def wrap(
 
 
 def _largest(builder: Builder, probing: Probing) -> nn.Module:
-    try:
-        return builder.model(builder.space.largest())
-    except ConfigError as error:
-        if "memory" not in str(error):
-            raise
-        held = sum(parameter.numel() * parameter.element_size() for parameter in probing.full.model.parameters())
+    held = sum(parameter.numel() * parameter.element_size() for parameter in probing.full.model.parameters())
+    # asked for beforehand: an operating system that overcommits grants it, and later ends the process
+    if torch.get_default_device().type == "cpu" and held > (there := available_bytes()):
         raise ConfigError(
-            f"{builder.call(builder.space.largest())} holds {held / 2**30:,.1f} GiB of parameters, more than there is "
-            f"memory for: give {builder.space.__name__} smaller sizes"
-        ) from None
+            f"{builder.call(builder.space.largest())} holds {held / 2**30:,.1f} GiB of parameters, and "
+            f"{there / 2**30:,.1f} GiB of memory are available: give {builder.space.__name__} smaller sizes"
+        )
+    return builder.model(builder.space.largest())
 
 
 def shell(
@@ -197,7 +203,7 @@ def shell(
                 f"rule {pattern!r} matches no tensor and no stack of layers of {type(shapes).__name__}; its tensors "
                 f"are {', '.join(names[:3])}, ..."
             )
-    probing = Probing(builder, axes, [*parsed, *family_rules(shapes)], ChosenLayers(layers, axes, shapes))
+    probing = Probing(builder, axes, shapes, [*parsed, *family_rules(shapes)], ChosenLayers(layers, axes, shapes))
     _refuse_silent(probing, builder)
     return builder, probing
 

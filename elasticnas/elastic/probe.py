@@ -1,32 +1,36 @@
 """Probe: a model built for an architecture, of shapes only."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import combinations
 from typing import Any
 
 from torch import Tensor, nn
 
+from elasticnas.axes import Axes
 from elasticnas.elastic.depth import ChosenLayers
 from elasticnas.errors import ArchitectureError
 
-__all__ = ["Probe", "tensors", "variants"]
+__all__ = ["Probe", "beyond", "tensors", "valid", "variants"]
 
 _PER_CHOICE = 2  # builds for each choice, besides the largest
 
 
 @dataclass(frozen=True)
 class Probe:
-    """A model built for an architecture, of shapes only.
-
-    Attributes:
-        changed: The choices in which the architecture differs from the largest.
-    """
+    """A model built for an architecture, of shapes only."""
 
     arch: Any
-    changed: frozenset[str]
     model: nn.Module
     layers: ChosenLayers
+
+    @cached_property
+    def changed(self) -> frozenset[str]:
+        """The choices in which the architecture differs from the largest."""
+        space: Any = type(self.arch)
+        own, largest = space.assignment(self.arch), space.assignment(space.largest())
+        return frozenset(name for name in largest if own.get(name) != largest[name])
 
     @cached_property
     def tensors(self) -> dict[str, tuple[str, tuple[int, ...]]]:
@@ -54,7 +58,7 @@ class Probe:
         return found
 
 
-def variants(space: Any) -> Iterator[tuple[Any, frozenset[str]]]:
+def variants(space: Any) -> Iterator[Any]:
     """Valid neighbours of the largest: a choice changed, another one with it where a rule demands that."""
     largest = space.largest()
     base = space.assignment(largest)
@@ -65,14 +69,31 @@ def variants(space: Any) -> Iterator[tuple[Any, frozenset[str]]]:
             others.sort()
         wanted = [others[0], others[len(others) // 2]] if len(others) > 1 else others
         for option in dict.fromkeys(wanted[:_PER_CHOICE]):
-            arch = _valid(space, base, {choice.name: option})
+            arch = valid(space, base, {choice.name: option})
             if arch is not None and arch not in seen:
                 seen.add(arch)
-                values = space.assignment(arch)
-                yield arch, frozenset(name for name in base if values[name] != base[name])
+                yield arch
 
 
-def _valid(space: Any, base: Mapping[str, Any], change: dict[str, Any]) -> Any:
+def beyond(axes: Axes, archs: Sequence[Any]) -> Iterator[Any]:
+    """Architectures that tell apart what neighbours of the largest do not: joint changes, axes that moved together."""
+    seen = [*archs]
+    if axes.space.smallest() not in seen:
+        seen.append(axes.space.smallest())
+        yield seen[-1]
+    for first, second in combinations([axis.quantity for axis in axes.all() if axis.is_number], 2):
+        if [first.getter(arch) for arch in seen] != [second.getter(arch) for arch in seen]:
+            continue
+        choices = tuple(dict.fromkeys((*first.choices, *second.choices)))
+        archs_here = (arch for _, arch in axes.space.projections(choices))
+        apart = next((arch for arch in archs_here if first.getter(arch) != second.getter(arch)), None)
+        if apart is not None:
+            seen.append(apart)
+            yield apart
+
+
+def valid(space: Any, base: Mapping[str, Any], change: dict[str, Any]) -> Any:
+    """The architecture with one choice changed, and others where a rule demands that; None where there is none."""
     pairs = ({choice.name: option} for choice in space.choice_list() for option in choice.options)
     for other in ({}, *pairs):
         try:

@@ -44,6 +44,21 @@ class Slot:
         """The active part, a view wherever a dimension is no composite."""
         return cut(self.full, self.cuts)
 
+    @property
+    def held(self) -> Any:
+        """What the skeleton has in its place now."""
+        return self.place[self.name]
+
+    def keep(self) -> None:
+        """Make the skeleton's tensor the active part of the supernet's, in a new tensor as an assignment does."""
+        value, full = self.held, self.full
+        if not isinstance(value, Tensor) or value.shape != self.active().shape:
+            if not self.cuts:
+                self.origin[self.origin_name] = value
+            return  # of another size, such as a table that grew: the next call computes it again
+        index = cut(torch.arange(full.numel(), device=full.device).reshape(full.shape), self.cuts)
+        self.origin[self.origin_name] = full.detach().clone().put_(index, value.detach().to(full))
+
 
 class SubNetwork:
     """The model of one architecture.
@@ -63,6 +78,9 @@ class SubNetwork:
         pairs: Sequence[tuple[nn.Module, nn.Module]],
     ) -> None:
         self.module, self.slots, self.own = module, slots, own
+        # one for each place: a module under two names has its buffers once
+        self._buffers = list({(id(s.place), s.name): s for s in slots if not isinstance(s.full, nn.Parameter)}.values())
+        self._bound: list[tuple[Any, int]] = []
         # plain dictionaries: a module's own attribute access takes longer than a small layer
         self._modes = [(vars(mine), vars(full)) for mine, full in pairs]
 
@@ -73,10 +91,21 @@ class SubNetwork:
         """
         for slot in self.slots:
             slot.place[slot.name] = slot.active()
+        self._bound = [(slot.held, slot.held._version) for slot in self._buffers]
         self.follow()
         for mine, full in self._modes:
             mine["training"] = full["training"]
         return self.module
+
+    def keep(self) -> None:
+        """Give the supernet the buffers that a forward pass has assigned; those changed in place are its own already.
+
+        Unless they are composites of several factors, whose active part is a copy.
+        """
+        for slot, (tensor, version) in zip(self._buffers, self._bound, strict=True):
+            copied = any(len(full) > 1 for _, full, _ in slot.cuts)
+            if slot.held is not tensor or (copied and tensor._version != version):
+                slot.keep()
 
     def follow(self) -> None:
         """Bring computed buffers to the supernet's device and dtype."""

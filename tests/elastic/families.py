@@ -1,5 +1,7 @@
 """Models of known families, and by hand which units of the full weights a small one has."""
 
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -158,11 +160,11 @@ class RotaryBlock(nn.Module):
 class Rotary(nn.Module):
     """By hand: rotary tables computed from head_dim (one persistent, one not), a gated FFN, head_dim apart."""
 
-    def __init__(self, hidden: int, heads: int, head_dim: int, inner: int, depth: int) -> None:
+    def __init__(self, hidden: int, heads: int, head_dim: int, inner: int, depth: int, length: int = 16) -> None:
         super().__init__()
         self.embed = nn.Linear(5, hidden)
         self.blocks = nn.ModuleList([RotaryBlock(hidden, heads, head_dim, inner) for _ in range(depth)])
-        angles = torch.arange(16)[:, None] / 100 ** (torch.arange(0, head_dim, 2) / head_dim)
+        angles = torch.arange(length)[:, None] / 100 ** (torch.arange(0, head_dim, 2) / head_dim)
         self.register_buffer("cos", torch.cat([angles, angles], -1).cos())
         self.register_buffer("sin", torch.cat([angles, angles], -1).sin(), persistent=False)
 
@@ -274,14 +276,29 @@ def built(case: str, arch: Any) -> nn.Module:
 
 
 def places(case: str, name: str, shape: tuple[int, ...], small: tuple[int, ...], arch: Any) -> Any:
-    """Indices of a small model's tensor in the full one, by numpy and by hand."""
-    largest, per_head = CASES[case][1].largest(), CASES[case][4]
-    kinds = next((dims for end, dims in per_head.items() if f".{name}".endswith(f".{end}")), {})
-    indices = []
+    """Indices of a small model's tensor in the full one."""
+    per_head = {dim: partial(_per_head, kind) for dim, kind in of_tensor(CASES[case][4], name).items()}
+    return indices(per_head, shape, small, CASES[case][1].largest(), arch)
+
+
+def of_tensor(table: Mapping[str, Any], name: str) -> Any:
+    """The entry of a table for the end of a tensor's name."""
+    return next((entry for end, entry in table.items() if f".{name}".endswith(f".{end}")), {})
+
+
+def indices(
+    per_head: Mapping[int, Callable[[Any], tuple[int, ...]]],
+    shape: tuple[int, ...],
+    small: tuple[int, ...],
+    largest: Any,
+    arch: Any,
+) -> Any:
+    """By numpy and by hand: the first units of each dimension, or of each factor of a per-head dimension."""
+    found = []
     for dim, (size, units) in enumerate(zip(shape, small, strict=True)):
         every = np.arange(size)
-        if dim in kinds:
-            grid = every.reshape(_per_head(kinds[dim], largest))
-            every = grid[tuple(slice(0, units) for units in _per_head(kinds[dim], arch))].reshape(-1)
-        indices.append(every[:units])
-    return np.ix_(*indices)
+        if dim in per_head:
+            grid = every.reshape(per_head[dim](largest))
+            every = grid[tuple(slice(0, units) for units in per_head[dim](arch))].reshape(-1)
+        found.append(every[:units])
+    return np.ix_(*found)

@@ -1,5 +1,7 @@
 """Each mistake is one clear error."""
 
+import functools
+import sys
 from typing import Literal
 
 import pytest
@@ -8,13 +10,18 @@ from pydantic import model_validator
 from torch import nn
 
 from elasticnas import PerLayer, Space, elastify
+from elasticnas.elastic.memory import available_bytes
 from elasticnas.errors import AxisError, ConfigError, InactiveChoiceError
-from tests.elastic.families import SASREC_RULES, Cut, SASRec, encoder
+from tests.elastic.families import SASREC_RULES, Cut, FusedAttention, SASRec, encoder
 
 
 class Two(Space):
     hidden: Literal[16, 8]
     inner: Literal[32, 16]
+
+
+class Hidden(Space):
+    hidden: Literal[16, 8]
 
 
 class Heads(Space):
@@ -103,8 +110,44 @@ def test_heads_that_would_be_cut():
         SASRec,
         Cut,
     )
-    # whoever wants the prefix says so
-    assert elastify(SASRec, Cut, {"*.qkv.weight": "_ _"}).coverage().assumed
+    # whoever wants the prefix says so, and hears no more of it
+    told = elastify(SASRec, Cut, {"*.qkv.weight": "_ _", "*.attention.out.weight": "_ _"}).coverage()
+    assert not told.assumed and "3 hidden (rule)" in str(told)
+
+
+@pytest.mark.parametrize("name", ["*.qkv.weight", "*.attention.out.weight"])
+def test_a_rule_for_some_of_a_modules_heads_is_one_for_all(name):
+    """The other rules do not settle the one that is missing."""
+    missing = name.removeprefix("*.").replace(".", r"\.")
+    refused(
+        AxisError,
+        rf"^layers\.0\..*{missing}, dimension 0 and 1, moves with .*hidden as \(heads head_dim\) of layers\.0\."
+        r"attention\..* does: a prefix would cut through its heads; say what it holds by a rule, such as rules=\{'.*'"
+        r": '_ \(heads head_dim\)'\}, or '_' for every dimension that holds no heads",
+        SASRec,
+        Cut,
+        {pattern: rule for pattern, rule in SASREC_RULES.items() if pattern != name and "bias" not in pattern},
+    )
+
+
+def test_heads_of_a_norm_in_their_module_are_asked_for():
+    class Normed(FusedAttention):
+        def __init__(self, hidden):
+            super().__init__(hidden, 4)
+            self.norm, self.last = nn.LayerNorm(hidden), nn.Linear(hidden, 3)
+
+    rules = {"qkv.weight": "(3 heads head_dim) hidden", "out.weight": "hidden (heads head_dim)"}
+    refused(
+        AxisError,
+        r"^norm\.weight, dimension 0, moves with hidden .* '\(heads head_dim\)'\}, or .*; likewise for norm\.bias, "
+        r"last\.weight$",
+        Normed,
+        Hidden,
+        rules,
+    )
+    told = elastify(Normed, Hidden, {**rules, "norm.*": "_", "last.weight": "_ _"}).coverage()
+    assert told["qkv.bias"].dimensions[0].factors == ("3", "heads", "head_dim")  # as its weight's outputs
+    assert told["out.bias"].dimensions[0].label == "hidden"
 
 
 def test_fewer_heads_of_the_same_hidden_size_would_be_wider():
@@ -215,10 +258,99 @@ def test_a_supernet_larger_than_memory():
 
     refused(
         ConfigError,
-        r"^<lambda>\(hidden=4000000\) holds 59,604\.6 GiB of parameters, more than there is memory for",
+        r"^<lambda>\(hidden=4000000\) holds 59,604\.6 GiB of parameters, and \d[\d.]* GiB of memory are available: "
+        "give Huge smaller sizes$",
         lambda hidden: nn.Linear(hidden, hidden, bias=False),
         Huge,
     )
+
+
+def test_a_supernet_of_many_pieces_larger_than_memory(monkeypatch):
+    """Each piece would be granted by a system that overcommits."""
+    monkeypatch.setattr("elasticnas.elastic.model.available_bytes", lambda: 3 * 2**20)
+
+    def build(hidden, inner):
+        return nn.Sequential(*(nn.Linear(32 * hidden, 32 * hidden, bias=False) for _ in range(inner // 8)))
+
+    refused(
+        ConfigError,
+        r"^build\(hidden=16, inner=32\) holds 0\.0 GiB of parameters, and 0\.0 GiB of memory are available: give Two",
+        build,
+        Two,
+    )
+
+
+def test_memory_is_known():
+    assert 2**20 < available_bytes() <= sys.maxsize
+
+
+def test_a_model_that_is_built_once_for_all():
+    module = nn.Linear(3, 3)
+    refused(
+        ConfigError,
+        r"^<lambda>\(hidden=8\) gives a model whose 0\.weight is the very parameter of one that it gave before: each "
+        "call must give an independent model, so build it anew",
+        lambda hidden: nn.Sequential(module, nn.Linear(3, hidden)),
+        Hidden,
+    )
+    assert not module.weight.is_meta and module.training
+    refused(
+        ConfigError,
+        r"^<lambda>\(hidden=16\) gives a model whose weight is the very parameter",
+        functools.lru_cache(lambda hidden: nn.Linear(hidden, 3)),
+        Hidden,
+    )
+
+
+def test_a_module_from_outside_stays_as_it_is():
+    """A build that the meta device cannot follow leaves a real module in the skeleton."""
+    module = nn.Linear(3, 3)
+
+    def build(hidden):
+        assert float(torch.ones(1)) == 1  # no values on the meta device
+        return nn.Sequential(module, nn.Linear(3, hidden))
+
+    refused(ConfigError, "the very parameter of one that it gave before", build, Hidden)
+    assert not module.weight.is_meta and module.training
+
+
+@pytest.mark.parametrize("tied", [16, 12, 8])
+def test_parameters_that_are_tied_at_some_sizes(tied):
+    class Sizes(Space):
+        hidden: Literal[16, 10, 12, 8]
+
+    def build(hidden):
+        model = nn.ModuleDict({"tokens": nn.Embedding(9, hidden), "score": nn.Linear(hidden, 9, bias=False)})
+        if hidden == tied:
+            model["score"].weight = model["tokens"].weight
+        return model
+
+    call = rf"^build\(hidden={tied}\) ties score\.weight to tokens\.weight, build\(hidden=\d+\) does not: a supernet "
+    if tied == 12:  # none of the sizes that are probed
+        model = elastify(build, Sizes)
+        with pytest.raises(ConfigError, match=call):
+            model.subnetwork(Sizes(hidden=12))
+    else:
+        refused(ConfigError, f"{call}holds one set of weights; tie them at every size or at none", build, Sizes)
+
+
+def test_a_size_that_only_an_architecture_in_between_changes():
+    class Sizes(Space):
+        a: Literal[16, 12, 10, 8]
+        b: Literal[16, 12, 10, 8]
+
+    def build(a, b):
+        return nn.Sequential(nn.Linear(a, 4 if a == b == 10 else 5), nn.Linear(3, b))
+
+    model = elastify(build, Sizes)
+    with pytest.raises(
+        AxisError,
+        match=r"^0\.weight, dimension 0: Sizes\(a=10, b=10\) has 4 there, though it was 5 whenever a choice was "
+        r"changed: say that it keeps the first ones by rules=\{'0\.weight': '\(units\) _'\}, or what it holds",
+    ):
+        model.subnetwork(Sizes(a=10, b=10))
+    model = elastify(build, Sizes, {"0.weight": "(units) _"})
+    assert model.subnetwork(Sizes(a=10, b=10))[0].weight.shape == (4, 10)
 
 
 def test_lazy_parameters():

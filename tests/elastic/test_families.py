@@ -1,11 +1,14 @@
 """An elastified model equals the separately built small model, for every family, exactly."""
 
+import functools
 import random
+from typing import Literal
 
 import pytest
 import torch
+from torch import nn
 
-from elasticnas import elastify, extract
+from elasticnas import Space, elastify, extract
 from elasticnas.cost import Flops, Params
 from tests.elastic.families import CASES, built, places
 
@@ -97,3 +100,48 @@ def test_every_parameter_is_covered(case):
     assert not coverage.assumed
     fixed = {layout.name for layout in coverage.fixed}
     assert not any(name in fixed for name, _ in model.network.named_parameters())
+
+
+class Keys(nn.Module):
+    """torch's attention with keys and values of another width, and a bias among the keys and values."""
+
+    def __init__(self, hidden, width):
+        super().__init__()
+        self.embed = nn.Linear(3, hidden)
+        widths = {"kdim": 6, "vdim": 6} if width else {}
+        self.attention = nn.MultiheadAttention(hidden, 4, add_bias_kv=not width, batch_first=True, **widths)
+
+    def forward(self, x, context):
+        x = self.embed(x)
+        return self.attention(x, context, context)[0] if context is not None else self.attention(x, x, x)[0]
+
+
+class Hidden(Space):
+    hidden: Literal[16, 8]
+
+
+@pytest.mark.parametrize("width", [True, False])
+def test_every_form_of_torchs_attention_keeps_its_heads_whole(width):
+    model = elastify(functools.partial(Keys, width=width), Hidden).double().eval()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter)
+    small, full = Keys(8, width).double().eval(), dict(model.network.named_parameters())
+    units = torch.arange(16).unflatten(0, (4, 4))[:, :2].flatten()
+    fused = torch.arange(48).unflatten(0, (3, 4, 4))[:, :, :2].flatten()
+    index = {
+        "embed.weight": (slice(8),),
+        "embed.bias": (slice(8),),
+        **{f"attention.{name}_proj_weight": (units,) for name in "kv"},
+        "attention.q_proj_weight": (units, slice(8)),
+        "attention.in_proj_weight": (fused, slice(8)),
+        "attention.in_proj_bias": (fused,),
+        "attention.out_proj.weight": (slice(8), units),
+        "attention.out_proj.bias": (slice(8),),
+        **{f"attention.bias_{name}": (..., units) for name in "kv"},
+    }
+    with torch.no_grad():
+        for name, parameter in small.named_parameters():
+            parameter.copy_(full[name][index[name]])
+    x, context = torch.randn(2, 3, 3).double(), torch.randn(2, 5, 6).double() if width else None
+    with model.at(Hidden(hidden=8)):
+        assert torch.equal(model(x, context), small(x, context))

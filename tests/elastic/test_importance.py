@@ -4,13 +4,14 @@ from typing import Literal
 
 import pytest
 import torch
+from pydantic import model_validator
 from torch import nn
 
 import elasticnas.nn as enn
 from elasticnas import Space, elastify
 from elasticnas.elastic import reorder
-from elasticnas.errors import ConfigError
-from tests.elastic.families import CASES
+from elasticnas.errors import AxisError, ConfigError
+from tests.elastic.families import CASES, ROTARY_RULES, Rotary
 from tests.elastic.test_families import first, supernet
 
 
@@ -139,14 +140,133 @@ def test_unknown_layouts_are_not_sorted():
     def build(inner):
         return nn.Sequential(nn.Linear(5, 2 * inner), nn.Linear(2 * inner, 3))
 
-    report = reorder(elastify(build, Width), torch.rand(2, 5))
+    with pytest.warns(match="keep their first units"):
+        report = reorder(elastify(build, Width), torch.rand(2, 5))
     assert not report.done
     assert report.kept == {"inner": "0.weight holds 2 inner of them in an unknown layout: give elastify a rule"}
     ruled = elastify(build, Width, {"0.weight": "(2 inner) _", "0.bias": "(2 inner)", "1.weight": "_ (2 inner)"})
     assert [item.axis for item in reorder(ruled, torch.rand(2, 5)).done] == ["inner"]
 
 
+@pytest.mark.parametrize("shape", [(3, 1), (2, 4)])
+def test_an_example_whose_positions_are_alike_is_refused(shape):
+    """Rotation by nothing, or of equal tokens, hides that the order within a head matters."""
+
+    class Cut(Space):
+        head_dim: Literal[8, 4]
+        inner: Literal[48, 24]
+
+    model = elastify(lambda head_dim, inner: Rotary(32, 4, head_dim, inner, 2), Cut, ROTARY_RULES)
+    example = torch.linspace(-1, 1, shape[0] * 5).reshape(shape[0], 1, 5).expand(*shape, 5).contiguous()
+    weights = [parameter.clone() for parameter in model.parameters()]
+    with pytest.raises(
+        ConfigError,
+        match=rf"^example \({shape[0]}, {shape[1]}, 5\): its positions are all alike, .*: give several positions of "
+        "different values$",
+    ):
+        reorder(model, example)
+    assert all(torch.equal(a, b) for a, b in zip(weights, model.parameters(), strict=True))
+    assert "head_dim" in reorder(model, torch.randn(3, 2, 5)).kept
+
+
+def test_one_feature_or_one_channel_is_no_sequence():
+    model = elastify(lambda inner: nn.Sequential(nn.Linear(1, inner), nn.ReLU(), nn.Linear(inner, 2)), Width)
+    assert reorder(model, torch.rand(3, 1)).done
+
+
+class Kinds(Space):
+    hidden: Literal[16, 8]
+    kind: Literal["plain", "backwards"]
+
+
+class Backwards(nn.Module):
+    """Units of the output run against those of the input."""
+
+    def __init__(self, hidden):
+        super().__init__()
+        self.linear = enn.Linear(hidden, hidden)
+
+    def forward(self, x):
+        return self.linear(x).flip(-1)
+
+
+class Branched(nn.Module):
+    def __init__(self, sizes):
+        super().__init__()
+        self.items = enn.Embedding(9, sizes.hidden)
+        branches = {"plain": enn.FeedForward(sizes.hidden, 16), "backwards": Backwards(sizes.hidden)}
+        self.layer = enn.Mixture(branches, sizes.kind, sizes.hidden)
+
+    def forward(self, ids):
+        return self.items.scores(self.layer(self.items(ids)))
+
+
+def test_a_branch_that_the_largest_does_not_run_is_tried_too():
+    assert Kinds.largest().kind == "plain"
+    axes, ids = Kinds.axes(), torch.randint(0, 9, (3, 7))
+    model = Branched(axes).double()
+    with axes.at(Kinds(hidden=16, kind="backwards")):
+        before = model(ids)
+    report = reorder(model, ids)
+    with axes.at(Kinds(hidden=16, kind="backwards")):
+        assert torch.equal(model(ids), before)
+    assert not report.done and "another order changes the output" in report.kept["hidden"]
+
+
+def test_a_branch_of_an_elastified_model_is_tried_too():
+    class Turned(nn.Module):
+        def __init__(self, hidden, kind):
+            super().__init__()
+            self.first, self.last, self.kind = nn.Linear(5, hidden), nn.Linear(hidden, 2), kind
+
+        def forward(self, x):
+            y = self.first(x)
+            return self.last(y.cumsum(-1) if self.kind == "backwards" else y)
+
+    model, x = elastify(Turned, Kinds).double(), torch.rand(3, 5).double()
+    assert "hidden" in reorder(model, x).kept
+
+
+def test_a_branch_that_needs_fewer_units_leaves_them_in_order():
+    class Ruled(Kinds):
+        @model_validator(mode="after")
+        def narrow(self):
+            if self.kind == "backwards" and self.hidden > 8:
+                raise ValueError("backwards is narrow")
+            return self
+
+    report = reorder(Branched(Ruled.axes()), torch.randint(0, 9, (3, 7)))
+    assert report.kept["hidden"].startswith("with all of its units no architecture runs kind='backwards'")
+
+
+def test_weights_that_start_at_zero_hide_nothing():
+    class Last(nn.Module):
+        def __init__(self, inner):
+            super().__init__()
+            self.first, self.last = nn.Linear(5, inner), nn.Linear(inner, 2)
+            nn.init.zeros_(self.last.weight)
+
+        def forward(self, x):
+            return self.last(self.first(x).cumsum(-1))
+
+    assert "inner" in reorder(elastify(Last, Width), torch.rand(3, 5)).kept
+
+
+def test_supernets_inside_a_model_are_sorted_with_it():
+    torch.manual_seed(0)
+    inside = elastify(two_layers, Width).double()
+    wrapped = nn.Sequential(nn.Linear(3, 5), inside, nn.Linear(2, 1)).double()
+    x = torch.rand(4, 3).double()
+    before, weights = wrapped(x), inside.network[0].weight.clone()
+    report = reorder(wrapped, x, "activation", [x])
+    torch.testing.assert_close(wrapped(x), before)
+    assert [item.axis for item in report.done] == ["inner"] and not torch.equal(weights, inside.network[0].weight)
+    assert set(report.done[0].tensors) == {"1.network.0.weight", "1.network.0.bias", "1.network.2.weight"}
+
+
 def test_wrong_use():
+    with pytest.raises(AxisError, match=r"^Linear holds units of the axes of 0 spaces \[\], expected one: give"):
+        reorder(nn.Linear(3, 3), torch.rand(2, 3))
     model = elastify(two_layers, Width)
     with pytest.raises(ConfigError, match="importance='gradient': choose 'magnitude' or 'activation'"):
         reorder(model, torch.rand(2, 5), "gradient")

@@ -8,6 +8,8 @@ from typing import Literal
 
 import pytest
 import torch
+from pydantic import model_validator
+from safetensors.torch import load_file
 from torch import nn
 
 from elasticnas import PerLayer, Space, axes_of, check, elastify, extract, load, save
@@ -134,6 +136,58 @@ def test_running_statistics_are_the_supernets():
     assert [layer[0].out_features for layer in plain.layers] == [8, 4]
 
 
+class Averaging(nn.Module):
+    """Running means that are assigned, not changed in place, and a table that grows with its input."""
+
+    def __init__(self, hidden, heads=2):
+        super().__init__()
+        self.embed, self.heads = nn.Linear(3, hidden), heads
+        self.register_buffer("mean", torch.zeros(hidden))
+        self.register_buffer("steps", torch.zeros(()))
+        self.register_buffer("table", torch.zeros(0, hidden), persistent=False)
+
+    def forward(self, x):
+        y = self.embed(x)
+        if self.training:
+            self.mean = 0.9 * self.mean + 0.1 * y.mean(0)
+            self.steps = self.steps + 1
+            self.table = self.table.new_ones(len(x), y.shape[-1])
+        return y * self.mean
+
+
+@pytest.mark.parametrize("layout", ["_", "(heads head_dim)"])
+def test_assigned_buffers_are_the_supernets(layout):
+    rules = {"embed.weight": f"{layout} _", "mean": layout, "table": f"_ {layout}"}
+    model, arch, x = elastify(Averaging, Width, rules).train(), Width(hidden=8), torch.randn(4, 3)
+    plain = extract(model, arch)
+    kept = torch.arange(16).unflatten(0, (2, 8))[:, :4].flatten() if layout != "_" else torch.arange(8)
+    for number in range(1, 4):
+        expected = plain(x)
+        with model.at(arch):
+            output = model(x)
+        assert torch.equal(output, expected)
+        output.sum().backward()
+        assert torch.equal(model.network.mean[kept], plain.mean) and plain.mean.abs().sum() > 0
+        assert (model.network.mean != 0).sum() == 8  # the others are untouched
+        assert not model.network.mean.requires_grad and model.network.steps == number
+    assert model.network.table.shape == (0, 16)
+    assert torch.equal(extract(model, arch, x).mean, plain.mean)
+
+
+def test_a_composite_buffer_that_is_changed_in_place_is_the_supernets():
+    class InPlace(Averaging):
+        def forward(self, x):
+            y = self.embed(x)
+            self.mean.add_(y.detach().mean(0))
+            return y
+
+    model = elastify(InPlace, Width, {"embed.weight": "(heads head_dim) _", "mean": "(heads head_dim)", "table": "_ _"})
+    with model.at(Width(hidden=8)):
+        model(torch.randn(4, 3))
+    changed = model.network.mean.unflatten(0, (2, 8)) != 0
+    assert changed[:, :4].all() and not changed[:, 4:].any()
+
+
 def test_layers_have_their_own_widths():
     model = elastify(ByLayer, Widths).eval()
     assert model.coverage()["layers.1.0.weight"].dimensions[0].label == "inner.1"
@@ -210,6 +264,21 @@ def test_weights_can_be_given():
         CheckpointError, match=r"weights: items\.weight has the shape \(31, 16\), the largest model \(31, 32\)"
     ):
         elastify(SASRec, Cut, SASREC_RULES, weights=SASRec(16, 48, 2))
+
+
+def test_weights_of_a_file_that_names_tied_tensors_once(tmp_path):
+    build, space = CASES["GPT-2"][:2]
+    trained = gpt2(32, 4, 48, 3)
+    trained.save_pretrained(tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    assert "lm_head.weight" not in weights
+    model = elastify(build, space, weights=weights).eval()
+    assert torch.equal(model(IDS).logits, trained.eval()(IDS).logits)
+    del weights["transformer.wte.weight"]
+    with pytest.raises(
+        CheckpointError, match=r"weights: lm_head\.weight has the shape none, the largest model \(31, 32"
+    ):
+        elastify(build, space, weights=weights)
 
 
 def test_training_sees_every_step_of_an_optimizer(sasrec):
@@ -336,7 +405,11 @@ def test_coverage_says_what_was_found():
             )
             self.odd = nn.Linear(hidden, hidden * hidden // 3)
 
-    coverage = elastify(Assumed, Width).coverage()
+    with pytest.warns(
+        match=r"^wide\.weight \(4 hidden\), wide\.bias \(4 hidden\), plus\.weight \(hidden \+ 1\), plus\.bias "
+        r"\(hidden \+ 1\) and 2 more keep their first units, .* settle it by a rule for each"
+    ):
+        coverage = elastify(Assumed, Width).coverage()
     labels = {name: coverage[f"{name}.weight"].dimensions[0] for name in ("wide", "plus", "still", "odd")}
     assert {name: (d.label, d.how) for name, d in labels.items()} == {
         "wide": ("4 hidden", "assumed"),
@@ -346,6 +419,51 @@ def test_coverage_says_what_was_found():
     }
     assert [layout.name for layout in coverage.fixed] == ["still.weight", "still.bias"]
     assert "fixed: no choice moves it" in str(coverage) and "4 hidden (assumed), hidden" in str(coverage)
+
+
+def test_a_warning_names_assumed_layouts_until_a_rule_settles_them(recwarn):
+    def build(inner):
+        return nn.Sequential(nn.Linear(4, 2 * inner), nn.GLU(), nn.Linear(inner, 4))
+
+    class Inner(Space):
+        inner: Literal[16, 8]
+
+    for rules in ({"0.weight": "(2 inner) _"}, {"0.weight": "_ _"}):
+        assert not elastify(build, Inner, rules).coverage().assumed
+    supernet("rotary by hand, gated FFN")  # its tables follow from head_dim, and are computed
+    assert not recwarn.list
+    elastify(build, Inner)
+    (warning,) = recwarn.list
+    assert str(warning.message).startswith("0.weight (2 inner), 0.bias (2 inner) keep their first units")
+    assert warning.filename == __file__
+
+
+def test_coverage_sees_what_only_joint_changes_move():
+    class Sizes(Space):
+        a: Literal[16, 8]
+        b: Literal[16, 8]
+
+    with pytest.warns(match=r"^0\.weight \(from a, b\), "):
+        model = elastify(lambda a, b: nn.Sequential(nn.Linear(a, max(a, b)), nn.Linear(max(a, b), b)), Sizes)
+    label = model.coverage()["0.weight"].dimensions[0]
+    assert (label.label, label.how, label.axes) == ("from a, b", "assumed", ("a", "b"))
+    assert "fixed" not in str(model.coverage()).splitlines()[1]
+
+
+def test_axes_that_move_together_around_the_largest_keep_their_names():
+    class Sizes(Space):
+        inner: PerLayer[Literal[16, 8, 4], 2]
+
+        @model_validator(mode="after")
+        def alike_or_far_apart(self):
+            if 16 in self.inner and self.inner != (16, 16):
+                raise ValueError("both are 16, or neither")
+            if 4 in self.inner and self.inner != (4, 4) and self.inner != (8, 4):
+                raise ValueError("a far cry")
+            return self
+
+    coverage = elastify(ByLayer, Sizes).coverage()
+    assert [coverage[f"layers.{layer}.0.weight"].dimensions[0].label for layer in (0, 1)] == ["inner.0", "inner.1"]
 
 
 def test_models_of_one_head_one_layer_and_length_one():

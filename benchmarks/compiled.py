@@ -1,0 +1,77 @@
+"""Masks under torch.compile: architectures run against graphs compiled.
+
+``python benchmarks/compiled.py docs/results`` writes ``compiled.json`` and ``compiled.md``: a transformer of elastic
+primitives, with softmax and with LinRec attention, forward and backward at one random architecture after another.
+"""
+
+import argparse
+import random
+from pathlib import Path
+from typing import Any
+
+import torch
+from environment import environment
+from record import heading, write
+from torch._dynamo.testing import CompileCounterWithBackend
+
+from tests.nn.test_compile import Sizes, supernet
+
+
+def count(kind: str, backend: str, number: int) -> dict[str, Any]:
+    """Graphs that a number of architectures took, masked, and the largest difference to the uncompiled model."""
+    torch._dynamo.reset()
+    counted, model = CompileCounterWithBackend(backend), supernet(kind)
+    compiled = torch.compile(model, backend=counted, fullgraph=True)
+    axes, ids = model.items.hidden.axes, torch.randint(0, 11, (3, 6))
+    rng, difference = random.Random(0), 0.0
+    archs = [Sizes.sample(rng) for _ in range(number)]
+    for arch in archs:
+        with axes.at(arch, masked=True):
+            output, expected = compiled(ids), model(ids)
+        output.square().sum().backward()
+        difference = max(difference, float((output - expected).detach().abs().max()))
+    return {
+        "backend": backend,
+        "architectures": number,
+        "distinct_architectures": len(set(archs)),
+        "graphs": counted.frame_count,
+        "largest_difference": difference,
+    }
+
+
+def page(record: dict[str, Any]) -> str:
+    lines = [
+        *heading("Masks under torch.compile", record["environment"]),
+        f"A transformer of elastic primitives with {record['space_size']} architectures, masked: full-size tensors "
+        "whose shapes stay the same. `fullgraph=True`: a break in the graph would be an error. *Difference*: outputs "
+        "against the same model uncompiled, the largest, float32.",
+        "",
+        "| attention | backend | architectures run | of them distinct | graphs compiled | difference |",
+        "|---|---|---:|---:|---:|---:|",
+    ]
+    for kind, row in record["attention"].items():
+        lines.append(
+            f"| {kind} | {row['backend']} | {row['architectures']} | {row['distinct_architectures']} | "
+            f"{row['graphs']} | {row['largest_difference']:.1g} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--architectures", type=int, default=32)
+    parser.add_argument("--backend", default="inductor")
+    parser.add_argument("--threads", type=int, default=2)
+    given = parser.parse_args(arguments)
+    torch.set_num_threads(given.threads)
+    record = {
+        "attention": {kind: count(kind, given.backend, given.architectures) for kind in ("softmax", "linrec")},
+        "space_size": Sizes.size(),
+        "environment": environment("benchmarks/compiled.py", arguments),
+    }
+    write(given.out, "compiled", record, page(record))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,26 @@
+"""The two files of a benchmark: its figures as JSON, and a page to read."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+__all__ = ["heading", "write"]
+
+
+def heading(title: str, environment: dict[str, Any]) -> list[str]:
+    """First lines of a page: what was measured, by which command, and where."""
+    where = environment
+    return [
+        f"# {title}",
+        "",
+        f"`{where['command']}`, commit {where['commit']}, {where['processor']}, {where['threads']} threads, "
+        f"torch {where['torch']}.",
+        "",
+    ]
+
+
+def write(out: Path, name: str, record: dict[str, Any], page: str) -> None:
+    """Write ``name.json`` and ``name.md`` into a folder."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / f"{name}.json").write_text(json.dumps(record, indent=2) + "\n")
+    (out / f"{name}.md").write_text(page)

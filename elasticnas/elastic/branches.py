@@ -1,0 +1,81 @@
+"""Branches: architectures that between them run every part of a model that a choice can leave out."""
+
+from collections.abc import Iterator
+from itertools import product
+from math import prod
+from typing import Any
+
+from torch import nn
+
+from elasticnas.axes import Axes, Axis, Choice
+from elasticnas.elastic.probe import valid
+from elasticnas.errors import ArchitectureError
+from elasticnas.nn import Mixture
+
+__all__ = ["Branches"]
+
+_COMBINATIONS = 64
+
+
+class Branches:
+    """The largest architecture, and those that differ from it in what is run rather than in sizes.
+
+    Every combination of the options that are no numbers, or that choose among the candidates of a Mixture; where there
+    are more than 64, each option by itself. Where a rule demands it, other choices move along.
+
+    Args:
+        model: A supernet.
+        axes: That it follows.
+
+    Attributes:
+        archs: The largest first.
+    """
+
+    def __init__(self, model: nn.Module, axes: Axes) -> None:
+        self._axes, space = axes, axes.space
+        mixed = {
+            module.choice.name
+            for module in model.modules()
+            if isinstance(module, Mixture) and not module.shared and isinstance(module.choice, Axis)
+        }
+        self._choices: list[Choice] = [c for c in space.choice_list() if c.name in mixed or not _numbers(c)]
+        self._space, self._base = space, space.assignment(space.largest())
+        self.archs: list[Any] = list(dict.fromkeys([space.largest(), *self._found()]))
+
+    def whole(self, axis: str) -> list[Any]:
+        """The architectures that have all units of an axis."""
+        named = {each.name: each.quantity for each in self._axes.all()}
+        if axis in named:
+            getter = named[axis].getter
+            return [arch for arch in self.archs if getter(arch) == getter(self._space.largest())]
+        # a factor that only the model knows: all sizes must be the largest
+        sizes = [choice.name for choice in self._space.choice_list() if _numbers(choice)]
+        own = ((arch, self._space.assignment(arch)) for arch in self.archs)
+        return [arch for arch, values in own if all(values[name] == self._base[name] for name in sizes)]
+
+    def missing(self, archs: list[Any]) -> str | None:
+        """An option that none of these architectures has, in words."""
+        values = [self._space.assignment(arch) for arch in archs]
+        for choice in self._choices:
+            for option in choice.options:
+                if all(value[choice.name] != option for value in values):
+                    return f"{choice.name}={option!r}"
+        return None
+
+    def _found(self) -> Iterator[Any]:
+        if prod(len(choice.options) for choice in self._choices) <= _COMBINATIONS:
+            for options in product(*(choice.options for choice in self._choices)):
+                change = {choice.name: option for choice, option in zip(self._choices, options, strict=True)}
+                try:
+                    yield self._space.build({**self._base, **change})
+                except ArchitectureError:
+                    continue
+        for choice in self._choices:
+            for option in choice.options:
+                arch = valid(self._space, self._base, {choice.name: option})
+                if arch is not None:
+                    yield arch
+
+
+def _numbers(choice: Choice) -> bool:
+    return all(isinstance(option, int) and not isinstance(option, bool) for option in choice.options)

@@ -1,0 +1,15 @@
+"""Which dimension of a linear layer's weight its input runs along."""
+
+from torch import Tensor, nn
+
+__all__ = ["input_dim"]
+
+
+def input_dim(module: nn.Module) -> int | None:
+    """0 or 1, of the weight of a linear layer (torch's, elastic, or Hugging Face's Conv1D); None for other modules."""
+    weight = getattr(module, "weight", None)
+    if not isinstance(weight, Tensor) or weight.ndim != 2 or isinstance(module, nn.Embedding):
+        return None
+    if isinstance(module, nn.Linear) or type(module).__name__ == "ElasticLinear":
+        return 1
+    return 0 if type(module).__name__ == "Conv1D" else None
