@@ -3,7 +3,7 @@
 import heapq
 import inspect
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from itertools import product
 from math import prod
@@ -214,21 +214,35 @@ class Space(BaseModel):
 
         A layer that a larger layer count adds starts at its first option.
         """
-        values = cls.assignment(arch)
-        singles = ({c.name: option} for c in cls.choice_list() for option in c.options)
-        found = cls._distinct(arch, values, singles)
-        if found:
-            return found
-        ruled = [item.choice for item in cls._ruled()]
-        pairs = (
-            {a.name: x, b.name: y} for a in ruled for b in ruled if a is not b for x in a.options for y in b.options
-        )
-        return cls._distinct(arch, values, pairs)
+        return list(cls.iterate_neighbours(arch))
 
     @classmethod
-    def _distinct(cls: type[Self], arch: Self, values: dict[str, Any], changes: Iterable[dict[str, Any]]) -> list[Self]:
-        candidates = (cls._possible(values | change) for change in changes)
-        return list(dict.fromkeys(item for item in candidates if item is not None and item != arch))
+    def iterate_neighbours(cls: type[Self], arch: Self, rng: random.Random | None = None) -> Iterator[Self]:
+        """The neighbours one by one, each made when it is asked for: in random order where a generator is given."""
+        values = cls.assignment(arch)
+        singles = [{c.name: option} for c in cls.choice_list() for option in c.options]
+        found = False
+        for found_one in cls._distinct(arch, values, singles, rng):
+            found = True
+            yield found_one
+        if not found:
+            ruled = [item.choice for item in cls._ruled()]
+            both = [(a, b) for a in ruled for b in ruled if a is not b]
+            pairs = [{a.name: x, b.name: y} for a, b in both for x in a.options for y in b.options]
+            yield from cls._distinct(arch, values, pairs, rng)
+
+    @classmethod
+    def _distinct(
+        cls: type[Self], arch: Self, values: dict[str, Any], changes: list[dict[str, Any]], rng: random.Random | None
+    ) -> Iterator[Self]:
+        if rng is not None:
+            rng.shuffle(changes)
+        seen = {arch}
+        for change in changes:
+            other = cls._possible(values | change)
+            if other is not None and other not in seen:
+                seen.add(other)
+                yield other
 
     @classmethod
     def projections(cls: type[Self], choices: tuple[Choice, ...]) -> Iterator[tuple[tuple[int, ...], Self]]:
