@@ -11,6 +11,8 @@ from torch import Tensor
 
 __all__ = ["Choice", "Projection", "Quantity"]
 
+_PREPARED = 65_536  # combinations; of more, the matrix would fill the memory and is made only where it is needed
+
 Projection = Callable[[tuple["Choice", ...]], Iterable[tuple[tuple[int, ...], Any]]]
 
 
@@ -86,6 +88,13 @@ class Quantity:
                 row = row * size + index
             matrix[row, column[value]] = 1
         return matrix
+
+    def prepare(self) -> None:
+        """Make what is worked out once, before a graph is traced: tracing cannot build architectures."""
+        if prod(len(choice.options) for choice in self.choices) <= _PREPARED:
+            _ = self.by_indices, self._joint_to_options
+        if self.is_number:
+            _ = self.prefixes
 
     def one_hot(self, archs: Sequence[Any]) -> Tensor:
         """Weights ``(len(archs), options)``, 1 at the value of each architecture."""

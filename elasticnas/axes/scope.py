@@ -39,14 +39,19 @@ class Sliced:
 class Masked:
     """One architecture for all samples, or one per sample; axes are 0/1 masks."""
 
-    def __init__(self, quantities: Sequence[Quantity], archs: Sequence[Any], per_sample: bool) -> None:
+    def __init__(self, space: Any, quantities: Sequence[Quantity], archs: Sequence[Any], per_sample: bool) -> None:
         self._archs, self._per_sample = archs, per_sample
         # made here, not while the model runs: a compiled graph then takes the weights as inputs
         self._weights = {quantity.name: self._one_hot(quantity) for quantity in quantities}
+        indices = [space.indices(arch) for arch in archs]
+        self._chosen = {c.name: self._rows(c, [index[c.name] for index in indices]) for c in space.choice_list()}
+
+    def _rows(self, choice: Choice, positions: list[int]) -> Tensor:
+        one_hot = torch.eye(len(choice.options))[positions]
+        return one_hot if self._per_sample else one_hot[0]
 
     def _one_hot(self, quantity: Quantity) -> Tensor:
-        if quantity.is_number:
-            _ = quantity.prefixes  # made now, for the same reason
+        quantity.prepare()  # now, for the same reason
         weights = quantity.one_hot(self._archs)
         return weights if self._per_sample else weights[0]
 
@@ -56,15 +61,9 @@ class Masked:
             self._weights[quantity.name] = self._one_hot(quantity)
         return Weighted(quantity, self._weights[quantity.name])
 
-    def relaxed(self, space: Any) -> "Relaxed":
+    def relaxed(self) -> "Relaxed":
         """The same as probabilities that are 0 and 1."""
-        indices = [space.indices(arch) for arch in self._archs]
-        chosen = {}
-        for choice in space.choice_list():
-            one_hot = torch.zeros(len(indices), len(choice.options))
-            one_hot[torch.arange(len(indices)), [index[choice.name] for index in indices]] = 1
-            chosen[choice.name] = one_hot if self._per_sample else one_hot[0]
-        return Relaxed(chosen, {})
+        return Relaxed(self._chosen, {})
 
 
 class Relaxed:
@@ -220,7 +219,7 @@ class Axes:
         """A scope in which one choice of an open mask scope is fixed to an option: its axes are sliced."""
         frame = self.frame()
         assert isinstance(frame, (Masked, Relaxed)), "a slice scope has nothing left to narrow"
-        relaxed = frame if isinstance(frame, Relaxed) else frame.relaxed(self._space)
+        relaxed = frame if isinstance(frame, Relaxed) else frame.relaxed()
         return self.open(relaxed.narrowed(choice, index))
 
     def unmasked(self) -> Any:
@@ -234,9 +233,9 @@ class Axes:
         if isinstance(target, (list, tuple)):
             if not target:
                 raise ArchitectureError("axes.at([]) has no architecture: give one per sample of the batch")
-            return Masked(quantities, [self._checked(arch) for arch in target], per_sample=True)
+            return Masked(self._space, quantities, [self._checked(arch) for arch in target], per_sample=True)
         arch = self._checked(target)
-        return Masked(quantities, [arch], per_sample=False) if masked else Sliced(arch)
+        return Masked(self._space, quantities, [arch], per_sample=False) if masked else Sliced(arch)
 
     def _checked(self, arch: Any) -> Any:
         if not isinstance(arch, self._space):

@@ -53,6 +53,14 @@ class LatencyReport:
     rank_correlation: float
     mean_relative_error: float
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data; a correlation that is not defined is None."""
+        rows = [
+            {"architecture": a.model_dump(mode="json"), "predicted_ms": p, "measured_ms": m} for a, p, m in self.rows
+        ]
+        rank = None if np.isnan(self.rank_correlation) else self.rank_correlation
+        return {"rows": rows, "rank_correlation": rank, "mean_relative_error": self.mean_relative_error}
+
     def __str__(self) -> str:
         lines = [
             f"{len(self.rows)} architectures held out: rank correlation {self.rank_correlation:.3f}, "
@@ -149,7 +157,7 @@ class Latency(Cost):
         return self._predict(self._weights, arch)
 
     def report(self) -> LatencyReport:
-        """Predicted against measured, by cross-validation over the measured architectures (up to ``max_measured``)."""
+        """Predicted against measured, by cross-validation over the measured architectures: ``max_measured`` or more."""
         if len(self._measured) < self.max_measured:
             self._measure_planned()
         measured = list(self._measured.values())
@@ -158,9 +166,13 @@ class Latency(Cost):
             kept = [pair for position, pair in enumerate(measured) if position % _FOLDS != fold]
             weights = self._fit(kept or measured)
             rows += [(arch, self._predict(weights, arch), m.median_ms) for arch, m in measured[fold::_FOLDS]]
-        predicted, actual = np.array([row[1] for row in rows]), np.array([row[2] for row in rows])
-        errors = np.abs(predicted - actual) / np.maximum(actual, 1e-12)
-        return LatencyReport(tuple(rows), _spearman(predicted, actual), float(errors.mean()))
+        return _report(rows)
+
+    def verify(self, archs: Sequence[Any]) -> LatencyReport:
+        """Predicted against measured: measures those of the architectures whose cost is a prediction so far."""
+        predicted = [] if self._small() else [(arch, self(arch)) for arch in archs]
+        unknown = [(arch, value) for arch, value in predicted if self._key(arch) not in self._measured]
+        return _report([(arch, value, self.measure(arch).median_ms) for arch, value in unknown])
 
     def _small(self) -> bool:
         try:
@@ -203,6 +215,12 @@ class Latency(Cost):
             torch.cuda.synchronize(self.device)
         elif self.device.type == "mps":
             torch.mps.synchronize()
+
+
+def _report(rows: Sequence[tuple[Any, float, float]]) -> LatencyReport:
+    predicted, actual = np.array([row[1] for row in rows]), np.array([row[2] for row in rows])
+    errors = np.abs(predicted - actual) / np.maximum(actual, 1e-12)
+    return LatencyReport(tuple(rows), _spearman(predicted, actual), float(errors.mean()) if rows else 0.0)
 
 
 @contextmanager

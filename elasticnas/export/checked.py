@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -53,6 +54,8 @@ def export_checked(
 ) -> Exported:
     """Trace a copy of the network on the CPU in eval mode, write it, load it, compare, and put the file in place.
 
+    A forward that takes ``use_cache``, as in Hugging Face, is traced with False unless the example gives it.
+
     Args:
         module: A plain network.
         example: As for :class:`Signature`.
@@ -75,6 +78,8 @@ def export_checked(
         )
     module = copy.deepcopy(module).cpu().eval()
     signature = Signature(module, tree_map(_on_cpu, example), dynamic)
+    if signature.lacks("use_cache"):  # a cache of keys and values is no tensor that a file could give
+        setattr(module, "forward", partial(module.forward, use_cache=False))  # noqa: B010 (a method, to the checker)
     with TemporaryDirectory() as folder, torch.no_grad():
         file = Path(folder) / f"network{path.suffix}"
         hint = "; a dimension left out of dynamic keeps its size" if signature.dims else ""

@@ -45,6 +45,7 @@ class Signature:
         args = () if self._by_name else example if isinstance(example, tuple) else (example,)
         kwargs = dict(example) if self._by_name else {}
         forward = inspect.signature(module.forward)
+        self._parameters = set(forward.parameters)
         try:
             self._example: dict[str, Any] = forward.bind(*args, **kwargs).arguments
         except TypeError as error:
@@ -64,6 +65,10 @@ class Signature:
     def names(self) -> list[str]:
         """Names of the tensors, in the order of forward."""
         return [name for name, value in self._example.items() if isinstance(value, Tensor)]
+
+    def lacks(self, name: str) -> bool:
+        """Whether forward has an argument of this name that the example does not give."""
+        return name in self._parameters and name not in self._example
 
     @property
     def shapes(self) -> dict[str, dict[int, Any] | None]:

@@ -1,5 +1,6 @@
 """Archive: every architecture that a search has evaluated, in memory or in an Optuna storage."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from elasticnas.cost import Budget, Cost
-from elasticnas.errors import CheckpointError, PluginError
+from elasticnas.errors import CheckpointError, PluginError, SearchError
 from elasticnas.search.checkpoint import first_difference
 from elasticnas.search.result import Candidate
 
@@ -76,6 +77,26 @@ class Archive:
         """Whether an architecture meets every budget."""
         return all(budget.allows(arch) for budget in self.budgets)
 
+    def violations(self, arch: Any) -> list[float]:
+        """How far an architecture is over each budget, as a share of it; negative within it."""
+        return [_finite(budget.cost, arch) / budget.limit - 1.0 for budget in self.budgets]
+
+    def excess(self, arch: Any) -> float:
+        """How far an architecture is over its budgets in all, 0 where it is within them."""
+        return sum(max(0.0, violation) for violation in self.violations(arch))
+
+    def costs_of(self, arch: Any) -> list[float]:
+        """Every cost of an architecture.
+
+        Raises:
+            SearchError: One is not finite.
+        """
+        return [_finite(cost, arch) for cost in self.costs]
+
+    def in_order(self, archs: Sequence[Any]) -> None:
+        """Keep the candidates of these architectures, in this order."""
+        self.candidates = {arch: self.candidates[arch] for arch in archs}
+
     def add(self, *candidates: Candidate) -> None:
         """Take in candidates evaluated by an interrupted run or another process."""
         for candidate in candidates:
@@ -95,7 +116,7 @@ class Archive:
         candidate = self._known.get(arch)
         if candidate is None:
             metrics = self._metrics_of(arch)
-            cost, *further = (each(arch) for each in self.costs)
+            cost, *further = self.costs_of(arch)
             candidate = Candidate(arch, cost, metrics, tuple(further))
         self.candidates[arch] = candidate
         self.seconds = time.perf_counter() - self._started
@@ -116,6 +137,13 @@ class Archive:
     def best(self) -> Candidate:
         """The candidate with the best metric, the cheaper of two."""
         return min(self.candidates.values(), key=lambda candidate: (self.objectives(candidate)[-1], candidate.cost))
+
+
+def _finite(cost: Cost, arch: Any) -> float:
+    value = cost(arch)
+    if not math.isfinite(value):
+        raise SearchError(f"{type(cost).__name__} gives {value} {cost.unit} for {arch!r}: a cost is a finite number")
+    return value
 
 
 def require_optuna() -> Any:
@@ -154,11 +182,7 @@ def open_study(storage: "str | Path | None", name: str, count: int, identity: di
             break
         except Exception as error:  # databases and files fail in their own ways
             # two processes that make the tables of one database at the same time get in each other's way
-            if attempt + 1 < _ATTEMPTS and type(error).__name__ in (
-                "IntegrityError",
-                "OperationalError",
-                "StorageInternalError",
-            ):
+            if attempt + 1 < _ATTEMPTS and type(error).__name__ in _RACES:
                 time.sleep(0.5)
                 continue
             reason = " ".join(str(error).split())[:160]

@@ -44,21 +44,39 @@ def evaluate_at(model: nn.Module, axes: Axes, arch: Any, evaluate: Evaluate, met
         metric: One that must be among them.
 
     Raises:
-        ConfigError: The metric is missing.
-        SearchError: The metric is NaN.
+        ConfigError: ``evaluate`` gives something else, or not this metric.
+        SearchError: The metric is not finite.
     """
     state = random_state()
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
         with axes.at(arch):
-            metrics = {name: float(value) for name, value in evaluate(model).items()}
+            given = evaluate(model)
     finally:
         for module, mode in modes.items():
             module.training = mode
         restore_random_state(state)
+    metrics = _numbers(given, metric)
     if metric not in metrics:
         raise ConfigError(f"metric {metric!r} is not among what evaluate returns: {sorted(metrics)}")
-    if math.isnan(metrics[metric]):
-        raise SearchError(f"evaluate gives {metric}=nan for {arch!r}: give it data on which the metric is defined")
+    if not math.isfinite(metrics[metric]):
+        raise SearchError(
+            f"evaluate gives {metric}={metrics[metric]} for {arch!r}: give it data on which the metric is defined"
+        )
+    return metrics
+
+
+def _numbers(given: Any, metric: str) -> dict[str, float]:
+    if not isinstance(given, Mapping):
+        raise ConfigError(
+            f"evaluate returns {type(given).__name__} {given!r}; a mapping from names to numbers is needed, such as "
+            f"{{{metric!r}: 0.5}}"
+        )
+    metrics = {}
+    for name, value in given.items():
+        try:
+            metrics[name] = float(value)
+        except (TypeError, ValueError, RuntimeError):
+            raise ConfigError(f"evaluate returns {name}={value!r}; a metric is a number") from None
     return metrics

@@ -1,77 +1,152 @@
-"""NSGA-II over the choices of a space, by Optuna."""
+"""Searches in an Optuna study, which several processes may share: NSGA-II, and a list to be evaluated."""
 
+import random
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from elasticnas.errors import ArchitectureError
 from elasticnas.search.archive import KEY, Archive, stored
-from elasticnas.search.random_search import draw_allowed
 
-__all__ = ["nsga2", "sampler"]
+__all__ = ["nsga2", "share"]
 
-_TRIES = 50  # asked for each evaluation, where most of what crossover makes is known, impossible or over the budget
+_QUEUED = "elasticnas queued"  # option indices, of a trial that was put in the queue
+_ANYHOW = "elasticnas anyhow"  # evaluated even if another process has begun it, which may be gone
 
 
-def nsga2(study: Any, archive: Archive, space: Any, population: int, seed: int) -> None:
-    """Evolve until the archive is full or nothing new comes.
+def nsga2(study: Any, archive: Archive, space: Any, drawn: Iterator[Any], population: int, seed: int) -> None:
+    """Evolve until the archive is full or the space has nothing new within the budgets.
 
     The first population is random within the budgets. A combination that a rule forbids fails its trial; one over a
-    budget takes part as infeasible, without an evaluation; one that is known is not evaluated again.
+    budget takes part as infeasible, without an evaluation; one that is known, or that another process has begun, is
+    not evaluated again. Where a whole generation brings nothing new, a random architecture comes in.
 
     Args:
-        study: With Optuna's NSGA-II sampler.
+        study: Of Optuna.
         archive: Evaluates, and holds what was.
         space: The search space.
+        drawn: Random architectures within the budgets, each once.
         population: Size of a generation.
-        seed: Of the first population.
+        seed: Of the crossovers.
 
     Source: NSGA-II, Deb et al., IEEE Transactions on Evolutionary Computation 6(2), 2002.
     """
-    missing = min(population, archive.trials) - len(archive.candidates)
-    first = draw_allowed(space, max(0, missing), archive.costs[0], archive.allows, seed)
-    for arch in first:
-        study.enqueue_trial(_params(space, arch), skip_if_exists=True)
-    choices, tries = space.choice_list(), 0
-    while not archive.full and tries < _TRIES * archive.trials:
-        tries += 1
+    others, fruitless, apart = _Others(drawn), 0, False
+    study.sampler = _sampler(population, seed, 0)
+    while True:
         archive.add(*stored(study, space))  # what other processes have evaluated
         if archive.full:
             return
+        if len(archive.candidates) < population or fruitless == population:
+            arch, anyhow = others.next(archive.candidates.keys(), _begun(study, space))
+            if arch is None:
+                return
+            _enqueue(study, space, arch, anyhow)
+            fruitless = 0
         trial = study.ask()
-        assignment = {c.name: c.options[trial.suggest_categorical(c.name, range(len(c.options)))] for c in choices}
-        try:
-            try:
-                arch = space.build(assignment)
-            except ArchitectureError:
-                study.tell(trial, state=_state("FAIL"))
-                continue
-            violations = [budget.cost(arch) / budget.limit - 1 for budget in archive.budgets]
-            allowed = archive.allows(arch)
-            for number, value in enumerate(violations):
-                trial.set_constraint(f"budget {number}", min(0.0, value) if allowed else value)
-            if not allowed:
-                study.tell(trial, [cost(arch) for cost in archive.costs] + [0.0])
-                continue
-            new = arch not in archive.candidates
-            candidate = archive.evaluate(arch)
-            if new:
-                trial.set_user_attr(KEY, candidate.to_dict())
-            study.tell(trial, archive.objectives(candidate))
-        except BaseException:  # Ctrl-C too: no trial is left running
-            if trial.number in {t.number for t in study.get_trials(deepcopy=False, states=(_state("RUNNING"),))}:
-                study.tell(trial, state=_state("FAIL"))
-            raise
+        if not apart:  # of all processes, and of those before an interruption, only this one has this number
+            study.sampler, apart = _sampler(population, seed, trial.number), True
+        fruitless = 0 if _tell(study, trial, archive, space) else fruitless + 1
 
 
-def sampler(population: int, seed: int) -> Any:
-    """Optuna's NSGA-II sampler."""
+def share(study: Any, archive: Archive, space: Any, drawn: Iterable[Any]) -> None:
+    """Evaluate architectures; where other processes do the same, each takes what no other has begun.
+
+    Args:
+        study: Of Optuna.
+        archive: Evaluates, and in the end holds these architectures in this order.
+        space: The search space.
+        drawn: What to evaluate.
+    """
+    archs = []
+    for arch in drawn:
+        archs.append(arch)
+        archive.add(*stored(study, space))
+        if arch not in archive.candidates and arch not in _begun(study, space):
+            _enqueue(study, space, arch)
+            _tell(study, study.ask(), archive, space, queued_only=True)
+    archive.add(*stored(study, space))
+    while left := [arch for arch in archs if arch not in archive.candidates]:
+        _enqueue(study, space, left[0], anyhow=True)
+        _tell(study, study.ask(), archive, space, queued_only=True)
+        archive.add(*stored(study, space))
+    archive.in_order(archs)
+
+
+def _tell(study: Any, trial: Any, archive: Archive, space: Any, queued_only: bool = False) -> bool:
+    """Evaluate what a trial proposes unless that is needless, and tell the study; whether it was new."""
+    try:
+        queued = _QUEUED in trial.user_attrs
+        indices = {c.name: trial.suggest_categorical(c.name, range(len(c.options))) for c in space.choice_list()}
+        arch = _built(space, indices)
+        begun = not trial.user_attrs.get(_ANYHOW) and arch in _begun(study, space, trial.number)
+        if arch is None or begun or (queued_only and not queued):
+            study.tell(trial, state=_state("FAIL"))
+            return False
+        allowed = archive.allows(arch)
+        for number, value in enumerate(archive.violations(arch)):
+            trial.set_constraint(f"budget {number}", min(0.0, value) if allowed else value)
+        if not allowed:
+            study.tell(trial, [*archive.costs_of(arch), 0.0])
+            return False
+        archive.add(*stored(study, space))  # after the look at what is running, lest something ends in between
+        new = arch not in archive.candidates
+        candidate = archive.evaluate(arch)
+        if new:
+            trial.set_user_attr(KEY, candidate.to_dict())
+        study.tell(trial, archive.objectives(candidate))
+        return new
+    except BaseException:  # Ctrl-C too: no trial is left running
+        if trial.number in {t.number for t in study.get_trials(deepcopy=False, states=(_state("RUNNING"),))}:
+            study.tell(trial, state=_state("FAIL"))
+        raise
+
+
+class _Others:
+    """Random architectures; those that another process has begun come last."""
+
+    def __init__(self, drawn: Iterator[Any]) -> None:
+        self._drawn = drawn
+        self._passed: list[Any] = []
+
+    def next(self, known: Collection[Any], begun: Collection[Any]) -> tuple[Any, bool]:
+        """One that is not known, None where there is no more; and whether it was begun, perhaps by one that is gone."""
+        for arch in self._drawn:
+            if arch in begun:
+                self._passed.append(arch)
+            elif arch not in known:
+                return arch, False
+        return next((arch for arch in self._passed if arch not in known), None), True
+
+
+def _enqueue(study: Any, space: Any, arch: Any, anyhow: bool = False) -> None:
+    indices = space.indices(arch)
+    study.enqueue_trial(indices, user_attrs={_QUEUED: indices, _ANYHOW: anyhow})
+
+
+def _begun(study: Any, space: Any, before: float = float("inf")) -> set[Any]:
+    """Architectures of running trials with a lower number."""
+    running = study.get_trials(deepcopy=False, states=(_state("RUNNING"),))
+    return {_arch_of(space, trial) for trial in running if trial.number < before} - {None}
+
+
+def _arch_of(space: Any, trial: Any) -> Any:
+    return _built(space, trial.user_attrs.get(_QUEUED, trial.params))
+
+
+def _built(space: Any, indices: dict[str, int]) -> Any:
+    """The architecture; None for one that a rule forbids, or of a trial that has just begun."""
+    choices = space.choice_list()
+    try:
+        return space.build({choice.name: choice.options[indices[choice.name]] for choice in choices})
+    except (ArchitectureError, KeyError):
+        return None
+
+
+def _sampler(population: int, seed: int, number: int) -> Any:
     import optuna
 
-    return optuna.samplers.NSGAIISampler(population_size=population, seed=seed)
-
-
-def _params(space: Any, arch: Any) -> dict[str, int]:
-    indices: dict[str, int] = space.indices(arch)
-    return indices
+    mixed = random.Random(f"{seed} {number}").randrange(2**32)
+    return optuna.samplers.NSGAIISampler(population_size=population, seed=mixed)
 
 
 def _state(name: str) -> Any:

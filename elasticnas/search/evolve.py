@@ -1,19 +1,24 @@
 """evolve: a Pareto front of any supernet by evaluations alone, random search beside it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
-from elasticnas.cost import Budget, Cost
-from elasticnas.errors import ConfigError
+from elasticnas.cost import Budget, Cost, Latency, LatencyReport
+from elasticnas.errors import BudgetError, ConfigError
 from elasticnas.extraction import axes_of, check
 from elasticnas.search.archive import KEY, Archive, EvolveProgress, open_study, require_optuna, stored
+from elasticnas.search.checkpoint import plain
 from elasticnas.search.evaluation import Evaluate, evaluate_at
-from elasticnas.search.evolution import nsga2, sampler
+from elasticnas.search.evolution import nsga2, share
 from elasticnas.search.local_search import local_search
-from elasticnas.search.random_search import draw_allowed
+from elasticnas.search.random_search import draws
 from elasticnas.search.result import Candidate, SearchResult, pareto
 
 __all__ = ["evolve"]
@@ -34,13 +39,15 @@ def evolve(
     budgets: "str | float | Sequence[str | float | None] | None" = None,
     storage: "str | Path | None" = None,
     study: str = "elasticnas",
+    identity: "Mapping[str, Any] | None" = None,
     seed: int = 0,
     progress: Callable[[EvolveProgress], None] | None = None,
 ) -> SearchResult:
     """Search a trained supernet by evaluating sub-networks.
 
     The metric and every cost are objectives; a cost with a budget is a hard limit too: nothing over it is evaluated.
-    Random search with as many evaluations under the same budgets comes with every result.
+    Random search with as many evaluations under the same budgets comes with every result. Where a Latency predicts, the
+    front is measured at the end.
 
     Args:
         model: The supernet, with weights that serve its sub-networks (:class:`SupernetTrainer`).
@@ -55,17 +62,22 @@ def evolve(
         budgets: For each cost ``"50%"`` of the largest architecture's, a number, or None; a single one is of the
             first cost.
         storage: Where evaluations are kept: a path of a journal file, or a URL as Optuna takes it. The same call goes
-            on where an interrupted one stopped; several processes can share one ``nsga2`` (not through SQLite).
+            on where an interrupted one stopped. Several processes share the evaluations of ``nsga2`` and of random
+            search (not through SQLite); ``local`` walks the same way in each.
         study: Name in the storage.
-        seed: The same seed gives the same search, but for what an interruption of ``nsga2`` changes.
+        identity: Further plain data that a storage must agree with, such as a fingerprint of the data that
+            ``evaluate`` uses; the supernet's weights, the costs and the settings are among it anyway.
+        seed: The same seed gives the same search, but for what an interruption of ``nsga2`` or other processes
+            change.
         progress: Called after each evaluation of the search.
 
     Returns:
         The result; ``pareto`` is over what the method evaluated, ``random_pareto`` over random search.
 
     Raises:
-        BudgetError: No architecture meets a budget.
-        SearchError: ``evaluate`` gives NaN; what was evaluated stays in the storage.
+        BudgetError: No architecture meets a budget, or all of them together.
+        ConfigError: A setting is wrong, or ``evaluate`` gives no mapping with the metric.
+        SearchError: A metric or a cost is not finite; what was evaluated stays in the storage.
         CheckpointError: The storage cannot be opened, or holds another search.
         PluginError: Optuna is needed and not installed.
     """
@@ -84,36 +96,44 @@ def evolve(
     def metrics_of(arch: Any) -> dict[str, float]:
         return evaluate_at(model, axes, arch, evaluate, metric)
 
+    who = None if storage is None else _identity(model, every, limits, metric, maximise, seed) | dict(identity or {})
+
     def search(how: Method, count: int, known: dict[Any, Candidate], shown: Any) -> Archive:
         archive = Archive(metrics_of, every, limits, metric, maximise, count, known, shown)
+        drawn = draws(space, archive.excess, archive.allows, seed)
         chosen: Any = None
-        if how == "nsga2" or storage is not None:
-            identity = _identity(space, how, every, limits, metric, maximise, seed)
+        if how == "nsga2" or who is not None:
             name = study if how == method else f"{study}-{how}"
-            chosen = open_study(storage, name, len(every) + 1, identity)
+            chosen = open_study(storage, name, len(every) + 1, {**(who or {}), "method": how})
         if how == "nsga2":
-            archive.add(*stored(chosen, space))
-            # a new seed after an interruption: the stored trials have used up the first one
-            chosen.sampler = sampler(population, seed + len(archive.candidates))
-            nsga2(chosen, archive, space, population, seed)
-            return archive
-        if chosen is not None:  # these walk the same way again, and find what is stored
-            archive.remember(stored(chosen, space), _keeper(chosen, space, archive))
-        if how == "local":
-            local_search(archive, space, population, seed)
+            nsga2(chosen, archive, space, drawn, population, seed)
+        elif how == "local":
+            if chosen is not None:  # it walks the same way again, and finds what is stored
+                archive.remember(stored(chosen, space), _keeper(chosen, space, archive))
+            local_search(archive, space, drawn, population, seed)
+        elif chosen is not None:
+            share(chosen, archive, space, islice(drawn, count))
         else:
-            for arch in draw_allowed(space, count, every[0], archive.allows, seed):
+            for arch in islice(drawn, count):
                 archive.evaluate(arch)
+        if not archive.candidates:
+            raise BudgetError(
+                f"no architecture was found within {' and '.join(map(str, limits))}: each budget can be met, but not "
+                "all of them together; raise one"
+            )
         return archive
 
     if method == "nsga2":
         require_optuna()
     ours = search(method, trials, {}, progress)
     theirs = ours if method == "random" else search("random", len(ours.candidates), ours.candidates, None)
-    return _result(ours, theirs, every[0].unit, limits[0].limit if limits and limits[0].cost is every[0] else None)
+    return _result(ours, theirs)
 
 
-def _result(ours: Archive, theirs: Archive, unit: str, limit: float | None) -> SearchResult:
+def _result(ours: Archive, theirs: Archive) -> SearchResult:
+    front = pareto(list(ours.candidates.values()), ours.metric, ours.maximise)
+    reports = _measured(ours.costs, [ours.best(), *front])
+    first = next((budget.limit for budget in ours.budgets if budget.cost is ours.costs[0]), None)
     tried, drawn = tuple(ours.candidates.values()), tuple(theirs.candidates.values())
     history: list[dict[str, Any]] = []
     for number, candidate in enumerate(tried, 1):
@@ -131,16 +151,39 @@ def _result(ours: Archive, theirs: Archive, unit: str, limit: float | None) -> S
         found=ours.best(),
         random=theirs.best(),
         random_tried=drawn,
-        pareto=pareto(tried, ours.metric, ours.maximise),
+        pareto=front,
         random_pareto=pareto(drawn, ours.metric, ours.maximise),
         history=history,
-        warnings=_warnings(ours, theirs),
-        unit=unit,
-        limit=limit,
+        warnings=(*_warnings(ours, theirs), *_over_budget(ours, reports)),
+        unit=ours.costs[0].unit,
+        limit=first,
         seconds=ours.seconds,
         steps=len(tried),
         tried=tried,
+        latency=tuple(reports.values()),
     )
+
+
+def _measured(costs: Sequence[Cost], candidates: Sequence[Candidate]) -> dict[Latency, LatencyReport]:
+    """Of every Latency that has predicted any of the candidates: these measured."""
+    archs = list(dict.fromkeys(candidate.architecture for candidate in candidates))
+    reports = {cost: cost.verify(archs) for cost in costs if isinstance(cost, Latency)}
+    return {cost: report for cost, report in reports.items() if report.rows}
+
+
+def _over_budget(ours: Archive, reports: Mapping[Latency, LatencyReport]) -> list[str]:
+    """Predictions that met a budget which the measurement does not."""
+    lines = []
+    for budget in ours.budgets:
+        rows = reports[budget.cost].rows if isinstance(budget.cost, Latency) and budget.cost in reports else ()
+        over = [row for row in rows if row[2] > budget.limit]
+        if over:
+            arch, predicted, actual = max(over, key=lambda row: (row[0] == ours.best().architecture, row[2]))
+            lines.append(
+                f"{len(over)} of {len(rows)} architectures of the front are over the budget of {budget} when measured: "
+                f"{arch!r} was predicted at {predicted:.3g} {budget.cost.unit} and takes {actual:.3g}"
+            )
+    return lines
 
 
 def _warnings(ours: Archive, theirs: Archive) -> tuple[str, ...]:
@@ -162,16 +205,36 @@ def _budgets(given: Any, costs: Sequence[Cost]) -> list[Budget]:
 
 
 def _identity(
-    space: Any, how: str, costs: Sequence[Cost], limits: Sequence[Budget], metric: str, maximise: bool, seed: int
+    model: nn.Module, costs: Sequence[Cost], limits: Sequence[Budget], metric: str, maximise: bool, seed: int
 ) -> dict[str, Any]:
     return {
-        "space": {name: list(options) for name, options in space.choices().items()},
-        "method": how,
-        "costs": [type(cost).__name__ for cost in costs],
+        "space": {name: list(options) for name, options in axes_of(model).space.choices().items()},
+        "weights": _digest(model),
+        "costs": [_described(cost) for cost in costs],
         "limits": [limit.limit for limit in limits],
         "metric": [metric, maximise],
         "seed": seed,
     }
+
+
+def _digest(model: nn.Module) -> str:
+    """Of the names, types, shapes and values of parameters and buffers."""
+    digest = sha256()
+    for name, value in model.state_dict().items():
+        if isinstance(value, Tensor):
+            digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+            digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _described(cost: Cost) -> dict[str, Any]:
+    """Its class, the shapes of its example, and its settings."""
+    leaves = tree_leaves(cost.example)
+    example = [f"{leaf.dtype} {tuple(leaf.shape)}" if isinstance(leaf, Tensor) else plain(leaf) for leaf in leaves]
+    simple = (bool, int, float, str, torch.device)
+    public = {name: value for name, value in vars(cost).items() if name[0] != "_" and isinstance(value, simple)}
+    settings = {name: str(value) if isinstance(value, torch.device) else value for name, value in public.items()}
+    return {"kind": type(cost).__qualname__, "example": example, **settings}
 
 
 def _keeper(study: Any, space: Any, archive: Archive) -> Callable[[Candidate], None]:

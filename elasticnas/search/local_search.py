@@ -1,37 +1,37 @@
 """Local search along the Pareto front."""
 
 import random
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from elasticnas.search.archive import Archive
-from elasticnas.search.random_search import draw_allowed
 from elasticnas.search.result import pareto
 
 __all__ = ["local_search"]
 
 
-def local_search(archive: Archive, space: Any, population: int, seed: int) -> None:
-    """Evaluate neighbours of the front's candidates until the archive is full or nothing new is left nearby.
+def local_search(archive: Archive, space: Any, drawn: Iterator[Any], population: int, seed: int) -> None:
+    """Evaluate neighbours of the front's candidates until the archive is full or nothing new is left.
 
-    Starts from random architectures within the budgets. Where every neighbour of the front is known, it draws others at
-    random.
+    Starts from random architectures. Where every neighbour of the front is known, it takes another random one.
 
     Args:
         archive: Evaluates, and holds what was.
         space: The search space.
-        population: How many random architectures it starts from.
-        seed: Of everything drawn.
+        drawn: Random architectures within the budgets.
+        population: How many of them it starts from.
+        seed: Of the walk.
 
     Source: Pareto local search, Paquete, Chiarandini and Stützle, 2004.
     """
     rng = random.Random(seed)
-    for arch in draw_allowed(space, min(population, archive.trials), archive.costs[0], archive.allows, seed):
+    for arch in islice(drawn, min(population, archive.trials)):
         archive.evaluate(arch)
     while not archive.full:
         arch = _neighbour(archive, space, rng)
         if arch is None:
-            rest = draw_allowed(space, archive.trials, archive.costs[0], archive.allows, rng.randrange(2**32))
-            arch = next((other for other in rest if other not in archive.candidates), None)
+            arch = next((other for other in drawn if other not in archive.candidates), None)
         if arch is None:
             return
         archive.evaluate(arch)
@@ -42,9 +42,7 @@ def _neighbour(archive: Archive, space: Any, rng: random.Random) -> Any:
     front = list(pareto(list(archive.candidates.values()), archive.metric, archive.maximise))
     rng.shuffle(front)
     for candidate in front:
-        around = space.neighbours(candidate.architecture)
-        rng.shuffle(around)
-        for arch in around:
+        for arch in space.iterate_neighbours(candidate.architecture, rng):
             if arch not in archive.candidates and archive.allows(arch):
                 return arch
     return None

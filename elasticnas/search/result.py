@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from elasticnas.cost import LatencyReport
+
 __all__ = ["Candidate", "SearchResult", "pareto"]
 
 
@@ -46,6 +48,7 @@ class SearchResult:
         limit: The budget, in ``unit``; None without one.
         seconds: That the search took, without random search.
         steps: Weight steps, or evaluations.
+        latency: Predicted against measured milliseconds of what the search found, for each Latency that predicted.
     """
 
     found: Candidate
@@ -61,6 +64,7 @@ class SearchResult:
     steps: int
     probabilities: dict[str, list[float]] = field(default_factory=dict)
     tried: tuple[Candidate, ...] = ()
+    latency: tuple[LatencyReport, ...] = ()
 
     @property
     def best(self) -> Any:
@@ -71,7 +75,8 @@ class SearchResult:
         """Plain data, ready for JSON."""
         data = {key: value for key, value in asdict(self).items() if key in _PLAIN}
         several = {name: [candidate.to_dict() for candidate in getattr(self, name)] for name in _CANDIDATES}
-        return data | {"found": self.found.to_dict(), "random": self.random.to_dict()} | several
+        found = {"found": self.found.to_dict(), "random": self.random.to_dict()}
+        return data | found | several | {"latency": [report.to_dict() for report in self.latency]}
 
 
 _PLAIN = ("probabilities", "history", "warnings", "unit", "limit", "seconds", "steps")

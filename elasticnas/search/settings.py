@@ -49,6 +49,8 @@ class TrainerSettings(BaseModel):
         steps: Optimizer steps.
         rule: Which architectures a step runs: ``sandwich`` (largest, smallest, random ones), ``random``, ``single``.
         random_architectures: Random architectures a step; one with ``single``.
+        masked: Whether architectures run as masks at full size instead of slices: more work, and one graph for
+            ``torch.compile``. For supernets of elastic primitives.
         distillation_weight: Of the distillation in the loss of all but the largest, the rest is of the targets; where
             predictions are given.
         weight_lr: Learning rate of Adam, where no optimizer is given.
@@ -64,6 +66,7 @@ class TrainerSettings(BaseModel):
     steps: int = Field(ge=1)
     rule: Literal["sandwich", "random", "single"] = "sandwich"
     random_architectures: int = Field(default=2, ge=1)
+    masked: bool = False
     distillation_weight: float = Field(default=0.5, ge=0, le=1)
     weight_lr: float = Field(default=1e-3, gt=0)
     schedule: Literal["constant", "cosine"] = "constant"

@@ -1,5 +1,6 @@
 """SupernetTrainer: weights that serve every architecture, by sampling architectures at each step."""
 
+import math
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -128,7 +129,8 @@ class SupernetTrainer:
 
         Raises:
             CheckpointError: The checkpoint is damaged or belongs to another run.
-            SearchError: A loss is not finite; the checkpoint before stays.
+            SearchError: A loss or a gradient is not finite, or the loss is no scalar with a gradient; the checkpoint
+                before stays.
         """
         path = Path(checkpoint) if checkpoint is not None else None
         who = self._identity | dict(identity or {})
@@ -157,8 +159,9 @@ class SupernetTrainer:
         losses: list[float] = []
         teacher: Tensor | None = None
         for number, arch in enumerate(archs):
-            with self.axes.at(arch):
+            with self.axes.at(arch, masked=self.settings.masked):
                 loss, seen = self._loss_of(batch, teacher)
+                _check_scalar(loss)
                 if not bool(torch.isfinite(loss)):
                     raise SearchError(
                         f"the loss of {arch!r} is {float(loss.detach())} at step {self.step}: lower the learning rate"
@@ -166,8 +169,12 @@ class SupernetTrainer:
                 (loss / len(archs)).backward()
             losses.append(float(loss.detach()))
             teacher = seen if number == 0 else teacher
-        if self.settings.clip_norm is not None:
-            torch.nn.utils.clip_grad_norm_(self._weights, self.settings.clip_norm)
+        norm = torch.nn.utils.clip_grad_norm_(self._weights, self.settings.clip_norm or math.inf)
+        if not bool(torch.isfinite(norm)):  # before they reach the weights, and a checkpoint
+            raise SearchError(
+                f"the gradients have the norm {float(norm)} at step {self.step} although the losses are finite: "
+                "lower the learning rate, or look for a square root, a logarithm or a division at 0"
+            )
         self._optimizer.step()
         self.step += 1
         others = losses[1:]
@@ -217,7 +224,7 @@ class SupernetTrainer:
             "space": {name: list(options) for name, options in self.space.choices().items()},
             "model": {name: list(value.shape) for name, value in self.model.state_dict().items()},
             "settings": self.settings.model_dump(exclude={"checkpoint_every"}),
-            "distilled": self.predict is not None,
+            "distilled": None if self.predict is None else _name(self.distillation),
             "optimizer": {"kind": type(self._optimizer).__name__, **optimizer},
         }
 
@@ -242,6 +249,20 @@ class SupernetTrainer:
         version, internal, gauss = state["architectures"]
         self._rng.setstate((version, tuple(internal), gauss))
         restore_random_state(state["random"])
+
+
+def _check_scalar(loss: Any) -> None:
+    if isinstance(loss, Tensor) and loss.ndim == 0 and loss.requires_grad:
+        return
+    given = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else f"{type(loss).__name__} {loss!r}"
+    if isinstance(loss, Tensor) and not loss.requires_grad:
+        given += " without a gradient"
+    raise SearchError(f"the loss is {given}; loss and distillation return a scalar tensor that depends on the weights")
+
+
+def _name(function: Any) -> str:
+    named = function if hasattr(function, "__qualname__") else type(function)
+    return f"{named.__module__}.{named.__qualname__}"
 
 
 def soft_cross_entropy(student: Tensor, teacher: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Which choices the rules of a space read: found by running the rules on watched architectures."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from itertools import product
 from math import prod
@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from elasticnas.space.schema import Declared
 
-__all__ = ["choices_in_rules", "choices_read"]
+__all__ = ["choices_in_rules", "choices_read", "refuses"]
 
 _DRAWS = 200
 _COMBINATIONS = 20_000
@@ -70,19 +70,37 @@ def _read_by_rules(cls: Any, prefix: tuple[str, ...], ours: tuple[Declared, ...]
     seen: set[str] = set()
     watched = _watching(cls, prefix, seen)
     items = cls._declared()
-    validators = [
-        name
-        for name, item in cls.__pydantic_decorators__.model_validators.items()
-        if name != _OWN and item.info.mode == "after"
-    ]
 
     def run(arch: Any) -> None:
-        for name in validators:
+        for name in _validators(cls):
             with suppress(Exception):  # a rule that refuses has still shown what it reads
                 getattr(arch, name)()
 
     _explore(watched, items, prefix, seen, run)
     return _named(seen, ours)
+
+
+def _validators(cls: Any) -> list[str]:
+    """Names of the rules that see a finished architecture, and so can be watched."""
+    validators = cls.__pydantic_decorators__.model_validators
+    return [name for name, item in validators.items() if name != _OWN and item.info.mode == "after"]
+
+
+def refuses(space: Any, items: tuple[Declared, ...], assignment: dict[str, Any], names: Collection[str]) -> bool:
+    """Whether a rule refuses an assignment for these choices alone, so that no architecture has their options."""
+    for cls, prefix in _spaces(space, ()):
+        path = "".join(f"{part}." for part in prefix)
+        own = {name.removeprefix(path): value for name, value in assignment.items() if name.startswith(path)}
+        for validator in _validators(cls):
+            seen: set[str] = set()
+            try:
+                getattr(_unchecked(_watching(cls, prefix, seen), cls._declared(), own), validator)()
+            except Exception:  # rules refuse by any error
+                read = [item for item in items if item.choice.name in _named(seen, items)]
+                behind = {item.choice.name for item in read} | {item.length_of for item in read if item.length_of}
+                if behind <= set(names):
+                    return True
+    return False
 
 
 def _explore(

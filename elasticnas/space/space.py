@@ -3,9 +3,9 @@
 import heapq
 import inspect
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
-from itertools import islice, product
+from itertools import product
 from math import prod
 from typing import Any, ClassVar, TypeVar
 
@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from elasticnas.axes import Axes, Choice
 from elasticnas.errors import ArchitectureError, SpaceError
+from elasticnas.space.completing import Completing
 from elasticnas.space.fields import PerLayer
 from elasticnas.space.quantities import quantities
 from elasticnas.space.rules import choices_in_rules
@@ -213,48 +214,57 @@ class Space(BaseModel):
 
         A layer that a larger layer count adds starts at its first option.
         """
-        values = cls.assignment(arch)
-        singles = ({c.name: option} for c in cls.choice_list() for option in c.options)
-        found = cls._distinct(arch, values, singles)
-        if found:
-            return found
-        ruled = [item.choice for item in cls._ruled()]
-        pairs = (
-            {a.name: x, b.name: y} for a in ruled for b in ruled if a is not b for x in a.options for y in b.options
-        )
-        return cls._distinct(arch, values, pairs)
+        return list(cls.iterate_neighbours(arch))
 
     @classmethod
-    def _distinct(cls: type[Self], arch: Self, values: dict[str, Any], changes: Iterable[dict[str, Any]]) -> list[Self]:
-        candidates = (cls._possible(values | change) for change in changes)
-        return list(dict.fromkeys(item for item in candidates if item is not None and item != arch))
+    def iterate_neighbours(cls: type[Self], arch: Self, rng: random.Random | None = None) -> Iterator[Self]:
+        """The neighbours one by one, each made when it is asked for: in random order where a generator is given."""
+        values = cls.assignment(arch)
+        singles = [{c.name: option} for c in cls.choice_list() for option in c.options]
+        found = False
+        for found_one in cls._distinct(arch, values, singles, rng):
+            found = True
+            yield found_one
+        if not found:
+            ruled = [item.choice for item in cls._ruled()]
+            both = [(a, b) for a in ruled for b in ruled if a is not b]
+            pairs = [{a.name: x, b.name: y} for a, b in both for x in a.options for y in b.options]
+            yield from cls._distinct(arch, values, pairs, rng)
+
+    @classmethod
+    def _distinct(
+        cls: type[Self], arch: Self, values: dict[str, Any], changes: list[dict[str, Any]], rng: random.Random | None
+    ) -> Iterator[Self]:
+        if rng is not None:
+            rng.shuffle(changes)
+        seen = {arch}
+        for change in changes:
+            other = cls._possible(values | change)
+            if other is not None and other not in seen:
+                seen.add(other)
+                yield other
 
     @classmethod
     def projections(cls: type[Self], choices: tuple[Choice, ...]) -> Iterator[tuple[tuple[int, ...], Self]]:
-        """One architecture for every combination of these choices' options that some valid architecture has."""
-        names = {choice.name for choice in choices}
-        items = [item for item in cls._declared() if item.choice.name in names]
+        """One architecture for every combination of these choices' options that some valid architecture has.
+
+        Raises:
+            SpaceError: None was found for a combination, and it is not certain that there is none.
+        """
+        names = [choice.name for choice in choices]
+        declared = {item.choice.name: item for item in cls._declared()}
+        items = [declared[name] for name in names]
         ruled = cls._ruled()
-        around = (
-            [item for item in ruled if item.choice.name not in names] if names & {r.choice.name for r in ruled} else []
-        )
-        base = {choice.name: choice.options[0] for choice in cls.choice_list()}
-        if not around:
-            base |= cls.assignment(cls.largest())
-        for item in items:
-            if item.length_of is not None and item.length_of not in names:
-                length = next(other for other in cls._declared() if other.choice.name == item.length_of)
-                base[item.length_of] = max(length.choice.options)
-                around = [other for other in around if other is not length]
-        ordered = [next(item for item in items if item.choice.name == choice.name) for choice in choices]
-        for indices in product(*(range(len(item.choice.options)) for item in ordered)):
-            values = base | {i.choice.name: i.choice.options[x] for i, x in zip(ordered, indices, strict=True)}
-            completions = product(*(item.choice.options for item in around))
-            tried = (
-                cls._possible(values | {i.choice.name: o for i, o in zip(around, options, strict=True)})
-                for options in islice(completions, _TRIES)
-            )
-            arch = next((candidate for candidate in tried if candidate is not None), None)
+        tied = any(item in ruled for item in items)
+        known = [cls.assignment(cls.largest()), cls.assignment(cls.smallest())]
+        # layers whose number is not among the choices must be there
+        present = [item for item in items if item.length_of is not None and item.length_of not in names]
+        lengths = {item.length_of for item in present}
+        free = [item for item in ruled if item not in items and (tied or item.choice.name in lengths)]
+        completing = Completing(cls, cls._declared(), free, cls._possible, known)
+        for indices in product(*(range(len(choice.options)) for choice in choices)):
+            given = {choice.name: choice.options[index] for choice, index in zip(choices, indices, strict=True)}
+            arch = completing.around(given, present)
             if arch is not None:
                 yield indices, arch
 

@@ -1,5 +1,6 @@
 """Exported files compute what the network computes, or there is no file."""
 
+import inspect
 import sys
 
 import numpy as np
@@ -8,10 +9,13 @@ import pytest
 import torch
 from torch import nn
 from torch.export import Dim
+from torch.utils._pytree import tree_leaves
 
 import elasticnas.nn as enn
+from elasticnas import elastify, extract
 from elasticnas.errors import ConfigError, ElasticNASError, ExtractionError, PluginError
 from elasticnas.export import to_onnx, to_torch_export
+from tests.elastic.families import CASES as FAMILIES
 from tests.export.networks import Encoder, Sizes, extracted
 
 FREE = {name: {0: "batch", 1: "length"} for name in ("items", "padding")}
@@ -58,6 +62,47 @@ def test_a_file_computes_what_the_network_computes(tmp_path, export, run, arch, 
     for batch, length in [(1, 6), (4, 6)] if fixed else [(1, 6), (1, 1), (4, 70)]:
         given = example(batch, length)
         torch.testing.assert_close(run(path, *given), network(*given), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("export", [to_torch_export, to_onnx])
+@pytest.mark.parametrize("case", FAMILIES)
+def test_every_family_is_exported_as_it_is(tmp_path, export, case):
+    """Hugging Face models that would give a cache of keys and values too."""
+    build, space, rules, inputs, _ = FAMILIES[case]
+    torch.manual_seed(0)
+    arch = space.smallest()
+    given = {name: value.float() if value.is_floating_point() else value for name, value in inputs(arch).items()}
+    network = extract(elastify(build, space, rules), arch, given).eval()
+    free = {name: {0: "batch"} for name in given}
+    assert export(network, given, tmp_path / "network", free).largest_difference < 1e-5
+    with torch.no_grad():
+        expected = tree_leaves(
+            network(**given, use_cache=False) if "use_cache" in forward_of(network) else network(**given)
+        )
+    if export is to_torch_export:
+        computed = tree_leaves(torch.export.load(tmp_path / "network").module()(**given))
+        torch.testing.assert_close(computed, expected, rtol=1e-4, atol=1e-5)
+
+
+def forward_of(network):
+    return inspect.signature(network.forward).parameters
+
+
+class Cached(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(3, 3)
+
+    def forward(self, x, use_cache=True):
+        return (self.linear(x), x + 1) if use_cache else self.linear(x)
+
+
+def test_a_cache_is_left_out_unless_the_example_asks_for_it(tmp_path):
+    network, x = Cached(), torch.randn(2, 3)
+    for example, count in ((x, 1), ({"x": x}, 1), ((x, True), 2), ({"x": x, "use_cache": True}, 2)):
+        to_onnx(network, example, tmp_path / "cached.onnx")
+        assert len(onnxruntime.InferenceSession(tmp_path / "cached.onnx").get_outputs()) == count
+    assert len(network(x)) == 2  # as it was
 
 
 def test_names_of_inputs_outputs_and_dimensions(tmp_path):

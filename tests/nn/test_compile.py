@@ -10,7 +10,9 @@ from torch import nn
 from torch._dynamo.testing import CompileCounterWithBackend
 
 import elasticnas.nn as enn
-from elasticnas import Space
+from easrec.config import ModelConfig
+from easrec.model import supernet as easrec_supernet
+from elasticnas import Space, axes_of
 
 
 class Sizes(Space):
@@ -62,24 +64,61 @@ def supernet(kind="softmax"):
     return model
 
 
-# torch's debugging backend aot_eager lays out LinRec's backward otherwise than it traced it; inductor does not
-@pytest.mark.parametrize(("kind", "backend"), [("softmax", "aot_eager"), ("linrec", "eager")])
-def test_one_compilation_for_sixteen_architectures(kind, backend):
-    counted, model = CompileCounterWithBackend(backend), supernet(kind)
+def compiled_once(model, x, archs, backend):
+    """One graph for all architectures, which computes what the model does, gradients included."""
+    counted, axes = CompileCounterWithBackend(backend), axes_of(model)
     compiled = torch.compile(model, backend=counted, fullgraph=True)
-    axes, ids = model.items.hidden.axes, torch.randint(0, 11, (3, 6))
-    rng = random.Random(0)
-    for arch in [Sizes.sample(rng) for _ in range(16)]:
+    for arch in archs:
         gradients = []
         for form in (model, compiled):
             model.zero_grad(set_to_none=True)
             with axes.at(arch, masked=True):
-                output = form(ids)
+                output = form(x)
             output.square().sum().backward()
             gradients.append([output.detach(), *(p.grad.clone() for p in model.parameters() if p.grad is not None)])
         for eager, fast in itertools.zip_longest(*gradients):
             torch.testing.assert_close(fast, eager)
     assert counted.frame_count == 1
+
+
+# torch's debugging backend aot_eager lays out LinRec's backward otherwise than it traced it; inductor does not
+@pytest.mark.parametrize(("kind", "backend"), [("softmax", "aot_eager"), ("linrec", "eager")])
+def test_one_compilation_for_sixteen_architectures(kind, backend):
+    rng = random.Random(0)
+    archs = [Sizes.sample(rng) for _ in range(16)]
+    compiled_once(supernet(kind), torch.randint(0, 11, (3, 6)), archs, backend)
+
+
+class Branches(Space):
+    hidden: Literal[16, 12, 8]
+    kind: Literal["wide", "flat"]
+
+
+class Mixed(nn.Module):
+    """Branches, run whole or each sliced to its own sizes."""
+
+    def __init__(self, sizes, sliced):
+        super().__init__()
+        self.enter, self.leave = enn.Linear(4, sizes.hidden), enn.Linear(sizes.hidden, 3)
+        branches = {"wide": enn.FeedForward(sizes.hidden, 8), "flat": enn.Linear(sizes.hidden, sizes.hidden)}
+        self.mixture = enn.Mixture(branches, sizes.kind, inputs=sizes.hidden if sliced else None)
+
+    def forward(self, x):
+        return self.leave(self.mixture(self.enter(x)))
+
+
+@pytest.mark.parametrize("sliced", [False, True])
+def test_one_compilation_for_a_mixture_of_branches(sliced):
+    compiled_once(Mixed(Branches.axes(), sliced), torch.randn(5, 4), list(Branches.enumerate()), "aot_eager")
+
+
+@pytest.mark.parametrize("changes", [{"mixing": "block"}, {"mixing": "mask"}, {"weights": "separate"}], ids=str)
+@pytest.mark.parametrize("kind", ["softmax", "linrec"])
+def test_one_compilation_for_the_supernet_of_easrec(kind, changes):
+    config = ModelConfig(attention=kind, length=6, layers=2, hidden=16, inner=32, dropout=0.0, **changes)
+    model = easrec_supernet(config, 11, True)
+    archs = list(axes_of(model).space.enumerate())
+    compiled_once(model, torch.randint(1, 11, (3, 6)), archs, "aot_eager" if kind == "softmax" else "eager")
 
 
 def test_one_compilation_for_batches_of_architectures():

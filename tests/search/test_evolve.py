@@ -1,8 +1,10 @@
 """evolve: fronts, budgets, resume, workers, errors."""
 
+import itertools
 import json
 import subprocess
 import sys
+import time
 from typing import Literal
 
 import pytest
@@ -151,18 +153,108 @@ def test_an_interrupted_search_goes_on(method, tmp_path):
         assert result.tried == evolve(model, evaluate, flops, **{**settings, "storage": None}).tried
 
 
-def test_several_processes_share_a_search(tmp_path):
+def noted(file):
+    """Evaluates as long as a real one, and notes what."""
+
+    def evaluate_and_note(model):
+        with open(file, "a") as log:
+            log.write(f"{axes_of(model).current()!r}\n")
+        time.sleep(0.05)
+        return evaluate(model)
+
+    return evaluate_and_note
+
+
+@pytest.mark.parametrize("method", ["nsga2", "random"])
+def test_several_processes_share_the_evaluations(method, tmp_path):
+    """Of the search, and of the random search beside it; what both begin at once is the exception."""
     code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); from tests.search.test_evolve import *; "
-        "r = search('nsga2', trials=40, storage=sys.argv[2]); print(len(r.tried))"
+        "import sys; sys.path.insert(0, sys.argv[1]); from tests.search.test_evolve import *; model = supernet(); "
+        "r = evolve(model, noted(sys.argv[3]), Units(model), metric='worth', method=sys.argv[4], trials=40, "
+        "population=10, storage=sys.argv[2]); print(len(r.tried), len(r.random_tried))"
     )
-    command = [sys.executable, "-c", code, str(ROOT), str(tmp_path / "search.journal")]
+    storage, log = tmp_path / "search.journal", tmp_path / "log"
+    command = [sys.executable, "-c", code, str(ROOT), str(storage), str(log), method]
     workers = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     for worker in workers:
         out, err = worker.communicate(timeout=120)
         assert worker.returncode == 0, err
-        assert 40 <= int(out) <= 41
-    assert len(search("nsga2", trials=40, storage=command[-1]).tried) <= 41
+        assert all(40 <= int(count) <= 41 for count in out.split())
+    evaluated = log.read_text().splitlines()
+    assert len(evaluated) <= len(set(evaluated)) + 4
+    model = supernet()
+    again = evolve(
+        model, noted(log), Units(model), metric="worth", method=method, trials=40, population=10, storage=storage
+    )
+    assert 40 <= len(again.tried) <= 41 and len(log.read_text().splitlines()) == len(evaluated)
+
+
+@pytest.mark.parametrize("method", ["nsga2", "random"])
+def test_what_a_process_that_died_had_begun_is_evaluated(method, tmp_path):
+    code = (
+        "import os, sys; sys.path.insert(0, sys.argv[1]); from tests.search.test_evolve import *; "
+        "model = few(); evolve(model, lambda m: os._exit(3), Params(model), metric='w', method=sys.argv[3], "
+        "storage=sys.argv[2])"
+    )
+    command = [sys.executable, "-c", code, str(ROOT), str(tmp_path / "search.journal"), method]
+    assert subprocess.run(command, timeout=120, check=False).returncode == 3
+    model = few()
+    result = evolve(model, lambda m: {"w": 1.0}, Params(model), metric="w", method=method, storage=command[-2])
+    assert len(result.tried) == len(result.random_tried) == 3
+
+
+class Few(Space):
+    """Three architectures."""
+
+    width: Literal[16, 8, 4]
+
+
+def few():
+    torch.manual_seed(0)
+    return elastify(lambda width: nn.Linear(3, width), Few)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_search_ends_where_the_space_does(method, monkeypatch):
+    import optuna
+
+    asked, ask = [], optuna.Study.ask
+    monkeypatch.setattr(optuna.Study, "ask", lambda study: asked.append(1) or ask(study))
+    model = few()
+    result = evolve(model, lambda m: {"w": 1.0}, Params(model), metric="w", method=method, trials=100)
+    assert len(result.tried) == len(result.random_tried) == 3 and len(asked) < 50
+    assert result.warnings == ("only 3 of 100 evaluations: nothing new is left within the budgets",)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("layers", [4, 24], ids=["listed", "sampled"])
+def test_only_what_is_drawn_is_costed(method, layers):
+    """4,096 architectures and 8 ** 24: a cost builds a network, which takes a while."""
+
+    class Wide(Space):
+        inner: PerLayer[Literal[1, 2, 3, 4, 5, 6, 7, 8], layers]
+
+    class Sum(Cost):
+        unit = "units"
+        computed = 0
+
+        def compute(self, arch):
+            type(self).computed += 1
+            return float(sum(arch.inner))
+
+    model = nn.Sequential(*(enn.FeedForward(2, inner) for inner in Wide.axes().inner))
+    result = evolve(
+        model,
+        lambda m: {"w": float(max(axes_of(m).current().inner))},
+        Sum(model),
+        metric="w",
+        method=method,
+        trials=5,
+        population=4,
+        budgets="40%",
+    )
+    assert len(result.tried) == len(result.random_tried) == 5
+    assert Sum.computed < (120 if layers == 4 else 600)
 
 
 def test_several_costs_and_budgets():
@@ -196,7 +288,7 @@ def test_latency_is_a_cost_like_any_other():
     latency = Latency(model, torch.zeros(1, 3), repeats=1, warmup=0, max_measured=4, clock=clock)
     result = evolve(model, evaluate, latency, metric="worth", trials=12, population=6)
     assert result.unit == "ms" and all(0.5 < c.cost < 2 for c in result.tried)
-    assert len(latency.report().rows) == 4
+    assert len(latency.report().rows) >= 4
 
 
 def test_minimising():
@@ -231,6 +323,110 @@ def test_evaluation_leaves_no_trace():
 
     evolve(model, draws, Params(model), metric="worth", trials=4, method="random")
     assert model.training and not model.a.training and torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")])
+def test_a_metric_or_a_cost_that_is_not_finite_is_one_error(value):
+    class Endless(Units):
+        def compute(self, arch):
+            return value if arch.depth == 2 else super().compute(arch)
+
+    model = supernet()
+    with pytest.raises(SearchError, match=rf"^evaluate gives worth={value} for Sizes\(first=.*\): give it data on"):
+        evolve(model, lambda m: {"worth": value}, Units(model), metric="worth", trials=3)
+    for method, budgets in itertools.product(METHODS, [None, "90%"]):
+        with pytest.raises(
+            SearchError, match=rf"^Endless gives {value} multiplications for Sizes\(.*depth=2.*a cost is"
+        ):
+            evolve(model, evaluate, Endless(model), metric="worth", method=method, trials=20, budgets=budgets)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (0.5, r"evaluate returns float 0\.5; a mapping from names to numbers is needed, such as {'worth': 0\.5}$"),
+        (None, "evaluate returns NoneType None; a mapping from names"),
+        ({"worth": "high"}, "evaluate returns worth='high'; a metric is a number"),
+    ],
+)
+def test_evaluate_is_told_what_to_return(given, message):
+    model = supernet()
+    with pytest.raises(ConfigError, match=message):
+        evolve(model, lambda m: given, Units(model), metric="worth", trials=3)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_budgets_that_cannot_be_met_together(method):
+    class Narrow(Cost):
+        """Falls as the network grows."""
+
+        unit = "units"
+
+        def compute(self, arch):
+            return 100.0 - arch.first
+
+    model = supernet()
+    with pytest.raises(
+        BudgetError, match=r"within .*multiplications \(5%\) and 21 units \(21\): each .* not all of them"
+    ):
+        evolve(
+            model,
+            evaluate,
+            [Units(model), Narrow(model)],
+            metric="worth",
+            method=method,
+            budgets=["5%", 21],
+            trials=5,
+            population=4,
+        )
+
+
+def test_results_of_other_weights_costs_or_data_are_not_taken(tmp_path):
+    class Priced(Units):
+        def __init__(self, model, example, price):
+            super().__init__(model, example)
+            self.price = price
+
+    model, x = supernet(), torch.zeros(1, 3)
+    settings = {"metric": "worth", "trials": 3, "population": 2, "storage": tmp_path / "s.journal"}
+
+    def run(example=x, price=1.0, data="a"):
+        return evolve(model, evaluate, Priced(model, example, price), **settings, identity={"data": data})
+
+    assert run().tried == run().tried
+    for change, message in (
+        ({"example": torch.zeros(2, 3)}, r"costs was .*float32 \(1, 3\).*, is .*float32 \(2, 3\)"),
+        ({"price": 2.0}, r"costs was .*'price': 1\.0"),
+        ({"data": "b"}, "data was 'a', is 'b'"),
+    ):
+        with pytest.raises(CheckpointError, match=f"belongs to another search, {message}"):
+            run(**change)
+    with torch.no_grad():
+        model.a.weight[0, 0] += 1e-6
+    with pytest.raises(CheckpointError, match="belongs to another search, weights was '"):
+        run()
+
+
+def test_predicted_latency_of_the_front_is_measured():
+    """The clock slows down: what was predicted from the first measurements at 1 ms takes 4."""
+    model, reads = supernet(), []
+
+    def clock():  # read twice for each measurement
+        reads.append(0.001 * (1 if len(reads) < 2 * 4 else 4) * (len(reads) % 2))
+        return sum(reads[-1:])
+
+    latency = Latency(model, torch.zeros(1, 3), repeats=1, warmup=0, max_measured=4, clock=clock)
+    result = evolve(model, evaluate, latency, metric="worth", trials=12, population=6, budgets=2.0)
+    (report,) = result.latency
+    front = {candidate.architecture for candidate in (result.found, *result.pareto)}
+    assert report.rows and {arch for arch, _, _ in report.rows} <= front
+    assert len(reads) == 2 * (4 + len(report.rows))
+    for _, predicted, actual in report.rows:
+        assert predicted == pytest.approx(1.0) and actual == pytest.approx(4.0)
+    assert report.mean_relative_error == pytest.approx(0.75)
+    assert "over the budget of 2 ms (2.0) when measured: Sizes(" in result.warnings[-1]
+    assert result.warnings[-1].endswith("was predicted at 1 ms and takes 4")
+    assert json.loads(json.dumps(result.to_dict()))["latency"][0]["rows"][0]["measured_ms"] == pytest.approx(4.0)
 
 
 def test_nan_is_one_error_and_keeps_what_was_done(tmp_path):

@@ -6,6 +6,7 @@ from typing import Literal
 import pytest
 import torch
 from torch import nn
+from torch._dynamo.testing import CompileCounterWithBackend
 
 import elasticnas.nn as enn
 from elasticnas import Space, elastify
@@ -162,6 +163,68 @@ def test_schedule_and_progress():
     assert rates[:4] == pytest.approx([0.1, 0.2, 0.3, 0.4]) and rates[4] == pytest.approx(0.4)
     assert rates[4:] == sorted(rates[4:], reverse=True) and rates[-1] < 0.05
     assert [p.step for p in seen] == list(range(1, 11)) and seen[-1].seconds_left == 0 < seen[0].seconds_left
+
+
+def test_a_compiled_supernet_trains_masked_in_one_graph():
+    torch._dynamo.reset()
+    counted = CompileCounterWithBackend("aot_eager")
+    runs = {}
+    for masked, form in ((True, lambda m: torch.compile(m, backend=counted, fullgraph=True)), (False, lambda m: m)):
+        model = supernet()
+        for layer in model.blocks.layers:
+            layer.dropout = 0.0  # draws differ between shapes
+        result = SupernetTrainer(form(model), loss, batches, settings(steps=8, masked=masked)).run()
+        runs[masked] = [value for record in result.history for value in (record["loss"], record["others"])]
+    assert counted.frame_count == 1
+    assert runs[True] == pytest.approx(runs[False], rel=1e-4)
+    torch._dynamo.reset()
+
+
+@pytest.mark.parametrize("clip_norm", [None, 1.0])
+def test_gradients_that_are_not_finite_reach_neither_weights_nor_checkpoint(tmp_path, clip_norm):
+    steps = []
+
+    def root(model, batch):
+        steps.append(1)
+        found = loss(model, batch)
+        # finite, with an infinite slope, from the eighth step on
+        return found + (model.out.bias[0] - model.out.bias[0].detach()).square().sqrt() if len(steps) > 28 else found
+
+    path, model = tmp_path / "t.ckpt", supernet()
+    with pytest.raises(
+        SearchError, match=r"^the gradients have the norm nan at step 7 although the losses are finite:"
+    ):
+        SupernetTrainer(model, root, batches, settings(checkpoint_every=1, clip_norm=clip_norm)).run(path)
+    assert all(parameter.isfinite().all() for parameter in model.parameters())
+    result = SupernetTrainer(supernet(), loss, batches, settings(checkpoint_every=1, clip_norm=clip_norm)).run(
+        path, True
+    )
+    assert result.steps == 20 and [record["step"] for record in result.history] == list(range(1, 21))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda found: found.item(), r"^the loss is float [0-9.]+; loss and distillation return a scalar tensor"),
+        (lambda found: found.detach(), r"the loss is a tensor of shape \(\) without a gradient; "),
+        (lambda found: found[None], r"the loss is a tensor of shape \(1,\); "),
+        (lambda found: None, "the loss is NoneType None; "),
+    ],
+)
+def test_a_loss_that_is_no_scalar_with_a_gradient_is_refused(wrong, message):
+    with pytest.raises(SearchError, match=message):
+        SupernetTrainer(supernet(), lambda model, batch: wrong(loss(model, batch)), batches, settings()).run()
+
+
+def squares(student, teacher):
+    return (student - teacher).square().mean()
+
+
+def test_a_checkpoint_of_another_distillation_is_refused(tmp_path):
+    path = tmp_path / "t.ckpt"
+    SupernetTrainer(supernet(), loss, batches, settings(), predict=predict).run(path)
+    with pytest.raises(CheckpointError, match=r"distilled was '.*soft_cross_entropy', is '.*squares'"):
+        SupernetTrainer(supernet(), loss, batches, settings(), predict=predict, distillation=squares).run(path, True)
 
 
 def test_a_loss_that_is_not_finite_names_the_architecture():

@@ -176,6 +176,93 @@ def test_rules_over_too_much_refuse_to_count_and_still_sample():
     assert sum(Knotted.sample(random.Random(0)).inner) <= 40
 
 
+def test_rules_over_many_layers_leave_every_option_that_some_architecture_has():
+    """10 ** 5 completions and more are not gone through: a walk finds one."""
+
+    class Falling(Space):
+        width: PerLayer[Literal[tuple(range(1, 33))], 12]
+
+        @model_validator(mode="after")
+        def narrowing(self):
+            if any(a < b for a, b in itertools.pairwise(self.width)):
+                raise ValueError("narrowing")
+            return self
+
+    assert [axis.options for axis in Falling.axes().width] == [tuple(range(1, 33))] * 12
+
+    class Steps(Space):
+        """Following layers differ by 1 or 2: no architecture has all choices at one share of their range."""
+
+        depth: Literal[2, 6, 7, 8]
+        width: PerLayer[Literal[1, 2, 3, 4, 5, 6, 7, 8], "depth"]  # noqa: F821
+
+        @model_validator(mode="after")
+        def near(self):
+            if any(abs(a - b) not in (1, 2) for a, b in itertools.pairwise(self.width)):
+                raise ValueError("steps of 1 or 2")
+            return self
+
+    assert [axis.options for axis in Steps.axes().width] == [tuple(range(1, 9))] * 8
+
+
+def test_what_no_architecture_has_is_no_option(monkeypatch):
+    class Strict(Space):
+        width: PerLayer[Literal[1, 2, 3, 4], 4]
+
+        @model_validator(mode="after")
+        def narrowing(self):
+            if any(a <= b for a, b in itertools.pairwise(self.width)):
+                raise ValueError("narrowing")
+            return self
+
+    for few in (64, 10):  # all at once, and after a walk that leads nowhere
+        monkeypatch.setattr("elasticnas.space.completing._FEW", few)
+        monkeypatch.setattr("elasticnas.space.completing._MOVES", 100)
+        assert [axis.options for axis in Strict.axes().width] == [(4 - layer,) for layer in range(4)]
+    monkeypatch.undo()
+
+    class Heads(Space):
+        """One rule forbids 128 // 2 by itself, another ties it to 12 layers."""
+
+        hidden: Literal[128, 96]
+        heads: Literal[4, 2]
+        inner: PerLayer[Literal[1, 2, 3, 4], 12]
+
+        @property
+        def head_dim(self) -> int:
+            return self.hidden // self.heads
+
+        @model_validator(mode="after")
+        def wide(self):
+            if self.hidden == 128 and self.heads == 2:
+                raise ValueError("hidden=128 needs heads=4")
+            return self
+
+        @model_validator(mode="after")
+        def small(self):
+            if self.hidden + sum(self.inner) > 128 + 40:
+                raise ValueError("too wide in all")
+            return self
+
+    assert Heads.axes().head_dim.options == (24, 32, 48)
+    assert Heads.axes().inner[3].options == (1, 2, 3, 4)
+
+
+def test_an_option_that_may_be_impossible_is_refused_rather_than_dropped():
+    class Unsure(Space):
+        inner: PerLayer[Literal[1, 2, 3, 4], 12]
+
+        @model_validator(mode="after")
+        def never_the_widest_first(self):
+            if sum(self.inner) < 100 and self.inner[0] == 4:
+                raise ValueError("not 4 in the first layer")
+            return self
+
+    assert Unsure.axes().inner[1].options == (1, 2, 3, 4)
+    with pytest.raises(SpaceError, match=r"^Unsure: no architecture with inner\.0=4 was found in 10,000 steps"):
+        _ = Unsure.axes().inner[0].options
+
+
 def test_json_schema_knows_the_options():
     assert Encoder.json_schema()["properties"]["hidden"]["enum"] == [128, 96, 64]
 
