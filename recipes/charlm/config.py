@@ -26,4 +26,4 @@ class Config(BaseModel):
     most_bytes: int = Field(default=8_000_000, ge=100, le=10**10)
     validation_windows: int = Field(default=128, ge=1)
     test_windows: int = Field(default=1024, ge=1)
-    study: StudySettings = StudySettings(steps=500, tune_steps=80, weight_lr=4e-3, tune_lr=4e-3, trials=40)
+    study: StudySettings = StudySettings(steps=600, tune_steps=100, weight_lr=4e-3, tune_lr=4e-3, trials=50)

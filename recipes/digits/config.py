@@ -18,4 +18,4 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     batch: int = Field(default=64, ge=1, le=1_000)
-    study: StudySettings = StudySettings(steps=1200, tune_steps=150, weight_lr=4e-3, tune_lr=4e-3)
+    study: StudySettings = StudySettings(steps=1450, tune_steps=200, weight_lr=4e-3, tune_lr=4e-3)
