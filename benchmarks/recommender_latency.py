@@ -1,0 +1,54 @@
+"""Latency of a recorded run's networks, measured anew.
+
+``python benchmarks/recommender_latency.py docs/results/ml-1m.json``
+
+The networks of a ``result.json`` are built with random weights, which cost as much as trained ones, and timed in turns:
+one sequence of full length, scored at its last position. The file ``<name>-latency.json`` is written beside it.
+"""
+
+import argparse
+import json
+import statistics
+from pathlib import Path
+
+import torch
+from environment import environment
+
+from easrec.config import Config
+from easrec.model import supernet
+from easrec.space import space_for
+from elasticnas.cost import Latency
+
+ROUNDS = 9
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("result", type=Path)
+    parser.add_argument("--threads", type=int, default=2)
+    given = parser.parse_args(arguments)
+    torch.set_num_threads(given.threads)
+    result = json.loads(given.result.read_text())
+    config, items = Config.model_validate(result["config"]), result["data"]["items"]
+    model, length = supernet(config.model, items, causal=True), config.model.length
+    example = torch.ones(1, length, dtype=torch.long), torch.tensor([length])
+    latency = Latency(model, example, call=lambda network, inputs: network.next_item(*inputs))
+    space, archs = space_for(config.model), {}
+    for name in ("largest", "found", "random"):
+        if recorded := result.get(f"{name}/architecture"):
+            choices = {choice: recorded[choice] for choice in space.choices()}
+            archs.setdefault(space.build(choices), []).append(name)
+    rounds = [{arch: latency.measure(arch) for arch in archs} for _ in range(ROUNDS)]
+    figures = {}
+    for arch, names in archs.items():
+        several = [measured[arch].median_ms for measured in rounds]
+        low, middle, high = statistics.quantiles(several, n=4)
+        figures |= {name: {"median_ms": middle, "low_ms": low, "high_ms": high} for name in names}
+        print(f"{', '.join(names)}: {middle:.2f} ms (quartiles of {ROUNDS} rounds {low:.2f} to {high:.2f})")
+    record = {"latency": figures, "environment": environment("benchmarks/recommender_latency.py", arguments)}
+    target = given.result.with_name(f"{given.result.stem}-latency.json")
+    target.write_text(json.dumps(record, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
