@@ -9,7 +9,7 @@ from typing import Any, Literal
 from elasticnas.errors import PluginError
 from elasticnas.extraction import write_bytes
 
-__all__ = ["Series", "pareto_plot"]
+__all__ = ["Series", "pareto_plot", "require_matplotlib"]
 
 # Okabe and Ito's colours, told apart by colour-blind readers too
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
@@ -35,6 +35,18 @@ class Series:
     note: str = ""
 
 
+def require_matplotlib() -> None:
+    """Say what is missing before a long run, not after it.
+
+    Raises:
+        PluginError: matplotlib is not installed.
+    """
+    try:
+        import matplotlib  # noqa: F401
+    except ModuleNotFoundError:
+        raise PluginError("matplotlib is not installed; pip install 'elasticnas[plot]'") from None
+
+
 def pareto_plot(
     panels: Mapping[str, Sequence[Series]],
     path: str | Path,
@@ -58,11 +70,10 @@ def pareto_plot(
         PluginError: matplotlib is not installed.
         ElasticNASError: The file cannot be written.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError:
-        raise PluginError("matplotlib is not installed; pip install 'elasticnas[plot]'") from None
+    require_matplotlib()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     names = [[series.name for series in several] for several in panels.values()]
     shared = len(panels) > 1 and all(other == names[0] for other in names)
     lines = -(-len(names[0]) // _COLUMNS) if shared else max(map(len, names), default=0)

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from elasticnas.report import Series, bullets, pareto_plot, table
 from elasticnas.search import Candidate, pareto
-from elasticnas.study.row import LABELS, SCRATCH, SEARCHED, UNIFORM
+from elasticnas.study.row import SCRATCH, SEARCHED, UNIFORM, label
 from elasticnas.study.settings import StudySettings
 
 __all__ = ["draw", "page", "summary", "verdicts"]
@@ -84,16 +84,21 @@ def page(result: dict[str, Any]) -> str:
 
 
 def verdicts(result: dict[str, Any]) -> list[str]:
-    """One line for each share: the searched network against the uniformly scaled one on test data."""
+    """One line for each share: the searched network against the uniformly scaled one on test data.
+
+    With inherited weights it has the supernet's training behind it; both from scratch compares the architectures alone.
+    """
     sign, lines = (1 if result["maximise"] else -1), []
     for share in sorted({row["share"] for row in result["rows"] if row["share"] < 1}):
         at = {row["kind"]: row for row in result["rows"] if row["share"] == share}
-        ours, theirs = at[SEARCHED], at[UNIFORM]
-        gain = sign * (ours["test"] - theirs["test"])
-        word = "better than" if gain > 0 else "worse than" if gain < 0 else "equal to"
+        theirs, words = at[UNIFORM], []
+        for kind, how in ((SEARCHED, "inheriting"), (SCRATCH, "from scratch")):
+            gain = sign * (at[kind]["test"] - theirs["test"])
+            word = "better than" if gain > 0 else "worse than" if gain < 0 else "equal to"
+            words.append(f"{how} {at[kind]['test']:.4f}, {word}")
         lines.append(
-            f"{_percent(share)}: searched {ours['test']:.4f}, {word} uniformly scaled {theirs['test']:.4f} "
-            f"at {ours['flops'] / theirs['flops']:.0%} of its FLOPs"
+            f"{_percent(share)}: searched, {words[0]}, and {words[1]} uniformly scaled {theirs['test']:.4f} "
+            f"at {at[SEARCHED]['flops'] / theirs['flops']:.0%} of its FLOPs"
         )
     return lines
 
@@ -110,8 +115,8 @@ def draw(result: dict[str, Any], path: Path) -> None:
         return [(c.cost / 1e6, c.metrics[metric]) for c in pareto(made, metric, result["maximise"])]
 
     trained = [
-        Series(LABELS[kind], [(r["flops"] / 1e6, r["test"]) for r in result["rows"] if r["kind"] == kind])
-        for kind in (SEARCHED, SCRATCH, UNIFORM)
+        Series(label(kind, share), [(r["flops"] / 1e6, r["test"]) for r in result["rows"] if _is(r, kind, share)])
+        for kind, share in ((SEARCHED, 0.0), (SCRATCH, 0.0), (UNIFORM, 0.0), (SEARCHED, 1.0), (UNIFORM, 1.0))
     ]
     tried, drawn = search["tried"], search["random_tried"]
     pareto_plot(
@@ -135,7 +140,7 @@ def _cells(result: dict[str, Any]) -> list[list[str]]:
     return [
         [
             _percent(row["share"]),
-            LABELS[row["kind"]],
+            label(row["kind"], row["share"]),
             _sizes(row["sizes"]),
             f"{row['flops'] / 1e6:.2f}",
             f"{row['params']:,}",
@@ -146,6 +151,10 @@ def _cells(result: dict[str, Any]) -> list[list[str]]:
         ]
         for row in result["rows"]
     ]
+
+
+def _is(row: dict[str, Any], kind: str, share: float) -> bool:
+    return bool(row["kind"] == kind and (row["share"] == 1.0) == (share == 1.0))
 
 
 def _sizes(sizes: dict[str, Any]) -> str:

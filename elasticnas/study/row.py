@@ -3,14 +3,20 @@
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["LABELS", "SCRATCH", "SEARCHED", "UNIFORM", "Row"]
+__all__ = ["SCRATCH", "SEARCHED", "UNIFORM", "Row", "label"]
 
 SEARCHED, SCRATCH, UNIFORM = "searched", "scratch", "uniform"
-LABELS = {
+_LABELS = {
     SEARCHED: "searched, inherits weights",
     SCRATCH: "searched, from scratch",
     UNIFORM: "uniformly scaled, from scratch",
 }
+_WHOLE = {SEARCHED: "largest, inherits weights", UNIFORM: "largest, from scratch"}
+
+
+def label(kind: str, share: float) -> str:
+    """What a row is called; at the whole of the FLOPs nothing was searched or scaled."""
+    return _WHOLE[kind] if share == 1.0 else _LABELS[kind]
 
 
 @dataclass(frozen=True)
@@ -18,7 +24,7 @@ class Row:
     """One network.
 
     Attributes:
-        kind: A key of ``LABELS``.
+        kind: ``searched``, ``scratch`` or ``uniform``.
         share: Of the largest network's FLOPs, at most; the one that it was chosen or made for.
         sizes: The architecture, or the sizes that ``scaled`` gave.
         flops: Of one pass on the task's example.

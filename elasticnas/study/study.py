@@ -15,11 +15,11 @@ from torch.utils._pytree import tree_map
 from elasticnas.cost import Flops, count_flops
 from elasticnas.errors import CheckpointError, ElasticNASError
 from elasticnas.extraction import axes_of, extract, save, write_text
-from elasticnas.report import Stage, environment
+from elasticnas.report import Stage, environment, require_matplotlib
 from elasticnas.search import SupernetTrainer, TrainerSettings, evolve, first_difference
 from elasticnas.search.archive import require_optuna
 from elasticnas.study.page import draw, page, summary
-from elasticnas.study.row import LABELS, SCRATCH, SEARCHED, UNIFORM, Row
+from elasticnas.study.row import SCRATCH, SEARCHED, UNIFORM, Row, label
 from elasticnas.study.settings import StudySettings
 from elasticnas.study.task import Task
 from elasticnas.study.training import train_network
@@ -48,7 +48,7 @@ class Study:
 
     Raises:
         CheckpointError: The folder holds a study and ``resume`` is off, or another study.
-        PluginError: Optuna is not installed.
+        PluginError: Optuna or matplotlib is not installed.
         ElasticNASError: The folder cannot be written.
     """
 
@@ -62,6 +62,7 @@ class Study:
         resume: bool = False,
     ) -> None:
         require_optuna()
+        require_matplotlib()
         self.task, self.model, self.settings, self.folder = task, model, settings, Path(folder)
         self.console = console or Console(quiet=True)
         self.device = next(model.parameters()).device
@@ -97,8 +98,8 @@ class Study:
             "search": search,
             "rows": [asdict(row) for row in rows],
         }
-        draw(result, self.folder / "pareto.png")
         write_text(self.folder / "result.json", json.dumps(result, indent=2) + "\n")
+        draw(result, self.folder / "pareto.png")
         write_text(self.folder / "result.md", page(result))
         self.console.print(summary(result))
         return result
@@ -213,7 +214,7 @@ class Study:
             inherited = self._measured(network, self.task.validate)
             steps, rate = settings.tune_steps, settings.tune_lr
         checkpoint = path.with_suffix(".ckpt")
-        with Stage(self.console, f"{percent}% of the FLOPs: {LABELS[kind]}") as stage:
+        with Stage(self.console, f"{percent}% of the FLOPs: {label(kind, share)}") as stage:
             seconds = train_network(
                 network,
                 self.task,

@@ -51,8 +51,9 @@ def run(
     paths, pattern = data or standard_library(), glob or ("*.txt" if data else "*.py")
     console = Console(width=None if Console().is_terminal else 120)
     corpus = read_corpus(paths, pattern, config.length, config.most_bytes, config.study.seed)
+    left_out = f", {corpus.skipped:,} left out (no UTF-8 text, or copies)" if corpus.skipped else ""
     console.print(
-        f"{corpus.files:,} files of {', '.join(map(str, paths))}: {len(corpus.train):,} bytes to train on",
+        f"{corpus.files:,} files of {', '.join(map(str, paths))}{left_out}: {len(corpus.train):,} bytes to train on",
         highlight=False,
     )
     torch.manual_seed(config.study.seed)

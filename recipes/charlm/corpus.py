@@ -21,12 +21,21 @@ _FEWEST_FILES = 10  # fewer are split each in itself, or a part might hold one o
 
 @dataclass(frozen=True)
 class Corpus:
-    """Bytes of each part, uint8 ``(n,)``, and how many files they are from."""
+    """Text of three parts.
+
+    Attributes:
+        train: Bytes, uint8 ``(n,)``.
+        validation: Likewise.
+        test: Likewise.
+        files: How many they are from.
+        skipped: Files of folders that are no UTF-8 text, or hold the text of another.
+    """
 
     train: Tensor
     validation: Tensor
     test: Tensor
     files: int
+    skipped: int = 0
 
     @property
     def fingerprint(self) -> str:
@@ -59,7 +68,8 @@ def standard_library() -> list[Path]:
 def read_corpus(paths: Sequence[Path], pattern: str, length: int, most_bytes: int, seed: int) -> Corpus:
     """Read UTF-8 text files and split them, 80, 10 and 10 % of the bytes.
 
-    Whole files go to one part, in an order drawn by the seed; with fewer than ten files each is split in itself.
+    Whole files go to one part, in an order drawn by the seed; with fewer than ten files each is split in itself. Copies
+    of a file count once. Files of folders that are no UTF-8 text are left out and counted.
 
     Args:
         paths: Files, and folders whose files (also in folders below, but for installed packages) match the pattern.
@@ -69,16 +79,20 @@ def read_corpus(paths: Sequence[Path], pattern: str, length: int, most_bytes: in
         seed: Of the order.
 
     Raises:
-        DataError: Nothing to read, a file that is no UTF-8 text, or too little text; it names the file.
+        DataError: Nothing to read, a named file that is no UTF-8 text, or too little text; it names the file.
     """
     files = _files(paths, pattern)
     random.Random(seed).shuffle(files)
     parts: dict[str, list[bytes]] = {name: [] for name in _PARTS}
-    total, read = 0, 0
+    total, read, skipped, seen = 0, 0, 0, set[bytes]()
     for file in files:
         if total >= most_bytes:
             break
-        text = _text(file)
+        text = _text(file, named=file in paths)
+        if text is None or (digest := sha256(text).digest()) in seen:
+            skipped += 1
+            continue
+        seen.add(digest)
         read += 1
         if len(files) < _FEWEST_FILES:
             for name, piece in zip(_PARTS, _cut(text), strict=True):
@@ -95,7 +109,7 @@ def read_corpus(paths: Sequence[Path], pattern: str, length: int, most_bytes: in
                 f"{length + 1:,} are needed: give more text, or a smaller length"
             )
     train, validation, test = (torch.from_numpy(np.frombuffer(data, np.uint8).copy()) for data in joined.values())
-    return Corpus(train, validation, test, read)
+    return Corpus(train, validation, test, read, skipped)
 
 
 def _files(paths: Sequence[Path], pattern: str) -> list[Path]:
@@ -111,16 +125,19 @@ def _files(paths: Sequence[Path], pattern: str) -> list[Path]:
             found.append(path)
         else:
             raise DataError(f"{path}: not found; give text files or folders by --data")
-    return found
+    return list({file.resolve(): file for file in found}.values())
 
 
-def _text(file: Path) -> bytes:
+def _text(file: Path, named: bool) -> bytes | None:
+    """None for a file of a folder that is no text."""
     try:
         data = file.read_bytes()
         data.decode("utf-8")
     except OSError as error:
         raise DataError(f"{file}: cannot be read, {error.strerror}") from None
     except UnicodeDecodeError as error:
+        if not named:
+            return None
         line = data[: error.start].count(b"\n") + 1
         raise DataError(f"{file}, line {line}: not UTF-8 text; convert it, or leave it out") from None
     return data

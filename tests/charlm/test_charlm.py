@@ -71,6 +71,22 @@ def test_held_out_windows_do_not_overlap_in_what_they_predict():
     assert corpus.held_out("test", length=10, most=3)[:, 0].tolist() == [0, 40, 90]
 
 
+def test_a_text_is_in_one_part_however_often_it_is_there(books):
+    (books / "copy.txt").write_text((books / "03.txt").read_text())
+    (books / "picture.txt").write_bytes(b"\xff\xfe\x00")
+    corpus = read_corpus([books, books / "05.txt", books], "*.txt", length=10, most_bytes=100_000, seed=0)
+    assert (corpus.files, corpus.skipped) == (20, 2)
+    whole = bytes_of(torch.cat([corpus.train, corpus.validation, corpus.test]))
+    assert whole.count(b"<03>") == whole.count(b"<05>") == 1
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_all_of_the_standard_library_can_be_read(seed):
+    """It holds files of other encodings, for its own tests."""
+    corpus = read_corpus(standard_library(), "*.py", length=64, most_bytes=8_000_000, seed=seed)
+    assert len(corpus.train) > 5_000_000
+
+
 def test_the_standard_library_is_there():
     corpus = read_corpus(standard_library(), "*.py", length=64, most_bytes=300_000, seed=0)
     assert len(corpus.train) > 200_000 and b"import" in bytes_of(corpus.train)

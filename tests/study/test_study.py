@@ -3,7 +3,6 @@
 import copy
 import json
 import math
-from dataclasses import asdict
 from types import SimpleNamespace
 from typing import Literal
 
@@ -139,8 +138,11 @@ def test_pages_are_made_from_the_result_alone(finished):
         assert f"| {row['test']:.4f} |" in text
     assert "lower is better" in text and "* rows: 160" in text and "`steps`: 12 (default 1000)" in text
     assert (folder / "pareto.png").read_bytes().startswith(b"\x89PNG")
-    ours, theirs = result["rows"][0]["test"], result["rows"][2]["test"]
-    assert verdicts(result)[0].startswith(f"30%: searched {ours:.4f}, {'better' if ours < theirs else 'worse'} than")
+    ours, alone, theirs = (row["test"] for row in result["rows"][:3])
+    words = ["better" if value < theirs else "worse" for value in (ours, alone)]
+    line = f"30%: searched, inheriting {ours:.4f}, {words[0]} than, and from scratch {alone:.4f}, {words[1]} than"
+    assert verdicts(result)[0].startswith(f"{line} uniformly scaled {theirs:.4f}")
+    assert "| 100% | largest, inherits weights |" in text and "| 100% | largest, from scratch |" in text
 
 
 class Stop(Exception):
@@ -234,4 +236,3 @@ def test_settings_are_checked():
     for shares in ((), (0.5, 0.25), (0.5, 1.0), (0.0,), (0.5, 0.5)):
         with pytest.raises(ValueError, match="shares ascend between 0 and 1"):
             StudySettings(shares=shares)
-    assert asdict(task())["metric"] == "nats"
