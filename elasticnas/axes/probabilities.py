@@ -42,7 +42,8 @@ def _require_finite(choice: Choice, value: Tensor) -> None:
     # a graph being traced has no values to look at
     if not torch.compiler.is_compiling() and not bool(((value >= 0) & (value < torch.inf)).all()):
         raise ArchitectureError(
-            f"{choice.name} has the probabilities {value.tolist()}: each must be finite and at least 0"
+            f"{choice.name} has the probabilities {value.tolist()}: each must be finite and at least 0, "
+            "as a softmax of finite logits gives them"
         )
 
 

@@ -41,7 +41,8 @@ def most_probable(
 
     Raises:
         BudgetError: No architecture found within the budget; names the smallest cost met.
-        SearchError: Probabilities that are negative or NaN.
+        ArchitectureError: Probabilities that are negative or not finite.
+        SearchError: More than one vector of probabilities for a choice.
     """
     cost = cost or (budget.cost if budget is not None else None)
     search = _Search(space, probabilities)
@@ -200,7 +201,4 @@ def _loss_per_saving(
 def _logs(name: str, probabilities: Tensor) -> list[float]:
     if probabilities.ndim != 1:
         raise SearchError(f"{name}: one vector of probabilities is needed, not the shape {tuple(probabilities.shape)}")
-    values = probabilities.detach().double().cpu().tolist()
-    if not all(0 <= value < math.inf for value in values):
-        raise SearchError(f"the probabilities of {name} are {values}: each must be 0 or more")
-    return [math.log(max(value, 1e-300)) for value in values]
+    return [math.log(max(value, 1e-300)) for value in probabilities.detach().double().cpu().tolist()]

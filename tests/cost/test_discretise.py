@@ -11,7 +11,7 @@ from test_cost_budget import Sum, Wide
 import elasticnas.nn as enn
 from elasticnas import PerLayer, Space
 from elasticnas.cost import Budget, Flops, most_probable
-from elasticnas.errors import BudgetError, SearchError
+from elasticnas.errors import ArchitectureError, BudgetError, SearchError
 
 
 class Following(Space):
@@ -124,7 +124,9 @@ def test_greedy_says_when_it_is_impossible():
 
 
 def test_bad_probabilities():
-    with pytest.raises(SearchError, match=r"probabilities of depth are .*nan.*: each must be 0 or more"):
+    with pytest.raises(
+        ArchitectureError, match=r"depth has the probabilities .*nan.*: each must be finite and at least 0"
+    ):
         most_probable(Small, {"depth": torch.tensor([0.5, float("nan"), 0.5])}, None, None)
     with pytest.raises(SearchError, match="depth: one vector of probabilities"):
         most_probable(Small, {"depth": torch.ones(2, 3)}, None, None)
