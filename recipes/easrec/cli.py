@@ -194,7 +194,8 @@ def retrain(
     threads: Threads = None,
 ) -> None:
     """Reconstruct and train what a search in the folder found, evaluate, compare, save."""
-    if not (out / "supernet.ckpt").exists() and _config_of(out).search.strategy != "none":
+    searched = (out / "supernet.ckpt").exists()
+    if not searched and not ((out / "run.json").exists() and _config_of(out).search.strategy == "none"):
         raise ConfigError(f"{out}: no finished search there; run elasticnas easrec search --out {out} first")
     if threads is not None:
         torch.set_num_threads(threads)
