@@ -26,7 +26,7 @@ types: $(INSTALLED)
 	$(BIN)/mypy elasticnas recipes/easrec recipes/digits recipes/charlm
 
 tests: $(INSTALLED)
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal --durations 15
 
 slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow

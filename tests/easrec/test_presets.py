@@ -32,8 +32,13 @@ def data():
     return prepare(planted(users=60, items=24, categories=4, length=9).frame)
 
 
+# the others differ from default in sizes alone, or run whole elsewhere (demo)
+QUICK = ("default", "ml-1m", "paper", "authors")
+PRESETS = [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in preset_names()]
+
+
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.parametrize("name", preset_names())
+@pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_runs_to_its_end(data, name, tmp_path):
     changes = SMALL | ({"model.gate_rank": 4} if name == "ml-1m" else {})
     config = load_preset(name, changes)

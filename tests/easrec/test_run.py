@@ -99,10 +99,11 @@ def test_a_run_ends_in_a_table_and_a_result(finished):
     assert "* `model.layers`: 2 (default 4)" in page and "* seed: 0" in page
 
 
-def test_killing_a_run_at_ten_random_moments_changes_no_figure(interactions, finished, tmp_path):
+@pytest.mark.parametrize("kills", [4, pytest.param(10, marks=pytest.mark.slow)])
+def test_killing_a_run_at_random_moments_changes_no_figure(interactions, finished, tmp_path, kills):
     expected = figures(finished[0])
     rng, killed, compared = random.Random(0), 0, 0
-    while killed < 10 or not compared:
+    while killed < kills or not compared:
         out = tmp_path / f"out{compared}"
         command = [*COMMAND, *map(str, tiny("run", interactions, out, "--resume"))]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
@@ -111,7 +112,7 @@ def test_killing_a_run_at_ten_random_moments_changes_no_figure(interactions, fin
         while process.poll() is None and newest(out) == before:
             time.sleep(0.02)
         time.sleep(rng.uniform(0, 0.4))
-        if killed < 10 and process.poll() is None:
+        if killed < kills and process.poll() is None:
             process.send_signal(signal.SIGINT if killed % 3 == 2 else signal.SIGKILL)
             killed += 1
         _, said = process.communicate()

@@ -64,8 +64,15 @@ def test_a_file_computes_what_the_network_computes(tmp_path, export, run, arch, 
         torch.testing.assert_close(run(path, *given), network(*given), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("export", [to_torch_export, to_onnx])
-@pytest.mark.parametrize("case", FAMILIES)
+# ONNX takes seconds each: two families by default, one that keeps a cache and one of encoder and decoder
+EXPORTS = [
+    pytest.param(export, case, marks=pytest.mark.slow if export is to_onnx and case not in ("GPT-2", "T5") else ())
+    for case in FAMILIES
+    for export in (to_torch_export, to_onnx)
+]
+
+
+@pytest.mark.parametrize(("export", "case"), EXPORTS)
 def test_every_family_is_exported_as_it_is(tmp_path, export, case):
     """Hugging Face models that would give a cache of keys and values too."""
     build, space, rules, inputs, _ = FAMILIES[case]

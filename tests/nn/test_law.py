@@ -26,7 +26,7 @@ class OnHidden(ElasticModuleContract):
 
 class TestLinear(OnHidden):
     space = s.Widths
-    examples = 80
+    examples = 60
 
     def build(self, sizes):
         return enn.Linear(sizes.hidden, sizes.inner)
@@ -52,7 +52,7 @@ class TestFusedLinear(OnHidden):
     """Rows laid out (3 heads head_dim)."""
 
     space = s.Heads
-    examples = 80
+    examples = 60
 
     def build(self, sizes):
         return enn.Linear(sizes.hidden, 3 * sizes.heads * sizes.head_dim)
@@ -63,7 +63,7 @@ class TestFusedLinear(OnHidden):
 
 class TestConcatenatedLinear(OnHidden):
     space = s.Widths
-    examples = 80
+    examples = 60
 
     def build(self, sizes):
         return enn.Linear(sizes.hidden, sizes.inner + 2 * sizes.hidden)
@@ -110,7 +110,7 @@ class TestTiedScores(TestEmbedding):
 
 class TestLayerNorm(OnHidden):
     space = s.Hidden
-    examples = 80
+    examples = 60
 
     def build(self, sizes):
         return enn.LayerNorm(sizes.hidden)
@@ -166,7 +166,7 @@ class Positions(nn.Module):
 class Attending(OnHidden):
     space = s.Heads
     kind, causal, key_norm, padded = "softmax", False, "column", False
-    examples = 80
+    examples = 60
 
     def build(self, sizes):
         return enn.Attention(
@@ -271,7 +271,7 @@ class TestPointwiseAttentionOverOnePosition(TestPointwiseAttention):
 class GroupedQueries(ElasticModuleContract):
     space = s.Grouped
     kind = "softmax"
-    examples = 80
+    examples = 60
 
     def build(self, sizes):
         return enn.Attention(6, sizes.heads, sizes.head_dim, kind=self.kind, causal=True, kv_heads=sizes.kv_heads)
@@ -343,7 +343,7 @@ class TestLowRankGate(TestDataAwareGate):
 
 class TestStack(OnHidden):
     space = s.Depth
-    examples = 80
+    examples = 60
 
     def build(self, sizes):
         return enn.Stack([enn.FeedForward(sizes.hidden, 5) for _ in range(3)], sizes.depth)
