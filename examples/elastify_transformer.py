@@ -1,6 +1,7 @@
 """Your own transformer as a supernet in 30 lines: elastify, train, search, extract, save.
 
-``python examples/elastify_transformer.py`` takes some twenty seconds. The model is torch's own, untouched; the task:
+``python examples/elastify_transformer.py`` takes some twenty seconds and needs Optuna
+(``pip install '.[evolve]'``). The model is torch's own, untouched; the task:
 does 3 occur in a sequence before the first 7?
 """
 

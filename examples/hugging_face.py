@@ -1,8 +1,8 @@
 """A Hugging Face model as a supernet: its own class and config, elastified, searched, saved by save_pretrained.
 
-``python examples/hugging_face.py`` takes under a minute. It starts from random weights and downloads nothing; with
-``weights=GPT2LMHeadModel.from_pretrained("gpt2")`` and sizes to match it starts from a pretrained model. The task: to
-go on with sequences that repeat themselves.
+``python examples/hugging_face.py`` takes under a minute and needs ``pip install '.[huggingface,evolve]'``. It starts
+from random weights and downloads nothing; with ``weights=GPT2LMHeadModel.from_pretrained("gpt2")`` and sizes to match
+it starts from a pretrained model. The task: to go on with sequences that repeat themselves.
 """
 
 from pathlib import Path

@@ -18,7 +18,7 @@ __all__ = ["environment"]
 def environment(device: torch.device) -> dict[str, Any]:
     """Command, commit, versions and machine, for a record beside every figure."""
     return {
-        "command": " ".join(["elasticnas", *map(shlex.quote, sys.argv[1:])]),
+        "command": _command(),
         "commit": _commit(),
         "elasticnas": elasticnas.__version__,
         "torch": torch.__version__,
@@ -29,6 +29,13 @@ def environment(device: torch.device) -> dict[str, Any]:
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "threads": torch.get_num_threads(),
     }
+
+
+def _command() -> str:
+    """As typed: the command line's own program, or a script."""
+    program = Path(sys.argv[0])
+    own = ["python", str(program)] if program.suffix == ".py" else ["elasticnas"]
+    return shlex.join([*own, *sys.argv[1:]])
 
 
 def _commit() -> str | None:
