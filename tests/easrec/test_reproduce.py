@@ -41,6 +41,16 @@ def test_every_method_is_a_configuration_with_a_name_of_its_own():
         cells_of(METHODS, 1, "huge", {}, Path("x"))
 
 
+@pytest.mark.parametrize("scale", SCALES)
+def test_no_two_methods_are_the_same_run(scale):
+    settings = {}
+    for cell in cells_of(METHODS, 1, scale, {}, Path("x")):
+        same = settings.setdefault(cell.config.model_dump_json(), cell.method.name)
+        assert same == cell.method.name
+    names = {method.name for method in methods_of("differences", False)}
+    assert {"easrec", "blocks", "lambda-0.1", "lambda-free-range"} <= names
+
+
 def test_every_row_of_the_paper_is_there():
     rows = {method.paper for method in METHODS if "3" in method.tables and method.paper}
     for published in (*OVERALL.values(), *EFFICIENCY.values()):
@@ -58,7 +68,8 @@ def test_every_row_of_the_paper_is_there():
 def test_networks_that_nothing_searches_train_as_long_as_those_that_inherit():
     for cell in cells_of(METHODS, 1, "small", {}, Path("x")):
         small = SCALES["small"]
-        extra = small["search"]["epochs"] if cell.config.search.strategy == "none" else 0
+        afresh = cell.method.name in ("from-scratch", "easrec-largest") or cell.config.search.strategy == "none"
+        extra = small["search"]["epochs"] if afresh else 0
         assert cell.config.train.epochs == small["train"]["epochs"] + extra
 
 

@@ -42,7 +42,8 @@ def cells_of(methods: Sequence[Method], seeds: int, scale: str, changes: dict[st
     for seed in range(seeds):
         for method in methods:
             config = Config().updated(SCALES[scale]).updated(changes).updated({**method.changes, "seed": seed})
-            if config.search.strategy == "none":  # equal training: others inherit what the search has trained
+            # equal training: others inherit what the search has trained
+            if config.search.strategy == "none" or not config.train.inherit:
                 config = config.updated({"train.epochs": config.search.epochs + config.train.epochs})
             cells.append(Cell(method, seed, folder / "runs" / method.name / f"seed-{seed}", config))
     return cells
@@ -97,7 +98,7 @@ def reproduce(
             console.print(line, highlight=False, soft_wrap=True)
             stage.update(done / count, f"{done} of {count} runs", left)
 
-        failed = run_matrix(chosen, data, jobs, threads, device.type, progress)
+        failed = run_matrix(chosen, data, jobs, threads, str(device), progress)
     measured = collect(cells)
     if measured:
         _write(measured, table, interactions, data, folder, device, threads, scale, failed, console)
