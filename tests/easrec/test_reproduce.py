@@ -2,6 +2,10 @@
 
 import csv
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +14,7 @@ from easrec.config import Config
 from easrec.data.synthetic import planted
 from easrec.reproduce import METHODS, SCALES, TABLES, methods_of
 from easrec.reproduce.collect import Measured, best_of, collect, differs
+from easrec.reproduce.matrix import run_matrix
 from easrec.reproduce.published import EFFICIENCY, GATES, OVERALL, dataset_of
 from easrec.reproduce.reproduce import cells_of
 from easrec.reproduce.tables import differences, gates, lambdas, overall, write
@@ -41,6 +46,16 @@ def test_every_method_is_a_configuration_with_a_name_of_its_own():
         cells_of(METHODS, 1, "huge", {}, Path("x"))
 
 
+@pytest.mark.parametrize("scale", SCALES)
+def test_no_two_methods_are_the_same_run(scale):
+    settings = {}
+    for cell in cells_of(METHODS, 1, scale, {}, Path("x")):
+        same = settings.setdefault(cell.config.model_dump_json(), cell.method.name)
+        assert same == cell.method.name
+    names = {method.name for method in methods_of("differences", False)}
+    assert {"easrec", "blocks", "lambda-0.1", "lambda-free-range"} <= names
+
+
 def test_every_row_of_the_paper_is_there():
     rows = {method.paper for method in METHODS if "3" in method.tables and method.paper}
     for published in (*OVERALL.values(), *EFFICIENCY.values()):
@@ -58,7 +73,8 @@ def test_every_row_of_the_paper_is_there():
 def test_networks_that_nothing_searches_train_as_long_as_those_that_inherit():
     for cell in cells_of(METHODS, 1, "small", {}, Path("x")):
         small = SCALES["small"]
-        extra = small["search"]["epochs"] if cell.config.search.strategy == "none" else 0
+        afresh = cell.method.name in ("from-scratch", "easrec-largest") or cell.config.search.strategy == "none"
+        extra = small["search"]["epochs"] if afresh else 0
         assert cell.config.train.epochs == small["train"]["epochs"] + extra
 
 
@@ -179,22 +195,30 @@ def test_the_matrix_runs_fails_goes_on_and_ends_in_tables(main, arguments):
     code, said, warned = main(*common, *features, "--table", "3", "--seeds", 2, *chosen)
     assert code == 1 and "1 of the runs failed: sasrecf/0" in warned, said
     assert "failed: sasrecf/0:" in said and "again: --only sasrecf/0" in said
-    page = (folder / "out" / "README.md").read_text()
+    page = (folder / "out" / "table3.md").read_text()
     assert "Runs that failed: sasrecf/0" in page and "| Random search + SASRec |" in page
     assert "Random search + SASRec: seeds 1 are missing" in page
     result = folder / "out" / "runs" / "sasrec" / "seed-0" / "result.json"
+    done = json.loads(result.read_text())
+    assert done["search/steps"] == 0
+    # the page tells where the runs ran, not where it was written
+    done["environment"]["commit"] = "of-another-day"
+    result.write_text(json.dumps(done))
     before = result.stat().st_mtime_ns
-    assert json.loads(result.read_text())["search/steps"] == 0
     (blocked / "run.json").unlink()
     code, said, warned = main(*common, *features, "--table", "3", "--seeds", 2, "--only", "sasrecf/0")
     assert code == 0, warned
-    assert "failed" not in (folder / "out" / "README.md").read_text() and result.stat().st_mtime_ns == before
+    page = (folder / "out" / "table3.md").read_text()
+    assert "failed" not in page and "of-another-day; " in page and result.stat().st_mtime_ns == before
     assert (folder / "out" / "accuracy-flops.png").read_bytes().startswith(b"\x89PNG")
     code, said, warned = main(*common, *features, "--table", "4", "--seeds", 1, "--only", "sasrec/0")
     assert code == 0, warned
     rows = json.loads((folder / "out" / "table4.json").read_text())["rows"]
     assert {row["method"] for row in rows} == {"sasrec", "sasrecf", "random"}
-    assert all(row["seconds"] > 0 and row["memory_bytes"] >= 0 for row in rows)
+    assert all(row["seconds"] > 0 and row["memory_bytes"] > 0 for row in rows)
+    assert "its first finished seed" in (folder / "out" / "table4.md").read_text()
+    index = (folder / "out" / "README.md").read_text()
+    assert "(table3.md)" in index and "(table4.md)" in index and "(all.md)" not in index
     code, _, warned = main(*common, "--table", "3", "--only", "sasrec/0")
     assert code == 1 and "holds runs on other data" in warned
 
@@ -223,3 +247,70 @@ def test_a_result_of_other_settings_is_not_taken(tmp_path):
     (cell.folder / "result.json").write_text("{")
     with pytest.raises(CheckpointError, match="damaged"):
         collect([cell])
+
+
+def test_a_run_is_done_when_every_network_is_trained(tmp_path):
+    cell = cells_of(methods_of("5", True), 1, "small", {"compare": ["largest"]}, tmp_path)[0]
+    cell.folder.mkdir(parents=True)
+    result = {"config": cell.config.model_dump(mode="json"), "found/train/epochs": 3}
+    (cell.folder / "result.json").write_text(json.dumps(result))
+    assert cell.result() is None and collect([cell]) == []
+    result["largest/train/epochs"] = 3
+    (cell.folder / "result.json").write_text(json.dumps(result))
+    assert cell.result() == result
+
+
+def test_a_run_that_cannot_start_is_a_failure_of_its_own(tmp_path, monkeypatch):
+    fcntl = pytest.importorskip("fcntl")
+    cells = cells_of(methods_of("5", True), 1, "small", {}, tmp_path)[:2]
+
+    def refuse(command, **_):
+        raise OSError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    cells[0].folder.mkdir(parents=True)
+    with (cells[0].folder / "run.lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        failed = run_matrix(cells, tmp_path / "data.npz", 1, 1, "cpu", lambda *_: None)
+    assert [cell.name for cell, _ in failed] == ["easrec/0", "gates-1/0"]
+    assert failed[0][1].startswith("another process is running it") and failed[1][1].endswith("Cannot allocate memory")
+
+
+def test_missing_packages_are_told_before_the_first_run(main, arguments, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    code, _, warned = main(*arguments[1], "--out", tmp_path)
+    assert code == 1 and "optuna is not installed; pip install 'elasticnas[reproduce]'" in warned
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are read from /proc")
+def test_a_stopped_matrix_ends_its_runs_and_goes_on(main, arguments, tmp_path):
+    command = [*arguments[1], "--out", tmp_path, "--table", "5", "--seeds", 1, "--only", "gates-0"]
+    start = [sys.executable, "-c", "from elasticnas.cli import main; main()", *map(str, command)]
+    with subprocess.Popen(start, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        runs, until = [], time.monotonic() + 60
+        while not runs and time.monotonic() < until:
+            time.sleep(0.05)
+            if (tmp_path / "runs" / "gates-0" / "seed-0" / "log.txt").exists():
+                runs = children_of(process.pid)
+        process.send_signal(signal.SIGTERM)
+        _, warned = process.communicate(timeout=60)
+    assert runs and process.returncode == 143, warned
+    assert "stopped; what was done is kept" in warned and "Traceback" not in warned
+    assert not any(Path(f"/proc/{run}").exists() for run in runs)
+    folder = tmp_path / "runs" / "gates-0" / "seed-0"
+    assert not (folder / "failed.txt").exists() and not (folder / "result.json").exists()
+    code, _, warned = main(*command)
+    assert code == 0 and (folder / "result.json").exists(), warned
+
+
+def children_of(parent):
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            text = path.read_text()
+        except OSError:  # has ended
+            continue
+        if int(text.rpartition(")")[2].split()[1]) == parent:
+            found.append(int(path.parent.name))
+    return found

@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -90,18 +89,35 @@ def report(model: str, data: str, device: str, batch: str, threads: str) -> None
     split, recommender = Split(Interactions.load(Path(data))), Recommender.load(Path(model), where)
     # one short batch first: what torch sets up once is no memory of this network
     torch.nn.functional.linear(torch.ones(2, 2, device=where), torch.ones(2, 2, device=where))
-    before: Any
-    if where.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(where)
-        _pass(recommender, split, where, int(batch))
-        peak = torch.cuda.max_memory_allocated(where)
-    else:
-        before = _peak()
-        _pass(recommender, split, where, int(batch))
-        peak = _peak() - before
-    print(json.dumps({"memory_bytes": peak}))
+    before = _level(where)
+    _pass(recommender, split, where, int(batch))
+    print(json.dumps({"memory_bytes": _peak(where) - before}))
 
 
-def _peak() -> int:
+def _level(device: torch.device) -> int:
+    """What is used now, bytes; the peak counts from here where the system can do that."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return torch.cuda.memory_allocated(device)
+    try:
+        # Linux: the highest resident set starts anew; loading, which is over, may have needed more than the pass
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+        return _status("VmRSS")
+    except OSError:
+        return _peak(device)
+
+
+def _peak(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    try:
+        return _status("VmHWM")
+    except OSError:
+        pass
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return used if sys.platform == "darwin" else used * 1024
+
+
+def _status(field: str) -> int:
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return next(1024 * int(line.split()[1]) for line in lines if line.startswith(f"{field}:"))

@@ -7,16 +7,21 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import IO, Any
 
 from easrec.config import Config
 from easrec.reproduce.methods import Method
-from elasticnas.errors import CheckpointError, ElasticNASError
+from elasticnas.errors import CheckpointError
 from elasticnas.extraction import write_text
+
+if sys.platform != "win32":
+    import fcntl
 
 __all__ = ["Cell", "run_matrix"]
 
@@ -45,7 +50,7 @@ class Cell:
         return f"{self.method.name}/{self.seed}"
 
     def result(self) -> dict[str, Any] | None:
-        """What the run measured; None while it is not done.
+        """What the run measured; None while it is not done: a run writes after each network that it trains.
 
         Raises:
             CheckpointError: The result is damaged, or of other settings.
@@ -62,12 +67,46 @@ class Cell:
             raise CheckpointError(
                 f"{path}: of other settings than {self.name} has now; delete the folder, or use another --out"
             )
-        return found
+        networks = ("found", *self.config.compare)
+        return found if all(f"{which}/train/epochs" in found for which in networks) else None
 
-    def failure(self) -> str | None:
-        """The line that the last try ended with; None where it did not fail."""
-        path = self.folder / "failed.txt"
-        return path.read_text(encoding="utf-8").strip() if path.exists() else None
+
+class _Runs:
+    """Processes that are running, and whether more may start."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self.stopping = False
+
+    def run(self, command: Sequence[str], log: IO[bytes], environment: dict[str, str], held: Sequence[int]) -> int:
+        """The exit code, once it has ended; none starts after ``stop``."""
+        with self._lock:  # else one could start that ``stop`` has not seen
+            if self.stopping:
+                return -signal.SIGTERM
+            # a session of its own: Ctrl-C in the terminal reaches the parent, which ends its runs
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                start_new_session=True,
+                pass_fds=held,
+            )
+            self._running.add(process)
+        try:
+            return process.wait()
+        finally:
+            with self._lock:
+                self._running.discard(process)
+
+    def stop(self) -> None:
+        """End all; they keep their checkpoints."""
+        with self._lock:
+            self.stopping = True
+            for process in self._running:
+                process.terminate()
 
 
 def run_matrix(
@@ -77,11 +116,11 @@ def run_matrix(
     threads: int,
     device: str,
     progress: Callable[[int, int, float, str], None],
-) -> list[Cell]:
+) -> list[tuple[Cell, str]]:
     """Run what is not done.
 
     Each run is ``elasticnas easrec run --resume`` in a process of its own, its output in ``log.txt`` of its folder. A
-    run that fails leaves ``failed.txt`` and does not stop the others.
+    run that fails leaves ``failed.txt`` and does not stop the others. Whatever ends this process ends its runs too.
 
     Args:
         cells: The runs, in order.
@@ -92,84 +131,105 @@ def run_matrix(
         progress: ``progress(done, all, seconds left, line)`` after each run.
 
     Returns:
-        Those that failed.
+        Those that failed, each with the reason in one line.
     """
     open_ = [cell for cell in cells if cell.result() is None]
-    failed: list[Cell] = []
-    running: set[subprocess.Popen[bytes]] = set()
-    stopping, started = threading.Event(), time.monotonic()
+    failed: list[tuple[Cell, str]] = []
+    runs, started = _Runs(), time.monotonic()
 
-    def one(cell: Cell) -> int:
-        if stopping.is_set():
-            return -1
-        return _run(cell, data, threads, device, running)
-
-    with ThreadPoolExecutor(jobs) as pool:
-        waiting: dict[Future[int], Cell] = {pool.submit(one, cell): cell for cell in open_}
+    def one(cell: Cell) -> str | None:
         try:
+            return _run(cell, data, threads, device, runs)
+        except OSError as error:
+            return f"{error.filename or cell.folder}: {error.strerror or error}"
+
+    with _ended_by_signals(), ThreadPoolExecutor(jobs) as pool:
+        try:
+            waiting: dict[Future[str | None], Cell] = {pool.submit(one, cell): cell for cell in open_}
             while waiting:
                 done, _ = wait(waiting, return_when=FIRST_COMPLETED)
                 for future in done:
-                    cell = waiting.pop(future)
-                    ended = future.result()
-                    if ended != 0:
-                        failed.append(cell)
+                    cell, reason = waiting.pop(future), future.result()
+                    if reason is not None:
+                        failed.append((cell, reason))
                     finished = len(open_) - len(waiting)
                     left = (time.monotonic() - started) / finished * len(waiting)
-                    word = "done" if ended == 0 else f"failed ({cell.failure()})"
+                    word = "done" if reason is None else f"failed ({reason})"
                     progress(len(cells) - len(waiting), len(cells), left, f"{cell.name}: {word}")
         except BaseException:
-            stopping.set()
-            for process in list(running):
-                process.terminate()
+            runs.stop()
             raise
     return failed
 
 
-def _run(cell: Cell, data: Path, threads: int, device: str, running: "set[subprocess.Popen[bytes]]") -> int:
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Runs have sessions of their own, which a signal to this process does not reach: it must end them itself."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in (getattr(signal, name) for name in names)}
+    before = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}  # nohup
+    for number in before:
+        signal.signal(number, _leave)
     try:
-        cell.folder.mkdir(parents=True, exist_ok=True)
-        log = (cell.folder / "log.txt").open("ab")
-    except OSError as error:
-        raise ElasticNASError(f"{cell.folder}: {error.strerror}") from None
-    (cell.folder / "failed.txt").unlink(missing_ok=True)
-    settings = [word for key, value in _leaves(cell.config) for word in ("--set", f"{key}={json.dumps(value)}")]
-    command = [
-        sys.executable,
-        "-c",
-        _COMMAND,
-        "easrec",
-        "run",
-        "--resume",
-        "--data",
-        str(data),
-        "--out",
-        str(cell.folder),
-    ]
-    command += ["--device", device, "--threads", str(threads), *settings]
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "COLUMNS": "200"}
-    with log:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    print("stopped; what was done is kept, the same command goes on", file=sys.stderr)
+    raise SystemExit(128 + number)
+
+
+def _run(cell: Cell, data: Path, threads: int, device: str, runs: _Runs) -> str | None:
+    """Why it failed; None where it did not, or was stopped."""
+    if runs.stopping:
+        return None
+    cell.folder.mkdir(parents=True, exist_ok=True)
+    with (cell.folder / "run.lock").open("ab") as lock, (cell.folder / "log.txt").open("ab") as log:
+        if not _locked(lock):
+            return f"another process is running it ({cell.folder / 'run.lock'} is locked)"
+        if cell.result() is not None:  # by another process since
+            return None
+        failed = cell.folder / "failed.txt"
+        failed.unlink(missing_ok=True)
         at = log.tell()
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment, preexec_fn=_alone
-        )
-        running.add(process)
-        try:
-            code = process.wait()
-        finally:
-            running.discard(process)
-    if code != 0:
+        # the run holds the lock as well, for as long as it lives, should this process be killed
+        held = () if sys.platform == "win32" else (lock.fileno(),)
+        code = runs.run(_command(cell, data, threads, device), log, _environment(threads), held)
+        if code == 0 or runs.stopping:
+            return None
         said = (cell.folder / "log.txt").read_bytes()[at:].decode("utf-8", "replace").strip().splitlines()
-        reason = said[-1] if said else f"ended with code {code}"
+        reason = said[-1].removeprefix("error: ") if said else f"ended with code {code}"
         if code < 0:
             reason = f"killed by signal {signal.Signals(-code).name}"
-        write_text(cell.folder / "failed.txt", reason.removeprefix("error: ") + "\n")
-    return code
+        write_text(failed, reason + "\n")
+        return reason
 
 
-def _alone() -> None:
-    """Ctrl-C reaches the parent, which ends its runs; they keep their checkpoints."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _locked(file: IO[bytes]) -> bool:
+    """Whether nobody else has it; always so where the system has no such locks."""
+    if sys.platform != "win32":
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
+
+
+def _environment(threads: int) -> dict[str, str]:
+    return os.environ | {"OMP_NUM_THREADS": str(threads), "COLUMNS": "200"}
+
+
+def _command(cell: Cell, data: Path, threads: int, device: str) -> list[str]:
+    settings = [word for key, value in _leaves(cell.config) for word in ("--set", f"{key}={json.dumps(value)}")]
+    run = ["easrec", "run", "--resume", "--data", str(data), "--out", str(cell.folder)]
+    run += ["--device", device, "--threads", str(threads)]
+    return [sys.executable, "-c", _COMMAND, *run, *settings]
 
 
 def _leaves(config: Config) -> list[tuple[str, Any]]:

@@ -1,5 +1,6 @@
 """reproduce: the matrix of runs, then tables, plots and one page."""
 
+import importlib
 import json
 import re
 import shlex
@@ -17,17 +18,27 @@ from easrec.data import Interactions
 from easrec.reproduce.collect import Measured, collect
 from easrec.reproduce.efficiency import measure
 from easrec.reproduce.matrix import Cell, run_matrix
-from easrec.reproduce.methods import METHODS, SCALES, Method, methods_of
+from easrec.reproduce.methods import METHODS, SCALES, TABLES, Method, methods_of
 from easrec.reproduce.plots import accuracy_against_flops, lambda_plot
 from easrec.reproduce.published import dataset_of
 from easrec.reproduce.tables import Sheet, differences, efficiency, gates, lambdas, overall, write
-from elasticnas.errors import CheckpointError, ConfigError
+from elasticnas.errors import CheckpointError, ConfigError, PluginError
 from elasticnas.extraction import write_text
 from elasticnas.report import Stage, bullets, environment
 
 __all__ = ["cells_of", "reproduce"]
 
 _BATCH = 256  # users scored together, Table IV
+_PAGES = {table: f"table{table}" if table.isdigit() else table for table in (*TABLES, "all")}
+_TITLES = {
+    "3": "Table III, accuracy of every method",
+    "4": "Table IV, time and memory of inference",
+    "5": "Table V, gates",
+    "fig4": "Fig. 4, lambda without a budget",
+    "differences": "What the paper leaves open",
+    "all": "All tables",
+}
+_PLOTS = {"table3-pop100": "accuracy-flops.png", "fig4": "fig4.png"}
 
 
 def cells_of(methods: Sequence[Method], seeds: int, scale: str, changes: dict[str, Any], folder: Path) -> list[Cell]:
@@ -42,7 +53,8 @@ def cells_of(methods: Sequence[Method], seeds: int, scale: str, changes: dict[st
     for seed in range(seeds):
         for method in methods:
             config = Config().updated(SCALES[scale]).updated(changes).updated({**method.changes, "seed": seed})
-            if config.search.strategy == "none":  # equal training: others inherit what the search has trained
+            # equal training: others inherit what the search has trained
+            if config.search.strategy == "none" or not config.train.inherit:
                 config = config.updated({"train.epochs": config.search.epochs + config.train.epochs})
             cells.append(Cell(method, seed, folder / "runs" / method.name / f"seed-{seed}", config))
     return cells
@@ -61,7 +73,7 @@ def reproduce(
     only: Sequence[str],
     console: Console,
 ) -> list[Cell]:
-    """Run what is missing, then write ``README.md``, tables and plots into the folder.
+    """Run what is missing, then write a page for the table asked, its plots, and ``README.md``, which links all pages.
 
     Args:
         interactions: Prepared; kept in ``data.npz`` of the folder.
@@ -78,6 +90,9 @@ def reproduce(
 
     Returns:
         The runs that failed.
+
+    Raises:
+        PluginError: A package that the runs or the tables need is not installed.
     """
     methods = methods_of(table, interactions.features is not None)
     left_out = [
@@ -90,24 +105,37 @@ def reproduce(
             f"without item features, left out: {', '.join(left_out)} (give --items and --features)", highlight=False
         )
     cells = cells_of(methods, seeds, scale, changes, folder)
-    chosen, data = _chosen(cells, only), _kept(interactions, folder)
+    chosen = _chosen(cells, only)
+    _installed()
+    data = _kept(interactions, folder)
     with Stage(console, f"{len(chosen)} runs") as stage:
 
         def progress(done: int, count: int, left: float, line: str) -> None:
             console.print(line, highlight=False, soft_wrap=True)
             stage.update(done / count, f"{done} of {count} runs", left)
 
-        failed = run_matrix(chosen, data, jobs, threads, device.type, progress)
+        failed = run_matrix(chosen, data, jobs, threads, str(device), progress)
     measured = collect(cells)
     if measured:
-        _write(measured, table, interactions, data, folder, device, threads, scale, failed, console)
-    for cell in failed:
+        _write(
+            measured, table, interactions, data, folder, device, threads, scale, [cell for cell, _ in failed], console
+        )
+    for cell, reason in failed:
         console.print(
-            f"failed: {cell.name}: {cell.failure()} (log: {cell.folder / 'log.txt'}; again: --only {cell.name})",
+            f"failed: {cell.name}: {reason} (log: {cell.folder / 'log.txt'}; again: --only {cell.name})",
             highlight=False,
             soft_wrap=True,
         )
-    return failed
+    return [cell for cell, _ in failed]
+
+
+def _installed() -> None:
+    """Before the first run, not after hours."""
+    for name in ("scipy", "matplotlib", "optuna"):
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError:
+            raise PluginError(f"{name} is not installed; pip install 'elasticnas[reproduce]'") from None
 
 
 def _kept(interactions: Interactions, folder: Path) -> Path:
@@ -145,8 +173,8 @@ def _write(
     failed: Sequence[Cell],
     console: Console,
 ) -> None:
-    statistics = interactions.statistics
-    dataset = dataset_of(statistics.users, statistics.items)
+    users, items = interactions.statistics.users, interactions.statistics.items
+    dataset = dataset_of(users, items)
 
     def of(name: str) -> list[Measured]:
         return [each for each in measured if name in each.method.tables and table in (name, "all")]
@@ -154,51 +182,84 @@ def _write(
     sheets: list[Sheet] = []
     if of("3"):
         sheets += [overall(of("3"), dataset, protocol) for protocol in ("pop100", "unseen", "full")]
-        accuracy_against_flops(of("3"), folder / "accuracy-flops.png")
-    if of("4"):
-        with Stage(console, "inference time and memory"):
-            models = {
-                each.method.name: folder / "runs" / each.method.name / f"seed-{each.seeds[0]}" / "model"
-                for each in of("4")
-            }
-            taken = measure(models, data, str(device), _BATCH, threads)
-        how = (
-            f"Scores of what follows every user's history ({statistics.users:,} users, {_BATCH} at a time), seed "
-            f"{of('4')[0].seeds[0]}: median and quartiles of five passes, networks in turns; memory is what a pass "
-            f"needs beyond the loaded network, in a process of its own. {device.type}, {threads} threads."
-        )
-        sheets.append(efficiency(of("4"), taken, dataset, how))
+        accuracy_against_flops(of("3"), folder / _PLOTS["table3-pop100"])
     if of("5"):
         sheets.append(gates(of("5"), dataset))
     if of("fig4"):
         sheets.append(lambdas(of("fig4")))
-        lambda_plot(of("fig4"), folder / "fig4.png")
+        lambda_plot(of("fig4"), folder / _PLOTS["fig4"])
     if of("differences"):
         sheets.append(differences(of("differences")))
-    where = environment(device)
-    record = {
+    runs = _environments(measured)
+    header = bullets(_record(measured, runs, interactions, scale))
+    environments = {"scale": scale, "runs": runs, "page": environment(device)}
+    write_text(folder / f"{_PAGES[table]}-environment.json", json.dumps(environments, indent=2) + "\n")
+    _page(table, header, sheets, failed, folder)
+    if of("4"):  # what is known already is written: measuring takes minutes
+        models = {
+            each.method.name: folder / "runs" / each.method.name / f"seed-{each.seeds[0]}" / "model" for each in of("4")
+        }
+        with Stage(console, "inference time and memory"):
+            taken = measure(models, data, str(device), _BATCH, threads)
+        where = environment(device)
+        how = (
+            f"Scores of what follows every user's history ({users:,} users, {_BATCH} at a time), of each method its "
+            "first finished seed: median and quartiles of five passes, networks in turns; memory is what a pass needs "
+            f"beyond the loaded network, in a process of its own. {where['processor']}, {where['device']}, "
+            f"{threads} threads; commit {_commit(where)}."
+        )
+        sheets.insert(3 if of("3") else 0, efficiency(of("4"), taken, dataset, how))
+        _page(table, header, sheets, failed, folder)
+    for sheet in sheets[:1] + [sheet for sheet in sheets[1:] if not sheet.name.startswith("table3")]:
+        _show(sheet, console)
+
+
+def _environments(measured: Sequence[Measured]) -> list[dict[str, Any]]:
+    """Where the runs ran, without repetition: some may be of another commit or machine than the page."""
+    found: list[dict[str, Any]] = []
+    for each in measured:
+        for result in each.results:
+            where = {key: value for key, value in result["environment"].items() if key != "command"}
+            if where not in found:
+                found.append(where)
+    return found
+
+
+def _commit(where: dict[str, Any]) -> str:
+    return where["commit"] or f"release {where['elasticnas']}"
+
+
+def _record(
+    measured: Sequence[Measured], runs: Sequence[dict[str, Any]], interactions: Interactions, scale: str
+) -> dict[str, str]:
+    statistics = interactions.statistics
+    machines = (f"{run['processor']}, {run['device']}, {run['threads']} threads a run" for run in runs)
+    versions = (f"elasticnas {run['elasticnas']}, torch {run['torch']}, Python {run['python']}" for run in runs)
+    return {
         "command": f"`{shlex.join(['elasticnas', *sys.argv[1:]])}`",
-        "commit": where["commit"] or f"release {where['elasticnas']}",
+        "commit of the runs": "; ".join(dict.fromkeys(map(_commit, runs))),
         "scale": scale,
         "seeds": str(max(len(each.seeds) for each in measured)),
-        "machine": f"{where['processor']}, {where['device']}, {threads} threads a run",
-        "versions": f"elasticnas {where['elasticnas']}, torch {where['torch']}, Python {where['python']}",
+        "machine": "; ".join(dict.fromkeys(machines)),
+        "versions": "; ".join(dict.fromkeys(versions)),
         "data": f"{statistics.users:,} users, {statistics.items:,} items, {statistics.interactions:,} interactions, "
         f"fingerprint `{interactions.fingerprint[:12]}`",
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
-    parts = ["# The paper's experiment", bullets(record)]
-    plots = {"table3-pop100": "accuracy-flops.png", "fig4": "fig4.png"}
+
+
+def _page(table: str, header: str, sheets: Sequence[Sheet], failed: Sequence[Cell], folder: Path) -> None:
+    """The page of a table, and the index of all pages that are there."""
+    parts = [f"# {_TITLES[table]}", header]
     for sheet in sheets:
-        if sheet.name in plots:
-            parts.append(f"![{sheet.title}]({plots[sheet.name]})")
+        if sheet.name in _PLOTS:
+            parts.append(f"![{sheet.title}]({_PLOTS[sheet.name]})")
         parts.append(write(sheet, folder))
     if failed:
         parts.append("Runs that failed: " + ", ".join(cell.name for cell in failed))
-    write_text(folder / "README.md", "\n\n".join(part.strip() for part in parts) + "\n")
-    write_text(folder / "environment.json", json.dumps(where | {"scale": scale}, indent=2) + "\n")
-    for sheet in sheets[:1] + [sheet for sheet in sheets if sheet.name in ("table4", "table5", "fig4", "differences")]:
-        _show(sheet, console)
+    write_text(folder / f"{_PAGES[table]}.md", "\n\n".join(part.strip() for part in parts) + "\n")
+    links = [f"* [{_TITLES[name]}]({page}.md)" for name, page in _PAGES.items() if (folder / f"{page}.md").exists()]
+    write_text(folder / "README.md", "# The paper's experiment\n\n" + "\n".join(links) + "\n")
 
 
 def _show(sheet: Sheet, console: Console) -> None:
