@@ -106,7 +106,7 @@ class _Runs:
         with self._lock:
             self.stopping = True
             for process in self._running:
-                process.terminate()
+                process.kill()  # runs go on after it; a signal that asks may be lost while a library is imported
 
 
 def run_matrix(
