@@ -139,8 +139,9 @@ def test_pages_are_made_from_the_result_alone(finished):
     assert "lower is better" in text and "* rows: 160" in text and "`steps`: 12 (default 1000)" in text
     assert (folder / "pareto.png").read_bytes().startswith(b"\x89PNG")
     ours, alone, theirs = (row["test"] for row in result["rows"][:3])
-    words = ["better" if value < theirs else "worse" for value in (ours, alone)]
-    line = f"30%: searched, inheriting {ours:.4f}, {words[0]} than, and from scratch {alone:.4f}, {words[1]} than"
+    said = {-1: "better than", 0: "equal to", 1: "worse than"}
+    words = [said[(value > theirs) - (value < theirs)] for value in (ours, alone)]
+    line = f"30%: searched, inheriting {ours:.4f}, {words[0]}, and from scratch {alone:.4f}, {words[1]}"
     assert verdicts(result)[0].startswith(f"{line} uniformly scaled {theirs:.4f}")
     assert "| 100% | largest, inherits weights |" in text and "| 100% | largest, from scratch |" in text
 
