@@ -35,18 +35,18 @@ def updated(settings: Settings, changes: dict[str, Any]) -> Settings:
         raise ConfigError(one_line(type(settings), error)) from None
 
 
-def differences(settings: BaseModel) -> dict[str, str]:
-    """What differs from the defaults, by dotted name in backticks: ``{"`model.layers`": "2 (default 4)"}``."""
+def differences(settings: BaseModel) -> dict[str, tuple[Any, Any]]:
+    """What differs from the defaults, by dotted name: the value and the default, ``{"model.layers": (2, 4)}``."""
     return _differences(settings.model_dump(mode="json"), type(settings)().model_dump(mode="json"), "")
 
 
-def _differences(given: dict[str, Any], default: dict[str, Any], prefix: str) -> dict[str, str]:
-    found: dict[str, str] = {}
+def _differences(given: dict[str, Any], default: dict[str, Any], prefix: str) -> dict[str, tuple[Any, Any]]:
+    found: dict[str, tuple[Any, Any]] = {}
     for key, value in given.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and isinstance(default[key], dict):
             found |= _differences(value, default[key], f"{prefix}{key}.")
         elif value != default[key]:
-            found[f"`{prefix}{key}`"] = f"{value} (default {default[key]})"
+            found[prefix + key] = value, default[key]
     return found
 
 

@@ -44,4 +44,4 @@ def test_mistakes_are_one_line(changes, message):
 def test_differences_from_the_defaults():
     assert differences(Outer()) == {}
     given = differences(Outer(batch=9, inner=Inner(shares=(0.1, 0.2))))
-    assert given == {"`batch`": "9 (default 8)", "`inner.shares`": "[0.1, 0.2] (default [0.5])"}
+    assert given == {"batch": (9, 8), "inner.shares": ([0.1, 0.2], [0.5])}

@@ -2,6 +2,7 @@
 
 from elasticnas.nn.attention import Attention
 from elasticnas.nn.checkpoint import checkpoint
+from elasticnas.nn.cross_entropy import tied_cross_entropy
 from elasticnas.nn.depth import DepthSkip, Stack
 from elasticnas.nn.embedding import ElasticEmbedding, Embedding
 from elasticnas.nn.feedforward import FeedForward
@@ -36,4 +37,5 @@ __all__ = [
     "checkpoint",
     "mean",
     "softmax",
+    "tied_cross_entropy",
 ]

@@ -315,7 +315,7 @@ class BilevelSearcher:
         return Progress(self.step, self.settings.steps, loss, metrics, last, left)
 
     def _adam(self, weights: list[nn.Parameter]) -> torch.optim.Optimizer:
-        return torch.optim.Adam(weights, lr=self.settings.weight_lr)
+        return torch.optim.Adam(weights, lr=self.settings.weight_lr, fused=True)
 
     def _describe(self) -> dict[str, Any]:
         """What a checkpoint must agree with."""

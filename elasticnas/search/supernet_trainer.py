@@ -216,7 +216,7 @@ class SupernetTrainer:
         return warm_cosine(self.step, settings.steps, settings.warmup_steps)
 
     def _adam(self, weights: list[nn.Parameter]) -> torch.optim.Optimizer:
-        return torch.optim.Adam(weights, lr=self.settings.weight_lr)
+        return torch.optim.Adam(weights, lr=self.settings.weight_lr, fused=True)
 
     def _describe(self) -> dict[str, Any]:
         optimizer = {name: plain(value) for name, value in self._optimizer.defaults.items()}

@@ -53,7 +53,7 @@ def train_network(
         SearchError: The loss is not finite.
         CheckpointError: The checkpoint is damaged or of another run.
     """
-    optimizer, stream = torch.optim.Adam(network.parameters(), lr=rate), BatchStream(task.train, "train")
+    optimizer, stream = torch.optim.Adam(network.parameters(), lr=rate, fused=True), BatchStream(task.train, "train")
     torch.manual_seed(settings.seed)
     step, before = 0, 0.0
     if checkpoint.exists():

@@ -9,7 +9,7 @@ from rich.console import Console
 from digits.config import Config
 from digits.model import supernet
 from digits.task import task
-from elasticnas.cli.options import Device, Out, Resume, Seed, Set, Threads, changes_of, device_of
+from elasticnas.cli.options import Device, Out, Resume, Seed, Set, Threads, changes_of, device_of, prepare
 from elasticnas.settings import updated
 from elasticnas.study import Study
 
@@ -33,9 +33,7 @@ def run(
     set: Set = None,
 ) -> None:
     """Train the supernet, search it, take networks out, compare them with uniformly scaled ones."""
-    if threads is not None:
-        torch.set_num_threads(threads)
-    torch.set_flush_denormal(True)
+    prepare(threads)
     changes = changes_of(set) | ({} if seed is None else {"study.seed": seed})
     config, where = updated(Config(), changes), device_of(device)
     console = Console(width=None if Console().is_terminal else 120)

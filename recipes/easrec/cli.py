@@ -6,7 +6,6 @@ import time
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import torch
 import typer
 from pydantic import ValidationError
 from rich.console import Console
@@ -22,7 +21,7 @@ from easrec.pipeline import Run, evaluators
 from easrec.presets import load_preset, preset_names
 from easrec.reproduce import SCALES, TABLES, reproduce
 from easrec.source import Source, show_statistics
-from elasticnas.cli.options import Device, Out, Resume, Seed, Set, Threads, changes_of, device_of
+from elasticnas.cli.options import Device, Out, Resume, Seed, Set, Threads, changes_of, device_of, prepare
 from elasticnas.errors import ConfigError, DataError
 from elasticnas.report import Stage
 from elasticnas.space import one_line
@@ -69,9 +68,7 @@ def _start(
 ) -> Run:
     console = Console(width=None if Console().is_terminal else 110)
     config, where = _config(preset, budget, seed, changes), device_of(device)
-    if threads is not None:
-        torch.set_num_threads(threads)
-    torch.set_flush_denormal(True)
+    prepare(threads)
     return Run(source.load(preset, config, console), config, out, where, console, resume)
 
 
@@ -197,9 +194,7 @@ def retrain(
     searched = (out / "supernet.ckpt").exists()
     if not searched and not ((out / "run.json").exists() and _config_of(out).search.strategy == "none"):
         raise ConfigError(f"{out}: no finished search there; run elasticnas easrec search --out {out} first")
-    if threads is not None:
-        torch.set_num_threads(threads)
-    torch.set_flush_denormal(True)
+    prepare(threads)
     console = Console(width=None if Console().is_terminal else 110)
     Run(_data_of(out), _config_of(out), out, device_of(device), console, True).everything()
     _say_where(out)
@@ -241,8 +236,7 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of the table.")] = False,
 ) -> None:
     """Evaluate the saved network anew, loaded from its files, under the three protocols."""
-    if threads is not None:
-        torch.set_num_threads(threads)
+    prepare(threads)
     where, config = device_of(device), _config_of(out)
     recommender, data = Recommender.load(out / "model", where), _data_of(out)
     split = Split(data)

@@ -3,11 +3,11 @@
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from easrec.data import Batch
-from easrec.model import EASRec
+from easrec.model import EASRec, last_real
+from elasticnas.nn import tied_cross_entropy
 
 __all__ = ["batch_loss"]
 
@@ -30,20 +30,20 @@ def batch_loss(
     """
     device_type = batch.inputs.device.type
     with torch.autocast(device_type, dtype=torch.bfloat16, enabled=bf16):
+        y = model(batch.inputs)
         if batch.targets.ndim == 2:
-            real = batch.targets > 0
             # only real positions meet the item table, which costs more than a layer
-            scores = model.scores(model(batch.inputs)[real])
-            targets = batch.targets[real]
+            real = batch.targets > 0
+            y, targets = y[real], batch.targets[real]
         else:
-            scores = model.next_item(batch.inputs, (batch.inputs > 0).sum(1))
-            targets = batch.targets
+            y, targets = last_real(y, (batch.inputs > 0).sum(1)), batch.targets
+        if kind == "softmax":
+            return tied_cross_entropy(y, model.items, targets)
+        scores = model.scores(y)
     if scores.dtype in (torch.bfloat16, torch.float16):
         scores = scores.float()
     if len(targets) == 0:
         return scores[:, 1:].sum() * 0.0
-    if kind == "softmax":
-        return F.cross_entropy(scores, targets)
     log_p = scores[:, 1:].log_softmax(-1)
     chosen = log_p.gather(1, targets.unsqueeze(1) - 1)
     # log(1 - p) of every item; of the target it does not count

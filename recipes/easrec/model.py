@@ -16,7 +16,7 @@ from easrec.layer import layer, per_candidate
 from easrec.space import space_for
 from elasticnas.axes import Axis
 
-__all__ = ["EASRec", "build", "supernet"]
+__all__ = ["EASRec", "build", "last_real", "supernet"]
 
 
 class EASRec(nn.Module):
@@ -117,8 +117,12 @@ class EASRec(nn.Module):
 
     def next_item(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         """Scores of what follows each sequence: ``(B, N)`` ids and ``(B,)`` lengths to ``(B, V + 1)``."""
-        y = self(inputs)
-        return self.scores(y[torch.arange(len(y), device=y.device), (lengths - 1).clamp_min(0)])
+        return self.scores(last_real(self(inputs), lengths))
+
+
+def last_real(y: Tensor, lengths: Tensor) -> Tensor:
+    """``(B, N, hidden)`` at the last of ``(B,)`` real positions, ``(B, hidden)``."""
+    return y[torch.arange(len(y), device=y.device), (lengths - 1).clamp_min(0)]
 
 
 def _stack(config: ModelConfig, sizes: Any, causal: bool) -> enn.Stack:

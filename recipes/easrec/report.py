@@ -36,7 +36,7 @@ def page(result: dict[str, Any]) -> str:
         "## Training",
         _training(result),
         "## Settings that differ from the defaults",
-        bullets(differences(Config.model_validate(result["config"]))) or "None.",
+        bullets(_changed(Config.model_validate(result["config"]))) or "None.",
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -82,3 +82,7 @@ def _training(result: dict[str, Any]) -> str:
         if f"{name}/train/epochs" in result
     ]
     return table(["network", "epochs", "best epoch", "minutes"], rows)
+
+
+def _changed(config: Config) -> dict[str, str]:
+    return {f"`{name}`": f"{value} (default {default})" for name, (value, default) in differences(config).items()}

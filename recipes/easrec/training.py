@@ -80,7 +80,7 @@ class _Run:
 
     def __init__(self, network: EASRec, config: Config) -> None:
         self.network = network
-        self.optimizer = torch.optim.Adam(network.parameters(), lr=config.train.learning_rate)
+        self.optimizer = torch.optim.Adam(network.parameters(), lr=config.train.learning_rate, fused=True)
         self.epoch, self.position, self.step, self.seconds = 0, 0, 0, 0.0
         self.losses: list[float] = []
         self.history: list[dict[str, Any]] = []

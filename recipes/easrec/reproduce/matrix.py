@@ -19,6 +19,7 @@ from easrec.config import Config
 from easrec.reproduce.methods import Method
 from elasticnas.errors import CheckpointError
 from elasticnas.extraction import write_text
+from elasticnas.settings import differences
 
 if sys.platform != "win32":
     import fcntl
@@ -226,22 +227,9 @@ def _environment(threads: int) -> dict[str, str]:
 
 
 def _command(cell: Cell, data: Path, threads: int, device: str) -> list[str]:
-    settings = [word for key, value in _leaves(cell.config) for word in ("--set", f"{key}={json.dumps(value)}")]
+    settings = [
+        word for key, (value, _) in differences(cell.config).items() for word in ("--set", f"{key}={json.dumps(value)}")
+    ]
     run = ["easrec", "run", "--resume", "--data", str(data), "--out", str(cell.folder)]
     run += ["--device", device, "--threads", str(threads)]
     return [sys.executable, "-c", _COMMAND, *run, *settings]
-
-
-def _leaves(config: Config) -> list[tuple[str, Any]]:
-    """Settings that differ from the defaults, by dotted name."""
-    found: list[tuple[str, Any]] = []
-
-    def walk(given: dict[str, Any], default: dict[str, Any], prefix: str) -> None:
-        for key, value in given.items():
-            if isinstance(value, dict) and isinstance(default[key], dict):
-                walk(value, default[key], f"{prefix}{key}.")
-            elif value != default[key]:
-                found.append((prefix + key, value))
-
-    walk(config.model_dump(mode="json"), Config().model_dump(mode="json"), "")
-    return found

@@ -138,9 +138,9 @@ SCALES: dict[str, dict[str, Any]] = {
         "compare": [],
     },
     "small": {
-        "model": {"hidden": 64, "inner": 128, "length": 50, "mixing": "mask"},
-        "search": {"epochs": 6, "batch": 64, "update_every": 2, "random_architectures": 5},
-        "train": {"epochs": 16, "batch": 64, "validate_every": 2, "patience": 3},
+        "model": {"hidden": 64, "inner": 128, "length": 50, "mixing": "mask", "gate_rank": 16},
+        "search": {"epochs": 4, "batch": 64, "update_every": 4, "random_architectures": 3},
+        "train": {"epochs": 8, "batch": 64, "validate_every": 2, "patience": 3},
         "compare": [],
     },
 }
