@@ -94,6 +94,7 @@ METHODS = (
         search__strategy="none",
         search__budget=None,
     ),
+    _easrec("easrec-random", "EASRec's space, random search", ("3", "differences"), search__strategy="random"),
     _easrec("gates-1", "EASRec, gates of 1 layer", ("5",), "1 layer", model__gate_layers=1),
     _easrec("gates-0", "EASRec, no gates", ("5",), "No Gates", model__gate_layers=0),
     *(
