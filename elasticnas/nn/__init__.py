@@ -8,12 +8,14 @@ from elasticnas.nn.embedding import ElasticEmbedding, Embedding
 from elasticnas.nn.feedforward import FeedForward
 from elasticnas.nn.gate import DataAwareGate
 from elasticnas.nn.linear import ElasticLinear, Linear
+from elasticnas.nn.linrec import LinRecState
 from elasticnas.nn.mixture import Mixture
 from elasticnas.nn.module import ElasticModule
 from elasticnas.nn.norm import ElasticLayerNorm, ElasticRMSNorm, LayerNorm, RMSNorm
 from elasticnas.nn.parameter import ElasticParameter, Parameter
 from elasticnas.nn.pointwise import PointwiseAttention
 from elasticnas.nn.reduce import mean, softmax
+from elasticnas.nn.row import take_row
 
 __all__ = [
     "Attention",
@@ -28,6 +30,7 @@ __all__ = [
     "Embedding",
     "FeedForward",
     "LayerNorm",
+    "LinRecState",
     "Linear",
     "Mixture",
     "Parameter",
@@ -37,5 +40,6 @@ __all__ = [
     "checkpoint",
     "mean",
     "softmax",
+    "take_row",
     "tied_cross_entropy",
 ]

@@ -20,7 +20,8 @@ from elasticnas.axes import (
 )
 from elasticnas.errors import AxisError, ConfigError
 from elasticnas.nn.linear import Linear, project
-from elasticnas.nn.linrec import linrec
+from elasticnas.nn.linrec import LinRecState, linrec, linrec_state, linrec_step
+from elasticnas.nn.row import take_row, unseen_from
 
 __all__ = ["Attention"]
 
@@ -80,46 +81,106 @@ class Attention(nn.Module):
         self.value = Linear(hidden, self.kv_heads * head_dim, bias)
         self.out = Linear(queries, hidden, bias)
 
-    def forward(self, x: Tensor, padding: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, padding: Tensor | None = None, row: Tensor | None = None) -> Tensor:
         """Attend.
 
         Args:
             x: ``(B, N, hidden)``.
             padding: ``(B, N)`` bool, True where padded, any pattern.
+            row: ``(B,)`` int64; None for all. Only this position of every sample is asked for: a query for one
+                position costs O(N), as nothing of the others beyond their keys and values is worked out.
 
         Returns:
-            ``(B, N, hidden)``; padded rows are 0, never NaN.
+            ``(B, N, hidden)``, or ``(B, 1, hidden)`` with ``row``; padded rows are 0, never NaN.
         """
-        g, r = active_size(self.kv_heads), active_size(self.group)
-        query = rearrange(project(self.query, x), "b n (g r k) -> b g r n k", g=g, r=r)
-        key = rearrange(project(self.key, x), "b n (g k) -> b g 1 n k", g=g)
-        value = rearrange(project(self.value, x), "b n (g k) -> b g 1 n k", g=g)
-        # soft masks: in q k one operand carries the mask of head_dim, and the masks of heads act on the output only
-        value = apply_mask(value, self.head_dim)
+        query, key, value = self._queries(take_row(x, row)), *self._memory(x)
+        causal, unseen = self.causal, padding
+        if row is not None:
+            # for one position, what comes later is as good as padded
+            causal, unseen = False, unseen_from(row, x.shape[1], self.causal, padding)
         if self.kind == "softmax":
-            out = self._softmax(apply_mask(query, self.head_dim), key, value, padding)
+            allowed = None if unseen is None else _allowed(unseen, causal, row)
+            out = self._softmax(apply_mask(query, self.head_dim), key, value, allowed, causal)
         else:
-            power = -1.0 if self.key_norm == "column" else -0.5
             feature_mask = mask(self.head_dim, query)
-            out = linrec(query, key, value, self.causal, self.key_norm, padding, feature_mask)
-            out = out * expected(self.head_dim, power, out)
+            out = self._scaled(linrec(query, key, value, causal, self.key_norm, unseen, feature_mask))
+        mixed = self._joined(out)
+        return mixed if padding is None else mixed.masked_fill(take_row(padding.unsqueeze(-1), row), 0.0)
+
+    def remember(self, x: Tensor, padding: Tensor | None = None) -> LinRecState:
+        """What a causal LinRec attention keeps of whole sequences, to :meth:`step` on from.
+
+        Args:
+            x: ``(B, N, hidden)``.
+            padding: ``(B, N)`` bool, True where padded.
+
+        Raises:
+            ConfigError: Softmax attention, or not causal: there is no such state.
+        """
+        self._require_recurrent()
+        key, value = self._memory(x)
+        return linrec_state(key, value, self.key_norm, padding, mask(self.head_dim, key))
+
+    def step(self, x: Tensor, state: LinRecState) -> tuple[Tensor, LinRecState]:
+        """One more position: what :meth:`forward` gives there, in O(1) of what came before.
+
+        Args:
+            x: ``(B, 1, hidden)``.
+            state: After the positions before it, of :meth:`remember` or the last step.
+
+        Returns:
+            ``(B, 1, hidden)`` and the state after it.
+
+        Raises:
+            ConfigError: Softmax attention, or not causal.
+        """
+        self._require_recurrent()
+        query, key, value = self._queries(x), *self._memory(x)
+        out, state = linrec_step(query, key, value, state, self.key_norm, mask(self.head_dim, query))
+        return self._joined(self._scaled(out)), state
+
+    def _require_recurrent(self) -> None:
+        if self.kind != "linrec" or not self.causal:
+            form = "causal" if self.causal else "bidirectional"
+            raise ConfigError(
+                f"a {form} {self.kind} attention has no state of fixed size: use kind='linrec', causal=True"
+            )
+
+    def _queries(self, x: Tensor) -> Tensor:
+        g, r = active_size(self.kv_heads), active_size(self.group)
+        return rearrange(project(self.query, x), "b n (g r k) -> b g r n k", g=g, r=r)
+
+    def _memory(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values, ``(B, g, 1, N, k)``."""
+        key, value = (
+            rearrange(project(linear, x), "b n (g k) -> b g 1 n k", g=active_size(self.kv_heads))
+            for linear in (self.key, self.value)
+        )
+        # soft masks: in q k one operand carries the mask of head_dim, and the masks of heads act on the output only
+        return key, apply_mask(value, self.head_dim)
+
+    def _scaled(self, out: Tensor) -> Tensor:
+        """LinRec's constant factor."""
+        return out * expected(self.head_dim, -1.0 if self.key_norm == "column" else -0.5, out)
+
+    def _joined(self, out: Tensor) -> Tensor:
+        """Heads ``(B, g, r, N, k)`` to ``(B, N, hidden)``."""
         out = apply_mask(apply_mask(out, self.kv_heads, dim=1), self.group, dim=2)
         mixed: Tensor = self.out(rearrange(out, "b g r n k -> b n (g r k)"))
-        return mixed if padding is None else mixed.masked_fill(padding.unsqueeze(-1), 0.0)
+        return mixed
 
-    def _softmax(self, query: Tensor, key: Tensor, value: Tensor, padding: Tensor | None) -> Tensor:
+    def _softmax(self, query: Tensor, key: Tensor, value: Tensor, allowed: Tensor | None, causal: bool) -> Tensor:
         g, r = query.shape[1:3]
         scale = expected(self.head_dim, -0.5, query)
         if isinstance(scale, Tensor):
             query, scale = query * scale, 1.0
-        allowed = None if padding is None else _allowed(padding, self.causal)
         out = F.scaled_dot_product_attention(
             query.flatten(1, 2),
             key.expand(-1, -1, r, -1, -1).flatten(1, 2),
             value.expand(-1, -1, r, -1, -1).flatten(1, 2),
             attn_mask=allowed,
             dropout_p=self.dropout if self.training else 0.0,
-            is_causal=self.causal and allowed is None,
+            is_causal=causal and allowed is None,
             scale=scale,
         )
         grouped: Tensor = out.unflatten(1, (g, r))
@@ -130,17 +191,19 @@ class Attention(nn.Module):
         return f"{self.hidden!r}, {self.heads!r}, {self.head_dim!r}, kind={self.kind}, causal={self.causal}"
 
 
-def _allowed(padding: Tensor, causal: bool) -> Tensor:
-    """``(B, 1, N, N)`` bool, True where query row may see key column.
+def _allowed(unseen: Tensor, causal: bool, row: Tensor | None) -> Tensor:
+    """``(B, 1, N or 1, N)`` bool, True where query row may see key column.
 
     Every position sees itself: a softmax over no key would be NaN in forward and backward. For real positions
     that changes nothing; the outputs of padded ones are set to 0 later.
     """
-    length = padding.shape[-1]
-    allowed = ~padding[:, None, None, :].expand(-1, 1, length, -1)
+    length = unseen.shape[-1]
+    allowed = ~unseen[:, None, None, :]
+    if row is not None:
+        return allowed | F.one_hot(row, length).bool()[:, None, None, :]
     if causal:
-        allowed = allowed & torch.ones(length, length, dtype=torch.bool, device=padding.device).tril()
-    return allowed | torch.eye(length, dtype=torch.bool, device=padding.device)
+        allowed = allowed & torch.ones(length, length, dtype=torch.bool, device=unseen.device).tril()
+    return allowed | torch.eye(length, dtype=torch.bool, device=unseen.device)
 
 
 def _divide(heads: SizeLike, kv_heads: SizeLike) -> SizeLike:

@@ -88,9 +88,20 @@ class Stack(ElasticModule):
         depth = self.depth.at() if isinstance(self.depth, Axis) else self.depth
         if isinstance(depth, Weighted):
             return self._exits(depth, x, *args, **kwargs)
-        for layer in self.layers[:depth] if isinstance(depth, int) else self.layers:
+        for layer in self.active():
             x = layer(x, *args, **kwargs)
         return x
+
+    def active(self) -> list[nn.Module]:
+        """The layers that run, in order: for a model that treats its last one differently.
+
+        Raises:
+            AxisError: The open scope mixes depths.
+        """
+        depth = self.depth.at() if isinstance(self.depth, Axis) else self.depth
+        if isinstance(depth, Weighted):
+            raise AxisError(f"{self.depth!r} is masked in this scope: no one layer is the last")
+        return list(self.layers[:depth] if isinstance(depth, int) else self.layers)
 
     def _exits(self, depth: Weighted, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         share = {option: fit_share(depth.weights[..., i], x) for i, option in enumerate(depth.quantity.options)}

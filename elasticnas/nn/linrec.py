@@ -1,14 +1,28 @@
-"""LinRec linear attention, bidirectional, and causal in chunks."""
+"""LinRec linear attention: bidirectional, causal in chunks, and one position after the other."""
+
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["linrec"]
+__all__ = ["LinRecState", "linrec", "linrec_state", "linrec_step"]
 
 _EPS = 1e-12  # under the square root: dead and padded columns have the norm 0
 _LEAST_FLOAT16 = 1e-9  # of a running square: 1 / norm is then at most 3.2e4, and float16 ends at 6.5e4
 _CHUNK = 64
+
+
+class LinRecState(NamedTuple):
+    """What LinRec remembers of a sequence, however long: at least float32.
+
+    Attributes:
+        squares: ``(B, g, 1, 1, k)``, of elu(K), summed over the positions; not used for ``"token"``.
+        sums: ``(B, g, 1, k, k)``, K^T V.
+    """
+
+    squares: Tensor
+    sums: Tensor
 
 
 def linrec(
@@ -56,11 +70,47 @@ def linrec(
         columns = _scaled(key, squares.sum(-2, keepdim=True))
         return query @ (columns.transpose(-1, -2) @ value)
     # the running norm belongs to the key columns; on the query it does the same and keeps the sums prefix sums
-    running = squares.cumsum(-2)
+    return _causal(_by_columns(query, squares.cumsum(-2)), key, value)
+
+
+def linrec_state(
+    key: Tensor, value: Tensor, key_norm: str, padding: Tensor | None = None, feature_mask: Tensor | None = None
+) -> LinRecState:
+    """The state after whole sequences; arguments as for :func:`linrec`."""
+    key = F.elu(key)
+    squares = _wide(key).square()
+    if key_norm == "token":
+        key = _scaled(key, _sum_squares(key, 1.0 if feature_mask is None else feature_mask))
+    if padding is not None:
+        padded = padding[:, None, None, :, None]
+        key, squares = key.masked_fill(padded, 0.0), squares.masked_fill(padded, 0.0)
+    return LinRecState(squares.sum(-2, keepdim=True), _wide(key).transpose(-1, -2) @ _wide(value))
+
+
+def linrec_step(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    state: LinRecState,
+    key_norm: str,
+    feature_mask: Tensor | None = None,
+) -> tuple[Tensor, LinRecState]:
+    """One more position, N = 1: what :func:`linrec` (causal) gives there, and the state after it. O(k^2)."""
+    here = linrec_state(key, value, key_norm, None, feature_mask)
+    state = LinRecState(state.squares + here.squares, state.sums + here.sums)
+    m: Tensor | float = 1.0 if feature_mask is None else feature_mask
+    query = F.elu(query)
+    query = _scaled(query * m, _sum_squares(query, m))
+    if key_norm == "column":
+        query = _by_columns(query, state.squares)
+    return (_wide(query) @ state.sums).to(query), state
+
+
+def _by_columns(query: Tensor, running: Tensor) -> Tensor:
     if query.dtype == torch.float16:
         # before the first real key the running norm is 0, and inf times these keys, also 0, would be NaN
         running = running.clamp_min(_LEAST_FLOAT16)
-    return _causal(_scaled(query, running), key, value)
+    return _scaled(query, running)
 
 
 def _scaled(x: Tensor, squares: Tensor) -> Tensor:

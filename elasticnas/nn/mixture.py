@@ -80,6 +80,17 @@ class Mixture(ElasticModule):
         assert out is not None
         return out
 
+    def chosen(self) -> nn.Module:
+        """The candidate that runs, for a model that needs more of it than its output.
+
+        Raises:
+            AxisError: The open scope mixes candidates.
+        """
+        active = self.choice.at() if isinstance(self.choice, Axis) else self.choice
+        if isinstance(active, Weighted):
+            raise AxisError(f"{self.choice!r} is masked in this scope: no one candidate is chosen")
+        return self.candidates["shared" if self.shared else str(active)]
+
     def _sliced(self, choice: Choice, option: Any, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         with self.choice.axes.narrowed(choice, choice.index(option)):
             if isinstance(self.inputs, Axis):

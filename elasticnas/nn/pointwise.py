@@ -9,6 +9,7 @@ from elasticnas.axes import SizeLike, active_size, apply_mask
 from elasticnas.errors import AxisError, ConfigError
 from elasticnas.nn.linear import Linear, project
 from elasticnas.nn.norm import LayerNorm
+from elasticnas.nn.row import take_row, unseen_from
 
 __all__ = ["PointwiseAttention"]
 
@@ -63,15 +64,16 @@ class PointwiseAttention(nn.Module):
         self.out = Linear(width, hidden, bias)
         self.distances = nn.Parameter(torch.empty(length if causal else 2 * length - 1).normal_(std=0.02))
 
-    def forward(self, x: Tensor, padding: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, padding: Tensor | None = None, row: Tensor | None = None) -> Tensor:
         """Attend.
 
         Args:
             x: ``(B, N, hidden)``, N at most ``length``.
             padding: ``(B, N)`` bool, True where padded, any pattern.
+            row: ``(B,)`` int64, the one position of every sample that is asked for; None for all.
 
         Returns:
-            ``(B, N, hidden)``; padded rows are 0, never NaN.
+            ``(B, N, hidden)``, or ``(B, 1, hidden)`` with ``row``; padded rows are 0, never NaN.
 
         Raises:
             AxisError: The sequence is longer than ``length``.
@@ -81,30 +83,34 @@ class PointwiseAttention(nn.Module):
                 f"PointwiseAttention has position biases for {self.length} positions, but the input has the shape "
                 f"{tuple(x.shape)}: give it a larger length"
             )
+        at = take_row(x, row)
         # silu(0) is 0: dead units stay dead. Soft masks: as in Attention, one operand of each product carries them
-        query = apply_mask(self._heads(self.query, x), self.head_dim)
+        query = apply_mask(self._heads(self.query, at), self.head_dim)
         key = self._heads(self.key, x)
         value = apply_mask(self._heads(self.value, x), self.head_dim)
-        weights = F.silu(query @ key.transpose(-1, -2) + self._biases(x.shape[1]))
-        seen = self._seen(x, padding)
+        weights = F.silu(query @ key.transpose(-1, -2) + self._biases(x.shape[1], row))
+        seen = self._seen(x, padding, row)
         out = (weights.masked_fill(~seen, 0.0) @ value) / seen.sum(-1, keepdim=True).clamp_min(1)
         out = rearrange(apply_mask(out, self.heads, dim=1), "b h n k -> b n (h k)")
-        mixed: Tensor = self.out(F.silu(project(self.gate, x)) * self.norm(out))
-        return mixed if padding is None else mixed.masked_fill(padding.unsqueeze(-1), 0.0)
+        mixed: Tensor = self.out(F.silu(project(self.gate, at)) * self.norm(out))
+        return mixed if padding is None else mixed.masked_fill(take_row(padding.unsqueeze(-1), row), 0.0)
 
     def _heads(self, linear: nn.Module, x: Tensor) -> Tensor:
         return F.silu(rearrange(project(linear, x), "b n (h k) -> b h n k", h=active_size(self.heads)))
 
-    def _biases(self, count: int) -> Tensor:
-        """``(N, N)``: row i, column j has that of the distance i - j; a later position of the causal form, any."""
+    def _biases(self, count: int, row: Tensor | None) -> Tensor:
+        """``(N, N)`` or ``(B, 1, 1, N)``: of position i and j, that of i - j; of a later j in the causal form, any."""
         position = torch.arange(count, device=self.distances.device)
-        distance = position[:, None] - position[None, :]
+        distance = (position[:, None] if row is None else row[:, None, None, None]) - position
         return self.distances[distance.clamp_min(0) if self.causal else distance + self.length - 1]
 
-    def _seen(self, x: Tensor, padding: Tensor | None) -> Tensor:
-        """``(1 or B, 1, N, N)`` bool, True where row i sees column j."""
+    def _seen(self, x: Tensor, padding: Tensor | None, row: Tensor | None) -> Tensor:
+        """``(1 or B, 1, N or 1, N)`` bool, True where a position sees column j."""
         count = x.shape[1]
-        seen = torch.ones(1, 1, count, count, dtype=torch.bool, device=x.device)
+        seen = torch.ones(1, 1, 1 if row is not None else count, count, dtype=torch.bool, device=x.device)
+        if row is not None:
+            unseen = unseen_from(row, count, self.causal, padding)
+            return seen if unseen is None else ~unseen[:, None, None, :]
         if self.causal:
             seen = seen.tril()
         return seen if padding is None else seen & ~padding[:, None, None, :]

@@ -1,12 +1,14 @@
 """The saved recommender: weights, architecture, settings, original item ids, and features where it takes them."""
 
 import json
+from collections.abc import Collection
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from easrec.backbone import require_features
 from easrec.config import Config
@@ -112,14 +114,23 @@ class Recommender:
         device = next(self.network.parameters()).device
         inputs = torch.from_numpy(pad(flat, starts, stops)).to(device)
         scores = self.network.next_item(inputs, torch.from_numpy(stops - starts).to(device))
-        answers = []
-        for row, history in zip(scores, histories, strict=True):
-            if not include_seen:
-                row[torch.tensor(sorted(set(history)), device=device)] = float("-inf")
-            best = row.topk(min(top, len(row) - 1))
-            pairs = zip(best.values.tolist(), best.indices.tolist(), strict=True)
-            answers.append([(self.item_ids[i], value) for value, i in pairs if value > float("-inf")])
-        return answers
+        return [
+            self.best(row, top, () if include_seen else history) for row, history in zip(scores, histories, strict=True)
+        ]
+
+    def best(self, scores: Tensor, top: int, without: Collection[int] = ()) -> list[tuple[str, float]]:
+        """The best items by ``(V + 1,)`` scores, which are changed, best first: original ids and scores.
+
+        Args:
+            scores: Of every item, entry 0 for padding.
+            top: How many.
+            without: Numbers of items to leave out.
+        """
+        if without:
+            scores[torch.tensor(sorted(set(without)), device=scores.device)] = float("-inf")
+        found = scores.topk(min(top, len(scores) - 1))
+        pairs = zip(found.values.tolist(), found.indices.tolist(), strict=True)
+        return [(self.item_ids[i], value) for value, i in pairs if value > float("-inf")]
 
 
 def _digest(content: dict[str, Any]) -> str:

@@ -2,10 +2,12 @@
 
 import csv
 import json
+import sys
 import time
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import torch
 import typer
 from pydantic import ValidationError
 from rich.console import Console
@@ -21,6 +23,7 @@ from easrec.pipeline import Run, evaluators
 from easrec.presets import load_preset, preset_names
 from easrec.reproduce import SCALES, TABLES, reproduce
 from easrec.source import Source, show_statistics
+from easrec.streaming import Live
 from elasticnas.cli.options import Device, Out, Resume, Seed, Set, Threads, changes_of, device_of, prepare
 from elasticnas.errors import ConfigError, DataError
 from elasticnas.report import Stage
@@ -264,11 +267,19 @@ def recommend(
     top: Annotated[int, typer.Option(min=1, help="How many items.")] = 10,
     include_seen: Annotated[bool, typer.Option("--include-seen", help="Also items of the history.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="Answer every line 'user TAB item' of the standard input, as JSON.")
+    ] = False,
     device: Device = "auto",
 ) -> None:
-    """The items to recommend next, for users of the data or for given histories."""
+    """The items to recommend next, for users of the data, for given histories, or after every event of a stream."""
+    if stream and (user or history):
+        raise ConfigError("--stream reads users and items from the standard input: leave out --user and --history")
+    if stream:
+        _stream(out, top, include_seen, device_of(device))
+        return
     if not user and not history:
-        raise ConfigError("give --user or --history")
+        raise ConfigError("give --user, --history or --stream")
     recommender = Recommender.load(out / "model", device_of(device))
     asked: list[tuple[str, list[int]]] = []
     if user:
@@ -295,6 +306,23 @@ def recommend(
             if not answer:
                 table.caption = "every item has been seen; --include-seen recommends those too"
             Console().print(table)
+
+
+def _stream(out: Path, top: int, include_seen: bool, device: torch.device) -> None:
+    recommender, data = Recommender.load(out / "model", device), _data_of(out)
+    known = {name: data.items[data.offsets[n] : data.offsets[n + 1]].tolist() for n, name in enumerate(data.user_ids)}
+    live = Live(recommender, known)
+    for number, line in enumerate(sys.stdin, 1):
+        words = line.rstrip("\r\n").split("\t")
+        if len(words) != 2 or not all(words):
+            raise DataError(f"standard input, line {number}: {line.strip()[:80]!r} is not a user, a tab and an item")
+        try:
+            answer = live.event(words[0], words[1], top, include_seen)
+        except DataError as error:
+            raise DataError(f"standard input, line {number}: {error}") from None
+        found = {"for": words[0], "items": [i for i, _ in answer], "scores": [s for _, s in answer]}
+        typer.echo(json.dumps(found))
+        sys.stdout.flush()
 
 
 @commands.command("export")

@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
+from elasticnas.nn import take_row
+
 __all__ = ["Embedded"]
 
 
@@ -36,11 +38,11 @@ class Embedded:
             self._made[width] = self._dropout(x if self._norm is None else self._norm(x))
         return self._made[width]
 
-    def perceived(self, width: int) -> Tensor:
-        """``(B, N or 1, width)``: what gates take."""
+    def perceived(self, width: int, row: Tensor | None = None) -> Tensor:
+        """``(B, N or 1, width)``: what gates take; with ``row`` (B,), at that position only."""
         x = self.sequence(width)
         if self._real is None:
-            return x
+            return take_row(x, row)
         if self._causal:
-            return (x * self._real).cumsum(1) / self._real.cumsum(1).clamp_min(1.0)
+            return take_row((x * self._real).cumsum(1) / self._real.cumsum(1).clamp_min(1.0), row)
         return (x * self._real).sum(1, keepdim=True) / self._real.sum(1, keepdim=True).clamp_min(1.0)

@@ -27,10 +27,7 @@ class NextItem(nn.Module):
 
     def forward(self, items: Tensor) -> Tensor:
         """Number n of the output is the score of item id n; the padding id scores minus infinity."""
-        y: Tensor = self.network(items)
-        # as EASRec.next_item, whose index by row would fix the number of rows in an export
-        last = ((items > 0).sum(1) - 1).clamp_min(0)
-        return self.network.scores(y.gather(1, last[:, None, None].expand(-1, 1, y.shape[-1])).squeeze(1))
+        return self.network.next_item(items, (items > 0).sum(1))
 
 
 def fixed_length(recommender: Recommender) -> bool:

@@ -10,8 +10,9 @@ import elasticnas.nn as enn
 from easrec.config import AttentionKind, ModelConfig
 from easrec.embedded import Embedded
 from elasticnas.axes import Axis, active_size, mask
+from elasticnas.nn import take_row
 
-__all__ = ["layer", "per_candidate"]
+__all__ = ["Layer", "chosen", "layer", "per_candidate"]
 
 
 class Layer(nn.Module):
@@ -37,13 +38,33 @@ class Layer(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.gates = gates
 
-    def forward(self, x: Tensor, embedded: Embedded, padding: Tensor | None) -> Tensor:
-        """``x`` (B, N, hidden) and what the gates perceive, to (B, N, hidden)."""
+    def forward(self, x: Tensor, embedded: Embedded, padding: Tensor | None, row: Tensor | None = None) -> Tensor:
+        """``x`` (B, N, hidden) and what the gates perceive, to (B, N, hidden); with ``row`` (B,), to (B, 1, hidden)."""
         width = active_size(self.hidden)
         if self.first:
             x = embedded.sequence(width)
-        mixed: Tensor = self.attention_norm(x + self.dropout(self.attention(x, padding)))
-        first, second = (1.0, 1.0) if self.gates is None else self.gates(embedded.perceived(width))
+        return self._rest(take_row(x, row), self.attention(x, padding, row), embedded.perceived(width, row))
+
+    def step(
+        self, x: Tensor, embedded: Tensor, perceived: Tensor, state: enn.LinRecState
+    ) -> tuple[Tensor, enn.LinRecState]:
+        """One more position, ``(B, 1, hidden)`` each: what ``forward`` gives there, and the attention's state."""
+        if self.first:
+            x = embedded
+        attended, state = chosen(self.attention).step(x, state)
+        return self._rest(x, attended, perceived), state
+
+    def remember(self, x: Tensor, embedded: Embedded, padding: Tensor) -> enn.LinRecState:
+        """The attention's state after the real positions of ``x`` (B, N, hidden), to ``step`` on from."""
+        state: enn.LinRecState = chosen(self.attention).remember(
+            embedded.sequence(active_size(self.hidden)) if self.first else x, padding
+        )
+        return state
+
+    def _rest(self, x: Tensor, attended: Tensor, perceived: Tensor) -> Tensor:
+        """What follows the attention."""
+        mixed: Tensor = self.attention_norm(x + self.dropout(attended))
+        first, second = (1.0, 1.0) if self.gates is None else self.gates(perceived)
         if self.before:
             inner = nn.functional.gelu(self.up(first * mixed))
             out = self.down(second * inner)
@@ -100,6 +121,11 @@ def _unweighted(gate: Tensor, size: Any) -> Tensor:
     """Under soft masks the mixed gates carry the mask, and so does what they multiply: once is enough."""
     m = mask(size, gate)
     return gate if m is None else gate / torch.where(m > 0, m, 1.0)
+
+
+def chosen(module: nn.Module) -> Any:
+    """What a plain network runs: where there was a choice, the candidate chosen."""
+    return module.chosen() if isinstance(module, enn.Mixture) else module
 
 
 def layer(config: ModelConfig, sizes: Any, causal: bool, first: bool) -> nn.Module:

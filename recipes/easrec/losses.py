@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from easrec.data import Batch
-from easrec.model import EASRec, last_real
+from easrec.model import EASRec
 from elasticnas.nn import tied_cross_entropy
 
 __all__ = ["batch_loss"]
@@ -30,13 +30,12 @@ def batch_loss(
     """
     device_type = batch.inputs.device.type
     with torch.autocast(device_type, dtype=torch.bfloat16, enabled=bf16):
-        y = model(batch.inputs)
         if batch.targets.ndim == 2:
             # only real positions meet the item table, which costs more than a layer
             real = batch.targets > 0
-            y, targets = y[real], batch.targets[real]
+            y, targets = model(batch.inputs)[real], batch.targets[real]
         else:
-            y, targets = last_real(y, (batch.inputs > 0).sum(1)), batch.targets
+            y, targets = model.last(batch.inputs, (batch.inputs > 0).sum(1)), batch.targets
         if kind == "softmax":
             return tied_cross_entropy(y, model.items, targets)
         scores = model.scores(y)

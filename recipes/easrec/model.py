@@ -14,9 +14,9 @@ from easrec.data import ItemFeatures
 from easrec.embedded import Embedded
 from easrec.layer import layer, per_candidate
 from easrec.space import space_for
-from elasticnas.axes import Axis
+from elasticnas.axes import Axis, is_masked
 
-__all__ = ["EASRec", "build", "last_real", "supernet"]
+__all__ = ["EASRec", "build", "supernet"]
 
 
 class EASRec(nn.Module):
@@ -59,7 +59,7 @@ class EASRec(nn.Module):
         self.layers = _stack(config, sizes, causal)
         self.features: FeatureEmbedding | None = None
         self.fuse: nn.Module | None = None
-        self.feature_layers: nn.Module | None = None
+        self.feature_layers: enn.Stack | None = None
         self.feature_norm: nn.Module | None = None
         if config.has_features and features is not None:
             self.features = FeatureEmbedding(features, sizes.hidden)
@@ -71,8 +71,16 @@ class EASRec(nn.Module):
                 self.fuse = per_candidate(config, sizes, lambda sizes: Fuse(sizes.hidden))
         _initialise(self, config)
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        """``(B, N)`` ids, right padded with 0, to ``(B, N, hidden)``: Y of Eq. 11 at every position."""
+    def forward(self, inputs: Tensor, row: Tensor | None = None) -> Tensor:
+        """Y of Eq. 11 at every position, or at one of every sequence: the last layer then works out that one only.
+
+        Args:
+            inputs: ``(B, N)`` ids, right padded with 0.
+            row: ``(B,)`` int64 positions; None for all.
+
+        Returns:
+            ``(B, N, hidden)``, or ``(B, 1, hidden)`` with ``row``.
+        """
         with self._embedding_scope():
             items, positions = self.items(inputs), self.positions[: inputs.shape[1]]
             features = None if self.features is None else self.features(inputs)
@@ -80,8 +88,16 @@ class EASRec(nn.Module):
         # causal with padding on the right: no real position sees a padded one
         padding = None if self.causal else inputs == 0
 
-        def run(layers: nn.Module, norm: nn.Module | None, raw: Callable[[int], Tensor]) -> Tensor:
-            y: Tensor = layers(items, Embedded(raw, norm, self.dropout, real, self.causal), padding)
+        def run(layers: enn.Stack, norm: nn.Module | None, raw: Callable[[int], Tensor]) -> Tensor:
+            embedded = Embedded(raw, norm, self.dropout, real, self.causal)
+            if row is None or is_masked(layers.depth):
+                y: Tensor = layers(items, embedded, padding)
+                return enn.take_row(y, row)
+            *before, last = layers.active()
+            y = items
+            for each in before:
+                y = each(y, embedded, padding)
+            y = last(y, embedded, padding, row)
             return y
 
         def part(x: Tensor) -> Callable[[int], Tensor]:
@@ -117,12 +133,12 @@ class EASRec(nn.Module):
 
     def next_item(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         """Scores of what follows each sequence: ``(B, N)`` ids and ``(B,)`` lengths to ``(B, V + 1)``."""
-        return self.scores(last_real(self(inputs), lengths))
+        return self.scores(self.last(inputs, lengths))
 
-
-def last_real(y: Tensor, lengths: Tensor) -> Tensor:
-    """``(B, N, hidden)`` at the last of ``(B,)`` real positions, ``(B, hidden)``."""
-    return y[torch.arange(len(y), device=y.device), (lengths - 1).clamp_min(0)]
+    def last(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        """Y at the last real position: ``(B, N)`` ids and ``(B,)`` lengths to ``(B, hidden)``."""
+        y: Tensor = self(inputs, (lengths - 1).clamp_min(0))
+        return y.squeeze(1)
 
 
 def _stack(config: ModelConfig, sizes: Any, causal: bool) -> enn.Stack:

@@ -51,6 +51,22 @@ def batch_of_ids():
     return ids
 
 
+@pytest.mark.parametrize(("config", "causal"), variants()[::3])
+def test_the_last_position_alone(config, causal):
+    """What the last layer leaves out is not missed: in a slice, in a soft scope, and extracted."""
+    space = space_for(config)
+    torch.manual_seed(0)
+    model = supernet(config, ITEMS, causal).double().eval()
+    axes, ids = elasticnas.axes_of(model), batch_of_ids()
+    lengths = (ids > 0).sum(1)
+    soft = {name: torch.full((len(options),), 1 / len(options)) for name, options in space.choices().items()}
+    for scope in (space.smallest(), space.largest(), soft):
+        with axes.at(scope):
+            whole = model(ids)[torch.arange(len(ids)), lengths - 1]
+            torch.testing.assert_close(model.last(ids, lengths), whole, rtol=1e-10, atol=1e-12)
+            torch.testing.assert_close(model.next_item(ids, lengths), model.scores(whole), rtol=1e-10, atol=1e-12)
+
+
 @pytest.mark.parametrize(("config", "causal"), variants())
 def test_every_variant_keeps_the_law(config, causal):
     space = space_for(config)

@@ -160,7 +160,7 @@ def test_recommendations_are_original_ids(finished, interactions):
     for wrong, message in (
         (("--history", "nothing"), "unknown item 'nothing'"),
         (("--user", "nobody"), "unknown user 'nobody'"),
-        ((), "give --user or --history"),
+        ((), "give --user, --history or --stream"),
     ):
         refused = easrec("recommend", "--out", out, *wrong)
         assert refused.returncode == 1 and message in refused.stderr and refused.stderr.count("\n") == 1

@@ -1,0 +1,240 @@
+"""Recommendations that follow every event: a LinRec network as a recurrence."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import elasticnas.nn as enn
+from easrec.artifact import Recommender
+from easrec.embedded import Embedded
+from easrec.layer import Layer, chosen
+from easrec.model import EASRec
+from elasticnas.errors import ConfigError, DataError
+
+__all__ = ["Live", "Stream", "Streamer"]
+
+
+@dataclass
+class _Branch:
+    """One stack of layers: of the items, or of their features."""
+
+    layers: list[enn.LinRecState]
+    total: Tensor
+    """(B, hidden): the embedded sequence summed, where gates perceive its mean."""
+
+
+@dataclass
+class Stream:
+    """What is kept of B users.
+
+    Attributes:
+        branches: The recurrent state of every stack of layers.
+        seen: ``(B,)`` int64, positions that the state holds, 1..N.
+        recent: ``(B, keep)`` int64, the last items, the newest at the end, 0 where there are fewer.
+    """
+
+    branches: list[_Branch]
+    seen: Tensor
+    recent: Tensor
+
+    @property
+    def bytes_per_user(self) -> int:
+        """Of the state: it does not grow with the history."""
+        tensors = [self.seen, self.recent]
+        for branch in self.branches:
+            tensors += [branch.total, *(part for state in branch.layers for part in state)]
+        return sum(each.element_size() * each.numel() for each in tensors) // len(self.seen)
+
+
+class Streamer:
+    """Steps a plain network on, event by event, at a cost that does not depend on the length of the history.
+
+    Until a user has N events, scores are those of the network over all of them. Positions are learned and there are N
+    of them, so that no recurrence slides a window past N: the state then starts again from the user's last
+    ``keep`` events, and what follows is what the network gives for these and all since. With ``keep`` = N/2 that is
+    between N/2 and N events, and N/2 events share the price of one restart.
+
+    Args:
+        network: A plain causal network whose attention is LinRec.
+        keep: Events from which a full window starts again, 1..N-1; None takes half of N.
+
+    Raises:
+        ConfigError: The network has no recurrent form, or ``keep`` is out of range.
+    """
+
+    def __init__(self, network: EASRec, keep: int | None = None) -> None:
+        length = network.config_length
+        keep = max(1, length // 2) if keep is None else keep
+        if not 1 <= keep < max(2, length):
+            raise ConfigError(f"keep={keep}: the state starts again from 1 to {max(1, length - 1)} events")
+        self.network, self.length, self.keep = network.eval(), length, keep
+        self._stacks = [stack for stack in (network.layers, network.feature_layers) if stack is not None]
+        for each in self._layers(0):
+            attention = chosen(each.attention)
+            if not isinstance(attention, enn.Attention) or attention.kind != "linrec" or not attention.causal:
+                raise ConfigError(
+                    "streaming steps a causal LinRec network on; this one has "
+                    f"{getattr(attention, 'kind', 'pointwise')} attention: train with model.attention=linrec, or "
+                    "recommend from whole histories"
+                )
+
+    @torch.no_grad()
+    def start(self, histories: Sequence[Sequence[int]]) -> tuple[Stream, Tensor]:
+        """The state after each history, at least one event, of which the last N count; and the scores there.
+
+        Returns:
+            The state, and ``(B, V + 1)`` scores of what follows.
+
+        Raises:
+            DataError: A history is empty.
+        """
+        if not histories or not all(len(history) for history in histories):
+            raise DataError("a stream starts from at least one event of every user")
+        last = [list(history[-self.length :]) for history in histories]
+        most = max(map(len, last))
+        ids = torch.zeros(len(last), most, dtype=torch.long)
+        recent = torch.zeros(len(last), self.keep, dtype=torch.long)
+        for row, items in enumerate(last):
+            ids[row, : len(items)] = torch.tensor(items)
+            newest = items[-self.keep :]
+            recent[row, self.keep - len(newest) :] = torch.tensor(newest)
+        device = self.network.items.weight.device
+        return self._started(ids.to(device), recent.to(device))
+
+    @torch.no_grad()
+    def update(self, stream: Stream, items: Tensor) -> Tensor:
+        """One more event of every user, in place; the state of users whose window is full starts again.
+
+        Args:
+            stream: Of B users.
+            items: ``(B,)`` int64.
+
+        Returns:
+            ``(B, V + 1)`` scores of what follows.
+        """
+        stream.recent = torch.cat([stream.recent[:, 1:], items[:, None]], 1)
+        full = stream.seen >= self.length
+        if bool(full.all()):
+            fresh, scores = self._restarted(stream.recent)
+            stream.branches, stream.seen = fresh.branches, fresh.seen
+            return scores
+        scores = self._step(stream, items)
+        if bool(full.any()):
+            fresh, of_full = self._restarted(stream.recent[full])
+            scores[full] = of_full
+            _put(stream, full, fresh)
+        return scores
+
+    def _restarted(self, recent: Tensor) -> tuple[Stream, Tensor]:
+        return self._started(recent, recent)
+
+    def _started(self, ids: Tensor, recent: Tensor) -> tuple[Stream, Tensor]:
+        """From right padded ids ``(B, n)``."""
+        lengths = (ids > 0).sum(1)
+        row, padding = lengths - 1, ids == 0
+        raw = self._raw(ids, torch.arange(ids.shape[1], device=ids.device))
+        real = (~padding).unsqueeze(-1).to(raw[0][0]) if self.network.pooled else None
+        branches, ends = [], []
+        for number, (x, norm) in enumerate(raw):
+            embedded = Embedded(lambda width, x=x: x, norm, nn.Identity(), real, True)  # type: ignore[misc]
+            whole = embedded.sequence(x.shape[-1])
+            y, states = x, []
+            layers = self._layers(number)
+            for each in layers:
+                states.append(each.remember(y, embedded, padding))
+                y = each(y, embedded, None, row if each is layers[-1] else None)
+            branches.append(_Branch(states, (whole * (~padding).unsqueeze(-1)).sum(1, keepdim=True)))
+            ends.append(y)
+        return Stream(branches, lengths, recent), self._scores(ends)
+
+    def _step(self, stream: Stream, items: Tensor) -> Tensor:
+        # a full window has no position left: whatever comes of it is replaced
+        position = stream.seen.clamp_max(self.length - 1)
+        ends = []
+        for number, (x, norm) in enumerate(self._raw(items[:, None], position[:, None])):
+            branch = stream.branches[number]
+            embedded = x if norm is None else norm(x)
+            perceived = embedded
+            branch.total = branch.total + embedded
+            if self.network.pooled:
+                perceived = branch.total / (stream.seen + 1)[:, None, None]
+            y = x
+            for depth, each in enumerate(self._layers(number)):
+                y, branch.layers[depth] = each.step(y, embedded, perceived, branch.layers[depth])
+            ends.append(y)
+        stream.seen = stream.seen + 1
+        return self._scores(ends)
+
+    def _raw(self, ids: Tensor, positions: Tensor) -> list[tuple[Tensor, nn.Module | None]]:
+        """What every stack embeds, with its norm: ``(B, n, hidden)``."""
+        network = self.network
+        items, where = network.items(ids), network.positions[positions]
+        if network.features is None:
+            return [(items + where, network.norm)]
+        features = network.features(ids)
+        if network.feature_layers is None:
+            assert network.fuse is not None
+            return [(network.fuse(items, features) + where, network.norm)]
+        return [(items + where, network.norm), (features + where, network.feature_norm)]
+
+    def _layers(self, stack: int) -> list[Layer]:
+        return [chosen(each) for each in self._stacks[stack].active()]
+
+    def _scores(self, ends: list[Tensor]) -> Tensor:
+        fuse: Any = self.network.fuse
+        y = ends[0] if len(ends) == 1 else fuse(*ends)
+        return self.network.scores(y.squeeze(1))
+
+
+class Live:
+    """Recommendations for single events of many users, each with a state of its own.
+
+    Args:
+        recommender: Of a LinRec network.
+        histories: Item numbers in time order by user, where something is known; others start with their first event.
+
+    Raises:
+        ConfigError: The network has no recurrent form.
+    """
+
+    def __init__(self, recommender: Recommender, histories: Mapping[str, Sequence[int]] | None = None) -> None:
+        self._recommender, self._streamer = recommender, Streamer(recommender.network)
+        self._histories = histories or {}
+        self._streams: dict[str, Stream] = {}
+        self._seen: dict[str, set[int]] = {}
+
+    def event(self, user: str, item: str, top: int, include_seen: bool = False) -> list[tuple[str, float]]:
+        """What to recommend to a user after one more event: original ids and scores, best first.
+
+        Raises:
+            DataError: An item that the model does not know.
+        """
+        number = self._recommender.numbers([item])[0]
+        if user in self._streams:
+            device = self._streams[user].seen.device
+            scores = self._streamer.update(self._streams[user], torch.tensor([number], device=device))
+        else:
+            history = [*self._histories.get(user, ()), number]
+            self._streams[user], scores = self._streamer.start([history])
+            self._seen[user] = set(history)
+        self._seen[user].add(number)
+        return self._recommender.best(scores[0], top, () if include_seen else self._seen[user])
+
+
+def _put(stream: Stream, rows: Tensor, fresh: Stream) -> None:
+    """Replace the state of some users."""
+
+    def replaced(old: Tensor, new: Tensor) -> Tensor:
+        old = old.clone()
+        old[rows] = new
+        return old
+
+    stream.seen = replaced(stream.seen, fresh.seen)
+    for branch, other in zip(stream.branches, fresh.branches, strict=True):
+        branch.total = replaced(branch.total, other.total)
+        branch.layers = [
+            enn.LinRecState(*map(replaced, old, new)) for old, new in zip(branch.layers, other.layers, strict=True)
+        ]

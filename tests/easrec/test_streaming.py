@@ -1,0 +1,201 @@
+"""Streaming: after every event, the scores that the network gives for the whole window."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from easrec.artifact import Recommender
+from easrec.cli import commands
+from easrec.config import Config, ModelConfig
+from easrec.data import Interactions, ItemFeatures, prepare, read_interactions
+from easrec.data.synthetic import planted
+from easrec.model import build, supernet
+from easrec.space import space_for
+from easrec.streaming import Streamer
+from elasticnas import extract
+from elasticnas.errors import ConfigError, DataError
+
+ITEMS, LENGTH = 30, 8
+SMALL = {"hidden": 16, "inner": 32, "length": LENGTH, "layers": 3, "heads": 2, "attention": "linrec"}
+
+
+def network(causal=True, features=None, **changes):
+    config = ModelConfig(**(SMALL | changes))
+    torch.manual_seed(0)
+    return build(config, ITEMS, space_for(config).largest(), causal, features).double().eval()
+
+
+def events(users, count):
+    return torch.randint(1, ITEMS + 1, (users, count), generator=torch.Generator().manual_seed(1))
+
+
+def of_window(model, items):
+    return model.next_item(torch.tensor([items]), torch.tensor([len(items)]))[0]
+
+
+FEATURES = ItemFeatures(  # item i has the features i % 3 + 1, and every other one the fourth as well
+    np.concatenate([[0, 0], np.cumsum([1 + i % 2 for i in range(1, ITEMS + 1)])]),
+    np.concatenate([[i % 3 + 1, 4][: 1 + i % 2] for i in range(1, ITEMS + 1)]).astype(np.int32),
+    ["", "a", "b", "c", "d"],
+    ["g"],
+)
+
+
+@pytest.mark.parametrize("gates", [{"gate_layers": 0}, {"gate_input": "position"}, {"gate_input": "pooled"}])
+@pytest.mark.parametrize("key_norm", ["column", "token"])
+@pytest.mark.parametrize("embedding_norm", [True, False])
+def test_equals_the_network_over_the_whole_history(gates, key_norm, embedding_norm):
+    model = network(key_norm=key_norm, embedding_norm=embedding_norm, **gates)
+    streamer = Streamer(model)
+    items = events(3, LENGTH)
+    begun = [2, 1, 4]
+    stream, scores = streamer.start([items[u, :n].tolist() for u, n in enumerate(begun)])
+    seen = [items[u, :n].tolist() for u, n in enumerate(begun)]
+    for step in range(4):
+        for user, history in enumerate(seen):
+            torch.testing.assert_close(scores[user], of_window(model, history), rtol=1e-10, atol=1e-12)
+        new = items[torch.arange(3), torch.tensor([n + step for n in begun])]
+        scores = streamer.update(stream, new)
+        for history, item in zip(seen, new.tolist(), strict=True):
+            history.append(item)
+    assert stream.seen.tolist() == [6, 5, 8]
+
+
+def test_a_full_window_starts_again_from_the_last_events():
+    model, keep = network(), 3
+    streamer = Streamer(model, keep)
+    items = events(2, 40)
+    stream, _ = streamer.start([items[0, :1].tolist(), items[1, :5].tolist()])
+    windows = [items[0, :1].tolist(), items[1, :5].tolist()]
+    restarts = 0
+    for step in range(30):
+        new = torch.stack([items[0, 1 + step], items[1, 5 + step]])
+        scores = streamer.update(stream, new)
+        for user in range(2):
+            windows[user].append(int(new[user]))
+            if len(windows[user]) > LENGTH:
+                windows[user], restarts = windows[user][-keep:], restarts + 1
+            torch.testing.assert_close(scores[user], of_window(model, windows[user]), rtol=1e-10, atol=1e-12)
+        assert stream.seen.tolist() == [len(window) for window in windows]
+    assert restarts >= 8
+
+
+def test_all_full_at_once_and_a_window_of_one():
+    model = network(length=1, layers=1)
+    streamer = Streamer(model)
+    stream, scores = streamer.start([[3], [4]])
+    torch.testing.assert_close(scores[0], of_window(model, [3]))
+    scores = streamer.update(stream, torch.tensor([7, 9]))
+    torch.testing.assert_close(scores[1], of_window(model, [9]))
+    assert stream.seen.tolist() == [1, 1]
+
+
+def test_long_histories_begin_with_the_last_n():
+    model = network()
+    items = events(1, 20)[0].tolist()
+    _, scores = Streamer(model).start([items])
+    torch.testing.assert_close(scores[0], of_window(model, items[-LENGTH:]))
+
+
+@pytest.mark.parametrize("mixing", ["block", "mask"])
+@pytest.mark.parametrize("choices", [None, ("linrec", "softmax")])
+def test_found_networks(mixing, choices):
+    config = ModelConfig(**(SMALL | {"mixing": mixing, "attention_choices": choices}))
+    torch.manual_seed(0)
+    model = supernet(config, ITEMS, True).double().eval()
+    space = space_for(config)
+    given = {"candidate": 1, "depth": 2} | ({} if choices is None else {"attention": "linrec"})
+    found = extract(model, space(**given), torch.tensor([[1, 2, 3]]))
+    streamer = Streamer(found)
+    stream, _ = streamer.start([[1, 2]])
+    scores = streamer.update(stream, torch.tensor([3]))
+    torch.testing.assert_close(scores[0], of_window(found, [1, 2, 3]), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("backbone", ["sasrecf", "fdsa"])
+def test_backbones_with_features(backbone):
+    model = network(features=FEATURES, backbone=backbone)
+    streamer = Streamer(model)
+    stream, _ = streamer.start([[1, 2], [5, 6]])
+    scores = streamer.update(stream, torch.tensor([3, 9]))
+    torch.testing.assert_close(scores[1], of_window(model, [5, 6, 9]), rtol=1e-10, atol=1e-12)
+
+
+def test_the_state_does_not_grow():
+    streamer = Streamer(network().float())
+    stream, _ = streamer.start([[1]])
+    first = stream.bytes_per_user
+    for item in range(2, 20):
+        streamer.update(stream, torch.tensor([item]))
+    assert stream.bytes_per_user == first
+    per_layer = 2 * (8 * 8 + 8) * 4  # heads of K^T V and of the squares, float32
+    assert first == 3 * per_layer + 16 * 4 + 8 + 4 * 8
+
+
+def test_what_cannot_be_streamed_is_said():
+    with pytest.raises(ConfigError, match="softmax"):
+        Streamer(network(attention="softmax"))
+    with pytest.raises(ConfigError, match="pointwise"):
+        Streamer(network(attention="hstu"))
+    with pytest.raises(ConfigError, match="linrec"):
+        Streamer(network(causal=False))
+    with pytest.raises(ConfigError, match="keep=8"):
+        Streamer(network(), 8)
+    with pytest.raises(DataError, match="at least one event"):
+        Streamer(network()).start([[1], []])
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A finished run: its data, and a network that nobody trained."""
+    planted(users=20, items=48, categories=4, length=12).write(tmp_path / "planted.tsv")
+    data = prepare(read_interactions(tmp_path / "planted.tsv"))
+    config = Config().updated({"model": SMALL})
+    torch.manual_seed(0)
+    arch = space_for(config.model).largest()
+    model = build(config.model, len(data.item_ids) - 1, arch, True).eval()
+    Recommender(model, arch, config, data.item_ids).save(tmp_path / "model")
+    data.save(tmp_path / "data.npz")
+    content = {"data": data.fingerprint, "settings": config.model_dump(mode="json")}
+    (tmp_path / "run.json").write_text(json.dumps(content))
+    return tmp_path
+
+
+def stream(folder, lines, *options):
+    return CliRunner().invoke(commands, ["recommend", "--out", str(folder), "--stream", *options], input=lines)
+
+
+def test_the_command_answers_every_event(folder):
+    data, recommender = Interactions.load(folder / "data.npz"), Recommender.load(folder / "model")
+    known = data.items[data.offsets[3] : data.offsets[4]].tolist()
+    name, items = data.user_ids[3], data.item_ids
+    lines = f"{name}\t{items[5]}\nsomebody new\t{items[7]}\n{name}\t{items[9]}\n"
+    answered = stream(folder, lines, "--top", "4")
+    assert answered.exit_code == 0, answered.output
+    answers = [json.loads(line) for line in answered.stdout.splitlines()]
+    assert [answer["for"] for answer in answers] == [name, "somebody new", name]
+    # the window is full, so that the second event starts it again from the last half
+    wanted = [[*known, 5][-LENGTH:], [7], [*known, 5, 9][-LENGTH // 2 :]]
+    left_out = [[*known, 5], [7], [*known, 5, 9]]
+    for answer, history, seen in zip(answers, wanted, left_out, strict=True):
+        scores = recommender.network.next_item(torch.tensor([history]), torch.tensor([len(history)]))[0]
+        best = recommender.best(scores.detach(), 4, seen)
+        assert answer["items"] == [item for item, _ in best]
+        assert answer["scores"] == pytest.approx([score for _, score in best], abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"), [("no tab here", "is not a user, a tab and an item"), ("u\tnothing", "unknown item 'nothing'")]
+)
+def test_a_wrong_line_is_named(folder, line, message):
+    item = Interactions.load(folder / "data.npz").item_ids[1]
+    refused = stream(folder, f"u\t{item}\n{line}\n")
+    assert message in str(refused.exception) and "line 2" in str(refused.exception)
+    assert len(refused.stdout.splitlines()) == 1  # what came before is answered
+
+
+def test_streams_and_users_do_not_mix(folder):
+    assert "leave out --user" in str(stream(folder, "", "--user", "x").exception)
