@@ -2,7 +2,7 @@
 
 from elasticnas.nn.attention import Attention
 from elasticnas.nn.checkpoint import checkpoint
-from elasticnas.nn.cross_entropy import tied_cross_entropy
+from elasticnas.nn.cross_entropy import sampled_cross_entropy, tied_cross_entropy
 from elasticnas.nn.depth import DepthSkip, Stack
 from elasticnas.nn.embedding import ElasticEmbedding, Embedding
 from elasticnas.nn.feedforward import FeedForward
@@ -39,6 +39,7 @@ __all__ = [
     "Stack",
     "checkpoint",
     "mean",
+    "sampled_cross_entropy",
     "softmax",
     "take_row",
     "tied_cross_entropy",

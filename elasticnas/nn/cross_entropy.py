@@ -10,7 +10,7 @@ from elasticnas.errors import AxisError
 from elasticnas.nn.embedding import ElasticEmbedding
 from elasticnas.nn.linear import check_width
 
-__all__ = ["tied_cross_entropy"]
+__all__ = ["sampled_cross_entropy", "tied_cross_entropy"]
 
 _LEAST_ROWS = 64
 _ELEMENTS = {"cpu": 2**19}  # scores of one chunk: what a core's cache holds
@@ -34,15 +34,7 @@ def tied_cross_entropy(x: Tensor, embedding: nn.Module, targets: Tensor) -> Tens
     Raises:
         AxisError: The embedding's count is elastic, or the width is not the active one.
     """
-    if isinstance(embedding, ElasticEmbedding):
-        if is_elastic(embedding.count):
-            raise AxisError(f"tied_cross_entropy needs a fixed number of rows, not {embedding.count!r}: use scores")
-        check_width(x, embedding.hidden, embedding)
-        x = apply_support(x, embedding.hidden)
-        rows = select(embedding.weight, [embedding.count, embedding.hidden])
-    else:
-        assert isinstance(embedding, nn.Embedding)
-        rows = embedding.weight
+    x, rows = _operands(x, embedding)
     kind = x.device.type
     if torch.is_autocast_enabled(kind):
         dtype = torch.get_autocast_dtype(kind)
@@ -52,6 +44,49 @@ def tied_cross_entropy(x: Tensor, embedding: nn.Module, targets: Tensor) -> Tens
             x, rows, targets, embedding.padding_idx
         )
     return loss
+
+
+def sampled_cross_entropy(
+    x: Tensor, embedding: nn.Module, targets: Tensor, sampled: Tensor, probability: Tensor
+) -> Tensor:
+    """:func:`tied_cross_entropy` with the sum over all rows estimated from a sample of them.
+
+    The estimate of the sum, ``e^(x w_t) + 1/S sum_j e^(x w_j) / q_j`` over the sampled rows j other than the target t,
+    is unbiased; the loss, its logarithm, is nearly so for many samples.
+
+    Args:
+        x: ``(n, hidden)``.
+        embedding: As for :func:`tied_cross_entropy`.
+        targets: ``(n,)`` int64, rows of the embedding.
+        sampled: ``(S,)`` int64, drawn with replacement; the same for all of ``x``.
+        probability: ``(count,)``, q: how likely a draw is each row; 0 for those that are no candidates.
+
+    Returns:
+        ``()``, at least float32; 0 where n is 0.
+
+    Raises:
+        AxisError: The embedding's count is elastic, or the width is not the active one.
+
+    Source: Bengio and Senecal, Adaptive importance sampling, IEEE Transactions on Neural Networks 19(4), 2008.
+    """
+    x, rows = _operands(x, embedding)
+    own = (x * rows[targets]).sum(-1, keepdim=True)
+    own = own.to(torch.promote_types(own.dtype, torch.float32))
+    others = (x @ rows[sampled].T).to(own) - (probability[sampled] * len(sampled)).log().to(own)
+    others = others.masked_fill(sampled == targets[:, None], -torch.inf)
+    return (torch.cat([own, others], 1).logsumexp(1) - own.squeeze(1)).sum() / max(1, len(targets))
+
+
+def _operands(x: Tensor, embedding: nn.Module) -> tuple[Tensor, Tensor]:
+    """``x`` and the rows that it meets, both as wide as the scope makes them."""
+    if not isinstance(embedding, ElasticEmbedding):
+        assert isinstance(embedding, nn.Embedding)
+        return x, embedding.weight
+    if is_elastic(embedding.count):
+        raise AxisError(f"a cross entropy needs a fixed number of rows, not {embedding.count!r}: use scores")
+    check_width(x, embedding.hidden, embedding)
+    rows = select(embedding.weight, [embedding.count, embedding.hidden])
+    return apply_support(x, embedding.hidden), rows
 
 
 class _TiedCrossEntropy(torch.autograd.Function):

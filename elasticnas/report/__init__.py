@@ -1,8 +1,20 @@
 """What a run shows and records: progress, the environment of its figures, a Pareto plot, tables."""
 
 from elasticnas.report.environment import environment
+from elasticnas.report.hints import slow_because
+from elasticnas.report.memory import peak_memory
 from elasticnas.report.pareto import Series, pareto_plot, require_matplotlib
 from elasticnas.report.progress import Stage
 from elasticnas.report.tables import bullets, table
 
-__all__ = ["Series", "Stage", "bullets", "environment", "pareto_plot", "require_matplotlib", "table"]
+__all__ = [
+    "Series",
+    "Stage",
+    "bullets",
+    "environment",
+    "pareto_plot",
+    "peak_memory",
+    "require_matplotlib",
+    "slow_because",
+    "table",
+]

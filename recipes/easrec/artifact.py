@@ -21,6 +21,7 @@ from elasticnas.extraction import load, save, write_text
 __all__ = ["Recommender"]
 
 _SETTINGS = "recommender.json"
+_SCORES = 2**26  # held at a time
 
 
 class Recommender:
@@ -107,16 +108,22 @@ class Recommender:
             top: How many.
             include_seen: Also items of the history.
         """
+        together = max(1, _SCORES // len(self.item_ids))
+        answers = []
+        for first in range(0, len(histories), together):
+            some = histories[first : first + together]
+            for row, history in zip(self._scores(some), some, strict=True):
+                answers.append(self.best(row, top, () if include_seen else history))
+        return answers
+
+    def _scores(self, histories: list[list[int]]) -> Tensor:
         length = self.config.model.length
         flat = np.concatenate([np.asarray(history[-length:], dtype=np.int32) for history in histories])
         stops = np.cumsum([min(len(history), length) for history in histories]).astype(np.int64)
         starts = np.concatenate([[0], stops[:-1]]).astype(np.int64)
         device = next(self.network.parameters()).device
         inputs = torch.from_numpy(pad(flat, starts, stops)).to(device)
-        scores = self.network.next_item(inputs, torch.from_numpy(stops - starts).to(device))
-        return [
-            self.best(row, top, () if include_seen else history) for row, history in zip(scores, histories, strict=True)
-        ]
+        return self.network.next_item(inputs, torch.from_numpy(stops - starts).to(device))
 
     def best(self, scores: Tensor, top: int, without: Collection[int] = ()) -> list[tuple[str, float]]:
         """The best items by ``(V + 1,)`` scores, which are changed, best first: original ids and scores.

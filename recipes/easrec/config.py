@@ -117,7 +117,8 @@ class TrainConfig(_Frozen):
 
     Attributes:
         form: ``causal``: one pass predicts every next item; ``prefixes``: bidirectional, one sample a prefix (paper).
-        loss: Softmax cross entropy over all items, or the literal binary form of Eq. 14.
+        loss: Softmax cross entropy over all items, over a sample of them, or the literal binary form of Eq. 14.
+        sampled_items: Items of that sample, drawn for every batch: for catalogues of a million.
         batch: Size of a batch, in ``unit``.
         unit: A batch is counted in users (windows), or in targets (Table II's 1,024 are prefixes).
         learning_rate: Of Adam. Weight decay is 0.
@@ -132,7 +133,8 @@ class TrainConfig(_Frozen):
     """
 
     form: Literal["causal", "prefixes"] = "causal"
-    loss: Literal["softmax", "binary"] = "softmax"
+    loss: Literal["softmax", "sampled", "binary"] = "softmax"
+    sampled_items: int = Field(default=2048, ge=1)
     batch: int = Field(default=64, ge=1, le=10_000_000)
     unit: Literal["users", "targets"] = "users"
     learning_rate: float = Field(default=1e-3, gt=0)

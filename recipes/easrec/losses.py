@@ -1,46 +1,73 @@
-"""The loss of a batch: softmax cross entropy over all items, or the literal binary form."""
+"""The loss of a batch: softmax cross entropy over all items or a sample of them, or the literal binary form."""
 
-from typing import Literal
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from easrec.config import TrainConfig
 from easrec.data import Batch
-from easrec.model import EASRec
-from elasticnas.nn import tied_cross_entropy
+from elasticnas.nn import sampled_cross_entropy, tied_cross_entropy
 
-__all__ = ["batch_loss"]
+__all__ = ["BatchLoss"]
 
 
-def batch_loss(
-    model: EASRec, batch: Batch, kind: Literal["softmax", "binary"] = "softmax", bf16: bool = False
-) -> Tensor:
+class BatchLoss:
     """Mean loss over the targets of a batch.
 
-    Args:
-        model: Supernet in a scope, or plain network.
-        batch: Causal windows or prefixes.
-        kind: ``softmax``: -log of the target's probability among all items. ``binary``: -sum over all items of
-            y log(p) + (1 - y) log(1 - p) with p the softmax probabilities (EASRec, arXiv:2402.00390v1, Eq. 13 and 14;
-            the paper's sum lacks the minus).
-        bf16: Run the network under autocast; the loss itself stays in float32.
+    ``softmax``: -log of the target's probability among all items. ``sampled``: likewise, with the sum over the items
+    estimated from ``sampled_items`` of them, drawn by how often they occur (and once more each). ``binary``: -sum over
+    all items of y log(p) + (1 - y) log(1 - p) with p the softmax probabilities (EASRec, arXiv:2402.00390v1, Eq. 13 and
+    14; the paper's sum lacks the minus).
 
-    Returns:
-        ``()``; 0 where the batch has no target.
+    Args:
+        settings: ``loss``, ``sampled_items``, and ``bf16``: the network then runs under autocast, while the loss
+            itself stays in float32.
+        counts: ``(V + 1,)``, how often each id occurs in the training parts.
     """
-    device_type = batch.inputs.device.type
-    with torch.autocast(device_type, dtype=torch.bfloat16, enabled=bf16):
-        if batch.targets.ndim == 2:
-            # only real positions meet the item table, which costs more than a layer
-            real = batch.targets > 0
-            y, targets = model(batch.inputs)[real], batch.targets[real]
-        else:
-            y, targets = model.last(batch.inputs, (batch.inputs > 0).sum(1)), batch.targets
-        if kind == "softmax":
-            return tied_cross_entropy(y, model.items, targets)
-        scores = model.scores(y)
-    if scores.dtype in (torch.bfloat16, torch.float16):
-        scores = scores.float()
+
+    def __init__(self, settings: TrainConfig, counts: NDArray[np.int64]) -> None:
+        self.settings = settings
+        likely = torch.from_numpy(counts + 1.0)
+        likely[0] = 0
+        self._probability = (likely / likely.sum()).float()
+        self._up_to = (likely / likely.sum()).cumsum(0)
+
+    def __call__(self, model: Any, batch: Batch) -> Tensor:
+        """Of a supernet in a scope, or a plain network.
+
+        Args:
+            model: An :class:`EASRec`.
+            batch: Causal windows or prefixes.
+
+        Returns:
+            ``()``; 0 where the batch has no target.
+        """
+        kind = self.settings.loss
+        with torch.autocast(batch.inputs.device.type, dtype=torch.bfloat16, enabled=self.settings.bf16):
+            if batch.targets.ndim == 2:
+                # only real positions meet the item table, which costs more than a layer
+                real = batch.targets > 0
+                y, targets = model(batch.inputs)[real], batch.targets[real]
+            else:
+                y, targets = model.last(batch.inputs, (batch.inputs > 0).sum(1)), batch.targets
+            if kind == "softmax":
+                return tied_cross_entropy(y, model.items, targets)
+            if kind == "sampled":
+                sampled = self._draw().to(targets.device)
+                return sampled_cross_entropy(y, model.items, targets, sampled, self._probability.to(targets.device))
+            scores = model.scores(y)
+        return _binary(scores.to(torch.promote_types(scores.dtype, torch.float32)), targets)
+
+    def _draw(self) -> Tensor:
+        """Items by their probability, with replacement."""
+        uniform = torch.rand(self.settings.sampled_items, dtype=torch.float64)
+        return torch.searchsorted(self._up_to, uniform, right=True).clamp_max(len(self._up_to) - 1)
+
+
+def _binary(scores: Tensor, targets: Tensor) -> Tensor:
     if len(targets) == 0:
         return scores[:, 1:].sum() * 0.0
     log_p = scores[:, 1:].log_softmax(-1)

@@ -26,7 +26,7 @@ from easrec.training import Trained, TrainProgress, train
 from elasticnas.cost import Budget, Latency, Params
 from elasticnas.errors import CheckpointError, ConfigError
 from elasticnas.extraction import extract, write_text
-from elasticnas.report import Stage, environment
+from elasticnas.report import Stage, environment, peak_memory, slow_because
 from elasticnas.search import Candidate, Progress, SearchResult, first_difference, load_checkpoint, save_checkpoint
 
 __all__ = ["Run", "Searched", "evaluators"]
@@ -118,6 +118,7 @@ class Run:
             model.load_state_dict(state["model"])
             report = json.loads(state["report"])
         else:
+            hint = self._hint("search.batch", self.config.search.batch)
             with Stage(self.console, "search") as stage:
                 result = search_architecture(
                     model,
@@ -129,10 +130,10 @@ class Run:
                     resume=True,
                     identity=self.identity | {"config": self.identity["settings"]},
                     progress=lambda p: stage.update(
-                        p.step / p.steps, _search_note(p, self.config.steer), p.seconds_left
+                        p.step / p.steps, _search_note(p, self.config.steer) + hint, p.seconds_left
                     ),
                 )
-            report = result.to_dict()
+            report = result.to_dict() | {"peak_memory_bytes": peak_memory(self.device)}
             write_text(self.folder / "search.json", json.dumps(report, indent=2) + "\n")
             # as text: a checkpoint is read without pickled objects
             save_checkpoint(done, {"model": model.state_dict(), "report": json.dumps(report)}, self.identity)
@@ -140,6 +141,16 @@ class Run:
         validate = self.space.model_validate
         found, random = (validate(report[name]["architecture"]) for name in ("found", "random"))
         return Searched(found, random, report, model)
+
+    def _hint(self, setting: str, batch: int) -> str:
+        """For the progress line: why steps are slow, if they are."""
+        train, length = self.config.train, self.config.model.length
+        if train.unit == "targets":
+            positions = float(batch) if train.form == "causal" else float(batch * length)
+        else:
+            positions = batch * float(np.minimum(self.split.training.lengths, length).mean())
+        reason = slow_because(self.device, positions, setting)
+        return f", {reason}" if reason else ""
 
     def _unsearched(self, model: EASRec) -> dict[str, Any]:
         """The report where nothing is searched: the largest network is found, by nothing."""
@@ -171,6 +182,7 @@ class Run:
             network = extract(searched.model.to("cpu"), arch, example)
         else:
             network = build(self.config.model, self.split.items, arch, self.causal, self.data.features)
+        hint = self._hint("train.batch", self.config.train.batch)
         with Stage(self.console, f"train {which} ({name})") as stage:
             trained = train(
                 network,
@@ -181,7 +193,9 @@ class Run:
                 self.folder / f"train-{name}.ckpt",
                 resume=True,
                 identity=self.identity | {"architecture": arch.model_dump(mode="json")},
-                progress=lambda p: stage.update((p.epoch + p.fraction) / p.epochs, _train_note(p), p.seconds_left),
+                progress=lambda p: stage.update(
+                    (p.epoch + p.fraction) / p.epochs, _train_note(p) + hint, p.seconds_left
+                ),
             )
         return arch, trained
 
@@ -263,6 +277,7 @@ class Run:
             "environment": environment(self.device),
             "search/seconds": report["seconds"],
             "search/steps": report["steps"],
+            "search/peak_memory_bytes": report.get("peak_memory_bytes"),
             "search/limit_flops": report["limit"],
             "search/probabilities": report["probabilities"],
             "search/warnings": report["warnings"],

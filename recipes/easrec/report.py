@@ -59,6 +59,7 @@ def _search(result: dict[str, Any]) -> dict[str, Any]:
     items = {
         "strategy": strategy,
         "time": f"{result['search/seconds'] / 60:.1f} min, {result['search/steps']:,} steps",
+        **({"peak memory": f"{peak / 1e6:,.0f} MB"} if (peak := result.get("search/peak_memory_bytes")) else {}),
         "budget": "none" if limit is None else f"{limit / 1e6:.2f} MFLOPs",
         f"found, with the supernet's weights, validation {steer}": f"{result['search/found_inherited'][steer]:.4f}",
         f"best of {len(tried)} random architectures, likewise": f"{best:.4f}",

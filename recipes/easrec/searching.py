@@ -7,9 +7,9 @@ from typing import Any
 import torch
 
 from easrec.config import Config
-from easrec.data import Batch, Sequences, Split, count_batches, hold_out_users
+from easrec.data import Sequences, Split, count_batches, hold_out_users
 from easrec.evaluation import Evaluator
-from easrec.losses import batch_loss
+from easrec.losses import BatchLoss
 from easrec.model import EASRec
 from easrec.training import epoch_batches
 from elasticnas.cost import Budget, Flops
@@ -85,16 +85,13 @@ def search_architecture(
         seed=config.seed,
     )
 
-    def loss(network: Any, batch: Batch) -> torch.Tensor:
-        return batch_loss(network, batch, train.loss, train.bf16)
-
     def evaluate(network: Any) -> dict[str, float]:
         report = validation.evaluate(network.next_item, device)
         return {f"{protocol}/{name}": value for protocol, found in report.items() for name, value in found.items()}
 
     problem = Problem(
         model=model.to(device),
-        loss=loss,
+        loss=BatchLoss(train, split.training.counts(split.items)),
         train=epoch_batches(training, config, search.batch, device),
         held_out=epoch_batches(held_out, config, search.batch, device),
         cost=cost,

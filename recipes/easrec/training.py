@@ -13,7 +13,7 @@ from torch import nn
 from easrec.config import Config
 from easrec.data import Batch, Sequences, Split, count_batches, training_batches
 from easrec.evaluation import Evaluator
-from easrec.losses import batch_loss
+from easrec.losses import BatchLoss
 from easrec.model import EASRec
 from elasticnas.errors import SearchError
 from elasticnas.search import load_checkpoint, random_state, restore_random_state, save_checkpoint
@@ -78,8 +78,8 @@ def learning_rate(step: int, steps: int, config: Config) -> float:
 class _Run:
     """State of a training that a checkpoint holds."""
 
-    def __init__(self, network: EASRec, config: Config) -> None:
-        self.network = network
+    def __init__(self, network: EASRec, loss: BatchLoss, config: Config) -> None:
+        self.network, self.loss = network, loss
         self.optimizer = torch.optim.Adam(network.parameters(), lr=config.train.learning_rate, fused=True)
         self.epoch, self.position, self.step, self.seconds = 0, 0, 0, 0.0
         self.losses: list[float] = []
@@ -141,7 +141,7 @@ def train(
     """
     settings = config.train
     who = {"config": config.model_dump(mode="json"), **(identity or {})}
-    run = _Run(network.to(device), config)
+    run = _Run(network.to(device), BatchLoss(settings, split.training.counts(split.items)), config)
     if checkpoint is not None and resume and checkpoint.exists():
         run.load_state_dict(load_checkpoint(checkpoint, who))
     batches = epoch_batches(split.training, config, settings.batch, device)
@@ -186,7 +186,7 @@ def train(
 def _step(run: _Run, batch: Batch, rate: float, config: Config) -> float:
     for group in run.optimizer.param_groups:
         group["lr"] = rate
-    loss = batch_loss(run.network, batch, config.train.loss, config.train.bf16)
+    loss = run.loss(run.network, batch)
     if not bool(torch.isfinite(loss)):
         raise SearchError(f"the training loss is {float(loss.detach())} at step {run.step}: lower train.learning_rate")
     run.optimizer.zero_grad(set_to_none=True)

@@ -1,13 +1,14 @@
 import itertools
 import random
 
+import numpy as np
 import pytest
 import torch
 
 import elasticnas
-from easrec.config import ModelConfig
+from easrec.config import ModelConfig, TrainConfig
 from easrec.data import Batch
-from easrec.losses import batch_loss
+from easrec.losses import BatchLoss
 from easrec.model import build, supernet
 from easrec.space import space_for
 from elasticnas.testing import assert_mask_slice_equal
@@ -171,10 +172,26 @@ def test_losses_equal_their_formulas():
     targets = torch.where(ids > 0, ids % ITEMS + 1, 0)
     p = model.scores(model(ids))[ids > 0].softmax(-1)[:, 1:]
     y = torch.nn.functional.one_hot(targets[ids > 0] - 1, ITEMS)
-    softmax = batch_loss(model, Batch(ids, targets))
-    assert softmax.item() == pytest.approx(-(y * p.log()).sum(1).mean().item())
-    literal = -(y * p.log() + (1 - y) * (1 - p).log()).sum(1).mean()
-    assert batch_loss(model, Batch(ids, targets), "binary").item() == pytest.approx(literal.item())
+    counts = np.arange(ITEMS + 1)
+
+    def of(kind, **more):
+        torch.manual_seed(0)
+        return BatchLoss(TrainConfig(loss=kind, **more), counts)(model, Batch(ids, targets)).item()
+
+    softmax = -(y * p.log()).sum(1).mean().item()
+    assert of("softmax") == pytest.approx(softmax)
+    literal = -(y * p.log() + (1 - y) * (1 - p).log()).sum(1).mean().item()
+    assert of("binary") == pytest.approx(literal)
+    assert of("sampled", sampled_items=200_000) == pytest.approx(softmax, rel=1e-3)
+    assert of("sampled", sampled_items=5) != pytest.approx(softmax, rel=1e-3)
+
+
+def test_sampled_items_follow_their_counts():
+    counts = np.array([9, 0, 3, 16])
+    loss = BatchLoss(TrainConfig(loss="sampled", sampled_items=40_000), counts)
+    torch.manual_seed(0)
+    drawn = torch.bincount(loss._draw(), minlength=4) / 40_000
+    torch.testing.assert_close(drawn, torch.tensor([0, 1, 4, 17]) / 22, atol=0.01, rtol=0)
 
 
 def test_paper_initialisation_keeps_padding_at_zero():

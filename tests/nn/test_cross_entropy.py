@@ -10,7 +10,7 @@ from torch import nn
 import elasticnas.nn as enn
 from elasticnas import Space, extract
 from elasticnas.errors import AxisError
-from elasticnas.nn import cross_entropy, tied_cross_entropy
+from elasticnas.nn import cross_entropy, sampled_cross_entropy, tied_cross_entropy
 
 
 class Width(Space):
@@ -112,3 +112,39 @@ def test_an_elastic_count_is_refused():
     table = enn.Embedding(Rows.axes().count, 3)
     with pytest.raises(AxisError, match="use scores"):
         tied_cross_entropy(torch.zeros(1, 3), table, torch.zeros(1, dtype=torch.long))
+
+
+def test_the_sampled_sum_is_unbiased():
+    """exp(loss + x w_t) is the estimated sum: over many draws its mean is the sum itself."""
+    torch.manual_seed(0)
+    table, x = enn.Embedding(9, 4, padding_idx=0, dtype=torch.float64), torch.randn(1, 4, dtype=torch.float64)
+    target, q = torch.tensor([3]), torch.tensor([0.0, 1, 2, 3, 4, 5, 6, 7, 8], dtype=torch.float64) / 36
+    draws = torch.multinomial(q, 3 * 20_000, replacement=True).view(-1, 3)
+    with torch.no_grad():
+        scores = table.scores(x)[0]
+        sums = [sampled_cross_entropy(x, table, target, drawn, q) + scores[3] for drawn in draws]
+    mean = torch.stack(sums).exp().mean()
+    torch.testing.assert_close(mean, scores[1:].exp().sum(), rtol=0.01, atol=0)
+
+
+def test_sampled_masks_and_slices_agree():
+    torch.manual_seed(0)
+    axes = Width.axes()
+    table = enn.Embedding(11, axes.hidden, padding_idx=0, dtype=torch.float64)
+    full, targets = torch.randn(30, 8, dtype=torch.float64), torch.randint(1, 11, (30,))
+    sampled, q = torch.randint(1, 11, (6,)), torch.full((11,), 0.1, dtype=torch.float64)
+
+    def loss(x, table, targets):
+        return sampled_cross_entropy(x, table, targets, sampled, q)
+
+    arch = Width(hidden=4)
+    with axes.at(arch):
+        sliced = both(loss, full[:, :4], table, targets)
+    with axes.at(arch, masked=True):
+        masked = both(loss, full, table, targets)
+    torch.testing.assert_close(masked[0], sliced[0])
+    torch.testing.assert_close(masked[1][:, :4], sliced[1])
+    torch.testing.assert_close(masked[2], sliced[2])
+    assert not masked[1][:, 4:].any() and not masked[2][:, 4:].any()
+    empty = sampled_cross_entropy(full[:0, :4], extract(nn.Sequential(table), arch)[0], targets[:0], sampled, q)
+    assert empty == 0

@@ -15,6 +15,8 @@ from elasticnas.errors import DataError, SearchError
 
 __all__ = ["Evaluator", "Report", "Score"]
 
+_SCORES = 2**26  # held at a time, and as many comparisons
+
 Score: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """``score(inputs (B, N) right padded with 0, lengths (B,)) -> (B, V + 1)``, column 0 for padding."""
 
@@ -53,7 +55,7 @@ class Evaluator:
             where pop100 is never asked for.
         length: N.
         ks: Cut-offs.
-        batch_users: Users scored together.
+        batch_users: Users scored together at most; fewer where the items are many, so that memory is bounded.
         items: V; None takes the largest id there is, and a model may then score more columns.
 
     Raises:
@@ -140,8 +142,9 @@ class Evaluator:
         found: dict[str, NDArray[np.int64]] = {}
         # users of similar length together: short histories are not padded to the longest
         order = np.argsort(self.histories.lengths[chosen], kind="stable")
-        for first in range(0, len(order), self.batch_users):
-            where = order[first : first + self.batch_users]
+        together = max(1, min(self.batch_users, _SCORES // self._columns))
+        for first in range(0, len(order), together):
+            where = order[first : first + together]
             users = chosen[where]
             batch = self.histories.take(users)
             inputs = torch.from_numpy(

@@ -59,12 +59,12 @@ class Cell:
         path = self.folder / "result.json"
         try:
             found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            settings = found["config"]
+            settings = Config.model_validate(found["config"])  # settings that came since have their defaults
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise CheckpointError(f"{path}: damaged ({error}); delete the folder to run it again") from None
-        if settings != self.config.model_dump(mode="json"):
+        if settings != self.config:
             raise CheckpointError(
                 f"{path}: of other settings than {self.name} has now; delete the folder, or use another --out"
             )

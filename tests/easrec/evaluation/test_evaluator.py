@@ -12,7 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from easrec.data import Sequences
-from easrec.evaluation import PROTOCOLS, Evaluator, Report, draw_negatives, popularity_scores, without_popularity
+from easrec.evaluation import (
+    PROTOCOLS,
+    Evaluator,
+    Report,
+    draw_negatives,
+    evaluator,
+    popularity_scores,
+    without_popularity,
+)
 from elasticnas.errors import DataError, SearchError
 
 ML_1M = Path(__file__).resolve().parents[3].parent / "shared" / "data" / "ml-1m.tsv.gz"
@@ -248,3 +256,20 @@ def test_popularity_on_movielens_1m():
     assert 0.08 < report["pop100"]["recall@10"] < 0.2
     assert report["unseen"]["ndcg@10"] == pytest.approx(0.018, abs=0.002)
     assert report.fewest_negatives == 100
+
+
+def test_scores_held_at_a_time_are_bounded(monkeypatch):
+    """Many items, few users at a time; the ranks are the same."""
+    histories = sequences([[1, 2], [3], [4, 5, 1], [2]])
+    asked = []
+
+    def score(inputs, lengths):
+        asked.append(len(inputs))
+        return (inputs[:, :1] * torch.arange(7)) % 5.0
+
+    everybody = Evaluator(histories, np.array([3, 6, 5, 4]), None, 3, (1, 2), items=6)
+    whole = everybody.evaluate(score, protocols=("full", "unseen")).ranks
+    monkeypatch.setattr(evaluator, "_SCORES", 15)
+    bounded = everybody.evaluate(score, protocols=("full", "unseen")).ranks
+    assert asked == [4, 2, 2]
+    assert all((whole[name] == bounded[name]).all() for name in whole)
