@@ -284,7 +284,8 @@ def test_missing_packages_are_told_before_the_first_run(main, arguments, tmp_pat
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are read from /proc")
-def test_a_stopped_matrix_ends_its_runs_and_goes_on(main, arguments, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_matrix_ends_its_runs_and_goes_on(number, main, arguments, tmp_path):
     command = [*arguments[1], "--out", tmp_path, "--table", "5", "--seeds", 1, "--only", "gates-0"]
     start = [sys.executable, "-c", "from elasticnas.cli import main; main()", *map(str, command)]
     with subprocess.Popen(start, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -293,10 +294,10 @@ def test_a_stopped_matrix_ends_its_runs_and_goes_on(main, arguments, tmp_path):
             time.sleep(0.05)
             if (tmp_path / "runs" / "gates-0" / "seed-0" / "log.txt").exists():
                 runs = children_of(process.pid)
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(number)
         _, warned = process.communicate(timeout=60)
-    assert runs and process.returncode == 143, warned
-    assert "stopped; what was done is kept" in warned and "Traceback" not in warned
+    assert runs and process.returncode == 128 + number, warned
+    assert "stopped; what was done is kept, the same command goes on" in warned and "Traceback" not in warned
     assert not any(Path(f"/proc/{run}").exists() for run in runs)
     folder = tmp_path / "runs" / "gates-0" / "seed-0"
     assert not (folder / "failed.txt").exists() and not (folder / "result.json").exists()
