@@ -41,6 +41,8 @@ def apply_mask(x: Tensor, size: SizeLike, dim: int = -1) -> Tensor:
 
 def apply_support(x: Tensor, size: SizeLike, dim: int = -1) -> Tensor:
     """``x * (m > 0)``: removes what dead units may carry without scaling the others."""
+    if _all_alive(size):
+        return x
     m = mask(size, x, dim)
     return x if m is None else x * (m > 0).to(x.dtype)
 
@@ -84,6 +86,15 @@ def require_batch(per_sample: Tensor, like: Tensor) -> None:
 def pad_to_full(x: Tensor, size: Axis) -> Tensor:
     """Append zeros to a sliced last dimension, up to the full size of its axis."""
     return torch.nn.functional.pad(x, (0, size.size - x.shape[-1]))
+
+
+def _all_alive(size: SizeLike) -> bool:
+    """Whether no unit is dead, so that there is nothing to remove."""
+    if isinstance(size, Axis):
+        active = size.at()
+        return not isinstance(active, Weighted) or active.alive
+    parts = size.factors if isinstance(size, Product) else size.terms if isinstance(size, Sum) else ()
+    return all(map(_all_alive, parts))
 
 
 def _flat_mask(size: SizeLike, like: Tensor) -> Tensor | None:

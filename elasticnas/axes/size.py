@@ -42,6 +42,13 @@ class Weighted:
         weights, prefixes = self.weights.to(like), self.quantity.prefixes.to(like)
         return (weights.unsqueeze(-1) * prefixes).sum(-2)
 
+    @property
+    def alive(self) -> bool:
+        """Whether every unit has a weight above 0; False too where to find out is to wait for a device."""
+        if torch.compiler.is_compiling() or self.weights.device.type != "cpu":
+            return False
+        return bool((self.weights[..., -1] > 0).all())  # options ascend: the last has all units
+
     def expect(self, function: Callable[[int], float], like: Tensor) -> Tensor:
         """Expected value ``(...)`` of a function of the size."""
         values = torch.tensor([function(option) for option in self.quantity.options], dtype=torch.float64)

@@ -107,7 +107,7 @@ class Stack(ElasticModule):
         share = {option: fit_share(depth.weights[..., i], x) for i, option in enumerate(depth.quantity.options)}
         out = contribute(share[0], x) if 0 in share else torch.zeros_like(x)
         for position in range(max(share)):
-            if not depth.weights.requires_grad:
+            if not depth.weights.requires_grad and not depth.alive:
                 # a dead layer may make inf of anything: it gets zeros to chew on, unless its share is being learned
                 beyond = [part for option, part in share.items() if option > position]
                 reached = torch.stack(torch.broadcast_tensors(*beyond)).sum(0)

@@ -90,9 +90,10 @@ class ElasticLayerNorm(ElasticModule):
             return F.layer_norm(x, (x.shape[-1],), weight, bias, self.eps)
         x, m, dtype = *_wide(apply_support(x, self.hidden), m), x.dtype
         units = (m * m).sum(-1, keepdim=True)
-        centred = x - m * ((m * x).sum(-1, keepdim=True) / units)
-        variance = (centred * centred).sum(-1, keepdim=True) / units
-        return (centred * torch.rsqrt(variance + self.eps) * weight + m * bias).to(dtype)
+        mean = (m * x).sum(-1, keepdim=True) / units
+        centred = torch.addcmul(x, m, mean, value=-1)
+        variance = torch.linalg.vector_norm(centred, dim=-1, keepdim=True).square() / units
+        return torch.addcmul(m * bias, centred * torch.rsqrt(variance + self.eps), weight).to(dtype)
 
     def plain(self, memo: dict[Any, Any]) -> nn.LayerNorm:
         """A ``torch.nn.LayerNorm`` of the active size."""

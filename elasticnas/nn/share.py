@@ -17,6 +17,8 @@ def contribute(share: Tensor, part: Tensor) -> Tensor:
         share: ``()`` or a shape that broadcasts against ``part``.
         part: Output of the candidate.
     """
+    if not torch.compiler.is_compiling() and share.device.type == "cpu" and bool((share > 0).all()):
+        return share * part
     finite = torch.nan_to_num(part.detach(), nan=0.0, posinf=0.0, neginf=0.0)
     return share * torch.where(share > 0, part, finite)
 

@@ -392,7 +392,7 @@ def test_trainers_leave_weight_decay_out():
 
     config = Config().updated({"model": {"hidden": 8, "inner": 8, "heads": 2, "length": 4, "layers": 1}})
     network = build(config.model, 5, space_for(config.model).largest(), True)
-    for optimizer in (searcher()._optimizer, _Run(network, config).optimizer):
+    for optimizer in (searcher()._optimizer, _Run(network, None, config).optimizer):
         assert all(group["weight_decay"] == 0 for group in optimizer.param_groups)
 
 
