@@ -53,7 +53,7 @@ def test_no_two_methods_are_the_same_run(scale):
         same = settings.setdefault(cell.config.model_dump_json(), cell.method.name)
         assert same == cell.method.name
     names = {method.name for method in methods_of("differences", False)}
-    assert {"easrec", "blocks", "lambda-0.1", "lambda-free-range"} <= names
+    assert {"easrec", "blocks", "lambda-0.1", "lambda-range-0.1"} <= names
 
 
 def test_every_row_of_the_paper_is_there():

@@ -38,6 +38,8 @@ _PLAIN = {"model.gate_layers": 0, "model.attention": "softmax"}
 # hand-set architectures have two layers, as the paper's baselines
 _HAND = {**_PLAIN, "search.strategy": "none", "search.budget": None, "model.layers": 2}
 _FREE = {"search.budget": None}
+# what evaluates architectures one by one: as many as the space has
+_DRAWN = {"search.random_architectures": 12}
 
 
 def _easrec(name: str, label: str, tables: tuple[str, ...], paper: str | None = None, **changes: Any) -> Method:
@@ -74,8 +76,8 @@ METHODS = (
     _backbone("sasrec", "SASRec", True),
     _backbone("fdsa", "FDSA", True),
     _backbone("sasrecf", "SASRecF", True),
-    Method("spos", "SPOS + SASRec", {**_PLAIN, "search.strategy": "spos"}, ("3", "4")),
-    Method("random", "Random search + SASRec", {**_PLAIN, "search.strategy": "random"}, ("3", "4")),
+    Method("spos", "SPOS + SASRec", {**_PLAIN, **_DRAWN, "search.strategy": "spos"}, ("3", "4")),
+    Method("random", "Random search + SASRec", {**_PLAIN, **_DRAWN, "search.strategy": "random"}, ("3", "4")),
     _easrec("easrec-softmax", "EASRec, softmax attention", ("3", "4"), model__attention="softmax"),
     _easrec(
         "easrec-pooled",
@@ -94,7 +96,14 @@ METHODS = (
         search__strategy="none",
         search__budget=None,
     ),
-    _easrec("easrec-random", "EASRec's space, random search", ("3", "differences"), search__strategy="random"),
+    _easrec(
+        "easrec-random",
+        "EASRec's space, random search",
+        ("3", "differences"),
+        search__strategy="random",
+        search__random_architectures=12,
+    ),
+    _easrec("gates-2", "EASRec, gates of 2 layers of full width", ("5",), "Ours", model__gate_rank=None),
     _easrec("gates-1", "EASRec, gates of 1 layer", ("5",), "1 layer", model__gate_layers=1),
     _easrec("gates-0", "EASRec, no gates", ("5",), "No Gates", model__gate_layers=0),
     *(
@@ -111,23 +120,23 @@ METHODS = (
     _easrec("blocks", "blocks mixed (paper), not soft masks", ("differences",), model__mixing="block"),
     _easrec(
         "training-batches",
-        "architecture steps on training batches (authors' code)",
+        "architecture steps on training batches, weights on all users (authors' code)",
         ("differences",),
         search__architecture_data="training",
     ),
     _easrec(
         "gates-after", "gates after the dense layers (authors' code)", ("differences",), model__gate_position="after"
     ),
-    _easrec(
-        "lambda-range", "lambda for FLOPs over their range (authors' code)", ("differences",), search__cost_unit="range"
-    ),
-    _easrec(
-        "lambda-free-range",
-        f"no budget, lambda {_LAMBDA:g} for FLOPs over their range (authors' code)",
-        ("differences",),
-        search__cost_unit="range",
-        search__penalty_weight=_LAMBDA,
-        search__budget=None,
+    *(
+        _easrec(
+            f"lambda-range-{value:g}",
+            f"no budget, lambda {value:g} for FLOPs over their range",
+            ("differences",),
+            search__cost_unit="range",
+            search__penalty_weight=value,
+            search__budget=None,
+        )
+        for value in (_LAMBDA, 0.01)  # the paper's, the authors' code's
     ),
 )
 

@@ -89,11 +89,11 @@ def gates(measured: Sequence[Measured], dataset: "str | None") -> Sheet:
     """Table V: validation, pop100, with the FLOPs that gates cost."""
     keys = [f"found/validation/pop100/{metric}" for metric in _METRICS]
     stars = {key: _star(measured, key) for key in keys}
-    layers = {"easrec": "2 layers", "gates-1": "1 layer", "gates-0": "no gates"}
+    layers = {"easrec": "2 layers, low rank", "gates-2": "2 layers", "gates-1": "1 layer", "gates-0": "no gates"}
     rows, figures = [], []
     for each in measured:
         cells = [_cell(each, key, stars[key]) for key in keys]
-        paper = GATES.get(each.method.paper or "") if dataset == "ml-1m" else None
+        paper = GATES.get(each.method.paper or "") if dataset == "ml-1m" and each.method.name != "easrec" else None
         cells += ["-"] * 3 if paper is None else [f"{value:.4f}" for value in paper]
         label = layers[each.method.name]
         largest = each.mean("largest/flops") / 1e6
