@@ -7,9 +7,9 @@ from typing import Any
 
 from easrec.reproduce.matrix import Cell
 from easrec.reproduce.methods import Method
-from elasticnas.errors import PluginError
+from elasticnas.errors import CheckpointError, PluginError
 
-__all__ = ["Measured", "best_of", "collect", "differs"]
+__all__ = ["Measured", "best_of", "collect", "differs", "summary", "unfinished"]
 
 
 @dataclass(frozen=True)
@@ -38,28 +38,69 @@ class Measured:
 
     def deviation(self, key: str) -> float | None:
         """Sample standard deviation over the seeds; None for a single one."""
-        values = self.values(key)
-        return statistics.stdev(values) if len(values) > 1 else None
+        found: float | None = summary(self.values(key))["deviation"]
+        return found
 
     def sizes(self) -> list[str]:
-        """``hidden, inner, layers`` of every seed's network."""
+        """``hidden, inner, layers`` of every seed's network, and its attention where that is searched."""
         found = [result["found/architecture"] for result in self.results]
-        return [f"{a['hidden']}, {a['inner']}, {a['depth']}" for a in found]
+        return [
+            ", ".join(str(a[name]) for name in ("hidden", "inner", "depth", "attention") if name in a) for a in found
+        ]
+
+    def warnings(self) -> list[str]:
+        """What the searches warned of, once each, with the seeds."""
+        seeds: dict[str, list[int]] = {}
+        for seed, result in zip(self.seeds, self.results, strict=True):
+            for line in result["search/warnings"]:
+                seeds.setdefault(line, []).append(seed)
+        return [f"{self.method.label}, seed {', '.join(map(str, where))}: {line}" for line, where in seeds.items()]
+
+
+def summary(values: Sequence[float]) -> dict[str, Any]:
+    """Mean, sample standard deviation (None for a single value), and the values."""
+    deviation = statistics.stdev(values) if len(values) > 1 else None
+    return {"mean": statistics.mean(values), "deviation": deviation, "values": list(values)}
 
 
 def collect(cells: Sequence[Cell]) -> list[Measured]:
-    """Methods with at least one finished seed, in order."""
+    """Methods with at least one finished seed, in order; what cannot be read is not finished."""
     by_method: dict[str, list[Cell]] = {}
     for cell in cells:
         by_method.setdefault(cell.method.name, []).append(cell)
     found = []
     for several in by_method.values():
-        done = [(cell.seed, result) for cell in several if (result := cell.result()) is not None]
+        done = [(cell.seed, result) for cell in several if (result := _result(cell)) is not None]
         if done:
             seeds = tuple(seed for seed, _ in done)
             missing = tuple(cell.seed for cell in several if cell.seed not in seeds)
             found.append(Measured(several[0].method, seeds, tuple(result for _, result in done), missing))
     return found
+
+
+def unfinished(cells: Sequence[Cell]) -> tuple[dict[str, str], list[str]]:
+    """Runs that failed, with the reason, and those that have not been run."""
+    failed, waiting = {}, []
+    for cell in cells:
+        try:
+            if cell.result() is not None:
+                continue
+        except CheckpointError as error:
+            failed[cell.name] = str(error)
+            continue
+        path = cell.folder / "failed.txt"
+        if path.exists():
+            failed[cell.name] = path.read_text(encoding="utf-8").strip()
+        else:
+            waiting.append(cell.name)
+    return failed, waiting
+
+
+def _result(cell: Cell) -> dict[str, Any] | None:
+    try:
+        return cell.result()
+    except CheckpointError:
+        return None
 
 
 def best_of(methods: Sequence[Measured], key: str) -> "Measured | None":
@@ -68,7 +109,9 @@ def best_of(methods: Sequence[Measured], key: str) -> "Measured | None":
 
 
 def differs(one: Measured, other: Measured, key: str) -> "float | None":
-    """p of the two-sided t-test with unequal variances over the seeds; None with fewer than two seeds each.
+    """p of the two-sided t-test with unequal variances over the seeds.
+
+    None with fewer than two seeds each, or where neither varies: nothing then tells chance from difference.
 
     Raises:
         PluginError: SciPy is not installed.
@@ -79,7 +122,7 @@ def differs(one: Measured, other: Measured, key: str) -> "float | None":
     if min(len(first), len(second)) < 2:
         return None
     if len(set(first)) == len(set(second)) == 1:
-        return 0.0 if first[0] != second[0] else 1.0
+        return None
     try:
         from scipy.stats import ttest_ind
     except ModuleNotFoundError:

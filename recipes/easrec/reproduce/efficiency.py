@@ -18,7 +18,7 @@ from elasticnas.errors import ElasticNASError
 
 __all__ = ["measure"]
 
-_ROUNDS = 5
+_ROUNDS, _PROCESSES = 5, 3
 
 
 def measure(
@@ -30,14 +30,15 @@ def measure(
     memory of each is read in a process of its own: the rise of the resident set, or what CUDA's allocator held.
 
     Args:
-        models: Folder of the saved recommender by method.
+        models: Folder of the saved recommender by name.
         data: Prepared interactions, .npz.
         device: As the option of ``run``.
         batch: Users scored together.
         threads: CPU threads.
 
     Returns:
-        By method: ``seconds`` (median), ``seconds_low`` and ``seconds_high`` (quartiles), ``memory_bytes``.
+        By network: ``seconds`` (median of five passes), ``seconds_low`` and ``seconds_high`` (quartiles),
+        ``memory_bytes`` (median of three processes) and ``weights_bytes``.
     """
     where = torch.device(device)
     split = Split(Interactions.load(data))
@@ -52,8 +53,15 @@ def measure(
     found = {}
     for name, values in times.items():
         low, middle, high = statistics.quantiles(values, n=4)
-        memory = _memory(models[name], data, device, batch, threads)
-        found[name] = {"seconds": middle, "seconds_low": low, "seconds_high": high, "memory_bytes": memory}
+        memory = statistics.median(_memory(models[name], data, device, batch, threads) for _ in range(_PROCESSES))
+        weights = sum(each.numel() * each.element_size() for each in networks[name].network.parameters())
+        found[name] = {
+            "seconds": middle,
+            "seconds_low": low,
+            "seconds_high": high,
+            "memory_bytes": memory,
+            "weights_bytes": float(weights),
+        }
     return found
 
 

@@ -26,6 +26,8 @@ if sys.platform != "win32":
 
 __all__ = ["Cell", "run_matrix"]
 
+_ELSEWHERE = "another process is running it"
+_AGAIN_SECONDS = 0.5
 _COMMAND = "from elasticnas.cli import main; main()"
 
 
@@ -134,15 +136,22 @@ def run_matrix(
     Returns:
         Those that failed, each with the reason in one line.
     """
-    open_ = [cell for cell in cells if cell.result() is None]
     failed: list[tuple[Cell, str]] = []
+    open_: list[Cell] = []
+    for cell in cells:
+        try:
+            if cell.result() is None:
+                open_.append(cell)
+        except CheckpointError as error:
+            failed.append((cell, str(error)))
     runs, started = _Runs(), time.monotonic()
 
     def one(cell: Cell) -> str | None:
         try:
             return _run(cell, data, threads, device, runs)
-        except OSError as error:
-            return f"{error.filename or cell.folder}: {error.strerror or error}"
+        except (OSError, CheckpointError) as error:
+            said = getattr(error, "strerror", None) or error
+            return f"{getattr(error, 'filename', None) or cell.folder}: {said}"
 
     with _ended_by_signals(), ThreadPoolExecutor(jobs) as pool:
         try:
@@ -151,6 +160,10 @@ def run_matrix(
                 done, _ = wait(waiting, return_when=FIRST_COMPLETED)
                 for future in done:
                     cell, reason = waiting.pop(future), future.result()
+                    if reason is _ELSEWHERE:  # after the others, when it may be done
+                        time.sleep(_AGAIN_SECONDS)
+                        waiting[pool.submit(one, cell)] = cell
+                        continue
                     if reason is not None:
                         failed.append((cell, reason))
                     finished = len(open_) - len(waiting)
@@ -193,7 +206,7 @@ def _run(cell: Cell, data: Path, threads: int, device: str, runs: _Runs) -> str 
     cell.folder.mkdir(parents=True, exist_ok=True)
     with (cell.folder / "run.lock").open("ab") as lock, (cell.folder / "log.txt").open("ab") as log:
         if not _locked(lock):
-            return f"another process is running it ({cell.folder / 'run.lock'} is locked)"
+            return _ELSEWHERE
         if cell.result() is not None:  # by another process since
             return None
         failed = cell.folder / "failed.txt"

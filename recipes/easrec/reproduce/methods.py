@@ -1,6 +1,6 @@
 """Methods: what is compared, as changes of one common configuration."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from elasticnas.errors import ConfigError
@@ -22,6 +22,8 @@ class Method:
         changes: Of the configuration, by dotted name.
         tables: Where it stands.
         paper: Its row in the paper's tables; None where the paper has none.
+        needs_features: Whether the items must have features.
+        is_easrec: Whether it is EASRec in some form, not a baseline.
     """
 
     name: str
@@ -29,7 +31,8 @@ class Method:
     changes: dict[str, Any]
     tables: tuple[str, ...]
     paper: str | None = None
-    needs_features: bool = field(default=False)
+    needs_features: bool = False
+    is_easrec: bool = False
 
 
 _EASREC = {"model.attention": "linrec", "model.gate_input": "position"}
@@ -43,7 +46,8 @@ _DRAWN = {"search.random_architectures": 12}
 
 
 def _easrec(name: str, label: str, tables: tuple[str, ...], paper: str | None = None, **changes: Any) -> Method:
-    return Method(name, label, _EASREC | {key.replace("__", "."): v for key, v in changes.items()}, tables, paper)
+    given = _EASREC | {key.replace("__", "."): value for key, value in changes.items()}
+    return Method(name, label, given, tables, paper, is_easrec=True)
 
 
 def _backbone(kind: str, label: str, linrec: bool) -> Method:

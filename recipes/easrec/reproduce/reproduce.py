@@ -15,7 +15,7 @@ from rich.console import Console
 
 from easrec.config import Config
 from easrec.data import Interactions
-from easrec.reproduce.collect import Measured, collect
+from easrec.reproduce.collect import Measured, collect, unfinished
 from easrec.reproduce.efficiency import measure
 from easrec.reproduce.matrix import Cell, run_matrix
 from easrec.reproduce.methods import METHODS, SCALES, TABLES, Method, methods_of
@@ -28,15 +28,16 @@ from elasticnas.report import Stage, bullets, environment
 
 __all__ = ["cells_of", "reproduce"]
 
+# methods set these too, where they must: for the others they are sizes like any
+_SIZES = {"model.layers", "model.gate_rank", "search.budget", "search.random_architectures"}
 _BATCH = 256  # users scored together, Table IV
-_PAGES = {table: f"table{table}" if table.isdigit() else table for table in (*TABLES, "all")}
+_PAGES = {table: f"table{table}" if table.isdigit() else table for table in TABLES}
 _TITLES = {
     "3": "Table III, accuracy of every method",
     "4": "Table IV, time and memory of inference",
     "5": "Table V, gates",
     "fig4": "Fig. 4, lambda without a budget",
     "differences": "What the paper leaves open",
-    "all": "All tables",
 }
 _PLOTS = {"table3-pop100": "accuracy-flops.png", "fig4": "fig4.png"}
 
@@ -49,6 +50,11 @@ def cells_of(methods: Sequence[Method], seeds: int, scale: str, changes: dict[st
     """
     if scale not in SCALES:
         raise ConfigError(f"--scale {scale}: choose one of {', '.join(SCALES)}")
+    for method in METHODS:
+        if own := sorted(({"seed", *method.changes} - _SIZES) & changes.keys()):
+            raise ConfigError(
+                f"--set {own[0]}: what the methods differ in ({method.name} sets it) cannot be set for all"
+            )
     cells = []
     for seed in range(seeds):
         for method in methods:
@@ -73,7 +79,7 @@ def reproduce(
     only: Sequence[str],
     console: Console,
 ) -> list[Cell]:
-    """Run what is missing, then write a page for the table asked, its plots, and ``README.md``, which links all pages.
+    """Run what is missing, then write a page for each table asked, its plots, and ``README.md``, which links all pages.
 
     Args:
         interactions: Prepared; kept in ``data.npz`` of the folder.
@@ -104,8 +110,8 @@ def reproduce(
         console.print(
             f"without item features, left out: {', '.join(left_out)} (give --items and --features)", highlight=False
         )
-    cells = cells_of(methods, seeds, scale, changes, folder)
-    chosen = _chosen(cells, only)
+    cells = cells_of(methods, max(seeds, _seeds_there(folder)), scale, changes, folder)
+    chosen = _chosen([cell for cell in cells if cell.seed < seeds], only)
     _installed()
     data = _kept(interactions, folder)
     with Stage(console, f"{len(chosen)} runs") as stage:
@@ -115,18 +121,22 @@ def reproduce(
             stage.update(done / count, f"{done} of {count} runs", left)
 
         failed = run_matrix(chosen, data, jobs, threads, str(device), progress)
-    measured = collect(cells)
-    if measured:
-        _write(
-            measured, table, interactions, data, folder, device, threads, scale, [cell for cell, _ in failed], console
-        )
     for cell, reason in failed:
         console.print(
             f"failed: {cell.name}: {reason} (log: {cell.folder / 'log.txt'}; again: --only {cell.name})",
             highlight=False,
             soft_wrap=True,
         )
+    for name in TABLES if table == "all" else (table,):
+        _Page(name, [cell for cell in cells if name in cell.method.tables], interactions, folder, scale, device).write(
+            data, threads, console
+        )
     return [cell for cell, _ in failed]
+
+
+def _seeds_there(folder: Path) -> int:
+    """Tables show every seed that has been run, also where fewer are asked for now."""
+    return max((int(path.name.removeprefix("seed-")) + 1 for path in folder.glob("runs/*/seed-[0-9]*")), default=0)
 
 
 def _installed() -> None:
@@ -161,57 +171,94 @@ def _chosen(cells: Sequence[Cell], only: Sequence[str]) -> list[Cell]:
     return [cell for cell in cells if not only or cell.method.name in only or cell.name in only]
 
 
-def _write(
-    measured: Sequence[Measured],
-    table: str,
-    interactions: Interactions,
-    data: Path,
-    folder: Path,
-    device: torch.device,
-    threads: int,
-    scale: str,
-    failed: Sequence[Cell],
-    console: Console,
-) -> None:
-    users, items = interactions.statistics.users, interactions.statistics.items
-    dataset = dataset_of(users, items)
+class _Page:
+    """One table's page.
 
-    def of(name: str) -> list[Measured]:
-        return [each for each in measured if name in each.method.tables and table in (name, "all")]
+    Args:
+        table: One of ``TABLES``.
+        cells: Its runs, done or not.
+        interactions: Their data.
+        folder: Of the matrix.
+        scale: Of the runs.
+        device: Where Table IV is measured.
+    """
 
-    sheets: list[Sheet] = []
-    if of("3"):
-        sheets += [overall(of("3"), dataset, protocol) for protocol in ("pop100", "unseen", "full")]
-        accuracy_against_flops(of("3"), folder / _PLOTS["table3-pop100"])
-    if of("5"):
-        sheets.append(gates(of("5"), dataset))
-    if of("fig4"):
-        sheets.append(lambdas(of("fig4")))
-        lambda_plot(of("fig4"), folder / _PLOTS["fig4"])
-    if of("differences"):
-        sheets.append(differences(of("differences")))
-    runs = _environments(measured)
-    header = bullets(_record(measured, runs, interactions, scale))
-    environments = {"scale": scale, "runs": runs, "page": environment(device)}
-    write_text(folder / f"{_PAGES[table]}-environment.json", json.dumps(environments, indent=2) + "\n")
-    _page(table, header, sheets, failed, folder)
-    if of("4"):  # what is known already is written: measuring takes minutes
-        models = {
-            each.method.name: folder / "runs" / each.method.name / f"seed-{each.seeds[0]}" / "model" for each in of("4")
-        }
+    def __init__(
+        self,
+        table: str,
+        cells: Sequence[Cell],
+        interactions: Interactions,
+        folder: Path,
+        scale: str,
+        device: torch.device,
+    ) -> None:
+        self.table, self.cells, self.folder = table, cells, folder
+        self.interactions, self.scale, self.device = interactions, scale, device
+        self.measured = collect(cells)
+        self.dataset = dataset_of(interactions.statistics.users, interactions.statistics.items)
+
+    def write(self, data: Path, threads: int, console: Console) -> None:
+        """The page, its CSV, JSON and plots, and the index of all pages; nothing where no run is done."""
+        if not self.measured:
+            return
+        if self.table == "4":
+            sheets = [self._efficiency(data, threads, console)]
+        else:
+            sheets = self._sheets()
+        runs = _environments(self.measured)
+        environments = {"scale": self.scale, "runs": runs, "page": environment(self.device)}
+        write_text(self.folder / f"{_PAGES[self.table]}-environment.json", json.dumps(environments, indent=2) + "\n")
+        parts = [f"# {_TITLES[self.table]}", bullets(_record(self.measured, runs, self.interactions, self.scale))]
+        for sheet in sheets:
+            if sheet.name in _PLOTS:
+                parts.append(f"![{sheet.title}]({_PLOTS[sheet.name]})")
+            parts.append(write(sheet, self.folder))
+        failed, waiting = unfinished(self.cells)
+        if failed:
+            parts.append("Runs that failed:\n\n" + bullets(failed))
+        if waiting:
+            parts.append("Not run yet: " + ", ".join(waiting) + ".")
+        write_text(self.folder / f"{_PAGES[self.table]}.md", "\n\n".join(part.strip() for part in parts) + "\n")
+        links = [
+            f"* [{_TITLES[name]}]({page}.md)" for name, page in _PAGES.items() if (self.folder / f"{page}.md").exists()
+        ]
+        write_text(self.folder / "README.md", "# The paper's experiment\n\n" + "\n".join(links) + "\n")
+        _show(sheets[0], console)
+
+    def _sheets(self) -> list[Sheet]:
+        if self.table == "3":
+            accuracy_against_flops(self.measured, self.folder / _PLOTS["table3-pop100"])
+            return [overall(self.measured, self.dataset, protocol) for protocol in ("pop100", "unseen", "full")]
+        if self.table == "5":
+            return [gates(self.measured, self.dataset)]
+        if self.table == "fig4":
+            lambda_plot(self.measured, self.folder / _PLOTS["fig4"])
+            return [lambdas(self.measured)]
+        return [differences(self.measured)]
+
+    def _efficiency(self, data: Path, threads: int, console: Console) -> Sheet:
+        """Every network that some seed found is measured once: what it costs does not depend on its weights."""
+        networks: dict[tuple[str, str], Path] = {}
+        for each in self.measured:
+            for seed, size in zip(each.seeds, each.sizes(), strict=True):
+                networks.setdefault(
+                    (each.method.name, size), self.folder / "runs" / each.method.name / f"seed-{seed}" / "model"
+                )
         with Stage(console, "inference time and memory"):
-            taken = measure(models, data, str(device), _BATCH, threads)
-        where = environment(device)
+            found = measure(
+                {" ".join(key): path for key, path in networks.items()}, data, str(self.device), _BATCH, threads
+            )
+        taken = {
+            each.method.name: [found[f"{each.method.name} {size}"] for size in each.sizes()] for each in self.measured
+        }
+        where, users = environment(self.device), self.interactions.statistics.users
         how = (
-            f"Scores of what follows every user's history ({users:,} users, {_BATCH} at a time), of each method its "
-            "first finished seed: median and quartiles of five passes, networks in turns; memory is what a pass needs "
-            f"beyond the loaded network, in a process of its own. {where['processor']}, {where['device']}, "
-            f"{threads} threads; commit {_commit(where)}."
+            f"Scores of what follows every user's history ({users:,} users, {_BATCH} at a time): median of five passes "
+            "of each network, in turns; mean and deviation over the seeds, which may have found different networks. "
+            "Memory is what a pass needs beyond the loaded network, median of three processes of its own; the paper's "
+            f"is all of a GPU's. {where['processor']}, {where['device']}, {threads} threads; commit {_commit(where)}."
         )
-        sheets.insert(3 if of("3") else 0, efficiency(of("4"), taken, dataset, how))
-        _page(table, header, sheets, failed, folder)
-    for sheet in sheets[:1] + [sheet for sheet in sheets[1:] if not sheet.name.startswith("table3")]:
-        _show(sheet, console)
+        return efficiency(self.measured, taken, self.dataset, how)
 
 
 def _environments(measured: Sequence[Measured]) -> list[dict[str, Any]]:
@@ -246,20 +293,6 @@ def _record(
         f"fingerprint `{interactions.fingerprint[:12]}`",
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
-
-
-def _page(table: str, header: str, sheets: Sequence[Sheet], failed: Sequence[Cell], folder: Path) -> None:
-    """The page of a table, and the index of all pages that are there."""
-    parts = [f"# {_TITLES[table]}", header]
-    for sheet in sheets:
-        if sheet.name in _PLOTS:
-            parts.append(f"![{sheet.title}]({_PLOTS[sheet.name]})")
-        parts.append(write(sheet, folder))
-    if failed:
-        parts.append("Runs that failed: " + ", ".join(cell.name for cell in failed))
-    write_text(folder / f"{_PAGES[table]}.md", "\n\n".join(part.strip() for part in parts) + "\n")
-    links = [f"* [{_TITLES[name]}]({page}.md)" for name, page in _PAGES.items() if (folder / f"{page}.md").exists()]
-    write_text(folder / "README.md", "# The paper's experiment\n\n" + "\n".join(links) + "\n")
 
 
 def _show(sheet: Sheet, console: Console) -> None:
