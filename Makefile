@@ -32,7 +32,7 @@ tests: $(INSTALLED)
 slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow
 
-# RecBole, for benchmarks/peers/compare.py: an environment of its own, on Python 3.9 to 3.11
+# RecBole, for benchmarks/peers/compare.py: an environment of its own, on Python 3.10 or 3.11
 peers: $(PEERS)
 
 $(PEERS): benchmarks/peers/recbole.txt

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -56,17 +57,29 @@ def test_without_the_environment_the_way_out_is_said():
         Peer(Path("nowhere/python"))
 
 
-def test_ours_counts_the_targets_that_it_times(tmp_path):
+@pytest.fixture
+def ours(tmp_path):
+    """200 users who each step through seven items in turn."""
     rows = [f"{user}\t{1 + (user + step) % 7}" for user in range(200) for step in range(3 + user % 5)]
     data = tmp_path / "small.tsv"
     data.write_text("\n".join(["user_id\titem_id", *rows]) + "\n")
-    ours = Ours(data, threads=1)
+    yield Ours(data, threads=1)
+    torch.set_flush_denormal(False)
+
+
+def test_ours_counts_the_targets_that_it_times(ours):
     assert ours.targets == 40 * (0 + 1 + 2 + 3 + 4)  # of each user all but the first and the last two
     assert ours.epoch("linrec")["targets"] == ours.targets
     assert ours.batches(ours.config("linrec")) == 3  # 160 users have something to train on
     one, two, more = (ours.train("linrec", batches, seed=0)["targets"] for batches in (1, 2, 9))
     assert 0 < one < two == more < ours.targets
     assert ours.evaluate("softmax", "full", seed=0)["users"] == 200
+
+
+def test_ours_notes_when_validation_rose(ours):
+    risen = ours.reach("softmax", minutes=10)  # ends earlier, with the epochs
+    assert risen and all(a["metric"] < b["metric"] and a["seconds"] < b["seconds"] for a, b in pairwise(risen))
+    assert risen[0]["epochs"] == 1 and risen[-1]["metric"] > 0.9
 
 
 def record() -> dict:
