@@ -4,8 +4,9 @@ PYTHON ?= python3
 PIP_ARGS ?=
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+PEERS := .venv-peers/.installed
 
-.PHONY: run test lint types tests slow clean
+.PHONY: run test lint types tests slow peers clean
 
 run: $(INSTALLED)
 	rm -rf runs/demo
@@ -31,5 +32,13 @@ tests: $(INSTALLED)
 slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow
 
+# RecBole, for benchmarks/peers/compare.py: an environment of its own, on Python 3.10 or 3.11
+peers: $(PEERS)
+
+$(PEERS): benchmarks/peers/recbole.txt
+	test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet $(PIP_ARGS) -r benchmarks/peers/recbole.txt
+	touch $(PEERS)
+
 clean:
-	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-peers build dist .mypy_cache .ruff_cache .pytest_cache

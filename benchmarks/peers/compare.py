@@ -1,0 +1,149 @@
+"""RecBole beside the recipe: training and evaluation of the same network on the same interactions, in turns.
+
+``make peers`` builds RecBole's environment; ``python benchmarks/peers/compare.py docs/results --data ml-1m.tsv.gz``
+then writes ``recbole.json`` and ``recbole.md``, anew after every round. The file is tab-separated with the columns
+``user_id`` and ``item_id``, row order is time order.
+
+On ML-1M, RecBole's training takes about 11 MB a prefix with softmax and 7 MB with LinRec, beside 5 GB of data:
+``--prefixes 2048``, its default, needs 28 GB, ``--prefixes 1024`` 17 GB.
+"""
+
+import argparse
+import platform
+from pathlib import Path
+from typing import Any
+
+import numpy
+
+from benchmarks.environment import environment
+from benchmarks.peers.ours import Ours
+from benchmarks.peers.page import page
+from benchmarks.peers.peer import Peer
+from benchmarks.peers.ratio import ratio, scaled
+from benchmarks.record import write
+
+TRAINING_RATIOS = {"softmax": 700, "linrec": 200}
+EVALUATION_SECONDS = 6.0
+MODES = {"full": "full", "uni100": "pop100", "pop100": "pop100"}  # RecBole's, and what ours does beside it
+MEASURES = [(what, attention) for attention in TRAINING_RATIOS for what in ("train", *MODES)]
+
+
+def measure(
+    peer: Peer, ours: Ours, sides: dict[str, Any], given: argparse.Namespace, what: str, attention: str, number: int
+) -> tuple[float, float]:
+    """Seconds that the whole takes RecBole and us, timed one after the other."""
+    if what == "train":
+        theirs = peer.ask("train", attention=attention, batches=given.recbole_batches)
+        own = ours.train(attention, given.own_batches, number)
+        sides["peak_memory_bytes"] = max(sides["peak_memory_bytes"], theirs["peak_memory_bytes"])
+        return (
+            scaled(theirs["seconds"], theirs["targets"], sides["targets"]),
+            scaled(own["seconds"], own["targets"], ours.targets),
+        )
+    users = given.users if what == "full" else given.sampled_users
+    theirs = peer.ask("evaluate", attention=attention, mode=what, users=users)
+    own = ours.evaluate(attention, MODES[what], number)
+    return scaled(theirs["seconds"], theirs["users"], sides["users"]), own["seconds"]
+
+
+def figure(what: str, attention: str, seconds: list[tuple[float, float]], users: tuple[int, int]) -> dict[str, Any]:
+    """One row of the table; ``users`` are those timed in RecBole, and all."""
+    theirs, own = ([pair[side] for pair in seconds] for side in (0, 1))
+    train = what == "train"
+    target = {"target_ratio": TRAINING_RATIOS[attention]} if train else {"target_seconds": EVALUATION_SECONDS}
+    return {
+        "what": what,
+        "attention": attention,
+        "recbole_seconds": theirs,
+        "recbole_extrapolated": train or users[0] < users[1],
+        "own_seconds": own,
+        "own_extrapolated": train,
+        "ratio": list(ratio(theirs, own)),
+        **target,
+    }
+
+
+def compare(given: argparse.Namespace, arguments: list[str] | None) -> None:
+    ours = Ours(given.data, given.threads)
+    config, statistics = ours.config("softmax"), ours.data.statistics
+    record: dict[str, Any] = {
+        "data": {
+            "file": given.data.name,
+            "users": statistics.users,
+            "items": statistics.items,
+            "interactions": statistics.interactions,
+        },
+        "ours": {"targets": ours.targets, "batches": ours.batches(config), "settings": config.model_dump(mode="json")},
+        "whole": {attention: ours.epoch(attention) for attention in TRAINING_RATIOS} if given.whole else {},
+        "accuracy": None,
+        "environment": environment("benchmarks/peers/compare.py", arguments)
+        | {"numpy": numpy.__version__, "python": platform.python_version()},
+    }
+    if given.accuracy:
+        risen = ours.reach("softmax", given.accuracy)
+        record["accuracy"] = {"minutes": given.accuracy, "levels": given.levels, "risen": risen}
+    with Peer(given.python) as peer:
+        sides = record["recbole"] = peer.ask(
+            "open",
+            data=str(given.data.resolve()),
+            threads=given.threads,
+            prefixes=given.prefixes,
+            attention_dropout=given.attention_dropout,
+            seed=given.seed,
+        )
+        if sides["targets"] != ours.targets:
+            raise SystemExit(
+                f"{given.data}: RecBole trains on {sides['targets']} targets, ours on {ours.targets}; the comparison "
+                "needs users of 3 interactions or more, no repeated rows, and rows in time order"
+            )
+        record["sample"] = {
+            "recbole_batches": given.recbole_batches,
+            "own_batches": min(given.own_batches, record["ours"]["batches"] - 1),
+            "users": min(given.users, sides["users"]),
+            "sampled_users": min(given.sampled_users, sides["users"]),
+        }
+        for attention in TRAINING_RATIOS:  # not timed: what only a first batch pays
+            peer.ask("train", attention=attention, batches=1)
+            ours.train(attention, 1, given.seed)
+        found: dict[tuple[str, str], list[tuple[float, float]]] = {each: [] for each in MEASURES}
+        for number in range(given.rounds):
+            for what, attention in MEASURES:
+                pair = measure(peer, ours, sides, given, what, attention, given.seed + number)
+                found[what, attention].append(pair)
+                print(
+                    f"round {number + 1}: {what}, {attention}: RecBole {pair[0]:.1f} s, ours {pair[1]:.2f} s",
+                    flush=True,
+                )
+            timed = {what: record["sample"]["users" if what == "full" else "sampled_users"] for what in MODES}
+            record["rounds"] = number + 1
+            record["figures"] = [
+                figure(*each, seconds, (timed.get(each[0], 0), sides["users"])) for each, seconds in found.items()
+            ]
+            write(given.out, "recbole", record, page(record))
+    for row in record["figures"]:
+        value, low, high = row["ratio"]
+        print(f"{row['what']}, {row['attention']}: RecBole / ours {value:.1f} ({low:.1f} to {high:.1f})")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--python", type=Path, default=Path(__file__).parents[2] / ".venv-peers/bin/python")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--prefixes", type=int, default=2048, help="in a training batch of RecBole")
+    parser.add_argument("--attention-dropout", type=float, help="of RecBole's softmax; its default where left out")
+    parser.add_argument("--recbole-batches", type=int, default=1, help="timed in a round")
+    parser.add_argument("--own-batches", type=int, default=20, help="timed in a round")
+    parser.add_argument("--users", type=int, default=1024, help="RecBole ranks in full, in a round")
+    parser.add_argument("--sampled-users", type=int, default=40, help="RecBole ranks against negatives, in a round")
+    parser.add_argument("--whole", action="store_true", help="also time a whole epoch of ours")
+    parser.add_argument("--accuracy", type=float, metavar="MINUTES", help="also train ours for so long")
+    parser.add_argument("--levels", type=float, nargs="+", default=[0.05, 0.08, 0.1, 0.12, 0.13, 0.14, 0.15])
+    compare(parser.parse_args(arguments), arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""This project's side of the comparison: the recipe's training loop and its evaluation."""
+
+import contextlib
+import time
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from easrec.config import Config
+from easrec.data import Split, count_batches, prepare, read_interactions, training_batches
+from easrec.evaluation import Evaluator, draw_negatives
+from easrec.model import EASRec, build
+from easrec.space import space_for
+from easrec.training import TrainProgress, train
+
+__all__ = ["Ours"]
+
+_CPU = torch.device("cpu")
+
+
+class _Enough(Exception):
+    """Raised between two steps to leave a training."""
+
+
+class Ours:
+    """The recipe with one file of interactions.
+
+    Args:
+        data: Any format that the recipe reads.
+        threads: Of torch.
+    """
+
+    def __init__(self, data: Path, threads: int) -> None:
+        torch.set_num_threads(threads)
+        torch.set_flush_denormal(True)
+        self.data = prepare(read_interactions(data))
+        self.split = Split(self.data)
+        self.targets = int((self.split.training.lengths - 1).clip(0).sum())
+
+    def config(self, attention: str, seed: int = 0) -> Config:
+        """The recipe's default settings for a network of RecBole's sizes: two layers, no gates."""
+        changes = {"model.layers": 2, "model.gate_layers": 0, "model.attention": attention, "seed": seed}
+        return Config().updated(changes | {"steer": "full/ndcg@10"})
+
+    def network(self, config: Config) -> EASRec:
+        """With start values drawn by the seed."""
+        torch.manual_seed(config.seed)
+        return build(config.model, self.split.items, space_for(config.model).largest(), causal=True)
+
+    def batches(self, config: Config) -> int:
+        """Of the first epoch."""
+        settings = config.train
+        return count_batches(
+            self.split.training, config.model.length, settings.batch, settings.unit, settings.form, config.seed
+        )
+
+    def train(self, attention: str, batches: int, seed: int) -> dict[str, Any]:
+        """Time batches of an epoch in the recipe's own loop, after one batch that is not timed.
+
+        Args:
+            attention: Softmax or LinRec.
+            batches: How many are timed, at most those of an epoch.
+            seed: Other seeds begin with other batches.
+        """
+        config = self.config(attention, seed)
+        steps = min(batches + 1, self.batches(config))
+        ends = self._steps(config, steps)
+        return {"seconds": ends[-1] - ends[0], "targets": self._targets(config, 1, steps)}
+
+    def epoch(self, attention: str) -> dict[str, Any]:
+        """Time a whole epoch, set-up included."""
+        config = self.config(attention)
+        batches, started = self.batches(config), time.perf_counter()
+        ends = self._steps(config, batches)
+        return {"seconds": ends[-1] - started, "targets": self._targets(config, 0, batches)}
+
+    def _steps(self, config: Config, steps: int) -> list[float]:
+        """When each of the first steps ended."""
+        ends: list[float] = []
+
+        def note(_: TrainProgress) -> None:
+            ends.append(time.perf_counter())
+            if len(ends) == steps:
+                raise _Enough
+
+        try:
+            train(self.network(config), self.split, self._validation(config), config, _CPU, progress=note)
+        except _Enough:
+            return ends
+        raise AssertionError(f"{steps} steps are more than a training has")
+
+    def _targets(self, config: Config, first: int, last: int) -> int:
+        """In some batches of the first epoch."""
+        settings = config.train
+        batches = training_batches(
+            self.split.training, config.model.length, settings.batch, settings.unit, settings.form, config.seed, 0
+        )
+        return sum(int((batch.targets > 0).sum()) for batch in islice(batches, first, last))
+
+    def _validation(self, config: Config) -> Evaluator:
+        split = self.split
+        counts = split.training.counts(split.items)
+        negatives = draw_negatives(counts, split.everything(), config.negatives, config.seed)
+        history, targets = split.history("validation"), split.targets("validation")
+        return Evaluator(history, targets, negatives, config.model.length, config.ks, items=split.items)
+
+    def evaluate(self, attention: str, mode: str, seed: int) -> dict[str, Any]:
+        """Time the evaluation of every user's test target: encoding, negatives and ranking.
+
+        Args:
+            attention: Softmax or LinRec.
+            mode: ``full`` ranks among all items and among the unseen ones, ``pop100`` among 100 negatives drawn anew.
+            seed: Of network and negatives.
+        """
+        config, split = self.config(attention, seed), self.split
+        network = self.network(config).eval()
+        started = time.perf_counter()
+        negatives = None
+        if mode == "pop100":
+            counts = split.training.counts(split.items)
+            negatives = draw_negatives(counts, split.everything(), config.negatives, seed)
+        history, targets = split.history("test"), split.targets("test")
+        evaluator = Evaluator(history, targets, negatives, config.model.length, config.ks, items=split.items)
+        protocols = ("full", "unseen") if mode == "full" else ("pop100",)
+        evaluator.evaluate(network.next_item, protocols=protocols)
+        return {"seconds": time.perf_counter() - started, "users": len(targets)}
+
+    def reach(self, attention: str, minutes: float) -> list[dict[str, float]]:
+        """Train for some minutes; when validation's ``full/ndcg@10`` rose, and to what, validations included."""
+        config, risen = self.config(attention), []
+        validation, started = self._validation(config), time.perf_counter()
+
+        def note(progress: TrainProgress) -> None:
+            seconds = time.perf_counter() - started
+            # before the first validation it is NaN, which is above nothing
+            if progress.metric > (risen[-1]["metric"] if risen else 0.0):
+                risen.append({"seconds": seconds, "epochs": progress.epoch, "metric": progress.metric})
+            if seconds > 60 * minutes:
+                raise _Enough
+
+        with contextlib.suppress(_Enough):
+            train(self.network(config), self.split, validation, config, _CPU, progress=note)
+        return risen

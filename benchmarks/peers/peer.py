@@ -1,0 +1,62 @@
+"""The process that runs ``recbole_runner.py`` in its own environment, asked over stdin and stdout."""
+
+import json
+import subprocess
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+__all__ = ["Peer"]
+
+_RUNNER = Path(__file__).with_name("recbole_runner.py")
+
+
+class Peer:
+    """RecBole, started in a temporary folder; leave the context to end it.
+
+    Args:
+        python: Interpreter of the environment made from ``recbole.txt``.
+
+    Raises:
+        SystemExit: There is no such interpreter, or the process ended without an answer.
+    """
+
+    def __init__(self, python: Path) -> None:
+        if not python.exists():
+            raise SystemExit(
+                f"{python}: no such interpreter; make peers builds the environment, or give it by --python"
+            )
+        self._folder = tempfile.TemporaryDirectory()
+        # -I: nothing of this project's environment gets in; absolute, but not resolved, as a link would leave the venv
+        self._process = subprocess.Popen(
+            [str(python.absolute()), "-I", "-W", "ignore", str(_RUNNER)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=self._folder.name,
+            text=True,
+        )
+
+    def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
+        """One command and its answer."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise SystemExit(
+                f"RecBole's process ended at {do} {arguments} with exit status {self._process.wait()}: "
+                "its messages stand above; -9 means that memory ran out, and fewer --prefixes take less"
+            )
+        found: dict[str, Any] = json.loads(answer)
+        return found
+
+    def __enter__(self) -> "Peer":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._folder.cleanup()
