@@ -5,7 +5,7 @@ PIP_ARGS ?=
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: run test lint types tests slow clean
+.PHONY: run test lint types tests slow bench clean
 
 run: $(INSTALLED)
 	rm -rf runs/demo
@@ -30,6 +30,9 @@ tests: $(INSTALLED)
 
 slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow
+
+bench: $(INSTALLED)
+	$(BIN)/python benchmarks/bench.py docs/results
 
 clean:
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache
