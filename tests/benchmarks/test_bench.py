@@ -1,7 +1,8 @@
-"""The benchmarks: intervals against known cases, targets, and two cheap parts from end to end."""
+"""The benchmarks: intervals against known cases, targets, and a cheap part from end to end."""
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 
@@ -14,6 +15,7 @@ sys.path.append(str(ROOT / "benchmarks"))  # as the script finds its own modules
 from bench_page import page
 from speed.interval import interval, ratio
 from speed.measured import Row
+from speed.scale import QUICK
 
 
 def test_without_spread_the_interval_is_the_ratio():
@@ -68,21 +70,27 @@ def test_a_target_is_met_where_the_interval_reaches_it(low, high, target, at_lea
     assert Row("some ratio", (low + high) / 2, low, high, target, at_least).met is met
 
 
-def test_parts_are_measured_one_by_one_and_the_page_is_made_of_the_json(tmp_path):
-    for part in ("streaming", "subnetwork"):
-        command = [sys.executable, "benchmarks/bench.py", str(tmp_path), "--quick", "--threads", "1", "--only", part]
-        path = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=path)
-        assert done.returncode == 0, done.stderr
+def test_one_part_is_measured_anew_and_the_page_is_made_of_the_json(tmp_path):
+    rows = [Row("import elasticnas", 0.25, 0.2, 0.31, 0.3, unit="s", rounds=5).record()]
+    where = {"command": "python x.py", "commit": "abc", "processor": "P", "threads": 7, "torch": "2.13.0"}
+    kept = {"title": "Start-up", "text": "Wall time.", "rows": rows, "figures": [], "remarks": ["a remark"]}
+    kept |= {"sizes": QUICK.record(), "seconds": 1.0, "environment": where}
+    (tmp_path / "bench.json").write_text(json.dumps({"parts": {"start-up": kept}}))
+    command = [sys.executable, "benchmarks/bench.py", str(tmp_path), "--quick", "--threads", "1", "--only", "streaming"]
+    path = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=path)
+    assert done.returncode == 0, done.stderr
     record = json.loads((tmp_path / "bench.json").read_text())
-    assert list(record["parts"]) == ["subnetwork", "streaming"]  # in their order; the first run's part is kept
-    for part, measured in record["parts"].items():
-        assert measured["environment"]["command"].startswith("python benchmarks/bench.py")
-        assert measured["environment"]["command"].endswith(f"--only {part}")
-        assert measured["environment"]["threads"] == 1
-        assert all(row["low"] <= row["value"] <= row["high"] for row in measured["rows"])
+    assert list(record["parts"]) == ["streaming", "start-up"]  # in their order
+    assert record["parts"]["start-up"] == json.loads(json.dumps(kept))
+    measured = record["parts"]["streaming"]
+    assert measured["environment"]["command"] == shlex.join(["python", *command[1:]])
+    assert measured["environment"]["threads"] == 1
+    assert all(row["low"] <= row["value"] <= row["high"] for row in measured["rows"])
+    # by hand: 2 layers of 2 heads with 8 x 8 sums and 8 squares and the sum of 16 in float32; 6 items, and a count
+    (state,) = (row for row in measured["rows"] if row["unit"] == "bytes")
+    assert state["value"] == 4 * (2 * 2 * (8 * 8 + 8) + 16) + 8 * (6 + 1)
     text = (tmp_path / "bench.md").read_text()
     assert page(record) == text
-    # by hand: 2 layers of 2 heads with 8 x 8 sums and 8 squares and the sum of 16 in float32; 6 items, and a count
-    (state,) = (row for row in record["parts"]["streaming"]["rows"] if row["unit"] == "bytes")
-    assert state["value"] == 4 * (2 * 2 * (8 * 8 + 8) + 16) + 8 * (6 + 1)
+    assert "| import elasticnas | 0.25 s | 0.20 s to 0.31 s | at most 0.30 s | yes |" in text and "* a remark" in text
+    assert "`python x.py`, commit abc, P, 7 threads, torch 2.13.0." in text
