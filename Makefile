@@ -6,7 +6,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 PEERS := .venv-peers/.installed
 
-.PHONY: run test lint types tests slow peers clean
+.PHONY: run test lint types tests slow bench peers clean
 
 run: $(INSTALLED)
 	rm -rf runs/demo
@@ -31,6 +31,9 @@ tests: $(INSTALLED)
 
 slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow
+
+bench: $(INSTALLED)
+	$(BIN)/python benchmarks/bench.py docs/results
 
 # RecBole, for benchmarks/peers/compare.py: an environment of its own, on Python 3.10 or 3.11
 peers: $(PEERS)

@@ -6,33 +6,33 @@ primitives, with softmax and with LinRec attention, forward and backward at one 
 
 import argparse
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from environment import environment
 from record import heading, write
+from torch import Tensor, nn
 from torch._dynamo.testing import CompileCounterWithBackend
 
+from elasticnas import axes_of
+from elasticnas.report import environment
 from tests.nn.test_compile import Sizes, supernet
 
 
-def count(kind: str, backend: str, number: int) -> dict[str, Any]:
-    """Graphs that a number of architectures took, masked, and the largest difference to the uncompiled model."""
+def count(model: nn.Module, inputs: Tensor, archs: Sequence[Any], backend: str) -> dict[str, Any]:
+    """Graphs that architectures took, masked, one after another, and the largest difference to the uncompiled model."""
     torch._dynamo.reset()
-    counted, model = CompileCounterWithBackend(backend), supernet(kind)
+    counted, axes, difference = CompileCounterWithBackend(backend), axes_of(model), 0.0
     compiled = torch.compile(model, backend=counted, fullgraph=True)
-    axes, ids = model.items.hidden.axes, torch.randint(0, 11, (3, 6))
-    rng, difference = random.Random(0), 0.0
-    archs = [Sizes.sample(rng) for _ in range(number)]
     for arch in archs:
         with axes.at(arch, masked=True):
-            output, expected = compiled(ids), model(ids)
+            output, expected = compiled(inputs), model(inputs)
         output.square().sum().backward()
         difference = max(difference, float((output - expected).detach().abs().max()))
     return {
         "backend": backend,
-        "architectures": number,
+        "architectures": len(archs),
         "distinct_architectures": len(set(archs)),
         "graphs": counted.frame_count,
         "largest_difference": difference,
@@ -65,10 +65,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=2)
     given = parser.parse_args(arguments)
     torch.set_num_threads(given.threads)
+    rng, inputs = random.Random(0), torch.randint(0, 11, (3, 6))
+    archs = [Sizes.sample(rng) for _ in range(given.architectures)]
     record = {
-        "attention": {kind: count(kind, given.backend, given.architectures) for kind in ("softmax", "linrec")},
+        "attention": {kind: count(supernet(kind), inputs, archs, given.backend) for kind in ("softmax", "linrec")},
         "space_size": Sizes.size(),
-        "environment": environment("benchmarks/compiled.py", arguments),
+        "environment": environment(torch.device("cpu")),
     }
     write(given.out, "compiled", record, page(record))
 

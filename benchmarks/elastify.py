@@ -18,11 +18,11 @@ from typing import Any, Literal
 
 import torch
 import transformers
-from environment import environment
 from record import write
 from torch import Tensor, nn
 
 from elasticnas import Space, elastify, extract
+from elasticnas.report import environment
 from tests.elastic.families import ROTARY_RULES, SASREC_RULES, Rotary, SASRec, indices, of_tensor
 
 LENGTH = 64
@@ -339,7 +339,7 @@ def main(arguments: list[str] | None = None) -> None:
             print(case.name, json.dumps(models[case.name]), flush=True)
     record = {
         "models": models,
-        "environment": environment("benchmarks/elastify.py", arguments) | {"transformers": transformers.__version__},
+        "environment": environment(torch.device("cpu")) | {"transformers": transformers.__version__},
     }
     write(given.out, "elastify", record, page(record))
 

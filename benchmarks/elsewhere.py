@@ -12,10 +12,10 @@ from typing import Any
 import torch
 import transformers
 from elastify import IDS, Heads64, gpt2
-from environment import environment
 from record import heading, write
 
 from elasticnas import elastify, extract
+from elasticnas.report import environment
 from tests.elastic.elsewhere import read_without_elasticnas
 
 
@@ -71,7 +71,7 @@ def main(arguments: list[str] | None = None) -> None:
     torch.set_num_threads(given.threads)
     torch.manual_seed(0)
     transformers.logging.set_verbosity_error()
-    where = environment("benchmarks/elsewhere.py", arguments) | {"transformers": transformers.__version__}
+    where = environment(torch.device("cpu")) | {"transformers": transformers.__version__}
     record = {"loaded": load_elsewhere(), "environment": where}
     write(given.out, "elsewhere", record, page(record))
 

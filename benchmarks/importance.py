@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from environment import environment
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
 from elasticnas import Space, elastify
 from elasticnas.cost import Flops
 from elasticnas.elastic import reorder
+from elasticnas.report import environment
 
 
 class Sizes(Space):
@@ -176,7 +176,7 @@ def main(arguments: list[str] | None = None) -> None:
     for seed in range(given.seeds):
         record["seeds"][str(seed)] = run(seed, given.epochs)
         print(seed, json.dumps(record["seeds"][str(seed)]), flush=True)
-    record["environment"] = environment("benchmarks/importance.py", arguments)
+    record["environment"] = environment(torch.device("cpu"))
     given.out.mkdir(parents=True, exist_ok=True)
     (given.out / "importance.json").write_text(json.dumps(record, indent=2) + "\n")
     (given.out / "importance.md").write_text(page(record))

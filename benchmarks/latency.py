@@ -10,11 +10,11 @@ from typing import Any, Literal
 
 import torch
 import transformers
-from environment import environment
 from record import heading, write
 
 from elasticnas import Space, elastify
 from elasticnas.cost import Latency
+from elasticnas.report import environment
 
 
 class Sizes(Space):
@@ -83,7 +83,7 @@ def main(arguments: list[str] | None = None) -> None:
             "length": given.length,
             "repeats": given.repeats,
         },
-        "environment": environment("benchmarks/latency.py", arguments),
+        "environment": environment(torch.device("cpu")),
     }
     write(given.out, "latency", record, page(record))
 

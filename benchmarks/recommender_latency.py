@@ -12,12 +12,12 @@ import statistics
 from pathlib import Path
 
 import torch
-from environment import environment
 
 from easrec.config import Config
 from easrec.model import supernet
 from easrec.space import space_for
 from elasticnas.cost import Latency
+from elasticnas.report import environment
 
 ROUNDS = 9
 
@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> None:
         low, middle, high = statistics.quantiles(several, n=4)
         figures |= {name: {"median_ms": middle, "low_ms": low, "high_ms": high} for name in names}
         print(f"{', '.join(names)}: {middle:.2f} ms (quartiles of {ROUNDS} rounds {low:.2f} to {high:.2f})")
-    record = {"latency": figures, "environment": environment("benchmarks/recommender_latency.py", arguments)}
+    record = {"latency": figures, "environment": environment(torch.device("cpu"))}
     target = given.result.with_name(f"{given.result.stem}-latency.json")
     target.write_text(json.dumps(record, indent=2) + "\n")
 

@@ -6,9 +6,8 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Protocol, runtime_checkable
 
 from elasticnas.errors import PluginError
-from elasticnas.space import Space
 
-__all__ = ["RECIPES", "SPACES", "Plugin", "Recipe", "discover", "load_plugin"]
+__all__ = ["RECIPES", "SPACES", "Plugin", "Recipe", "discover", "listed", "load_plugin"]
 
 SPACES, RECIPES = "elasticnas.spaces", "elasticnas.recipes"
 
@@ -45,17 +44,28 @@ class Plugin:
         return self.loaded
 
 
-def discover(group: str, warn: bool = True) -> list[Plugin]:
-    """Every plug-in of a group, by name; a broken one carries the reason and, with ``warn``, is named in a warning."""
-    found = entry_points(group=group)
-    names = [point.name for point in found]
-    plugins = []
-    for point in sorted(found, key=lambda point: (point.name, point.value)):
-        plugin = _load(point, group, names.count(point.name) > 1)
-        if warn and plugin.error is not None:
+def discover(group: str) -> list[Plugin]:
+    """Every plug-in of a group, by name; a broken one carries the reason and is named in a warning."""
+    plugins = [_load(point, group, conflict) for point, conflict in _points(group)]
+    for plugin in plugins:
+        if plugin.error is not None:
             warnings.warn(f"plug-in {plugin.name} ({plugin.target}) is skipped: {plugin.error}", stacklevel=2)
-        plugins.append(plugin)
     return plugins
+
+
+def listed() -> list[tuple[str, str | None]]:
+    """Name and summary of every recipe, by name; None in place of the summary of one that cannot be loaded.
+
+    Commands are not made: that may import all that a recipe needs.
+    """
+    found = []
+    for point, conflict in _points(RECIPES):
+        try:
+            summary = None if conflict else str(point.load().summary)
+        except Exception:  # as for any broken plug-in; its name, as a command, gives the reason
+            summary = None
+        found.append((point.name, summary))
+    return found
 
 
 def load_plugin(group: str, name: str) -> Any:
@@ -69,6 +79,14 @@ def load_plugin(group: str, name: str) -> Any:
         known = sorted(point.name for point in entry_points(group=group))
         raise PluginError(f"no plug-in {name!r} in {group}; installed are {', '.join(known) or 'none'}")
     return _load(next(iter(points)), group, len(points) > 1).require()
+
+
+def _points(group: str) -> list[tuple[EntryPoint, bool]]:
+    """Entry points of a group by name, and whether another has the same name."""
+    found = entry_points(group=group)
+    names = [point.name for point in found]
+    ordered = sorted(found, key=lambda point: (point.name, point.value))
+    return [(point, names.count(point.name) > 1) for point in ordered]
 
 
 def _load(point: EntryPoint, group: str, conflict: bool) -> Plugin:
@@ -90,4 +108,6 @@ def _load(point: EntryPoint, group: str, conflict: bool) -> Plugin:
 
 
 def _is_space(loaded: Any) -> bool:
+    from elasticnas.space import Space  # imports torch, which a list of recipes does not need
+
     return isinstance(loaded, type) and issubclass(loaded, Space)

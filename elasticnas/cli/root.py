@@ -6,6 +6,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 from typing import Annotated
 
@@ -15,9 +16,8 @@ from rich.markup import escape
 from rich.table import Table
 
 import elasticnas
-from elasticnas.cli.space import spaces
 from elasticnas.errors import ElasticNASError
-from elasticnas.plugins import RECIPES, SPACES, Plugin, discover
+from elasticnas.plugins import RECIPES, SPACES, discover, listed, load_plugin
 
 __all__ = ["run"]
 
@@ -51,25 +51,40 @@ def _app() -> typer.Typer:
         name="elasticnas", callback=_root, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
     )
     app.command("plugins")(_plugins)
-    app.add_typer(spaces, name="space", help="Show, check and sample search spaces.")
-    for plugin in discover(RECIPES, warn=False):
-        if plugin.error is None:
-            app.add_typer(plugin.loaded.commands, name=plugin.name, help=plugin.loaded.summary)
-        else:
-            # whatever follows its name, --help included, gets the reason
-            free = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
-            help = "Cannot be loaded; elasticnas plugins says why."
-            app.command(plugin.name, help=help, context_settings=free)(_broken(plugin))
+    _mount(app, "space", "Show, check and sample search spaces.", _spaces)
+    for name, summary in listed():
+        help = summary or "Cannot be loaded; elasticnas plugins says why."
+        _mount(app, name, help, partial(_recipe, name))
     return app
 
 
-def _broken(plugin: Plugin) -> Callable[[], None]:
-    """The command in the place of a recipe that cannot be loaded."""
+def _spaces() -> typer.Typer:
+    from elasticnas.cli.space import spaces
 
-    def refuse() -> None:
-        plugin.require()
+    return spaces
 
-    return refuse
+
+def _recipe(name: str) -> typer.Typer:
+    commands: typer.Typer = load_plugin(RECIPES, name).commands
+    return commands
+
+
+def _mount(app: typer.Typer, name: str, help: str, commands: Callable[[], typer.Typer]) -> None:
+    """A group whose commands, and the imports that they need, are made when it is the one that is run."""
+
+    def enter(context: typer.Context) -> None:
+        group = typer.main.get_group(commands())
+        signal.signal(signal.SIGINT, _interrupted)  # imports are over: a run can be stopped in order
+        group.main(args=context.args, prog_name=context.command_path)
+
+    # whatever follows the name, --help included, is the group's
+    everything = {
+        "allow_extra_args": True,
+        "allow_interspersed_args": False,
+        "ignore_unknown_options": True,
+        "help_option_names": [],
+    }
+    app.command(name, help=help, context_settings=everything)(enter)
 
 
 def run() -> None:
@@ -80,9 +95,7 @@ def run() -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         try:
-            app = _app()
-            signal.signal(signal.SIGINT, _interrupted)
-            app()
+            _app()()
         finally:
             sys.stdout.flush()
     except ElasticNASError as error:

@@ -2,7 +2,7 @@
 
 from elasticnas.report.environment import environment
 from elasticnas.report.hints import slow_because
-from elasticnas.report.memory import peak_memory
+from elasticnas.report.memory import count_peak_anew, peak_memory
 from elasticnas.report.pareto import Series, pareto_plot, require_matplotlib
 from elasticnas.report.progress import Stage
 from elasticnas.report.tables import bullets, table
@@ -11,6 +11,7 @@ __all__ = [
     "Series",
     "Stage",
     "bullets",
+    "count_peak_anew",
     "environment",
     "pareto_plot",
     "peak_memory",

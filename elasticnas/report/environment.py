@@ -32,15 +32,23 @@ def environment(device: torch.device) -> dict[str, Any]:
 
 
 def _command() -> str:
-    """As typed: the command line's own program, or a script."""
+    """As typed: the command line's own program, or a script, named from the root of its checkout."""
     program = Path(sys.argv[0])
-    own = ["python", str(program)] if program.suffix == ".py" else ["elasticnas"]
-    return shlex.join([*own, *sys.argv[1:]])
+    if program.suffix != ".py":
+        return shlex.join(["elasticnas", *sys.argv[1:]])
+    root, script = _root(), program.resolve()
+    shown = script.relative_to(root) if script.is_relative_to(root) else program
+    return shlex.join(["python", str(shown), *sys.argv[1:]])
+
+
+def _root() -> Path:
+    """The folder that holds the package: the checkout, where there is one."""
+    return Path(elasticnas.__file__).resolve().parents[1]
 
 
 def _commit() -> str | None:
     """The commit of the checkout that runs, ``-dirty`` where it was changed; None where it is installed."""
-    root = Path(elasticnas.__file__).parents[1]
+    root = _root()
     if not (root / ".git").exists():
         return None
     try:

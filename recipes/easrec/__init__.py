@@ -1,14 +1,36 @@
 """EASRec: elastic architecture search for sequential recommenders (arXiv:2402.00390), as a recipe of elasticnas."""
 
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from easrec.artifact import Recommender
+    from easrec.config import Config
+    from easrec.model import EASRec
+    from easrec.presets import load_preset
+    from easrec.space import space_for
+
 __all__ = ["Config", "EASRec", "Recommender", "load_preset", "space_for"]
 
-try:
-    import polars as _polars  # noqa: F401
-except ModuleNotFoundError:
-    raise ModuleNotFoundError("polars is not installed; pip install 'elasticnas[easrec]'") from None
+if find_spec("polars") is None:
+    raise ModuleNotFoundError("polars is not installed; pip install 'elasticnas[easrec]'")
 
-from easrec.artifact import Recommender
-from easrec.config import Config
-from easrec.model import EASRec
-from easrec.presets import load_preset
-from easrec.space import space_for
+# loaded at first use: the command line lists the recipe without torch and polars
+_HOMES = {
+    "Config": "config",
+    "EASRec": "model",
+    "Recommender": "artifact",
+    "load_preset": "presets",
+    "space_for": "space",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"easrec.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'easrec' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

@@ -22,8 +22,8 @@ class _Branch:
     """One stack of layers: of the items, or of their features."""
 
     layers: list[enn.LinRecState]
-    total: Tensor
-    """(B, hidden): the embedded sequence summed, where gates perceive its mean."""
+    total: Tensor | None
+    """(B, 1, hidden): the embedded sequence summed, where gates perceive its mean."""
 
 
 @dataclass
@@ -33,7 +33,7 @@ class Stream:
     Attributes:
         branches: The recurrent state of every stack of layers.
         seen: ``(B,)`` int64, positions that the state holds, 1..N.
-        recent: ``(B, keep)`` int64, the last items, the newest at the end, 0 where there are fewer.
+        recent: ``(B, keep)`` int32, the last items, the newest at the end, 0 where there are fewer.
     """
 
     branches: list[_Branch]
@@ -45,7 +45,8 @@ class Stream:
         """Of the state: it does not grow with the history."""
         tensors = [self.seen, self.recent]
         for branch in self.branches:
-            tensors += [branch.total, *(part for state in branch.layers for part in state)]
+            tensors += [part for state in branch.layers for part in state]
+            tensors += [] if branch.total is None else [branch.total]
         return sum(each.element_size() * each.numel() for each in tensors) // len(self.seen)
 
 
@@ -96,7 +97,7 @@ class Streamer:
         last = [list(history[-self.length :]) for history in histories]
         most = max(map(len, last))
         ids = torch.zeros(len(last), most, dtype=torch.long)
-        recent = torch.zeros(len(last), self.keep, dtype=torch.long)
+        recent = torch.zeros(len(last), self.keep, dtype=torch.int32)
         for row, items in enumerate(last):
             ids[row, : len(items)] = torch.tensor(items)
             newest = items[-self.keep :]
@@ -115,7 +116,7 @@ class Streamer:
         Returns:
             ``(B, V + 1)`` scores of what follows.
         """
-        stream.recent = torch.cat([stream.recent[:, 1:], items[:, None]], 1)
+        stream.recent = torch.cat([stream.recent[:, 1:], items[:, None].to(stream.recent)], 1)
         full = stream.seen >= self.length
         if bool(full.all()):
             fresh, scores = self._restarted(stream.recent)
@@ -129,7 +130,7 @@ class Streamer:
         return scores
 
     def _restarted(self, recent: Tensor) -> tuple[Stream, Tensor]:
-        return self._started(recent, recent)
+        return self._started(recent.long(), recent)
 
     def _started(self, ids: Tensor, recent: Tensor) -> tuple[Stream, Tensor]:
         """From right padded ids ``(B, n)``."""
@@ -146,7 +147,8 @@ class Streamer:
             for each in layers:
                 states.append(each.remember(y, embedded, padding))
                 y = each(y, embedded, None, row if each is layers[-1] else None)
-            branches.append(_Branch(states, (whole * (~padding).unsqueeze(-1)).sum(1, keepdim=True)))
+            total = None if real is None else (whole * real).sum(1, keepdim=True)
+            branches.append(_Branch(states, total))
             ends.append(y)
         return Stream(branches, lengths, recent), self._scores(ends)
 
@@ -158,8 +160,8 @@ class Streamer:
             branch = stream.branches[number]
             embedded = x if norm is None else norm(x)
             perceived = embedded
-            branch.total = branch.total + embedded
-            if self.network.pooled:
+            if branch.total is not None:
+                branch.total = branch.total + embedded
                 perceived = branch.total / (stream.seen + 1)[:, None, None]
             y = x
             for depth, each in enumerate(self._layers(number)):
@@ -234,7 +236,8 @@ def _put(stream: Stream, rows: Tensor, fresh: Stream) -> None:
 
     stream.seen = replaced(stream.seen, fresh.seen)
     for branch, other in zip(stream.branches, fresh.branches, strict=True):
-        branch.total = replaced(branch.total, other.total)
+        if branch.total is not None and other.total is not None:
+            branch.total = replaced(branch.total, other.total)
         branch.layers = [
             enn.LinRecState(*map(replaced, old, new)) for old, new in zip(branch.layers, other.layers, strict=True)
         ]

@@ -140,6 +140,17 @@ def test_a_missing_extra_is_one_line(arguments, code, lines):
     assert done.stderr.count("polars is not installed; pip install 'elasticnas[easrec]'") == lines
 
 
+@pytest.mark.parametrize("command", ["--help", "--version"])
+def test_what_needs_no_torch_does_not_import_it(command):
+    start = (
+        "import sys; from elasticnas.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: print(sorted({'torch', 'polars', 'numpy'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", start, command], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "[]" and (command == "--version") != ("EASRec: search" in done.stdout)
+
+
 @pytest.mark.parametrize("seconds", [0.2, 0.6, 1.2])
 def test_ctrl_c_while_the_command_starts_is_one_line(seconds):
     command = [sys.executable, "-c", "from elasticnas.cli import main; main()", "plugins"]

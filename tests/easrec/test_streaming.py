@@ -132,7 +132,7 @@ def test_the_state_does_not_grow():
         streamer.update(stream, torch.tensor([item]))
     assert stream.bytes_per_user == first
     per_layer = 2 * (8 * 8 + 8) * 4  # heads of K^T V and of the squares, float32
-    assert first == 3 * per_layer + 16 * 4 + 8 + 4 * 8
+    assert first == 3 * per_layer + 16 * 4 + 8 + 4 * 4
 
 
 def test_what_cannot_be_streamed_is_said():

@@ -1,7 +1,6 @@
 """Table IV: time and peak memory of inference over the evaluation, on the networks that were taken out."""
 
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import torch
 from easrec.artifact import Recommender
 from easrec.data import Interactions, Split, pad
 from elasticnas.errors import ElasticNASError
+from elasticnas.report import count_peak_anew, peak_memory
 
 __all__ = ["measure"]
 
@@ -97,35 +97,6 @@ def report(model: str, data: str, device: str, batch: str, threads: str) -> None
     split, recommender = Split(Interactions.load(Path(data))), Recommender.load(Path(model), where)
     # one short batch first: what torch sets up once is no memory of this network
     torch.nn.functional.linear(torch.ones(2, 2, device=where), torch.ones(2, 2, device=where))
-    before = _level(where)
+    before = count_peak_anew(where)
     _pass(recommender, split, where, int(batch))
-    print(json.dumps({"memory_bytes": _peak(where) - before}))
-
-
-def _level(device: torch.device) -> int:
-    """What is used now, bytes; the peak counts from here where the system can do that."""
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-        return torch.cuda.memory_allocated(device)
-    try:
-        # Linux: the highest resident set starts anew; loading, which is over, may have needed more than the pass
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-        return _status("VmRSS")
-    except OSError:
-        return _peak(device)
-
-
-def _peak(device: torch.device) -> int:
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    try:
-        return _status("VmHWM")
-    except OSError:
-        pass
-    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return used if sys.platform == "darwin" else used * 1024
-
-
-def _status(field: str) -> int:
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return next(1024 * int(line.split()[1]) for line in lines if line.startswith(f"{field}:"))
+    print(json.dumps({"memory_bytes": peak_memory(where) - before}))

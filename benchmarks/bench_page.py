@@ -1,0 +1,97 @@
+"""The page of ``bench.py``, made of its JSON alone."""
+
+from typing import Any
+
+from record import heading
+
+__all__ = ["page"]
+
+
+def page(record: dict[str, Any]) -> str:
+    """Markdown: how many targets are met, then every part with its figures."""
+    parts = record["parts"]
+    rows = [row for part in parts.values() for row in part["rows"] if row["target"] is not None]
+    lines = [
+        "# Speed and memory",
+        "",
+        f"{sum(row['met'] for row in rows)} of {len(rows)} targets are met. Figures are ratios within one run: what is "
+        "compared was timed in turns, and the interval (95 %) is a bootstrap over the rounds of the ratio of medians. "
+        "A target is met where the interval reaches it. Where a figure is counted or read once, there is no interval.",
+    ]
+    for part in parts.values():
+        lines += ["", *_part(part)]
+    return "\n".join(lines) + "\n"
+
+
+def _part(part: dict[str, Any]) -> list[str]:
+    lines = [f"#{line}" if line.startswith("# ") else line for line in heading(part["title"], part["environment"])]
+    data = "random interactions" if part["sizes"]["data"] is None else "real interactions"
+    names = {"hidden": "d", "inner": "D", "length": "N", "layers": "L", "items": "V"}
+    sizes = ", ".join(f"{letter} = {part['sizes'][name]:,}" for name, letter in names.items())
+    lines += [part["text"], "", f"Sizes, unless said otherwise: {sizes}, {part['sizes']['heads']} heads; {data}.", ""]
+    lines += _rows(part["rows"])
+    if part["figures"]:
+        lines += ["", *_figures(part["figures"])]
+    return lines + (["", *(f"* {remark}" for remark in part["remarks"])] if part["remarks"] else [])
+
+
+def _rows(rows: list[dict[str, Any]]) -> list[str]:
+    bounds = any(row["bound"] is not None for row in rows)
+    lines = [
+        f"| what | figure | interval | target | met |{' FLOPs |' if bounds else ''}",
+        f"|---|---:|---:|---:|---|{'---:|' if bounds else ''}",
+    ]
+    for row in rows:
+        interval = f"{_shown(row['low'], row)} to {_shown(row['high'], row)}" if row["rounds"] else ""
+        least = "at least" if row["at_least"] else "at most"
+        target = "" if row["target"] is None else f"{least} {_shown(row['target'], row)}"
+        bound = f" {'' if row['bound'] is None else format(row['bound'], '.2f')} |" if bounds else ""
+        lines.append(f"| {row['name']} | {_shown(row['value'], row)} | {interval} | {target} | {_met(row)} |{bound}")
+    return lines
+
+
+def _met(row: dict[str, Any]) -> str:
+    """A figure that misses the target although its interval reaches it is told apart."""
+    if row["met"] is None:
+        return ""
+    itself = row["value"] >= row["target"] if row["at_least"] else row["value"] <= row["target"]
+    return "yes" if itself else "within the interval" if row["met"] else "**no**"
+
+
+def _shown(value: float, row: dict[str, Any]) -> str:
+    if row["unit"] == "bytes":
+        return f"{value / 2**30:.2f} GiB" if value >= 2**29 else f"{value / 2**20:.2f} MiB"
+    if row["unit"] == "s":
+        return f"{value:.2f} s"
+    return f"{value:g}" if row["unit"] else f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"
+
+
+def _figures(figures: list[dict[str, Any]]) -> list[str]:
+    titles = {
+        "form": "form",
+        "ms": "median, ms",
+        "rounds": "rounds",
+        "memory_mib": "memory, MiB",
+        "gflop": "GFLOP",
+        "gflop_per_s": "GFLOP/s",
+    }
+    used = [name for name in titles if any(name in figure for figure in figures)]
+    lines = [
+        "| " + " | ".join(titles[name] for name in used) + " |",
+        "|---|" + "---:|" * (len(used) - 1),
+    ]
+    for figure in figures:
+        lines.append("| " + " | ".join(_cell(figure.get(name)) for name in used) + " |")
+    return lines
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return (
+        f"{value:,.1f}"
+        if isinstance(value, float) and value >= 100
+        else f"{value:.3g}"
+        if isinstance(value, float)
+        else str(value)
+    )

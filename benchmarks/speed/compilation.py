@@ -1,0 +1,61 @@
+"""torch.compile against eager, sliced and masked, and how many graphs masks need."""
+
+from functools import partial
+from typing import Any
+
+import torch
+from compiled import count
+from torch import nn
+
+from easrec.model import EASRec, supernet
+from elasticnas import axes_of
+from speed.interval import ratio
+from speed.measured import Measured, Row, medians
+from speed.scale import Scale
+from speed.turns import in_turns
+
+__all__ = ["TEXT", "TITLE", "measure"]
+
+TITLE = "torch.compile"
+TEXT = (
+    "Forward and backward of the encoder, compiled over eager, at one architecture (the middle candidate, full depth); "
+    "compiling itself is not timed. *Graphs*: compiled for all candidates and depths one after another, masked."
+)
+_TARGET = 0.66
+
+
+def measure(scale: Scale) -> Measured:
+    """Every form has a supernet of its own, so that no graph is guarded against another's scope."""
+    found = Measured()
+    for masked in (False, True):
+        name = "masked" if masked else "sliced"
+        torch._dynamo.reset()
+        models = {form: _model(scale) for form in ("eager", "compiled")}
+        compiled = torch.compile(models["compiled"], backend=scale.backend, fullgraph=True)
+        forms = {
+            "eager": partial(_both, models["eager"], models["eager"], scale, masked),
+            "compiled": partial(_both, models["compiled"], compiled, scale, masked),
+        }
+        times = in_turns(forms, scale.rounds, scale.limit_s)
+        values = ratio(times["compiled"], times["eager"])
+        found.rows.append(Row(f"{name}, compiled / eager", *values, _TARGET, rounds=len(times["eager"])))
+        found.figures += medians(times, f"{name}: ")
+    model = _model(scale)
+    archs = list(axes_of(model).space.enumerate())
+    counted = count(model, scale.ids(2), archs, scale.backend)
+    label = f"graphs for {len(archs)} architectures, masked"
+    found.rows.append(Row.counted(label, counted["graphs"], 1, unit="graphs"))
+    return found
+
+
+def _model(scale: Scale) -> EASRec:
+    torch.manual_seed(0)
+    return supernet(scale.config(mixing="mask"), scale.items, True).eval()
+
+
+def _both(model: EASRec, runs: nn.Module, scale: Scale, masked: bool) -> None:
+    axes: Any = axes_of(model)
+    model.zero_grad(set_to_none=True)
+    with axes.at(axes.space(candidate=1, depth=scale.layers), masked=masked):
+        output = runs(scale.ids(scale.batch))
+    output.sum().backward()

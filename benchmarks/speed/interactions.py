@@ -1,0 +1,33 @@
+"""Interactions to train on: a file's, or random ones in which every user fills one window."""
+
+import numpy as np
+import torch
+
+from easrec.config import Config
+from easrec.data import Batch, Interactions, Split, Statistics, prepare, read_interactions
+from easrec.training import epoch_batches
+from speed.scale import Scale
+
+__all__ = ["first_batch", "random_split", "split"]
+
+
+def split(scale: Scale) -> Split:
+    """Leave-one-out, of the file where there is one."""
+    if scale.data is None:
+        return random_split(scale, scale.batch)
+    return Split(prepare(read_interactions(scale.data)))
+
+
+def random_split(scale: Scale, users: int) -> Split:
+    """Uniform ids; the training part of every user is one full window."""
+    each = scale.length + 3  # the first input has no target before it; validation and test take one
+    items = np.random.default_rng(0).integers(1, scale.items + 1, size=users * each).astype(np.int32)
+    names = ["", *map(str, range(1, scale.items + 1))]
+    counts = Statistics(users, scale.items, len(items), 0, 0, 0, False)
+    offsets = np.arange(users + 1, dtype=np.int64) * each
+    return Split(Interactions(items, offsets, [str(user) for user in range(users)], names, counts))
+
+
+def first_batch(split: Split, config: Config, size: int) -> Batch:
+    """The first training batch of an epoch."""
+    return next(epoch_batches(split.training, config, size, torch.device("cpu"))(0))

@@ -1,0 +1,85 @@
+"""Sizes of the measurements: those of MovieLens 1M, or tiny ones that show that everything runs."""
+
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from easrec.config import ModelConfig
+
+__all__ = ["FULL", "QUICK", "Scale"]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What is measured, and how often.
+
+    Attributes:
+        hidden: d, and so on: of the largest network.
+        items: V.
+        batch: Windows of a training step.
+        together: Sequences of an inference batch.
+        rounds: Of what takes a second.
+        single_rounds: Of what takes milliseconds.
+        limit_s: For the rounds of one comparison.
+        lengths: N of the long sequences, three at least; a network is trained on the longest.
+        catalogues: V of the large catalogues.
+        positions: N of their training step, of 8 windows.
+        matmul: Size of the square matrices that give the machine's peak.
+        search_steps: Steps of an epoch of search.
+        backend: Of torch.compile.
+        data: A file of interactions; random ones without.
+    """
+
+    hidden: int = 128
+    inner: int = 256
+    heads: int = 4
+    length: int = 200
+    layers: int = 4
+    items: int = 3706
+    batch: int = 32
+    together: int = 64
+    rounds: int = 11
+    single_rounds: int = 60
+    limit_s: float = 240.0
+    lengths: tuple[int, ...] = (200, 1_000, 5_000, 20_000)
+    catalogues: tuple[int, ...] = (165_000, 1_000_000)
+    positions: int = 50
+    matmul: int = 2048
+    search_steps: int = 20
+    backend: str = "inductor"
+    data: str | None = None
+
+    def config(self, **changes: Any) -> ModelConfig:
+        """Of the supernet; gates, where there are any, as the preset ``ml-1m`` has them."""
+        named = {name: getattr(self, name) for name in ("hidden", "inner", "heads", "length", "layers")}
+        settings = named | {"gate_input": "position", "gate_rank": min(32, self.hidden // 2)} | changes
+        return ModelConfig.model_validate(settings)
+
+    def ids(self, batch: int) -> Tensor:
+        """``(batch, N)`` random ids, no padding."""
+        generator = torch.Generator().manual_seed(0)
+        return torch.randint(1, self.items + 1, (batch, self.length), generator=generator)
+
+    def on(self, data: Path | None) -> "Scale":
+        """The same with real interactions."""
+        return self if data is None else replace(self, data=str(data.resolve()))
+
+    def record(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+    @classmethod
+    def of(cls, record: dict[str, Any]) -> "Scale":
+        """Back from plain data, lists that were tuples included."""
+        names = {each.name for each in fields(cls)}
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in record.items() if k in names})
+
+
+FULL = Scale()
+QUICK = Scale(
+    hidden=16, inner=32, heads=2, length=12, layers=2, items=40, batch=4, together=4, rounds=3, single_rounds=5,
+    lengths=(20, 40, 80), catalogues=(300,), positions=6, matmul=64, search_steps=2, backend="aot_eager",
+)  # fmt: skip

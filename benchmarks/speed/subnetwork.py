@@ -1,0 +1,57 @@
+"""A sub-network inside the supernet against the plain network taken out."""
+
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from easrec.model import supernet
+from elasticnas import axes_of, extract
+from speed.interval import ratio
+from speed.measured import Measured, Row, medians
+from speed.scale import Scale
+from speed.turns import in_turns
+
+__all__ = ["TEXT", "TITLE", "measure"]
+
+TITLE = "A sub-network inside the supernet"
+TEXT = (
+    "Time of the middle candidate at half the depth, sliced in its scope, over the extracted plain network: the "
+    "encoder, gates included, opening the scope included."
+)
+_TARGETS = {"forward": (1.02, 1.05), "forward and backward": (1.02, 1.08)}
+
+
+def measure(scale: Scale) -> Measured:
+    """Large batches, where work is what counts, and single sequences, where calls count."""
+    found, config = Measured(), scale.config()
+    model = supernet(config, scale.items, True).eval()
+    axes = axes_of(model)
+    arch = axes.space(candidate=1, depth=max(1, scale.layers // 2))
+    plain = extract(model, arch, scale.ids(2)).eval()
+    for which, batch in enumerate((scale.together, 1)):
+        ids, rounds = scale.ids(batch), scale.rounds * 2 if batch > 1 else scale.single_rounds
+        for name, run in (("forward", _forward), ("forward and backward", _both)):
+            forms = {"sliced": partial(_in_scope, axes, arch, run, model, ids), "extracted": partial(run, plain, ids)}
+            times = in_turns(forms, rounds, scale.limit_s)
+            label = f"{name}, batch {batch}"
+            values = ratio(times["sliced"], times["extracted"])
+            found.rows.append(Row(label, *values, _TARGETS[name][which], bound=1.0, rounds=len(times["sliced"])))
+            found.figures += medians(times, f"{label}: ")
+    return found
+
+
+def _in_scope(axes: Any, arch: Any, run: Any, model: nn.Module, ids: Tensor) -> None:
+    with axes.at(arch):
+        run(model, ids)
+
+
+@torch.no_grad()
+def _forward(network: nn.Module, ids: Tensor) -> None:
+    network(ids)
+
+
+def _both(network: nn.Module, ids: Tensor) -> None:
+    network.zero_grad(set_to_none=True)
+    network(ids).sum().backward()

@@ -1,0 +1,96 @@
+"""The benchmarks: intervals against known cases, targets, and a cheap part from end to end."""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import ROOT
+
+sys.path.append(str(ROOT / "benchmarks"))  # as the script finds its own modules
+
+from bench_page import page
+from speed.interval import interval, ratio
+from speed.measured import Row
+from speed.scale import QUICK
+
+
+def test_without_spread_the_interval_is_the_ratio():
+    assert ratio([3.0] * 5, [2.0] * 5) == (1.5, 1.5, 1.5)
+
+
+def test_one_round_says_nothing_of_the_spread():
+    assert ratio([3.0], [2.0]) == (1.5, 1.5, 1.5)
+
+
+def test_of_two_rounds_every_draw_is_known():
+    # both rounds, the first twice, or the second twice: medians 2, 1 and 3 over 1
+    assert ratio([1.0, 3.0], [1.0, 1.0]) == (2.0, 1.0, 3.0)
+
+
+def test_what_disturbs_a_round_of_both_forms_disturbs_no_ratio():
+    times = [1.0, 7.0, 2.0, 30.0]
+    value, low, high = ratio([2 * each for each in times], times)
+    assert (value, low, high) == (2.0, 2.0, 2.0)
+
+
+def test_an_interval_narrows_with_more_rounds_and_is_the_same_again():
+    few, many = [1.0, 2.0, 3.0] * 3, [1.0, 2.0, 3.0] * 100
+    below = [1.0] * 300
+    assert ratio(few, below[:9]) == ratio(few, below[:9])
+    widths = [high - low for _, low, high in (ratio(few, below[:9]), ratio(many, below))]
+    assert widths[1] < widths[0]
+
+
+def test_any_figure_of_medians_has_an_interval():
+    assert interval(lambda a, b: a - b, [5.0] * 3, [2.0] * 3) == (3.0, 3.0, 3.0)
+
+
+@pytest.mark.parametrize("forms", [([1.0], [1.0, 2.0]), ([], [])])
+def test_forms_of_different_rounds_are_refused(forms):
+    with pytest.raises(ValueError, match="every form needs the same rounds, at least one"):
+        ratio(*forms)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "target", "at_least", "met"),
+    [
+        (0.9, 1.0, 1.05, False, True),
+        (1.0, 1.2, 1.05, False, True),
+        (1.06, 1.2, 1.05, False, False),
+        (3.0, 4.1, 4.0, True, True),
+        (3.0, 3.9, 4.0, True, False),
+        (1.0, 2.0, None, False, None),
+    ],
+)
+def test_a_target_is_met_where_the_interval_reaches_it(low, high, target, at_least, met):
+    assert Row("some ratio", (low + high) / 2, low, high, target, at_least).met is met
+
+
+def test_one_part_is_measured_anew_and_the_page_is_made_of_the_json(tmp_path):
+    rows = [Row("import elasticnas", 0.25, 0.2, 0.31, 0.3, unit="s", rounds=5).record()]
+    where = {"command": "python x.py", "commit": "abc", "processor": "P", "threads": 7, "torch": "2.13.0"}
+    kept = {"title": "Start-up", "text": "Wall time.", "rows": rows, "figures": [], "remarks": ["a remark"]}
+    kept |= {"sizes": QUICK.record(), "seconds": 1.0, "environment": where}
+    (tmp_path / "bench.json").write_text(json.dumps({"parts": {"start-up": kept}}))
+    command = [sys.executable, "benchmarks/bench.py", str(tmp_path), "--quick", "--threads", "1", "--only", "streaming"]
+    path = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=path)
+    assert done.returncode == 0, done.stderr
+    record = json.loads((tmp_path / "bench.json").read_text())
+    assert list(record["parts"]) == ["streaming", "start-up"]  # in their order
+    assert record["parts"]["start-up"] == json.loads(json.dumps(kept))
+    measured = record["parts"]["streaming"]
+    assert measured["environment"]["command"] == shlex.join(["python", *command[1:]])
+    assert measured["environment"]["threads"] == 1
+    assert all(row["low"] <= row["value"] <= row["high"] for row in measured["rows"])
+    # by hand: 2 layers of 2 heads with 8 x 8 sums and 8 squares and the sum of 16 in float32; 6 items, and a count
+    (state,) = (row for row in measured["rows"] if row["unit"] == "bytes")
+    assert state["value"] == 4 * (2 * 2 * (8 * 8 + 8) + 16) + 8 * (6 + 1)
+    text = (tmp_path / "bench.md").read_text()
+    assert page(record) == text
+    assert "| import elasticnas | 0.25 s | 0.20 s to 0.31 s | at most 0.30 s | yes |" in text and "* a remark" in text
+    assert "`python x.py`, commit abc, P, 7 threads, torch 2.13.0." in text
