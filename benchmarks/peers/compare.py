@@ -9,18 +9,17 @@ On ML-1M, RecBole's training takes about 11 MB a prefix with softmax and 7 MB wi
 """
 
 import argparse
-import platform
 from pathlib import Path
 from typing import Any
 
-import numpy
+import torch
 
-from benchmarks.environment import environment
 from benchmarks.peers.ours import Ours
 from benchmarks.peers.page import page
 from benchmarks.peers.peer import Peer
 from benchmarks.peers.ratio import ratio, scaled
 from benchmarks.record import write
+from elasticnas.report import environment
 
 TRAINING_RATIOS = {"softmax": 700, "linrec": 200}
 EVALUATION_SECONDS = 6.0
@@ -63,7 +62,7 @@ def figure(what: str, attention: str, seconds: list[tuple[float, float]], users:
     }
 
 
-def compare(given: argparse.Namespace, arguments: list[str] | None) -> None:
+def compare(given: argparse.Namespace) -> None:
     ours = Ours(given.data, given.threads)
     config, statistics = ours.config("softmax"), ours.data.statistics
     record: dict[str, Any] = {
@@ -76,8 +75,7 @@ def compare(given: argparse.Namespace, arguments: list[str] | None) -> None:
         "ours": {"targets": ours.targets, "batches": ours.batches(config), "settings": config.model_dump(mode="json")},
         "whole": {attention: ours.epoch(attention) for attention in TRAINING_RATIOS} if given.whole else {},
         "accuracy": None,
-        "environment": environment("benchmarks/peers/compare.py", arguments)
-        | {"numpy": numpy.__version__, "python": platform.python_version()},
+        "environment": environment(torch.device("cpu")),
     }
     if given.accuracy:
         risen = ours.reach("softmax", given.accuracy)
@@ -142,7 +140,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--whole", action="store_true", help="also time a whole epoch of ours")
     parser.add_argument("--accuracy", type=float, metavar="MINUTES", help="also train ours for so long")
     parser.add_argument("--levels", type=float, nargs="+", default=[0.05, 0.08, 0.1, 0.12, 0.13, 0.14, 0.15])
-    compare(parser.parse_args(arguments), arguments)
+    compare(parser.parse_args(arguments))
 
 
 if __name__ == "__main__":
