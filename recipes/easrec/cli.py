@@ -354,6 +354,7 @@ def reproduce_(
     only: Annotated[
         list[str] | None, typer.Option(help="A method, or METHOD/SEED, to run now; may be given several times.")
     ] = None,
+    tables_only: Annotated[bool, typer.Option("--tables-only", help="Run nothing: tables of what is done.")] = False,
     device: Device = "auto",
     out: Out = Path("runs/reproduce"),
     set: Set = None,
@@ -373,7 +374,9 @@ def reproduce_(
     console, where, changes = Console(width=None if Console().is_terminal else 160), device_of(device), changes_of(set)
     changes |= {"min_user": min_user, "min_item": min_item}
     prepared = source.load("", Config().updated(changes), console)
-    failed = reproduce(prepared, table, seeds, scale, jobs, threads, where, out, changes, only or (), console)
+    failed = reproduce(
+        prepared, table, seeds, scale, jobs, threads, where, out, changes, only or (), not tables_only, console
+    )
     typer.echo(f"page: {out / 'README.md'}")
     if failed:
         raise ConfigError(f"{len(failed)} of the runs failed: {', '.join(cell.name for cell in failed)}")

@@ -227,7 +227,7 @@ def test_the_matrix_runs_fails_goes_on_and_ends_in_tables(main, arguments):
     page = (folder / "out" / "table3.md").read_text()
     assert "Runs that failed:\n\n* sasrecf/0: " in page and "| Random search + SASRec |" in page
     assert "Random search + SASRec: seeds 1 are missing" in page and "Not run yet: easrec/0, darts/0" in page
-    code, said, warned = main(*common, *features, "--table", "3", "--seeds", 1, "--only", "sasrec/0")
+    code, said, warned = main(*common, *features, "--table", "3", "--seeds", 1, "--tables-only")
     page = (folder / "out" / "table3.md").read_text()
     assert code == 0 and "Runs that failed:\n\n* sasrecf/0: " in page  # still, though nobody asked for it now
     assert json.loads((folder / "out" / "table3-full.json").read_text())["rows"][0]["seeds"] == [0, 1]

@@ -77,6 +77,7 @@ def reproduce(
     folder: Path,
     changes: dict[str, Any],
     only: Sequence[str],
+    run: bool,
     console: Console,
 ) -> list[Cell]:
     """Run what is missing, then write a page for each table asked, its plots, and ``README.md``, which links all pages.
@@ -92,10 +93,11 @@ def reproduce(
         folder: Of the matrix; runs are kept in ``runs/<method>/seed-<n>``.
         changes: Of every run's configuration.
         only: Methods or runs (``sasrec``, ``sasrec/0``) to run; empty for all. Tables show everything that is done.
+        run: Whether to run anything; else tables show what is done.
         console: Where it reports.
 
     Returns:
-        The runs that failed.
+        The runs that failed now.
 
     Raises:
         PluginError: A package that the runs or the tables need is not installed.
@@ -114,13 +116,7 @@ def reproduce(
     chosen = _chosen([cell for cell in cells if cell.seed < seeds], only)
     _installed()
     data = _kept(interactions, folder)
-    with Stage(console, f"{len(chosen)} runs") as stage:
-
-        def progress(done: int, count: int, left: float, line: str) -> None:
-            console.print(line, highlight=False, soft_wrap=True)
-            stage.update(done / count, f"{done} of {count} runs", left)
-
-        failed = run_matrix(chosen, data, jobs, threads, str(device), progress)
+    failed = _run(chosen, data, jobs, threads, str(device), console) if run else []
     for cell, reason in failed:
         console.print(
             f"failed: {cell.name}: {reason} (log: {cell.folder / 'log.txt'}; again: --only {cell.name})",
@@ -132,6 +128,18 @@ def reproduce(
             data, threads, console
         )
     return [cell for cell, _ in failed]
+
+
+def _run(
+    cells: Sequence[Cell], data: Path, jobs: int, threads: int, device: str, console: Console
+) -> list[tuple[Cell, str]]:
+    with Stage(console, f"{len(cells)} runs") as stage:
+
+        def progress(done: int, count: int, left: float, line: str) -> None:
+            console.print(line, highlight=False, soft_wrap=True)
+            stage.update(done / count, f"{done} of {count} runs", left)
+
+        return run_matrix(cells, data, jobs, threads, device, progress)
 
 
 def _seeds_there(folder: Path) -> int:
