@@ -200,7 +200,8 @@ def _allowed(unseen: Tensor, causal: bool, row: Tensor | None) -> Tensor:
     length = unseen.shape[-1]
     allowed = ~unseen[:, None, None, :]
     if row is not None:
-        return allowed | F.one_hot(row, length).bool()[:, None, None, :]
+        own = torch.arange(length, device=row.device) == row[:, None]
+        return allowed | own[:, None, None, :]
     if causal:
         allowed = allowed & torch.ones(length, length, dtype=torch.bool, device=unseen.device).tril()
     return allowed | torch.eye(length, dtype=torch.bool, device=unseen.device)

@@ -49,14 +49,16 @@ def tiny(command, data, out, *more):
 
 
 def figures(folder: Path):
-    """Everything of a result but clocks."""
+    """Everything of a result but clocks and memory."""
 
     def strip(value):
         if isinstance(value, dict):
             return {
                 k: strip(v)
                 for k, v in value.items()
-                if "seconds" not in k and "latency" not in k and k not in ("created", "command")
+                if "seconds" not in k
+                and "latency" not in k
+                and k not in ("created", "command", "search/peak_memory_bytes")
             }
         return [strip(v) for v in value] if isinstance(value, list) else value
 
