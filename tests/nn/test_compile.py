@@ -110,7 +110,9 @@ class Mixed(nn.Module):
 
 @pytest.mark.parametrize("sliced", [False, True])
 def test_one_compilation_for_a_mixture_of_branches(sliced):
-    compiled_once(Mixed(Branches.axes(), sliced), torch.randn(5, 4, dtype=torch.float64), list(Branches.enumerate()), "aot_eager")
+    compiled_once(
+        Mixed(Branches.axes(), sliced), torch.randn(5, 4, dtype=torch.float64), list(Branches.enumerate()), "aot_eager"
+    )
 
 
 @pytest.mark.parametrize("changes", [{"mixing": "block"}, {"mixing": "mask"}, {"weights": "separate"}], ids=str)
