@@ -12,6 +12,7 @@ from easrec.config import Config
 from easrec.data import Split, count_batches, prepare, read_interactions, training_batches
 from easrec.evaluation import Evaluator, draw_negatives
 from easrec.model import EASRec, build
+from easrec.pipeline import evaluators
 from easrec.space import space_for
 from easrec.training import TrainProgress, train
 
@@ -86,7 +87,14 @@ class Ours:
                 raise _Enough
 
         try:
-            train(self.network(config), self.split, self._validation(config), config, _CPU, progress=note)
+            train(
+                self.network(config),
+                self.split,
+                evaluators(self.split, config)["validation"],
+                config,
+                _CPU,
+                progress=note,
+            )
         except _Enough:
             return ends
         raise AssertionError(f"{steps} steps are more than a training has")
@@ -98,13 +106,6 @@ class Ours:
             self.split.training, config.model.length, settings.batch, settings.unit, settings.form, config.seed, 0
         )
         return sum(int((batch.targets > 0).sum()) for batch in islice(batches, first, last))
-
-    def _validation(self, config: Config) -> Evaluator:
-        split = self.split
-        counts = split.training.counts(split.items)
-        negatives = draw_negatives(counts, split.everything(), config.negatives, config.seed)
-        history, targets = split.history("validation"), split.targets("validation")
-        return Evaluator(history, targets, negatives, config.model.length, config.ks, items=split.items)
 
     def evaluate(self, attention: str, mode: str, seed: int) -> dict[str, Any]:
         """Time the evaluation of every user's test target: encoding, negatives and ranking.
@@ -130,7 +131,7 @@ class Ours:
     def reach(self, attention: str, minutes: float) -> list[dict[str, float]]:
         """Train for some minutes; when validation's ``full/ndcg@10`` rose, and to what, validations included."""
         config, risen = self.config(attention), []
-        validation, started = self._validation(config), time.perf_counter()
+        validation, started = evaluators(self.split, config)["validation"], time.perf_counter()
 
         def note(progress: TrainProgress) -> None:
             seconds = time.perf_counter() - started

@@ -16,6 +16,7 @@ from elasticnas.axes.size import (
     active_size,
     full_size,
     is_elastic,
+    known_positive,
     require_sizes,
 )
 
@@ -40,6 +41,7 @@ __all__ = [
     "full_size",
     "is_elastic",
     "is_masked",
+    "known_positive",
     "mask",
     "open_scopes",
     "pad_to_full",

@@ -1,5 +1,8 @@
 """Masks on activations: one helper for hard, soft and per-sample masks."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -49,11 +52,7 @@ def apply_support(x: Tensor, size: SizeLike, dim: int = -1) -> Tensor:
 
 def is_masked(size: SizeLike) -> bool:
     """Whether any axis of the size is masked in the current scope."""
-    if isinstance(size, Axis):
-        return isinstance(size.at(), Weighted)
-    if isinstance(size, Product):
-        return any(is_masked(factor) for factor in size.factors)
-    return isinstance(size, Sum) and any(is_masked(term) for term in size.terms)
+    return any(isinstance(active, Weighted) for active in _actives(size))
 
 
 def expected(size: SizeLike, power: float, like: Tensor) -> float | Tensor:
@@ -90,11 +89,15 @@ def pad_to_full(x: Tensor, size: Axis) -> Tensor:
 
 def _all_alive(size: SizeLike) -> bool:
     """Whether no unit is dead, so that there is nothing to remove."""
+    return all(not isinstance(active, Weighted) or active.alive for active in _actives(size))
+
+
+def _actives(size: SizeLike) -> Iterator[Any]:
+    """What every axis of the size is at."""
     if isinstance(size, Axis):
-        active = size.at()
-        return not isinstance(active, Weighted) or active.alive
-    parts = size.factors if isinstance(size, Product) else size.terms if isinstance(size, Sum) else ()
-    return all(map(_all_alive, parts))
+        yield size.at()
+    for part in size.factors if isinstance(size, Product) else size.terms if isinstance(size, Sum) else ():
+        yield from _actives(part)
 
 
 def _flat_mask(size: SizeLike, like: Tensor) -> Tensor | None:

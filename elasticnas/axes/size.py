@@ -24,10 +24,16 @@ __all__ = [
     "active_size",
     "full_size",
     "is_elastic",
+    "known_positive",
     "require_sizes",
 ]
 
 EXTRACTING = "elasticnas.extracting"  # a key in deepcopy's memo: sizes turn into ints, elastic parts into plain ones
+
+
+def known_positive(weights: Tensor) -> bool:
+    """Whether all are above 0; False too where to find out is to wait for a device, or to break a graph."""
+    return not torch.compiler.is_compiling() and weights.device.type == "cpu" and bool((weights > 0).all())
 
 
 class Weighted:
@@ -44,10 +50,8 @@ class Weighted:
 
     @property
     def alive(self) -> bool:
-        """Whether every unit has a weight above 0; False too where to find out is to wait for a device."""
-        if torch.compiler.is_compiling() or self.weights.device.type != "cpu":
-            return False
-        return bool((self.weights[..., -1] > 0).all())  # options ascend: the last has all units
+        """Whether every unit is known to have a weight above 0."""
+        return known_positive(self.weights[..., -1])  # options ascend: the last has all units
 
     def expect(self, function: Callable[[int], float], like: Tensor) -> Tensor:
         """Expected value ``(...)`` of a function of the size."""

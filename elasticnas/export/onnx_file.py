@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
-from elasticnas.errors import PluginError
 from elasticnas.export.checked import Exported, Runner, export_checked
 from elasticnas.export.signature import Dynamic, Inputs, Signature
+from elasticnas.packages import require_package
 
 __all__ = ["to_onnx"]
 
@@ -47,10 +46,7 @@ def to_onnx(
         ElasticNASError: The file cannot be written.
     """
     for package in ("onnx", "onnxscript", "onnxruntime"):
-        try:
-            import_module(package)
-        except ImportError:
-            raise PluginError(f"{package} is not installed; pip install 'elasticnas[export]'") from None
+        require_package(package, "export")
     return export_checked(module, example, path, dynamic, partial(_write, outputs=outputs), _load)
 
 
@@ -69,7 +65,7 @@ def _write(program: ExportedProgram, signature: Signature, file: Path, outputs: 
 
 
 def _load(file: Path, signature: Signature) -> Runner:
-    onnxruntime = import_module("onnxruntime")  # has no types
+    onnxruntime: Any = require_package("onnxruntime", "export")  # has no types
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _SILENT
     session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])

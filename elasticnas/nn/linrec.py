@@ -55,13 +55,11 @@ def linrec(
 
     Source: EASRec, arXiv:2402.00390v1, Eq. 5; LinRec, arXiv:2411.01537.
     """
-    query, key = F.elu(query), F.elu(key)
+    query, key = _queries(query, feature_mask), F.elu(key)
     if padding is not None:
         key = key.masked_fill(padding[:, None, None, :, None], 0.0)
-    m: Tensor | float = 1.0 if feature_mask is None else feature_mask
-    query = _scaled(query * m, _sum_squares(query, m))
     if key_norm == "token":
-        key = _scaled(key, _sum_squares(key, m))
+        key = _scaled(key, _sum_squares(key, feature_mask))
         if padding is not None:
             key = key.masked_fill(padding[:, None, None, :, None], 0.0)
         return _causal(query, key, value) if causal else query @ (key.transpose(-1, -2) @ value)
@@ -80,7 +78,7 @@ def linrec_state(
     key = F.elu(key)
     squares = _wide(key).square()
     if key_norm == "token":
-        key = _scaled(key, _sum_squares(key, 1.0 if feature_mask is None else feature_mask))
+        key = _scaled(key, _sum_squares(key, feature_mask))
     if padding is not None:
         padded = padding[:, None, None, :, None]
         key, squares = key.masked_fill(padded, 0.0), squares.masked_fill(padded, 0.0)
@@ -98,9 +96,7 @@ def linrec_step(
     """One more position, N = 1: what :func:`linrec` (causal) gives there, and the state after it. O(k^2)."""
     here = linrec_state(key, value, key_norm, None, feature_mask)
     state = LinRecState(state.squares + here.squares, state.sums + here.sums)
-    m: Tensor | float = 1.0 if feature_mask is None else feature_mask
-    query = F.elu(query)
-    query = _scaled(query * m, _sum_squares(query, m))
+    query = _queries(query, feature_mask)
     if key_norm == "column":
         query = _by_columns(query, state.squares)
     return (_wide(query) @ state.sums).to(query), state
@@ -123,8 +119,15 @@ def _wide(x: Tensor) -> Tensor:
     return x if x.dtype in (torch.float32, torch.float64) else x.float()
 
 
-def _sum_squares(x: Tensor, m: Tensor | float) -> Tensor:
-    return (_wide(x).square() * m).sum(-1, keepdim=True)
+def _queries(query: Tensor, feature_mask: Tensor | None) -> Tensor:
+    """Rows of elu(Q) with unit norm, which carry the mask."""
+    query = F.elu(query)
+    return _scaled(query if feature_mask is None else query * feature_mask, _sum_squares(query, feature_mask))
+
+
+def _sum_squares(x: Tensor, feature_mask: Tensor | None) -> Tensor:
+    squares = _wide(x).square()
+    return (squares if feature_mask is None else squares * feature_mask).sum(-1, keepdim=True)
 
 
 def _causal(query: Tensor, key: Tensor, value: Tensor) -> Tensor:

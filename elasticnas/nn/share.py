@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from elasticnas.axes import require_batch
+from elasticnas.axes import known_positive, require_batch
 
 __all__ = ["contribute", "fit_share"]
 
@@ -17,7 +17,7 @@ def contribute(share: Tensor, part: Tensor) -> Tensor:
         share: ``()`` or a shape that broadcasts against ``part``.
         part: Output of the candidate.
     """
-    if not torch.compiler.is_compiling() and share.device.type == "cpu" and bool((share > 0).all()):
+    if known_positive(share):
         return share * part
     finite = torch.nan_to_num(part.detach(), nan=0.0, posinf=0.0, neginf=0.0)
     return share * torch.where(share > 0, part, finite)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from elasticnas.errors import PluginError
 from elasticnas.extraction import write_bytes
+from elasticnas.packages import require_package
 
 __all__ = ["Series", "pareto_plot", "require_matplotlib"]
 
@@ -41,10 +41,7 @@ def require_matplotlib() -> None:
     Raises:
         PluginError: matplotlib is not installed.
     """
-    try:
-        import matplotlib  # noqa: F401
-    except ModuleNotFoundError:
-        raise PluginError("matplotlib is not installed; pip install 'elasticnas[plot]'") from None
+    require_package("matplotlib", "plot")
 
 
 def pareto_plot(

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from elasticnas.errors import PluginError
+from elasticnas.packages import require_package
 
 __all__ = ["Images", "load_images"]
 
@@ -55,11 +55,10 @@ def load_images(seed: int) -> tuple[dict[str, Images], str]:
     Raises:
         PluginError: scikit-learn is not installed.
     """
-    try:
-        from sklearn.datasets import load_digits
-        from sklearn.model_selection import train_test_split
-    except ModuleNotFoundError:
-        raise PluginError("scikit-learn is not installed; pip install 'elasticnas[digits]'") from None
+    require_package("sklearn", "digits", "scikit-learn")
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
     data = load_digits()
     pixels, digits = (data.images.astype(np.float32) - _MEAN) / _DEVIATION, data.target.astype(np.int64)
     train, rest = train_test_split(np.arange(len(digits)), test_size=0.4, stratify=digits, random_state=seed)

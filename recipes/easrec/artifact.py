@@ -13,6 +13,7 @@ from torch import Tensor
 from easrec.backbone import require_features
 from easrec.config import Config
 from easrec.data import ItemFeatures, pad
+from easrec.evaluation import users_together
 from easrec.model import EASRec, build
 from easrec.space import space_for
 from elasticnas.errors import CheckpointError, DataError
@@ -21,7 +22,6 @@ from elasticnas.extraction import load, save, write_text
 __all__ = ["Recommender"]
 
 _SETTINGS = "recommender.json"
-_SCORES = 2**26  # held at a time
 
 
 class Recommender:
@@ -108,7 +108,7 @@ class Recommender:
             top: How many.
             include_seen: Also items of the history.
         """
-        together = max(1, _SCORES // len(self.item_ids))
+        together = users_together(len(self.item_ids))
         answers = []
         for first in range(0, len(histories), together):
             some = histories[first : first + together]

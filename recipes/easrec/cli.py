@@ -4,6 +4,7 @@ import csv
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -284,12 +285,12 @@ def recommend(
     asked: list[tuple[str, list[int]]] = []
     if user:
         data = _data_of(out)
-        numbers = {name: number for number, name in enumerate(data.user_ids)}
+        history_of = _histories(data)
         for name in user:
-            if name not in numbers:
-                raise DataError(f"unknown user {name!r}; the data has {len(numbers):,} users")
-            n = numbers[name]
-            asked.append((name, data.items[data.offsets[n] : data.offsets[n + 1]].tolist()))
+            known = history_of(name)
+            if not known:
+                raise DataError(f"unknown user {name!r}; the data has {len(data.user_ids):,} users")
+            asked.append((name, known))
     for text in history or []:
         items = [item for row in csv.reader([text], skipinitialspace=True) for item in row if item]
         if not items:
@@ -298,7 +299,7 @@ def recommend(
     answers = recommender.recommend([numbers for _, numbers in asked], top, include_seen)
     for (name, _), answer in zip(asked, answers, strict=True):
         if as_json:
-            typer.echo(json.dumps({"for": name, "items": [i for i, _ in answer], "scores": [s for _, s in answer]}))
+            typer.echo(_as_line(name, answer))
         else:
             table = Table("rank", "item", "score", title=escape(name))
             for rank, (item, score) in enumerate(answer, 1):
@@ -310,8 +311,7 @@ def recommend(
 
 def _stream(out: Path, top: int, include_seen: bool, device: torch.device) -> None:
     recommender, data = Recommender.load(out / "model", device), _data_of(out)
-    known = {name: data.items[data.offsets[n] : data.offsets[n + 1]].tolist() for n, name in enumerate(data.user_ids)}
-    live = Live(recommender, known)
+    live = Live(recommender, _histories(data))
     for number, line in enumerate(sys.stdin, 1):
         words = line.rstrip("\r\n").split("\t")
         if len(words) != 2 or not all(words):
@@ -320,9 +320,25 @@ def _stream(out: Path, top: int, include_seen: bool, device: torch.device) -> No
             answer = live.event(words[0], words[1], top, include_seen)
         except DataError as error:
             raise DataError(f"standard input, line {number}: {error}") from None
-        found = {"for": words[0], "items": [i for i, _ in answer], "scores": [s for _, s in answer]}
-        typer.echo(json.dumps(found))
+        typer.echo(_as_line(words[0], answer))
         sys.stdout.flush()
+
+
+def _histories(data: Interactions) -> Callable[[str], list[int]]:
+    """From a user's original id to the numbers of the items, in time order; to none for a user who is not there."""
+    numbers = {name: number for number, name in enumerate(data.user_ids)}
+
+    def history(name: str) -> list[int]:
+        n = numbers.get(name)
+        found: list[int] = [] if n is None else data.items[data.offsets[n] : data.offsets[n + 1]].tolist()
+        return found
+
+    return history
+
+
+def _as_line(name: str, answer: list[tuple[str, float]]) -> str:
+    """An answer as one line of JSON."""
+    return json.dumps({"for": name, "items": [item for item, _ in answer], "scores": [score for _, score in answer]})
 
 
 @commands.command("export")

@@ -1,6 +1,6 @@
 """Recommendations that follow every event: a LinRec network as a recurrence."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -141,13 +141,12 @@ class Streamer:
         branches, ends = [], []
         for number, (x, norm) in enumerate(raw):
             embedded = Embedded(lambda width, x=x: x, norm, nn.Identity(), real, True)  # type: ignore[misc]
-            whole = embedded.sequence(x.shape[-1])
             y, states = x, []
             layers = self._layers(number)
             for each in layers:
                 states.append(each.remember(y, embedded, padding))
                 y = each(y, embedded, None, row if each is layers[-1] else None)
-            total = None if real is None else (whole * real).sum(1, keepdim=True)
+            total = None if real is None else (embedded.sequence(x.shape[-1]) * real).sum(1, keepdim=True)
             branches.append(_Branch(states, total))
             ends.append(y)
         return Stream(branches, lengths, recent), self._scores(ends)
@@ -196,15 +195,15 @@ class Live:
 
     Args:
         recommender: Of a LinRec network.
-        histories: Item numbers in time order by user, where something is known; others start with their first event.
+        history: What is known of a user, item numbers in time order; empty for those who start with their first event.
 
     Raises:
         ConfigError: The network has no recurrent form.
     """
 
-    def __init__(self, recommender: Recommender, histories: Mapping[str, Sequence[int]] | None = None) -> None:
+    def __init__(self, recommender: Recommender, history: Callable[[str], Sequence[int]]) -> None:
         self._recommender, self._streamer = recommender, Streamer(recommender.network)
-        self._histories = histories or {}
+        self._history = history
         self._streams: dict[str, Stream] = {}
         self._seen: dict[str, set[int]] = {}
 
@@ -219,7 +218,7 @@ class Live:
             device = self._streams[user].seen.device
             scores = self._streamer.update(self._streams[user], torch.tensor([number], device=device))
         else:
-            history = [*self._histories.get(user, ()), number]
+            history = [*self._history(user), number]
             self._streams[user], scores = self._streamer.start([history])
             self._seen[user] = set(history)
         self._seen[user].add(number)

@@ -1,6 +1,6 @@
 """Evaluation by leave-one-out: three protocols, always reported together."""
 
-from easrec.evaluation.evaluator import Evaluator, Report, Score
+from easrec.evaluation.evaluator import Evaluator, Report, Score, users_together
 from easrec.evaluation.metrics import METRICS, metrics_at, per_user
 from easrec.evaluation.negatives import draw_negatives
 from easrec.evaluation.popularity import popularity_scores, without_popularity
@@ -17,5 +17,6 @@ __all__ = [
     "per_user",
     "popularity_scores",
     "ranks_from_scores",
+    "users_together",
     "without_popularity",
 ]

@@ -13,12 +13,17 @@ from easrec.evaluation.metrics import metrics_at
 from easrec.evaluation.protocols import PROTOCOLS, ranks_from_scores, rows_and_items
 from elasticnas.errors import DataError, SearchError
 
-__all__ = ["Evaluator", "Report", "Score"]
+__all__ = ["Evaluator", "Report", "Score", "users_together"]
 
 _SCORES = 2**26  # held at a time, and as many comparisons
 
 Score: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """``score(inputs (B, N) right padded with 0, lengths (B,)) -> (B, V + 1)``, column 0 for padding."""
+
+
+def users_together(columns: int) -> int:
+    """How many users' scores ``(users, columns)`` are held at a time."""
+    return max(1, _SCORES // columns)
 
 
 class Report(dict[str, dict[str, float]]):
@@ -142,7 +147,7 @@ class Evaluator:
         found: dict[str, NDArray[np.int64]] = {}
         # users of similar length together: short histories are not padded to the longest
         order = np.argsort(self.histories.lengths[chosen], kind="stable")
-        together = max(1, min(self.batch_users, _SCORES // self._columns))
+        together = min(self.batch_users, users_together(self._columns))
         for first in range(0, len(order), together):
             where = order[first : first + together]
             users = chosen[where]

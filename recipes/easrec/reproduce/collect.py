@@ -7,7 +7,8 @@ from typing import Any
 
 from easrec.reproduce.matrix import Cell
 from easrec.reproduce.methods import Method
-from elasticnas.errors import CheckpointError, PluginError
+from elasticnas.errors import CheckpointError
+from elasticnas.packages import require_package
 
 __all__ = ["Measured", "best_of", "collect", "differs", "summary", "unfinished"]
 
@@ -123,8 +124,5 @@ def differs(one: Measured, other: Measured, key: str) -> "float | None":
         return None
     if len(set(first)) == len(set(second)) == 1:
         return None
-    try:
-        from scipy.stats import ttest_ind
-    except ModuleNotFoundError:
-        raise PluginError("scipy is not installed; pip install 'elasticnas[reproduce]'") from None
-    return float(ttest_ind(first, second, equal_var=False).pvalue)
+    stats: Any = require_package("scipy.stats", "reproduce")
+    return float(stats.ttest_ind(first, second, equal_var=False).pvalue)

@@ -1,6 +1,5 @@
 """reproduce: the matrix of runs, then tables, plots and one page."""
 
-import importlib
 import json
 import re
 import shlex
@@ -22,8 +21,9 @@ from easrec.reproduce.methods import METHODS, SCALES, TABLES, Method, methods_of
 from easrec.reproduce.plots import accuracy_against_flops, lambda_plot
 from easrec.reproduce.published import dataset_of
 from easrec.reproduce.tables import Sheet, differences, efficiency, gates, lambdas, overall, write
-from elasticnas.errors import CheckpointError, ConfigError, PluginError
+from elasticnas.errors import CheckpointError, ConfigError
 from elasticnas.extraction import write_text
+from elasticnas.packages import require_package
 from elasticnas.report import Stage, bullets, environment
 
 __all__ = ["cells_of", "reproduce"]
@@ -114,7 +114,8 @@ def reproduce(
         )
     cells = cells_of(methods, max(seeds, _seeds_there(folder)), scale, changes, folder)
     chosen = _chosen([cell for cell in cells if cell.seed < seeds], only)
-    _installed()
+    for package in ("scipy", "matplotlib", "optuna"):  # before the first run, not after hours
+        require_package(package, "reproduce")
     data = _kept(interactions, folder)
     failed = _run(chosen, data, jobs, threads, str(device), console) if run else []
     for cell, reason in failed:
@@ -145,15 +146,6 @@ def _run(
 def _seeds_there(folder: Path) -> int:
     """Tables show every seed that has been run, also where fewer are asked for now."""
     return max((int(path.name.removeprefix("seed-")) + 1 for path in folder.glob("runs/*/seed-[0-9]*")), default=0)
-
-
-def _installed() -> None:
-    """Before the first run, not after hours."""
-    for name in ("scipy", "matplotlib", "optuna"):
-        try:
-            importlib.import_module(name)
-        except ModuleNotFoundError:
-            raise PluginError(f"{name} is not installed; pip install 'elasticnas[reproduce]'") from None
 
 
 def _kept(interactions: Interactions, folder: Path) -> Path:
