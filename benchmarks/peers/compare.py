@@ -14,10 +14,10 @@ from typing import Any
 
 import torch
 
+from benchmarks.interval import interval, ratio
 from benchmarks.peers.ours import Ours
 from benchmarks.peers.page import page
 from benchmarks.peers.peer import Peer
-from benchmarks.peers.ratio import ratio, scaled
 from benchmarks.record import write
 from elasticnas.report import environment
 
@@ -49,7 +49,6 @@ def figure(what: str, attention: str, seconds: list[tuple[float, float]], users:
     """One row of the table; ``users`` are those timed in RecBole, and all."""
     theirs, own = ([pair[side] for pair in seconds] for side in (0, 1))
     train = what == "train"
-    target = {"target_ratio": TRAINING_RATIOS[attention]} if train else {"target_seconds": EVALUATION_SECONDS}
     return {
         "what": what,
         "attention": attention,
@@ -58,8 +57,14 @@ def figure(what: str, attention: str, seconds: list[tuple[float, float]], users:
         "own_seconds": own,
         "own_extrapolated": train,
         "ratio": list(ratio(theirs, own)),
-        **target,
+        "own": list(interval(lambda seconds: seconds, own)),
+        **({"target_ratio": TRAINING_RATIOS[attention]} if train else {"target_seconds": EVALUATION_SECONDS}),
     }
+
+
+def scaled(seconds: float, done: int, whole: int) -> float:
+    """Seconds for the whole, as ``done`` of its parts took ``seconds``."""
+    return seconds * whole / done
 
 
 def compare(given: argparse.Namespace) -> None:

@@ -9,7 +9,7 @@ from torch import nn
 
 from easrec.model import EASRec, supernet
 from elasticnas import axes_of
-from speed.interval import ratio
+from interval import ratio
 from speed.measured import Measured, Row, medians
 from speed.scale import Scale
 from speed.turns import in_turns

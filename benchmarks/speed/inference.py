@@ -8,7 +8,7 @@ import torch
 
 from easrec.model import EASRec, build
 from easrec.space import space_for
-from speed.interval import ratio
+from interval import ratio
 from speed.measured import Measured, Row, medians
 from speed.own_process import in_own_process
 from speed.scale import Scale

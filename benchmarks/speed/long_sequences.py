@@ -13,7 +13,7 @@ from easrec.data import Batch
 from easrec.losses import BatchLoss
 from easrec.model import build
 from easrec.space import space_for
-from speed.interval import interval, ratio
+from interval import interval, ratio
 from speed.measured import Measured, Row, medians
 from speed.own_process import in_own_process
 from speed.scale import Scale

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 
 from elasticnas.errors import ElasticNASError
-from speed.interval import interval
+from interval import interval
 from speed.measured import Measured, Row, medians
 from speed.scale import Scale
 from speed.turns import in_turns

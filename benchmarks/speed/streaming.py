@@ -7,7 +7,7 @@ import torch
 from easrec.model import build
 from easrec.space import space_for
 from easrec.streaming import Streamer
-from speed.interval import interval, ratio
+from interval import interval, ratio
 from speed.measured import Measured, Row, medians
 from speed.scale import Scale
 from speed.turns import in_turns

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from easrec.model import supernet
 from elasticnas import axes_of, extract
-from speed.interval import ratio
+from interval import ratio
 from speed.measured import Measured, Row, medians
 from speed.scale import Scale
 from speed.turns import in_turns

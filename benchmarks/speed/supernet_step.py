@@ -14,7 +14,7 @@ from easrec.losses import BatchLoss
 from easrec.model import EASRec, build, supernet
 from elasticnas import axes_of
 from speed.interactions import first_batch, split
-from speed.interval import interval, ratio
+from interval import interval, ratio
 from speed.measured import Measured, Row, medians
 from speed.scale import Scale
 from speed.step import Step, flops

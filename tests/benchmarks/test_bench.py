@@ -13,7 +13,7 @@ from tests.conftest import ROOT
 sys.path.append(str(ROOT / "benchmarks"))  # as the script finds its own modules
 
 from bench_page import page
-from speed.interval import interval, ratio
+from interval import interval, ratio
 from speed.measured import Row
 from speed.scale import QUICK
 
