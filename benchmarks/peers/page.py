@@ -28,7 +28,8 @@ def page(record: dict[str, Any]) -> str:
             f"{data['file']}: {data['users']:,} users, {data['items']:,} items, {data['interactions']:,} interactions. "
             f"Both sides run in turns, {record['rounds']} rounds, with {environment['threads']} threads and denormals "
             "flushed. Seconds are medians over the rounds, the ratio is of them, with a 95 % bootstrap interval over "
-            "rounds; a target is met where the interval reaches it. *extrapolated*: a sample was timed and scaled to the whole.",
+            "rounds; a target is met where the interval reaches it. *extrapolated*: a sample was timed and scaled to "
+            "the whole.",
             "",
             "| what | attention | RecBole, s | ours, s | RecBole / ours | target |",
             "|---|---|---:|---:|---:|---|",

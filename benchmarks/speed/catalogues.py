@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from interval import ratio
 from torch import Tensor, nn
 
 from easrec.artifact import Recommender
@@ -14,7 +15,6 @@ from easrec.data import Batch
 from easrec.losses import BatchLoss
 from easrec.model import EASRec, build
 from easrec.space import space_for
-from interval import ratio
 from speed.measured import Measured, Row, medians
 from speed.own_process import in_own_process
 from speed.scale import Scale

@@ -5,11 +5,11 @@ from typing import Any
 
 import torch
 from compiled import count
+from interval import ratio
 from torch import nn
 
 from easrec.model import EASRec, supernet
 from elasticnas import axes_of
-from interval import ratio
 from speed.measured import Measured, Row, medians
 from speed.scale import Scale
 from speed.turns import in_turns

@@ -5,10 +5,10 @@ from functools import partial
 from typing import Any
 
 import torch
+from interval import ratio
 
 from easrec.model import EASRec, build
 from easrec.space import space_for
-from interval import ratio
 from speed.measured import Measured, Row, medians
 from speed.own_process import in_own_process
 from speed.scale import Scale

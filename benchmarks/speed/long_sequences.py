@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from interval import interval, ratio
 
 import elasticnas.nn as enn
 from easrec.config import TrainConfig
@@ -13,7 +14,6 @@ from easrec.data import Batch
 from easrec.losses import BatchLoss
 from easrec.model import build
 from easrec.space import space_for
-from interval import interval, ratio
 from speed.measured import Measured, Row, medians
 from speed.own_process import in_own_process
 from speed.scale import Scale

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 
 import torch
+from interval import interval, ratio
 
 from easrec.config import Config, TrainConfig
 from easrec.losses import BatchLoss
 from easrec.model import build
 from easrec.space import space_for
 from speed.interactions import first_batch, split
-from interval import interval, ratio
 from speed.measured import Measured, Row, medians
 from speed.scale import Scale
 from speed.step import Step, flops

@@ -5,8 +5,9 @@ import subprocess
 import sys
 from collections.abc import Callable
 
-from elasticnas.errors import ElasticNASError
 from interval import interval
+
+from elasticnas.errors import ElasticNASError
 from speed.measured import Measured, Row, medians
 from speed.scale import Scale
 from speed.turns import in_turns

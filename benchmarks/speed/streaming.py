@@ -3,11 +3,11 @@
 from collections.abc import Callable
 
 import torch
+from interval import interval, ratio
 
 from easrec.model import build
 from easrec.space import space_for
 from easrec.streaming import Streamer
-from interval import interval, ratio
 from speed.measured import Measured, Row, medians
 from speed.scale import Scale
 from speed.turns import in_turns

@@ -4,11 +4,11 @@ from functools import partial
 from typing import Any
 
 import torch
+from interval import ratio
 from torch import Tensor, nn
 
 from easrec.model import supernet
 from elasticnas import axes_of, extract
-from interval import ratio
 from speed.measured import Measured, Row, medians
 from speed.scale import Scale
 from speed.turns import in_turns

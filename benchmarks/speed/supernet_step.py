@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from interval import interval, ratio
 from torch import Tensor
 
 from easrec.config import Config
@@ -14,7 +15,6 @@ from easrec.losses import BatchLoss
 from easrec.model import EASRec, build, supernet
 from elasticnas import axes_of
 from speed.interactions import first_batch, split
-from interval import interval, ratio
 from speed.measured import Measured, Row, medians
 from speed.scale import Scale
 from speed.step import Step, flops
