@@ -381,18 +381,19 @@ def reproduce_(
     items: Items = None,
     features: Features = None,
     feature_separator: Separator = "|",
-    min_user: Annotated[int, typer.Option(min=0, help="Fewest interactions of a user.")] = 0,
-    min_item: Annotated[int, typer.Option(min=0, help="Fewest interactions of an item.")] = 0,
+    min_user: Annotated[int | None, typer.Option(min=0, help="Fewest interactions of a user.")] = None,
+    min_item: Annotated[int | None, typer.Option(min=0, help="Fewest interactions of an item.")] = None,
     threads: Annotated[int, typer.Option(min=1, max=1_024, help="CPU threads of each run.")] = 1,
 ) -> None:
     """The paper's experiment: every method, every seed, then its tables and plots. The same command goes on."""
     source = Source(data, user, item, time, format, items, tuple(features or ()), feature_separator)
     console, where, changes = Console(width=None if Console().is_terminal else 160), device_of(device), changes_of(set)
-    changes |= {"min_user": min_user, "min_item": min_item}
+    changes |= {key: value for key, value in (("min_user", min_user), ("min_item", min_item)) if value is not None}
     prepared = source.load("", Config().updated(changes), console)
     failed = reproduce(
         prepared, table, seeds, scale, jobs, threads, where, out, changes, only or (), not tables_only, console
     )
-    typer.echo(f"page: {out / 'README.md'}")
+    if (out / "README.md").exists():
+        typer.echo(f"page: {out / 'README.md'}")
     if failed:
         raise ConfigError(f"{len(failed)} of the runs failed: {', '.join(cell.name for cell in failed)}")

@@ -164,7 +164,8 @@ class SearchConfig(_Frozen):
         temperature: ``scaled``: from 1 to 0.01 over the planned steps; ``literal``: max(0.01, 1 - 0.00005 t).
         penalty: The dynamic constraint (Eq. 15 and 16), a fixed weight, dual ascent to the budget, or none.
         penalty_weight: lambda, for expected FLOPs divided by what ``cost_unit`` says.
-        cost_unit: The largest network's FLOPs, or the range from the smallest's to the largest's (authors' code).
+        cost_unit: The largest network's FLOPs, the range from the smallest's to the largest's (authors' code), or one
+            FLOP (Eq. 15 to the letter).
         order: First or second order of the bilevel gradient.
         architecture_data: The architecture steps see held-out users (the paper's validation batches), or the training
             batches (authors' code).
@@ -185,7 +186,7 @@ class SearchConfig(_Frozen):
     temperature: Literal["scaled", "literal"] = "scaled"
     penalty: Literal["dynamic", "fixed", "dual", "none"] = "dynamic"
     penalty_weight: float = Field(default=0.1, ge=0, lt=1e6)
-    cost_unit: Literal["largest", "range"] = "largest"
+    cost_unit: Literal["largest", "range", "flops"] = "largest"
     order: Literal[1, 2] = 1
     architecture_data: Literal["held-out", "training"] = "held-out"
     held_out_users: float = Field(default=0.1, gt=0, lt=1)

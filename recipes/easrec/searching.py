@@ -149,7 +149,6 @@ def _penalty(config: Config, cost: Flops) -> Penalty:
 
 def _weight(config: Config, cost: Flops) -> float:
     """lambda for costs divided by the largest network's, whatever the setting divides by."""
-    weight, largest, smallest = config.search.penalty_weight, cost(cost.space.largest()), cost(cost.space.smallest())
-    return (
-        weight * largest / (largest - smallest) if config.search.cost_unit == "range" and largest > smallest else weight
-    )
+    largest, smallest = cost(cost.space.largest()), cost(cost.space.smallest())
+    units = {"largest": largest, "range": largest - smallest, "flops": 1.0}
+    return config.search.penalty_weight * largest / (units[config.search.cost_unit] or largest)  # no range: one size

@@ -10,7 +10,7 @@ from easrec.reproduce.methods import Method
 from elasticnas.errors import CheckpointError
 from elasticnas.packages import require_package
 
-__all__ = ["Measured", "best_of", "collect", "differs", "summary", "unfinished"]
+__all__ = ["Measured", "best_of", "collect", "differs", "summary", "unfinished", "welch"]
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,11 @@ def differs(one: Measured, other: Measured, key: str) -> "float | None":
 
     Source: Welch 1947, as ``scipy.stats.ttest_ind(equal_var=False)``. The paper says "two-sided t-test" and no more.
     """
-    first, second = one.values(key), other.values(key)
+    return welch(one.values(key), other.values(key))
+
+
+def welch(first: Sequence[float], second: Sequence[float]) -> "float | None":
+    """p of the test, as ``differs``."""
     if min(len(first), len(second)) < 2:
         return None
     if len(set(first)) == len(set(second)) == 1:

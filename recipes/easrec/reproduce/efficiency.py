@@ -1,7 +1,6 @@
 """Table IV: time and peak memory of inference over the evaluation, on the networks that were taken out."""
 
 import json
-import statistics
 import subprocess
 import sys
 import time
@@ -13,7 +12,8 @@ import torch
 
 from easrec.artifact import Recommender
 from easrec.data import Interactions, Split, pad
-from elasticnas.errors import ElasticNASError
+from elasticnas.cli.options import prepare
+from elasticnas.errors import CheckpointError, ElasticNASError
 from elasticnas.report import count_peak_anew, peak_memory
 
 __all__ = ["measure"]
@@ -23,7 +23,7 @@ _ROUNDS, _PROCESSES = 5, 3
 
 def measure(
     models: Mapping[str, Path], data: Path, device: str, batch: int, threads: int
-) -> dict[str, dict[str, float]]:
+) -> tuple[dict[str, dict[str, list[float]]], dict[str, str]]:
     """Seconds of scoring what follows every user's history, and the memory that it needs at most.
 
     Networks are timed in turns, warm, in one process, so that whatever else the machine does hits all of them; the
@@ -37,32 +37,35 @@ def measure(
         threads: CPU threads.
 
     Returns:
-        By network: ``seconds`` (median of five passes), ``seconds_low`` and ``seconds_high`` (quartiles),
-        ``memory_bytes`` (median of three processes) and ``weights_bytes``.
+        By network: ``seconds`` (five passes), ``memory_bytes`` (three processes) and ``weights_bytes``; and why others
+        could not be read.
     """
     where = torch.device(device)
     split = Split(Interactions.load(data))
-    torch.set_num_threads(threads)
-    networks = {name: Recommender.load(folder, where) for name, folder in models.items()}
+    prepare(threads)
+    networks, broken = {}, {}
+    for name, folder in models.items():
+        try:
+            networks[name] = Recommender.load(folder, where)
+        except CheckpointError as error:
+            broken[name] = str(error)
     times: dict[str, list[float]] = {name: [] for name in networks}
     for turn in range(_ROUNDS + 1):
         for name in sorted(networks, reverse=bool(turn % 2)):
             seconds = _pass(networks[name], split, where, batch)
             if turn:  # the first warms up
                 times[name].append(seconds)
-    found = {}
-    for name, values in times.items():
-        low, middle, high = statistics.quantiles(values, n=4)
-        memory = statistics.median(_memory(models[name], data, device, batch, threads) for _ in range(_PROCESSES))
-        weights = sum(each.numel() * each.element_size() for each in networks[name].network.parameters())
-        found[name] = {
-            "seconds": middle,
-            "seconds_low": low,
-            "seconds_high": high,
-            "memory_bytes": memory,
-            "weights_bytes": float(weights),
+    found = {
+        name: {
+            "seconds": seconds,
+            "memory_bytes": [_memory(models[name], data, device, batch, threads) for _ in range(_PROCESSES)],
+            "weights_bytes": [
+                float(sum(each.numel() * each.element_size() for each in networks[name].network.parameters()))
+            ],
         }
-    return found
+        for name, seconds in times.items()
+    }
+    return found, broken
 
 
 @torch.no_grad()
@@ -93,10 +96,11 @@ def _memory(model: Path, data: Path, device: str, batch: int, threads: int) -> f
 def report(model: str, data: str, device: str, batch: str, threads: str) -> None:
     """In a process of its own: print the memory that one pass needs, as JSON."""
     where = torch.device(device)
-    torch.set_num_threads(int(threads))
+    prepare(int(threads))
     split, recommender = Split(Interactions.load(Path(data))), Recommender.load(Path(model), where)
-    # one short batch first: what torch sets up once is no memory of this network
-    torch.nn.functional.linear(torch.ones(2, 2, device=where), torch.ones(2, 2, device=where))
+    one = torch.ones(1, 1, dtype=torch.int64, device=where)
+    with torch.no_grad():
+        recommender.network.next_item(one, one[0])  # what torch sets up once is no memory of this network
     before = count_peak_anew(where)
     _pass(recommender, split, where, int(batch))
     print(json.dumps({"memory_bytes": peak_memory(where) - before}))

@@ -9,25 +9,40 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
+from pydantic import ValidationError
+
 from easrec.config import Config
 from easrec.reproduce.methods import Method
-from elasticnas.errors import CheckpointError
+from elasticnas.errors import CheckpointError, ElasticNASError
 from elasticnas.extraction import write_text
 from elasticnas.settings import differences
+from elasticnas.space import one_line
 
 if sys.platform != "win32":
     import fcntl
 
 __all__ = ["Cell", "run_matrix"]
 
+_FAILED = "failed.txt"
+_AFRESH = "delete the folder to run it again"
 _ELSEWHERE = "another process is running it"
 _AGAIN_SECONDS = 0.5
+_NEEDED = (
+    *("found/architecture", "found/flops", "found/params", "largest/flops"),
+    *("search/seconds", "search/warnings", "environment"),
+    *(
+        f"found/{stage}/{protocol}/{metric}@10"
+        for stage in ("validation", "test")
+        for protocol in ("pop100", "unseen", "full")
+        for metric in ("recall", "mrr", "ndcg")
+    ),
+)
 _COMMAND = "from elasticnas.cli import main; main()"
 
 
@@ -64,14 +79,20 @@ class Cell:
             settings = Config.model_validate(found["config"])  # settings that came since have their defaults
         except FileNotFoundError:
             return None
+        except ValidationError as error:
+            raise CheckpointError(f"{path}: damaged ({one_line(Config, error)}); {_AFRESH}") from None
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise CheckpointError(f"{path}: damaged ({error}); delete the folder to run it again") from None
+            raise CheckpointError(f"{path}: damaged ({error}); {_AFRESH}") from None
         if settings != self.config:
             raise CheckpointError(
                 f"{path}: of other settings than {self.name} has now; delete the folder, or use another --out"
             )
         networks = ("found", *self.config.compare)
-        return found if all(f"{which}/train/epochs" in found for which in networks) else None
+        if any(f"{which}/train/epochs" not in found for which in networks):
+            return None
+        if missing := [key for key in _NEEDED if key not in found]:
+            raise CheckpointError(f"{path}: damaged (no {missing[0]}); {_AFRESH}")
+        return found
 
 
 class _Runs:
@@ -123,7 +144,8 @@ def run_matrix(
     """Run what is not done.
 
     Each run is ``elasticnas easrec run --resume`` in a process of its own, its output in ``log.txt`` of its folder. A
-    run that fails leaves ``failed.txt`` and does not stop the others. Whatever ends this process ends its runs too.
+    run that fails leaves ``failed.txt`` and does not stop the others. Whatever ends this process, but SIGKILL, ends its
+    runs too.
 
     Args:
         cells: The runs, in order.
@@ -149,9 +171,12 @@ def run_matrix(
     def one(cell: Cell) -> str | None:
         try:
             return _run(cell, data, threads, device, runs)
-        except (OSError, CheckpointError) as error:
+        except (OSError, ElasticNASError) as error:
             said = getattr(error, "strerror", None) or error
-            return f"{getattr(error, 'filename', None) or cell.folder}: {said}"
+            reason = f"{getattr(error, 'filename', None) or cell.folder}: {said}"
+            with suppress(OSError, ElasticNASError):  # a full disk may be the reason
+                write_text(cell.folder / _FAILED, reason + "\n")
+            return reason
 
     with _ended_by_signals(), ThreadPoolExecutor(jobs) as pool:
         try:
@@ -209,7 +234,7 @@ def _run(cell: Cell, data: Path, threads: int, device: str, runs: _Runs) -> str 
             return _ELSEWHERE
         if cell.result() is not None:  # by another process since
             return None
-        failed = cell.folder / "failed.txt"
+        failed = cell.folder / _FAILED
         failed.unlink(missing_ok=True)
         at = log.tell()
         # the run holds the lock as well, for as long as it lives, should this process be killed
@@ -220,7 +245,8 @@ def _run(cell: Cell, data: Path, threads: int, device: str, runs: _Runs) -> str 
         said = (cell.folder / "log.txt").read_bytes()[at:].decode("utf-8", "replace").strip().splitlines()
         reason = said[-1].removeprefix("error: ") if said else f"ended with code {code}"
         if code < 0:
-            reason = f"killed by signal {signal.Signals(-code).name}"
+            known = {each.value: each.name for each in signal.Signals}
+            reason = f"killed by signal {known.get(-code, -code)}"
         write_text(failed, reason + "\n")
         return reason
 

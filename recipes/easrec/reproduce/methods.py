@@ -24,6 +24,7 @@ class Method:
         paper: Its row in the paper's tables; None where the paper has none.
         needs_features: Whether the items must have features.
         is_easrec: Whether it is EASRec in some form, not a baseline.
+        against: The method that it is compared with in the table of differences.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Method:
     paper: str | None = None
     needs_features: bool = False
     is_easrec: bool = False
+    against: str = "easrec"
 
 
 _EASREC = {"model.attention": "linrec", "model.gate_input": "position"}
@@ -45,9 +47,11 @@ _FREE = {"search.budget": None}
 _DRAWN = {"search.random_architectures": 12}
 
 
-def _easrec(name: str, label: str, tables: tuple[str, ...], paper: str | None = None, **changes: Any) -> Method:
+def _easrec(
+    name: str, label: str, tables: tuple[str, ...], paper: str | None = None, against: str = "easrec", **changes: Any
+) -> Method:
     given = _EASREC | {key.replace("__", "."): value for key, value in changes.items()}
-    return Method(name, label, given, tables, paper, is_easrec=True)
+    return Method(name, label, given, tables, paper, is_easrec=True, against=against)
 
 
 def _backbone(kind: str, label: str, linrec: bool) -> Method:
@@ -100,12 +104,11 @@ METHODS = (
         search__strategy="none",
         search__budget=None,
     ),
-    _easrec(
+    Method(
         "easrec-random",
         "EASRec's space, random search",
+        {**_EASREC, **_DRAWN, "search.strategy": "random"},
         ("3", "differences"),
-        search__strategy="random",
-        search__random_architectures=12,
     ),
     _easrec("gates-2", "EASRec, gates of 2 layers of full width", ("5",), "Ours", model__gate_rank=None),
     _easrec("gates-1", "EASRec, gates of 1 layer", ("5",), "1 layer", model__gate_layers=1),
@@ -124,7 +127,7 @@ METHODS = (
     _easrec("blocks", "blocks mixed (paper), not soft masks", ("differences",), model__mixing="block"),
     _easrec(
         "training-batches",
-        "architecture steps on training batches, weights on all users (authors' code)",
+        "architecture steps on training batches of their own, weights on all users",
         ("differences",),
         search__architecture_data="training",
     ),
@@ -136,11 +139,21 @@ METHODS = (
             f"lambda-range-{value:g}",
             f"no budget, lambda {value:g} for FLOPs over their range",
             ("differences",),
+            against=f"lambda-{_LAMBDA:g}",
             search__cost_unit="range",
             search__penalty_weight=value,
             search__budget=None,
         )
         for value in (_LAMBDA, 0.01)  # the paper's, the authors' code's
+    ),
+    _easrec(
+        "lambda-flops",
+        f"no budget, lambda {_LAMBDA:g} for FLOPs as they are (Eq. 15 to the letter)",
+        ("differences",),
+        against=f"lambda-{_LAMBDA:g}",
+        search__cost_unit="flops",
+        search__penalty_weight=_LAMBDA,
+        search__budget=None,
     ),
 )
 

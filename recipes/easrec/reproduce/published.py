@@ -93,6 +93,17 @@ GATES: dict[str, tuple[float, ...]] = {
 }
 
 
+# Recall@10, NDCG@10; test, full ranking without what the user has seen: HSTU's public experiments, arXiv:2402.17152
+ANCHORS: dict[str, dict[str, tuple[float, float]]] = {
+    "ml-1m": {
+        "SASRec": (0.2853, 0.1603),
+        "HSTU": (0.3097, 0.1720),
+        "HSTU-large": (0.3294, 0.1893),
+        "HSTU-large + MoL": (0.3412, 0.1979),
+    }
+}
+
+
 def dataset_of(users: int, items: int) -> str | None:
     """Which of the paper's datasets has so many users and items (Table I counts the padding id); None for others."""
     sizes = {"ml-1m": (6_040, 3_706), "gowalla": (64_115, 164_532), "douban": (110_090, 28)}

@@ -20,11 +20,12 @@ from easrec.reproduce.matrix import Cell, run_matrix
 from easrec.reproduce.methods import METHODS, SCALES, TABLES, Method, methods_of
 from easrec.reproduce.plots import accuracy_against_flops, lambda_plot
 from easrec.reproduce.published import dataset_of
-from easrec.reproduce.tables import Sheet, differences, efficiency, gates, lambdas, overall, write
+from easrec.reproduce.tables import Sheet, differences, efficiency, gates, lambdas, network_of, overall, write
 from elasticnas.errors import CheckpointError, ConfigError
 from elasticnas.extraction import write_text
 from elasticnas.packages import require_package
 from elasticnas.report import Stage, bullets, environment
+from elasticnas.settings import differences as differences_of
 
 __all__ = ["cells_of", "reproduce"]
 
@@ -50,15 +51,19 @@ def cells_of(methods: Sequence[Method], seeds: int, scale: str, changes: dict[st
     """
     if scale not in SCALES:
         raise ConfigError(f"--scale {scale}: choose one of {', '.join(SCALES)}")
+    asked = Config().updated(SCALES[scale]).updated(changes)
+    if 10 not in asked.ks:
+        raise ConfigError(f"--set ks={list(asked.ks)}: the tables show metrics at 10; keep it among them")
+    given = changes.keys() | differences_of(Config().updated(changes)).keys()
     for method in METHODS:
-        if own := sorted(({"seed", *method.changes} - _SIZES) & changes.keys()):
+        if own := sorted(({"seed", *method.changes} - _SIZES) & given):
             raise ConfigError(
                 f"--set {own[0]}: what the methods differ in ({method.name} sets it) cannot be set for all"
             )
     cells = []
     for seed in range(seeds):
         for method in methods:
-            config = Config().updated(SCALES[scale]).updated(changes).updated({**method.changes, "seed": seed})
+            config = asked.updated({**method.changes, "seed": seed})
             # equal training: others inherit what the search has trained
             if config.search.strategy == "none" or not config.train.inherit:
                 config = config.updated({"train.epochs": config.search.epochs + config.train.epochs})
@@ -103,14 +108,11 @@ def reproduce(
         PluginError: A package that the runs or the tables need is not installed.
     """
     methods = methods_of(table, interactions.features is not None)
-    left_out = [
-        m.label
-        for m in METHODS
-        if m.needs_features and interactions.features is None and (table == "all" or table in m.tables)
-    ]
-    if left_out:
+    if left_out := _left_out(table, interactions):
         console.print(
-            f"without item features, left out: {', '.join(left_out)} (give --items and --features)", highlight=False
+            f"without item features, left out: {', '.join(left_out)} (give --items and --features)",
+            highlight=False,
+            markup=False,
         )
     cells = cells_of(methods, max(seeds, _seeds_there(folder)), scale, changes, folder)
     chosen = _chosen([cell for cell in cells if cell.seed < seeds], only)
@@ -119,16 +121,27 @@ def reproduce(
     data = _kept(interactions, folder)
     failed = _run(chosen, data, jobs, threads, str(device), console) if run else []
     for cell, reason in failed:
+        again = f" (log: {cell.folder / 'log.txt'}; again: --only {cell.name})"
         console.print(
-            f"failed: {cell.name}: {reason} (log: {cell.folder / 'log.txt'}; again: --only {cell.name})",
+            f"failed: {cell.name}: {reason}{again if (cell.folder / 'failed.txt').exists() else ''}",
             highlight=False,
+            markup=False,
             soft_wrap=True,
         )
     for name in TABLES if table == "all" else (table,):
         _Page(name, [cell for cell in cells if name in cell.method.tables], interactions, folder, scale, device).write(
             data, threads, console
         )
+    if not run and not collect(cells):
+        raise ConfigError(f"{folder}: no run of --table {table} --scale {scale} is done there; leave --tables-only out")
     return [cell for cell, _ in failed]
+
+
+def _left_out(table: str, interactions: Interactions) -> list[str]:
+    """Methods of the table that need features where the items have none."""
+    if interactions.features is not None:
+        return []
+    return [m.label for m in METHODS if m.needs_features and (table == "all" or table in m.tables)]
 
 
 def _run(
@@ -137,7 +150,7 @@ def _run(
     with Stage(console, f"{len(cells)} runs") as stage:
 
         def progress(done: int, count: int, left: float, line: str) -> None:
-            console.print(line, highlight=False, soft_wrap=True)
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
             stage.update(done / count, f"{done} of {count} runs", left)
 
         return run_matrix(cells, data, jobs, threads, device, progress)
@@ -145,7 +158,8 @@ def _run(
 
 def _seeds_there(folder: Path) -> int:
     """Tables show every seed that has been run, also where fewer are asked for now."""
-    return max((int(path.name.removeprefix("seed-")) + 1 for path in folder.glob("runs/*/seed-[0-9]*")), default=0)
+    names = (re.fullmatch(r"seed-(\d+)", path.name) for path in folder.glob("runs/*/seed-*"))
+    return max((int(name[1]) + 1 for name in names if name), default=0)
 
 
 def _kept(interactions: Interactions, folder: Path) -> Path:
@@ -195,13 +209,17 @@ class _Page:
         self.table, self.cells, self.folder = table, cells, folder
         self.interactions, self.scale, self.device = interactions, scale, device
         self.measured = collect(cells)
+        self.left_out = _left_out(table, interactions)
         self.dataset = dataset_of(interactions.statistics.users, interactions.statistics.items)
 
     def write(self, data: Path, threads: int, console: Console) -> None:
-        """The page, its CSV, JSON and plots, and the index of all pages; nothing where no run is done."""
-        if not self.measured:
+        """The page, its CSV, JSON and plots, and the index of all pages; nothing where no run is done or has failed."""
+        failed, waiting = unfinished(self.cells)
+        if not self.measured and not failed:
             return
-        if self.table == "4":
+        if not self.measured:
+            sheets = []
+        elif self.table == "4":
             sheets = [self._efficiency(data, threads, console)]
         else:
             sheets = self._sheets()
@@ -213,17 +231,19 @@ class _Page:
             if sheet.name in _PLOTS:
                 parts.append(f"![{sheet.title}]({_PLOTS[sheet.name]})")
             parts.append(write(sheet, self.folder))
-        failed, waiting = unfinished(self.cells)
         if failed:
             parts.append("Runs that failed:\n\n" + bullets(failed))
         if waiting:
             parts.append("Not run yet: " + ", ".join(waiting) + ".")
+        if self.left_out:
+            parts.append("Left out, as they need item features: " + ", ".join(self.left_out) + ".")
         write_text(self.folder / f"{_PAGES[self.table]}.md", "\n\n".join(part.strip() for part in parts) + "\n")
         links = [
             f"* [{_TITLES[name]}]({page}.md)" for name, page in _PAGES.items() if (self.folder / f"{page}.md").exists()
         ]
         write_text(self.folder / "README.md", "# The paper's experiment\n\n" + "\n".join(links) + "\n")
-        _show(sheets[0], console)
+        for sheet in sheets[:1]:
+            _show(sheet, console)
 
     def _sheets(self) -> list[Sheet]:
         if self.table == "3":
@@ -238,27 +258,37 @@ class _Page:
 
     def _efficiency(self, data: Path, threads: int, console: Console) -> Sheet:
         """Every network that some seed found is measured once: what it costs does not depend on its weights."""
-        networks: dict[tuple[str, str], Path] = {}
+        networks: dict[str, Path] = {}
         for each in self.measured:
             for seed, size in zip(each.seeds, each.sizes(), strict=True):
-                networks.setdefault(
-                    (each.method.name, size), self.folder / "runs" / each.method.name / f"seed-{seed}" / "model"
-                )
-        with Stage(console, "inference time and memory"):
-            found = measure(
-                {" ".join(key): path for key, path in networks.items()}, data, str(self.device), _BATCH, threads
-            )
-        taken = {
-            each.method.name: [found[f"{each.method.name} {size}"] for size in each.sizes()] for each in self.measured
-        }
-        where, users = environment(self.device), self.interactions.statistics.users
+                folder = self.folder / "runs" / each.method.name / f"seed-{seed}" / "model"
+                networks.setdefault(network_of(each, size), folder)
+        kept = self._measured(networks, data, threads, console)
+        where, users = kept["environment"], self.interactions.statistics.users
         how = (
-            f"Scores of what follows every user's history ({users:,} users, {_BATCH} at a time): median of five passes "
-            "of each network, in turns; mean and deviation over the seeds, which may have found different networks. "
-            "Memory is what a pass needs beyond the loaded network, median of three processes of its own; the paper's "
-            f"is all of a GPU's. {where['processor']}, {where['device']}, {threads} threads; commit {_commit(where)}."
+            f"Scores of what follows every user's history ({users:,} users, {_BATCH} at a time): mean and deviation of "
+            "five warm passes of each network, in turns; p by Welch's test over the passes. Networks are those that "
+            "the seeds found, each measured once. Memory is what a pass needs beyond the loaded network, in three "
+            f"processes of its own; the paper's is all of a GPU's. {where['processor']}, {where['device']}, {threads} "
+            f"threads; commit {_commit(where)}."
         )
-        return efficiency(self.measured, taken, self.dataset, how)
+        return efficiency(self.measured, kept["networks"], kept["broken"], self.dataset, how)
+
+    def _measured(self, networks: dict[str, Path], data: Path, threads: int, console: Console) -> dict[str, Any]:
+        """What ``inference.json`` holds of the same networks on the same machine; else measured anew and kept there."""
+        path, where = self.folder / "inference.json", environment(self.device)
+        same = {"threads": threads, "batch": _BATCH, "processor": where["processor"], "device": where["device"]}
+        try:
+            kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            if kept["same"] == same and kept["networks"].keys() == networks.keys():
+                return kept
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            pass  # none, or damaged
+        with Stage(console, f"inference time and memory of {len(networks)} networks"):
+            found, broken = measure(networks, data, str(self.device), _BATCH, threads)
+        kept = {"same": same, "networks": found, "broken": broken, "environment": where}
+        write_text(path, json.dumps(kept, indent=2) + "\n")
+        return kept
 
 
 def _environments(measured: Sequence[Measured]) -> list[dict[str, Any]]:
@@ -286,13 +316,18 @@ def _record(
         "command": f"`{shlex.join(['elasticnas', *sys.argv[1:]])}`",
         "commit of the runs": "; ".join(dict.fromkeys(map(_commit, runs))),
         "scale": scale,
-        "seeds": str(max(len(each.seeds) for each in measured)),
+        "seeds": _seeds(measured),
         "machine": "; ".join(dict.fromkeys(machines)),
         "versions": "; ".join(dict.fromkeys(versions)),
         "data": f"{statistics.users:,} users, {statistics.items:,} items, {statistics.interactions:,} interactions, "
         f"fingerprint `{interactions.fingerprint[:12]}`",
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
+
+
+def _seeds(measured: Sequence[Measured]) -> str:
+    """All that some method has; what others miss stands below their tables."""
+    return ", ".join(map(str, sorted({seed for each in measured for seed in each.seeds}))) or "none"
 
 
 def _show(sheet: Sheet, console: Console) -> None:

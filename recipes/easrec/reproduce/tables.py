@@ -8,16 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from easrec.reproduce.collect import Measured, best_of, differs, summary
-from easrec.reproduce.published import EFFICIENCY, GATES, OVERALL
+from easrec.reproduce.collect import Measured, best_of, differs, summary, welch
+from easrec.reproduce.published import ANCHORS, EFFICIENCY, GATES, OVERALL
 from elasticnas.extraction import write_text
 from elasticnas.report import table
 
-__all__ = ["Sheet", "differences", "efficiency", "gates", "lambdas", "overall", "write"]
+__all__ = ["Sheet", "differences", "efficiency", "gates", "lambdas", "network_of", "overall", "write"]
 
 _METRICS = ("recall@10", "mrr@10", "ndcg@10")
 _SHOWN = {"recall@10": "Recall@10", "mrr@10": "MRR@10", "ndcg@10": "NDCG@10"}
 _SIGNIFICANT = 0.05
+_MEASURES = ("mean", "deviation", "seeds", "against", "p_against", "compared_with", "p")
+_COLUMNS = ("method", "sizes", "figure", "source", *_MEASURES)
 
 
 @dataclass(frozen=True)
@@ -42,64 +44,101 @@ class Sheet:
 
 
 def overall(measured: Sequence[Measured], dataset: "str | None", protocol: str) -> Sheet:
-    """Table III under one protocol; the paper's figures (pop100) below ours where the dataset is one of the paper's."""
+    """Table III under one protocol; below ours what is published where the dataset is one of the paper's."""
     keys = [f"found/{stage}/{protocol}/{metric}" for stage in ("validation", "test") for metric in _METRICS]
     published = OVERALL.get(dataset or "", {}) if protocol == "pop100" else {}
     stars = {key: _star(measured, key) for key in keys}
-    base = next((each for each in measured if each.method.name == "easrec"), None)
+    base = _named(measured, "easrec")
     rows, figures = [], []
     for each in measured:
-        p = None if base is None or each is base else differs(each, base, keys[-1])
-        cells = [*(_cell(each, key, stars[key]) for key in keys), _p(p)]
+        figures.append(_figures(each, [*keys, "found/flops", "found/params"], stars, base, keys[-1:]))
+        cells = [*(_cell(each, key, stars[key]) for key in keys), _p(figures[-1][keys[-1]].get("p_against"))]
         rows.append([each.method.label, _most(each.sizes()), f"{each.mean('found/flops') / 1e6:.2f}", *cells])
-        figures.append(_figures(each, [*keys, "found/flops", "found/params"], stars) | {"p_easrec": p})
         paper = published.get(each.method.paper or "")
         if paper:
             rows.append(["*paper*", "", "", *(f"*{value:.4f}*" for value in paper), ""])
             figures[-1]["paper"] = dict(zip(keys, paper, strict=True))
+    anchors = ANCHORS.get(dataset or "", {}) if protocol == "unseen" else {}
+    for name, (recall, ndcg) in anchors.items():
+        rows.append([f"*{name}, published*", "", "", "", "", "", f"*{recall:.4f}*", "", f"*{ndcg:.4f}*", ""])
     head = ["method", "hidden, inner, layers", "MFLOPs"]
     head += [f"{stage} {_SHOWN[metric]}" for stage in ("valid", "test") for metric in _METRICS] + ["p against EASRec"]
     notes = [
         "Bold: the best mean. A star: if that is a form of EASRec, it differs from the best baseline, and if it is a "
         f"baseline, from the best form of EASRec, by a two-sided t-test (Welch) over the seeds, p < {_SIGNIFICANT}. "
-        "The last column tests NDCG@10 on test against the first row. With one seed there is no test; none is "
+        "The last column tests NDCG@10 on test against the row EASRec. With one seed there is no test; none is "
         "corrected for how many there are.",
-        "EASRec's gates have a low rank here (`model.gate_rank`); Table V has them at full width. RecNAS follows its "
-        "abstract, as its paper is not public. SPOS and random search evaluate as many architectures as the space has.",
+        "Nothing is tuned for a method: all have the same settings. EASRec's gates have a low rank here "
+        "(`model.gate_rank`); Table V has them at full width. FDSA sums an item's features, where its paper weighs "
+        "them by attention. RecNAS follows its abstract, as its paper is not public. DARTS, RecNAS and ProxylessNAS "
+        "search widths by soft masks. SPOS and random search evaluate up to 12 architectures: where the budget leaves "
+        "no more than that, both find the best of all.",
     ]
-    notes += [line for each in measured for line in each.warnings()] if protocol == "pop100" else []
+    if published:
+        notes.append("The paper's networks have its own sizes and training, which these runs may not have.")
+    if anchors:
+        notes.append("Published: HSTU's public experiments (arXiv:2402.17152), trained far longer, at other sizes.")
+    notes += _warned(measured) if protocol == "pop100" else []
     return Sheet(f"table3-{protocol}", f"Table III, {protocol}", head, rows, figures, notes + _missing(measured))
 
 
 def efficiency(
-    measured: Sequence[Measured], taken: Mapping[str, Sequence[Mapping[str, float]]], dataset: "str | None", how: str
+    measured: Sequence[Measured],
+    taken: Mapping[str, Mapping[str, Sequence[float]]],
+    broken: Mapping[str, str],
+    dataset: "str | None",
+    how: str,
 ) -> Sheet:
-    """Table IV, from what was taken of every seed's network."""
+    """Table IV: a row for every architecture that some seed of a method found.
+
+    Args:
+        measured: The methods.
+        taken: What was taken of each network, under ``network_of``.
+        broken: Networks that could not be read, with the reason.
+        dataset: Where it is one of the paper's.
+        how: It was measured.
+    """
     published, rows, figures = EFFICIENCY.get(dataset or "", {}), [], []
+    easrec = _named(measured, "easrec")
+    base = None if easrec is None else taken.get(network_of(easrec, max(easrec.sizes(), key=easrec.sizes().count)))
     for each in measured:
-        if each.method.name not in taken:
-            continue
-        own = taken[each.method.name]
-        figure: dict[str, Any] = {"method": each.method.name, "label": each.method.label, "seeds": list(each.seeds)}
-        for key in ("seconds", "memory_bytes", "weights_bytes"):
-            figure[key] = summary([network[key] for network in own])
-        paper = published.get(each.method.paper or "")
-        seconds, memory, weights = (figure[key] for key in ("seconds", "memory_bytes", "weights_bytes"))
-        rows.append(
-            [
-                each.method.label,
-                _most(each.sizes()),
-                f"{each.mean('found/flops') / 1e6:.2f}",
-                _spread(seconds, 1.0, 2),
-                _spread(memory, 1e6, 0),
-                f"{weights['mean'] / 1e6:.1f}",
-                *(["-", "-"] if paper is None else [f"{paper[0]:.1f}", f"{paper[1]:.2f}"]),
-            ]
-        )
-        figures.append(figure | {"found/flops": summary(each.values("found/flops")), "paper": paper})
-    head = ["method", "hidden, inner, layers", "MFLOPs", "inference, s", "memory, MB", "weights, MB"]
-    head += ["paper, s", "paper, GB in all"]
-    return Sheet("table4", "Table IV", head, rows, figures, [how])
+        for size in dict.fromkeys(each.sizes()):
+            own = taken.get(network_of(each, size))
+            if own is None:
+                continue
+            seeds = [seed for seed, found in zip(each.seeds, each.sizes(), strict=True) if found == size]
+            flops = next(
+                value for value, found in zip(each.values("found/flops"), each.sizes(), strict=True) if found == size
+            )
+            figure: dict[str, Any] = {"method": each.method.name, "label": each.method.label, "sizes": size}
+            figure |= {"seeds": seeds, "found/flops": flops} | {key: summary(values) for key, values in own.items()}
+            p = None if base is None or own is base else welch(own["seconds"], base["seconds"])
+            figure["seconds"] |= {"against": "EASRec", "p_against": p}
+            paper = published.get(each.method.paper or "")
+            rows.append(
+                [
+                    each.method.label,
+                    size if len(seeds) == len(each.seeds) else f"{size} ({len(seeds)} of {len(each.seeds)})",
+                    f"{flops / 1e6:.2f}",
+                    _spread(figure["seconds"], 1.0, 3),
+                    _p(p),
+                    _spread(figure["memory_bytes"], 1e6, 1),
+                    f"{figure['weights_bytes']['mean'] / 1e6:.1f}",
+                    *(["-", "-"] if paper is None else [f"{paper[0]:.1f}", f"{paper[1]:.2f}"]),
+                ]
+            )
+            figures.append(figure)
+            if paper is not None:
+                figures[-1]["paper"] = {"seconds": paper[0], "gigabytes in all": paper[1]}
+    head = ["method", "hidden, inner, layers", "MFLOPs", "inference, s", "p against EASRec", "memory, MB"]
+    head += ["weights, MB", "paper, s", "paper, GB in all"]
+    notes = [how, *(f"{name}: its network cannot be read ({reason})" for name, reason in broken.items())]
+    return Sheet("table4", "Table IV", head, rows, figures, notes + _missing(measured))
+
+
+def network_of(method: Measured, size: str) -> str:
+    """Name of the network of so much, which some seeds of the method found."""
+    return f"{method.method.name} {size}"
 
 
 def gates(measured: Sequence[Measured], dataset: "str | None") -> Sheet:
@@ -107,29 +146,32 @@ def gates(measured: Sequence[Measured], dataset: "str | None") -> Sheet:
     keys = [f"found/validation/pop100/{metric}" for metric in _METRICS]
     stars = {key: _star(measured, key) for key in keys}
     layers = {"easrec": "2 layers, low rank", "gates-2": "2 layers", "gates-1": "1 layer", "gates-0": "no gates"}
+    base = _named(measured, "gates-2")
     rows, figures = [], []
     for each in measured:
-        cells = [_cell(each, key, stars[key]) for key in keys]
+        figures.append(_figures(each, [*keys, "found/flops", "largest/flops"], stars, base, keys[-1:]))
+        cells = [*(_cell(each, key, stars[key]) for key in keys), _p(figures[-1][keys[-1]].get("p_against"))]
         paper = GATES.get(each.method.paper or "") if dataset == "ml-1m" and each.method.name != "easrec" else None
         cells += ["-"] * 3 if paper is None else [f"{value:.4f}" for value in paper]
         label = layers[each.method.name]
         largest = each.mean("largest/flops") / 1e6
         rows.append([label, _most(each.sizes()), f"{each.mean('found/flops') / 1e6:.2f}", f"{largest:.2f}", *cells])
-        figures.append(_figures(each, [*keys, "found/flops", "largest/flops"], stars))
         if paper is not None:
             figures[-1]["paper"] = dict(zip(keys, paper, strict=True))
-    head = ["gates", "hidden, inner, layers", "MFLOPs", "largest, MFLOPs"]
-    head += [_SHOWN[metric] for metric in _METRICS] + [f"paper, {_SHOWN[metric]}" for metric in _METRICS]
+    head = ["gates", "hidden, inner, layers", "MFLOPs", "largest, MFLOPs", *(_SHOWN[metric] for metric in _METRICS)]
+    head += ["p against 2 layers", *(f"paper, {_SHOWN[metric]}" for metric in _METRICS)]
     notes = [
-        "Bold and star as in Table III, here against the second best row. The budget is half of each row's own largest "
-        "network, so that rows with dearer gates may spend more: see MFLOPs."
+        "Bold and star as in Table III, here against the second best row; p tests NDCG@10 against gates of 2 layers of "
+        "full width. Each row is searched anew, so that its network may have other sizes. The budget is half of each "
+        "row's own largest network, so that rows with dearer gates may spend more: see MFLOPs."
     ]
-    return Sheet("table5", "Table V (validation, pop100)", head, rows, figures, notes + _missing(measured))
+    notes += _warned(measured) + _missing(measured)
+    return Sheet("table5", "Table V (validation, pop100)", head, rows, figures, notes)
 
 
 def lambdas(measured: Sequence[Measured]) -> Sheet:
     """The figures behind Fig. 4: lambda, without a budget, against metrics and FLOPs."""
-    keys = [f"found/test/{protocol}/ndcg@10" for protocol in ("pop100", "unseen", "full")]
+    keys = [f"found/test/{protocol}/{metric}" for protocol in ("pop100", "unseen") for metric in _METRICS]
     rows, figures = [], []
     for each in measured:
         weight = each.results[0]["config"]["search"]["penalty_weight"]
@@ -139,61 +181,68 @@ def lambdas(measured: Sequence[Measured]) -> Sheet:
             [f"{weight:g}", _most(each.sizes()), f"{each.mean('found/flops') / 1e6:.2f}", f"{share:.0%}", *cells]
         )
         figures.append(_figures(each, [*keys, "found/flops", "largest/flops"]) | {"lambda": weight})
-    head = [
-        "lambda",
-        "hidden, inner, layers",
-        "MFLOPs",
-        "of the largest",
-        *(f"test {p} NDCG@10" for p in ("pop100", "unseen", "full")),
-    ]
-    return Sheet("fig4", "Fig. 4", head, rows, figures, _missing(measured))
+    head = ["lambda", "hidden, inner, layers", "MFLOPs", "of the largest"]
+    head += [f"test {protocol} {_SHOWN[metric]}" for protocol in ("pop100", "unseen") for metric in _METRICS]
+    notes = ["Lambda weighs expected FLOPs divided by those of the largest network."]
+    return Sheet("fig4", "Fig. 4", head, rows, figures, notes + _warned(measured) + _missing(measured))
 
 
 def differences(measured: Sequence[Measured]) -> Sheet:
     """What the paper leaves open, each answer against the one that EASRec has here."""
     keys = [f"found/test/{protocol}/ndcg@10" for protocol in ("pop100", "unseen", "full")]
-    base = next((each for each in measured if each.method.name == "easrec"), None)
     rows, figures = [], []
     for each in measured:
-        p = None if base is None or each is base else differs(each, base, keys[1])
-        cells = [_cell(each, key, None) for key in keys]
-        minutes = each.mean("search/seconds") / 60
+        base = _named(measured, each.method.against)
+        figures.append(_figures(each, [*keys, "found/flops", "search/seconds"], None, base, keys))
+        ps = [_p(figures[-1][key].get("p_against")) for key in keys[:2]]
         rows.append(
             [
                 each.method.label,
                 _most(each.sizes()),
                 f"{each.mean('found/flops') / 1e6:.2f}",
-                *cells,
-                _p(p),
-                f"{minutes:.1f}",
+                *(_cell(each, key, None) for key in keys),
+                "-" if base is None or base is each else base.method.label,
+                *ps,
+                f"{each.mean('search/seconds') / 60:.1f}",
             ]
         )
-        figures.append(_figures(each, [*keys, "found/flops", "search/seconds"]) | {"p_unseen": p})
-    head = [
-        "EASRec, but",
-        "hidden, inner, layers",
-        "MFLOPs",
-        *(f"test {p} NDCG@10" for p in ("pop100", "unseen", "full")),
-        "p (unseen)",
-        "search, min",
+    head = ["EASRec, but", "hidden, inner, layers", "MFLOPs"]
+    head += [*(f"test {p} NDCG@10" for p in ("pop100", "unseen", "full")), "compared with", "p (pop100)", "p (unseen)"]
+    notes = ["p: two-sided t-test (Welch) of NDCG@10 against the row named, over the seeds."]
+    notes += _units(measured) + _warned(measured) + _missing(measured)
+    return Sheet("differences", "What the paper leaves open", [*head, "search, min"], rows, figures, notes)
+
+
+def _units(measured: Sequence[Measured]) -> list[str]:
+    """What lambda is for each thing that FLOPs are divided by, on the scale of the largest network's."""
+    literal = _named(measured, "lambda-flops")
+    if literal is None:
+        return []
+    result = literal.results[0]
+    largest, weight = result["largest/flops"], result["config"]["search"]["penalty_weight"]
+    return [
+        f"Lambda weighs expected FLOPs divided by a unit: the largest network's ({largest / 1e6:.2f} M), their range, "
+        f"or one FLOP. A lambda of {weight:g} for FLOPs as they are is one of {weight * largest:.1e} for the largest "
+        "network's; one for their range is larger by largest / (largest - smallest)."
     ]
-    notes = ["p: two-sided t-test (Welch) of unseen NDCG@10 against the first row, over the seeds."]
-    return Sheet("differences", "What the paper leaves open", head, rows, figures, notes + _missing(measured))
 
 
 def write(sheet: Sheet, folder: Path) -> str:
     """``<name>.csv``, a line for every figure, and ``<name>.json``; returns the Markdown."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["method", "figure", "source", "mean", "deviation", "seeds", "p", "compared with"])
+    writer = csv.DictWriter(text, _COLUMNS, restval="", lineterminator="\n")
+    writer.writeheader()
     for row in sheet.figures:
+        about = {
+            "method": row["label"],
+            "sizes": row["sizes"] if isinstance(row["sizes"], str) else _most(row["sizes"]),
+        }
         for key, value in row.items():
             if isinstance(value, dict) and "mean" in value:
-                tested = [value.get("p"), value.get("compared_with")]
-                line = [value["mean"], value["deviation"], len(value["values"]), *tested]
-                writer.writerow([row["label"], key, "measured", *("" if cell is None else cell for cell in line)])
-        for key, value in (row.get("paper") or {}).items():
-            writer.writerow([row["label"], key, "paper", value, "", "", "", ""])
+                line = {name: value[name] for name in _MEASURES if value.get(name) is not None}
+                writer.writerow(about | {"figure": key, "source": "measured", "seeds": len(value["values"])} | line)
+        for key, value in row.get("paper", {}).items():
+            writer.writerow(about | {"figure": key, "source": "paper", "mean": value})
     write_text(folder / f"{sheet.name}.csv", text.getvalue())
     content = {"title": sheet.title, "notes": list(sheet.notes), "rows": list(sheet.figures)}
     write_text(folder / f"{sheet.name}.json", json.dumps(content, indent=2) + "\n")
@@ -240,11 +289,21 @@ def _spread(figure: Mapping[str, Any], unit: float, digits: int) -> str:
     return mean if deviation is None else f"{mean} ± {deviation / unit:.{digits}f}"
 
 
-def _figures(each: Measured, keys: Sequence[str], stars: "Mapping[str, _Star | None] | None" = None) -> dict[str, Any]:
+def _figures(
+    each: Measured,
+    keys: Sequence[str],
+    stars: "Mapping[str, _Star | None] | None" = None,
+    base: "Measured | None" = None,
+    tested: Sequence[str] = (),
+) -> dict[str, Any]:
+    """The row for programs; figures in ``tested`` are compared with those of ``base``."""
     values: dict[str, Any] = {key: summary(each.values(key)) for key in keys}
     for key, star in (stars or {}).items():
         if star is not None and star.best is each:
             values[key] |= {"p": star.p, "compared_with": star.rival.method.label}
+    if base is not None and base is not each:
+        for key in tested:
+            values[key] |= {"p_against": differs(each, base, key), "against": base.method.label}
     return {
         "method": each.method.name,
         "label": each.method.label,
@@ -265,6 +324,14 @@ def _most(sizes: Sequence[str]) -> str:
     if 2 * counts[most] > len(sizes):
         return f"{most} ({counts[most]} of {len(sizes)})"
     return "; ".join(f"{size} ({count})" for size, count in counts.items())
+
+
+def _named(measured: Sequence[Measured], name: str) -> "Measured | None":
+    return next((each for each in measured if each.method.name == name), None)
+
+
+def _warned(measured: Sequence[Measured]) -> list[str]:
+    return [line for each in measured for line in each.warnings()]
 
 
 def _missing(measured: Sequence[Measured]) -> list[str]:
