@@ -42,7 +42,7 @@ Budget = Annotated[
 User = Annotated[str | None, typer.Option(help="Column of the user.")]
 Item = Annotated[str | None, typer.Option(help="Column of the item, in the items file too.")]
 Time = Annotated[str | None, typer.Option(help="Column of the time; without one, row order.")]
-Items = Annotated[Path | None, typer.Option(help="File of items with their features: CSV, TSV or Parquet.")]
+Items = Annotated[Path | None, typer.Option(help="File of items with their features: CSV, TSV, Parquet or movies.dat.")]
 Features = Annotated[
     list[str] | None, typer.Option(help="Column of the items file that holds features; may be given several times.")
 ]

@@ -117,7 +117,7 @@ def number_features(frame: pl.DataFrame, item_ids: Sequence[str], columns: Seque
     out. The order of the file's rows does not matter.
 
     Args:
-        frame: ``item``, ``columns``, as :func:`easrec.data.read_items` gives.
+        frame: The items in the first column, then ``columns``, as :func:`easrec.data.read_items` gives.
         item_ids: Original ids by number; entry 0 is padding.
         columns: Names of the features' columns, lists of texts.
         source: Named in errors.
@@ -126,13 +126,15 @@ def number_features(frame: pl.DataFrame, item_ids: Sequence[str], columns: Seque
         DataError: No item has any feature.
     """
     numbers = pl.DataFrame({"item": list(item_ids[1:]), "number": np.arange(1, len(item_ids), dtype=np.int64)})
-    known = numbers.join(frame, on="item", how="inner")
+    # by place: a column of the file may have any name
+    given = pl.DataFrame({"item": frame.to_series(0), **{str(i): frame[name] for i, name in enumerate(columns)}})
+    known = numbers.join(given, on="item", how="inner")
     parts = [
-        known.select("number", value=pl.col(name))
+        known.select("number", value=pl.col(str(i)))
         .explode("value")
         .drop_nulls("value")
         .select("number", feature=pl.lit(f"{name}=") + pl.col("value"))
-        for name in columns
+        for i, name in enumerate(columns)
     ]
     rows = pl.concat(parts).unique(maintain_order=True).sort("number", maintain_order=True)
     if rows.is_empty():

@@ -197,18 +197,36 @@ def read_dmsc(path: Path, columns: Columns) -> pl.DataFrame:
     return _pick(path, frame, *columns.or_default("Username", "Movie_Name_EN", "Date", frame.columns))
 
 
-def read_table(path: Path) -> tuple[pl.DataFrame, int]:
-    """A whole CSV, TSV or Parquet file of items, told by its name, and the number of its first row below the header.
+def _movies(path: Path) -> pl.DataFrame:
+    """MovieLens ``movies.dat``: ``MovieID::Title::Genres``, no header."""
+    data = _text(path, "latin-1", "item").replace(b"::", b"\t")
+    frame = _delimited(path, data, "\t", header=False, what="item")
+    if len(frame.columns) != 3:
+        raise DataError(f"{path}: expected MovieID::Title::Genres in each line, found {data[:60]!r}")
+    frame.columns = ["MovieID", "Title", "Genres"]
+    return frame
+
+
+def read_table(path: Path) -> tuple[pl.DataFrame, int, str]:
+    """A whole file of items, told by its name.
+
+    Returns:
+        The table, the number of its first row below the header, and the column of the item where none is named.
 
     Raises:
         DataError: Another kind of file, or one that cannot be read.
     """
-    kind = detect(path)
+    kind = _format_of(path)
     if kind == "parquet":
-        return _parquet(path, "item"), 1
+        return _parquet(path, "item"), 1, "item_id"
+    if path.name.lower().removesuffix(".gz").endswith("movies.dat"):
+        return _movies(path), 1, "MovieID"
     if kind not in ("csv", "tsv"):
-        raise DataError(f"{path}: items come as .csv, .tsv, .txt or .parquet with named columns; this is {kind}")
-    return _delimited(path, _text(path, what="item"), "," if kind == "csv" else "\t", what="item"), 2
+        raise DataError(
+            f"{path}: items come as .csv, .tsv, .txt or .parquet with a header, or as MovieLens' movies.dat; this is "
+            f"{kind or 'none of them'}: write the items as one of them"
+        )
+    return _delimited(path, _text(path, what="item"), "," if kind == "csv" else "\t", what="item"), 2, "item_id"
 
 
 FORMATS: dict[str, Callable[[Path, Columns], pl.DataFrame]] = {
@@ -228,6 +246,13 @@ def detect(path: Path) -> str:
     Raises:
         DataError: No format goes with the name.
     """
+    found = _format_of(path)
+    if found is None:
+        raise DataError(f"{path}: no format goes with this name; give --format, one of {', '.join(FORMATS)}")
+    return found
+
+
+def _format_of(path: Path) -> str | None:
     name = path.name.lower().removesuffix(".gz")
     for ending, found in (
         ("totalcheckins.txt", "gowalla"),
@@ -241,4 +266,4 @@ def detect(path: Path) -> str:
     ):
         if name.endswith(ending):
             return found
-    raise DataError(f"{path}: no format goes with this name; give --format, one of {', '.join(FORMATS)}")
+    return None

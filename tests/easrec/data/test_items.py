@@ -11,6 +11,7 @@ from easrec.data import Interactions, ItemFeatures, number_features, prepare, re
 from elasticnas.errors import ConfigError, DataError
 
 TABLE = "item_id\tgenres\tyear\n7\tDrama| Comedy|Drama\t1995\n3\t\t1996\n9\tComedy||Noir\t\n4\tWestern\t1995\n"
+KINDS = "items come as .csv, .tsv, .txt or .parquet with a header, or as MovieLens' movies.dat; this is"
 
 
 def written(folder, text, name="items.tsv"):
@@ -68,6 +69,34 @@ def test_another_separator_and_another_item_column(tmp_path):
     assert read_items(path, ["tags"], "movie", ";")["tags"].to_list() == [["a|b", "c"]]
 
 
+@pytest.mark.parametrize("item", ["item_id", "item"])
+@pytest.mark.parametrize("name", ["row", "number", "item", "value", "feature", "id", "item_", "0"])
+def test_columns_may_have_any_name(tmp_path, name, item):
+    columns = list(dict.fromkeys((name, "item", "kind")))
+    rest = [column for column in columns if column != item]
+    text = ",".join([item, *rest]) + "\n" + "".join(f"{i}{',x|y' * len(rest)}\n" for i in "ab")
+    path = written(tmp_path, text, "i.csv")
+    frame = read_items(path, columns, item)
+    assert frame.to_series(0).to_list() == ["a", "b"] and frame.columns[1:] == columns
+    features = number_features(frame, ["", "b", "a"], columns, "i.csv")
+    cells = {column: ["{}"] if column == item else ["x", "y"] for column in columns}
+    expected = {i: {f"{c}={v.format(i)}" for c, values in cells.items() for v in values} for i in "ab"}
+    found = by_item(features, ["", "b", "a"])
+    assert {i: set(found[i]) for i in "ab"} == expected
+
+
+@pytest.mark.parametrize("name", ["movies.dat", "movies.dat.gz"])
+def test_the_movies_of_movielens(tmp_path, name):
+    lines = ["1::Toy Story (1995)::Animation|Children's", "73::Misérables, Les (1995)::Drama"]
+    content = "\n".join(lines).encode("latin-1")
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    frame = read_items(tmp_path / name, ["Title", "Genres"])
+    assert frame.rows() == [
+        ("1", ["Toy Story (1995)"], ["Animation", "Children's"]),
+        ("73", ["Misérables, Les (1995)"], ["Drama"]),
+    ]
+
+
 @pytest.mark.parametrize(
     ("name", "text", "columns", "message"),
     [
@@ -85,8 +114,11 @@ def test_another_separator_and_another_item_column(tmp_path):
         ("i.csv", "", ["g"], "the file is empty; expected one item per line"),
         ("i.csv", "item_id,g\n1,a\n", [], "which columns hold features? name them by --features"),
         ("i.csv", "item_id,g\n1,a\n", ["g", "g"], "--features g: named twice"),
-        ("i.dat", "1::a\n", ["g"], "no format goes with this name"),
-        ("ratings.dat", "1::a\n", ["g"], "items come as .csv, .tsv, .txt or .parquet with named columns; this is rat"),
+        ("u.item", "1|a\n", ["g"], f"{KINDS} none of them: write the items as one of them"),
+        ("ratings.dat", "1::a\n", ["g"], f"{KINDS} ratings.dat: write the items as one of them"),
+        ("movies.dat", "1::a\n", ["Genres"], "expected MovieID::Title::Genres in each line, found b'1\\ta"),
+        ("movies.dat", "1::a::b\n1::c::d\n", ["Genres"], "row 2: item '1' again, as in row 1"),
+        ("movies.dat", "1::a::b\n", ["genres"], "no column 'genres'; the columns are MovieID, Title, Genres"),
         ("i.csv.gz", None, ["g"], "the gzip file is truncated or damaged"),
     ],
 )
