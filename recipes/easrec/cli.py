@@ -73,7 +73,10 @@ def _start(
     console = Console(width=None if Console().is_terminal else 110)
     config, where = _config(preset, budget, seed, changes), device_of(device)
     prepare(threads)
-    return Run(source.load(preset, config, console), config, out, where, console, resume)
+    found = source.load(preset, config, console)
+    if found.features is not None and not config.model.has_features:
+        console.print(f"features are not used: model.backbone is {config.model.backbone}", highlight=False)
+    return Run(found, config, out, where, console, resume)
 
 
 @commands.command()
@@ -180,6 +183,11 @@ def search(
     source = Source(data, user, item, time, format, items, tuple(features or ()), feature_separator)
     work = _start(source, preset, budget, seed, device, out, resume, set, threads)
     searched = work.search()
+    if work.config.search.strategy == "none":
+        typer.echo(
+            f"search: none (search.strategy=none); elasticnas easrec retrain --out {out} trains the largest network"
+        )
+        return
     typer.echo(f"found:  {searched.found!r}: hidden {searched.found.hidden}, inner {searched.found.inner}")
     typer.echo(f"random: {searched.random!r}: hidden {searched.random.hidden}, inner {searched.random.inner}")
     typer.echo(f"search: {out / 'search.json'}")

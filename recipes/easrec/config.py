@@ -153,7 +153,7 @@ class SearchConfig(_Frozen):
 
     Attributes:
         strategy: EASRec's own (relaxation and penalty below), another of the library's, or ``none``: the largest
-            network is what is found, and starts from random weights.
+            network is what is found, must be within the budget, and starts from random weights.
         epochs: At most, over the training users.
         batch: As in training.
         learning_rate: Of the weights.

@@ -24,7 +24,7 @@ from easrec.searching import encoder_flops, search_architecture
 from easrec.space import space_for
 from easrec.training import Trained, TrainProgress, train
 from elasticnas.cost import Budget, Latency, Params
-from elasticnas.errors import CheckpointError, ConfigError
+from elasticnas.errors import BudgetError, CheckpointError, ConfigError
 from elasticnas.extraction import extract, write_text
 from elasticnas.report import Stage, environment, peak_memory, slow_because
 from elasticnas.search import Candidate, Progress, SearchResult, first_difference, load_checkpoint, save_checkpoint
@@ -57,7 +57,7 @@ class Run:
 
     Raises:
         CheckpointError: The folder holds a run and ``resume`` is off, or a run of other data or settings.
-        BudgetError: No architecture meets the budget.
+        BudgetError: No architecture meets the budget, or nothing is searched and the largest one does not.
         ConfigError: The backbone takes features of items, and the data has none.
         DataError: Too few users have something to train on.
     """
@@ -77,9 +77,19 @@ class Run:
             # whatever is wrong with data or settings is said before anything is written
             hold_out_users(self.split.training.lengths, config.search.held_out_users, config.seed)
             if config.search.budget is not None:
-                Budget.parse(config.search.budget, encoder_flops(self.new_supernet()))
+                self._require_within(Budget.parse(config.search.budget, encoder_flops(self.new_supernet())))
             data.save(folder / "data.npz")
             write_text(folder / "run.json", json.dumps(self.identity, indent=2) + "\n")
+
+    def _require_within(self, budget: Budget) -> None:
+        """Refuse a budget that the largest network exceeds, where that one is trained without a search."""
+        largest = self.space.largest()
+        if self.config.search.strategy == "none" and not budget.allows(largest):
+            raise BudgetError(
+                f"search.strategy=none trains the largest network, {budget.cost(largest):,.0f} FLOPs, over "
+                f"search.budget={budget.text} ({budget.limit:,.0f}): set search.budget=null, or a number of FLOPs and "
+                "smaller sizes"
+            )
 
     def _there(self, resume: bool) -> bool:
         """Whether the folder holds this run already."""

@@ -61,9 +61,26 @@ def search_architecture(
     Weights learn from the training parts of most users, alpha and beta from those of the held-out users; validation
     targets only rank architectures, test targets are not seen.
 
+    Args:
+        model: The supernet.
+        split: Whose training parts are batched.
+        validation: Ranks architectures, by ``config.steer``.
+        config: Settings; ``search.strategy`` is not ``none``.
+        device: Where the supernet runs, and stays.
+        checkpoint: File to keep the search in, None for none.
+        resume: Continue the search that the file holds, if there is one.
+        identity: What else the file must agree with to be continued.
+        progress: Called as the search goes on.
+
+    Returns:
+        The found architecture and the best of a random search, with costs in FLOPs and metrics on validation targets.
+
     Raises:
         BudgetError: No architecture meets the budget; the message names the smallest reachable cost.
+        CheckpointError: The file is damaged, or of another search.
         DataError: Fewer than two users have something to train on.
+        PluginError: ``spos`` needs a package that is not installed.
+        SearchError: The loss or the metric is not finite.
     """
     search, train = config.search, config.train
     training, held_out = _sequences(split, config)

@@ -60,8 +60,6 @@ class Source:
         else:
             raise ConfigError(f"--preset {preset} needs --data; only --preset demo runs on generated interactions")
         show_statistics(found, console)
-        if found.features is not None and not config.model.has_features:
-            console.print(f"features are not used: model.backbone is {config.model.backbone}", highlight=False)
         return found
 
     def read(self, min_user: int, min_item: int) -> Interactions:

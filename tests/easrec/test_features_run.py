@@ -186,3 +186,20 @@ def test_features_that_no_backbone_takes_are_said_to_be_unused(main, files, tmp_
     assert code == 0 and "8 of kinds, year" in said and "features are not used: model.backbone is sasrec" in said, (
         warned
     )
+
+
+def test_where_several_backbones_are_trained_nothing_is_said_of_one(main, files, tmp_path):
+    options = ["--items", files / "items.tsv", "--features", "kinds", "--out", tmp_path / "o", "--table", "9"]
+    code, said, warned = main("easrec", "reproduce", "--data", files / "log.tsv", *options)
+    assert code == 1 and "--table 9" in warned and "5 of kinds" in said and "features are not used" not in said
+
+
+def test_ratings_and_movies_of_movielens_need_no_names(main, files, tmp_path):
+    lines = (files / "log.tsv").read_text().splitlines()[1:]
+    rows = [line.split("\t") for line in lines]
+    ratings, movies = tmp_path / "ratings.dat", tmp_path / "movies.dat"
+    ratings.write_text("\n".join(f"{user}::{item}::5::{time}" for user, item, time in rows))
+    movies.write_text("\n".join(f"{item}::Title (1995)::c|all" for item in sorted({row[1] for row in rows})))
+    given = ["--data", ratings, "--items", movies, "--features", "Genres", "--out", tmp_path / "data.npz"]
+    code, said, warned = main("easrec", "prepare", *given)
+    assert code == 0 and "features: 2 of Genres; without any: 0 items" in said, warned

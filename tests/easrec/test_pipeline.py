@@ -1,0 +1,102 @@
+"""The stages of a run: what is kept when one fails, and what is refused before any."""
+
+import io
+import json
+
+import pytest
+import torch
+from rich.console import Console
+
+from easrec import pipeline
+from easrec.config import Config
+from easrec.data import prepare
+from easrec.data.synthetic import planted
+from easrec.pipeline import Run
+from elasticnas.errors import BudgetError, SearchError
+
+SMALL = {
+    "model.hidden": 16,
+    "model.inner": 16,
+    "model.length": 8,
+    "model.layers": 2,
+    "model.heads": 2,
+    "search.epochs": 2,
+    "search.random_architectures": 2,
+    "train.epochs": 2,
+    "negatives": 10,
+}
+SIZES = [part for name, value in SMALL.items() for part in ("--set", f"{name}={value}")]
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "log.tsv"
+    planted(users=60, items=24, categories=4, length=9).write(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def data():
+    return prepare(planted(users=60, items=24, categories=4, length=9).frame)
+
+
+def run(data, folder, changes=None, resume=False):
+    config = Config().updated(SMALL | (changes or {}))
+    return Run(data, config, folder, torch.device("cpu"), Console(file=io.StringIO()), resume)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("trained", [0, 1])
+def test_a_run_whose_training_failed_goes_on_without_searching_again(data, tmp_path, monkeypatch, trained):
+    whole = run(data, tmp_path / "whole").everything()
+    train, calls = pipeline.train, []
+
+    def failing(*given, **options):
+        calls.append(None)
+        if len(calls) > trained:
+            raise SearchError("no more")
+        return train(*given, **options)
+
+    def search_again(*_given, **_options):
+        raise AssertionError("the search was finished")
+
+    monkeypatch.setattr(pipeline, "train", failing)
+    with pytest.raises(SearchError, match="no more"):
+        run(data, tmp_path / "cut").everything()
+    assert (tmp_path / "cut" / "supernet.ckpt").exists() and not (tmp_path / "cut" / "search.ckpt").exists()
+    assert (tmp_path / "cut" / "result.json").exists() == bool(trained)
+    monkeypatch.setattr(pipeline, "train", train)
+    monkeypatch.setattr(pipeline, "search_architecture", search_again)
+    resumed = run(data, tmp_path / "cut", resume=True).everything()
+    same = [key for key in whole if "@" in key or "architecture" in key or key.endswith(("flops", "params"))]
+    assert len(same) > 50 and {key: resumed[key] for key in same} == {key: whole[key] for key in same}
+    assert resumed["search/random_tried"] == whole["search/random_tried"]
+
+
+def test_without_a_search_the_largest_network_must_be_within_the_budget(data, tmp_path):
+    unsearched = {"search.strategy": "none", "compare": []}
+    message = (
+        r"search\.strategy=none trains the largest network, ([\d,]+) FLOPs, over search\.budget=50% \(([\d,]+)\): set "
+        r"search\.budget=null, or a number of FLOPs and smaller sizes"
+    )
+    with pytest.raises(BudgetError, match=message) as raised:
+        run(data, tmp_path / "over", unsearched)
+    assert "\n" not in str(raised.value) and not (tmp_path / "over").exists()
+    flops = run(data, tmp_path / "free", unsearched | {"search.budget": None}).everything()["found/flops"]
+    assert f"{flops:,.0f} FLOPs" in str(raised.value) and f"({flops / 2:,.0f})" in str(raised.value)
+    for budget in ("100%", str(flops)):
+        run(data, tmp_path / budget, unsearched | {"search.budget": budget})
+    with pytest.raises(BudgetError, match="trains the largest network"):
+        run(data, tmp_path / "under", unsearched | {"search.budget": str(flops - 1)})
+
+
+def test_without_a_search_no_file_of_one_is_named(main, log, tmp_path):
+    out = tmp_path / "o"
+    given = ["--data", log, "--out", out, "--budget", "none", "--threads", 1, *SIZES, "--set", "search.strategy=none"]
+    code, said, warned = main("easrec", "search", *given)
+    assert code == 0, warned
+    assert "search.json" not in said and not (out / "search.json").exists()
+    assert f"retrain --out {out} trains the largest network" in said
+    assert main("easrec", "retrain", "--out", out, "--threads", 1)[0] == 0
+    result = json.loads((out / "result.json").read_text())
+    assert result["found/flops"] == result["largest/flops"]

@@ -1,0 +1,123 @@
+"""The search stage: every strategy through the recipe, what lambda weighs, and whose batches its steps see."""
+
+import io
+import json
+from types import SimpleNamespace
+
+import pytest
+import torch
+from rich.console import Console
+
+from easrec import searching
+from easrec.config import Config
+from easrec.data import Split, prepare
+from easrec.data.synthetic import planted
+from easrec.model import supernet
+from easrec.pipeline import Run, evaluators
+
+CPU = torch.device("cpu")
+CONFIG = Config().updated(
+    {
+        "model": {"hidden": 16, "inner": 16, "length": 8, "layers": 2, "heads": 2, "gate_layers": 0},
+        "search": {"epochs": 2, "batch": 16, "update_every": 1, "random_architectures": 2},
+        "train": {"epochs": 1, "batch": 64},
+        "compare": [],
+        "negatives": 10,
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def data():
+    return prepare(planted(users=60, items=24, categories=4, length=9).frame)
+
+
+@pytest.fixture
+def orders(monkeypatch):
+    """The orders that searches were told, in turn."""
+    seen = []
+
+    def told(**settings):
+        seen.append(settings["order"])
+        return settings_of(**settings)
+
+    settings_of = searching.SearchSettings
+    monkeypatch.setattr(searching, "SearchSettings", told)
+    return seen
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize(
+    ("strategy", "order"), [("darts", 1), ("darts", 2), ("proxylessnas", 1), ("recnas", 1), ("spos", 1), ("random", 1)]
+)
+def test_a_strategy_runs_to_a_result_within_the_budget(data, orders, tmp_path, strategy, order):
+    config = CONFIG.updated({"search.strategy": strategy, "search.order": order})
+    result = Run(data, config, tmp_path, CPU, Console(file=io.StringIO()), resume=False).everything()
+    assert orders == [order]
+    assert 0 < result["found/flops"] <= result["search/limit_flops"] == 0.5 * result["largest/flops"]
+    assert result["search/steps"] > 0 and 0 < result["found/test/full/recall@20"] <= 1
+    # only gradients leave probabilities
+    searched = json.loads((tmp_path / "search.json").read_text())
+    by_gradient = {"candidate", "depth"} if strategy not in ("spos", "random") else set()
+    assert set(searched["probabilities"]) == by_gradient
+    assert f"* strategy: {strategy}" in (tmp_path / "result.md").read_text()
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_the_second_order_steps_elsewhere_than_the_first(data):
+    split, found = Split(data), []
+    config = CONFIG.updated({"search.strategy": "darts", "search.learning_rate": 0.1})
+    for order in (1, 2):
+        torch.manual_seed(0)
+        model = supernet(config.model, split.items, True)
+        own = config.updated({"search.order": order})
+        result = searching.search_architecture(model, split, evaluators(split, own)["validation"], own, CPU)
+        found.append(result.to_dict()["probabilities"]["candidate"])
+    assert found[0] != found[1]
+
+
+class Range:
+    """A cost over a space of numbers, each its own cost."""
+
+    def __init__(self, smallest, largest):
+        self.space = SimpleNamespace(smallest=lambda: smallest, largest=lambda: largest)
+
+    def __call__(self, arch):
+        return arch
+
+
+@pytest.mark.parametrize(
+    ("unit", "smallest", "expected"), [("largest", 60.0, 0.2), ("range", 60.0, 0.5), ("range", 100.0, 0.2)]
+)
+@pytest.mark.parametrize("penalty", ["fixed", "dynamic"])
+def test_lambda_for_costs_over_their_range(unit, smallest, expected, penalty):
+    changes = {"cost_unit": unit, "penalty_weight": 0.2, "penalty": penalty}
+    config = CONFIG.updated({"search": changes})
+    # 0.2 * 100 / (100 - 60); a range of nothing cannot be divided by
+    found = searching._penalty(config, Range(smallest, 100.0))
+    assert found.weight == pytest.approx(expected)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("strategy", ["easrec", "darts"])
+def test_architecture_steps_on_training_batches_see_every_user(data, monkeypatch, strategy):
+    seen = {}
+
+    class Spy(searching.Problem):
+        def __init__(self, **given):
+            seen.update(given)
+            super().__init__(**given)
+
+    monkeypatch.setattr(searching, "Problem", Spy)
+    split = Split(data)
+    # long enough for one window a user
+    given = {"search.strategy": strategy, "search.epochs": 1, "search.architecture_data": "training"}
+    config = CONFIG.updated(given | {"model.length": 12})
+    model = supernet(config.model, split.items, True)
+    searching.search_architecture(model, split, evaluators(split, config)["validation"], config, CPU)
+
+    def rows(batches):
+        return sorted(tuple(x for x in row if x) for batch in batches for row in batch.inputs.tolist())
+
+    trained, architecture = rows(seen["train"](0)), rows(seen["held_out"](0))
+    assert architecture == trained and len(architecture) == len(split.training)
