@@ -12,7 +12,7 @@ from elasticnas.errors import ConfigError, SearchError
 from elasticnas.search.checkpoint import random_state, restore_random_state
 from elasticnas.search.stream import Epochs
 
-__all__ = ["Evaluate", "Loss", "evaluate_at", "mean_loss"]
+__all__ = ["Evaluate", "Loss", "checked", "evaluate_at", "mean_loss"]
 
 Evaluate = Callable[[nn.Module], Mapping[str, float]]
 Loss = Callable[[nn.Module, Any], Tensor]
@@ -57,9 +57,7 @@ def evaluate_at(model: nn.Module, axes: Axes, arch: Any, evaluate: Evaluate, met
         for module, mode in modes.items():
             module.training = mode
         restore_random_state(state)
-    metrics = _numbers(given, metric)
-    if metric not in metrics:
-        raise ConfigError(f"metric {metric!r} is not among what evaluate returns: {sorted(metrics)}")
+    metrics = checked(given, metric)
     if not math.isfinite(metrics[metric]):
         raise SearchError(
             f"evaluate gives {metric}={metrics[metric]} for {arch!r}: give it data on which the metric is defined"
@@ -67,7 +65,12 @@ def evaluate_at(model: nn.Module, axes: Axes, arch: Any, evaluate: Evaluate, met
     return metrics
 
 
-def _numbers(given: Any, metric: str) -> dict[str, float]:
+def checked(given: Any, metric: str) -> dict[str, float]:
+    """What ``evaluate`` gave, as numbers by name.
+
+    Raises:
+        ConfigError: It is no mapping from names to numbers, or has not this metric.
+    """
     if not isinstance(given, Mapping):
         raise ConfigError(
             f"evaluate returns {type(given).__name__} {given!r}; a mapping from names to numbers is needed, such as "
@@ -77,6 +80,8 @@ def _numbers(given: Any, metric: str) -> dict[str, float]:
     for name, value in given.items():
         try:
             metrics[name] = float(value)
-        except (TypeError, ValueError, RuntimeError):
+        except (TypeError, ValueError, RuntimeError, OverflowError):
             raise ConfigError(f"evaluate returns {name}={value!r}; a metric is a number") from None
+    if metric not in metrics:
+        raise ConfigError(f"metric {metric!r} is not among what evaluate returns: {sorted(map(str, metrics))}")
     return metrics

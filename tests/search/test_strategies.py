@@ -1,3 +1,6 @@
+import io
+import itertools
+import math
 import warnings
 from dataclasses import replace
 from itertools import pairwise
@@ -26,6 +29,7 @@ from elasticnas.search import (
     RecNAS,
     SearchSettings,
     Temperature,
+    save_checkpoint,
 )
 from elasticnas.search.collapse import undecided_or_collapsed
 from elasticnas.search.strategies.one_shot import evaluations
@@ -321,3 +325,34 @@ def test_an_evaluation_that_is_nan_is_asked_for_again(tmp_path):
     assert (
         quiet(SPOS(), problem(evaluate=lambda model: {"loss": 1.0}), settings(), **options).found.metrics["loss"] == 1
     )
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "message"),
+    [
+        (0.5, ConfigError, r"evaluate returns float 0\.5; a mapping from names to numbers is needed"),
+        (None, ConfigError, "evaluate returns NoneType None; a mapping"),
+        ({"loss": "low"}, ConfigError, "evaluate returns loss='low'; a metric is a number"),
+        ({"other": 1.0}, ConfigError, r"metric 'loss' is not among what evaluate returns: \['other'\]"),
+        ({"loss": float("inf")}, SearchError, "evaluate gives loss=inf for "),
+    ],
+)
+@pytest.mark.parametrize("strategy", [SPOS, RandomSearch])
+def test_an_answer_of_evaluate_that_is_none_is_one_clear_line_and_not_kept(tmp_path, strategy, answer, error, message):
+    options = {"checkpoint": tmp_path / "c", "resume": True}
+    with pytest.raises(error, match=message) as raised:
+        quiet(strategy(), problem(evaluate=lambda model: answer), settings(), **options)
+    assert "\n" not in str(raised.value)
+    result = quiet(strategy(), problem(evaluate=lambda model: {"loss": 1.0}), settings(), **options)
+    assert all(candidate.metrics == {"loss": 1.0} for candidate in result.tried)
+
+
+def test_a_bad_answer_kept_by_an_earlier_version_is_asked_for_again(tmp_path):
+    path, options = tmp_path / "c.evaluations", {"checkpoint": tmp_path / "c"}
+    quiet(RandomSearch(), problem(evaluate=lambda model: {"loss": 1.0}), settings(), **options)
+    content = torch.load(io.BytesIO(path.read_bytes()[32:]))
+    bad = itertools.cycle([{"loss": math.inf}, {"other": 1.0}])
+    evaluations = {key: next(bad) for key in content["state"]["evaluations"]}
+    save_checkpoint(path, {"evaluations": evaluations}, content["identity"])
+    again = quiet(RandomSearch(), problem(evaluate=lambda model: {"loss": 2.0}), settings(), **options, resume=True)
+    assert all(candidate.metrics == {"loss": 2.0} for candidate in again.tried)

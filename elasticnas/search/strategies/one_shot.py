@@ -70,6 +70,7 @@ def by_evaluations(
     axes = axes_of(problem.model)
     kept = KeptEvaluations(
         problem.evaluate or mean_loss(problem.loss, problem.held_out),
+        problem.metric,
         axes,
         None if checkpoint is None else Path(f"{checkpoint}.evaluations"),
         {
