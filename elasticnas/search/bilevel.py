@@ -1,5 +1,6 @@
 """BilevelSearcher: weights on training batches, architecture parameters on held-out batches."""
 
+import math
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -16,6 +17,7 @@ from elasticnas.extraction import axes_of, check
 from elasticnas.search.checkpoint import load_checkpoint, plain, random_state, restore_random_state, save_checkpoint
 from elasticnas.search.collapse import undecided_or_collapsed
 from elasticnas.search.controller import Controller
+from elasticnas.search.descent import require_finite, require_finite_gradients, require_scalar
 from elasticnas.search.evaluation import Evaluate, Loss, evaluate_at, mean_loss
 from elasticnas.search.penalty import NoPenalty, Penalty
 from elasticnas.search.pruning import Pruning
@@ -133,7 +135,9 @@ class BilevelSearcher:
 
         Raises:
             CheckpointError: The checkpoint is damaged or belongs to another run.
-            SearchError: The loss is not finite.
+            SearchError: A loss or a gradient is not finite, or the loss is no scalar with a gradient; the checkpoint
+                before stays.
+            ConfigError: ``evaluate`` gives no mapping with the metric.
         """
         path = Path(checkpoint) if checkpoint is not None else None
         who = self._identity | dict(identity or {})
@@ -160,11 +164,12 @@ class BilevelSearcher:
         self.model.train()
         with self.axes.at(self._path()):
             loss = self.loss(self.model, batch)
-        self._require_finite(loss, "training")
+        require_scalar(loss)
+        require_finite(loss, "training loss", self.step)
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        if settings.clip_norm is not None:
-            torch.nn.utils.clip_grad_norm_(self._weights, settings.clip_norm)
+        norm = torch.nn.utils.clip_grad_norm_(self._weights, settings.clip_norm or math.inf)
+        require_finite_gradients(norm, " of the weights", self.step)
         self._optimizer.step()
         if self.step >= settings.warmup_steps and self.step % settings.update_every == 0:
             self._architecture_step(batch, float(loss.detach()))
@@ -194,6 +199,7 @@ class BilevelSearcher:
             probabilities = self.controller.sample(self.step)
             with self.axes.at(probabilities):
                 loss = self.loss(self.model, data)
+            require_scalar(loss)
             if not with_penalty:
                 return loss
             expected = self.cost.expected(self.controller.believed(probabilities)) / self._full_cost
@@ -205,7 +211,7 @@ class BilevelSearcher:
         drawn: dict[str, Tensor] = {}
         if self.settings.order == 1:
             loss = total(held_out_batch, True)
-            self._require_finite(loss, "held-out")
+            require_finite(loss, "held-out loss", self.step)
             gradients = list(torch.autograd.grad(loss, logits, allow_unused=True))
         else:
             gradients, loss = unrolled_gradients(
@@ -215,9 +221,12 @@ class BilevelSearcher:
                 logits,
                 self._optimizer.param_groups[0]["lr"],
             )
-            self._require_finite(loss, "held-out")
+            require_finite(loss, "held-out loss", self.step)
         for logit, gradient in zip(logits, gradients, strict=True):
             logit.grad = torch.zeros_like(logit) if gradient is None else gradient.to(logit)
+        require_finite_gradients(
+            [logit.grad for logit in logits if logit.grad is not None], " of the architecture parameters", self.step
+        )
         self._architecture_optimizer.step()
         self._architecture_optimizer.zero_grad(set_to_none=True)
         self.controller.settle(before, drawn)
@@ -301,12 +310,6 @@ class BilevelSearcher:
         if hard != found:
             lines.append(f"the most probable architecture, {hard!r}, is over the budget; {found!r} is within it")
         return tuple(lines)
-
-    def _require_finite(self, loss: Tensor, which: str) -> None:
-        if not bool(torch.isfinite(loss)):
-            raise SearchError(
-                f"the {which} loss is {float(loss.detach())} at step {self.step}: lower the learning rate"
-            )
 
     def _progress(self, loss: float, pace: float) -> Progress:
         last = self._history[-1]["expected_cost"] if self._history else self._full_cost

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from elasticnas.errors import SearchError
 from elasticnas.extraction import axes_of, check
 from elasticnas.search.checkpoint import load_checkpoint, plain, random_state, restore_random_state, save_checkpoint
+from elasticnas.search.descent import require_finite, require_finite_gradients, require_scalar
 from elasticnas.search.schedule import warm_cosine, warm_up
 from elasticnas.search.settings import TrainerSettings
 from elasticnas.search.stream import BatchStream, Epochs
@@ -161,20 +162,13 @@ class SupernetTrainer:
         for number, arch in enumerate(archs):
             with self.axes.at(arch, masked=self.settings.masked):
                 loss, seen = self._loss_of(batch, teacher)
-                _check_scalar(loss)
-                if not bool(torch.isfinite(loss)):
-                    raise SearchError(
-                        f"the loss of {arch!r} is {float(loss.detach())} at step {self.step}: lower the learning rate"
-                    )
+                require_scalar(loss, "loss and distillation return")
+                require_finite(loss, f"loss of {arch!r}", self.step)
                 (loss / len(archs)).backward()
             losses.append(float(loss.detach()))
             teacher = seen if number == 0 else teacher
         norm = torch.nn.utils.clip_grad_norm_(self._weights, self.settings.clip_norm or math.inf)
-        if not bool(torch.isfinite(norm)):  # before they reach the weights, and a checkpoint
-            raise SearchError(
-                f"the gradients have the norm {float(norm)} at step {self.step} although the losses are finite: "
-                "lower the learning rate, or look for a square root, a logarithm or a division at 0"
-            )
+        require_finite_gradients(norm, "", self.step)
         self._optimizer.step()
         self.step += 1
         others = losses[1:]
@@ -249,15 +243,6 @@ class SupernetTrainer:
         version, internal, gauss = state["architectures"]
         self._rng.setstate((version, tuple(internal), gauss))
         restore_random_state(state["random"])
-
-
-def _check_scalar(loss: Any) -> None:
-    if isinstance(loss, Tensor) and loss.ndim == 0 and loss.requires_grad:
-        return
-    given = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else f"{type(loss).__name__} {loss!r}"
-    if isinstance(loss, Tensor) and not loss.requires_grad:
-        given += " without a gradient"
-    raise SearchError(f"the loss is {given}; loss and distillation return a scalar tensor that depends on the weights")
 
 
 def _name(function: Any) -> str:

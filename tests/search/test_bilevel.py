@@ -58,7 +58,7 @@ def loss(model, batch):
     return (model(batch[0]) - batch[1]).square().mean()
 
 
-def searcher(steps=30, dropout=0.0, space=Toy, **options):
+def searcher(steps=30, dropout=0.0, space=Toy, seed=3, **options):
     torch.manual_seed(0)
     model = Net(space.axes(), dropout)
     settings = SearchSettings(
@@ -67,7 +67,7 @@ def searcher(steps=30, dropout=0.0, space=Toy, **options):
         architecture_lr=0.1,
         evaluate_every=10,
         checkpoint_every=4,
-        seed=3,
+        seed=seed,
         **options.pop("settings", {}),
     )
     return BilevelSearcher(model, loss, batches(1), batches(2), Flops(model, torch.zeros(1, 4)), settings, **options)
@@ -155,8 +155,12 @@ def test_resume_gives_the_figures_of_the_uninterrupted_run(tmp_path, stop):
 
 
 def test_a_seed_reproduces_a_run_and_another_does_not():
-    one, two = (figures(run(searcher(relaxation=Gumbel(Temperature.over(30))))) for _ in range(2))
+    def found(seed):
+        return figures(run(searcher(relaxation=Gumbel(Temperature.over(30)), seed=seed)))
+
+    one, two, other = found(3), found(3), found(4)
     assert one == two
+    assert one["history"] != other["history"]
 
 
 def test_a_checkpoint_of_another_run_is_refused(tmp_path):
@@ -414,3 +418,58 @@ def test_the_architecture_step_takes_the_gradient_of_its_order(order, xi):
     ((taken, right, of_the_other_order),) = found
     torch.testing.assert_close(taken, right, rtol=1e-2, atol=1e-4)
     assert not torch.allclose(taken, of_the_other_order, rtol=0.1)
+
+
+def own_loss(function, order=1):
+    work = searcher(settings={"order": order})
+    work.loss = function
+    return work
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda found: found.item(), r"^the loss is float [0-9.]+; loss returns a scalar tensor that depends on the"),
+        (lambda found: found.detach(), r"^the loss is a tensor of shape \(\) without a gradient; "),
+        (lambda found: found[None].expand(3), r"^the loss is a tensor of shape \(3,\); "),
+        (lambda found: None, "^the loss is NoneType None; "),
+    ],
+)
+@pytest.mark.parametrize("held_out", [False, True])
+@pytest.mark.parametrize("order", [1, 2])
+def test_a_loss_that_is_no_scalar_with_a_gradient_is_refused(wrong, message, held_out, order):
+    def given(model, batch):
+        calls.append(1)  # the first is the weight step's
+        found = loss(model, batch)
+        return wrong(found) if len(calls) > held_out else found
+
+    calls = []
+    with pytest.raises(SearchError, match=message):
+        run(own_loss(given, order))
+
+
+@pytest.mark.parametrize("clip_norm", [None, 1.0])
+def test_gradients_of_weights_that_are_not_finite_reach_neither_weights_nor_checkpoint(tmp_path, clip_norm):
+    def root(model, batch):
+        found = loss(model, batch)
+        slope = (model.head.bias[0] - model.head.bias[0].detach()).square().sqrt()
+        return found + slope if work.step >= 5 else found
+
+    work = searcher(settings={"clip_norm": clip_norm})
+    work.loss = root
+    with pytest.raises(SearchError, match=r"^the gradients of the weights have the norm nan at step 5 although the"):
+        run(work, checkpoint=tmp_path / "c")
+    assert all(parameter.isfinite().all() for parameter in work.model.parameters())
+    assert run(searcher(settings={"clip_norm": clip_norm}), checkpoint=tmp_path / "c", resume=True).steps == 30
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_gradients_of_the_architecture_that_are_not_finite_do_not_reach_it(order):
+    class Rooted(Fixed):
+        def __call__(self, expected, current, largest):
+            return (expected - expected.detach()).square().sqrt()
+
+    work = searcher(penalty=Rooted(0.1), settings={"order": order})
+    with pytest.raises(SearchError, match=r"^the gradients of the architecture parameters have the norm nan at step 0"):
+        run(work)
+    assert all(logits.isfinite().all() for logits in work.controller.parameters())
