@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from elasticnas.cost import Budget, Cost, most_probable
+from elasticnas.elastic import ElasticModel
 from elasticnas.errors import SearchError
 from elasticnas.extraction import axes_of, check
 from elasticnas.search.checkpoint import load_checkpoint, plain, random_state, restore_random_state, save_checkpoint
@@ -52,7 +53,7 @@ class BilevelSearcher:
     under the same budget. The searcher knows no task: it calls the functions it is given.
 
     Args:
-        model: The supernet. Its weights are trained in place.
+        model: The supernet, made of elastic primitives. Its weights are trained in place.
         loss: ``loss(model, batch) -> ()`` tensor.
         train: ``train(epoch)`` gives an iterable of training batches.
         held_out: ``held_out(epoch)`` likewise, of data that ``train`` does not hold.
@@ -70,6 +71,7 @@ class BilevelSearcher:
     Raises:
         InactiveChoiceError: A choice reaches nothing in the model.
         BudgetError: No architecture meets the budget.
+        SearchError: The model is made by ``elastify``, which runs sliced only, or has no weights to train.
 
     Source: DARTS, arXiv:1806.09055; EASRec, arXiv:2402.00390v1, Eq. 10-17 and Algorithm 1.
     """
@@ -92,6 +94,11 @@ class BilevelSearcher:
         maximise: bool = False,
         optimizer: Callable[[list[nn.Parameter]], torch.optim.Optimizer] | None = None,
     ) -> None:
+        if any(isinstance(part, ElasticModel) for part in model.modules()):
+            raise SearchError(
+                f"{type(model).__name__} is made by elastify and runs sliced, and a search by gradients mixes sizes: use "
+                "SPOS, RandomSearch or evolve, or build the model of elasticnas.nn parts"
+            )
         self.model, self.loss, self.cost, self.settings = model, loss, cost, settings
         self.axes = axes_of(model)
         check(model, self.axes)

@@ -18,7 +18,8 @@ class Pruning:
     The logit of a dropped option is -inf: its probability is exactly 0 from then on, whatever the optimizer does, and
     a checkpoint of the logits is one of the pruning. The most probable option of a choice stays, and so does one
     without which no architecture within the rules and the budget would be left. Then those go that no such
-    architecture has any more, however probable: else choices could settle on options that do not go together.
+    architecture has any more, however probable: else choices could settle on options that do not go together. In spaces
+    beyond 50,000 combinations, where this is a greedy search, a choice that would lose all its options keeps them.
 
     Args:
         every: Architecture steps between prunings.
@@ -62,10 +63,9 @@ class Pruning:
 
 def _drop_impossible(controller: Controller, possible: Callable[[], bool]) -> None:
     for logits in controller.logits.values():
+        kept, useful = logits.clone(), torch.zeros_like(logits, dtype=torch.bool)
         for index in logits.isfinite().nonzero().flatten().tolist():
-            kept = logits.clone()
             logits.fill_(float("-inf"))[index] = kept[index]
-            useful = possible()
-            logits.copy_(kept)
-            if not useful:
-                logits[index] = float("-inf")
+            useful[index] = possible()
+        # in large spaces ``possible`` is a greedy answer, and may be no for each option
+        logits.copy_(kept.masked_fill(~useful, float("-inf")) if useful.any() else kept)

@@ -12,7 +12,7 @@ from pydantic import model_validator
 from torch import nn
 
 import elasticnas.nn as enn
-from elasticnas import Space, axes_of, elastify
+from elasticnas import PerLayer, Space, axes_of, elastify
 from elasticnas.cost import Flops, Params
 from elasticnas.errors import CheckpointError, ConfigError, SearchError
 from elasticnas.search import (
@@ -20,14 +20,17 @@ from elasticnas.search import (
     SPOS,
     STRATEGIES,
     BilevelSearcher,
+    Controller,
     Dynamic,
     EASRec,
     Gumbel,
     Problem,
     ProxylessNAS,
+    Pruning,
     RandomSearch,
     RecNAS,
     SearchSettings,
+    Softmax,
     Temperature,
     save_checkpoint,
 )
@@ -233,8 +236,9 @@ def test_recnas_anneals():
     temperatures = [record["temperature"] for record in quiet(RecNAS(), problem(), settings()).history]
     assert temperatures[0] == 1.0 and temperatures == sorted(temperatures, reverse=True) and temperatures[-1] < 0.1
     for options in ({"threshold": 1.0}, {"threshold": -0.1}, {"rounds": 0}):
-        with pytest.raises(ConfigError, match="0 <= threshold < 1"):
+        with pytest.raises(ConfigError, match="rounds >= 1 and 0 <= threshold < 1") as raised:
             RecNAS(**options)
+        assert all(f"{name}={value}" in str(raised.value) for name, value in options.items())
 
 
 def test_easrec_is_gumbel_with_the_dynamic_constraint():
@@ -288,14 +292,19 @@ def test_as_many_evaluations_as_a_search_by_gradients(changes, expected):
     assert len(result.tried) == min(expected, Sizes.size())
 
 
-@pytest.mark.parametrize("strategy", [SPOS, RandomSearch])
-def test_an_elastified_network_is_searched(strategy):
+@pytest.mark.parametrize("name", list(STRATEGIES))
+def test_an_elastified_network_is_searched_or_refused_before_any_work(name):
     def build(hidden, inner):
         return nn.Sequential(nn.Linear(4, hidden), nn.Linear(hidden, inner), nn.ReLU(), nn.Linear(inner, 4))
 
     model = elastify(build, Sizes)
     given = replace(problem(), model=model, cost=Flops(model, torch.zeros(1, 4)), budget="50%")
-    result = quiet(strategy(), given, settings())
+    strategy = EASRec(depth=None) if name == "easrec" else STRATEGIES[name]()
+    if name not in ("spos", "random"):
+        with pytest.raises(SearchError, match=r"^ElasticModel is made by elastify and .*: use SPOS, RandomSearch or ev"):
+            quiet(strategy, replace(given, loss=None, train=None, held_out=None), settings())
+        return
+    result = quiet(strategy, given, settings())
     assert result.found.cost <= result.limit and len(result.tried) == len(result.random_tried) == 4
 
 
@@ -356,3 +365,42 @@ def test_a_bad_answer_kept_by_an_earlier_version_is_asked_for_again(tmp_path):
     save_checkpoint(path, {"evaluations": evaluations}, content["identity"])
     again = quiet(RandomSearch(), problem(evaluate=lambda model: {"loss": 2.0}), settings(), **options, resume=True)
     assert all(candidate.metrics == {"loss": 2.0} for candidate in again.tried)
+
+
+class Many(Space):
+    """59,049 combinations: what is most probable within a budget is found greedily."""
+
+    inner: PerLayer[Literal[4, 2, 1], 10]
+
+
+class Layers(nn.Module):
+    def __init__(self, sizes):
+        super().__init__()
+        self.layers = nn.ModuleList(enn.FeedForward(4, inner, activation="tanh") for inner in sizes.inner)
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = x + layer(x)
+        return x
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_pruning_of_a_large_space_under_a_tight_budget_leaves_every_choice_an_option(seed):
+    torch.manual_seed(seed)
+    model = Layers(Many.axes())
+    given = Problem(model, loss, batches, lambda epoch: batches(epoch + 100), Params(model), budget="45%")
+    options = settings(steps=40, architecture_lr=0.5, random_architectures=1, seed=seed)
+    result = quiet(RecNAS(weight=0.0, threshold=0.99), given, options)
+    for record in result.history:
+        assert all(sum(p) == pytest.approx(1.0) for p in record["probabilities"].values())
+    assert any(0.0 in p for p in result.probabilities.values()) and result.found.cost <= result.limit
+
+
+def test_a_choice_of_which_no_option_seems_possible_keeps_its_own():
+    controller = Controller(Sizes, Softmax(), torch.device("cpu"), 0)
+    with torch.no_grad():
+        controller.logits["hidden"].copy_(torch.tensor([3.0, 2.0, 1.0, -9.0]))
+    answers = iter([True])
+    Pruning(1, 0.5)(controller, 1, 0, lambda: next(answers, False))
+    assert [float(p) > 0 for p in controller.probabilities()["hidden"]] == [True, True, True, False]
+    assert all(bool(p.isfinite().all()) for p in controller.probabilities().values())

@@ -1,4 +1,8 @@
-"""Search strategies: ways to search any supernet, behind one small interface, one file each."""
+"""Search strategies behind one small interface, one file each.
+
+SPOS and RandomSearch search any supernet, those by gradients (DARTS, ProxylessNAS, RecNAS, EASRec) supernets made of
+elastic primitives: elastified models run sliced and cannot be mixed.
+"""
 
 from elasticnas.search.strategies.darts import DARTS
 from elasticnas.search.strategies.easrec import EASRec

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from elasticnas.errors import ConfigError
 from elasticnas.search.bilevel import Progress
 from elasticnas.search.penalty import Fixed
 from elasticnas.search.pruning import Pruning
@@ -33,6 +34,9 @@ class RecNAS(Strategy):
         threshold: Probability under which an option is dropped, relative to uniform.
         rounds: How often the search looks for such options.
 
+    Raises:
+        ConfigError: The weight is negative or not finite, the threshold not in [0, 1), or there are no rounds.
+
     Source: Peng et al., ReCNAS: Resource-Constrained Neural Architecture Search Based on Differentiable Annealing and
     Dynamic Pruning, IEEE TNNLS 35(2), 2024 (online 2022), doi:10.1109/TNNLS.2022.3192169, abstract.
     """
@@ -41,7 +45,10 @@ class RecNAS(Strategy):
 
     def __init__(self, weight: float = 0.1, threshold: float = 0.5, rounds: int = 10) -> None:
         self.penalty_weight, self.threshold, self.rounds = Fixed(weight).weight, threshold, rounds
-        Pruning(rounds, threshold)  # refuses what is not allowed, here and not in the middle of a run
+        if rounds < 1 or not 0 <= threshold < 1:
+            raise ConfigError(
+                f"RecNAS(threshold={threshold}, rounds={rounds}): rounds >= 1 and 0 <= threshold < 1 are needed"
+            )
 
     def search(
         self,
