@@ -54,6 +54,11 @@ class Budget:
         """Whether an architecture costs at most the limit (to rounding)."""
         return self.cost(arch) <= self.limit * (1 + _ROUNDING)
 
+    @property
+    def identity(self) -> "str | float":
+        """What the same budget has in another process: its limit, or its text where the limit is a share of a time."""
+        return self.text if self.cost.measured and self.text.endswith("%") else self.limit
+
     def impossible(self, arch: Any, smallest: float) -> BudgetError:
         """The error of a budget below everything that can be reached."""
         largest = self.cost(self.cost.space.largest())

@@ -28,6 +28,7 @@ class Cost(ABC):
 
     Attributes:
         unit: What the number counts: ``"FLOPs"``, ``"parameters"``, ``"bytes"`` or ``"ms"``.
+        measured: Whether another process gets another number.
         space: The space of the model.
 
     Raises:
@@ -35,6 +36,7 @@ class Cost(ABC):
     """
 
     unit: ClassVar[str]
+    measured: ClassVar[bool] = False
 
     def __init__(self, model: nn.Module, example: Any = None) -> None:
         check(model)

@@ -94,6 +94,7 @@ class Latency(Cost):
     """
 
     unit = "ms"
+    measured = True
 
     def __init__(
         self,

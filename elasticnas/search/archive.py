@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,11 @@ from elasticnas.errors import CheckpointError, PluginError, SearchError
 from elasticnas.search.checkpoint import first_difference
 from elasticnas.search.result import Candidate
 
-__all__ = ["KEY", "Archive", "EvolveProgress", "open_study", "require_optuna", "stored"]
+__all__ = ["KEY", "Archive", "EvolveProgress", "kept_limits", "open_study", "require_optuna", "stored"]
 
 KEY = "elasticnas"  # of a trial's user attributes
 _IDENTITY = "elasticnas identity"
+_LIMITS = "elasticnas limits"
 _ATTEMPTS = 4
 _RACES = ("IntegrityError", "OperationalError", "StorageInternalError")
 
@@ -195,6 +196,15 @@ def open_study(storage: "str | Path | None", name: str, count: int, identity: di
             f"storage {storage}: study {name!r} belongs to another search, {difference}; use another name or file"
         )
     return study
+
+
+def kept_limits(study: Any, budgets: Sequence[Budget]) -> list[Budget]:
+    """Budgets with the limits that a study began with."""
+    written = study.user_attrs.get(_LIMITS)
+    if written is None:
+        study.set_user_attr(_LIMITS, [budget.limit for budget in budgets])
+        return list(budgets)
+    return [replace(budget, limit=limit) for budget, limit in zip(budgets, written, strict=True)]
 
 
 def _opened(storage: "str | Path | None") -> Any:

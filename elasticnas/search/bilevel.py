@@ -4,7 +4,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,8 @@ class BilevelSearcher:
         relaxation: From logits to probabilities.
         penalty: On the expected cost.
         pruning: Drops options while it runs; None keeps all.
-        budget: ``"50%"`` of the largest architecture's cost, an absolute number, or None.
+        budget: ``"50%"`` of the largest architecture's cost, an absolute number, or None. A resumed search keeps the
+            limit that it began with.
         evaluate: ``evaluate(model) -> {"metric": value}`` with an architecture in scope. None: mean held-out loss.
         metric: Which of them ranks architectures.
         maximise: Whether more is better.
@@ -334,7 +335,7 @@ class BilevelSearcher:
             "space": {name: list(options) for name, options in self.space.choices().items()},
             "model": {name: list(value.shape) for name, value in self.model.state_dict().items()},
             "settings": self.settings.model_dump(exclude={"checkpoint_every"}),
-            "budget": self.budget and self.budget.limit,
+            "budget": self.budget and self.budget.identity,
             "cost": type(self.cost).__name__,
             "metric": [self.metric, self.maximise],
             "relaxation": plain(self.controller.relaxation),
@@ -348,6 +349,7 @@ class BilevelSearcher:
             "step": self.step,
             "seconds": self._seconds,
             "stopped": self._stopped,
+            "limit": self.budget and self.budget.limit,
             "model": self.model.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "architecture_optimizer": self._architecture_optimizer.state_dict(),
@@ -362,6 +364,8 @@ class BilevelSearcher:
 
     def _load_state_dict(self, state: dict[str, Any]) -> None:
         self.step, self._seconds, self._stopped = state["step"], state["seconds"], state["stopped"]
+        if self.budget is not None:  # a measured one would be another
+            self.budget = replace(self.budget, limit=state.get("limit", self.budget.limit))
         self.model.load_state_dict(state["model"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._architecture_optimizer.load_state_dict(state["architecture_optimizer"])

@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves
 from elasticnas.cost import Budget, Cost, Latency, LatencyReport
 from elasticnas.errors import BudgetError, ConfigError
 from elasticnas.extraction import axes_of, check
-from elasticnas.search.archive import KEY, Archive, EvolveProgress, open_study, require_optuna, stored
+from elasticnas.search.archive import KEY, Archive, EvolveProgress, kept_limits, open_study, require_optuna, stored
 from elasticnas.search.checkpoint import plain
 from elasticnas.search.evaluation import Evaluate, evaluate_at
 from elasticnas.search.evolution import nsga2, share
@@ -99,12 +99,13 @@ def evolve(
     who = None if storage is None else _identity(model, every, limits, metric, maximise, seed) | dict(identity or {})
 
     def search(how: Method, count: int, known: dict[Any, Candidate], shown: Any) -> Archive:
-        archive = Archive(metrics_of, every, limits, metric, maximise, count, known, shown)
-        drawn = draws(space, archive.excess, archive.allows, seed)
         chosen: Any = None
         if how == "nsga2" or who is not None:
             name = study if how == method else f"{study}-{how}"
             chosen = open_study(storage, name, len(every) + 1, {**(who or {}), "method": how})
+            limits[:] = kept_limits(chosen, limits)  # a measured one would be another
+        archive = Archive(metrics_of, every, limits, metric, maximise, count, known, shown)
+        drawn = draws(space, archive.excess, archive.allows, seed)
         if how == "nsga2":
             nsga2(chosen, archive, space, drawn, population, seed)
         elif how == "local":
@@ -211,7 +212,7 @@ def _identity(
         "space": {name: list(options) for name, options in axes_of(model).space.choices().items()},
         "weights": _digest(model),
         "costs": [_described(cost) for cost in costs],
-        "limits": [limit.limit for limit in limits],
+        "limits": [limit.identity for limit in limits],
         "metric": [metric, maximise],
         "seed": seed,
     }

