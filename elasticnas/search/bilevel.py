@@ -97,8 +97,8 @@ class BilevelSearcher:
     ) -> None:
         if any(isinstance(part, ElasticModel) for part in model.modules()):
             raise SearchError(
-                f"{type(model).__name__} is made by elastify and runs sliced, and a search by gradients mixes sizes: use "
-                "SPOS, RandomSearch or evolve, or build the model of elasticnas.nn parts"
+                f"{type(model).__name__} is made by elastify and runs sliced, and a search by gradients mixes sizes: "
+                "use SPOS, RandomSearch or evolve, or build the model of elasticnas.nn parts"
             )
         self.model, self.loss, self.cost, self.settings = model, loss, cost, settings
         self.axes = axes_of(model)

@@ -22,6 +22,9 @@ class BinaryPath(Relaxation):
     ``sum_j dL/dg_j p_j (delta_ij - p_i)``. After it, both are shifted by the same amount so that the probabilities of
     all other options are as before, and no other logit moves.
 
+    *Ours*: Eq. 4 holds where gates multiply outputs, which are those of a Mixture and of depth. The gate of a width
+    sits before the activation: there ``dL/dg`` is the gradient of the mask.
+
     The expected cost is that of ``softmax(logits)`` over all options, with gradients to the two.
 
     Source: ProxylessNAS, arXiv:1812.00332v2, Eq. 2 to 4 and Section 3.2.1; expected cost: Section 3.3.1.

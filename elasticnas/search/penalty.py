@@ -58,7 +58,11 @@ class NoPenalty(Penalty):
 
 
 class Fixed(Penalty):
-    """``weight * expected``."""
+    """``weight * expected``.
+
+    Raises:
+        ConfigError: The weight is negative or not finite.
+    """
 
     def __init__(self, weight: float) -> None:
         self._weight = _checked(weight)
@@ -79,6 +83,9 @@ class Dynamic(Penalty):
     Args:
         weight: lambda.
         depth: The field that holds the number of layers.
+
+    Raises:
+        ConfigError: The weight is negative or not finite; at a call, the architecture has no such field.
 
     Source: EASRec, arXiv:2402.00390v1, Eq. 15 and 16. The paper does not say how FLOPs are normalised; here the
     expected FLOPs are divided by the largest architecture's.
@@ -110,6 +117,9 @@ class DualAscent(Penalty):
         limit: Relative cost to reach, a fraction of the largest architecture's.
         rate: Growth of the weight per architecture step and unit of excess.
         start: Weight at the beginning.
+
+    Raises:
+        ConfigError: ``limit`` is not over 0 and at most 1, or ``start`` is negative or not finite.
     """
 
     learned = ("_weight",)

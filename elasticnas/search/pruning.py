@@ -24,6 +24,9 @@ class Pruning:
     Args:
         every: Architecture steps between prunings.
         threshold: Relative to uniform probability, from 0 (nothing is dropped) to below 1.
+
+    Raises:
+        ConfigError: One of the two is out of its range.
     """
 
     every: int

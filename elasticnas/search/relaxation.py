@@ -21,6 +21,9 @@ class Temperature:
         rate: Decrease per search step.
         floor: Smallest temperature.
 
+    Raises:
+        ConfigError: ``floor`` is not over 0, ``start`` is under it, or ``rate`` is negative.
+
     Source: the default is EASRec, arXiv:2402.00390v1, Table II: it reaches its floor after 19,800 steps.
     """
 

@@ -81,6 +81,7 @@ class StrategyContract(ABC):
     Attributes:
         settings: Of the searches; enough that the planted option is found.
         short: Changes to them where it need not be found.
+        learns_probabilities: Whether the result has the probabilities of the options, as searches by gradients have.
     """
 
     settings: ClassVar[SearchSettings] = SearchSettings(
@@ -94,6 +95,7 @@ class StrategyContract(ABC):
         seed=3,
     )
     short: ClassVar[dict[str, Any]] = {"steps": 20, "evaluate_every": 10}
+    learns_probabilities: ClassVar[bool] = True
 
     @abstractmethod
     def strategy(self) -> Strategy:
@@ -126,7 +128,7 @@ class StrategyContract(ABC):
         result, _ = self._whole()
         problem = self.problem("80%")
         assert result.best.sight == "seeing"
-        if result.probabilities:  # learned, not stumbled upon
+        if self.learns_probabilities:  # learned, not stumbled upon
             assert result.probabilities["sight"][1] > 0.6
         limit = 0.8 * problem.cost(Planted.largest())
         assert problem.cost(result.best) == result.found.cost <= limit == result.limit
@@ -223,7 +225,9 @@ class StrategyContract(ABC):
         data = json.loads(json.dumps(result.to_dict(), allow_nan=False))
         assert data["found"]["architecture"] == result.best.model_dump(mode="json")
         assert result.history and [p.step for p in seen] == list(range(1, seen[-1].steps + 1))
-        if result.probabilities:
+        assert bool(result.probabilities) == self.learns_probabilities
+        if self.learns_probabilities:
+            assert result.probabilities.keys() == Planted.choices().keys()
             assert all(math.isclose(sum(p), 1.0, rel_tol=1e-5) for p in result.probabilities.values())
             for record in result.history:
                 assert {"temperature", "expected_cost", "held_out_loss"} <= record.keys()
@@ -232,7 +236,7 @@ class StrategyContract(ABC):
     def test_an_early_collapse_is_reported(self) -> None:
         """All weight on one option in the first steps is a warning, where there are weights on options."""
         result = self.run(self.problem(), {"steps": 20, "architecture_lr": 30.0})
-        if result.probabilities:
+        if self.learns_probabilities:
             assert any("collapsed to one option by step" in line for line in result.warnings)
 
 

@@ -63,11 +63,15 @@ class TestRecNAS(StrategyContract):
 
 
 class TestSPOS(StrategyContract):
+    learns_probabilities = False
+
     def strategy(self):
         return SPOS()
 
 
 class TestRandomSearch(StrategyContract):
+    learns_probabilities = False
+
     def strategy(self):
         return RandomSearch()
 
@@ -302,7 +306,9 @@ def test_an_elastified_network_is_searched_or_refused_before_any_work(name):
     given = replace(problem(), model=model, cost=Flops(model, torch.zeros(1, 4)), budget="50%")
     strategy = EASRec(depth=None) if name == "easrec" else STRATEGIES[name]()
     if name not in ("spos", "random"):
-        with pytest.raises(SearchError, match=r"^ElasticModel is made by elastify and .*: use SPOS, RandomSearch or ev"):
+        with pytest.raises(
+            SearchError, match=r"^ElasticModel is made by elastify and .*: use SPOS, RandomSearch or ev"
+        ):
             quiet(strategy, replace(given, loss=None, train=None, held_out=None), settings())
         return
     result = quiet(strategy, given, settings())

@@ -27,6 +27,9 @@ class EASRec(Strategy):
         weight: lambda.
         depth: The field that holds the number of layers; None for a space without one: L_t / L is then 1.
 
+    Raises:
+        ConfigError: The weight is negative or not finite.
+
     Source: EASRec, arXiv:2402.00390v1, Eq. 10 to 17 and Algorithm 1.
     """
 

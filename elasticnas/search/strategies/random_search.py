@@ -17,7 +17,10 @@ __all__ = ["RandomSearch"]
 class RandomSearch(Strategy):
     """Trains like SPOS, then takes the best of random architectures within the budget, as many as SPOS evaluates.
 
-    What every search has to beat: Li and Talwalkar, arXiv:1902.07638; the supernet's training: SPOS, arXiv:1904.00420.
+    What every search has to beat.
+
+    Source: random search with shared weights: Li and Talwalkar, arXiv:1902.07638; the supernet's training: SPOS,
+    arXiv:1904.00420.
     """
 
     name = "random"

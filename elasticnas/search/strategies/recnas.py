@@ -22,12 +22,12 @@ class RecNAS(Strategy):
     """The softmax over options is annealed, and options that fall behind are dropped from the choice for good.
 
     From the abstract, which alone is public: annealing forces the architecture parameters towards 0 and 1, inferior
-    operations are pruned progressively, redundant channels throughout the search, under a constraint on resources.
+    operations are pruned progressively, redundant channels by dynamic programming under the limit on resources.
     *Ours* is how: the temperature of all choices falls linearly from 1 to 0.01 over the search; after each of
     ``rounds`` equal parts of the architecture steps, options of any choice, channels or others, with a probability
-    under ``threshold / options left`` at that temperature are dropped (:class:`elasticnas.search.Pruning`); the
-    constraint is ``weight`` times the relative expected cost in the loss, and the budget when the architecture is
-    chosen. The paper's groups of annealing, its dynamic programming over channels and its search space are not here.
+    under ``threshold / options left`` at that temperature are dropped (:class:`elasticnas.search.Pruning`), without
+    dynamic programming; the constraint is ``weight`` times the relative expected cost in the loss, and the budget when
+    the architecture is chosen. The paper's groups of annealing and its search space are not here.
 
     Args:
         weight: Of the relative expected cost.

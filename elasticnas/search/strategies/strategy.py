@@ -48,5 +48,9 @@ class Strategy(ABC):
         Raises:
             BudgetError: No architecture meets the budget; names the smallest cost that can be reached.
             CheckpointError: The checkpoint is damaged or belongs to another run.
-            SearchError: The loss is not finite.
+            ConfigError: ``evaluate`` gives no mapping from names to numbers, or not the metric.
+            InactiveChoiceError: A choice reaches nothing in the model.
+            PluginError: An optional package that the strategy needs is not installed.
+            SearchError: A loss, a gradient or a metric is not finite, the loss is no scalar with a gradient, an epoch
+                has no batch, the model has no weights to train or is of a kind that the strategy does not search.
         """
