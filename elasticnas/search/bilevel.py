@@ -148,16 +148,15 @@ class BilevelSearcher:
             ConfigError: ``evaluate`` gives no mapping with the metric.
         """
         path = Path(checkpoint) if checkpoint is not None else None
-        who = self._identity | dict(identity or {})
         if path is not None and resume and path.exists():
-            self._load_state_dict(load_checkpoint(path, who))
+            self._load_state_dict(load_checkpoint(path, self._identity, identity))
         before, started, first = self._seconds, time.perf_counter(), self.step
         while self.step < self.settings.steps and not self._stopped:
             loss = self._one_step()
             self._seconds = before + time.perf_counter() - started
             done = self.step == self.settings.steps or self._stopped
             if path is not None and (done or self.step % self.settings.checkpoint_every == 0):
-                save_checkpoint(path, self._state_dict(), who)
+                save_checkpoint(path, self._state_dict(), self._identity, identity)
             if progress is not None:
                 pace = (time.perf_counter() - started) / (self.step - first)
                 progress(self._progress(loss, pace))

@@ -3,6 +3,7 @@
 import io
 import pickle
 import random
+from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -19,15 +20,18 @@ _FORMAT = 1
 _DIGEST = 32  # bytes of SHA-256, in front
 
 
-def save_checkpoint(path: Path, state: dict[str, Any], identity: dict[str, Any]) -> None:
+def save_checkpoint(
+    path: Path, state: dict[str, Any], identity: dict[str, Any], callers: "Mapping[str, Any] | None" = None
+) -> None:
     """Write a checkpoint.
 
     Args:
         path: The file.
         state: Tensors and plain data.
         identity: What a run that takes it up must agree with, plain data.
+        callers: Likewise, of the caller; a key of both counts in both.
     """
-    content = {"format": _FORMAT, "identity": identity, "state": state}
+    content = {"format": _FORMAT, "state": state} | _identities(identity, callers)
     buffer = io.BytesIO()
     torch.save(content, buffer)
     data = buffer.getvalue()
@@ -35,7 +39,7 @@ def save_checkpoint(path: Path, state: dict[str, Any], identity: dict[str, Any])
     write_bytes(path, sha256(data).digest() + data)
 
 
-def load_checkpoint(path: Path, identity: dict[str, Any]) -> dict[str, Any]:
+def load_checkpoint(path: Path, identity: dict[str, Any], callers: "Mapping[str, Any] | None" = None) -> dict[str, Any]:
     """Read a checkpoint.
 
     Raises:
@@ -47,7 +51,7 @@ def load_checkpoint(path: Path, identity: dict[str, Any]) -> dict[str, Any]:
             raise CheckpointError(f"{path}: damaged (its checksum is wrong); delete it to start anew")
         content = torch.load(io.BytesIO(data[_DIGEST:]), map_location="cpu", weights_only=True)
         written, state = content["identity"], content["state"]
-        known = content["format"] == _FORMAT
+        covered, known = content.get("covered"), content["format"] == _FORMAT
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such checkpoint") from None
     except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError, OSError) as error:
@@ -55,12 +59,22 @@ def load_checkpoint(path: Path, identity: dict[str, Any]) -> dict[str, Any]:
         raise CheckpointError(f"{path}: damaged ({reason[:120]}); delete it to start anew") from None
     if not known:
         raise CheckpointError(f"{path}: written in format {content['format']!r}, this version reads {_FORMAT}")
-    if difference := first_difference(written, identity):
+    now = _identities(identity, callers)
+    difference = first_difference(written, now["identity"])
+    if covered is not None:  # earlier versions did not write it
+        difference = difference or first_difference(covered, now["covered"])
+    if difference:
         raise CheckpointError(
             f"{path}: belongs to another run, {difference}; use another folder, or the settings it was started with"
         )
     assert isinstance(state, dict)
     return state
+
+
+def _identities(own: dict[str, Any], callers: "Mapping[str, Any] | None") -> dict[str, Any]:
+    """The identity, in which the caller's values stand, and what they cover of our own."""
+    callers = dict(callers or {})
+    return {"identity": own | callers, "covered": {key: value for key, value in own.items() if key in callers}}
 
 
 def first_difference(before: Any, now: Any, path: str = "") -> str:

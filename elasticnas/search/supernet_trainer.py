@@ -134,9 +134,8 @@ class SupernetTrainer:
                 before stays.
         """
         path = Path(checkpoint) if checkpoint is not None else None
-        who = self._identity | dict(identity or {})
         if path is not None and resume and path.exists():
-            self._load_state_dict(load_checkpoint(path, who))
+            self._load_state_dict(load_checkpoint(path, self._identity, identity))
         before, started, first = self._seconds, time.perf_counter(), self.step
         while self.step < self.settings.steps:
             loss = self._one_step()
@@ -144,7 +143,7 @@ class SupernetTrainer:
             self._seconds = before + elapsed
             due = self.step % self.settings.checkpoint_every == 0 or self.step == self.settings.steps
             if path is not None and due:
-                save_checkpoint(path, self._state_dict(), who)
+                save_checkpoint(path, self._state_dict(), self._identity, identity)
             if progress is not None:
                 left = elapsed / (self.step - first) * (self.settings.steps - self.step)
                 progress(TrainerProgress(self.step, self.settings.steps, loss, left))

@@ -3,6 +3,7 @@ import itertools
 import math
 import warnings
 from dataclasses import replace
+from hashlib import sha256
 from itertools import pairwise
 from typing import Literal
 
@@ -391,12 +392,18 @@ class Layers(nn.Module):
         return x
 
 
-@pytest.mark.parametrize("seed", range(1))
-def test_pruning_of_a_large_space_under_a_tight_budget_leaves_every_choice_an_option(seed):
-    torch.manual_seed(seed)
+def test_pruning_of_a_large_space_under_a_tight_budget_leaves_every_choice_an_option(monkeypatch):
+    reaches, asked = BilevelSearcher._reaches_an_architecture, []
+
+    def greedily(searcher):
+        asked.append(searcher.step)
+        return reaches(searcher) and len(asked) < 8  # the search misses what is there
+
+    monkeypatch.setattr(BilevelSearcher, "_reaches_an_architecture", greedily)
+    torch.manual_seed(0)
     model = Layers(Many.axes())
     given = Problem(model, loss, batches, lambda epoch: batches(epoch + 100), Params(model), budget="45%")
-    options = settings(steps=40, architecture_lr=0.5, random_architectures=1, seed=seed)
+    options = settings(steps=20, architecture_lr=0.5, random_architectures=1)
     result = quiet(RecNAS(weight=0.0, threshold=0.99), given, options)
     for record in result.history:
         assert all(sum(p) == pytest.approx(1.0) for p in record["probabilities"].values())
@@ -480,3 +487,29 @@ def test_evolve_keeps_the_limit_of_a_relative_budget_of_milliseconds(tmp_path, m
         )
 
     assert searched(1.0, 2).limit == searched(1.2, 4).limit == pytest.approx(4.0)
+
+
+@pytest.mark.parametrize("strategy", [DARTS, RandomSearch])
+def test_an_identity_of_the_caller_covers_none_of_our_own(tmp_path, strategy):
+    mine = {"settings": 1, "model": 2, "strategy": 3, "space": 4}
+    options = {"checkpoint": tmp_path / "c", "resume": True}
+    whole = quiet(strategy(), problem(), settings(steps=4), identity=mine, **options)
+    assert figures(quiet(strategy(), problem(), settings(steps=4), identity=mine, **options)) == figures(whole)
+    for message, changes, identity in (
+        (r"settings\.steps was 4, is 8", {"steps": 8}, mine),
+        (r"model was 2, is 5", {}, mine | {"model": 5}),
+        (r"strategy was \['[a-z]+', 3\], is \['[a-z]+', 6\]", {}, mine | {"strategy": 6}),
+    ):
+        with pytest.raises(CheckpointError, match=message):
+            quiet(strategy(), problem(), settings(**{"steps": 4, **changes}), identity=identity, **options)
+
+
+def test_a_checkpoint_of_before_whose_identity_covers_ours_is_taken_up(tmp_path):
+    path, mine = tmp_path / "c", {"settings": 1}
+    quiet(DARTS(), problem(), settings(steps=4), checkpoint=path, identity=mine)
+    content = torch.load(io.BytesIO(path.read_bytes()[32:]))
+    del content["covered"], content["state"]["limit"]
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    path.write_bytes(sha256(buffer.getvalue()).digest() + buffer.getvalue())
+    assert quiet(DARTS(), problem(), settings(steps=4), checkpoint=path, identity=mine, resume=True).steps == 4

@@ -11,6 +11,7 @@ from elasticnas.search.relaxation import Relaxation
 from elasticnas.search.result import SearchResult
 from elasticnas.search.settings import SearchSettings
 from elasticnas.search.strategies.problem import Problem
+from elasticnas.search.strategies.strategy import identified
 
 __all__ = ["by_gradient"]
 
@@ -44,4 +45,4 @@ def by_gradient(
         metric=problem.metric,
         maximise=problem.maximise,
     )
-    return searcher.run(checkpoint, resume, {"strategy": name, **(identity or {})}, progress)
+    return searcher.run(checkpoint, resume, identified(name, identity), progress)

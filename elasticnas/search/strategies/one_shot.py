@@ -15,6 +15,7 @@ from elasticnas.search.kept_evaluations import KeptEvaluations
 from elasticnas.search.result import SearchResult
 from elasticnas.search.settings import SearchSettings, TrainerSettings
 from elasticnas.search.strategies.problem import Problem
+from elasticnas.search.strategies.strategy import identified
 from elasticnas.search.supernet_trainer import SupernetTrainer, TrainerProgress
 
 __all__ = ["by_evaluations", "evaluations"]
@@ -50,7 +51,7 @@ def by_evaluations(
         require_optuna()
     if problem.budget is not None:
         Budget.parse(problem.budget, problem.cost)  # an impossible one is told before the training
-    who = {"strategy": name, **(identity or {})}
+    who = identified(name, identity)
     trials = evaluations(settings)
     report = _Report(settings.steps, trials, float(problem.cost(problem.cost.space.largest())), progress)
     trainer = SupernetTrainer(

@@ -10,7 +10,7 @@ from elasticnas.search.result import SearchResult
 from elasticnas.search.settings import SearchSettings
 from elasticnas.search.strategies.problem import Problem
 
-__all__ = ["Strategy"]
+__all__ = ["Strategy", "identified"]
 
 
 class Strategy(ABC):
@@ -54,3 +54,9 @@ class Strategy(ABC):
             SearchError: A loss, a gradient or a metric is not finite, the loss is no scalar with a gradient, an epoch
                 has no batch, the model has no weights to train or is of a kind that the strategy does not search.
         """
+
+
+def identified(name: str, identity: "Mapping[str, Any] | None") -> dict[str, Any]:
+    """A caller's identity with the strategy's name; a ``strategy`` of the caller's stands beside it."""
+    given = dict(identity or {})
+    return given | {"strategy": [name, given["strategy"]] if "strategy" in given else name}
