@@ -218,7 +218,6 @@ class BilevelSearcher:
         drawn: dict[str, Tensor] = {}
         if self.settings.order == 1:
             loss = total(held_out_batch, True)
-            require_finite(loss, "held-out loss", self.step)
             gradients = list(torch.autograd.grad(loss, logits, allow_unused=True))
         else:
             gradients, loss = unrolled_gradients(
@@ -228,12 +227,11 @@ class BilevelSearcher:
                 logits,
                 self._optimizer.param_groups[0]["lr"],
             )
-            require_finite(loss, "held-out loss", self.step)
+        require_finite(loss, "held-out loss", self.step)
         for logit, gradient in zip(logits, gradients, strict=True):
             logit.grad = torch.zeros_like(logit) if gradient is None else gradient.to(logit)
-        require_finite_gradients(
-            [logit.grad for logit in logits if logit.grad is not None], " of the architecture parameters", self.step
-        )
+        norm = torch.nn.utils.clip_grad_norm_(logits, math.inf)
+        require_finite_gradients(norm, " of the architecture parameters", self.step)
         self._architecture_optimizer.step()
         self._architecture_optimizer.zero_grad(set_to_none=True)
         self.controller.settle(before, drawn)

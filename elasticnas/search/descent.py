@@ -1,6 +1,5 @@
 """What a step demands of losses and gradients before they reach weights, architecture parameters and checkpoints."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -35,13 +34,12 @@ def require_finite(loss: Tensor, what: str, step: int) -> None:
         raise SearchError(f"the {what} is {float(loss.detach())} at step {step}: lower the learning rate")
 
 
-def require_finite_gradients(gradients: "Tensor | Sequence[Tensor]", of: str, step: int) -> None:
-    """Refuse gradients, given themselves or by their norm ``()``, that are not finite under a finite loss.
+def require_finite_gradients(norm: Tensor, of: str, step: int) -> None:
+    """Refuse gradients whose norm ``()`` is not finite under a finite loss.
 
     Raises:
         SearchError: It names whose gradients they are, their norm and the step.
     """
-    norm = gradients if isinstance(gradients, Tensor) else torch.cat([g.flatten() for g in gradients]).norm()
     if not bool(torch.isfinite(norm)):
         raise SearchError(
             f"the gradients{of} have the norm {float(norm)} at step {step} although the losses are finite: "

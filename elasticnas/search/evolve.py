@@ -76,7 +76,8 @@ def evolve(
 
     Raises:
         BudgetError: No architecture meets a budget, or all of them together.
-        ConfigError: A setting is wrong, or ``evaluate`` gives no mapping with the metric.
+        ConfigError: A setting is wrong, ``identity`` has a name of evolve's own, or ``evaluate`` gives no mapping with the
+            metric.
         SearchError: A metric or a cost is not finite; what was evaluated stays in the storage.
         CheckpointError: The storage cannot be opened, or holds another search.
         PluginError: Optuna is needed and not installed.
@@ -96,7 +97,10 @@ def evolve(
     def metrics_of(arch: Any) -> dict[str, float]:
         return evaluate_at(model, axes, arch, evaluate, metric)
 
-    who = None if storage is None else _identity(model, every, limits, metric, maximise, seed) | dict(identity or {})
+    own = _identity(model, every, limits, metric, maximise, seed)
+    if taken := own.keys() & (identity or {}).keys():
+        raise ConfigError(f"identity: {min(taken)!r} is a name of evolve's own; give yours another")
+    who = None if storage is None else own | dict(identity or {})
 
     def search(how: Method, count: int, known: dict[Any, Candidate], shown: Any) -> Archive:
         chosen: Any = None

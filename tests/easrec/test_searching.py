@@ -87,13 +87,14 @@ class Range:
 
 
 @pytest.mark.parametrize(
-    ("unit", "smallest", "expected"), [("largest", 60.0, 0.2), ("range", 60.0, 0.5), ("range", 100.0, 0.2)]
+    ("unit", "smallest", "expected"),
+    [("largest", 60.0, 0.2), ("range", 60.0, 0.5), ("range", 100.0, 0.2), ("flops", 60.0, 20.0)],
 )
 @pytest.mark.parametrize("penalty", ["fixed", "dynamic"])
-def test_lambda_for_costs_over_their_range(unit, smallest, expected, penalty):
+def test_what_lambda_is_relative_to(unit, smallest, expected, penalty):
     changes = {"cost_unit": unit, "penalty_weight": 0.2, "penalty": penalty}
     config = CONFIG.updated({"search": changes})
-    # 0.2 * 100 / (100 - 60); a range of nothing cannot be divided by
+    # for costs over 100: 0.2 * 100 / (100 - 60), and 0.2 * 100 for costs as they are; no range of nothing
     found = searching._penalty(config, Range(smallest, 100.0))
     assert found.weight == pytest.approx(expected)
 

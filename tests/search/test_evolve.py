@@ -479,3 +479,9 @@ def test_dominance_over_several_costs():
 
     best, cheap, beaten, apart = candidate(2, 2, 5), candidate(1, 1, 1), candidate(2, 3, 5), candidate(3, 1, 4)
     assert pareto([beaten, apart, best, cheap], "m", True) == (cheap, best, apart)
+
+
+def test_a_name_of_its_own_is_not_taken_from_the_caller(tmp_path):
+    model = Net(Sizes.largest())
+    with pytest.raises(ConfigError, match="identity: 'weights' is a name of evolve's own; give yours another"):
+        evolve(model, lambda _: {"worth": 1.0}, Units(model, EXAMPLE), metric="worth", identity={"weights": 1})

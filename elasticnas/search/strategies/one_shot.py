@@ -45,7 +45,8 @@ def by_evaluations(
     """Train by single paths, then search by evaluations with the shared weights, as the strategy of a name.
 
     Of the settings, those of architecture steps and ``patience`` have no meaning here. The training has a checkpoint of
-    its own; evaluations are kept in a file beside it, and a resumed search walks the same way again over what is known.
+    its own; evaluations are kept in a file beside it, and a resumed search walks the same way again over what is known,
+    but that a relative budget of a measured cost is measured anew.
     """
     if method == "nsga2":
         require_optuna()

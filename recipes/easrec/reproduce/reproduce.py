@@ -118,6 +118,8 @@ def reproduce(
     chosen = _chosen([cell for cell in cells if cell.seed < seeds], only)
     for package in ("scipy", "matplotlib", "optuna"):  # before the first run, not after hours
         require_package(package, "reproduce")
+    if not run and not collect(cells):
+        raise ConfigError(f"{folder}: no run of --table {table} --scale {scale} is done there; leave --tables-only out")
     data = _kept(interactions, folder)
     failed = _run(chosen, data, jobs, threads, str(device), console) if run else []
     for cell, reason in failed:
@@ -132,8 +134,6 @@ def reproduce(
         _Page(name, [cell for cell in cells if name in cell.method.tables], interactions, folder, scale, device).write(
             data, threads, console
         )
-    if not run and not collect(cells):
-        raise ConfigError(f"{folder}: no run of --table {table} --scale {scale} is done there; leave --tables-only out")
     return [cell for cell, _ in failed]
 
 
@@ -263,7 +263,7 @@ class _Page:
             for seed, size in zip(each.seeds, each.sizes(), strict=True):
                 folder = self.folder / "runs" / each.method.name / f"seed-{seed}" / "model"
                 networks.setdefault(network_of(each, size), folder)
-        kept = self._measured(networks, data, threads, console)
+        kept = self._inference(networks, data, threads, console)
         where, users = kept["environment"], self.interactions.statistics.users
         how = (
             f"Scores of what follows every user's history ({users:,} users, {_BATCH} at a time): mean and deviation of "
@@ -274,13 +274,15 @@ class _Page:
         )
         return efficiency(self.measured, kept["networks"], kept["broken"], self.dataset, how)
 
-    def _measured(self, networks: dict[str, Path], data: Path, threads: int, console: Console) -> dict[str, Any]:
+    def _inference(self, networks: dict[str, Path], data: Path, threads: int, console: Console) -> dict[str, Any]:
         """What ``inference.json`` holds of the same networks on the same machine; else measured anew and kept there."""
         path, where = self.folder / "inference.json", environment(self.device)
-        same = {"threads": threads, "batch": _BATCH, "processor": where["processor"], "device": where["device"]}
+        versions = {key: where[key] for key in ("processor", "device", "elasticnas", "torch")}
+        model = self.cells[0].config.model.model_dump(mode="json")  # what methods do not differ in
+        same = {"networks": sorted(networks), "model": model, "threads": threads, "batch": _BATCH, **versions}
         try:
             kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            if kept["same"] == same and kept["networks"].keys() == networks.keys():
+            if kept["same"] == same and not kept["broken"] and kept["networks"].keys() == networks.keys():
                 return kept
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             pass  # none, or damaged

@@ -18,8 +18,8 @@ __all__ = ["Sheet", "differences", "efficiency", "gates", "lambdas", "network_of
 _METRICS = ("recall@10", "mrr@10", "ndcg@10")
 _SHOWN = {"recall@10": "Recall@10", "mrr@10": "MRR@10", "ndcg@10": "NDCG@10"}
 _SIGNIFICANT = 0.05
-_MEASURES = ("mean", "deviation", "seeds", "against", "p_against", "compared_with", "p")
-_COLUMNS = ("method", "sizes", "figure", "source", *_MEASURES)
+_MEASURES = ("mean", "deviation", "against", "p_against", "compared_with", "p")
+_COLUMNS = ("method", "sizes", "figure", "source", "seeds", *_MEASURES)
 
 
 @dataclass(frozen=True)
@@ -106,20 +106,28 @@ def efficiency(
             own = taken.get(network_of(each, size))
             if own is None:
                 continue
-            seeds = [seed for seed, found in zip(each.seeds, each.sizes(), strict=True) if found == size]
-            flops = next(
-                value for value, found in zip(each.values("found/flops"), each.sizes(), strict=True) if found == size
+            seeds, costs = zip(
+                *(
+                    (seed, cost)
+                    for seed, cost, found in zip(each.seeds, each.values("found/flops"), each.sizes(), strict=True)
+                    if found == size
+                ),
+                strict=True,
             )
             figure: dict[str, Any] = {"method": each.method.name, "label": each.method.label, "sizes": size}
-            figure |= {"seeds": seeds, "found/flops": flops} | {key: summary(values) for key, values in own.items()}
+            figure |= {"seeds": list(seeds), "found/flops": summary(costs[:1])}
+            figure |= {key: summary(values) for key, values in own.items()}
             p = None if base is None or own is base else welch(own["seconds"], base["seconds"])
-            figure["seconds"] |= {"against": "EASRec", "p_against": p}
+            if p is not None:
+                figure["seconds"] |= {"against": "EASRec", "p_against": p}
             paper = published.get(each.method.paper or "")
+            if paper is not None:
+                figure["paper"] = {"seconds": paper[0], "gigabytes in all": paper[1]}
             rows.append(
                 [
                     each.method.label,
                     size if len(seeds) == len(each.seeds) else f"{size} ({len(seeds)} of {len(each.seeds)})",
-                    f"{flops / 1e6:.2f}",
+                    f"{costs[0] / 1e6:.2f}",
                     _spread(figure["seconds"], 1.0, 3),
                     _p(p),
                     _spread(figure["memory_bytes"], 1e6, 1),
@@ -128,8 +136,6 @@ def efficiency(
                 ]
             )
             figures.append(figure)
-            if paper is not None:
-                figures[-1]["paper"] = {"seconds": paper[0], "gigabytes in all": paper[1]}
     head = ["method", "hidden, inner, layers", "MFLOPs", "inference, s", "p against EASRec", "memory, MB"]
     head += ["weights, MB", "paper, s", "paper, GB in all"]
     notes = [how, *(f"{name}: its network cannot be read ({reason})" for name, reason in broken.items())]
@@ -240,7 +246,7 @@ def write(sheet: Sheet, folder: Path) -> str:
         for key, value in row.items():
             if isinstance(value, dict) and "mean" in value:
                 line = {name: value[name] for name in _MEASURES if value.get(name) is not None}
-                writer.writerow(about | {"figure": key, "source": "measured", "seeds": len(value["values"])} | line)
+                writer.writerow(about | {"figure": key, "source": "measured", "seeds": len(row["seeds"])} | line)
         for key, value in row.get("paper", {}).items():
             writer.writerow(about | {"figure": key, "source": "paper", "mean": value})
     write_text(folder / f"{sheet.name}.csv", text.getvalue())
