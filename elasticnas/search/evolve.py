@@ -76,8 +76,8 @@ def evolve(
 
     Raises:
         BudgetError: No architecture meets a budget, or all of them together.
-        ConfigError: A setting is wrong, ``identity`` has a name of evolve's own, or ``evaluate`` gives no mapping with the
-            metric.
+        ConfigError: A setting is wrong, ``identity`` has a name of evolve's own, or ``evaluate`` gives no mapping with
+            the metric.
         SearchError: A metric or a cost is not finite; what was evaluated stays in the storage.
         CheckpointError: The storage cannot be opened, or holds another search.
         PluginError: Optuna is needed and not installed.

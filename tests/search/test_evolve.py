@@ -482,6 +482,6 @@ def test_dominance_over_several_costs():
 
 
 def test_a_name_of_its_own_is_not_taken_from_the_caller(tmp_path):
-    model = Net(Sizes.largest())
+    model, x = supernet(), torch.zeros(1, 3)
     with pytest.raises(ConfigError, match="identity: 'weights' is a name of evolve's own; give yours another"):
-        evolve(model, lambda _: {"worth": 1.0}, Units(model, EXAMPLE), metric="worth", identity={"weights": 1})
+        evolve(model, lambda _: {"worth": 1.0}, Units(model, x), metric="worth", identity={"weights": 1})
