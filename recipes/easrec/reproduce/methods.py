@@ -136,24 +136,19 @@ METHODS = (
     ),
     *(
         _easrec(
-            f"lambda-range-{value:g}",
-            f"no budget, lambda {value:g} for FLOPs over their range",
+            name,
+            f"no budget, lambda {value:g} for FLOPs {relative}",
             ("differences",),
             against=f"lambda-{_LAMBDA:g}",
-            search__cost_unit="range",
+            search__cost_unit=unit,
             search__penalty_weight=value,
             search__budget=None,
         )
-        for value in (_LAMBDA, 0.01)  # the paper's, the authors' code's
-    ),
-    _easrec(
-        "lambda-flops",
-        f"no budget, lambda {_LAMBDA:g} for FLOPs as they are (Eq. 15 to the letter)",
-        ("differences",),
-        against=f"lambda-{_LAMBDA:g}",
-        search__cost_unit="flops",
-        search__penalty_weight=_LAMBDA,
-        search__budget=None,
+        for name, unit, value, relative in (
+            ("lambda-range-0.1", "range", _LAMBDA, "over their range"),
+            ("lambda-range-0.01", "range", 0.01, "over their range"),  # the authors' code
+            ("lambda-flops", "flops", _LAMBDA, "as they are (Eq. 15 to the letter)"),
+        )
     ),
 )
 

@@ -242,8 +242,8 @@ class _Page:
             f"* [{_TITLES[name]}]({page}.md)" for name, page in _PAGES.items() if (self.folder / f"{page}.md").exists()
         ]
         write_text(self.folder / "README.md", "# The paper's experiment\n\n" + "\n".join(links) + "\n")
-        for sheet in sheets[:1]:
-            _show(sheet, console)
+        if sheets:
+            _show(sheets[0], console)
 
     def _sheets(self) -> list[Sheet]:
         if self.table == "3":

@@ -106,16 +106,10 @@ def efficiency(
             own = taken.get(network_of(each, size))
             if own is None:
                 continue
-            seeds, costs = zip(
-                *(
-                    (seed, cost)
-                    for seed, cost, found in zip(each.seeds, each.values("found/flops"), each.sizes(), strict=True)
-                    if found == size
-                ),
-                strict=True,
-            )
+            places = [place for place, found in enumerate(each.sizes()) if found == size]
+            flops = each.values("found/flops")[places[0]]  # alike for all of them
             figure: dict[str, Any] = {"method": each.method.name, "label": each.method.label, "sizes": size}
-            figure |= {"seeds": list(seeds), "found/flops": summary(costs[:1])}
+            figure |= {"seeds": [each.seeds[place] for place in places], "found/flops": summary([flops])}
             figure |= {key: summary(values) for key, values in own.items()}
             p = None if base is None or own is base else welch(own["seconds"], base["seconds"])
             if p is not None:
@@ -126,8 +120,8 @@ def efficiency(
             rows.append(
                 [
                     each.method.label,
-                    size if len(seeds) == len(each.seeds) else f"{size} ({len(seeds)} of {len(each.seeds)})",
-                    f"{costs[0] / 1e6:.2f}",
+                    size if len(places) == len(each.seeds) else f"{size} ({len(places)} of {len(each.seeds)})",
+                    f"{flops / 1e6:.2f}",
                     _spread(figure["seconds"], 1.0, 3),
                     _p(p),
                     _spread(figure["memory_bytes"], 1e6, 1),
