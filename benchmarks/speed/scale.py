@@ -65,7 +65,7 @@ class Scale:
 
     def on(self, data: Path | None) -> "Scale":
         """The same with real interactions."""
-        return self if data is None else replace(self, data=str(data.resolve()))
+        return self if data is None else replace(self, data=str(data))
 
     def record(self) -> dict[str, Any]:
         """Plain data."""
