@@ -38,13 +38,15 @@ def mask(size: SizeLike, like: Tensor, dim: int = -1) -> Tensor | None:
 
 def apply_mask(x: Tensor, size: SizeLike, dim: int = -1) -> Tensor:
     """``x * m``: every activation carries its mask once."""
+    if not is_masked(size):
+        return x
     m = mask(size, x, dim)
     return x if m is None else x * m
 
 
 def apply_support(x: Tensor, size: SizeLike, dim: int = -1) -> Tensor:
     """``x * (m > 0)``: removes what dead units may carry without scaling the others."""
-    if _all_alive(size):
+    if not is_masked(size) or _all_alive(size):
         return x
     m = mask(size, x, dim)
     return x if m is None else x * (m > 0).to(x.dtype)
@@ -52,6 +54,8 @@ def apply_support(x: Tensor, size: SizeLike, dim: int = -1) -> Tensor:
 
 def is_masked(size: SizeLike) -> bool:
     """Whether any axis of the size is masked in the current scope."""
+    if isinstance(size, int) or size.axes.frame().units is not None:
+        return False
     return any(isinstance(active, Weighted) for active in _actives(size))
 
 

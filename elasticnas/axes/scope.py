@@ -9,14 +9,19 @@ from torch import Tensor
 
 from elasticnas.axes.probabilities import by_choice
 from elasticnas.axes.quantity import Choice, Projection, Quantity
-from elasticnas.axes.size import EXTRACTING, Axis, Weighted
+from elasticnas.axes.size import EXTRACTING, Axis, Size, Weighted
 from elasticnas.errors import ArchitectureError, AxisError
 
 __all__ = ["Axes", "Frame", "Masked", "Relaxed", "Sliced", "open_scopes", "reopen"]
 
+_REMEMBERED = 64  # architectures whose sizes are kept: the latest
+
 
 class Frame(Protocol):
     """What one scope makes active. Never changed once made."""
+
+    units: dict[Size, int] | None
+    """Of every size asked for so far, where no axis is masked: a module asks for the same few again and again."""
 
     def value(self, quantity: Quantity) -> Any:
         """The active value of a quantity, or a Weighted."""
@@ -27,6 +32,7 @@ class Sliced:
 
     def __init__(self, arch: Any) -> None:
         self.arch = arch
+        self.units: dict[Size, int] | None = {}
         self._values: dict[str, Any] = {}
 
     def value(self, quantity: Quantity) -> Any:
@@ -38,6 +44,8 @@ class Sliced:
 
 class Masked:
     """One architecture for all samples, or one per sample; axes are 0/1 masks."""
+
+    units: dict[Size, int] | None = None
 
     def __init__(self, space: Any, quantities: Sequence[Quantity], archs: Sequence[Any], per_sample: bool) -> None:
         self._archs, self._per_sample = archs, per_sample
@@ -69,6 +77,8 @@ class Masked:
 class Relaxed:
     """Probabilities over the options of some choices; the others, and those narrowed, are fixed."""
 
+    units: dict[Size, int] | None = None
+
     def __init__(self, probabilities: dict[str, Tensor], fixed: dict[str, int]) -> None:
         self.probabilities, self.fixed = probabilities, fixed
 
@@ -98,6 +108,8 @@ class Relaxed:
 class Unmasked:
     """Another frame whose masked axes are full instead: every unit is there, and none is attenuated."""
 
+    units: dict[Size, int] | None = None
+
     def __init__(self, frame: Frame) -> None:
         self._frame = frame
 
@@ -118,6 +130,7 @@ class Axes:
     def __init__(self, space: Any, quantities: Mapping[str, Quantity], projection: Projection) -> None:
         self._space, self._projection = space, projection
         self._frames: list[Frame] = []
+        self._slices: dict[Any, Sliced] = {}
         self._default: Sliced | None = None
         self._named = {name: Axis(self, quantity) for name, quantity in quantities.items()}
         self._derived: dict[str, tuple[Axis, Any]] = {}
@@ -197,7 +210,7 @@ class Axes:
 
     def frame(self) -> Frame:
         """What is active now; outside every scope, the largest architecture."""
-        if not torch.compiler.is_compiling() and _in_backward() and not _REOPENED:
+        if not torch.compiler.is_dynamo_compiling() and _graph_task() != -1 and not _REOPENED:
             raise AxisError(
                 "an elastic module is being run again in backward, where its scope may have closed: "
                 "checkpoint it by elasticnas.nn.checkpoint instead of torch.utils.checkpoint"
@@ -227,15 +240,25 @@ class Axes:
         return self.open(Unmasked(self.frame()))
 
     def _frame_for(self, target: Any, masked: bool) -> Frame:
-        quantities = [axis.quantity for axis in self.all()]
         if isinstance(target, Mapping):
             return self._relaxed(target)
         if isinstance(target, (list, tuple)):
             if not target:
                 raise ArchitectureError("axes.at([]) has no architecture: give one per sample of the batch")
-            return Masked(self._space, quantities, [self._checked(arch) for arch in target], per_sample=True)
+            return self._masked([self._checked(arch) for arch in target], per_sample=True)
         arch = self._checked(target)
-        return Masked(self._space, quantities, [arch], per_sample=False) if masked else Sliced(arch)
+        return self._masked([arch], per_sample=False) if masked else self._sliced(arch)
+
+    def _masked(self, archs: Sequence[Any], per_sample: bool) -> Masked:
+        return Masked(self._space, [axis.quantity for axis in self.all()], archs, per_sample)
+
+    def _sliced(self, arch: Any) -> Sliced:
+        """The same frame as the last times this architecture was in scope: its sizes are known there."""
+        frame = self._slices.pop(arch, None) or Sliced(arch)
+        self._slices[arch] = frame
+        if len(self._slices) > _REMEMBERED:
+            del self._slices[next(iter(self._slices))]
+        return frame
 
     def _checked(self, arch: Any) -> Any:
         if not isinstance(arch, self._space):
@@ -318,7 +341,5 @@ def reopen(scopes: Sequence[tuple[Axes, Frame]]) -> Iterator[None]:
             _REOPENED.pop()
 
 
-def _in_backward() -> bool:
-    """Whether the autograd engine is running a backward pass on this thread."""
-    current = getattr(torch._C, "_current_graph_task_id", None)
-    return current is not None and current() != -1
+_graph_task: Callable[[], int] = getattr(torch._C, "_current_graph_task_id", lambda: -1)
+"""The backward pass that the autograd engine is running on this thread; -1 for none."""

@@ -30,7 +30,8 @@ def select(tensor: Tensor, sizes: Sequence[SizeLike]) -> Tensor:
 
 
 def _narrow(tensor: Tensor, dim: int, size: SizeLike) -> Tensor:
-    if active_size(size) == full_size(size) and not isinstance(size, Sum):
+    active = active_size(size)
+    if active == full_size(size) and not isinstance(size, Sum):
         return tensor
     if isinstance(size, Product):
         tensor = tensor.unflatten(dim, [full_size(factor) for factor in size.factors])
@@ -40,7 +41,7 @@ def _narrow(tensor: Tensor, dim: int, size: SizeLike) -> Tensor:
     if isinstance(size, Sum):
         parts = tensor.split([full_size(term) for term in size.terms], dim)
         return torch.cat([_narrow(part, dim, term) for part, term in zip(parts, size.terms, strict=True)], dim)
-    return tensor.narrow(dim, 0, active_size(size))
+    return tensor.narrow(dim, 0, active)
 
 
 def take(tensor: Tensor, dim: int, full: Sequence[int], active: Sequence[int]) -> Tensor:

@@ -1,6 +1,7 @@
 """Sizes: an int is fixed, an Axis is elastic, and they multiply, add and divide."""
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +71,10 @@ class Size:
         """Full size: units held by the supernet."""
         raise NotImplementedError
 
+    def active(self) -> Any:
+        """Units active in the current scope, as :func:`active_size` gives them."""
+        raise NotImplementedError
+
     def __mul__(self, other: "SizeLike") -> "Product":
         return Product(*_factors(self), *_factors(other))
 
@@ -115,8 +120,8 @@ class Axis(Size):
         """Values it can take over the valid architectures."""
         return self.quantity.options
 
-    @property
-    def size(self) -> int:
+    @cached_property
+    def size(self) -> int:  # type: ignore[override]
         """Full size: the largest value over all valid architectures."""
         largest = max(self.options) if self.is_number else None
         if largest is None:
@@ -131,6 +136,11 @@ class Axis(Size):
     def at(self) -> Any:
         """What is active in the current scope: a value (slice) or Weighted (mask, soft mask)."""
         return self.axes.frame().value(self.quantity)
+
+    def active(self) -> Any:
+        """The value in scope; masked, the full size."""
+        active = self.at()
+        return self.size if isinstance(active, Weighted) else active
 
     def __floordiv__(self, other: "int | Axis") -> "Axis":
         return _divided(self, other)
@@ -181,10 +191,14 @@ class Product(Size):
         self.factors = factors
         self.axes = _owner(factors)
 
-    @property
-    def size(self) -> int:
+    @cached_property
+    def size(self) -> int:  # type: ignore[override]
         """Full size: the product of the factors' full sizes."""
         return prod([full_size(factor) for factor in self.factors])
+
+    def active(self) -> int:
+        """The product of the factors' active sizes."""
+        return prod([active_size(factor) for factor in self.factors])
 
     def __repr__(self) -> str:
         return f"({' '.join(_label(factor) for factor in self.factors)})"
@@ -197,10 +211,14 @@ class Sum(Size):
         self.terms = terms
         self.axes = _owner(terms)
 
-    @property
-    def size(self) -> int:
+    @cached_property
+    def size(self) -> int:  # type: ignore[override]
         """Full size: the sum of the terms' full sizes."""
         return sum([full_size(term) for term in self.terms])
+
+    def active(self) -> int:
+        """The sum of the terms' active sizes."""
+        return sum([active_size(term) for term in self.terms])
 
     def __mul__(self, other: SizeLike) -> Product:
         raise AxisError(f"{self!r} * {_label(other)}: a sum of sizes cannot be a factor; multiply its terms instead")
@@ -220,13 +238,13 @@ def active_size(size: SizeLike) -> Any:
     """Units active in a slice scope; a branch gives its option. Masked axes count with their full size."""
     if isinstance(size, int):
         return size
-    if isinstance(size, Axis):
-        active = size.at()
-        return size.size if isinstance(active, Weighted) else active
-    if isinstance(size, Product):
-        return prod([active_size(factor) for factor in size.factors])
-    if isinstance(size, Sum):
-        return sum([active_size(term) for term in size.terms])
+    if isinstance(size, Size):
+        units = size.axes.frame().units
+        if units is None:
+            return size.active()
+        if size not in units:
+            units[size] = size.active()
+        return units[size]
     raise AxisError(f"{size!r} is not a size: give an int, an Axis, or a product or sum of them")
 
 

@@ -308,7 +308,7 @@ def test_reentrant_checkpoint_is_refused_where_it_would_be_silently_wrong(monkey
     from elasticnas.axes import scope
 
     # without the refusal: gradients that are wrong, and nobody says so
-    monkeypatch.setattr(scope, "_in_backward", lambda: False)
+    monkeypatch.setattr(scope, "_graph_task", lambda: -1)
     assert not all(map(torch.equal, checkpointed(reentrant), right))
 
 
