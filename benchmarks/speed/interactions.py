@@ -8,7 +8,7 @@ from easrec.data import Batch, Interactions, Split, Statistics, prepare, read_in
 from easrec.training import epoch_batches
 from speed.scale import Scale
 
-__all__ = ["first_batch", "random_split", "split"]
+__all__ = ["random_split", "split", "typical_batch"]
 
 
 def split(scale: Scale) -> Split:
@@ -28,6 +28,7 @@ def random_split(scale: Scale, users: int) -> Split:
     return Split(Interactions(items, offsets, [str(user) for user in range(users)], names, counts))
 
 
-def first_batch(split: Split, config: Config, size: int) -> Batch:
-    """The first training batch of an epoch."""
-    return next(epoch_batches(split.training, config, size, torch.device("cpu"))(0))
+def typical_batch(split: Split, config: Config, size: int) -> Batch:
+    """Of the batches of an epoch, which hold sequences of like length, the one of the median length."""
+    batches = list(epoch_batches(split.training, config, size, torch.device("cpu"))(0))
+    return sorted(batches, key=lambda batch: batch.inputs.numel())[len(batches) // 2]

@@ -9,7 +9,7 @@ from easrec.config import Config, TrainConfig
 from easrec.losses import BatchLoss
 from easrec.model import build
 from easrec.space import space_for
-from speed.interactions import first_batch, split
+from speed.interactions import split, typical_batch
 from speed.measured import Measured, Row, medians
 from speed.scale import Scale
 from speed.step import Step, flops
@@ -63,4 +63,4 @@ def _step(scale: Scale, kind: str, dtype: torch.dtype) -> Step:
     data, config = split(scale), Config(model=scale.config(attention=kind), train=train)
     network = build(config.model, data.items, space_for(config.model).largest(), True)
     loss = BatchLoss(train, data.training.counts(data.items))
-    return Step(network, loss, first_batch(data, config, scale.batch))
+    return Step(network, loss, typical_batch(data, config, scale.batch))

@@ -14,7 +14,7 @@ from easrec.config import Config
 from easrec.losses import BatchLoss
 from easrec.model import EASRec, build, supernet
 from elasticnas import axes_of
-from speed.interactions import first_batch, split
+from speed.interactions import split, typical_batch
 from speed.measured import Measured, Row, medians
 from speed.scale import Scale
 from speed.step import Step, flops
@@ -44,7 +44,7 @@ def measure(scale: Scale) -> Measured:
 
 def _compare(found: Measured, scale: Scale, gates: int) -> None:
     data, config = split(scale), Config(model=scale.config(gate_layers=gates))
-    batch = first_batch(data, config, scale.batch)
+    batch = typical_batch(data, config, scale.batch)
     loss = BatchLoss(config.train, data.training.counts(data.items))
     masked = supernet(scale.config(gate_layers=gates, mixing="mask"), data.items, True)
     blocks = supernet(config.model, data.items, True)

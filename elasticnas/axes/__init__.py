@@ -1,6 +1,15 @@
 """Axes: named sizes that may vary, what is active in a scope, and how tensors follow."""
 
-from elasticnas.axes.masks import apply_mask, apply_support, expected, is_masked, mask, pad_to_full, require_batch
+from elasticnas.axes.masks import (
+    apply_mask,
+    apply_support,
+    expected,
+    is_masked,
+    mask,
+    pad_to_full,
+    require_batch,
+    soft_mask,
+)
 from elasticnas.axes.probabilities import by_choice
 from elasticnas.axes.quantity import Choice, Quantity
 from elasticnas.axes.scope import Axes, Frame, Relaxed, open_scopes, reopen
@@ -49,5 +58,6 @@ __all__ = [
     "require_batch",
     "require_sizes",
     "select",
+    "soft_mask",
     "take",
 ]

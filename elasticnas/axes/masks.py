@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from elasticnas.axes.size import Axis, Product, SizeLike, Sum, Weighted, active_size
+from elasticnas.axes.size import Axis, Product, Size, SizeLike, Sum, Weighted, active_size
 from elasticnas.errors import AxisError
 
-__all__ = ["apply_mask", "apply_support", "expected", "is_masked", "mask", "pad_to_full", "require_batch"]
+__all__ = ["apply_mask", "apply_support", "expected", "is_masked", "mask", "pad_to_full", "require_batch", "soft_mask"]
 
 
 def mask(size: SizeLike, like: Tensor, dim: int = -1) -> Tensor | None:
@@ -21,7 +21,7 @@ def mask(size: SizeLike, like: Tensor, dim: int = -1) -> Tensor | None:
         dim: The dimension of ``like`` that holds the units.
 
     Returns:
-        None where everything is sliced; else a fresh tensor, 0 at dead units.
+        None where everything is sliced; else 0 at dead units. Not to be changed in place.
 
     Raises:
         AxisError: Per-sample masks for another batch size.
@@ -54,9 +54,12 @@ def apply_support(x: Tensor, size: SizeLike, dim: int = -1) -> Tensor:
 
 def is_masked(size: SizeLike) -> bool:
     """Whether any axis of the size is masked in the current scope."""
-    if isinstance(size, int) or size.axes.frame().units is not None:
+    if isinstance(size, int):
         return False
-    return any(isinstance(active, Weighted) for active in _actives(size))
+    masked = size.axes.frame().masked
+    if size not in masked:
+        masked[size] = any(isinstance(active, Weighted) for active in _actives(size))
+    return masked[size]
 
 
 def expected(size: SizeLike, power: float, like: Tensor) -> float | Tensor:
@@ -64,7 +67,11 @@ def expected(size: SizeLike, power: float, like: Tensor) -> float | Tensor:
     active = size.at() if isinstance(size, Axis) else active_size(size)
     if not isinstance(active, Weighted):
         return float(active**power)
-    value = active.expect(lambda units: float(units**power) if units else 0.0, like)
+    assert isinstance(size, Axis)
+    value = size.axes.frame().once(
+        (size, power, like.dtype, like.device),
+        lambda: active.expect(lambda units: float(units**power) if units else 0.0, like),
+    )
     if value.ndim == 0:
         return value
     require_batch(value, like)
@@ -96,6 +103,14 @@ def _all_alive(size: SizeLike) -> bool:
     return all(not isinstance(active, Weighted) or active.alive for active in _actives(size))
 
 
+def soft_mask(size: SizeLike, like: Tensor) -> Tensor | None:
+    """``(units,)`` where one mask goes for all samples and no unit is dead: it may then multiply weights as well."""
+    if not is_masked(size) or not _all_alive(size):
+        return None
+    flat = _flat_mask(size, like)
+    return flat if flat is not None and flat.ndim == 1 else None
+
+
 def _actives(size: SizeLike) -> Iterator[Any]:
     """What every axis of the size is at."""
     if isinstance(size, Axis):
@@ -105,8 +120,12 @@ def _actives(size: SizeLike) -> Iterator[Any]:
 
 
 def _flat_mask(size: SizeLike, like: Tensor) -> Tensor | None:
-    if not is_masked(size):
+    if isinstance(size, int) or not is_masked(size):
         return None
+    return size.axes.frame().once((size, like.dtype, like.device), lambda: _made(size, like))
+
+
+def _made(size: Size, like: Tensor) -> Tensor:
     if isinstance(size, Axis):
         weighted: Weighted = size.at()
         return weighted.mask(like)

@@ -1,8 +1,9 @@
 """Scopes: what is active while a model runs."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any, Protocol
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -14,25 +15,49 @@ from elasticnas.errors import ArchitectureError, AxisError
 
 __all__ = ["Axes", "Frame", "Masked", "Relaxed", "Sliced", "open_scopes", "reopen"]
 
+T = TypeVar("T")
+
 _REMEMBERED = 64  # architectures whose sizes are kept: the latest
 
 
-class Frame(Protocol):
-    """What one scope makes active. Never changed once made."""
+class Frame(ABC):
+    """What one scope makes active. Never changed once made: what follows from it is worked out once.
 
-    units: dict[Size, int] | None
-    """Of every size asked for so far, where no axis is masked: a module asks for the same few again and again."""
+    Args:
+        learned: Whether gradients flow to what it holds.
+    """
 
+    def __init__(self, learned: bool) -> None:
+        self.units: dict[Size, Any] = {}
+        self.masked: dict[Size, bool] = {}
+        self.learned = learned
+        self._kept: dict[Any, Any] = {}
+
+    @abstractmethod
     def value(self, quantity: Quantity) -> Any:
         """The active value of a quantity, or a Weighted."""
 
+    def once(self, key: Any, make: Callable[[], T]) -> T:
+        """What ``make`` gives, made once; anew each time where it is part of a graph that a backward pass frees.
 
-class Sliced:
+        Args:
+            key: Of all that ``make`` depends on beyond this frame.
+            make: Called without arguments.
+        """
+        if self.learned or torch.compiler.is_compiling() or torch.is_inference_mode_enabled():
+            return make()
+        if key not in self._kept:
+            self._kept[key] = make()
+        kept: T = self._kept[key]
+        return kept
+
+
+class Sliced(Frame):
     """One architecture; axes are ints."""
 
     def __init__(self, arch: Any) -> None:
+        super().__init__(learned=False)
         self.arch = arch
-        self.units: dict[Size, int] | None = {}
         self._values: dict[str, Any] = {}
 
     def value(self, quantity: Quantity) -> Any:
@@ -42,12 +67,11 @@ class Sliced:
         return self._values[quantity.name]
 
 
-class Masked:
+class Masked(Frame):
     """One architecture for all samples, or one per sample; axes are 0/1 masks."""
 
-    units: dict[Size, int] | None = None
-
     def __init__(self, space: Any, quantities: Sequence[Quantity], archs: Sequence[Any], per_sample: bool) -> None:
+        super().__init__(learned=False)
         self._archs, self._per_sample = archs, per_sample
         # made here, not while the model runs: a compiled graph then takes the weights as inputs
         self._weights = {quantity.name: self._one_hot(quantity) for quantity in quantities}
@@ -65,25 +89,30 @@ class Masked:
 
     def value(self, quantity: Quantity) -> Any:
         """Weights that are 1 at the value of the architecture, ``(options,)`` or ``(B, options)``."""
+        return self.once(quantity.name, lambda: self._value(quantity))
+
+    def _value(self, quantity: Quantity) -> Weighted:
         if quantity.name not in self._weights:
             self._weights[quantity.name] = self._one_hot(quantity)
         return Weighted(quantity, self._weights[quantity.name])
 
     def relaxed(self) -> "Relaxed":
         """The same as probabilities that are 0 and 1."""
-        return Relaxed(self._chosen, {})
+        return self.once("relaxed", lambda: Relaxed(self._chosen, {}))
 
 
-class Relaxed:
+class Relaxed(Frame):
     """Probabilities over the options of some choices; the others, and those narrowed, are fixed."""
 
-    units: dict[Size, int] | None = None
-
     def __init__(self, probabilities: dict[str, Tensor], fixed: dict[str, int]) -> None:
+        super().__init__(learned=any(each.requires_grad for each in probabilities.values()))
         self.probabilities, self.fixed = probabilities, fixed
 
     def value(self, quantity: Quantity) -> Any:
         """A plain value where every choice behind it is fixed, else weights with gradients to the probabilities."""
+        return self.once(quantity.name, lambda: self._value(quantity))
+
+    def _value(self, quantity: Quantity) -> Any:
         if all(choice.name in self.fixed for choice in quantity.choices):
             indices = tuple(self.fixed[choice.name] for choice in quantity.choices)
             if indices not in quantity.by_indices:
@@ -101,16 +130,18 @@ class Relaxed:
 
     def narrowed(self, choice: Choice, index: int) -> "Relaxed":
         """The same, with one choice fixed to an option."""
+        return self.once((choice.name, index), lambda: self._narrowed(choice, index))
+
+    def _narrowed(self, choice: Choice, index: int) -> "Relaxed":
         probabilities = {name: value for name, value in self.probabilities.items() if name != choice.name}
         return Relaxed(probabilities, {**self.fixed, choice.name: index})
 
 
-class Unmasked:
+class Unmasked(Frame):
     """Another frame whose masked axes are full instead: every unit is there, and none is attenuated."""
 
-    units: dict[Size, int] | None = None
-
     def __init__(self, frame: Frame) -> None:
+        super().__init__(frame.learned)
         self._frame = frame
 
     def value(self, quantity: Quantity) -> Any:
@@ -237,7 +268,8 @@ class Axes:
 
     def unmasked(self) -> Any:
         """A scope in which masked axes are full, for what feeds candidates that are each sliced and mixed later."""
-        return self.open(Unmasked(self.frame()))
+        frame = self.frame()
+        return self.open(frame.once("unmasked", lambda: Unmasked(frame)))
 
     def _frame_for(self, target: Any, masked: bool) -> Frame:
         if isinstance(target, Mapping):

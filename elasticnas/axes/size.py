@@ -49,7 +49,7 @@ class Weighted:
         weights, prefixes = self.weights.to(like), self.quantity.prefixes.to(like)
         return (weights.unsqueeze(-1) * prefixes).sum(-2)
 
-    @property
+    @cached_property
     def alive(self) -> bool:
         """Whether every unit is known to have a weight above 0."""
         return known_positive(self.weights[..., -1])  # options ascend: the last has all units
@@ -121,7 +121,7 @@ class Axis(Size):
         return self.quantity.options
 
     @cached_property
-    def size(self) -> int:  # type: ignore[override]
+    def size(self) -> int:
         """Full size: the largest value over all valid architectures."""
         largest = max(self.options) if self.is_number else None
         if largest is None:
@@ -192,7 +192,7 @@ class Product(Size):
         self.axes = _owner(factors)
 
     @cached_property
-    def size(self) -> int:  # type: ignore[override]
+    def size(self) -> int:
         """Full size: the product of the factors' full sizes."""
         return prod([full_size(factor) for factor in self.factors])
 
@@ -212,7 +212,7 @@ class Sum(Size):
         self.axes = _owner(terms)
 
     @cached_property
-    def size(self) -> int:  # type: ignore[override]
+    def size(self) -> int:
         """Full size: the sum of the terms' full sizes."""
         return sum([full_size(term) for term in self.terms])
 
@@ -240,8 +240,6 @@ def active_size(size: SizeLike) -> Any:
         return size
     if isinstance(size, Size):
         units = size.axes.frame().units
-        if units is None:
-            return size.active()
         if size not in units:
             units[size] = size.active()
         return units[size]

@@ -100,7 +100,7 @@ class Attention(nn.Module):
             causal, unseen = False, unseen_from(row, x.shape[1], self.causal, padding)
         if self.kind == "softmax":
             allowed = None if unseen is None else _allowed(unseen, causal, row)
-            out = self._softmax(apply_mask(query, self.head_dim), key, value, allowed, causal)
+            out = self._softmax(query, key, value, allowed, causal)
         else:
             feature_mask = mask(self.head_dim, query)
             out = self._scaled(linrec(query, key, value, causal, self.key_norm, unseen, feature_mask))
@@ -171,9 +171,10 @@ class Attention(nn.Module):
 
     def _softmax(self, query: Tensor, key: Tensor, value: Tensor, allowed: Tensor | None, causal: bool) -> Tensor:
         g, r = query.shape[1:3]
-        scale = expected(self.head_dim, -0.5, query)
+        scale, m = expected(self.head_dim, -0.5, query), mask(self.head_dim, query)
         if isinstance(scale, Tensor):
-            query, scale = query * scale, 1.0
+            assert m is not None
+            query, scale = query * (m * scale), 1.0
         out = F.scaled_dot_product_attention(
             query.flatten(1, 2),
             key.expand(-1, -1, r, -1, -1).flatten(1, 2),

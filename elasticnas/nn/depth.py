@@ -36,12 +36,13 @@ class DepthSkip(ElasticModule):
         on = fit_share(active.expect(float, x), x)
         # a dead layer may make inf of anything: it gets zeros to chew on, unless its share is being learned
         given = x if on.requires_grad else torch.where(on > 0, x, 0.0)
-        return contribute(on, self._run(given, *args, **kwargs)) + contribute(1 - on, x)
+        return contribute(1 - on, x, contribute(on, self._run(given, *args, **kwargs)))
 
     def _run(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         assert self.module is not None
         out = self.module(x, *args, **kwargs)
         assert isinstance(out, Tensor)
+        assert out is not None
         return out
 
     def plain(self, memo: dict[Any, Any]) -> "DepthSkip":
@@ -105,7 +106,7 @@ class Stack(ElasticModule):
 
     def _exits(self, depth: Weighted, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         share = {option: fit_share(depth.weights[..., i], x) for i, option in enumerate(depth.quantity.options)}
-        out = contribute(share[0], x) if 0 in share else torch.zeros_like(x)
+        out = contribute(share[0], x) if 0 in share else None
         for position in range(max(share)):
             if not depth.weights.requires_grad and not depth.alive:
                 # a dead layer may make inf of anything: it gets zeros to chew on, unless its share is being learned
@@ -114,7 +115,8 @@ class Stack(ElasticModule):
                 x = torch.where(reached > 0, x, 0.0)
             x = self.layers[position](x, *args, **kwargs)
             if position + 1 in share:
-                out = out + contribute(share[position + 1], x)
+                out = contribute(share[position + 1], x, out)
+        assert out is not None
         return out
 
     def plain(self, memo: dict[Any, Any]) -> "Stack":

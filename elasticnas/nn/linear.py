@@ -15,6 +15,7 @@ from elasticnas.axes import (
     is_elastic,
     require_sizes,
     select,
+    soft_mask,
 )
 from elasticnas.errors import AxisError
 from elasticnas.nn.module import ElasticModule, inherit
@@ -50,8 +51,8 @@ def Linear(
 class ElasticLinear(ElasticModule):
     """A linear layer with an elastic size; use :func:`Linear` to make one.
 
-    The weight is ``(outputs, inputs)`` at full size. Masks never touch it: the input is multiplied by the support of
-    its mask, the output by its mask.
+    The weight is ``(outputs, inputs)`` at full size. The input is multiplied by the support of its mask, the output by
+    its mask; where no output is dead and all samples share the mask, weight and bias are instead, which are smaller.
     """
 
     def __init__(
@@ -69,16 +70,20 @@ class ElasticLinear(ElasticModule):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(..., inputs) -> (..., outputs)``."""
-        return apply_mask(self._affine(x), self.outputs)
+        m = soft_mask(self.outputs, self.weight)
+        return apply_mask(self._affine(x), self.outputs) if m is None else self._affine(x, m)
 
     def support(self, x: Tensor) -> Tensor:
         """As forward, but the output is multiplied by the support of its mask only, for one operand of a product."""
         return apply_support(self._affine(x), self.outputs)
 
-    def _affine(self, x: Tensor) -> Tensor:
+    def _affine(self, x: Tensor, m: Tensor | None = None) -> Tensor:
         check_width(x, self.inputs, self)
+        weight = select(self.weight, [self.outputs, self.inputs])
         bias = None if self.bias is None else select(self.bias, [self.outputs])
-        return F.linear(apply_support(x, self.inputs), select(self.weight, [self.outputs, self.inputs]), bias)
+        if m is not None:
+            weight, bias = weight * m[:, None], None if bias is None else bias * m
+        return F.linear(apply_support(x, self.inputs), weight, bias)
 
     def plain(self, memo: dict[Any, Any]) -> nn.Linear:
         """A ``torch.nn.Linear`` of the active sizes."""

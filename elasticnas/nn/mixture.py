@@ -76,7 +76,7 @@ class Mixture(ElasticModule):
             position = active.quantity.options.index(option)
             share = fit_share(active.weights[..., position], x)
             part = self._sliced(choice, option, x, *args, **kwargs) if sliced else self._run(option, x, *args, **kwargs)
-            out = contribute(share, part) if out is None else out + contribute(share, part)
+            out = contribute(share, part, out)
         assert out is not None
         return out
 
