@@ -42,6 +42,7 @@ class Weighted:
 
     def __init__(self, quantity: Quantity, weights: Tensor) -> None:
         self.quantity, self.weights = quantity, weights
+        self._alive: bool | None = None
 
     def mask(self, like: Tensor) -> Tensor:
         """Mask ``(..., largest)`` in the dtype and device of ``like``: the weighted sum of the prefix masks."""
@@ -49,10 +50,14 @@ class Weighted:
         weights, prefixes = self.weights.to(like), self.quantity.prefixes.to(like)
         return (weights.unsqueeze(-1) * prefixes).sum(-2)
 
-    @cached_property
+    @property
     def alive(self) -> bool:
         """Whether every unit is known to have a weight above 0."""
-        return known_positive(self.weights[..., -1])  # options ascend: the last has all units
+        if torch.compiler.is_compiling():
+            return False
+        if self._alive is None:
+            self._alive = known_positive(self.weights[..., -1])  # options ascend: the last has all units
+        return self._alive
 
     def expect(self, function: Callable[[int], float], like: Tensor) -> Tensor:
         """Expected value ``(...)`` of a function of the size."""

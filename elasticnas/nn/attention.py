@@ -103,7 +103,7 @@ class Attention(nn.Module):
             out = self._softmax(query, key, value, allowed, causal)
         else:
             feature_mask = mask(self.head_dim, query)
-            out = self._scaled(linrec(query, key, value, causal, self.key_norm, unseen, feature_mask))
+            out = linrec(query, key, value, causal, self.key_norm, unseen, feature_mask, self._scale(query))
         mixed = self._joined(out)
         return mixed if padding is None else mixed.masked_fill(take_row(padding.unsqueeze(-1), row), 0.0)
 
@@ -136,8 +136,9 @@ class Attention(nn.Module):
         """
         self._require_recurrent()
         query, key, value = self._queries(x), *self._memory(x)
-        out, state = linrec_step(query, key, value, state, self.key_norm, mask(self.head_dim, query))
-        return self._joined(self._scaled(out)), state
+        feature_mask = mask(self.head_dim, query)
+        out, state = linrec_step(query, key, value, state, self.key_norm, feature_mask, self._scale(query))
+        return self._joined(out), state
 
     def _require_recurrent(self) -> None:
         if self.kind != "linrec" or not self.causal:
@@ -159,9 +160,9 @@ class Attention(nn.Module):
         # soft masks: in q k one operand carries the mask of head_dim, and the masks of heads act on the output only
         return key, apply_mask(value, self.head_dim)
 
-    def _scaled(self, out: Tensor) -> Tensor:
+    def _scale(self, like: Tensor) -> float | Tensor:
         """LinRec's constant factor."""
-        return out * expected(self.head_dim, -1.0 if self.key_norm == "column" else -0.5, out)
+        return expected(self.head_dim, -1.0 if self.key_norm == "column" else -0.5, like)
 
     def _joined(self, out: Tensor) -> Tensor:
         """Heads ``(B, g, r, N, k)`` to ``(B, N, hidden)``."""

@@ -52,7 +52,8 @@ class ElasticLinear(ElasticModule):
     """A linear layer with an elastic size; use :func:`Linear` to make one.
 
     The weight is ``(outputs, inputs)`` at full size. The input is multiplied by the support of its mask, the output by
-    its mask; where no output is dead and all samples share the mask, weight and bias are instead, which are smaller.
+    its mask. Where no output is dead and all samples share the mask, it multiplies the weight if that is smaller than
+    the output.
     """
 
     def __init__(
@@ -71,7 +72,9 @@ class ElasticLinear(ElasticModule):
     def forward(self, x: Tensor) -> Tensor:
         """``(..., inputs) -> (..., outputs)``."""
         m = soft_mask(self.outputs, self.weight)
-        return apply_mask(self._affine(x), self.outputs) if m is None else self._affine(x, m)
+        if m is None or x.shape[:-1].numel() <= self.weight.shape[1]:
+            return apply_mask(self._affine(x), self.outputs)
+        return self._affine(x, m)
 
     def support(self, x: Tensor) -> Tensor:
         """As forward, but the output is multiplied by the support of its mask only, for one operand of a product."""

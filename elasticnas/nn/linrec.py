@@ -33,8 +33,9 @@ def linrec(
     key_norm: str,
     padding: Tensor | None = None,
     feature_mask: Tensor | None = None,
+    scale: float | Tensor = 1.0,
 ) -> Tensor:
-    """``A1(elu(Q)) (A2(elu(K))^T V)`` without its constant factor.
+    """``scale A1(elu(Q)) (A2(elu(K))^T V)``.
 
     Rows of elu(Q) have unit L2 norm over the features. ``key_norm="column"`` gives every column (feature) of elu(K)
     unit norm over the sequence, as the paper writes; ``"token"`` gives every row unit norm over the features, as
@@ -49,13 +50,15 @@ def linrec(
         key_norm: ``"column"`` or ``"token"``.
         padding: ``(B, N)`` bool, True where padded. Applied after elu: elu of a large negative number is -1, not 0.
         feature_mask: Mask over k, ``(..., k)``, 0 at dead features; the query then carries it.
+        scale: The constant factor, or one for every sample, ``(B, 1, 1, 1, 1)``.
 
     Returns:
         ``(B, g, r, N, k)``.
 
     Source: EASRec, arXiv:2402.00390v1, Eq. 5; LinRec, arXiv:2411.01537.
     """
-    query, key = _queries(query, feature_mask), F.elu(key)
+    # heads are strided views of the projections: one copy here instead of one in every product
+    query, key, value = _queries(query, feature_mask, scale).contiguous(), F.elu(key).contiguous(), value.contiguous()
     if padding is not None:
         key = key.masked_fill(padding[:, None, None, :, None], 0.0)
     if key_norm == "token":
@@ -92,11 +95,17 @@ def linrec_step(
     state: LinRecState,
     key_norm: str,
     feature_mask: Tensor | None = None,
+    scale: float | Tensor = 1.0,
 ) -> tuple[Tensor, LinRecState]:
     """One more position, N = 1: what :func:`linrec` (causal) gives there, and the state after it. O(k^2)."""
-    here = linrec_state(key, value, key_norm, None, feature_mask)
-    state = LinRecState(state.squares + here.squares, state.sums + here.sums)
-    query = _queries(query, feature_mask)
+    key = F.elu(key)
+    squares = _wide(key).square()
+    if key_norm == "token":
+        key = _scaled(key, _sum_squares(key, feature_mask))
+    # k v^T by broadcasting: a product of matrices with one column and one row is slower
+    sums = torch.addcmul(state.sums, _wide(key).transpose(-1, -2), _wide(value))
+    state = LinRecState(state.squares + squares, sums)
+    query = _queries(query, feature_mask, scale)
     if key_norm == "column":
         query = _by_columns(query, state.squares)
     return (_wide(query) @ state.sums).to(query), state
@@ -109,9 +118,12 @@ def _by_columns(query: Tensor, running: Tensor) -> Tensor:
     return _scaled(query, running)
 
 
-def _scaled(x: Tensor, squares: Tensor) -> Tensor:
+def _scaled(x: Tensor, squares: Tensor, scale: float | Tensor = 1.0) -> Tensor:
     """``x`` divided by a norm; multiplied before it is narrowed, as 1 / norm is beyond float16 for dead columns."""
-    return (_wide(x) * torch.rsqrt(squares + _EPS)).to(x)
+    inverse = (squares + _EPS).rsqrt_()
+    if isinstance(scale, Tensor) or scale != 1.0:
+        inverse = inverse * scale
+    return (_wide(x) * inverse).to(x)
 
 
 def _wide(x: Tensor) -> Tensor:
@@ -119,10 +131,10 @@ def _wide(x: Tensor) -> Tensor:
     return x if x.dtype in (torch.float32, torch.float64) else x.float()
 
 
-def _queries(query: Tensor, feature_mask: Tensor | None) -> Tensor:
-    """Rows of elu(Q) with unit norm, which carry the mask."""
+def _queries(query: Tensor, feature_mask: Tensor | None, scale: float | Tensor) -> Tensor:
+    """Rows of elu(Q) with the norm ``scale``, which carry the mask."""
     query = F.elu(query)
-    return _scaled(query if feature_mask is None else query * feature_mask, _sum_squares(query, feature_mask))
+    return _scaled(query if feature_mask is None else query * feature_mask, _sum_squares(query, feature_mask), scale)
 
 
 def _sum_squares(x: Tensor, feature_mask: Tensor | None) -> Tensor:
@@ -133,12 +145,17 @@ def _sum_squares(x: Tensor, feature_mask: Tensor | None) -> Tensor:
 def _causal(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """``out_n = q_n sum_{j <= n} k_j v_j^T``: whole chunks by prefix sums of k^T v, inside a chunk directly."""
     length, features = query.shape[-2:]
-    # a chunk of at least k positions: the k x k sums then take no more memory than the keys
-    chunk = max(1, min(length, max(_CHUNK, features)))
+    # equal chunks of k / 2 positions at least: the k x k sums then take no more than twice the memory of the keys
+    chunks = -(-length // max(_CHUNK, features))
+    if chunks <= 1:
+        return (query @ key.transpose(-1, -2)).tril_() @ value
+    chunk = -(-length // chunks)
     short = -length % chunk
-    q, k, v = (F.pad(x, (0, 0, 0, short)).unflatten(-2, (-1, chunk)) for x in (query, key, value))
+    if short:
+        query, key, value = (F.pad(x, (0, 0, 0, short)) for x in (query, key, value))
+    q, k, v = (x.unflatten(-2, (-1, chunk)) for x in (query, key, value))
     sums = _wide(k.transpose(-1, -2) @ v)
     before = (sums.cumsum(-3) - sums).to(q)
-    inside = (q @ k.transpose(-1, -2)).tril() @ v
-    out: Tensor = (inside + q @ before).flatten(-3, -2)[..., :length, :]
+    inside = (q @ k.transpose(-1, -2)).tril_() @ v
+    out: Tensor = inside.add_(q @ before).flatten(-3, -2)[..., :length, :]
     return out

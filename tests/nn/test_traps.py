@@ -169,9 +169,9 @@ def test_padding_masked_before_elu(monkeypatch, key_norm, causal):
     assert agrees()
     real = attention.linrec
 
-    def before(query, key, value, causal, key_norm, padding, feature_mask):
+    def before(query, key, value, causal, key_norm, padding, *more):
         key = key.masked_fill(padding[:, None, None, :, None], -1e9) if padding is not None else key
-        return real(query, key, value, causal, key_norm, None, feature_mask)
+        return real(query, key, value, causal, key_norm, None, *more)
 
     monkeypatch.setattr(attention, "linrec", before)
     assert not agrees()
@@ -273,9 +273,12 @@ def test_dead_times_inf(monkeypatch, form):
         def build(axes):
             return enn.Mixture({"plain": enn.Linear(axes.hidden, axes.hidden), "deep": Explodes()}, axes.kind)
 
+    def multiplied(share, part, to=None):
+        return share * part if to is None else to + share * part
+
     assert keeps_the_law(build, space, arch, on_hidden)
     for module in (depth, mixture):
-        monkeypatch.setattr(module, "contribute", lambda share, part: share * part)
+        monkeypatch.setattr(module, "contribute", multiplied)
     assert not keeps_the_law(build, space, arch, on_hidden)
 
 
