@@ -30,6 +30,7 @@ class Frame(ABC):
     def __init__(self, learned: bool) -> None:
         self.units: dict[Size, Any] = {}
         self.masked: dict[Size, bool] = {}
+        self.cuts: dict[Size, Any] = {}
         self.learned = learned
         self._kept: dict[Any, Any] = {}
 

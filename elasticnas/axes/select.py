@@ -1,11 +1,12 @@
 """select: narrow a tensor to what is active."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from elasticnas.axes.size import Product, SizeLike, Sum, active_size, full_size
+from elasticnas.axes.size import Product, Size, SizeLike, Sum, active_size, full_size
 
 __all__ = ["select", "take"]
 
@@ -24,24 +25,41 @@ def select(tensor: Tensor, sizes: Sequence[SizeLike]) -> Tensor:
     Returns:
         The active part, with the sizes ``active_size`` gives.
     """
+    composite = []
     for dim, size in enumerate(sizes):
-        tensor = _narrow(tensor, dim, size)
+        if isinstance(size, int):
+            continue
+        cuts = size.axes.frame().cuts
+        if size not in cuts:
+            cuts[size] = _cut(size)
+        cut = cuts[size]
+        if isinstance(cut, int):
+            tensor = tensor.narrow(dim, 0, cut)
+        elif cut is not None:
+            composite.append((dim, cut))
+    # those that copy come last: they then copy less
+    for dim, cut in composite:
+        tensor = cut(tensor, dim)
     return tensor
 
 
-def _narrow(tensor: Tensor, dim: int, size: SizeLike) -> Tensor:
-    active = active_size(size)
-    if active == full_size(size) and not isinstance(size, Sum):
-        return tensor
-    if isinstance(size, Product):
-        tensor = tensor.unflatten(dim, [full_size(factor) for factor in size.factors])
-        for offset, factor in enumerate(size.factors):
-            tensor = _narrow(tensor, dim + offset, factor)
-        return tensor.flatten(dim, dim + len(size.factors) - 1)
+def _cut(size: Size) -> "int | Callable[[Tensor, int], Tensor] | None":
+    """How a size is narrowed: to a number of units, by a function of tensor and dimension, or not at all."""
     if isinstance(size, Sum):
-        parts = tensor.split([full_size(term) for term in size.terms], dim)
-        return torch.cat([_narrow(part, dim, term) for part, term in zip(parts, size.terms, strict=True)], dim)
-    return tensor.narrow(dim, 0, active)
+        return partial(_terms, size)
+    active = active_size(size)
+    if active == full_size(size):
+        return None
+    if isinstance(size, Product):
+        full = [full_size(factor) for factor in size.factors]
+        return partial(take, full=full, active=[active_size(factor) for factor in size.factors])
+    return int(active)
+
+
+def _terms(size: Sum, tensor: Tensor, dim: int) -> Tensor:
+    parts = tensor.split([full_size(term) for term in size.terms], dim)
+    before = [1] * (dim % tensor.ndim)
+    return torch.cat([select(part, [*before, term]) for part, term in zip(parts, size.terms, strict=True)], dim)
 
 
 def take(tensor: Tensor, dim: int, full: Sequence[int], active: Sequence[int]) -> Tensor:
@@ -60,5 +78,6 @@ def take(tensor: Tensor, dim: int, full: Sequence[int], active: Sequence[int]) -
         return tensor.narrow(dim, 0, active[0])
     tensor = tensor.unflatten(dim, tuple(full))
     for offset, units in enumerate(active):
-        tensor = tensor.narrow(dim + offset, 0, units)
+        if units != full[offset]:
+            tensor = tensor.narrow(dim + offset, 0, units)
     return tensor.flatten(dim, dim + len(active) - 1)
