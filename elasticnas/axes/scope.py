@@ -10,7 +10,7 @@ from torch import Tensor
 
 from elasticnas.axes.probabilities import by_choice
 from elasticnas.axes.quantity import Choice, Projection, Quantity
-from elasticnas.axes.size import EXTRACTING, Axis, Size, Weighted
+from elasticnas.axes.size import EXTRACTING, Axis, Size, SizeLike, Weighted
 from elasticnas.errors import ArchitectureError, AxisError
 
 __all__ = ["Axes", "Frame", "Masked", "Relaxed", "Sliced", "open_scopes", "reopen"]
@@ -30,7 +30,7 @@ class Frame(ABC):
     def __init__(self, learned: bool) -> None:
         self.units: dict[Size, Any] = {}
         self.masked: dict[Size, bool] = {}
-        self.cuts: dict[Size, Any] = {}
+        self.cuts: dict[tuple[SizeLike, ...], Callable[[Tensor], Tensor]] = {}
         self.learned = learned
         self._kept: dict[Any, Any] = {}
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from math import prod
+from operator import itemgetter
 
 import torch
 from torch import Tensor
@@ -25,41 +27,59 @@ def select(tensor: Tensor, sizes: Sequence[SizeLike]) -> Tensor:
     Returns:
         The active part, with the sizes ``active_size`` gives.
     """
-    composite = []
-    for dim, size in enumerate(sizes):
-        if isinstance(size, int):
-            continue
-        cuts = size.axes.frame().cuts
-        if size not in cuts:
-            cuts[size] = _cut(size)
-        cut = cuts[size]
-        if isinstance(cut, int):
-            tensor = tensor.narrow(dim, 0, cut)
-        elif cut is not None:
-            composite.append((dim, cut))
-    # those that copy come last: they then copy less
-    for dim, cut in composite:
-        tensor = cut(tensor, dim)
+    sizes = tuple(sizes)
+    owner = next((size.axes for size in sizes if isinstance(size, Size)), None)
+    if owner is None:
+        return tensor
+    cuts = owner.frame().cuts
+    if sizes in cuts:
+        return cuts[sizes](tensor)
+    cut = _cut(sizes)
+    # what follows from the scopes of other axes too is no matter of this frame alone
+    if all(size.axes is owner for size in sizes if isinstance(size, Size)):
+        cuts[sizes] = cut
+    return cut(tensor)
+
+
+def _cut(sizes: tuple[SizeLike, ...]) -> Callable[[Tensor], Tensor]:
+    """What narrows a tensor in this scope: composite dimensions taken apart, one slice each, and joined again."""
+    if any(isinstance(size, Sum) for size in sizes):
+        return partial(_joined, sizes)
+    apart: list[int] = []
+    joined: list[int] = []
+    index: list[slice] = []
+    for size in sizes:
+        factors = size.factors if isinstance(size, Product) else (size,)
+        pairs = [(full_size(factor), active_size(factor)) for factor in factors]
+        if all(full == active for full, active in pairs):
+            pairs = [(full_size(size), full_size(size))]
+        apart += [full for full, _ in pairs]
+        joined.append(prod([active for _, active in pairs]))
+        index += [slice(None) if full == active else slice(active) for full, active in pairs]
+    if all(part == slice(None) for part in index):
+        return _whole
+    if len(apart) == len(sizes):
+        return itemgetter(tuple(index))
+    return partial(_narrowed, apart, tuple(index), joined)
+
+
+def _whole(tensor: Tensor) -> Tensor:
     return tensor
 
 
-def _cut(size: Size) -> "int | Callable[[Tensor, int], Tensor] | None":
-    """How a size is narrowed: to a number of units, by a function of tensor and dimension, or not at all."""
-    if isinstance(size, Sum):
-        return partial(_terms, size)
-    active = active_size(size)
-    if active == full_size(size):
-        return None
-    if isinstance(size, Product):
-        full = [full_size(factor) for factor in size.factors]
-        return partial(take, full=full, active=[active_size(factor) for factor in size.factors])
-    return int(active)
+def _narrowed(apart: list[int], index: tuple[slice, ...], joined: list[int], tensor: Tensor) -> Tensor:
+    return tensor.view(apart)[index].reshape(joined)
 
 
-def _terms(size: Sum, tensor: Tensor, dim: int) -> Tensor:
-    parts = tensor.split([full_size(term) for term in size.terms], dim)
-    before = [1] * (dim % tensor.ndim)
-    return torch.cat([select(part, [*before, term]) for part, term in zip(parts, size.terms, strict=True)], dim)
+def _joined(sizes: tuple[SizeLike, ...], tensor: Tensor) -> Tensor:
+    """Dimension by dimension, the terms of a sum one after the other."""
+    for dim, size in enumerate(sizes):
+        before, after = tensor.shape[:dim], tensor.shape[dim + 1 :]
+        terms = size.terms if isinstance(size, Sum) else (size,)
+        parts = tensor.split([full_size(term) for term in terms], dim)
+        selected = [select(part, (*before, term, *after)) for part, term in zip(parts, terms, strict=True)]
+        tensor = torch.cat(selected, dim) if len(selected) > 1 else selected[0]
+    return tensor
 
 
 def take(tensor: Tensor, dim: int, full: Sequence[int], active: Sequence[int]) -> Tensor:

@@ -85,7 +85,7 @@ def _operands(x: Tensor, embedding: nn.Module) -> tuple[Tensor, Tensor]:
     if is_elastic(embedding.count):
         raise AxisError(f"a cross entropy needs a fixed number of rows, not {embedding.count!r}: use scores")
     check_width(x, embedding.hidden, embedding)
-    rows = select(embedding.weight, [embedding.count, embedding.hidden])
+    rows = select(embedding.weight, (embedding.count, embedding.hidden))
     return apply_support(x, embedding.hidden), rows
 
 

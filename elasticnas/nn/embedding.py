@@ -88,7 +88,7 @@ class ElasticEmbedding(ElasticModule):
 
     def forward(self, ids: Tensor) -> Tensor:
         """``(...) int -> (..., hidden)``."""
-        rows = select(self.weight, [self.count, self.hidden])
+        rows = select(self.weight, (self.count, self.hidden))
         out = apply_mask(F.embedding(ids, rows, self.padding_idx), self.hidden)
         if is_masked(self.count):
             # a dimension more in front, where a per-sample mask has the batch
@@ -100,7 +100,7 @@ class ElasticEmbedding(ElasticModule):
     def scores(self, x: Tensor) -> Tensor:
         """Dot product with every row, ``(..., hidden) -> (..., count)``."""
         check_width(x, self.hidden, self)
-        rows = select(self.weight, [self.count, self.hidden])
+        rows = select(self.weight, (self.count, self.hidden))
         return apply_mask(F.linear(apply_support(x, self.hidden), rows), self.count)
 
     def plain(self, memo: dict[Any, Any]) -> nn.Embedding:

@@ -82,8 +82,8 @@ class ElasticLinear(ElasticModule):
 
     def _affine(self, x: Tensor, m: Tensor | None = None) -> Tensor:
         check_width(x, self.inputs, self)
-        weight = select(self.weight, [self.outputs, self.inputs])
-        bias = None if self.bias is None else select(self.bias, [self.outputs])
+        weight = select(self.weight, (self.outputs, self.inputs))
+        bias = None if self.bias is None else select(self.bias, (self.outputs,))
         if m is not None:
             weight, bias = weight * m[:, None], None if bias is None else bias * m
         return F.linear(apply_support(x, self.inputs), weight, bias)

@@ -84,7 +84,7 @@ class ElasticLayerNorm(ElasticModule):
     def forward(self, x: Tensor) -> Tensor:
         """``(..., hidden) -> (..., hidden)``."""
         check_width(x, self.hidden, self)
-        weight, bias = select(self.weight, [self.hidden]), select(self.bias, [self.hidden])
+        weight, bias = select(self.weight, (self.hidden,)), select(self.bias, (self.hidden,))
         m = mask(self.hidden, x)
         if m is None:
             return F.layer_norm(x, (x.shape[-1],), weight, bias, self.eps)
@@ -127,7 +127,7 @@ class ElasticRMSNorm(ElasticModule):
     def forward(self, x: Tensor) -> Tensor:
         """``(..., hidden) -> (..., hidden)``."""
         check_width(x, self.hidden, self)
-        weight = select(self.weight, [self.hidden])
+        weight = select(self.weight, (self.hidden,))
         m = mask(self.hidden, x)
         if m is None:
             return F.rms_norm(x, (x.shape[-1],), weight, self.eps)
