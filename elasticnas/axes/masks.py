@@ -38,8 +38,6 @@ def mask(size: SizeLike, like: Tensor, dim: int = -1) -> Tensor | None:
 
 def apply_mask(x: Tensor, size: SizeLike, dim: int = -1) -> Tensor:
     """``x * m``: every activation carries its mask once."""
-    if not is_masked(size):
-        return x
     m = mask(size, x, dim)
     return x if m is None else x * m
 
@@ -49,7 +47,8 @@ def apply_support(x: Tensor, size: SizeLike, dim: int = -1) -> Tensor:
     if not is_masked(size) or _all_alive(size):
         return x
     m = mask(size, x, dim)
-    return x if m is None else x * (m > 0).to(x.dtype)
+    assert m is not None
+    return x * (m > 0).to(x.dtype)
 
 
 def is_masked(size: SizeLike) -> bool:

@@ -8,7 +8,7 @@ from operator import itemgetter
 import torch
 from torch import Tensor
 
-from elasticnas.axes.size import Product, Size, SizeLike, Sum, active_size, full_size
+from elasticnas.axes.size import Product, SizeLike, Sum, active_size, full_size
 
 __all__ = ["select", "take"]
 
@@ -28,15 +28,18 @@ def select(tensor: Tensor, sizes: Sequence[SizeLike]) -> Tensor:
         The active part, with the sizes ``active_size`` gives.
     """
     sizes = tuple(sizes)
-    owner = next((size.axes for size in sizes if isinstance(size, Size)), None)
-    if owner is None:
+    for size in sizes:
+        if not isinstance(size, int):
+            break
+    else:
         return tensor
+    owner = size.axes
     cuts = owner.frame().cuts
     if sizes in cuts:
         return cuts[sizes](tensor)
     cut = _cut(sizes)
     # what follows from the scopes of other axes too is no matter of this frame alone
-    if all(size.axes is owner for size in sizes if isinstance(size, Size)):
+    if all(isinstance(each, int) or each.axes is owner for each in sizes):
         cuts[sizes] = cut
     return cut(tensor)
 

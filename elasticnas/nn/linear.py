@@ -13,6 +13,7 @@ from elasticnas.axes import (
     apply_support,
     full_size,
     is_elastic,
+    is_masked,
     require_sizes,
     select,
     soft_mask,
@@ -71,6 +72,8 @@ class ElasticLinear(ElasticModule):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(..., inputs) -> (..., outputs)``."""
+        if not is_masked(self.outputs):
+            return self._affine(x)
         m = soft_mask(self.outputs, self.weight)
         if m is None or x.shape[:-1].numel() <= self.weight.shape[1]:
             return apply_mask(self._affine(x), self.outputs)
