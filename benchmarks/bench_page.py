@@ -6,6 +6,8 @@ from record import heading
 
 __all__ = ["page"]
 
+_UNITS = (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
+
 
 def page(record: dict[str, Any]) -> str:
     """Markdown: how many targets are met, then every part with its figures."""
@@ -60,7 +62,8 @@ def _met(row: dict[str, Any]) -> str:
 
 def _shown(value: float, row: dict[str, Any]) -> str:
     if row["unit"] == "bytes":
-        return f"{value / 2**30:.2f} GiB" if value >= 2**29 else f"{value / 2**20:.2f} MiB"
+        name, size = next((each for each in _UNITS if value >= each[1] / 2), _UNITS[-1])
+        return f"{value / size:.2f} {name}"
     if row["unit"] == "s":
         return f"{value:.2f} s"
     return f"{value:g}" if row["unit"] else f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"

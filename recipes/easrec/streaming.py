@@ -61,12 +61,14 @@ class Streamer:
     Args:
         network: A plain causal network whose attention is LinRec.
         keep: Events from which a full window starts again, 1..N-1; None takes half of N.
+        backend: Of ``torch.compile``, such as ``"inductor"``, to step by; None compiles nothing. An event is so little
+            work that calling it is most of the time; compiling takes some seconds for every number of users.
 
     Raises:
         ConfigError: The network has no recurrent form, or ``keep`` is out of range.
     """
 
-    def __init__(self, network: EASRec, keep: int | None = None) -> None:
+    def __init__(self, network: EASRec, keep: int | None = None, backend: str | None = None) -> None:
         length = network.config_length
         keep = max(1, length // 2) if keep is None else keep
         if not 1 <= keep < max(2, length):
@@ -81,6 +83,9 @@ class Streamer:
                     f"{getattr(attention, 'kind', 'pointwise')} attention: train with model.attention=linrec, or "
                     "recommend from whole histories"
                 )
+        self._next: Any = self._after
+        if backend is not None:
+            self._next = torch.compile(self._after, backend=backend, fullgraph=True, dynamic=False)
 
     @torch.no_grad()
     def start(self, histories: Sequence[Sequence[int]]) -> tuple[Stream, Tensor]:
@@ -153,21 +158,29 @@ class Streamer:
 
     def _step(self, stream: Stream, items: Tensor) -> Tensor:
         # a full window has no position left: whatever comes of it is replaced
-        position = stream.seen.clamp_max(self.length - 1)
-        ends = []
-        for number, (x, norm) in enumerate(self._raw(items[:, None], position[:, None])):
-            branch = stream.branches[number]
+        position, count = stream.seen.clamp_max(self.length - 1), stream.seen + 1
+        scores: Tensor
+        scores, stream.branches = self._next(items[:, None], position[:, None], count, stream.branches)
+        stream.seen = count
+        return scores
+
+    def _after(
+        self, items: Tensor, position: Tensor, count: Tensor, branches: list[_Branch]
+    ) -> tuple[Tensor, list[_Branch]]:
+        """Scores after one more event, and the branches then; ``(B, 1)``, ``(B, 1)`` and ``(B,)``."""
+        ends, after = [], []
+        for number, (x, norm) in enumerate(self._raw(items, position)):
+            branch = branches[number]
             embedded = x if norm is None else norm(x)
-            perceived = embedded
-            if branch.total is not None:
-                branch.total = branch.total + embedded
-                perceived = branch.total / (stream.seen + 1)[:, None, None]
-            y = x
-            for depth, each in enumerate(self._layers(number)):
-                y, branch.layers[depth] = each.step(y, embedded, perceived, branch.layers[depth])
+            total = None if branch.total is None else branch.total + embedded
+            perceived = embedded if total is None else total / count[:, None, None]
+            y, states = x, []
+            for each, state in zip(self._layers(number), branch.layers, strict=True):
+                y, state = each.step(y, embedded, perceived, state)
+                states.append(state)
+            after.append(_Branch(states, total))
             ends.append(y)
-        stream.seen = stream.seen + 1
-        return self._scores(ends)
+        return self._scores(ends), after
 
     def _raw(self, ids: Tensor, positions: Tensor) -> list[tuple[Tensor, nn.Module | None]]:
         """What every stack embeds, with its norm: ``(B, n, hidden)``."""

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from torch._dynamo.testing import CompileCounterWithBackend
 from typer.testing import CliRunner
 
 from easrec.artifact import Recommender
@@ -81,6 +82,18 @@ def test_a_full_window_starts_again_from_the_last_events():
             torch.testing.assert_close(scores[user], of_window(model, windows[user]), rtol=1e-10, atol=1e-12)
         assert stream.seen.tolist() == [len(window) for window in windows]
     assert restarts >= 8
+
+
+@pytest.mark.parametrize("gates", [{"gate_layers": 0}, {"gate_input": "pooled"}])
+def test_one_compiled_graph_steps_on_whatever_the_state(gates):
+    model, items = network(**gates), events(2, 20)
+    counted = CompileCounterWithBackend("aot_eager")
+    plain, compiled = Streamer(model, keep=3), Streamer(model, keep=3, backend=counted)
+    (one, _), (other, _) = (each.start(items[:, :2].tolist()) for each in (plain, compiled))
+    for step in range(2, 18):  # through two restarts
+        new = items[:, step]
+        torch.testing.assert_close(compiled.update(other, new), plain.update(one, new), rtol=1e-10, atol=1e-12)
+    assert counted.frame_count == 1
 
 
 def test_all_full_at_once_and_a_window_of_one():
