@@ -62,16 +62,16 @@ def linrec(
     if padding is not None:
         key = key.masked_fill(padding[:, None, None, :, None], 0.0)
     if key_norm == "token":
-        key = _scaled(key, _sum_squares(key, feature_mask))
+        key = _scaled(key, _inverse(_sum_squares(key, feature_mask)))
         if padding is not None:
             key = key.masked_fill(padding[:, None, None, :, None], 0.0)
         return _causal(query, key, value) if causal else query @ (key.transpose(-1, -2) @ value)
-    squares = _wide(key).square()
     if not causal:
-        columns = _scaled(key, squares.sum(-2, keepdim=True))
+        columns = _scaled(key, _inverse(_wide(key).square().sum(-2, keepdim=True)))
         return query @ (columns.transpose(-1, -2) @ value)
     # the running norm belongs to the key columns; on the query it does the same and keeps the sums prefix sums
-    return _causal(_by_columns(query, squares.cumsum(-2)), key, value)
+    query = _scaled(query, _inverse_running(_wide(key).square().cumsum(-2), query.dtype))
+    return _causal(query, key, value)
 
 
 def linrec_state(
@@ -81,7 +81,7 @@ def linrec_state(
     key = F.elu(key)
     squares = _wide(key).square()
     if key_norm == "token":
-        key = _scaled(key, _sum_squares(key, feature_mask))
+        key = _scaled(key, _inverse(_sum_squares(key, feature_mask)))
     if padding is not None:
         padded = padding[:, None, None, :, None]
         key, squares = key.masked_fill(padded, 0.0), squares.masked_fill(padded, 0.0)
@@ -101,28 +101,30 @@ def linrec_step(
     key = F.elu(key)
     squares = _wide(key).square()
     if key_norm == "token":
-        key = _scaled(key, _sum_squares(key, feature_mask))
+        key = _scaled(key, _inverse(_sum_squares(key, feature_mask)))
     # k v^T by broadcasting: a product of matrices with one column and one row is slower
     sums = torch.addcmul(state.sums, _wide(key).transpose(-1, -2), _wide(value))
     state = LinRecState(state.squares + squares, sums)
     query = _queries(query, feature_mask, scale)
     if key_norm == "column":
-        query = _by_columns(query, state.squares)
+        query = _scaled(query, _inverse_running(state.squares, query.dtype))
     return (_wide(query) @ state.sums).to(query), state
 
 
-def _by_columns(query: Tensor, running: Tensor) -> Tensor:
-    if query.dtype == torch.float16:
+def _inverse_running(squares: Tensor, dtype: torch.dtype) -> Tensor:
+    if dtype == torch.float16:
         # before the first real key the running norm is 0, and inf times these keys, also 0, would be NaN
-        running = running.clamp_min(_LEAST_FLOAT16)
-    return _scaled(query, running)
+        squares = squares.clamp_min(_LEAST_FLOAT16)
+    return _inverse(squares)
 
 
-def _scaled(x: Tensor, squares: Tensor, scale: float | Tensor = 1.0) -> Tensor:
-    """``x`` divided by a norm; multiplied before it is narrowed, as 1 / norm is beyond float16 for dead columns."""
-    inverse = (squares + _EPS).rsqrt_()
-    if isinstance(scale, Tensor) or scale != 1.0:
-        inverse = inverse * scale
+def _inverse(squares: Tensor) -> Tensor:
+    """1 / norm."""
+    return (squares + _EPS).rsqrt_()
+
+
+def _scaled(x: Tensor, inverse: Tensor) -> Tensor:
+    """``x / norm``; multiplied before it is narrowed, as 1 / norm is beyond float16 for dead columns."""
     return (_wide(x) * inverse).to(x)
 
 
@@ -134,7 +136,10 @@ def _wide(x: Tensor) -> Tensor:
 def _queries(query: Tensor, feature_mask: Tensor | None, scale: float | Tensor) -> Tensor:
     """Rows of elu(Q) with the norm ``scale``, which carry the mask."""
     query = F.elu(query)
-    return _scaled(query if feature_mask is None else query * feature_mask, _sum_squares(query, feature_mask), scale)
+    inverse = _inverse(_sum_squares(query, feature_mask))
+    if isinstance(scale, Tensor) or scale != 1.0:
+        inverse = inverse * scale
+    return _scaled(query if feature_mask is None else query * feature_mask, inverse)
 
 
 def _sum_squares(x: Tensor, feature_mask: Tensor | None) -> Tensor:

@@ -43,7 +43,8 @@ class Layer(nn.Module):
         width = active_size(self.hidden)
         if self.first:
             x = embedded.sequence(width)
-        return self._rest(take_row(x, row), self.attention(x, padding, row), embedded.perceived(width, row))
+        mixed = self._mixed(take_row(x, row), self.attention(x, padding, row))
+        return self._fed(mixed, embedded.perceived(width, row))
 
     def step(
         self, x: Tensor, embedded: Tensor, perceived: Tensor, state: enn.LinRecState
@@ -52,7 +53,7 @@ class Layer(nn.Module):
         if self.first:
             x = embedded
         attended, state = chosen(self.attention).step(x, state)
-        return self._rest(x, attended, perceived), state
+        return self._fed(self._mixed(x, attended), perceived), state
 
     def remember(self, x: Tensor, embedded: Embedded, padding: Tensor) -> enn.LinRecState:
         """The attention's state after the real positions of ``x`` (B, N, hidden), to ``step`` on from."""
@@ -61,18 +62,26 @@ class Layer(nn.Module):
         )
         return state
 
-    def _rest(self, x: Tensor, attended: Tensor, perceived: Tensor) -> Tensor:
-        """What follows the attention."""
-        mixed: Tensor = self.attention_norm(x + self.dropout(attended))
-        first, second = (1.0, 1.0) if self.gates is None else self.gates(perceived)
-        if self.before:
-            inner = nn.functional.gelu(self.up(first * mixed))
-            out = self.down(second * inner)
-        else:
-            inner = nn.functional.gelu(first * self.up(mixed))
-            out = second * self.down(inner)
-        normed: Tensor = self.norm(mixed + self.dropout(out))
+    def _mixed(self, x: Tensor, attended: Tensor) -> Tensor:
+        normed: Tensor = self.attention_norm(x + self.dropout(attended))
         return normed
+
+    def _fed(self, mixed: Tensor, perceived: Tensor) -> Tensor:
+        normed: Tensor = self.norm(mixed + self.dropout(self._dense(mixed, perceived)))
+        return normed
+
+    def _dense(self, x: Tensor, perceived: Tensor) -> Tensor:
+        """The two dense layers; a gate is made when it is needed, so that without gradients one of them is alive."""
+        if self.gates is None:
+            out = self.down(nn.functional.gelu(self.up(x)))
+        elif self.before:
+            inner = nn.functional.gelu(self.up(self.gates(perceived, 0) * x))
+            out = self.down(self.gates(perceived, 1) * inner)
+        else:
+            inner = nn.functional.gelu(self.gates(perceived, 0) * self.up(x))
+            out = self.gates(perceived, 1) * self.down(inner)
+        assert isinstance(out, Tensor)
+        return out
 
 
 def _attention(config: ModelConfig, sizes: Any, causal: bool) -> nn.Module:
@@ -100,9 +109,10 @@ class Gates(nn.Module):
         self.second = _gate(config, candidate, hidden, inner if before else hidden, 1 if before else 0)
         self.widths = (hidden, inner) if before else (inner, hidden)
 
-    def forward(self, data: Tensor) -> tuple[Tensor, Tensor]:
-        """``data`` (B, N or 1, hidden) to the factors of the first and second dense layer."""
-        return _unweighted(self.first(data), self.widths[0]), _unweighted(self.second(data), self.widths[1])
+    def forward(self, data: Tensor, dense: int) -> Tensor:
+        """``data`` (B, N or 1, hidden) to the factors of the first (0) or second (1) dense layer."""
+        gate = (self.first, self.second)[dense]
+        return _unweighted(gate(data), self.widths[dense])
 
 
 def _gate(config: ModelConfig, candidate: Any, inputs: Any, outputs: Any, which: int) -> enn.Mixture:
