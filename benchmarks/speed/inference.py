@@ -21,7 +21,8 @@ TEXT = (
     "Scores of all items after histories of full length. *SASRec*: softmax attention, 2 layers of full width, no "
     "gates, every layer working out every position, as is usual; its time, and its peak memory, over those of networks "
     "with gates as a search finds them, whose last layer works out the last position alone. *Last position alone*: the "
-    "same network finishing all positions, over that. Memory: the rise of the resident set in a process of its own."
+    "same network finishing all positions, over that. Memory: the rise of the resident set in a process of its own. "
+    "Which of these a search finds, and how accurate it is, stands in [the reproduction](reproduce/README.md)."
 )
 _SASREC: dict[str, Any] = {"kind": "softmax", "layers": 2, "gates": 0, "everywhere": True}
 _FASTER, _SMALLER = 4.0, 2.6
@@ -39,9 +40,9 @@ def measure(scale: Scale) -> Measured:
 def _against_sasrec(found: Measured, scale: Scale) -> None:
     kinds = {"SASRec": _SASREC}
     for kind in ("linrec", "softmax"):
-        for narrow in (False, True):
-            name = f"{kind}, 2 layers, {'half' if narrow else 'full'} width"
-            kinds[name] = {"kind": kind, "layers": 2, "narrow": narrow}
+        for layers, narrow in ((2, False), (2, True), (1, False), (1, True)):
+            name = f"{kind}, {layers} layers, {'half' if narrow else 'full'} width".replace("1 layers", "1 layer")
+            kinds[name] = {"kind": kind, "layers": layers, "narrow": narrow}
     times = in_turns({name: scoring(scale, **each) for name, each in kinds.items()}, 2 * scale.rounds, scale.limit_s)
     figures = {each["form"]: each for each in medians(times)}
     for name, each in kinds.items():

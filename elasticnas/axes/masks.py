@@ -55,10 +55,16 @@ def is_masked(size: SizeLike) -> bool:
     """Whether any axis of the size is masked in the current scope."""
     if isinstance(size, int):
         return False
+    if torch.compiler.is_dynamo_compiling():
+        return _any_masked(size)
     masked = size.axes.frame().masked
     if size not in masked:
-        masked[size] = any(isinstance(active, Weighted) for active in _actives(size))
+        masked[size] = _any_masked(size)
     return masked[size]
+
+
+def _any_masked(size: SizeLike) -> bool:
+    return any(isinstance(active, Weighted) for active in _actives(size))
 
 
 def expected(size: SizeLike, power: float, like: Tensor) -> float | Tensor:

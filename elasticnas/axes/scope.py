@@ -59,13 +59,10 @@ class Sliced(Frame):
     def __init__(self, arch: Any) -> None:
         super().__init__(learned=False)
         self.arch = arch
-        self._values: dict[str, Any] = {}
 
     def value(self, quantity: Quantity) -> Any:
         """The architecture's own value."""
-        if quantity.name not in self._values:
-            self._values[quantity.name] = quantity.getter(self.arch)
-        return self._values[quantity.name]
+        return self.once(quantity.name, lambda: quantity.getter(self.arch))
 
 
 class Masked(Frame):

@@ -33,6 +33,8 @@ def select(tensor: Tensor, sizes: Sequence[SizeLike]) -> Tensor:
             break
     else:
         return tensor
+    if torch.compiler.is_dynamo_compiling():
+        return _cut(sizes)(tensor)
     owner = size.axes
     cuts = owner.frame().cuts
     if sizes in cuts:

@@ -244,6 +244,8 @@ def active_size(size: SizeLike) -> Any:
     if isinstance(size, int):
         return size
     if isinstance(size, Size):
+        if torch.compiler.is_dynamo_compiling():  # what is remembered would be guarded, and change
+            return size.active()
         units = size.axes.frame().units
         if size not in units:
             units[size] = size.active()

@@ -135,3 +135,15 @@ def test_one_compilation_for_batches_of_architectures():
         with axes.at(archs), torch.no_grad():
             torch.testing.assert_close(compiled(ids), model(ids))
     assert counted.frame_count == 1
+
+
+def test_a_sliced_graph_is_made_once_for_an_architecture():
+    """What a scope remembers of its sizes is no reason to compile again."""
+    model = supernet()
+    counted, axes = CompileCounterWithBackend("aot_eager"), axes_of(model)
+    compiled, x = torch.compile(model, backend=counted, fullgraph=True), torch.randint(1, 5, (2, 6))
+    arch = axes.space.smallest()
+    for _ in range(3):
+        with axes.at(arch):
+            torch.testing.assert_close(compiled(x), model(x))
+    assert counted.frame_count == 1

@@ -155,3 +155,50 @@ def test_soft_masks_take_no_weight_sized_memory(build):
     p = {name: torch.ones(len(found)).requires_grad_().softmax(-1) for name, found in Sizes.choices().items()}
     with axes.at(p), NoWeightSizedTensor(module):
         module(x)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("positions", [1, 40])
+def test_a_mask_on_the_weight_is_a_mask_on_the_output(positions, bias):
+    """Of many positions the weight is the smaller one; values and all gradients are those of the mask on the output."""
+    axes = s.Hidden.axes()
+    module = random_weights(enn.Linear(5, axes.hidden, bias=bias))
+    x = normal(positions, 5).requires_grad_()
+    logits = normal(3, seed=9).requires_grad_()
+    given = [x, logits, *module.parameters()]
+    with axes.at({"hidden": logits.softmax(-1)}):
+        out = module(x)
+    m = logits.softmax(-1) @ torch.stack([vector(*[1.0] * n, *[0.0] * (7 - n)) for n in (7, 5, 2)])
+    expected = F.linear(x, module.weight, module.bias) * m
+    close(out, expected)
+    for mine, theirs in zip(
+        torch.autograd.grad(out.square().sum(), given), torch.autograd.grad(expected.square().sum(), given), strict=True
+    ):
+        close(mine, theirs)
+
+
+def test_a_scope_serves_several_backward_passes():
+    """Masks are remembered in a scope only where no graph ends in them."""
+    axes = s.Hidden.axes()
+    module, x = random_weights(enn.LayerNorm(axes.hidden)), normal(3, 7)
+    for learned in (True, False):
+        p = vector(0.5, 0.3, 0.2).requires_grad_(learned)
+        with axes.at({"hidden": p}):
+            with torch.no_grad():
+                module(x)
+            with torch.inference_mode():
+                module(x)
+            first, second = (torch.autograd.grad(module(x).square().sum(), module.weight)[0] for _ in range(2))
+            close(first, second)
+            if learned:
+                for _ in range(2):
+                    module(x).square().sum().backward()
+                assert p.grad.abs().sum() > 0
+
+
+def test_a_scope_remembers_a_mask_for_every_dtype():
+    axes = s.Hidden.axes()
+    module = enn.Linear(axes.hidden, axes.hidden)
+    with axes.at({"hidden": torch.tensor([0.5, 0.3, 0.2])}):
+        for dtype in (torch.float32, torch.float64, torch.bfloat16):
+            assert module.to(dtype)(torch.ones(2, 7, dtype=dtype)).dtype == dtype
