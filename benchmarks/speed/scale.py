@@ -48,7 +48,7 @@ class Scale:
     catalogues: tuple[int, ...] = (165_000, 1_000_000)
     positions: int = 50
     matmul: int = 2048
-    search_steps: int = 20
+    search_steps: int = 10
     backend: str = "inductor"
     data: str | None = None
 
