@@ -1,7 +1,8 @@
 """What elasticnas costs: ratios, each measured in one run.
 
 ``python benchmarks/bench.py docs/results`` (``make bench``) writes ``bench.json`` and ``bench.md``; ``--only`` measures
-some parts anew and leaves the others of an existing file as they are.
+some parts anew and leaves the others of an existing file as they are; ``--before`` puts the figures of an earlier
+``bench.json``, of this benchmark with other code, beside the new ones.
 """
 
 import argparse
@@ -35,6 +36,16 @@ def run(name: str, scale: Scale) -> dict[str, Any]:
     }
 
 
+def beside(record: dict[str, Any], name: str, before: Path | None) -> dict[str, Any]:
+    """The part with the earlier figures of its rows, where there are any."""
+    part = json.loads(before.read_text())["parts"].get(name) if before else None
+    if part is None:
+        return record
+    earlier = {row["name"]: row["value"] for row in part["rows"]}
+    rows = [{**row, "before": earlier.get(row["name"])} for row in record["rows"]]
+    return {**record, "rows": rows, "before_commit": part["environment"]["commit"]}
+
+
 def show(record: dict[str, Any]) -> None:
     """The rows of a part, while the others are still measured."""
     print(f"{record['title']} ({record['seconds']:.0f} s)", flush=True)
@@ -52,14 +63,15 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="Tiny sizes: shows that everything runs.")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--data", type=Path, help="Interactions to train on, instead of random ones.")
+    parser.add_argument("--before", type=Path, help="An earlier bench.json.")
     given = parser.parse_args(arguments)
     prepare(given.threads)
     scale, existing = (QUICK if given.quick else FULL).on(given.data), given.out / "bench.json"
-    before = json.loads(existing.read_text())["parts"] if given.only and existing.exists() else {}
+    parts = json.loads(existing.read_text())["parts"] if given.only and existing.exists() else {}
     for name in given.only or PARTS:
-        before[name] = run(name, scale)
-        show(before[name])
-        record = {"parts": {each: before[each] for each in PARTS if each in before}}
+        parts[name] = beside(run(name, scale), name, given.before)
+        show(parts[name])
+        record = {"parts": {each: parts[each] for each in PARTS if each in parts}}
         write(given.out, "bench", record, page(record))
 
 

@@ -32,6 +32,8 @@ def _part(part: dict[str, Any]) -> list[str]:
     sizes = ", ".join(f"{letter} = {part['sizes'][name]:,}" for name, letter in names.items())
     lines += [part["text"], "", f"Sizes, unless said otherwise: {sizes}, {part['sizes']['heads']} heads; {data}.", ""]
     lines += _rows(part["rows"])
+    if "before_commit" in part:
+        lines += ["", f"*Before*: the same benchmark with the library of commit {part['before_commit']}."]
     if part["figures"]:
         lines += ["", *_figures(part["figures"])]
     return lines + (["", *(f"* {remark}" for remark in part["remarks"])] if part["remarks"] else [])
@@ -39,16 +41,20 @@ def _part(part: dict[str, Any]) -> list[str]:
 
 def _rows(rows: list[dict[str, Any]]) -> list[str]:
     bounds = any(row["bound"] is not None for row in rows)
+    compared = any(row.get("before") is not None for row in rows)
     lines = [
-        f"| what | figure | interval | target | met |{' FLOPs |' if bounds else ''}",
-        f"|---|---:|---:|---:|---|{'---:|' if bounds else ''}",
+        f"| what | figure | interval | target | met |{' FLOPs |' if bounds else ''}{' before |' if compared else ''}",
+        f"|---|---:|---:|---:|---|{'---:|' if bounds else ''}{'---:|' if compared else ''}",
     ]
     for row in rows:
         interval = f"{_shown(row['low'], row)} to {_shown(row['high'], row)}" if row["rounds"] else ""
         least = "at least" if row["at_least"] else "at most"
         target = "" if row["target"] is None else f"{least} {_shown(row['target'], row)}"
         bound = f" {'' if row['bound'] is None else format(row['bound'], '.2f')} |" if bounds else ""
-        lines.append(f"| {row['name']} | {_shown(row['value'], row)} | {interval} | {target} | {_met(row)} |{bound}")
+        before = f" {'' if row.get('before') is None else _shown(row['before'], row)} |" if compared else ""
+        lines.append(
+            f"| {row['name']} | {_shown(row['value'], row)} | {interval} | {target} | {_met(row)} |{bound}{before}"
+        )
     return lines
 
 

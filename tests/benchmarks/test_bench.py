@@ -12,6 +12,7 @@ from tests.conftest import ROOT
 
 sys.path.append(str(ROOT / "benchmarks"))  # as the script finds its own modules
 
+from bench import beside
 from bench_page import page
 from interval import interval, ratio
 from speed.measured import Row
@@ -88,9 +89,26 @@ def test_one_part_is_measured_anew_and_the_page_is_made_of_the_json(tmp_path):
     assert measured["environment"]["threads"] == 1
     assert all(row["low"] <= row["value"] <= row["high"] for row in measured["rows"])
     # by hand: 2 layers of 2 heads with 8 x 8 sums and 8 squares in float32; 6 items in int32, and a count in int64
-    (state,) = (row for row in measured["rows"] if row["unit"] == "bytes")
-    assert state["value"] == 4 * (2 * 2 * (8 * 8 + 8) + 6) + 8
+    recurrence, state = (row["value"] for row in measured["rows"] if row["unit"] == "bytes")
+    assert recurrence == 4 * 2 * 2 * (8 * 8 + 8)
+    assert state == recurrence + 4 * 6 + 8
     text = (tmp_path / "bench.md").read_text()
     assert page(record) == text
     assert "| import elasticnas | 0.25 s | 0.20 s to 0.31 s | at most 0.30 s | yes |" in text and "* a remark" in text
     assert "`python x.py`, commit abc, P, 7 threads, torch 2.13.0." in text
+
+
+def test_earlier_figures_stand_beside_the_rows_of_the_same_name(tmp_path):
+    rows = [Row(name, 2.0, 2.0, 2.0, rounds=5).record() for name in ("kept", "new")]
+    where = {"command": "python x.py", "commit": "abc", "processor": "P", "threads": 7, "torch": "2.13.0"}
+    part = {"title": "T", "text": "", "rows": rows, "figures": [], "remarks": [], "sizes": QUICK.record()}
+    part["environment"] = where
+    earlier = {"rows": [{"name": "kept", "value": 3.5}], "environment": where | {"commit": "old"}}
+    (tmp_path / "before.json").write_text(json.dumps({"parts": {"p": earlier}}))
+    compared = beside(part, "p", tmp_path / "before.json")
+    assert [row["before"] for row in compared["rows"]] == [3.5, None]
+    text = page({"parts": {"p": compared}})
+    assert "| kept | 2 | 2 to 2 |  |  | 3.5 |" in text
+    assert "| new | 2 | 2 to 2 |  |  |  |" in text
+    assert "the library of commit old" in text
+    assert beside(part, "another", tmp_path / "before.json") == part == beside(part, "p", None)

@@ -78,9 +78,9 @@ def linrec_attention(arch):
 
 
 def causal_linrec(arch):
-    # 70 positions are two chunks of 64, padded to 128; sums and their use N' k k, inside a chunk N' C k, twice each
-    padded, chunk = 128, 64
-    inner = 2 * B * arch.heads * padded * arch.head_dim * (2 * arch.head_dim + 2 * chunk)
+    # 70 positions are two chunks of 35; sums and their use N k k, inside a chunk N C k, twice each
+    positions, chunk = 70, 35
+    inner = 2 * B * arch.heads * positions * arch.head_dim * (2 * arch.head_dim + 2 * chunk)
     return 4 * dense(arch.hidden, arch.heads * arch.head_dim) + inner
 
 
