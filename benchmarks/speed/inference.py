@@ -20,7 +20,7 @@ TITLE = "The next item"
 TEXT = (
     "Scores of all items after histories of full length. *SASRec*: softmax attention, 2 layers of full width, no "
     "gates, every layer working out every position, as is usual; its time, and its peak memory, over those of networks "
-    "with gates as a search finds them, whose last layer works out the last position alone. *Last position alone*: the "
+    "with gates that a search can find, whose last layer works out the last position alone. *Last position alone*: the "
     "same network finishing all positions, over that. Memory: the rise of the resident set in a process of its own. "
     "Which of these a search finds, and how accurate it is, stands in [the reproduction](reproduce/README.md)."
 )

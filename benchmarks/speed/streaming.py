@@ -18,12 +18,12 @@ __all__ = ["TEXT", "TITLE", "measure"]
 TITLE = "Streaming"
 TEXT = (
     "Scores after one more event, LinRec at full depth, with gates: `next_item` over the last N events of every user, "
-    "over one `Streamer.update`. *Compiled*: by torch.compile. *With restarts*: the mean over a whole turn of N/2 "
+    "over one `Streamer.update`. *Compiled*: both by torch.compile. *With restarts*: the mean over a whole turn of N/2 "
     "events, in which a full window starts again once."
 )
 _TARGETS = (10.0, 100.0)
 _STATE = 66 * 2**10
-_EVENTS = 6  # one after the other in a round, as they come where events are streamed
+_EVENTS = 6  # one after the other in a round
 
 
 def measure(scale: Scale) -> Measured:
@@ -33,31 +33,30 @@ def measure(scale: Scale) -> Measured:
     streamer, compiled = Streamer(network), Streamer(network, backend=scale.backend)
     for batch, target in zip((1, scale.together), _TARGETS, strict=True):
         again = _again(streamer, scale, batch)
+        once = torch.compile(again, backend=scale.backend, dynamic=False)
         forms = {
-            "next_item": again,
-            "update": _update(streamer, scale, batch),
-            "compiled next_item": torch.compile(again, backend=scale.backend, dynamic=False),
-            "compiled update": _update(compiled, scale, batch),
+            "next_item": _events(again),
+            "update": _events(_update(streamer, scale, batch)),
+            "compiled next_item": _events(once),
+            "compiled update": _events(_update(compiled, scale, batch)),
         }
         times = in_turns(forms, max(2, streamer.keep // _EVENTS - 2), scale.limit_s)
-        times = {name: [each / (_EVENTS if "update" in name else 1) for each in t] for name, t in times.items()}
+        times = {name: [each / _EVENTS for each in values] for name, values in times.items()}
         label, rounds = f"batch {batch}", len(times["update"])
-        for above, below, wanted in (
-            ("next_item", "update", target),
-            ("next_item", "compiled update", target),
-            ("compiled next_item", "compiled update", None),
-        ):
-            values = ratio(times[above], times[below])
-            found.rows.append(Row(f"{above} / {below}, {label}", *values, wanted, at_least=True, rounds=rounds))
+        for form in ("", "compiled "):
+            values = ratio(times[f"{form}next_item"], times[f"{form}update"])
+            found.rows.append(Row(f"{form}next_item / update, {label}", *values, target, at_least=True, rounds=rounds))
         found.figures += medians(times, f"{label}: ")
         turn = {"next_item": again, "turn": _turn(streamer, scale, batch)}
         times, events = in_turns(turn, scale.rounds, scale.limit_s), _between_restarts(streamer)
         values = interval(lambda one, all_, events=events: one * events / all_, *times.values())
         found.rows.append(Row(f"next_item / update with restarts, {label}", *values, rounds=len(times["turn"])))
     stream, _ = streamer.start([[1]])
-    recurrent = sum(part.element_size() * part.numel() for state in stream.branches[0].layers for part in state)
-    found.rows.append(Row.counted("state of a user, the recurrence", recurrent, _STATE, unit="bytes"))
-    found.rows.append(Row.counted("state of a user, all of it", stream.bytes_per_user, unit="bytes"))
+    recurrent = sum(
+        part.element_size() * part.numel() for branch in stream.branches for state in branch.layers for part in state
+    )
+    found.rows.append(Row.counted("state of a user", stream.bytes_per_user, _STATE, unit="bytes"))
+    found.rows.append(Row.counted("of it the recurrence", recurrent, unit="bytes"))
     return found
 
 
@@ -73,15 +72,20 @@ def _again(streamer: Streamer, scale: Scale, batch: int) -> Callable[[], object]
 
 
 def _update(streamer: Streamer, scale: Scale, batch: int) -> Callable[[], object]:
-    """Some events; the state starts from half a window, so that it does not fill while it is timed."""
+    """One event; the state starts from half a window, so that it does not fill while it is timed."""
     stream, _ = streamer.start(scale.ids(batch)[:, : streamer.keep].tolist())
     items = scale.ids(batch)[:, 0]
+    return lambda: streamer.update(stream, items)
 
-    def run() -> None:
+
+def _events(run: Callable[[], object]) -> Callable[[], object]:
+    """Several, one after the other."""
+
+    def repeated() -> None:
         for _ in range(_EVENTS):
-            streamer.update(stream, items)
+            run()
 
-    return run
+    return repeated
 
 
 def _between_restarts(streamer: Streamer) -> int:

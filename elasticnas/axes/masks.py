@@ -55,12 +55,7 @@ def is_masked(size: SizeLike) -> bool:
     """Whether any axis of the size is masked in the current scope."""
     if isinstance(size, int):
         return False
-    if torch.compiler.is_dynamo_compiling():
-        return _any_masked(size)
-    masked = size.axes.frame().masked
-    if size not in masked:
-        masked[size] = _any_masked(size)
-    return masked[size]
+    return size.axes.frame().known.plain(("masked", size), lambda: _any_masked(size))
 
 
 def _any_masked(size: SizeLike) -> bool:
@@ -73,7 +68,7 @@ def expected(size: SizeLike, power: float, like: Tensor) -> float | Tensor:
     if not isinstance(active, Weighted):
         return float(active**power)
     assert isinstance(size, Axis)
-    value = size.axes.frame().once(
+    value = size.axes.frame().known.tensor(
         (size, power, like.dtype, like.device),
         lambda: active.expect(lambda units: float(units**power) if units else 0.0, like),
     )
@@ -127,7 +122,7 @@ def _actives(size: SizeLike) -> Iterator[Any]:
 def _flat_mask(size: SizeLike, like: Tensor) -> Tensor | None:
     if isinstance(size, int) or not is_masked(size):
         return None
-    return size.axes.frame().once((size, like.dtype, like.device), lambda: _made(size, like))
+    return size.axes.frame().known.tensor((size, like.dtype, like.device), lambda: _made(size, like))
 
 
 def _made(size: Size, like: Tensor) -> Tensor:

@@ -1,75 +1,48 @@
 """Scopes: what is active while a model runs."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any, TypeVar
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from elasticnas.axes.known import Known
 from elasticnas.axes.probabilities import by_choice
 from elasticnas.axes.quantity import Choice, Projection, Quantity
-from elasticnas.axes.size import EXTRACTING, Axis, Size, SizeLike, Weighted
+from elasticnas.axes.size import EXTRACTING, Axis, Weighted
 from elasticnas.errors import ArchitectureError, AxisError
 
 __all__ = ["Axes", "Frame", "Masked", "Relaxed", "Sliced", "open_scopes", "reopen"]
 
-T = TypeVar("T")
-
 _REMEMBERED = 64  # architectures whose sizes are kept: the latest
 
 
-class Frame(ABC):
-    """What one scope makes active. Never changed once made: what follows from it is worked out once.
+class Frame(Protocol):
+    """What one scope makes active. Never changed once made."""
 
-    Args:
-        learned: Whether gradients flow to what it holds.
-    """
+    known: Known
 
-    def __init__(self, learned: bool) -> None:
-        self.units: dict[Size, Any] = {}
-        self.masked: dict[Size, bool] = {}
-        self.cuts: dict[tuple[SizeLike, ...], Callable[[Tensor], Tensor]] = {}
-        self.learned = learned
-        self._kept: dict[Any, Any] = {}
-
-    @abstractmethod
     def value(self, quantity: Quantity) -> Any:
         """The active value of a quantity, or a Weighted."""
 
-    def once(self, key: Any, make: Callable[[], T]) -> T:
-        """What ``make`` gives, made once; anew each time where it is part of a graph that a backward pass frees.
 
-        Args:
-            key: Of all that ``make`` depends on beyond this frame.
-            make: Called without arguments.
-        """
-        if self.learned or torch.compiler.is_compiling() or torch.is_inference_mode_enabled():
-            return make()
-        if key not in self._kept:
-            self._kept[key] = make()
-        kept: T = self._kept[key]
-        return kept
-
-
-class Sliced(Frame):
+class Sliced:
     """One architecture; axes are ints."""
 
     def __init__(self, arch: Any) -> None:
-        super().__init__(learned=False)
-        self.arch = arch
+        self.arch, self.known = arch, Known()
 
     def value(self, quantity: Quantity) -> Any:
         """The architecture's own value."""
-        return self.once(quantity.name, lambda: quantity.getter(self.arch))
+        return self.known.plain(quantity, lambda: quantity.getter(self.arch))
 
 
-class Masked(Frame):
+class Masked:
     """One architecture for all samples, or one per sample; axes are 0/1 masks."""
 
     def __init__(self, space: Any, quantities: Sequence[Quantity], archs: Sequence[Any], per_sample: bool) -> None:
-        super().__init__(learned=False)
+        self.known = Known()
         self._archs, self._per_sample = archs, per_sample
         # made here, not while the model runs: a compiled graph then takes the weights as inputs
         self._weights = {quantity.name: self._one_hot(quantity) for quantity in quantities}
@@ -87,7 +60,7 @@ class Masked(Frame):
 
     def value(self, quantity: Quantity) -> Any:
         """Weights that are 1 at the value of the architecture, ``(options,)`` or ``(B, options)``."""
-        return self.once(quantity.name, lambda: self._value(quantity))
+        return self.known.tensor(quantity, lambda: self._value(quantity))
 
     def _value(self, quantity: Quantity) -> Weighted:
         if quantity.name not in self._weights:
@@ -96,19 +69,19 @@ class Masked(Frame):
 
     def relaxed(self) -> "Relaxed":
         """The same as probabilities that are 0 and 1."""
-        return self.once("relaxed", lambda: Relaxed(self._chosen, {}))
+        return self.known.plain("relaxed", lambda: Relaxed(self._chosen, {}))
 
 
-class Relaxed(Frame):
+class Relaxed:
     """Probabilities over the options of some choices; the others, and those narrowed, are fixed."""
 
     def __init__(self, probabilities: dict[str, Tensor], fixed: dict[str, int]) -> None:
-        super().__init__(learned=any(each.requires_grad for each in probabilities.values()))
+        self.known = Known(probabilities.values())
         self.probabilities, self.fixed = probabilities, fixed
 
     def value(self, quantity: Quantity) -> Any:
         """A plain value where every choice behind it is fixed, else weights with gradients to the probabilities."""
-        return self.once(quantity.name, lambda: self._value(quantity))
+        return self.known.tensor(quantity, lambda: self._value(quantity))
 
     def _value(self, quantity: Quantity) -> Any:
         if all(choice.name in self.fixed for choice in quantity.choices):
@@ -128,18 +101,18 @@ class Relaxed(Frame):
 
     def narrowed(self, choice: Choice, index: int) -> "Relaxed":
         """The same, with one choice fixed to an option."""
-        return self.once((choice.name, index), lambda: self._narrowed(choice, index))
+        return self.known.plain((choice, index), lambda: self._narrowed(choice, index))
 
     def _narrowed(self, choice: Choice, index: int) -> "Relaxed":
         probabilities = {name: value for name, value in self.probabilities.items() if name != choice.name}
         return Relaxed(probabilities, {**self.fixed, choice.name: index})
 
 
-class Unmasked(Frame):
+class Unmasked:
     """Another frame whose masked axes are full instead: every unit is there, and none is attenuated."""
 
     def __init__(self, frame: Frame) -> None:
-        super().__init__(frame.learned)
+        self.known = Known(frame.known.sources)
         self._frame = frame
 
     def value(self, quantity: Quantity) -> Any:
@@ -267,7 +240,7 @@ class Axes:
     def unmasked(self) -> Any:
         """A scope in which masked axes are full, for what feeds candidates that are each sliced and mixed later."""
         frame = self.frame()
-        return self.open(frame.once("unmasked", lambda: Unmasked(frame)))
+        return self.open(frame.known.plain("unmasked", lambda: Unmasked(frame)))
 
     def _frame_for(self, target: Any, masked: bool) -> Frame:
         if isinstance(target, Mapping):
@@ -284,10 +257,15 @@ class Axes:
 
     def _sliced(self, arch: Any) -> Sliced:
         """The same frame as the last times this architecture was in scope: its sizes are known there."""
-        frame = self._slices.pop(arch, None) or Sliced(arch)
+        if torch.compiler.is_dynamo_compiling():
+            return Sliced(arch)
+        frame = self._slices.pop(arch, None)
+        # architectures may be equal and different: 1 == True
+        if frame is None or (frame.arch is not arch and self._space.indices(frame.arch) != self._space.indices(arch)):
+            frame = Sliced(arch)
         self._slices[arch] = frame
         if len(self._slices) > _REMEMBERED:
-            del self._slices[next(iter(self._slices))]
+            self._slices.pop(next(iter(self._slices)), None)
         return frame
 
     def _checked(self, arch: Any) -> Any:

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 from math import prod
-from operator import itemgetter
 
 import torch
 from torch import Tensor
 
-from elasticnas.axes.size import Product, SizeLike, Sum, active_size, full_size
+from elasticnas.axes.size import Product, Size, SizeLike, Sum, active_size, full_size
+from elasticnas.errors import AxisError
 
 __all__ = ["select", "take"]
 
@@ -26,24 +26,17 @@ def select(tensor: Tensor, sizes: Sequence[SizeLike]) -> Tensor:
 
     Returns:
         The active part, with the sizes ``active_size`` gives.
+
+    Raises:
+        AxisError: The tensor has fewer units than are active.
     """
     sizes = tuple(sizes)
-    for size in sizes:
-        if not isinstance(size, int):
-            break
-    else:
+    owner = next((size.axes for size in sizes if isinstance(size, Size)), None)
+    if owner is None:
         return tensor
-    if torch.compiler.is_dynamo_compiling():
-        return _cut(sizes)(tensor)
-    owner = size.axes
-    cuts = owner.frame().cuts
-    if sizes in cuts:
-        return cuts[sizes](tensor)
-    cut = _cut(sizes)
-    # what follows from the scopes of other axes too is no matter of this frame alone
-    if all(isinstance(each, int) or each.axes is owner for each in sizes):
-        cuts[sizes] = cut
-    return cut(tensor)
+    if any(isinstance(size, Size) and size.axes is not owner for size in sizes):
+        return _cut(sizes)(tensor)  # it follows from more than one scope
+    return owner.frame().known.plain(sizes, lambda: _cut(sizes))(tensor)
 
 
 def _cut(sizes: tuple[SizeLike, ...]) -> Callable[[Tensor], Tensor]:
@@ -64,12 +57,19 @@ def _cut(sizes: tuple[SizeLike, ...]) -> Callable[[Tensor], Tensor]:
     if all(part == slice(None) for part in index):
         return _whole
     if len(apart) == len(sizes):
-        return itemgetter(tuple(index))
+        return partial(_sliced, tuple(index), tuple(joined))
     return partial(_narrowed, apart, tuple(index), joined)
 
 
 def _whole(tensor: Tensor) -> Tensor:
     return tensor
+
+
+def _sliced(index: tuple[slice, ...], active: tuple[int, ...], tensor: Tensor) -> Tensor:
+    narrow = tensor[index]
+    if narrow.shape != active:  # a slice of too few units is no error of its own
+        raise AxisError(f"a tensor of the shape {tuple(tensor.shape)} is not of full size: {active} are active of it")
+    return narrow
 
 
 def _narrowed(apart: list[int], index: tuple[slice, ...], joined: list[int], tensor: Tensor) -> Tensor:

@@ -195,6 +195,13 @@ class Product(Size):
     def __init__(self, *factors: SizeLike) -> None:
         self.factors = factors
         self.axes = _owner(factors)
+        self._hash = hash(factors)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Product) and self.factors == other.factors
+
+    def __hash__(self) -> int:
+        return self._hash
 
     @cached_property
     def size(self) -> int:
@@ -215,6 +222,13 @@ class Sum(Size):
     def __init__(self, *terms: SizeLike) -> None:
         self.terms = terms
         self.axes = _owner(terms)
+        self._hash = hash(terms)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sum) and self.terms == other.terms
+
+    def __hash__(self) -> int:
+        return self._hash
 
     @cached_property
     def size(self) -> int:
@@ -244,12 +258,7 @@ def active_size(size: SizeLike) -> Any:
     if isinstance(size, int):
         return size
     if isinstance(size, Size):
-        if torch.compiler.is_dynamo_compiling():  # what is remembered would be guarded, and change
-            return size.active()
-        units = size.axes.frame().units
-        if size not in units:
-            units[size] = size.active()
-        return units[size]
+        return size.axes.frame().known.plain(size, size.active)
     raise AxisError(f"{size!r} is not a size: give an int, an Axis, or a product or sum of them")
 
 

@@ -42,7 +42,6 @@ class DepthSkip(ElasticModule):
         assert self.module is not None
         out = self.module(x, *args, **kwargs)
         assert isinstance(out, Tensor)
-        assert out is not None
         return out
 
     def plain(self, memo: dict[Any, Any]) -> "DepthSkip":

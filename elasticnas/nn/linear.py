@@ -74,10 +74,9 @@ class ElasticLinear(ElasticModule):
         """``(..., inputs) -> (..., outputs)``."""
         if not is_masked(self.outputs):
             return self._affine(x)
-        m = soft_mask(self.outputs, self.weight)
-        if m is None or x.shape[:-1].numel() <= self.weight.shape[1]:
-            return apply_mask(self._affine(x), self.outputs)
-        return self._affine(x, m)
+        smaller = not torch.compiler.is_compiling() and self.weight.shape[1] < x.shape[:-1].numel()
+        m = soft_mask(self.outputs, self.weight) if smaller else None
+        return apply_mask(self._affine(x), self.outputs) if m is None else self._affine(x, m)
 
     def support(self, x: Tensor) -> Tensor:
         """As forward, but the output is multiplied by the support of its mask only, for one operand of a product."""

@@ -138,7 +138,7 @@ class ElasticModuleContract(ABC):
         assert torch.equal(module(*inputs), outside)
 
     def test_two_forwards_and_one_backward(self) -> None:
-        """Masks are made afresh: a second forward does not spoil the first one's backward."""
+        """A second forward does not spoil the first one's backward."""
         module, axes = self._module()
         arch = self.space.smallest()
         inputs = self.inputs(arch, torch.Generator().manual_seed(4))

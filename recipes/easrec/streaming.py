@@ -62,7 +62,7 @@ class Streamer:
         network: A plain causal network whose attention is LinRec.
         keep: Events from which a full window starts again, 1..N-1; None takes half of N.
         backend: Of ``torch.compile``, such as ``"inductor"``, to step by; None compiles nothing. An event is so little
-            work that calling it is most of the time; compiling takes some seconds for every number of users.
+            work that calling it is most of the time. Compiling takes seconds, for one user and for several.
 
     Raises:
         ConfigError: The network has no recurrent form, or ``keep`` is out of range.
@@ -85,7 +85,7 @@ class Streamer:
                 )
         self._next: Any = self._after
         if backend is not None:
-            self._next = torch.compile(self._after, backend=backend, fullgraph=True, dynamic=False)
+            self._next = torch.compile(self._after, backend=backend, fullgraph=True)
 
     @torch.no_grad()
     def start(self, histories: Sequence[Sequence[int]]) -> tuple[Stream, Tensor]:
@@ -209,13 +209,16 @@ class Live:
     Args:
         recommender: Of a LinRec network.
         history: What is known of a user, item numbers in time order; empty for those who start with their first event.
+        backend: Of ``torch.compile``; see :class:`Streamer`.
 
     Raises:
         ConfigError: The network has no recurrent form.
     """
 
-    def __init__(self, recommender: Recommender, history: Callable[[str], Sequence[int]]) -> None:
-        self._recommender, self._streamer = recommender, Streamer(recommender.network)
+    def __init__(
+        self, recommender: Recommender, history: Callable[[str], Sequence[int]], backend: str | None = None
+    ) -> None:
+        self._recommender, self._streamer = recommender, Streamer(recommender.network, backend=backend)
         self._history = history
         self._streams: dict[str, Stream] = {}
         self._seen: dict[str, set[int]] = {}

@@ -191,3 +191,26 @@ def test_masks_have_no_single_architecture():
     axes = s.Widths.axes()
     with axes.at(s.Widths.largest(), masked=True), pytest.raises(AxisError, match="needs a slice scope"):
         axes.current()
+
+
+def test_architectures_that_are_equal_and_different():
+    class Either(elasticnas.Space):
+        a: Literal[1, True, 2]
+
+    axes = Either.axes()
+    for value in (1, True, 1):
+        with axes.at(Either(a=value)):
+            assert axes.current().a is value
+
+
+def test_a_tensor_of_too_few_units_is_refused():
+    axes = s.Heads.axes()
+    with axes.at(s.Heads(hidden=5, heads=2, head_dim=3)), pytest.raises(AxisError, match=r"\(3,\) is not of full size"):
+        select(torch.ones(3), [axes.hidden])
+
+
+def test_equal_sizes_are_one_size():
+    axes = s.Heads.axes()
+    assert axes.heads * axes.head_dim == axes.heads * axes.head_dim != axes.head_dim * axes.heads
+    assert axes.hidden + 1 == axes.hidden + 1 != axes.hidden + 2
+    assert len({axes.heads * axes.head_dim, axes.heads * axes.head_dim}) == 1

@@ -89,7 +89,7 @@ def test_one_part_is_measured_anew_and_the_page_is_made_of_the_json(tmp_path):
     assert measured["environment"]["threads"] == 1
     assert all(row["low"] <= row["value"] <= row["high"] for row in measured["rows"])
     # by hand: 2 layers of 2 heads with 8 x 8 sums and 8 squares in float32; 6 items in int32, and a count in int64
-    recurrence, state = (row["value"] for row in measured["rows"] if row["unit"] == "bytes")
+    state, recurrence = (row["value"] for row in measured["rows"] if row["unit"] == "bytes")
     assert recurrence == 4 * 2 * 2 * (8 * 8 + 8)
     assert state == recurrence + 4 * 6 + 8
     text = (tmp_path / "bench.md").read_text()

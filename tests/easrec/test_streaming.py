@@ -96,6 +96,15 @@ def test_one_compiled_graph_steps_on_whatever_the_state(gates):
     assert counted.frame_count == 1
 
 
+def test_any_number_of_users_is_compiled_for():
+    model, items = network(), events(12, 4)
+    compiled = Streamer(model, backend="aot_eager")
+    for users in range(1, 13):  # more than torch compiles anew
+        stream, _ = compiled.start(items[:users, :3].tolist())
+        scores = compiled.update(stream, items[:users, 3])
+        torch.testing.assert_close(scores[-1], of_window(model, items[users - 1].tolist()), rtol=1e-10, atol=1e-12)
+
+
 def test_all_full_at_once_and_a_window_of_one():
     model = network(length=1, layers=1)
     streamer = Streamer(model)

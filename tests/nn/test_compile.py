@@ -147,3 +147,18 @@ def test_a_sliced_graph_is_made_once_for_an_architecture():
         with axes.at(arch):
             torch.testing.assert_close(compiled(x), model(x))
     assert counted.frame_count == 1
+
+
+def test_a_scope_may_be_opened_inside_the_compiled_function():
+    model = supernet()
+    axes, x = axes_of(model), torch.randint(1, 5, (2, 6))
+    small, large = axes.space.smallest(), axes.space.largest()
+
+    def both(x):
+        with axes.at(small):
+            first = model(x)
+        with axes.at(large):
+            return first, model(x)
+
+    for mine, theirs in zip(torch.compile(both, backend="aot_eager", fullgraph=True)(x), both(x), strict=True):
+        torch.testing.assert_close(mine, theirs)

@@ -9,6 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import elasticnas.nn as enn
 from elasticnas import Space
+from elasticnas.nn import linear
 from tests.nn import spaces as s
 
 
@@ -159,8 +160,10 @@ def test_soft_masks_take_no_weight_sized_memory(build):
 
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("positions", [1, 40])
-def test_a_mask_on_the_weight_is_a_mask_on_the_output(positions, bias):
+def test_a_mask_on_the_weight_is_a_mask_on_the_output(monkeypatch, positions, bias):
     """Of many positions the weight is the smaller one; values and all gradients are those of the mask on the output."""
+    masked, right = [], linear.apply_mask
+    monkeypatch.setattr(linear, "apply_mask", lambda x, size: masked.append(tuple(x.shape)) or right(x, size))
     axes = s.Hidden.axes()
     module = random_weights(enn.Linear(5, axes.hidden, bias=bias))
     x = normal(positions, 5).requires_grad_()
@@ -168,6 +171,7 @@ def test_a_mask_on_the_weight_is_a_mask_on_the_output(positions, bias):
     given = [x, logits, *module.parameters()]
     with axes.at({"hidden": logits.softmax(-1)}):
         out = module(x)
+    assert masked == ([(1, 7)] if positions == 1 else [])
     m = logits.softmax(-1) @ torch.stack([vector(*[1.0] * n, *[0.0] * (7 - n)) for n in (7, 5, 2)])
     expected = F.linear(x, module.weight, module.bias) * m
     close(out, expected)
@@ -202,3 +206,25 @@ def test_a_scope_remembers_a_mask_for_every_dtype():
     with axes.at({"hidden": torch.tensor([0.5, 0.3, 0.2])}):
         for dtype in (torch.float32, torch.float64, torch.bfloat16):
             assert module.to(dtype)(torch.ones(2, 7, dtype=dtype)).dtype == dtype
+
+
+def test_probabilities_may_change_in_an_open_scope():
+    axes = s.Hidden.axes()
+    module, x = random_weights(enn.Linear(7, axes.hidden)), normal(3, 7)
+    p = vector(0.0, 0.0, 1.0)
+    with axes.at({"hidden": p}):
+        assert int((module(x) != 0).sum()) == 3 * 2
+        p.copy_(vector(1.0, 0.0, 0.0))
+        assert int((module(x) != 0).sum()) == 3 * 7
+        p.requires_grad_()
+        module(x).square().sum().backward()
+        assert p.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_a_scope_serves_inside_and_outside_of_vmap(masked):
+    axes = s.Heads.axes()
+    module, x = random_weights(enn.Linear(axes.hidden, axes.heads * axes.head_dim)), normal(3, 8)
+    target = axes.space.smallest() if masked else {"head_dim": vector(0.2, 0.5, 0.3)}
+    with axes.at(target, masked=masked):
+        close(torch.func.vmap(module)(x), module(x))

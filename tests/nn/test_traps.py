@@ -97,7 +97,7 @@ def test_tail_units_of_the_concatenated_heads(monkeypatch):
             if isinstance(size, Product):
                 tensor = tensor.narrow(dim, 0, active_size(size))
             else:
-                tensor = right_select(tensor, [*map(full_size, sizes[:dim]), size, *tensor.shape[dim + 1 :]])
+                tensor = right_select(tensor, [*tensor.shape[:dim], size, *tensor.shape[dim + 1 :]])
         return tensor
 
     monkeypatch.setattr(linear, "select", contiguous)
