@@ -22,8 +22,8 @@ TITLE = "torch.compile"
 TEXT = (
     "Forward and backward of the encoder, compiled over eager, at one architecture (the middle candidate, full depth); "
     "compiling itself is not timed. *Kernels*: time inside matrix products and softmax attention, by the profiler, "
-    "over eager time: both forms call these alike, and compiling speeds up the rest. *Graphs*: compiled for all candidates "
-    "and depths one after another, masked."
+    "over eager time: both forms call these alike, and compiling speeds up the rest. *Graphs*: compiled for all "
+    "candidates and depths one after another, masked."
 )
 _TARGET = 0.66
 _PROFILED = 5
