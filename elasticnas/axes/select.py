@@ -7,7 +7,7 @@ from math import prod
 import torch
 from torch import Tensor
 
-from elasticnas.axes.size import Product, Size, SizeLike, Sum, active_size, full_size
+from elasticnas.axes.size import Product, SizeLike, Sum, active_size, full_size
 from elasticnas.errors import AxisError
 
 __all__ = ["select", "take"]
@@ -31,12 +31,10 @@ def select(tensor: Tensor, sizes: Sequence[SizeLike]) -> Tensor:
         AxisError: The tensor has fewer units than are active.
     """
     sizes = tuple(sizes)
-    owner = next((size.axes for size in sizes if isinstance(size, Size)), None)
-    if owner is None:
-        return tensor
-    if any(isinstance(size, Size) and size.axes is not owner for size in sizes):
-        return _cut(sizes)(tensor)  # it follows from more than one scope
-    return owner.frame().known.plain(sizes, lambda: _cut(sizes))(tensor)
+    owners = {size.axes for size in sizes if not isinstance(size, int)}
+    if len(owners) != 1:
+        return _cut(sizes)(tensor)  # it follows from no scope, or from more than one
+    return owners.pop().frame().known.plain(sizes, lambda: _cut(sizes))(tensor)
 
 
 def _cut(sizes: tuple[SizeLike, ...]) -> Callable[[Tensor], Tensor]:
