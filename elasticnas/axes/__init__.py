@@ -1,5 +1,6 @@
 """Axes: named sizes that may vary, what is active in a scope, and how tensors follow."""
 
+from elasticnas.axes.known import is_traced
 from elasticnas.axes.masks import (
     apply_mask,
     apply_support,
@@ -50,6 +51,7 @@ __all__ = [
     "full_size",
     "is_elastic",
     "is_masked",
+    "is_traced",
     "known_positive",
     "mask",
     "open_scopes",

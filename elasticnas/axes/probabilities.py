@@ -27,7 +27,8 @@ def by_choice(probabilities: Mapping[str, Any], choices: Sequence[Choice]) -> di
     for choice in choices:
         if choice.name not in given:
             continue
-        value = torch.as_tensor(given[choice.name])
+        value = given[choice.name]
+        value = value if isinstance(value, Tensor) else torch.tensor(value)
         if value.ndim < 1 or value.shape[-1] != len(choice.options):
             raise ArchitectureError(
                 f"{choice.name} has {len(choice.options)} options {list(choice.options)}, "

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from elasticnas.axes.known import is_traced
 from elasticnas.axes.quantity import Quantity
 from elasticnas.errors import AxisError
 
@@ -34,7 +35,7 @@ EXTRACTING = "elasticnas.extracting"  # a key in deepcopy's memo: sizes turn int
 
 def known_positive(weights: Tensor) -> bool:
     """Whether all are above 0; False too where to find out is to wait for a device, or to break a graph."""
-    return not torch.compiler.is_compiling() and weights.device.type == "cpu" and bool((weights > 0).all())
+    return not is_traced() and weights.device.type == "cpu" and bool((weights > 0).all())
 
 
 class Weighted:
@@ -53,7 +54,7 @@ class Weighted:
     @property
     def alive(self) -> bool:
         """Whether every unit is known to have a weight above 0."""
-        if torch.compiler.is_compiling():
+        if is_traced():
             return False
         if self._alive is None:
             self._alive = known_positive(self.weights[..., -1])  # options ascend: the last has all units

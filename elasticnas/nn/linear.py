@@ -14,6 +14,7 @@ from elasticnas.axes import (
     full_size,
     is_elastic,
     is_masked,
+    is_traced,
     require_sizes,
     select,
     soft_mask,
@@ -74,7 +75,7 @@ class ElasticLinear(ElasticModule):
         """``(..., inputs) -> (..., outputs)``."""
         if not is_masked(self.outputs):
             return self._affine(x)
-        smaller = not torch.compiler.is_compiling() and self.weight.shape[1] < x.shape[:-1].numel()
+        smaller = not is_traced() and self.weight.shape[1] < x.shape[:-1].numel()
         m = soft_mask(self.outputs, self.weight) if smaller else None
         return apply_mask(self._affine(x), self.outputs) if m is None else self._affine(x, m)
 

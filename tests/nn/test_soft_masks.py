@@ -2,9 +2,12 @@
 
 from typing import Literal
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import elasticnas.nn as enn
@@ -228,3 +231,27 @@ def test_a_scope_serves_inside_and_outside_of_vmap(masked):
     target = axes.space.smallest() if masked else {"head_dim": vector(0.2, 0.5, 0.3)}
     with axes.at(target, masked=masked):
         close(torch.func.vmap(module)(x), module(x))
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_what_is_traced_in_a_scope_leaves_nothing_in_it(masked):
+    axes = s.Hidden.axes()
+    module, x = random_weights(enn.Linear(axes.hidden, axes.hidden)), normal(20, 7)
+    _ = axes.hidden.quantity.prefixes
+    target = axes.space.smallest() if masked else {"hidden": vector(0.5, 0.3, 0.2)}
+    with axes.at(target, masked=masked):
+        with FakeTensorMode(allow_non_fake_inputs=True):
+            module(torch.ones(3, 7, dtype=torch.float64))
+        traced, symbolic = torch.jit.trace(module, x), make_fx(module)(x)
+        expected = module(x)
+        assert not isinstance(expected, FakeTensor)
+        close(traced(x), expected)
+        close(symbolic(x), expected)
+
+
+def test_probabilities_that_are_no_tensors_are_copied():
+    axes = s.Hidden.axes()
+    module, p = random_weights(enn.Linear(7, axes.hidden)), np.array([0.0, 0.0, 1.0])
+    with axes.at({"hidden": p}):
+        p[:] = 1.0, 0.0, 0.0
+        assert int((module(normal(3, 7)) != 0).sum()) == 3 * 2
