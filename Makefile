@@ -1,7 +1,9 @@
 # Two commands: `make run` shows EASRec on generated interactions, `make test` runs lint, types and tests.
 # PIP_ARGS is passed on to pip, for example to choose an index that has the build of PyTorch you want.
+# DATA is a file of interactions for `make bench`; random ones without.
 PYTHON ?= python3
 PIP_ARGS ?=
+DATA ?=
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 PEERS := .venv-peers/.installed
@@ -33,7 +35,7 @@ slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow
 
 bench: $(INSTALLED)
-	$(BIN)/python benchmarks/bench.py docs/results
+	$(BIN)/python benchmarks/bench.py docs/results $(if $(DATA),--data $(DATA))
 
 # RecBole, for benchmarks/peers/compare.py: an environment of its own, on Python 3.10 or 3.11
 peers: $(PEERS)

@@ -6,6 +6,7 @@ from record import heading
 
 __all__ = ["page"]
 
+_READ_THE_FILE = ("supernet-step", "machine-share")
 _UNITS = (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
 
 
@@ -20,14 +21,14 @@ def page(record: dict[str, Any]) -> str:
         "compared was timed in turns, and the interval (95 %) is a bootstrap over the rounds of the ratio of medians. "
         "A target is met where the interval reaches it. Where a figure is counted or read once, there is no interval.",
     ]
-    for part in parts.values():
-        lines += ["", *_part(part)]
+    for name, part in parts.items():
+        lines += ["", *_part(part, name in _READ_THE_FILE)]
     return "\n".join(lines) + "\n"
 
 
-def _part(part: dict[str, Any]) -> list[str]:
+def _part(part: dict[str, Any], reads_the_file: bool) -> list[str]:
     lines = [f"#{line}" if line.startswith("# ") else line for line in heading(part["title"], part["environment"])]
-    data = "random interactions" if part["sizes"]["data"] is None else "real interactions"
+    data = "real interactions" if reads_the_file and part["sizes"]["data"] is not None else "random items"
     names = {"hidden": "d", "inner": "D", "length": "N", "layers": "L", "items": "V"}
     sizes = ", ".join(f"{letter} = {part['sizes'][name]:,}" for name, letter in names.items())
     lines += [part["text"], "", f"Sizes, unless said otherwise: {sizes}, {part['sizes']['heads']} heads; {data}.", ""]

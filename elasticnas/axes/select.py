@@ -28,7 +28,7 @@ def select(tensor: Tensor, sizes: Sequence[SizeLike]) -> Tensor:
         The active part, with the sizes ``active_size`` gives.
 
     Raises:
-        AxisError: The tensor has fewer units than are active.
+        AxisError: It is narrowed, and has fewer units than are active.
     """
     sizes = tuple(sizes)
     owners = {size.axes for size in sizes if not isinstance(size, int)}
