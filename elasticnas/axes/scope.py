@@ -63,9 +63,8 @@ class Masked:
         return self.known.tensor(quantity, lambda: self._value(quantity))
 
     def _value(self, quantity: Quantity) -> Weighted:
-        if quantity.name not in self._weights:
-            self._weights[quantity.name] = self._one_hot(quantity)
-        return Weighted(quantity, self._weights[quantity.name])
+        weights = self._weights.get(quantity.name)
+        return Weighted(quantity, self._one_hot(quantity) if weights is None else weights)
 
     def relaxed(self) -> "Relaxed":
         """The same as probabilities that are 0 and 1."""

@@ -54,8 +54,6 @@ class Weighted:
     @property
     def alive(self) -> bool:
         """Whether every unit is known to have a weight above 0."""
-        if is_traced():
-            return False
         if self._alive is None:
             self._alive = known_positive(self.weights[..., -1])  # options ascend: the last has all units
         return self._alive

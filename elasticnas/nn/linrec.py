@@ -78,10 +78,7 @@ def linrec_state(
     key: Tensor, value: Tensor, key_norm: str, padding: Tensor | None = None, feature_mask: Tensor | None = None
 ) -> LinRecState:
     """The state after whole sequences; arguments as for :func:`linrec`."""
-    key = F.elu(key)
-    squares = _wide(key).square()
-    if key_norm == "token":
-        key = _scaled(key, _inverse(_sum_squares(key, feature_mask)))
+    key, squares = _keys(key, key_norm, feature_mask)
     if padding is not None:
         padded = padding[:, None, None, :, None]
         key, squares = key.masked_fill(padded, 0.0), squares.masked_fill(padded, 0.0)
@@ -98,10 +95,7 @@ def linrec_step(
     scale: float | Tensor = 1.0,
 ) -> tuple[Tensor, LinRecState]:
     """One more position, N = 1: what :func:`linrec` (causal) gives there, and the state after it. O(k^2)."""
-    key = F.elu(key)
-    squares = _wide(key).square()
-    if key_norm == "token":
-        key = _scaled(key, _inverse(_sum_squares(key, feature_mask)))
+    key, squares = _keys(key, key_norm, feature_mask)
     # k v^T by broadcasting: a product of matrices with one column and one row is slower
     sums = torch.addcmul(state.sums, _wide(key).transpose(-1, -2), _wide(value))
     state = LinRecState(state.squares + squares, sums)
@@ -140,6 +134,13 @@ def _queries(query: Tensor, feature_mask: Tensor | None, scale: float | Tensor) 
     if isinstance(scale, Tensor) or scale != 1.0:
         inverse = inverse * scale
     return _scaled(query if feature_mask is None else query * feature_mask, inverse)
+
+
+def _keys(key: Tensor, key_norm: str, feature_mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    """elu(K), with rows of unit norm for ``"token"``, and the squares of elu(K)."""
+    key = F.elu(key)
+    squares = _wide(key).square()
+    return _scaled(key, _inverse(_sum_squares(key, feature_mask))) if key_norm == "token" else key, squares
 
 
 def _sum_squares(x: Tensor, feature_mask: Tensor | None) -> Tensor:
