@@ -26,7 +26,7 @@ def count(model: nn.Module, inputs: Tensor, archs: Sequence[Any], backend: str) 
     counted, axes, difference = CompileCounterWithBackend(backend), axes_of(model), 0.0
     compiled = torch.compile(model, backend=counted, fullgraph=True)
     for arch in archs:
-        with axes.at(arch, masked=True):
+        with axes.masked(arch):
             output, expected = compiled(inputs), model(inputs)
         output.square().sum().backward()
         difference = max(difference, float((output - expected).detach().abs().max()))

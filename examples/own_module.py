@@ -35,7 +35,8 @@ class ChannelGate(nn.Module):
         seen = torch.relu(self.squeeze(x.mean(1)))  # (B, squeezed)
         # the sigmoid of a dead channel is 0.5; x is 0 there, and so is the product. A softmax over channels, or their
         # mean, would count dead ones: that is what enn.softmax and enn.mean are for
-        gate = torch.sigmoid(self.excite(seen) + self.start)
+        excited = self.excite(seen)
+        gate = torch.sigmoid(excited + enn.align(self.start, excited))
         return x * gate.unsqueeze(1)
 
 

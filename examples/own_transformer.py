@@ -64,7 +64,8 @@ class Larger(nn.Module):
         self.norm, self.head = enn.LayerNorm(sizes.hidden), enn.Linear(sizes.hidden, DIGITS)
 
     def forward(self, digits: Tensor) -> Tensor:
-        return self.head(self.norm(self.layers(self.digits(digits) + self.positions)))
+        x = self.digits(digits)
+        return self.head(self.norm(self.layers(x + enn.align(self.positions, x))))
 
 
 def batches(seed: int, count: int):

@@ -72,6 +72,6 @@ def _model(scale: Scale) -> EASRec:
 def _both(model: EASRec, runs: nn.Module, scale: Scale, masked: bool) -> None:
     axes: Any = axes_of(model)
     model.zero_grad(set_to_none=True)
-    with axes.at(axes.space(candidate=1, depth=scale.layers), masked=masked):
+    with (axes.masked if masked else axes.at)(axes.space(candidate=1, depth=scale.layers)):
         output = runs(scale.ids(scale.batch))
     output.sum().backward()

@@ -93,6 +93,6 @@ class _EveryCandidate:
         deepest = [arch for arch in axes.space.enumerate() if arch.depth == axes.space.largest().depth]
         total = torch.zeros(())
         for arch in deepest:
-            with axes.at(arch, masked=True):
+            with axes.masked(arch):
                 total = total + self.model(inputs) / len(deepest)
         return total

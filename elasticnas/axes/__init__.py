@@ -1,19 +1,24 @@
 """Axes: named sizes that may vary, what is active in a scope, and how tensors follow."""
 
-from elasticnas.axes.known import is_traced
+from elasticnas.axes.frames import Frame, Masked, Relaxed
 from elasticnas.axes.masks import (
     apply_mask,
+    apply_soft_mask,
     apply_support,
     expected,
+    is_cut,
     is_masked,
+    is_per_sample,
     mask,
-    pad_to_full,
     require_batch,
     soft_mask,
+    without_dead,
 )
+from elasticnas.axes.modes import is_traced
+from elasticnas.axes.nesting import layout_of, narrow_last, pad_last
 from elasticnas.axes.probabilities import by_choice
 from elasticnas.axes.quantity import Choice, Quantity
-from elasticnas.axes.scope import Axes, Frame, Relaxed, open_scopes, reopen
+from elasticnas.axes.scope import Axes
 from elasticnas.axes.select import select, take
 from elasticnas.axes.size import (
     EXTRACTING,
@@ -22,13 +27,17 @@ from elasticnas.axes.size import (
     Size,
     SizeLike,
     Sum,
-    Weighted,
     active_size,
+    factors_of,
     full_size,
     is_elastic,
-    known_positive,
+    least_size,
+    quantity_of,
     require_sizes,
+    terms_of,
 )
+from elasticnas.axes.stack import Scope, open_scopes, reopen
+from elasticnas.axes.weights import OptionWeights, known_positive
 
 __all__ = [
     "EXTRACTING",
@@ -36,30 +45,42 @@ __all__ = [
     "Axis",
     "Choice",
     "Frame",
+    "Masked",
+    "OptionWeights",
     "Product",
     "Quantity",
     "Relaxed",
+    "Scope",
     "Size",
     "SizeLike",
     "Sum",
-    "Weighted",
     "active_size",
     "apply_mask",
+    "apply_soft_mask",
     "apply_support",
     "by_choice",
     "expected",
+    "factors_of",
     "full_size",
+    "is_cut",
     "is_elastic",
     "is_masked",
+    "is_per_sample",
     "is_traced",
     "known_positive",
+    "layout_of",
+    "least_size",
     "mask",
+    "narrow_last",
     "open_scopes",
-    "pad_to_full",
+    "pad_last",
+    "quantity_of",
     "reopen",
     "require_batch",
     "require_sizes",
     "select",
     "soft_mask",
     "take",
+    "terms_of",
+    "without_dead",
 ]

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from elasticnas.axes.modes import is_transformed
 from elasticnas.axes.quantity import Choice
 from elasticnas.errors import ArchitectureError
 
@@ -28,7 +29,7 @@ def by_choice(probabilities: Mapping[str, Any], choices: Sequence[Choice]) -> di
         if choice.name not in given:
             continue
         value = given[choice.name]
-        value = value if isinstance(value, Tensor) else torch.tensor(value)
+        value = value if isinstance(value, Tensor) else torch.tensor(value, device="cpu")
         if value.ndim < 1 or value.shape[-1] != len(choice.options):
             raise ArchitectureError(
                 f"{choice.name} has {len(choice.options)} options {list(choice.options)}, "
@@ -40,8 +41,8 @@ def by_choice(probabilities: Mapping[str, Any], choices: Sequence[Choice]) -> di
 
 
 def _require_finite(choice: Choice, value: Tensor) -> None:
-    # a graph being traced has no values to look at
-    if not torch.compiler.is_compiling() and not bool(((value >= 0) & (value < torch.inf)).all()):
+    # under a trace or a transform there are no values to look at
+    if not is_transformed() and not bool(((value >= 0) & (value < torch.inf)).all()):
         raise ArchitectureError(
             f"{choice.name} has the probabilities {value.tolist()}: each must be finite and at least 0, "
             "as a softmax of finite logits gives them"

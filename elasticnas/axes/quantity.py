@@ -9,9 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from elasticnas.axes.modes import Constant
+from elasticnas.errors import ArchitectureError, SpaceError
+
 __all__ = ["Choice", "Projection", "Quantity"]
 
-_PREPARED = 65_536  # combinations; of more, the matrix would fill the memory and is made only where it is needed
+_MOST = 65_536  # combinations that a size may follow from
 
 Projection = Callable[[tuple["Choice", ...]], Iterable[tuple[tuple[int, ...], Any]]]
 
@@ -50,7 +53,17 @@ class Quantity:
 
     @cached_property
     def combinations(self) -> list[tuple[tuple[int, ...], Any]]:
-        """Option indices of each valid combination, and the value that follows."""
+        """Option indices of each valid combination, and the value that follows.
+
+        Raises:
+            SpaceError: There are too many to go through.
+        """
+        count = prod(len(choice.options) for choice in self.choices)
+        if count > _MOST:
+            raise SpaceError(
+                f"{self.name} follows from {len(self.choices)} choices with {count:,} combinations, and a size may "
+                f"have {_MOST:,}: let it follow from fewer choices, or work it out where the model is built"
+            )
         return [(indices, self.getter(arch)) for indices, arch in self.projection(self.choices)]
 
     @cached_property
@@ -72,37 +85,51 @@ class Quantity:
         return dict(self.combinations)
 
     @cached_property
-    def prefixes(self) -> Tensor:
+    def prefixes(self) -> Constant:
         """Prefix mask of every option, float ``(options, largest)``: row o has its first ``options[o]`` entries 1."""
-        return (torch.arange(max(self.options)) < torch.tensor(self.options)[:, None]).float()
+
+        def make(device: torch.device) -> Tensor:
+            sizes = torch.tensor(self.options, device=device)
+            return (torch.arange(max(self.options), device=device) < sizes[:, None]).float()
+
+        return Constant(make)
 
     @cached_property
-    def _joint_to_options(self) -> Tensor:
+    def _joint_to_options(self) -> Constant:
         """0/1 matrix ``(combinations of indices, options)``; rows of impossible combinations are 0."""
         sizes = [len(choice.options) for choice in self.choices]
-        matrix = torch.zeros(prod(sizes), len(self.options))
         column = {value: position for position, value in enumerate(self.options)}
-        for indices, value in self.combinations:
-            row = 0
-            for index, size in zip(indices, sizes, strict=True):
-                row = row * size + index
-            matrix[row, column[value]] = 1
-        return matrix
+        rows = [sum(i * prod(sizes[n + 1 :]) for n, i in enumerate(indices)) for indices, _ in self.combinations]
+        columns = [column[value] for _, value in self.combinations]
+
+        def make(device: torch.device) -> Tensor:
+            matrix = torch.zeros(prod(sizes), len(column), device=device)
+            matrix[torch.tensor(rows, device=device), torch.tensor(columns, device=device)] = 1
+            return matrix
+
+        return Constant(make)
 
     def prepare(self) -> None:
         """Make what is worked out once, before a graph is traced: tracing cannot build architectures."""
-        if prod(len(choice.options) for choice in self.choices) <= _PREPARED:
-            _ = self.by_indices, self._joint_to_options
+        _ = self.by_indices
+        self._joint_to_options.prepare()
         if self.is_number:
-            _ = self.prefixes
+            self.prefixes.prepare()
 
-    def one_hot(self, archs: Sequence[Any]) -> Tensor:
-        """Weights ``(len(archs), options)``, 1 at the value of each architecture."""
-        position = {value: index for index, value in enumerate(self.options)}
-        weights = torch.zeros(len(archs), len(self.options))
-        for row, arch in enumerate(archs):
-            weights[row, position[self.getter(arch)]] = 1
-        return weights
+    def position(self, arch: Any) -> int:
+        """Position of an architecture's value among the options."""
+        value = self.getter(arch)
+        try:
+            return self._positions[value]
+        except KeyError:
+            raise ArchitectureError(
+                f"{arch!r}: {self.name} is {value!r}, and no valid architecture has that; its options are "
+                f"{list(self.options)}"
+            ) from None
+
+    @cached_property
+    def _positions(self) -> dict[Any, int]:
+        return {value: index for index, value in enumerate(self.options)}
 
     def weights(self, probabilities: Sequence[Tensor]) -> Tensor:
         """Probability of every option, ``(..., options)``, from those of the choices it depends on.
@@ -113,9 +140,8 @@ class Quantity:
         joint = probabilities[0]
         for following in probabilities[1:]:
             joint = (joint.unsqueeze(-1) * following.unsqueeze(-2)).flatten(-2)
-        matrix = self._joint_to_options.to(joint)
-        weights = (joint.unsqueeze(-1) * matrix).sum(-2)
-        if len(self.combinations) < matrix.shape[0]:
+        weights = (joint.unsqueeze(-1) * self._joint_to_options.like(joint)).sum(-2)
+        if len(self.combinations) < prod(len(choice.options) for choice in self.choices):
             weights = weights / weights.sum(-1, keepdim=True).clamp_min(torch.finfo(weights.dtype).tiny)
         return weights
 

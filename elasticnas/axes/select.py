@@ -31,10 +31,10 @@ def select(tensor: Tensor, sizes: Sequence[SizeLike]) -> Tensor:
         AxisError: It is narrowed, and has fewer units than are active.
     """
     sizes = tuple(sizes)
-    owners = {size.axes for size in sizes if not isinstance(size, int)}
+    owners = {size.scopes for size in sizes if not isinstance(size, int)}
     if len(owners) != 1:
         return _cut(sizes)(tensor)  # it follows from no scope, or from more than one
-    return owners.pop().frame().known.plain(sizes, lambda: _cut(sizes))(tensor)
+    return owners.pop().frame().caches.narrowings.get(sizes, lambda: _cut(sizes))(tensor)
 
 
 def _cut(sizes: tuple[SizeLike, ...]) -> Callable[[Tensor], Tensor]:

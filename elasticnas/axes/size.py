@@ -1,19 +1,17 @@
 """Sizes: an int is fixed, an Axis is elastic, and they multiply, add and divide."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
-
-from elasticnas.axes.known import is_traced
 from elasticnas.axes.quantity import Quantity
+from elasticnas.axes.weights import OptionWeights
 from elasticnas.errors import AxisError
 
 if TYPE_CHECKING:
     from elasticnas.axes.scope import Axes
+    from elasticnas.axes.stack import ScopeStack
 
 __all__ = [
     "EXTRACTING",
@@ -22,46 +20,17 @@ __all__ = [
     "Size",
     "SizeLike",
     "Sum",
-    "Weighted",
     "active_size",
+    "factors_of",
     "full_size",
     "is_elastic",
-    "known_positive",
+    "least_size",
+    "quantity_of",
     "require_sizes",
+    "terms_of",
 ]
 
 EXTRACTING = "elasticnas.extracting"  # a key in deepcopy's memo: sizes turn into ints, elastic parts into plain ones
-
-
-def known_positive(weights: Tensor) -> bool:
-    """Whether all are above 0; False too where to find out is to wait for a device, or to break a graph."""
-    return not is_traced() and weights.device.type == "cpu" and bool((weights > 0).all())
-
-
-class Weighted:
-    """What an axis is at in a mask scope: weights ``(..., options)`` over the options of its quantity."""
-
-    def __init__(self, quantity: Quantity, weights: Tensor) -> None:
-        self.quantity, self.weights = quantity, weights
-        self._alive: bool | None = None
-
-    def mask(self, like: Tensor) -> Tensor:
-        """Mask ``(..., largest)`` in the dtype and device of ``like``: the weighted sum of the prefix masks."""
-        # a product and a sum, not a matmul, which autocast would run in half precision
-        weights, prefixes = self.weights.to(like), self.quantity.prefixes.to(like)
-        return (weights.unsqueeze(-1) * prefixes).sum(-2)
-
-    @property
-    def alive(self) -> bool:
-        """Whether every unit is known to have a weight above 0."""
-        if self._alive is None:
-            self._alive = known_positive(self.weights[..., -1])  # options ascend: the last has all units
-        return self._alive
-
-    def expect(self, function: Callable[[int], float], like: Tensor) -> Tensor:
-        """Expected value ``(...)`` of a function of the size."""
-        values = torch.tensor([function(option) for option in self.quantity.options], dtype=torch.float64)
-        return (self.weights.to(like) * values.to(like)).sum(-1)
 
 
 class Size:
@@ -69,10 +38,18 @@ class Size:
     add (concatenation) and divide (``heads // kv_heads``)."""
 
     axes: "Axes"
+    scopes: "ScopeStack"
+    leaves: "tuple[Axis, ...]"
+    """The axes that it is made of."""
 
     @property
     def size(self) -> int:
         """Full size: units held by the supernet."""
+        raise NotImplementedError
+
+    @property
+    def least(self) -> int:
+        """A lower bound on the active size, over all valid architectures."""
         raise NotImplementedError
 
     def active(self) -> Any:
@@ -112,7 +89,8 @@ class Axis(Size):
     """
 
     def __init__(self, axes: "Axes", quantity: Quantity) -> None:
-        self.axes, self.quantity = axes, quantity
+        self.axes, self.scopes, self.quantity = axes, axes.scopes, quantity
+        self.leaves = (self,)
 
     @property
     def name(self) -> str:
@@ -133,18 +111,23 @@ class Axis(Size):
         return int(largest)
 
     @property
+    def least(self) -> int:
+        """The smallest option."""
+        return int(min(self.options))
+
+    @property
     def is_number(self) -> bool:
         """Whether its options are integers (bool is none)."""
         return self.quantity.is_number
 
     def at(self) -> Any:
-        """What is active in the current scope: a value (slice) or Weighted (mask, soft mask)."""
-        return self.axes.frame().value(self.quantity)
+        """What is active in the current scope: a value (slice) or OptionWeights (mask, soft mask)."""
+        return self.scopes.frame().value(self.quantity)
 
     def active(self) -> Any:
         """The value in scope; masked, the full size."""
         active = self.at()
-        return self.size if isinstance(active, Weighted) else active
+        return self.size if isinstance(active, OptionWeights) else active
 
     def __floordiv__(self, other: "int | Axis") -> "Axis":
         return _divided(self, other)
@@ -163,23 +146,17 @@ def _divided(above: "int | Axis", below: "int | Axis") -> Axis:
     """The axis ``above // below``; every valid architecture must divide without remainder."""
     axis = above if isinstance(above, Axis) else below
     assert isinstance(axis, Axis)
-    parts = [part.quantity for part in (above, below) if isinstance(part, Axis)]
-
-    def read(part: "int | Axis", arch: Any) -> int:
-        return int(part.quantity.getter(arch)) if isinstance(part, Axis) else part
 
     def divide(arch: Any) -> int:
-        dividend, divisor = read(above, arch), read(below, arch)
-        if dividend % divisor:
+        dividend, divisor = _read(above, arch), _read(below, arch)
+        if divisor == 0 or dividend % divisor:
             raise AxisError(
                 f"{_label(above)} // {_label(below)} leaves a remainder for {dividend} // {divisor} ({arch!r}): "
-                "add a rule to the space that forbids it"
+                "add a rule to the space that excludes it"
             )
         return dividend // divisor
 
-    choices = tuple(dict.fromkeys(choice for quantity in parts for choice in quantity.choices))
-    name = f"{_label(above)}//{_label(below)}"
-    derived = axis.axes.derive(name, choices, divide, axis.quantity.projection, above, below)
+    derived = axis.axes.derive(f"{_label(above)}//{_label(below)}", (above, below), divide)
     _ = derived.options  # an impossible division is refused here, not in the middle of a run
     return derived
 
@@ -188,12 +165,34 @@ def _restore_axis(axes: "Axes", how: Any, *parts: Any) -> Any:
     return parts[0] // parts[1] if how == "divide" else axes.named(how)
 
 
+def _read(size: SizeLike, arch: Any) -> int:
+    """The size that an architecture has."""
+    if isinstance(size, int):
+        return size
+    if isinstance(size, Axis):
+        return int(size.quantity.getter(arch))
+    parts = [_read(part, arch) for part in (size.factors if isinstance(size, Product) else terms_of(size))]
+    return prod(parts) if isinstance(size, Product) else sum(parts)
+
+
+def quantity_of(size: Size) -> Quantity:
+    """The number of units as one quantity: an axis's own, or that of a product or sum of axes.
+
+    Raises:
+        SpaceError: It follows from too many choices.
+    """
+    if isinstance(size, Axis):
+        return size.quantity
+    return size.axes.derive(f"{size!r}", (size,), lambda arch: _read(size, arch)).quantity
+
+
 class Product(Size):
     """A composite size, outermost factor first: ``Product(heads, head_dim)`` has the layout ``(heads head_dim)``."""
 
     def __init__(self, *factors: SizeLike) -> None:
         self.factors = factors
         self.axes = _owner(factors)
+        self.scopes, self.leaves = self.axes.scopes, _leaves(factors)
         self._hash = hash(factors)
 
     def __eq__(self, other: object) -> bool:
@@ -207,12 +206,20 @@ class Product(Size):
         """Full size: the product of the factors' full sizes."""
         return prod([full_size(factor) for factor in self.factors])
 
+    @property
+    def least(self) -> int:
+        """The product of the factors' smallest options."""
+        return prod([least_size(factor) for factor in self.factors])
+
     def active(self) -> int:
         """The product of the factors' active sizes."""
         return prod([active_size(factor) for factor in self.factors])
 
     def __repr__(self) -> str:
         return f"({' '.join(_label(factor) for factor in self.factors)})"
+
+    def __reduce__(self) -> Any:
+        return Product, self.factors
 
 
 class Sum(Size):
@@ -221,6 +228,7 @@ class Sum(Size):
     def __init__(self, *terms: SizeLike) -> None:
         self.terms = terms
         self.axes = _owner(terms)
+        self.scopes, self.leaves = self.axes.scopes, _leaves(terms)
         self._hash = hash(terms)
 
     def __eq__(self, other: object) -> bool:
@@ -234,6 +242,11 @@ class Sum(Size):
         """Full size: the sum of the terms' full sizes."""
         return sum([full_size(term) for term in self.terms])
 
+    @property
+    def least(self) -> int:
+        """The sum of the terms' smallest options."""
+        return sum([least_size(term) for term in self.terms])
+
     def active(self) -> int:
         """The sum of the terms' active sizes."""
         return sum([active_size(term) for term in self.terms])
@@ -246,10 +259,18 @@ class Sum(Size):
     def __repr__(self) -> str:
         return " + ".join(_label(term) for term in self.terms)
 
+    def __reduce__(self) -> Any:
+        return Sum, self.terms
+
 
 def full_size(size: SizeLike) -> int:
     """Units held by the supernet."""
     return size if isinstance(size, int) else size.size
+
+
+def least_size(size: SizeLike) -> int:
+    """A lower bound on the active units, over all valid architectures."""
+    return size if isinstance(size, int) else size.least
 
 
 def active_size(size: SizeLike) -> Any:
@@ -257,25 +278,31 @@ def active_size(size: SizeLike) -> Any:
     if isinstance(size, int):
         return size
     if isinstance(size, Size):
-        return size.axes.frame().known.plain(size, size.active)
+        return size.scopes.frame().caches.sizes.get(size, size.active)
     raise AxisError(f"{size!r} is not a size: give an int, an Axis, or a product or sum of them")
 
 
-def require_sizes(what: str, **sizes: SizeLike) -> None:
+def require_sizes(what: str, least: int = 0, **sizes: SizeLike) -> None:
     """Refuse sizes that hold no unit.
 
     Args:
         what: The part that is made of them, named in the error.
+        least: Units that every architecture must have.
         **sizes: By the name of the argument.
 
     Raises:
-        AxisError: A size below 1, or what is no size.
+        AxisError: A full size below 1, an option below ``least``, or what is no size.
     """
     for name, size in sizes.items():
-        if not isinstance(size, (int, Size)):
+        if isinstance(size, bool) or not isinstance(size, (int, Size)):
             raise AxisError(f"{what}: {name}={size!r} is not a size: give an int, an Axis, or a product or sum of them")
         if full_size(size) < 1:
             raise AxisError(f"{what}: {name}={size!r}: a size is at least 1")
+        if least_size(size) < least:
+            raise AxisError(
+                f"{what}: {name}={size!r} has the option {least_size(size)}, and at least {least} is needed: take the "
+                "option out, or skip the part by elasticnas.nn.DepthSkip"
+            )
 
 
 def is_elastic(*sizes: object) -> bool:
@@ -283,16 +310,26 @@ def is_elastic(*sizes: object) -> bool:
     return any(isinstance(size, Size) for size in sizes)
 
 
+def factors_of(size: SizeLike) -> Sequence[SizeLike]:
+    """The factors of a product; anything else is its own factor."""
+    return size.factors if isinstance(size, Product) else (size,)
+
+
+def terms_of(size: SizeLike) -> Sequence[SizeLike]:
+    """The terms of a sum; anything else is its own term."""
+    return size.terms if isinstance(size, Sum) else (size,)
+
+
 def _factors(size: SizeLike) -> Sequence[SizeLike]:
-    if isinstance(size, Product):
-        return size.factors
-    if isinstance(size, (Axis, int)) and not isinstance(size, bool):
-        return (size,)
+    if isinstance(size, (Product, Axis, int)) and not isinstance(size, bool):
+        return factors_of(size)
     raise AxisError(f"cannot multiply an axis by {size!r}: give an int or an Axis")
 
 
 def _terms(size: SizeLike) -> Sequence[SizeLike]:
-    return size.terms if isinstance(size, Sum) else (size,)
+    if isinstance(size, (Size, int)) and not isinstance(size, bool):
+        return terms_of(size)
+    raise AxisError(f"cannot add {size!r} to an axis: give an int or an Axis")
 
 
 def _owner(sizes: Sequence[SizeLike]) -> "Axes":
@@ -300,6 +337,10 @@ def _owner(sizes: Sequence[SizeLike]) -> "Axes":
     if len(owners) != 1:
         raise AxisError(f"{list(sizes)} mix axes of {len(owners)} Axes objects; call Space.axes() once per model")
     return next(iter(owners.values()))
+
+
+def _leaves(parts: Sequence[SizeLike]) -> "tuple[Axis, ...]":
+    return tuple(dict.fromkeys(axis for part in parts if isinstance(part, Size) for axis in part.leaves))
 
 
 def _label(size: SizeLike) -> str:

@@ -4,13 +4,10 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from elasticnas.axes import Axes, Axis, Product, SizeLike, Sum, full_size
+from elasticnas.axes import Axes, Axis, Size, SizeLike, factors_of, full_size, terms_of
 from elasticnas.elastic.model import ElasticModel
 from elasticnas.errors import AxisError
-from elasticnas.nn.embedding import ElasticEmbedding
-from elasticnas.nn.linear import ElasticLinear
-from elasticnas.nn.norm import ElasticLayerNorm, ElasticRMSNorm
-from elasticnas.nn.parameter import ElasticParameter
+from elasticnas.nn import ElasticModule
 
 __all__ = ["Groups", "Member", "layer_of"]
 
@@ -67,8 +64,8 @@ class Groups:
             if isinstance(module, ElasticModel):
                 self._axes[id(module.axes)] = module.axes
                 _of_elastified(self, f"{path}.network.".lstrip("."), module)
-            else:
-                _of_primitive(self, path, module)
+            elif isinstance(module, ElasticModule):
+                _of_part(self, path, module)
         if len(self._axes) != 1:
             names = sorted(axes.space.__name__ for axes in self._axes.values())
             raise AxisError(
@@ -124,33 +121,26 @@ def _of_elastified(groups: Groups, path: str, model: ElasticModel) -> None:
                     groups.add(key, Member(f"{path}{name}", tensors[name], dim, sizes, position))
 
 
-def _of_primitive(groups: Groups, path: str, module: nn.Module) -> None:
-    for name, sizes in _sizes(module).items():
-        tensor = getattr(module, name)
+def _of_part(groups: Groups, path: str, module: ElasticModule) -> None:
+    for name, sizes in module.tensor_sizes().items():
+        tensor, full = getattr(module, name), f"{path}.{name}".lstrip(".")
+        if name not in module._parameters and name not in module._buffers:
+            elastic = [size for size in sizes if isinstance(size, Size)]
+            groups.kept |= {axis.name: f"{full} is computed anew" for size in elastic for axis in size.leaves}
+            continue
         if tensor is None or not groups.first(tensor):
             continue
-        full = f"{path}.{name}".lstrip(".")
         for dim, size in enumerate(sizes):
-            factors = size.factors if isinstance(size, Product) else (size,)
-            for position, factor in enumerate(factors):
-                if isinstance(factor, Axis):
-                    groups.follow(factor)
-                    units = tuple(full_size(f) for f in factors)
-                    groups.add(factor.name, Member(full, tensor, dim, units, position))
-                elif isinstance(factor, Sum):
-                    groups.kept |= {t.name: f"{full} concatenates it" for t in factor.terms if isinstance(t, Axis)}
+            _of_dimension(groups, full, tensor, dim, size)
 
 
-def _sizes(module: nn.Module) -> dict[str, list[SizeLike]]:
-    """What the dimensions of a primitive's own tensors hold."""
-    if isinstance(module, ElasticLinear):
-        return {"weight": [module.outputs, module.inputs], "bias": [module.outputs]}
-    if isinstance(module, ElasticEmbedding):
-        return {"weight": [module.count, module.hidden]}
-    if isinstance(module, ElasticLayerNorm):
-        return {"weight": [module.hidden], "bias": [module.hidden]}
-    if isinstance(module, ElasticRMSNorm):
-        return {"weight": [module.hidden]}
-    if isinstance(module, ElasticParameter):
-        return {"weight": list(module.sizes)}
-    return {}
+def _of_dimension(groups: Groups, name: str, tensor: Tensor, dim: int, size: SizeLike) -> None:
+    if isinstance(size, Size) and len(terms_of(size)) > 1:
+        groups.kept |= {axis.name: f"{name} concatenates it" for axis in size.leaves}
+        return
+    factors = factors_of(size)
+    for position, factor in enumerate(factors):
+        if isinstance(factor, Axis):
+            groups.follow(factor)
+            units = tuple(full_size(each) for each in factors)
+            groups.add(factor.name, Member(name, tensor, dim, units, position))

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from elasticnas.axes import Masked, Relaxed, Scope
 from elasticnas.elastic.building import Builder
 from elasticnas.elastic.coverage import Coverage
 from elasticnas.elastic.depth import ChosenLayers
@@ -46,13 +47,29 @@ class ElasticModel(ElasticModule):
         self.probing, self._builder, self._layers, self._rules = probing, builder, probing.layers, dict(rules)
         self._skeletons = _Cache()
 
-    def at(self, arch: Space) -> Any:
+    def at(self, arch: Space) -> Scope:
         """A scope in which the model is the sub-network of an architecture.
 
         Raises:
             ArchitectureError: An architecture of another space.
         """
         return self.axes.at(arch)
+
+    def masked(self, archs: Any) -> Scope:
+        """Refused: an unchanged model runs sliced.
+
+        Raises:
+            AxisError: Always.
+        """
+        raise _runs_sliced()
+
+    def relaxed(self, probabilities: Any) -> Scope:
+        """Refused: an unchanged model runs sliced.
+
+        Raises:
+            AxisError: Always.
+        """
+        raise _runs_sliced()
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the model of the architecture in scope gives.
@@ -101,10 +118,9 @@ class ElasticModel(ElasticModule):
         try:
             return self.axes.current()
         except AxisError:
-            raise AxisError(
-                "an elastified model runs sliced: open axes.at(arch) without masks, or build the model of "
-                "elasticnas.nn parts for masks and relaxations"
-            ) from None
+            if isinstance(self.axes.scopes.innermost(), (Masked, Relaxed)):
+                raise _runs_sliced() from None
+            raise
 
     def _made(self, arch: Any) -> SubNetwork:
         # a copy for counting costs holds no values, and needs none
@@ -140,6 +156,13 @@ class ElasticModel(ElasticModule):
 
     def __reduce__(self) -> Any:
         return _restored, (self.network, self._builder.build, self.space, self._rules)
+
+
+def _runs_sliced() -> AxisError:
+    return AxisError(
+        "an elastified model runs sliced: open axes.at(arch) without masks, or build the model of elasticnas.nn parts "
+        "for masks and relaxations"
+    )
 
 
 class _Cache:

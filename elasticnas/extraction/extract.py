@@ -7,15 +7,13 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
-from elasticnas.axes import EXTRACTING, active_size
+from elasticnas.axes import EXTRACTING, select
 from elasticnas.errors import ExtractionError
 from elasticnas.extraction.inspect import axes_of, check
-from elasticnas.nn import Attention, DataAwareGate, FeedForward, PointwiseAttention
-from elasticnas.nn.embedding import ElasticEmbedding
-from elasticnas.nn.linear import ElasticLinear
-from elasticnas.nn.norm import ElasticLayerNorm, ElasticRMSNorm
-from elasticnas.nn.parameter import ElasticParameter, HeldParameter
+from elasticnas.extraction.parts import hold_parameters, lists_of_parameters, refuse_torn
+from elasticnas.nn import ElasticModule
 
 __all__ = ["extract", "unverified"]
 
@@ -25,8 +23,8 @@ Model = TypeVar("Model", bound=nn.Module)
 def extract(model: Model, arch: Any, example: Any = None) -> Model:
     """The plain network of an architecture, with inherited weights.
 
-    A deep copy in which axes are ints and elastic leaves torch's own classes. Each primitive is compared with the
-    supernet's on an input made from its axes; with an example the whole network is compared too.
+    A deep copy in which axes are ints and elastic parts what their ``plain()`` gives. Each part is compared with the
+    supernet's on an example of its own; with an example the whole network is compared too.
 
     Args:
         model: A model made of elastic primitives.
@@ -34,29 +32,33 @@ def extract(model: Model, arch: Any, example: Any = None) -> Model:
         example: Input of the model: a tensor, a tuple of arguments, or a mapping of keyword arguments.
 
     Raises:
-        ExtractionError: A module computes something else after extraction; the message names the first.
+        ExtractionError: A module computes something else after extraction; the message names the first. Or a part
+            cannot be extracted, or be compared without an example.
         InactiveChoiceError: A choice of the space reaches nothing in the model.
     """
     check(model)
     plain = unverified(model, arch)
     axes = axes_of(model)
     with axes.at(arch), torch.no_grad(), _in_eval(model), _in_eval(plain):
-        _compare_primitives(model, plain)
+        _compare_parts(model, plain, example is not None)
         if example is not None:
             _compare_whole(model, plain, example)
     return plain
 
 
 def unverified(model: Model, arch: Any) -> Model:
-    """As :func:`extract`, without the comparison: for counting on the meta device, where nothing can be compared."""
-    with axes_of(model).at(arch):
+    """As :func:`extract`, without the comparison: for counting on the meta device, where nothing can be compared.
+
+    Raises:
+        ExtractionError: A part cannot be extracted.
+    """
+    # what a parametrization computes is taken as in eval: spectral norm changes its buffers otherwise
+    with axes_of(model).at(arch), torch.enable_grad(), _parametrizations_in_eval(model):
+        refuse_torn(model)
         memo: dict[Any, Any] = {EXTRACTING: True}
+        lists_of_parameters(model, memo)
         plain = copy.deepcopy(model, memo)
-    for parent in list(plain.modules()):
-        for name, child in list(parent.named_children()):
-            if isinstance(child, HeldParameter):
-                delattr(parent, name)
-                parent.register_parameter(name, child.parameter)
+    hold_parameters(plain)
     return plain
 
 
@@ -72,41 +74,49 @@ def _in_eval(model: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
-def _example_for(module: nn.Module) -> tuple[Tensor, ...] | None:
-    """An input made from a primitive's axes, at the sizes in scope; None for what has no input of its own."""
-    parameter = next(iter(module.parameters()), torch.zeros(()))
-    generator = torch.Generator().manual_seed(0)
-
-    def normal(*shape: int) -> Tensor:
-        # drawn in float32 on the CPU, so that every device and dtype compares the same numbers
-        return torch.randn(*shape, generator=generator).to(parameter)
-
-    if isinstance(module, ElasticEmbedding):
-        ids = torch.randint(active_size(module.count), (2, 5), generator=generator)
-        return (ids.to(parameter.device),)
-    if isinstance(module, ElasticParameter):
-        return ()
-    if isinstance(module, (ElasticLinear, DataAwareGate)):
-        return (normal(2, 5, active_size(module.inputs)),)
-    if isinstance(module, (ElasticLayerNorm, ElasticRMSNorm, Attention, FeedForward)):
-        return (normal(2, 5, active_size(module.hidden)),)
-    if isinstance(module, PointwiseAttention):
-        return (normal(2, min(5, module.length), active_size(module.hidden)),)
-    return None
+@contextmanager
+def _parametrizations_in_eval(model: nn.Module) -> Iterator[None]:
+    found = [module.parametrizations for module in model.modules() if parametrize.is_parametrized(module)]
+    modes = {part: part.training for held in found if isinstance(held, nn.Module) for part in held.modules()}
+    for part in modes:
+        part.training = False
+    try:
+        yield
+    finally:
+        for part, mode in modes.items():
+            part.training = mode
 
 
-def _compare_primitives(model: nn.Module, plain: nn.Module) -> None:
-    extracted = dict(plain.named_modules())
-    parameters = dict(plain.named_parameters())
+def _compare_parts(model: nn.Module, plain: nn.Module, whole: bool) -> None:
+    """Every elastic part by itself; one without an example needs that of the whole network."""
+    extracted = dict(plain.named_modules(remove_duplicate=False))
+    parameters = dict(plain.named_parameters(remove_duplicate=False))
     for name, module in model.named_modules():
-        example = _example_for(module)
-        if example is None or not (name in extracted or name in parameters):
+        made = extracted.get(name, parameters.get(name))
+        if made is None or not isinstance(module, ElasticModule) or not _has_values(module):
             continue  # a layer or branch that the architecture does not have
-        if any(isinstance(p, nn.parameter.UninitializedParameter) or p.is_meta for p in module.parameters()):
-            continue
-        expected = module(*example)
-        computed = extracted[name](*example) if name in extracted else parameters[name]
-        _equal(expected, computed, name, type(module).__name__)
+        _compare_tensors(module, made, name)
+        example = module.example(torch.Generator().manual_seed(0))
+        if example is not None:
+            computed = made(*example) if isinstance(made, nn.Module) else made
+            _equal(module(*example), computed, name, type(module).__name__)
+        elif module.tensor_sizes() and not whole:
+            raise ExtractionError(
+                f"{name or 'the model'} ({type(module).__name__}) has no example of its own, so that nothing shows "
+                "whether it is extracted right: give extract an example of the model's input, or the part an example()"
+            )
+
+
+def _has_values(module: nn.Module) -> bool:
+    return not any(isinstance(p, nn.parameter.UninitializedParameter) or p.is_meta for p in module.parameters())
+
+
+def _compare_tensors(module: ElasticModule, made: "nn.Module | Tensor", name: str) -> None:
+    """Tensors that keep their names in the plain module are the active parts of the supernet's."""
+    for own, sizes in module.tensor_sizes().items():
+        tensor = getattr(made, own, None)
+        if isinstance(made, nn.Module) and isinstance(tensor, Tensor):
+            _equal(select(getattr(module, own), sizes), tensor, f"{name}.{own}".lstrip("."), type(module).__name__)
 
 
 def _compare_whole(model: nn.Module, plain: nn.Module, example: Any) -> None:

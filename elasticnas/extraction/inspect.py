@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from elasticnas.axes import Axes, Product, Size, Sum
+from elasticnas.axes import Axes, Size
 from elasticnas.errors import AxisError, InactiveChoiceError
 
 __all__ = ["axes_of", "check", "sizes_of"]
@@ -59,7 +59,7 @@ def check(model: nn.Module, axes: Axes | None = None) -> None:
     axes = axes or axes_of(model)
     reached: set[str] = set()
     for _, size in sizes_of(model):
-        for axis in _axes_in(size):
+        for axis in size.leaves:
             if axis.axes is not axes:
                 raise AxisError(
                     f"{type(model).__name__} follows other axes than the ones given; call Space.axes() once"
@@ -72,17 +72,6 @@ def check(model: nn.Module, axes: Axes | None = None) -> None:
             f"{axes.space.__name__}: {', '.join(silent)} reach{'es' if len(silent) == 1 else ''} nothing in "
             f"{type(model).__name__}; give the axes to its parts, or take the choices out of the space"
         )
-
-
-def _axes_in(size: Any) -> Iterator[Any]:
-    if isinstance(size, Product):
-        for factor in size.factors:
-            yield from _axes_in(factor)
-    elif isinstance(size, Sum):
-        for term in size.terms:
-            yield from _axes_in(term)
-    elif isinstance(size, Size):
-        yield size
 
 
 def _matters(axis: Any, name: str) -> bool:

@@ -7,12 +7,13 @@ from elasticnas.nn.depth import DepthSkip, Stack
 from elasticnas.nn.embedding import ElasticEmbedding, Embedding
 from elasticnas.nn.feedforward import FeedForward
 from elasticnas.nn.gate import DataAwareGate
+from elasticnas.nn.idle import idle_parameters
 from elasticnas.nn.linear import ElasticLinear, Linear
 from elasticnas.nn.linrec import LinRecState
 from elasticnas.nn.mixture import Mixture
 from elasticnas.nn.module import ElasticModule
 from elasticnas.nn.norm import ElasticLayerNorm, ElasticRMSNorm, LayerNorm, RMSNorm
-from elasticnas.nn.parameter import ElasticParameter, Parameter
+from elasticnas.nn.parameter import ElasticParameter, Parameter, align
 from elasticnas.nn.pointwise import PointwiseAttention
 from elasticnas.nn.reduce import mean, softmax
 from elasticnas.nn.row import take_row
@@ -37,7 +38,9 @@ __all__ = [
     "PointwiseAttention",
     "RMSNorm",
     "Stack",
+    "align",
     "checkpoint",
+    "idle_parameters",
     "mean",
     "sampled_cross_entropy",
     "softmax",

@@ -5,28 +5,31 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from torch import Tensor, nn
+from torch import Tensor
 
 from elasticnas.axes import (
     Axis,
+    Size,
     SizeLike,
     active_size,
-    apply_mask,
+    apply_soft_mask,
     expected,
     full_size,
     is_elastic,
     mask,
+    quantity_of,
     require_sizes,
 )
 from elasticnas.errors import AxisError, ConfigError
 from elasticnas.nn.linear import Linear, project
 from elasticnas.nn.linrec import LinRecState, linrec, linrec_state, linrec_step
+from elasticnas.nn.module import ElasticModule, normal
 from elasticnas.nn.row import take_row, unseen_from
 
 __all__ = ["Attention"]
 
 
-class Attention(nn.Module):
+class Attention(ElasticModule):
     """Multi-head self-attention, ``(B, N, hidden) -> (B, N, hidden)``, every size an int or an Axis.
 
     Query rows are laid out ``(kv_heads group head_dim)`` with ``group = heads // kv_heads``: fewer heads means a
@@ -46,7 +49,7 @@ class Attention(nn.Module):
 
     Raises:
         ConfigError: Unknown ``kind`` or ``key_norm``.
-        AxisError: A size below 1, or ``heads`` is no multiple of ``kv_heads``.
+        AxisError: A size below 1 (an option 0 of heads or head_dim too), or ``heads`` is no multiple of ``kv_heads``.
 
     Source: EASRec, arXiv:2402.00390v1, Eq. 5 and 9; grouped queries, arXiv:2305.13245.
     """
@@ -68,12 +71,13 @@ class Attention(nn.Module):
             raise ConfigError(f"kind={kind!r}: choose 'softmax' or 'linrec'")
         if key_norm not in ("column", "token"):
             raise ConfigError(f"key_norm={key_norm!r}: choose 'column' or 'token'")
-        require_sizes(
-            "Attention", hidden=hidden, heads=heads, head_dim=head_dim, kv_heads=heads if kv_heads is None else kv_heads
-        )
+        kv = heads if kv_heads is None else kv_heads
+        require_sizes("Attention", least=1, hidden=hidden, heads=heads, head_dim=head_dim, kv_heads=kv)
         self.hidden, self.heads, self.head_dim = hidden, heads, head_dim
         self.kind, self.causal, self.key_norm, self.dropout = kind, causal, key_norm, dropout
-        self.kv_heads = heads if kv_heads is None else kv_heads
+        self.kv_heads = kv
+        if isinstance(head_dim, Size):
+            _ = quantity_of(head_dim).options  # what masks are scaled by is worked out now, not while a graph is traced
         self.group = 1 if kv_heads is None else _divide(heads, kv_heads)
         queries = self.kv_heads * self.group * head_dim
         self.query = Linear(hidden, queries, bias)
@@ -158,7 +162,7 @@ class Attention(nn.Module):
             for linear in (self.key, self.value)
         )
         # soft masks: in q k one operand carries the mask of head_dim, and the masks of heads act on the output only
-        return key, apply_mask(value, self.head_dim)
+        return key, apply_soft_mask(value, self.head_dim)
 
     def _scale(self, like: Tensor) -> float | Tensor:
         """LinRec's constant factor."""
@@ -166,7 +170,7 @@ class Attention(nn.Module):
 
     def _joined(self, out: Tensor) -> Tensor:
         """Heads ``(B, g, r, N, k)`` to ``(B, N, hidden)``."""
-        out = apply_mask(apply_mask(out, self.kv_heads, dim=1), self.group, dim=2)
+        out = apply_soft_mask(apply_soft_mask(out, self.kv_heads, dim=1), self.group, dim=2)
         mixed: Tensor = self.out(rearrange(out, "b g r n k -> b n (g r k)"))
         return mixed
 
@@ -187,6 +191,10 @@ class Attention(nn.Module):
         )
         grouped: Tensor = out.unflatten(1, (g, r))
         return grouped
+
+    def example(self, generator: torch.Generator) -> tuple[Tensor]:
+        """``(2, 5, hidden)``."""
+        return (normal(generator, self.out.weight, 2, 5, active_size(self.hidden)),)
 
     def extra_repr(self) -> str:
         """Sizes and kind."""

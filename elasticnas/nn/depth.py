@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from elasticnas.axes import Axis, SizeLike, Weighted, active_size
+from elasticnas.axes import Axis, OptionWeights, SizeLike
 from elasticnas.errors import AxisError
-from elasticnas.nn.module import ElasticModule
+from elasticnas.nn.module import ElasticModule, replicate
 from elasticnas.nn.share import contribute, fit_share
 
 __all__ = ["DepthSkip", "Stack"]
@@ -31,7 +31,7 @@ class DepthSkip(ElasticModule):
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """``x`` or the module's output, of the same shape; softly, their mix."""
         active = self.alive.at() if isinstance(self.alive, Axis) else self.alive
-        if not isinstance(active, Weighted):
+        if not isinstance(active, OptionWeights):
             return self._run(x, *args, **kwargs) if active else x
         on = fit_share(active.expect(float, x), x)
         # a dead layer may make inf of anything: it gets zeros to chew on, unless its share is being learned
@@ -44,11 +44,17 @@ class DepthSkip(ElasticModule):
         assert isinstance(out, Tensor)
         return out
 
+    def idle(self) -> list[nn.Module]:
+        """The module, where it is skipped."""
+        alive = self.alive.at() if isinstance(self.alive, Axis) else self.alive
+        return [] if alive or self.module is None else [self.module]
+
     def plain(self, memo: dict[Any, Any]) -> "DepthSkip":
         """The same with a fixed bool; a skipped module is gone."""
         alive = bool(self.alive.at() if isinstance(self.alive, Axis) else self.alive)
-        module = copy.deepcopy(self.module, memo) if alive else None
-        return DepthSkip(module or nn.Identity(), alive)
+        changes = {"alive": alive} if alive else {"alive": alive, "module": None}
+        made: DepthSkip = replicate(self, memo, changes)
+        return made
 
 
 class Stack(ElasticModule):
@@ -86,7 +92,7 @@ class Stack(ElasticModule):
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """``x`` through the active layers; further arguments go to every layer."""
         depth = self.depth.at() if isinstance(self.depth, Axis) else self.depth
-        if isinstance(depth, Weighted):
+        if isinstance(depth, OptionWeights):
             return self._exits(depth, x, *args, **kwargs)
         for layer in self.active():
             x = layer(x, *args, **kwargs)
@@ -99,11 +105,11 @@ class Stack(ElasticModule):
             AxisError: The open scope mixes depths.
         """
         depth = self.depth.at() if isinstance(self.depth, Axis) else self.depth
-        if isinstance(depth, Weighted):
+        if isinstance(depth, OptionWeights):
             raise AxisError(f"{self.depth!r} is masked in this scope: no one layer is the last")
         return list(self.layers[:depth] if isinstance(depth, int) else self.layers)
 
-    def _exits(self, depth: Weighted, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    def _exits(self, depth: OptionWeights, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         share = {option: fit_share(depth.weights[..., i], x) for i, option in enumerate(depth.quantity.options)}
         out = contribute(share[0], x) if 0 in share else None
         for position in range(max(share)):
@@ -118,10 +124,19 @@ class Stack(ElasticModule):
         assert out is not None
         return out
 
+    def idle(self) -> list[nn.Module]:
+        """Layers beyond the depth."""
+        depth = self.depth.at() if isinstance(self.depth, Axis) else self.depth
+        return list(self.layers[depth:]) if isinstance(depth, int) else []
+
     def plain(self, memo: dict[Any, Any]) -> "Stack":
         """The same with a fixed depth; layers beyond it are gone."""
-        if isinstance(self.depth, (int, Axis)):
-            depth = active_size(self.depth)
-            return Stack([copy.deepcopy(layer, memo) for layer in self.layers[:depth]], depth)
-        kept = [layer.plain(memo) for layer in self.layers if isinstance(layer, DepthSkip)]
-        return Stack(kept, [bool(layer.alive) for layer in kept])
+        if not isinstance(self.depth, (int, Axis)):
+            kept: Stack = replicate(self, memo)
+            kept.depth = [bool(layer.alive) for layer in kept.layers if isinstance(layer, DepthSkip)]
+            return kept
+        depth = int(self.depth.at()) if isinstance(self.depth, Axis) else self.depth
+        # the list is made before the copy: what else holds a layer finds it in the memo
+        layers = nn.ModuleList([copy.deepcopy(layer, memo) for layer in self.layers[:depth]])
+        made: Stack = replicate(self, memo, {"depth": depth, "layers": layers})
+        return made

@@ -14,11 +14,14 @@ from elasticnas.axes import (
     full_size,
     is_elastic,
     is_masked,
+    least_size,
     mask,
     require_batch,
     require_sizes,
     select,
+    without_dead,
 )
+from elasticnas.errors import AxisError
 from elasticnas.nn.linear import check_width
 from elasticnas.nn.module import ElasticModule, inherit
 
@@ -40,18 +43,36 @@ def Embedding(
     Args:
         count: Rows.
         hidden: Width.
-        padding_idx: Row that stays zero and gets no gradient.
+        padding_idx: Row that stays zero and gets no gradient; a negative one counts from the end of a fixed count.
         device: As in torch.
         dtype: As in torch.
 
     Raises:
-        AxisError: A size below 1.
+        AxisError: A size below 1, or a ``padding_idx`` that some architecture's table does not have.
     """
     require_sizes("Embedding", count=count, hidden=hidden)
+    padding_idx = _padding_row(count, padding_idx)
     if is_elastic(count, hidden):
         return ElasticEmbedding(count, hidden, padding_idx, device, dtype)
     plain = nn.Embedding(active_size(count), active_size(hidden), padding_idx, device=device, dtype=dtype)
     return _with_scores(plain)
+
+
+def _padding_row(count: SizeLike, padding_idx: int | None) -> int | None:
+    """The row from the front, in the table of every architecture."""
+    if padding_idx is None:
+        return None
+    rows = least_size(count)
+    if is_elastic(count) and padding_idx < 0:
+        raise AxisError(
+            f"Embedding: padding_idx={padding_idx} counts from the end of {count!r}, which is another row in every "
+            "architecture: count from the front"
+        )
+    if not -rows <= padding_idx < rows:
+        raise AxisError(
+            f"Embedding: padding_idx={padding_idx}, and the smallest table has {rows} rows: take one of them"
+        )
+    return padding_idx % rows if padding_idx < 0 else padding_idx
 
 
 class TiedScores:
@@ -89,19 +110,29 @@ class ElasticEmbedding(ElasticModule):
     def forward(self, ids: Tensor) -> Tensor:
         """``(...) int -> (..., hidden)``."""
         rows = select(self.weight, (self.count, self.hidden))
+        if not is_masked(self.count):
+            return apply_mask(F.embedding(ids, rows, self.padding_idx), self.hidden)
+        rows = without_dead(rows, (self.count, self.hidden))
         out = apply_mask(F.embedding(ids, rows, self.padding_idx), self.hidden)
-        if is_masked(self.count):
-            # a dimension more in front, where a per-sample mask has the batch
-            alive = mask(self.count, rows.unsqueeze(0), dim=1)
-            assert alive is not None
-            out = out * (alive.flatten()[ids].unsqueeze(-1) if alive.ndim == 2 else _per_sample(alive, ids))
-        return out
+        # a dimension more in front, where a per-sample mask has the batch
+        alive = mask(self.count, rows.unsqueeze(0), dim=1)
+        assert alive is not None
+        return out * (alive.flatten()[ids].unsqueeze(-1) if alive.ndim == 2 else _per_sample(alive, ids))
 
     def scores(self, x: Tensor) -> Tensor:
         """Dot product with every row, ``(..., hidden) -> (..., count)``."""
         check_width(x, self.hidden, self)
-        rows = select(self.weight, (self.count, self.hidden))
+        rows = without_dead(select(self.weight, (self.count, self.hidden)), (self.count, self.hidden))
         return apply_mask(F.linear(apply_support(x, self.hidden), rows), self.count)
+
+    def tensor_sizes(self) -> dict[str, list[SizeLike]]:
+        """Of the table."""
+        return {"weight": [self.count, self.hidden]}
+
+    def example(self, generator: torch.Generator) -> tuple[Tensor]:
+        """``(2, 5)`` ids."""
+        ids = torch.randint(active_size(self.count), (2, 5), generator=generator, device="cpu")
+        return (ids.to(self.weight.device),)
 
     def plain(self, memo: dict[Any, Any]) -> nn.Embedding:
         """A ``torch.nn.Embedding`` of the active sizes."""

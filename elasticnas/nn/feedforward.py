@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from elasticnas.axes import SizeLike, require_sizes
+from elasticnas.axes import SizeLike, active_size, require_sizes
 from elasticnas.errors import ConfigError
 from elasticnas.nn.linear import Linear, project
+from elasticnas.nn.module import ElasticModule, normal
 
 __all__ = ["FeedForward"]
 
@@ -21,7 +23,7 @@ _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-class FeedForward(nn.Module):
+class FeedForward(ElasticModule):
     """``down(act(up x))``, or gated ``down(act(gate x) * up x)``; ``(..., hidden) -> (..., hidden)``.
 
     Args:
@@ -66,3 +68,7 @@ class FeedForward(nn.Module):
         out = self.down(F.dropout(inner, self.dropout, self.training))
         assert isinstance(out, Tensor)
         return out
+
+    def example(self, generator: torch.Generator) -> tuple[Tensor]:
+        """``(2, 5, hidden)``."""
+        return (normal(generator, self.down.weight, 2, 5, active_size(self.hidden)),)

@@ -1,16 +1,17 @@
 """DataAwareGate: a factor for every unit, learned from the input sequence."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from elasticnas.axes import SizeLike, apply_support, require_sizes
+from elasticnas.axes import SizeLike, active_size, apply_support, require_sizes
 from elasticnas.errors import ConfigError
 from elasticnas.nn.linear import Linear
+from elasticnas.nn.module import ElasticModule, normal
 
 __all__ = ["DataAwareGate"]
 
 
-class DataAwareGate(nn.Module):
+class DataAwareGate(ElasticModule):
     """``scale * sigmoid(W2 relu(W1 x + b1) + b2)``, ``(..., inputs) -> (..., outputs)``, values in (0, scale).
 
     The result multiplies an activation; its dead outputs are masked after the sigmoid (sigmoid(0) is 0.5), and
@@ -52,3 +53,7 @@ class DataAwareGate(nn.Module):
         if self.cross is not None:
             x = torch.relu(self.cross(x))
         return apply_support(self.scale * torch.sigmoid(self.perceive(x)), self.outputs)
+
+    def example(self, generator: torch.Generator) -> tuple[Tensor]:
+        """``(2, 5, inputs)``."""
+        return (normal(generator, self.perceive.weight, 2, 5, active_size(self.inputs)),)

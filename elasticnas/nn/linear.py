@@ -1,6 +1,7 @@
 """Linear: a linear layer whose inputs and outputs may be elastic."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -12,15 +13,17 @@ from elasticnas.axes import (
     apply_mask,
     apply_support,
     full_size,
+    is_cut,
     is_elastic,
     is_masked,
     is_traced,
     require_sizes,
     select,
     soft_mask,
+    without_dead,
 )
 from elasticnas.errors import AxisError
-from elasticnas.nn.module import ElasticModule, inherit
+from elasticnas.nn.module import ElasticModule, inherit, normal
 
 __all__ = ["ElasticLinear", "Linear", "check_width", "project"]
 
@@ -55,8 +58,10 @@ class ElasticLinear(ElasticModule):
 
     The weight is ``(outputs, inputs)`` at full size. The input is multiplied by the support of its mask, the output by
     its mask. Where no output is dead and all samples share the mask, it multiplies the weight if that is smaller than
-    the output.
+    the output. Weights of units that are dead for all samples are left out.
     """
+
+    reads: ClassVar[Mapping[str, int]] = {"weight": 1}
 
     def __init__(
         self,
@@ -77,11 +82,14 @@ class ElasticLinear(ElasticModule):
             return self._affine(x)
         smaller = not is_traced() and self.weight.shape[1] < x.shape[:-1].numel()
         m = soft_mask(self.outputs, self.weight) if smaller else None
-        return apply_mask(self._affine(x), self.outputs) if m is None else self._affine(x, m)
+        if m is not None or is_cut(self.outputs):
+            return self._affine(x, m)  # the weight carries the mask
+        return apply_mask(self._affine(x), self.outputs)
 
     def support(self, x: Tensor) -> Tensor:
         """As forward, but the output is multiplied by the support of its mask only, for one operand of a product."""
-        return apply_support(self._affine(x), self.outputs)
+        out = self._affine(x)
+        return out if is_cut(self.outputs) else apply_support(out, self.outputs)
 
     def _affine(self, x: Tensor, m: Tensor | None = None) -> Tensor:
         check_width(x, self.inputs, self)
@@ -89,7 +97,18 @@ class ElasticLinear(ElasticModule):
         bias = None if self.bias is None else select(self.bias, (self.outputs,))
         if m is not None:
             weight, bias = weight * m[:, None], None if bias is None else bias * m
+        weight = without_dead(weight, (self.outputs, self.inputs))
+        bias = None if bias is None else without_dead(bias, (self.outputs,))
         return F.linear(apply_support(x, self.inputs), weight, bias)
+
+    def tensor_sizes(self) -> dict[str, list[SizeLike]]:
+        """Of weight and bias."""
+        bias: dict[str, list[SizeLike]] = {} if self.bias is None else {"bias": [self.outputs]}
+        return {"weight": [self.outputs, self.inputs], **bias}
+
+    def example(self, generator: torch.Generator) -> tuple[Tensor]:
+        """``(2, 5, inputs)``."""
+        return (normal(generator, self.weight, 2, 5, active_size(self.inputs)),)
 
     def plain(self, memo: dict[Any, Any]) -> nn.Linear:
         """A ``torch.nn.Linear`` of the active sizes."""

@@ -1,14 +1,25 @@
 """Mixture: candidates mixed by probability, each computed sliced."""
 
+import ast
 import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
-from elasticnas.axes import Axis, Choice, Relaxed, SizeLike, Weighted, active_size, pad_to_full
+from elasticnas.axes import (
+    Axis,
+    Choice,
+    OptionWeights,
+    Relaxed,
+    SizeLike,
+    layout_of,
+    narrow_last,
+    pad_last,
+    require_sizes,
+)
 from elasticnas.errors import AxisError
-from elasticnas.nn.module import ElasticModule
+from elasticnas.nn.module import ElasticModule, replicate
 from elasticnas.nn.share import contribute, fit_share
 
 __all__ = ["Mixture"]
@@ -43,37 +54,27 @@ class Mixture(ElasticModule):
     ) -> None:
         super().__init__()
         self.choice, self.inputs, self.outputs = choice, inputs, inputs if outputs is None else outputs
-        self.shared = isinstance(candidates, nn.Module) and not isinstance(candidates, (nn.ModuleList, nn.ModuleDict))
-        if self.shared:
-            assert isinstance(candidates, nn.Module)
-            self.candidates = nn.ModuleDict({"shared": candidates})
-            return
-        if isinstance(candidates, (Mapping, nn.ModuleDict)):
-            named = {str(key): module for key, module in candidates.items()}
+        if self.inputs is not None:
+            require_sizes("Mixture", inputs=self.inputs)
+        if self.outputs is not None:
+            require_sizes("Mixture", outputs=self.outputs)
+        if isinstance(candidates, nn.Module) and not isinstance(candidates, (nn.ModuleList, nn.ModuleDict)):
+            self.shared, self.candidates = True, nn.ModuleDict({"shared": candidates})
         else:
-            modules: list[nn.Module] = list(candidates)  # type: ignore[arg-type]
-            options = _choice(choice).options if isinstance(choice, Axis) else range(len(modules))
-            named = {str(option): module for option, module in zip(options, modules, strict=False)}
-            if len(named) != len(modules):
-                raise AxisError(f"{len(modules)} candidates for the {len(options)} options {list(options)}")
-        wanted = [str(option) for option in (_choice(choice).options if isinstance(choice, Axis) else [choice])]
-        if missing := [option for option in wanted if option not in named]:
-            raise AxisError(f"no candidate for the options {missing}; the candidates are {sorted(named)}")
-        self.candidates = nn.ModuleDict({option: named[option] for option in wanted})
+            self.shared, self.candidates = False, nn.ModuleDict(_by_key(candidates, choice))
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """Run the chosen candidate, or mix them; further arguments go to each candidate."""
         active = self.choice.at() if isinstance(self.choice, Axis) else self.choice
-        if not isinstance(active, Weighted):
+        if not isinstance(active, OptionWeights):
             return self._run(active, x, *args, **kwargs)
-        relaxed = isinstance(self.choice.axes.frame(), Relaxed)
+        relaxed = isinstance(self.choice.scopes.frame(), Relaxed)
         if self.shared and not relaxed:
             return self._run(None, x, *args, **kwargs)  # hard masks: the one module already runs at its sizes
         choice = _choice(self.choice)
         sliced = relaxed or self.inputs is not None
         out: Tensor | None = None
-        for option in choice.options:
-            position = active.quantity.options.index(option)
+        for position, option in enumerate(active.quantity.options):  # those that some architecture has
             share = fit_share(active.weights[..., position], x)
             part = self._sliced(choice, option, x, *args, **kwargs) if sliced else self._run(option, x, *args, **kwargs)
             out = contribute(share, part, out)
@@ -87,29 +88,81 @@ class Mixture(ElasticModule):
             AxisError: The open scope mixes candidates.
         """
         active = self.choice.at() if isinstance(self.choice, Axis) else self.choice
-        if isinstance(active, Weighted):
+        if isinstance(active, OptionWeights):
             raise AxisError(f"{self.choice!r} is masked in this scope: no one candidate is chosen")
-        return self.candidates["shared" if self.shared else str(active)]
+        return self.candidates["shared" if self.shared else _key(active)]
+
+    def idle(self) -> list[nn.Module]:
+        """Candidates that the architecture does not choose."""
+        chosen = self.chosen()
+        return [candidate for candidate in self.candidates.values() if candidate is not chosen]
 
     def _sliced(self, choice: Choice, option: Any, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        with self.choice.axes.narrowed(choice, choice.index(option)):
-            if isinstance(self.inputs, Axis):
-                x = x[..., : active_size(self.inputs)]
+        """One candidate at its own sizes, between the sizes that the scope around it has."""
+        around = [None if size is None else layout_of(size) for size in (self.inputs, self.outputs)]
+        with self.choice.scopes.narrowed(choice, choice.index(option)):
+            if self.inputs is not None and around[0] is not None:
+                x = narrow_last(x, around[0], layout_of(self.inputs))
             out = self._run(option, x, *args, **kwargs)
-            return pad_to_full(out, self.outputs) if isinstance(self.outputs, Axis) else out
+            if self.outputs is not None and around[1] is not None:
+                out = pad_last(out, layout_of(self.outputs), around[1])
+            return out
 
     def _run(self, option: Any, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        out = self.candidates["shared" if self.shared else str(option)](x, *args, **kwargs)
+        out = self.candidates["shared" if self.shared else _key(option)](x, *args, **kwargs)
         assert isinstance(out, Tensor)
         return out
 
     def plain(self, memo: dict[Any, Any]) -> "Mixture":
         """The same with one option; the other candidates are gone."""
         option = self.choice.at() if isinstance(self.choice, Axis) else self.choice
-        sizes = copy.deepcopy((self.inputs, self.outputs), memo)
-        if self.shared:
-            return Mixture(copy.deepcopy(self.candidates["shared"], memo), option, *sizes)
-        return Mixture({option: copy.deepcopy(self.candidates[str(option)], memo)}, option, *sizes)
+        key = "shared" if self.shared else _key(option)
+        # the candidate is copied first: what else holds it finds it in the memo
+        kept = nn.ModuleDict({key: copy.deepcopy(self.candidates[key], memo)})
+        made: Mixture = replicate(self, memo, {"choice": option, "candidates": kept})
+        return made
+
+
+def _by_key(candidates: Any, choice: Any) -> dict[str, nn.Module]:
+    """The candidate of every option, by its key."""
+    options = _choice(choice).options if isinstance(choice, Axis) else (choice,)
+    if isinstance(candidates, (Mapping, nn.ModuleDict)):
+        given = {(type(key), key): module for key, module in candidates.items()}
+        by_text = {key: module for key, module in candidates.items() if isinstance(key, str) and key not in options}
+        found = {
+            _key(option): given.get((type(option), option), by_text.get(_key(option), by_text.get(str(option))))
+            for option in options
+        }
+        names: list[Any] = list(candidates)
+    else:
+        modules = list(candidates)
+        if isinstance(choice, Axis) and len(modules) != len(options):
+            raise AxisError(f"{len(modules)} candidates for the {len(options)} options {list(options)}")
+        named = options if isinstance(choice, Axis) else range(len(modules))
+        found = {_key(option): module for option, module in zip(named, modules, strict=True)}
+        found = {_key(option): found.get(_key(option)) for option in options}
+        names = list(named)
+    if missing := [option for option in options if found[_key(option)] is None]:
+        raise AxisError(f"no candidate for the options {missing}; the candidates are {names}")
+    if len(found) != len(options):
+        raise AxisError(f"the options {list(options)} cannot be told apart by name: give them other names")
+    return {key: module for key, module in found.items() if module is not None}
+
+
+def _key(option: Any) -> str:
+    """The name under which a candidate is held; a text that would be taken for another option is quoted."""
+    if not isinstance(option, str):
+        return str(option)
+    ambiguous = not option or "." in option or hasattr(nn.ModuleDict, option) or _is_literal(option)
+    return repr(option).replace(".", "_") if ambiguous else option
+
+
+def _is_literal(text: str) -> bool:
+    try:
+        ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return False
+    return True
 
 
 def _choice(axis: Axis) -> Choice:

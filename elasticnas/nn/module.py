@@ -1,47 +1,195 @@
-"""ElasticModule: what the primitives share, copying and extraction."""
+"""ElasticModule: what an elastic part tells the library about itself, copying and extraction."""
 
 import copy
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from elasticnas.axes import EXTRACTING, SizeLike, select
+from elasticnas.errors import ExtractionError
 
-__all__ = ["ElasticModule", "inherit"]
+__all__ = ["ElasticModule", "has_hooks", "inherit", "normal", "refuse_strangers", "replicate"]
 
-M = TypeVar("M", bound=nn.Module)
+_REGISTRIES = ("_parameters", "_buffers", "_modules")
 
 
-class ElasticModule(nn.Module, ABC):
-    """A module with at least one elastic size.
+class ElasticModule(nn.Module):
+    """A module with sizes that may be axes; extraction, comparison and importance order know parts by this alone.
+
+    A leaf holds tensors of full size, names them in :meth:`tensor_sizes`, narrows them in its forward by
+    :func:`elasticnas.axes.select`, and gives an :meth:`example` of its input. A container holds only other modules and
+    leaves the three methods as they are, or gives an example where its forward does more than call its parts.
 
     Copies follow the same scope as the original. Inside an extraction, a copy is the plain module that
     :meth:`plain` gives for the open scope.
+
+    Attributes:
+        reads: Names of weights, and the dimension of each that the input's last dimension runs along: what importance
+            by activations weighs.
     """
 
-    @abstractmethod
+    reads: ClassVar[Mapping[str, int]] = {}
+
+    def tensor_sizes(self) -> Mapping[str, Sequence[SizeLike]]:
+        """What the dimensions of the module's own parameters and buffers hold, by name; ``()`` for a scalar.
+
+        Every tensor that the module itself holds at full size is named, None ones left out.
+        """
+        return {}
+
+    def example(self, generator: torch.Generator) -> tuple[Any, ...] | None:
+        """Arguments for :meth:`forward` at the sizes in scope, on the device and in the dtype of the weights.
+
+        Args:
+            generator: On the CPU; all that is random comes from it.
+
+        Returns:
+            None where there is none: a container is then compared by its parts, and a leaf only as part of a whole
+            network, for which the caller gives an example.
+        """
+        return None
+
+    def idle(self) -> Sequence[nn.Module]:
+        """Modules that this one holds, and does not run in the open slice scope; none by default."""
+        return ()
+
     def plain(self, memo: dict[Any, Any]) -> nn.Module:
-        """The plain module of the architecture in scope, with the weights of its active units."""
+        """The plain module of the architecture in scope, with the weights of its active units.
 
-    def __deepcopy__(self, memo: dict[Any, Any]) -> nn.Module:
-        if EXTRACTING in memo:
-            plain = self.plain(memo)
+        By default the same class, with axes turned into ints and tensors narrowed; a leaf with a counterpart in torch
+        gives that instead.
+
+        Args:
+            memo: Of the deep copy that this is part of.
+        """
+        made = {
+            name: inherit(getattr(self, name), sizes, memo, buffer=name in self._buffers)
+            for name, sizes in self.tensor_sizes().items()
+        }
+        plain: nn.Module = replicate(self, memo, made)
+        if parametrize.is_parametrized(self):
+            _fix_parametrized(plain, made)
+        return plain
+
+    def __deepcopy__(self, memo: dict[Any, Any]) -> Any:
+        if EXTRACTING not in memo:
+            return replicate(self, memo)
+        refuse_strangers(self)
+        plain = self.plain(memo)
+        memo[id(self)] = plain
+        if type(plain) is not type(self) and not parametrize.is_parametrized(self):
+            _require_whole(self, plain)
+        if isinstance(plain, nn.Module):
+            if type(plain).forward is not type(self).forward:
+                _hand_over_hooks(self, plain, memo)
             plain.train(self.training)
-            memo[id(self)] = plain
-            return plain
-        copied = type(self).__new__(type(self))
-        memo[id(self)] = copied
-        copied.__dict__.update(copy.deepcopy(self.__dict__, memo))
-        return copied
+        return plain
 
 
-def inherit(parameter: Tensor, sizes: Sequence[SizeLike], memo: dict[Any, Any]) -> nn.Parameter:
-    """The active part of a parameter as a parameter of its own; one that is shared stays shared."""
-    if id(parameter) not in memo:
-        active = select(parameter.detach(), sizes).clone()
-        memo[id(parameter)] = nn.Parameter(active, requires_grad=parameter.requires_grad)
-    inherited = memo[id(parameter)]
-    assert isinstance(inherited, nn.Parameter)
-    return inherited
+def inherit(tensor: Tensor, sizes: Sequence[SizeLike], memo: dict[Any, Any], buffer: bool = False) -> Any:
+    """The active part of a parameter as one of its own; what is shared stays shared.
+
+    Args:
+        tensor: Of full size; what a parametrization computes becomes a parameter.
+        sizes: What its dimensions hold.
+        memo: Of the deep copy that this is part of.
+        buffer: Whether the part is to be a plain tensor.
+    """
+    if id(tensor) not in memo:
+        active = select(tensor.detach(), sizes).clone()
+        memo[id(tensor)] = active if buffer else nn.Parameter(active, requires_grad=tensor.requires_grad)
+        memo.setdefault(id(memo), []).append(tensor)  # as deepcopy does: an id is a key while its owner lives
+    return memo[id(tensor)]
+
+
+def replicate(module: nn.Module, memo: dict[Any, Any], changes: Mapping[str, Any] | None = None) -> Any:
+    """A deep copy of a module with some of its attributes, tensors or submodules replaced.
+
+    Class, hooks, buffers and attributes are those of the original, subclasses included.
+
+    Args:
+        module: What is copied.
+        memo: Of the deep copy that this is part of.
+        changes: By attribute name; taken as they are, not copied.
+    """
+    changes = changes or {}
+    copied = type(module).__new__(type(module))
+    memo[id(module)] = copied
+    for name, value in vars(module).items():
+        if name in _REGISTRIES:
+            kept = {key: item for key, item in value.items() if key not in changes}
+            made = copy.deepcopy(kept, memo)
+            copied.__dict__[name] = {key: changes[key] if key in changes else made[key] for key in value}
+        else:
+            copied.__dict__[name] = changes[name] if name in changes else copy.deepcopy(value, memo)
+    return copied
+
+
+def normal(generator: torch.Generator, like: Tensor, *shape: int) -> Tensor:
+    """Normal numbers on the device and in the dtype of a tensor, the same for all of these."""
+    # drawn in float32 on the CPU, so that every device and dtype compares the same numbers
+    return torch.randn(*shape, generator=generator, dtype=torch.float32, device="cpu").to(like)
+
+
+def refuse_strangers(module: ElasticModule) -> None:
+    """A leaf's tensor that it does not name would be lost, or stay at full size."""
+    sizes = module.tensor_sizes()
+    own = [name for held in (module._parameters, module._buffers) for name, value in held.items() if value is not None]
+    unnamed = [name for name in own if name not in sizes] if sizes else []
+    if unnamed:
+        raise ExtractionError(
+            f"{type(module).__name__} holds {', '.join(unnamed)}, which its tensor_sizes() does not name, so that "
+            "nothing tells how it is extracted: name it there"
+        )
+
+
+_HOOKS = (
+    "_forward_hooks",
+    "_forward_hooks_with_kwargs",
+    "_forward_hooks_always_called",
+    "_forward_pre_hooks",
+    "_forward_pre_hooks_with_kwargs",
+    "_backward_hooks",
+    "_backward_pre_hooks",
+    "_is_full_backward_hook",
+)
+
+
+def has_hooks(module: nn.Module) -> bool:
+    """Whether any hook of its own runs with the module."""
+    return any(vars(module).get(name) for name in _HOOKS)
+
+
+def _hand_over_hooks(module: ElasticModule, plain: nn.Module, memo: dict[Any, Any]) -> None:
+    """Hooks of a leaf go to the module of another class that takes its place."""
+    for name in _HOOKS:
+        if value := vars(module).get(name):
+            plain.__dict__[name] = copy.deepcopy(value, memo)
+
+
+def _require_whole(module: ElasticModule, plain: Any) -> None:
+    """What a module of another class cannot take over would be lost."""
+    kind, gives = type(module), type(plain).__name__
+    if module._modules:
+        raise ExtractionError(
+            f"{kind.__name__} holds the modules {', '.join(module._modules)}, and its plain form {gives} has no place "
+            "for them: hold them beside it, or override plain()"
+        )
+    owner = {name: next(cls for cls in kind.__mro__ if name in vars(cls)) for name in ("forward", "plain")}
+    if owner["forward"] is not owner["plain"] and issubclass(owner["forward"], owner["plain"]):
+        raise ExtractionError(
+            f"{kind.__name__} overrides forward() of {owner['plain'].__name__}, whose plain form {gives} does not have "
+            "it: override plain() too, or put the module into one of your own"
+        )
+
+
+def _fix_parametrized(plain: nn.Module, made: Mapping[str, Any]) -> None:
+    """The class without parametrizations, and the tensors that they computed."""
+    names = list(plain.parametrizations)  # type: ignore[arg-type]
+    del plain._modules["parametrizations"]
+    plain.__class__ = type(plain).__bases__[0]
+    for name in names:
+        plain.register_parameter(name, made[name])

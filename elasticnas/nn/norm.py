@@ -6,9 +6,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from elasticnas.axes import SizeLike, active_size, apply_support, full_size, is_elastic, mask, require_sizes, select
+from elasticnas.axes import (
+    SizeLike,
+    active_size,
+    apply_support,
+    full_size,
+    is_elastic,
+    mask,
+    require_sizes,
+    select,
+    without_dead,
+)
 from elasticnas.nn.linear import check_width
-from elasticnas.nn.module import ElasticModule, inherit
+from elasticnas.nn.module import ElasticModule, inherit, normal
 
 __all__ = ["ElasticLayerNorm", "ElasticRMSNorm", "LayerNorm", "RMSNorm"]
 
@@ -66,6 +76,11 @@ def _wide(x: Tensor, m: Tensor) -> tuple[Tensor, Tensor]:
     return x.to(wide), m.to(wide)
 
 
+def _units(m: Tensor) -> Tensor:
+    """``sum(m^2)``, above 0 where an architecture has no unit at all."""
+    return (m * m).sum(-1, keepdim=True).clamp_min(torch.finfo(m.dtype).tiny)
+
+
 class ElasticLayerNorm(ElasticModule):
     """Layer normalisation over an elastic dimension; use :func:`LayerNorm` to make one.
 
@@ -89,11 +104,20 @@ class ElasticLayerNorm(ElasticModule):
         if m is None:
             return F.layer_norm(x, (x.shape[-1],), weight, bias, self.eps)
         x, m, dtype = *_wide(apply_support(x, self.hidden), m), x.dtype
-        units = (m * m).sum(-1, keepdim=True)
+        weight, bias = without_dead(weight, (self.hidden,)), without_dead(bias, (self.hidden,))
+        units = _units(m)
         mean = (m * x).sum(-1, keepdim=True) / units
         centred = torch.addcmul(x, m, mean, value=-1)
         variance = torch.linalg.vector_norm(centred, dim=-1, keepdim=True).square() / units
         return torch.addcmul(m * bias, centred * torch.rsqrt(variance + self.eps), weight).to(dtype)
+
+    def tensor_sizes(self) -> dict[str, list[SizeLike]]:
+        """Of weight and bias."""
+        return {"weight": [self.hidden], "bias": [self.hidden]}
+
+    def example(self, generator: torch.Generator) -> tuple[Tensor]:
+        """``(2, 5, hidden)``."""
+        return (normal(generator, self.weight, 2, 5, active_size(self.hidden)),)
 
     def plain(self, memo: dict[Any, Any]) -> nn.LayerNorm:
         """A ``torch.nn.LayerNorm`` of the active size."""
@@ -133,8 +157,17 @@ class ElasticRMSNorm(ElasticModule):
             return F.rms_norm(x, (x.shape[-1],), weight, self.eps)
         x, m, dtype = *_wide(apply_support(x, self.hidden), m), x.dtype
         eps = torch.finfo(x.dtype).eps if self.eps is None else self.eps
-        mean_square = (x * x).sum(-1, keepdim=True) / (m * m).sum(-1, keepdim=True)
+        weight = without_dead(weight, (self.hidden,))
+        mean_square = (x * x).sum(-1, keepdim=True) / _units(m)
         return apply_support((x * torch.rsqrt(mean_square + eps) * weight).to(dtype), self.hidden)
+
+    def tensor_sizes(self) -> dict[str, list[SizeLike]]:
+        """Of the weight."""
+        return {"weight": [self.hidden]}
+
+    def example(self, generator: torch.Generator) -> tuple[Tensor]:
+        """``(2, 5, hidden)``."""
+        return (normal(generator, self.weight, 2, 5, active_size(self.hidden)),)
 
     def plain(self, memo: dict[Any, Any]) -> nn.RMSNorm:
         """A ``torch.nn.RMSNorm`` of the active size."""

@@ -6,10 +6,22 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from elasticnas.axes import SizeLike, active_size, full_size, is_elastic, mask, require_sizes, select
-from elasticnas.nn.module import ElasticModule, inherit
+from elasticnas.axes import (
+    EXTRACTING,
+    SizeLike,
+    active_size,
+    apply_mask,
+    full_size,
+    is_elastic,
+    is_per_sample,
+    require_batch,
+    require_sizes,
+    select,
+)
+from elasticnas.errors import AxisError, ExtractionError
+from elasticnas.nn.module import ElasticModule, has_hooks, inherit, refuse_strangers
 
-__all__ = ["ElasticParameter", "HeldParameter", "Parameter"]
+__all__ = ["ElasticParameter", "Parameter", "align"]
 
 
 def Parameter(
@@ -20,7 +32,8 @@ def Parameter(
 ) -> "nn.Parameter | ElasticParameter":
     """A parameter with one size per dimension; a plain ``torch.nn.Parameter`` where all are ints.
 
-    The elastic one is used like the tensor it stands for: ``x + self.positions``, ``self.positions[:n]``.
+    The elastic one is used like the tensor it stands for, ``x + self.positions``, ``self.positions[:n]``; where samples
+    may have architectures of their own, through :func:`align`.
 
     Args:
         *sizes: Ints, axes, or products.
@@ -39,6 +52,54 @@ def Parameter(
     return nn.Parameter(torch.empty(shape, device=device, dtype=dtype).normal_(std=std))
 
 
+def align(parameter: "Tensor | ElasticParameter", x: Tensor) -> Tensor:
+    """A parameter in the form in which it broadcasts against an activation, in every scope.
+
+    ``x * align(self.scale, x)`` and ``x + align(self.positions, x)[..., :n, :]`` are right for one architecture and
+    for one per sample; a class token is ``align(self.token, x).expand(len(x), -1, -1)``. A bare ``x * self.scale`` is
+    refused where samples have architectures of their own: a per-sample parameter has the batch in front, and torch
+    would line that up with whatever dimension of ``x`` stands there.
+
+    Args:
+        parameter: Of :func:`Parameter`, with sizes ``(..., c)`` that belong to the last dimensions of ``x``.
+        x: ``(B, ..., c)``.
+
+    Returns:
+        ``(..., c)``, the active part; with an architecture per sample ``(B, 1, ..., 1, ..., c)``, with as many
+        dimensions as ``x``.
+
+    Raises:
+        AxisError: ``x`` has no batch dimension beside those of the parameter, or another batch size.
+    """
+    if not isinstance(parameter, ElasticParameter):
+        return parameter
+    active = parameter.masked()
+    own = len(parameter.sizes)
+    if active.ndim == own:
+        return active
+    require_batch(active, x)
+    if x.ndim <= own:
+        raise AxisError(
+            f"align: x has the shape {tuple(x.shape)}, and the parameter {own} dimensions of its own: x has the batch "
+            "and these"
+        )
+    return active.reshape(active.shape[0], *(1,) * (x.ndim - own - 1), *active.shape[1:])
+
+
+def _as_tensor(value: Any) -> Any:
+    return value() if isinstance(value, ElasticParameter) else value
+
+
+def _like_a_tensor(name: str) -> Callable[..., Any]:
+    """A method that does what the tensor's own does, on what is active."""
+
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return getattr(self(), name)(*map(_as_tensor, args), **kwargs)
+
+    method.__name__ = name
+    return method
+
+
 class ElasticParameter(ElasticModule):
     """A parameter with an elastic size; use :func:`Parameter` to make one."""
 
@@ -55,53 +116,45 @@ class ElasticParameter(ElasticModule):
         self.weight = nn.Parameter(torch.empty(shape, device=device, dtype=dtype).normal_(std=std))
 
     def forward(self) -> Tensor:
-        """What is active: sliced, or full and masked (with a batch dimension in front for per-sample masks)."""
-        full = select(self.weight, self.sizes)
-        out = full
+        """What is active: sliced, or full and masked.
+
+        Raises:
+            AxisError: Samples have architectures of their own: use :func:`align`.
+        """
+        if any(is_per_sample(size) for size in self.sizes):
+            raise AxisError(
+                f"a parameter {self!r} is used in a scope with an architecture per sample, where torch would line its "
+                "batch up with another dimension: write x * enn.align(parameter, x), and likewise for other operations"
+            )
+        return self.masked()
+
+    def masked(self) -> Tensor:
+        """As :meth:`forward`, with the batch in front for per-sample masks."""
+        # a dimension more in front, where a per-sample mask has the batch
+        out = select(self.weight, self.sizes).unsqueeze(0)
         for dim, size in enumerate(self.sizes):
-            # a dimension more in front, where a per-sample mask has the batch
-            m = mask(size, full.unsqueeze(0), dim - len(self.sizes))
-            if m is not None:
-                out = out * m
-        return out
+            out = apply_mask(out, size, dim - len(self.sizes))
+        return out if any(is_per_sample(size) for size in self.sizes) else out.squeeze(0)
 
-    def plain(self, memo: dict[Any, Any]) -> nn.Module:
-        """Holds a ``torch.nn.Parameter`` of the active sizes until the extraction hangs it in its parent."""
-        return HeldParameter(inherit(self.weight, self.sizes, memo))
+    def tensor_sizes(self) -> dict[str, tuple[SizeLike, ...]]:
+        """Of the parameter."""
+        return {"weight": self.sizes}
 
-    def __getitem__(self, index: Any) -> Tensor:
-        active: Tensor = self()
-        own = index if isinstance(index, tuple) else (index,)
-        # per-sample masks put the batch in front; the index is about the parameter's own dimensions
-        return active[(slice(None),) + own] if active.ndim > len(self.sizes) else active[own]  # noqa: RUF005
+    def example(self, generator: torch.Generator) -> tuple[()]:
+        """No arguments."""
+        return ()
 
-    def __add__(self, other: Tensor) -> Tensor:
-        return self() + other  # type: ignore[no-any-return]
-
-    __radd__ = __add__
-
-    def __mul__(self, other: Tensor) -> Tensor:
-        return self() * other  # type: ignore[no-any-return]
-
-    __rmul__ = __mul__
-
-    def __sub__(self, other: Tensor) -> Tensor:
-        return self() - other  # type: ignore[no-any-return]
-
-    def __rsub__(self, other: Tensor) -> Tensor:
-        return other - self()  # type: ignore[no-any-return]
-
-    def __truediv__(self, other: Tensor) -> Tensor:
-        return self() / other  # type: ignore[no-any-return]
-
-    def __matmul__(self, other: Tensor) -> Tensor:
-        return self() @ other  # type: ignore[no-any-return]
-
-    def __rmatmul__(self, other: Tensor) -> Tensor:
-        return other @ self()  # type: ignore[no-any-return]
-
-    def __neg__(self) -> Tensor:
-        return -self()  # type: ignore[no-any-return]
+    def __deepcopy__(self, memo: dict[Any, Any]) -> Any:
+        if EXTRACTING not in memo:
+            return super().__deepcopy__(memo)
+        refuse_strangers(self)
+        if has_hooks(self) or type(self).forward is not ElasticParameter.forward:
+            raise ExtractionError(
+                f"{type(self).__name__} has hooks or a forward of its own, and the torch.nn.Parameter that takes its "
+                "place has neither: put them into the module that holds it"
+            )
+        memo[id(self)] = inherit(self.weight, self.sizes, memo)
+        return memo[id(self)]
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -123,14 +176,53 @@ class ElasticParameter(ElasticModule):
         """Sizes, as torch prints them."""
         return ", ".join(map(repr, self.sizes))
 
-
-class HeldParameter(nn.Module):
-    """A parameter on its way into its parent's place."""
-
-    def __init__(self, parameter: nn.Parameter) -> None:
-        super().__init__()
-        self.parameter = parameter
-
-
-def _as_tensor(value: Any) -> Any:
-    return value() if isinstance(value, ElasticParameter) else value
+    # operators, and conversions that a module would make in place, of the weights themselves
+    __add__ = _like_a_tensor("__add__")
+    __radd__ = _like_a_tensor("__radd__")
+    __sub__ = _like_a_tensor("__sub__")
+    __rsub__ = _like_a_tensor("__rsub__")
+    __mul__ = _like_a_tensor("__mul__")
+    __rmul__ = _like_a_tensor("__rmul__")
+    __truediv__ = _like_a_tensor("__truediv__")
+    __rtruediv__ = _like_a_tensor("__rtruediv__")
+    __floordiv__ = _like_a_tensor("__floordiv__")
+    __rfloordiv__ = _like_a_tensor("__rfloordiv__")
+    __mod__ = _like_a_tensor("__mod__")
+    __rmod__ = _like_a_tensor("__rmod__")
+    __pow__ = _like_a_tensor("__pow__")
+    __rpow__ = _like_a_tensor("__rpow__")
+    __matmul__ = _like_a_tensor("__matmul__")
+    __rmatmul__ = _like_a_tensor("__rmatmul__")
+    __and__ = _like_a_tensor("__and__")
+    __rand__ = _like_a_tensor("__rand__")
+    __or__ = _like_a_tensor("__or__")
+    __ror__ = _like_a_tensor("__ror__")
+    __xor__ = _like_a_tensor("__xor__")
+    __rxor__ = _like_a_tensor("__rxor__")
+    __lt__ = _like_a_tensor("__lt__")
+    __le__ = _like_a_tensor("__le__")
+    __eq__ = _like_a_tensor("__eq__")
+    __ne__ = _like_a_tensor("__ne__")
+    __gt__ = _like_a_tensor("__gt__")
+    __ge__ = _like_a_tensor("__ge__")
+    __neg__ = _like_a_tensor("__neg__")
+    __pos__ = _like_a_tensor("__pos__")
+    __abs__ = _like_a_tensor("__abs__")
+    __invert__ = _like_a_tensor("__invert__")
+    __getitem__ = _like_a_tensor("__getitem__")
+    __len__ = _like_a_tensor("__len__")
+    __iter__ = _like_a_tensor("__iter__")
+    __contains__ = _like_a_tensor("__contains__")
+    __bool__ = _like_a_tensor("__bool__")
+    __float__ = _like_a_tensor("__float__")
+    __int__ = _like_a_tensor("__int__")
+    to = _like_a_tensor("to")
+    type = _like_a_tensor("type")
+    half = _like_a_tensor("half")
+    float = _like_a_tensor("float")
+    double = _like_a_tensor("double")
+    bfloat16 = _like_a_tensor("bfloat16")
+    cpu = _like_a_tensor("cpu")
+    cuda = _like_a_tensor("cuda")
+    xpu = _like_a_tensor("xpu")
+    __hash__ = ElasticModule.__hash__

@@ -5,9 +5,10 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from elasticnas.axes import SizeLike, active_size, apply_mask
+from elasticnas.axes import SizeLike, active_size, apply_soft_mask, require_sizes
 from elasticnas.errors import AxisError, ConfigError
 from elasticnas.nn.linear import Linear, project
+from elasticnas.nn.module import ElasticModule, normal
 from elasticnas.nn.norm import LayerNorm
 from elasticnas.nn.row import take_row, unseen_from
 
@@ -16,7 +17,7 @@ __all__ = ["PointwiseAttention"]
 _EPS = 1e-6  # of the norm: what it normalises is a mean of small products
 
 
-class PointwiseAttention(nn.Module):
+class PointwiseAttention(ElasticModule):
     """Pointwise self-attention, ``(B, N, hidden) -> (B, N, hidden)``; widths are ints or axes.
 
     ``out(silu(gate x) * norm(1/n sum_j silu(q_i k_j + b_(i-j)) v_j))`` with ``q, k, v = silu(linear x)``, the sum over
@@ -37,6 +38,7 @@ class PointwiseAttention(nn.Module):
 
     Raises:
         ConfigError: ``length`` is below 1.
+        AxisError: A size below 1, an option 0 too.
 
     Source: HSTU, arXiv:2402.17152, Eq. 1-3.
     """
@@ -53,6 +55,7 @@ class PointwiseAttention(nn.Module):
         super().__init__()
         if length < 1:
             raise ConfigError(f"length={length}: the longest sequence has 1 position or more")
+        require_sizes("PointwiseAttention", least=1, hidden=hidden, heads=heads, head_dim=head_dim)
         self.hidden, self.heads, self.head_dim = hidden, heads, head_dim
         self.length, self.causal = length, causal
         width = heads * head_dim
@@ -85,13 +88,13 @@ class PointwiseAttention(nn.Module):
             )
         at = take_row(x, row)
         # silu(0) is 0: dead units stay dead. Soft masks: as in Attention, one operand of each product carries them
-        query = apply_mask(self._heads(self.query, at), self.head_dim)
+        query = apply_soft_mask(self._heads(self.query, at), self.head_dim)
         key = self._heads(self.key, x)
-        value = apply_mask(self._heads(self.value, x), self.head_dim)
+        value = apply_soft_mask(self._heads(self.value, x), self.head_dim)
         weights = F.silu(query @ key.transpose(-1, -2) + self._biases(x.shape[1], row))
         seen = self._seen(x, padding, row)
         out = (weights.masked_fill(~seen, 0.0) @ value) / seen.sum(-1, keepdim=True).clamp_min(1)
-        out = rearrange(apply_mask(out, self.heads, dim=1), "b h n k -> b n (h k)")
+        out = rearrange(apply_soft_mask(out, self.heads, dim=1), "b h n k -> b n (h k)")
         mixed: Tensor = self.out(F.silu(project(self.gate, at)) * self.norm(out))
         return mixed if padding is None else mixed.masked_fill(take_row(padding.unsqueeze(-1), row), 0.0)
 
@@ -114,6 +117,10 @@ class PointwiseAttention(nn.Module):
         if self.causal:
             seen = seen.tril()
         return seen if padding is None else seen & ~padding[:, None, None, :]
+
+    def example(self, generator: torch.Generator) -> tuple[Tensor]:
+        """``(2, 5, hidden)``, or as long as may be."""
+        return (normal(generator, self.distances, 2, min(5, self.length), active_size(self.hidden)),)
 
     def extra_repr(self) -> str:
         """Sizes and form."""

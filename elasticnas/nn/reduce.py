@@ -21,8 +21,9 @@ def softmax(x: Tensor, size: SizeLike, dim: int = -1) -> Tensor:
         return torch.softmax(x, dim)
     # dead units leave before exp: what they hold may overflow, and 0 * inf would be NaN in backward
     x = x.masked_fill(m == 0, float("-inf"))
-    weights = m * torch.exp(x - x.amax(dim, keepdim=True).detach())
-    return weights / weights.sum(dim, keepdim=True)
+    top = x.amax(dim, keepdim=True).detach()
+    weights = m * torch.exp(x - top.clamp_min(torch.finfo(x.dtype).min))  # -inf where an architecture has no unit
+    return weights / weights.sum(dim, keepdim=True).clamp_min(torch.finfo(x.dtype).tiny)
 
 
 def mean(x: Tensor, size: SizeLike, dim: int = -1, keepdim: bool = False) -> Tensor:
@@ -37,5 +38,6 @@ def mean(x: Tensor, size: SizeLike, dim: int = -1, keepdim: bool = False) -> Ten
     m = mask(size, x, dim)
     if m is None:
         return x.mean(dim, keepdim=keepdim)
-    total = apply_support(x, size, dim).sum(dim, keepdim=True) / m.sum(dim % x.ndim - x.ndim, keepdim=True)
+    units = m.sum(dim % x.ndim - x.ndim, keepdim=True)
+    total = apply_support(x, size, dim).sum(dim, keepdim=True) / units
     return total if keepdim else total.squeeze(dim)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from elasticnas.axes import Scope
 from elasticnas.cost import Budget, Cost, most_probable
 from elasticnas.elastic import ElasticModel
 from elasticnas.errors import SearchError
@@ -169,7 +170,7 @@ class BilevelSearcher:
         settings = self.settings
         batch = self._train.next()
         self.model.train()
-        with self.axes.at(self._path()):
+        with self._path():
             loss = self.loss(self.model, batch)
         require_scalar(loss)
         require_finite(loss, "training loss", self.step)
@@ -185,12 +186,12 @@ class BilevelSearcher:
             self._evaluate_now()
         return float(loss.detach())
 
-    def _path(self) -> Any:
-        """What a weight step runs: one architecture, which is then sliced, or probabilities."""
+    def _path(self) -> Scope:
+        """The scope of a weight step: one architecture, sliced, or probabilities."""
         drawn = self.controller.path(self.step)
         if self.controller.relaxation.one_hot:
-            return self.controller.likeliest(drawn)
-        return {name: value.detach() for name, value in drawn.items()}
+            return self.axes.at(self.controller.likeliest(drawn))
+        return self.axes.relaxed({name: value.detach() for name, value in drawn.items()})
 
     def _architecture_step(self, batch: Any, train_loss: float) -> None:
         held_out_batch = self._held_out.next()
@@ -204,7 +205,7 @@ class BilevelSearcher:
             self.controller.generator.set_state(noise)
             restore_random_state(dropout)
             probabilities = self.controller.sample(self.step)
-            with self.axes.at(probabilities):
+            with self.axes.relaxed(probabilities):
                 loss = self.loss(self.model, data)
             require_scalar(loss)
             if not with_penalty:

@@ -11,8 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from elasticnas.axes import Scope
 from elasticnas.errors import SearchError
 from elasticnas.extraction import axes_of, check
+from elasticnas.nn import idle_parameters
 from elasticnas.search.checkpoint import load_checkpoint, plain, random_state, restore_random_state, save_checkpoint
 from elasticnas.search.descent import require_finite, require_finite_gradients, require_scalar
 from elasticnas.search.schedule import warm_cosine, warm_up
@@ -159,13 +161,15 @@ class SupernetTrainer:
         losses: list[float] = []
         teacher: Tensor | None = None
         for number, arch in enumerate(archs):
-            with self.axes.at(arch, masked=self.settings.masked):
+            with self._scope(arch):
                 loss, seen = self._loss_of(batch, teacher)
                 require_scalar(loss, "loss and distillation return")
                 require_finite(loss, f"loss of {arch!r}", self.step)
                 (loss / len(archs)).backward()
             losses.append(float(loss.detach()))
             teacher = seen if number == 0 else teacher
+        if self.settings.masked:
+            self._drop_idle_gradients(archs)
         norm = torch.nn.utils.clip_grad_norm_(self._weights, self.settings.clip_norm or math.inf)
         require_finite_gradients(norm, "", self.step)
         self._optimizer.step()
@@ -180,6 +184,18 @@ class SupernetTrainer:
             }
         )
         return losses[0]
+
+    def _scope(self, arch: Any) -> Scope:
+        return self.axes.masked(arch) if self.settings.masked else self.axes.at(arch)
+
+    def _drop_idle_gradients(self, archs: list[Any]) -> None:
+        """Masked, what no architecture of the step runs has gradients of zero, by which momentum would move it."""
+        idle = set(self._weights)
+        for arch in archs:
+            with self.axes.at(arch):
+                idle &= idle_parameters(self.model)
+        for parameter in idle:
+            parameter.grad = None
 
     def _drawn(self) -> list[Any]:
         settings = self.settings

@@ -72,9 +72,9 @@ def assert_mask_slice_equal(
     with axes.at(arch):
         sliced = _Run(model, inputs)
     for name, scope, given in (
-        ("mask", axes.at(arch, masked=True), full_inputs),
-        ("per-sample mask", axes.at([arch] * batch), full_inputs),
-        ("one-hot soft mask", axes.at(one_hot), full_inputs),
+        ("mask", axes.masked(arch), full_inputs),
+        ("per-sample mask", axes.masked([arch] * batch), full_inputs),
+        ("one-hot soft mask", axes.relaxed(one_hot), full_inputs),
     ):
         with scope:
             masked = _Run(model, given, sliced.cotangent, outputs_size, axes, arch)
@@ -197,10 +197,10 @@ def _compare_samples(
     together = tuple(
         torch.cat(column) if isinstance(column[0], Tensor) else column[0] for column in zip(*rows, strict=True)
     )
-    with torch.no_grad(), axes.at(archs):
+    with torch.no_grad(), axes.masked(archs):
         mixed = model(*together)
     for index, arch in enumerate(archs):
-        with torch.no_grad(), axes.at(arch, masked=True):
+        with torch.no_grad(), axes.masked(arch):
             _close(f"sample {index} of a mixed batch", model(*rows[index])[0], mixed[index])
 
 

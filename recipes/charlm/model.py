@@ -59,7 +59,8 @@ class GPT(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         """``(B, N) -> (B, N, 256)``."""
-        x = self.bytes(ids) + self.positions[: ids.shape[1]]
+        x = self.bytes(ids)
+        x = x + enn.align(self.positions, x)[..., : ids.shape[1], :]
         scores: Any = self.bytes.scores
         logits: Tensor = scores(self.norm(self.layers(x)))
         return logits

@@ -82,7 +82,8 @@ class EASRec(nn.Module):
             ``(B, N, hidden)``, or ``(B, 1, hidden)`` with ``row``.
         """
         with self._embedding_scope():
-            items, positions = self.items(inputs), self.positions[: inputs.shape[1]]
+            items = self.items(inputs)
+            positions = enn.align(self.positions, items)[..., : inputs.shape[1], :]
             features = None if self.features is None else self.features(inputs)
         real = (inputs > 0).unsqueeze(-1).to(items) if self.pooled else None
         # causal with padding on the right: no real position sees a padded one
@@ -119,7 +120,7 @@ class EASRec(nn.Module):
     def _embedding_scope(self) -> AbstractContextManager[None]:
         """Mixed by block, every candidate takes its part of the same embedding (Eq. 11): no mask attenuates it."""
         if self.block and isinstance(self.hidden, Axis):
-            scope: AbstractContextManager[None] = self.hidden.axes.unmasked()
+            scope: AbstractContextManager[None] = self.hidden.scopes.unmasked()
             return scope
         return nullcontext()
 

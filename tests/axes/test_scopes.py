@@ -2,7 +2,6 @@
 
 import copy
 import pickle
-import threading
 from typing import Literal
 
 import pytest
@@ -41,16 +40,6 @@ def test_axes_of_two_models_do_not_mix():
             assert active_size(one.hidden) == 4 and active_size(other.hidden) == 6
 
 
-def test_another_thread_sees_the_scope_that_is_open():
-    """The backward of CUDA runs on another thread, where a context variable would be empty."""
-    axes, seen = s.Widths.axes(), []
-    with axes.at(s.Widths(hidden=4, inner=6)):
-        thread = threading.Thread(target=lambda: seen.append(active_size(axes.hidden)))
-        thread.start()
-        thread.join()
-    assert seen == [4]
-
-
 def test_axes_copy_by_identity_and_pickle_by_space_and_name():
     axes = s.Encoder.axes()
     derived = axes.inner // 4
@@ -64,7 +53,7 @@ def test_axes_copy_by_identity_and_pickle_by_space_and_name():
 
 def test_every_scope_makes_fresh_masks():
     axes = s.Widths.axes()
-    with axes.at(s.Widths(hidden=4, inner=6), masked=True):
+    with axes.masked(s.Widths(hidden=4, inner=6)):
         linear = enn.Linear(axes.hidden, axes.inner)
         one, two = linear(torch.ones(2, 8)), linear(torch.ones(2, 8))
     (one.sum() + 2 * two.sum()).backward()  # as distillation does
@@ -75,7 +64,7 @@ def test_per_sample_architectures_are_masked():
     norm = enn.LayerNorm(axes.hidden)
     x = torch.randn(2, 3, 7)
     archs = [s.Hidden(hidden=2), s.Hidden(hidden=5)]
-    with axes.at(archs):
+    with axes.masked(archs):
         together = norm(x)
     for row, arch in enumerate(archs):
         with axes.at(arch):
@@ -117,13 +106,13 @@ def test_architectures_for_another_batch_size_are_refused(part, count):
     else:
         module = PER_SAMPLE[part](axes)
         run = lambda batch: module(torch.randn(batch, 7, WIDTHS.get(part, 4)))  # noqa: E731
-    with axes.at(archs):
+    with axes.masked(archs):
         assert run(count).shape == run(1).shape == (count, *run(1).shape[1:])
         with pytest.raises(AxisError) as raised:
             run(4)
     message = f"this scope has an architecture for each of {count} samples, but a batch of 4 arrives, of the shape (4,"
     assert message in str(raised.value)
-    assert str(raised.value).endswith("give axes.at one architecture per sample")
+    assert str(raised.value).endswith("give axes.masked one architecture per sample")
 
 
 def test_select_takes_units_per_factor_and_views_where_it_can():
@@ -143,29 +132,34 @@ def test_select_takes_units_per_factor_and_views_where_it_can():
 
 
 @pytest.mark.parametrize(
-    ("error", "message", "target"),
+    ("message", "scope", "target"),
     [
-        (ArchitectureError, "expected an architecture of Widths, got Hidden", s.Hidden(hidden=2)),
-        (ArchitectureError, "expected an architecture of Widths, got int", 4),
-        (ArchitectureError, "axes.at([]) has no architecture", []),
-        (ArchitectureError, "no choice is named 'depth'; the space has ['hidden', 'inner']", {"depth": [1.0]}),
+        ("expected an architecture of Widths, got Hidden", "at", s.Hidden(hidden=2)),
+        ("expected an architecture of Widths, got int", "at", 4),
+        ("axes.at takes one architecture: for one per sample of a batch use axes.masked", "at", [s.Widths.largest()]),
+        ("axes.at({'hidden': 4}): probabilities are for axes.relaxed", "at", {"hidden": 4}),
+        ("expected an architecture of Widths, got Hidden", "masked", [s.Widths.largest(), s.Hidden(hidden=2)]),
+        ("axes.masked([]) has no architecture", "masked", []),
+        ("probabilities are for axes.relaxed", "masked", {"hidden": [1.0, 0.0, 0.0]}),
+        ("architectures are for axes.at and axes.masked", "relaxed", s.Widths.largest()),
+        ("no choice is named 'depth'; the space has ['hidden', 'inner']", "relaxed", {"depth": [1.0]}),
         (
-            ArchitectureError,
             "hidden has 3 options [8, 6, 4], but the probabilities have the shape (2,)",
+            "relaxed",
             {"hidden": [0.5, 0.5]},
         ),
         (
-            ArchitectureError,
             "inner has the probabilities [nan, 0.75]: each must be finite and at least 0",
+            "relaxed",
             {"inner": torch.tensor([torch.nan, 0.75])},
         ),
-        (ArchitectureError, "inner has the probabilities [3.0, -2.0]: each must be", {"inner": [3.0, -2.0]}),
-        (ArchitectureError, "inner has the probabilities [inf, 0.0]: each must be", {"inner": [torch.inf, 0.0]}),
+        ("inner has the probabilities [3.0, -2.0]: each must be", "relaxed", {"inner": [3.0, -2.0]}),
+        ("inner has the probabilities [inf, 0.0]: each must be", "relaxed", {"inner": [torch.inf, 0.0]}),
     ],
 )
-def test_wrong_targets_are_refused_in_words(error, message, target):
+def test_wrong_targets_are_refused_in_words(message, scope, target):
     axes = s.Widths.axes()
-    with pytest.raises(error) as raised, axes.at(target):
+    with pytest.raises(ArchitectureError) as raised, getattr(axes, scope)(target):
         pass
     assert message in str(raised.value)
     assert active_size(axes.hidden) == 8
@@ -176,9 +170,9 @@ def test_a_list_is_for_layers_not_for_a_nested_space():
         part: s.Widths
 
     axes = Outer.axes()
-    with pytest.raises(ArchitectureError, match="no choice is named 'part'"), axes.at({"part": [[0.5, 0.5], [1.0]]}):
-        pass
-    with axes.at({"part": {"inner": [0.5, 0.5]}}):
+    with pytest.raises(ArchitectureError, match="no choice is named 'part'"):
+        axes.relaxed({"part": [[0.5, 0.5], [1.0]]})
+    with axes.relaxed({"part": {"inner": [0.5, 0.5]}}):
         assert axes.part.hidden.at() == 8
 
 
@@ -189,7 +183,7 @@ def test_unknown_attributes_list_what_is_there():
 
 def test_masks_have_no_single_architecture():
     axes = s.Widths.axes()
-    with axes.at(s.Widths.largest(), masked=True), pytest.raises(AxisError, match="needs a slice scope"):
+    with axes.masked(s.Widths.largest()), pytest.raises(AxisError, match="needs a slice scope"):
         axes.current()
 
 

@@ -124,7 +124,7 @@ def test_mask_slice_and_extracted_network_agree(arch):
     model, ids = GPT(axes, length=9).double().eval(), torch.randint(256, (3, 9))
     with axes.at(arch):
         sliced = model(ids)
-    with axes.at(arch, masked=True):
+    with axes.masked(arch):
         masked = model(ids)
     plain = extract(model, arch, ids)
     torch.testing.assert_close(masked, sliced, rtol=1e-10, atol=1e-12)

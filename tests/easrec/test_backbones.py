@@ -158,7 +158,7 @@ def test_block_mixing_of_sasrecf_is_the_weighted_sum_of_networks(attention, shar
     model, space, p = made(config), space_for(config), (0.3, 0.7)
     with torch.no_grad():
         shares = {name: torch.tensor(value, dtype=torch.float64) for name, value in (shares | {"candidate": p}).items()}
-        with elasticnas.axes_of(model).at(shares):
+        with elasticnas.axes_of(model).relaxed(shares):
             mixed = model(ids)
         expected = torch.zeros_like(mixed)
         for candidate, share in enumerate(p):
@@ -185,7 +185,7 @@ def test_fdsa_mixes_both_stacks_and_then_their_projections():
         for share, network in zip(p, networks, strict=True):
             width = network.items.weight.shape[1]
             expected[..., :width] += share * network.fuse(streams[0][..., :width], streams[1])
-        with elasticnas.axes_of(model).at({"candidate": torch.tensor(p, dtype=torch.float64)}):
+        with elasticnas.axes_of(model).relaxed({"candidate": torch.tensor(p, dtype=torch.float64)}):
             assert torch.allclose(model(ids), expected, atol=1e-12)
 
 
@@ -194,7 +194,7 @@ def test_the_output_of_fdsa_is_the_mix_of_exits():
     model, space = made(config), space_for(config)
     axes, q = elasticnas.axes_of(model), (0.3, 0.7)
     with torch.no_grad():
-        with axes.at({"depth": torch.tensor(q, dtype=torch.float64)}):
+        with axes.relaxed({"depth": torch.tensor(q, dtype=torch.float64)}):
             mixed = model(ids)
         exits = []
         for depth in (1, 2):
@@ -211,7 +211,7 @@ def test_every_share_and_every_feature_gets_a_gradient(backbone, mixing):
     options = space_for(config).choices().items()
     logits = {n: torch.randn(len(o), dtype=torch.float64, requires_grad=True) for n, o in options}
     assert list(logits) == ["candidate", "depth", "attention"]
-    with elasticnas.axes_of(model).at({name: value.softmax(-1) for name, value in logits.items()}):
+    with elasticnas.axes_of(model).relaxed({name: value.softmax(-1) for name, value in logits.items()}):
         model(batch_of_ids()).square().sum().backward()
     for value in logits.values():
         assert value.grad.isfinite().all() and value.grad.abs().min() > 1e-9

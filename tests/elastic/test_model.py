@@ -90,7 +90,7 @@ def test_outside_a_scope_it_is_the_whole_network(sasrec):
 
 def test_masks_are_refused_with_the_way_out(sasrec):
     with (
-        sasrec.axes.at(ARCH, masked=True),
+        sasrec.axes.masked(ARCH),
         pytest.raises(AxisError, match=r"runs sliced: open axes\.at\(arch\) without masks"),
     ):
         sasrec(IDS)

@@ -52,7 +52,7 @@ def test_masks_slices_and_extracted_agree():
         arch = Width(hidden=width)
         with axes.at(arch):
             sliced = both(tied_cross_entropy, full[:, :width], table, targets)
-        with axes.at(arch, masked=True):
+        with axes.masked(arch):
             # what dead units of the input carry does not count
             masked = both(tied_cross_entropy, full, table, targets)
         alone = extract(nn.Sequential(table), arch)[0]
@@ -140,7 +140,7 @@ def test_sampled_masks_and_slices_agree():
     arch = Width(hidden=4)
     with axes.at(arch):
         sliced = both(loss, full[:, :4], table, targets)
-    with axes.at(arch, masked=True):
+    with axes.masked(arch):
         masked = both(loss, full, table, targets)
     torch.testing.assert_close(masked[0], sliced[0])
     torch.testing.assert_close(masked[1][:, :4], sliced[1])

@@ -65,7 +65,7 @@ def test_full_size_of_an_elastic_layer_norm_is_torchs():
     axes = s.Hidden.axes()
     norm, plain = enn.LayerNorm(axes.hidden), nn.LayerNorm(7)
     x = torch.randn(3, 7)
-    with axes.at(s.Hidden.largest(), masked=True):
+    with axes.masked(s.Hidden.largest()):
         torch.testing.assert_close(norm(x), plain(x))
 
 
@@ -184,7 +184,7 @@ def test_masked_norms_are_as_exact_as_sliced_ones_in_half_precision(norm, dtype,
     x[:, 5:] = 0
     with axes.at(arch):
         sliced = module(x[:, :5])
-    with axes.at(arch, masked=True):
+    with axes.masked(arch):
         masked = module(x)
     assert masked.dtype == dtype
     torch.testing.assert_close(masked[:, :5], sliced, rtol=torch.finfo(dtype).eps, atol=torch.finfo(dtype).eps)
@@ -194,7 +194,7 @@ def test_softmax_ignores_what_dead_units_hold():
     """exp of a dead unit may overflow: 0 * inf would be NaN in backward."""
     axes = s.Hidden.axes()
     x = torch.tensor([[-90.0, -91.0, 0.0, torch.inf, 0.0, 0.0, 0.0]], requires_grad=True)
-    with axes.at(s.Hidden(hidden=2), masked=True):
+    with axes.masked(s.Hidden(hidden=2)):
         out = enn.softmax(x, axes.hidden)
     out[0, 0].backward()
     assert out[0, 2:].eq(0).all() and x.grad.isfinite().all() and x.grad[0, 2:].eq(0).all()
@@ -205,7 +205,7 @@ def test_softmax_ignores_what_dead_units_hold():
 def test_masked_linrec_is_finite_in_float16(key_norm):
     axes = s.Heads.axes()
     module = enn.Attention(axes.hidden, axes.heads, axes.head_dim, kind="linrec", causal=True, key_norm=key_norm).half()
-    with axes.at(s.Heads(hidden=5, heads=2, head_dim=1), masked=True):
+    with axes.masked(s.Heads(hidden=5, heads=2, head_dim=1)):
         assert module(torch.randn(1, 70, 8).half()).isfinite().all()
 
 

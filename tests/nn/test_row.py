@@ -53,8 +53,8 @@ def test_a_row_of_the_whole(kind, causal, padded, scope):
         "one key": position[None] != row[:, None],
     }[padded]
     soft = {"hidden": torch.tensor([0.3, 0.7]), "heads": torch.tensor([0.6, 0.4])}
-    scopes = {"plain": nullcontext, "slice": lambda: axes.at(small), "mask": lambda: axes.at(small, masked=True)}
-    with scopes.get(scope, lambda: axes.at(soft))():
+    scopes = {"plain": nullcontext, "slice": lambda: axes.at(small), "mask": lambda: axes.masked(small)}
+    with scopes.get(scope, lambda: axes.relaxed(soft))():
         pairs = zip(outcome(module, x, padding, row, False), outcome(module, x, padding, row, True), strict=True)
         for one, whole in pairs:
             if one is None or whole is None:  # a parameter that the row does not reach

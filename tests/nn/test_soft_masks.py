@@ -73,7 +73,7 @@ def test_soft_heads_and_head_dim(kind):
     x = normal(2, 5, 8)
     scale = 0.2 * 4.0 ** KINDS[kind] + 0.5 * 3.0 ** KINDS[kind] + 0.3
     expected = attention_by_hand(module, x, kind, scale, vector(1, 0.7, 0.7, 0.2), vector(1, 1, 0.4, 0.4), vector(1))
-    with axes.at({"heads": vector(0.4, 0.6), "head_dim": vector(0.2, 0.5, 0.3)}):
+    with axes.relaxed({"heads": vector(0.4, 0.6), "head_dim": vector(0.2, 0.5, 0.3)}):
         close(module(x), expected)
 
 
@@ -88,7 +88,7 @@ def test_soft_groups_of_queries(kind):
     m_group = vector(*(sum(share for size, share in of.items() if size > member) / 0.98 for member in range(8)))
     scale = 0.7 * 3.0 ** KINDS[kind] + 0.3 * 2.0 ** KINDS[kind]
     expected = attention_by_hand(module, x, kind, scale, vector(1, 1, 0.7), vector(1, 0.7, 0.1, 0.1), m_group)
-    with axes.at(p):
+    with axes.relaxed(p):
         close(module(x), expected)
 
 
@@ -100,7 +100,7 @@ def test_soft_rms_norm(eps):
     x = normal(2, 5, 7) * m
     mean_square = x.square().sum(-1, keepdim=True) / m.square().sum()
     expected = x / (mean_square + (torch.finfo(x.dtype).eps if eps is None else eps)).sqrt() * module.weight
-    with axes.at({"hidden": vector(0.5, 0.3, 0.2)}):
+    with axes.relaxed({"hidden": vector(0.5, 0.3, 0.2)}):
         close(module(x), expected)
 
 
@@ -109,7 +109,7 @@ def test_soft_reductions():
     m = vector(1, 1, 0.8, 0.8, 0.8, 0.5, 0.5)
     x = normal(2, 7, 3) * m.unsqueeze(-1)
     weighted = m.unsqueeze(-1) * x.exp()
-    with axes.at({"hidden": vector(0.5, 0.3, 0.2)}):
+    with axes.relaxed({"hidden": vector(0.5, 0.3, 0.2)}):
         close(enn.mean(x, axes.hidden, dim=1), x.sum(1) / 5.4)
         close(enn.softmax(x, axes.hidden, dim=1), weighted / weighted.sum(1, keepdim=True))
 
@@ -157,7 +157,7 @@ def test_soft_masks_take_no_weight_sized_memory(build):
     module = build(axes)
     x = torch.tensor([[1, 2]]) if isinstance(module, enn.ElasticEmbedding) else torch.randn(1, 2, 96)
     p = {name: torch.ones(len(found)).requires_grad_().softmax(-1) for name, found in Sizes.choices().items()}
-    with axes.at(p), NoWeightSizedTensor(module):
+    with axes.relaxed(p), NoWeightSizedTensor(module):
         module(x)
 
 
@@ -172,7 +172,7 @@ def test_a_mask_on_the_weight_is_a_mask_on_the_output(monkeypatch, positions, bi
     x = normal(positions, 5).requires_grad_()
     logits = normal(3, seed=9).requires_grad_()
     given = [x, logits, *module.parameters()]
-    with axes.at({"hidden": logits.softmax(-1)}):
+    with axes.relaxed({"hidden": logits.softmax(-1)}):
         out = module(x)
     assert masked == ([(1, 7)] if positions == 1 else [])
     m = logits.softmax(-1) @ torch.stack([vector(*[1.0] * n, *[0.0] * (7 - n)) for n in (7, 5, 2)])
@@ -190,7 +190,7 @@ def test_a_scope_serves_several_backward_passes():
     module, x = random_weights(enn.LayerNorm(axes.hidden)), normal(3, 7)
     for learned in (True, False):
         p = vector(0.5, 0.3, 0.2).requires_grad_(learned)
-        with axes.at({"hidden": p}):
+        with axes.relaxed({"hidden": p}):
             with torch.no_grad():
                 module(x)
             with torch.inference_mode():
@@ -206,7 +206,7 @@ def test_a_scope_serves_several_backward_passes():
 def test_a_scope_remembers_a_mask_for_every_dtype():
     axes = s.Hidden.axes()
     module = enn.Linear(axes.hidden, axes.hidden)
-    with axes.at({"hidden": torch.tensor([0.5, 0.3, 0.2])}):
+    with axes.relaxed({"hidden": torch.tensor([0.5, 0.3, 0.2])}):
         for dtype in (torch.float32, torch.float64, torch.bfloat16):
             assert module.to(dtype)(torch.ones(2, 7, dtype=dtype)).dtype == dtype
 
@@ -215,7 +215,7 @@ def test_probabilities_may_change_in_an_open_scope():
     axes = s.Hidden.axes()
     module, x = random_weights(enn.Linear(7, axes.hidden)), normal(3, 7)
     p = vector(0.0, 0.0, 1.0)
-    with axes.at({"hidden": p}):
+    with axes.relaxed({"hidden": p}):
         assert int((module(x) != 0).sum()) == 3 * 2
         p.copy_(vector(1.0, 0.0, 0.0))
         assert int((module(x) != 0).sum()) == 3 * 7
@@ -229,7 +229,7 @@ def test_a_scope_serves_inside_and_outside_of_vmap(masked):
     axes = s.Heads.axes()
     module, x = random_weights(enn.Linear(axes.hidden, axes.heads * axes.head_dim)), normal(3, 8)
     target = axes.space.smallest() if masked else {"head_dim": vector(0.2, 0.5, 0.3)}
-    with axes.at(target, masked=masked):
+    with (axes.masked if masked else axes.relaxed)(target):
         close(torch.func.vmap(module)(x), module(x))
 
 
@@ -239,7 +239,7 @@ def test_what_is_traced_in_a_scope_leaves_nothing_in_it(masked):
     module, x = random_weights(enn.Linear(axes.hidden, axes.hidden)), normal(20, 7)
     axes.hidden.quantity.prepare()
     target = axes.space.smallest() if masked else {"hidden": vector(0.5, 0.3, 0.2)}
-    with axes.at(target, masked=masked):
+    with (axes.masked if masked else axes.relaxed)(target):
         with FakeTensorMode(allow_non_fake_inputs=True):
             module(torch.ones(3, 7, dtype=torch.float64))
         traced, symbolic = torch.jit.trace(module, x), make_fx(module)(x)
@@ -252,6 +252,6 @@ def test_what_is_traced_in_a_scope_leaves_nothing_in_it(masked):
 def test_probabilities_that_are_no_tensors_are_copied():
     axes = s.Hidden.axes()
     module, p = random_weights(enn.Linear(7, axes.hidden)), np.array([0.0, 0.0, 1.0])
-    with axes.at({"hidden": p}):
+    with axes.relaxed({"hidden": p}):
         p[:] = 1.0, 0.0, 0.0
         assert int((module(normal(3, 7)) != 0).sum()) == 3 * 2

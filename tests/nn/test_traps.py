@@ -199,7 +199,7 @@ def test_both_operands_of_a_product_carry_the_soft_mask(monkeypatch):
     x = normal(2, 5, 8)
 
     def agrees():
-        with axes.at(SOFT):
+        with axes.relaxed(SOFT):
             return torch.allclose(module(x), soft_attention(module, x), rtol=1e-9, atol=1e-9)
 
     assert agrees()
@@ -219,7 +219,7 @@ def test_both_operands_of_a_gated_feed_forward_carry_the_soft_mask(monkeypatch):
     expected = F.linear(inner * m, module.down.weight, module.down.bias)
 
     def agrees():
-        with axes.at({"inner": p}):
+        with axes.relaxed({"inner": p}):
             return torch.allclose(module(x), expected, rtol=1e-9, atol=1e-9)
 
     assert agrees()
@@ -236,7 +236,7 @@ def test_soft_layer_norm_is_the_stated_formula():
     mu = (m * x).sum(-1, keepdim=True) / (m * m).sum()
     var = ((x - m * mu) ** 2).sum(-1, keepdim=True) / (m * m).sum()
     expected = (x - m * mu) / (var + module.eps).sqrt() * module.weight + m * module.bias
-    with axes.at({"hidden": p}):
+    with axes.relaxed({"hidden": p}):
         torch.testing.assert_close(module(x), expected, rtol=1e-9, atol=1e-9)
 
 
@@ -308,10 +308,10 @@ def test_reentrant_checkpoint_is_refused_where_it_would_be_silently_wrong(monkey
 
     with pytest.raises(AxisError, match=r"elasticnas\.nn\.checkpoint"):
         checkpointed(reentrant)
-    from elasticnas.axes import scope
+    from elasticnas.axes import stack
 
     # without the refusal: gradients that are wrong, and nobody says so
-    monkeypatch.setattr(scope, "_graph_task", lambda: -1)
+    monkeypatch.setattr(stack, "_graph_task", lambda: -1)
     assert not all(map(torch.equal, checkpointed(reentrant), right))
 
 
