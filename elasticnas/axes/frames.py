@@ -16,9 +16,15 @@ __all__ = ["Frame", "Masked", "Relaxed", "Sliced", "Unmasked"]
 
 
 class Frame(Protocol):
-    """What one scope makes active. Never changed once made; what follows from it is kept in its caches."""
+    """What one scope makes active. Never changed once made; what follows from it is kept in its caches.
+
+    Attributes:
+        caches: What follows from it.
+        masked: Whether all axes are masked, or none; None where it differs between axes.
+    """
 
     caches: Caches
+    masked: bool | None
 
     def value(self, quantity: Quantity) -> Any:
         """The active value of a quantity, or OptionWeights."""
@@ -26,6 +32,8 @@ class Frame(Protocol):
 
 class Sliced:
     """One architecture; axes are ints."""
+
+    masked: bool | None = False
 
     def __init__(self, arch: Any) -> None:
         self.arch, self.caches = arch, Caches()
@@ -39,22 +47,25 @@ class Sliced:
 class Masked:
     """One architecture for all samples, or one per sample; axes are 0/1 masks."""
 
+    masked: bool | None = True
+
     def __init__(self, space: Any, quantities: Sequence[Quantity], archs: Sequence[Any], per_sample: bool) -> None:
         self.caches = Caches()
         self._archs, self._per_sample = archs, per_sample
         indices = [space.indices(arch) for arch in archs]
         self._chosen = {choice: [index[choice.name] for index in indices] for choice in space.choice_list()}
         # made here, not while the model runs: a compiled graph then takes the weights as inputs
-        self._weights: dict[str, Tensor] = {}
+        self._prepared: dict[str, OptionWeights] = {}
         if torch.compiler.is_dynamo_compiling() or not is_transformed():
-            self._weights = {quantity.name: self._prepared(quantity) for quantity in quantities}
+            self._prepared = {quantity.name: self._prepare(quantity) for quantity in quantities}
 
-    def _prepared(self, quantity: Quantity) -> Tensor:
+    def _prepare(self, quantity: Quantity) -> OptionWeights:
         quantity.prepare()  # now, for the same reason
         return self._one_hot(quantity)
 
-    def _one_hot(self, quantity: Quantity) -> Tensor:
-        return self._rows([quantity.position(arch) for arch in self._archs], len(quantity.options))
+    def _one_hot(self, quantity: Quantity) -> OptionWeights:
+        weights = self._rows([quantity.position(arch) for arch in self._archs], len(quantity.options))
+        return OptionWeights(quantity, weights, hard=True)
 
     def _rows(self, positions: list[int], count: int) -> Tensor:
         """1 at each position, ``(count,)`` or ``(B, count)``; normal tensors in inference mode too."""
@@ -65,15 +76,13 @@ class Masked:
                 one_hot = torch.eye(count, device="cpu")[positions]
         return one_hot if self._per_sample else one_hot[0]
 
-    def value(self, quantity: Quantity) -> Any:
+    def value(self, quantity: Quantity) -> OptionWeights:
         """Weights that are 1 at the value of the architecture, ``(options,)`` or ``(B, options)``."""
-        return self.caches.values.get(quantity, lambda: self._value(quantity))
-
-    def _value(self, quantity: Quantity) -> OptionWeights:
-        weights = self._weights.get(quantity.name)
-        if weights is None or (is_transformed() and not torch.compiler.is_dynamo_compiling()):
-            weights = self._one_hot(quantity)  # a mode takes no tensor from outside
-        return OptionWeights(quantity, weights, hard=True)
+        compiling = torch.compiler.is_dynamo_compiling()
+        if (compiling or not is_transformed()) and quantity.name in self._prepared:
+            return self._prepared[quantity.name]
+        # a mode takes no tensor from outside
+        return self.caches.values.get(quantity, lambda: self._one_hot(quantity))
 
     def relaxed(self) -> "Relaxed":
         """The same as probabilities that are 0 and 1."""
@@ -86,6 +95,8 @@ class Masked:
 
 class Relaxed:
     """Probabilities over the options of some choices; the others, and those narrowed, are fixed."""
+
+    masked: bool | None = None
 
     def __init__(self, probabilities: dict[str, Tensor], fixed: dict[str, int]) -> None:
         self.caches = Caches(probabilities.values())
@@ -123,6 +134,8 @@ class Relaxed:
 
 class Unmasked:
     """Another frame whose masked axes are full instead: every unit is there, and none is attenuated."""
+
+    masked: bool | None = None
 
     def __init__(self, frame: Frame) -> None:
         self.caches = Caches(frame.caches.sources)

@@ -104,7 +104,8 @@ def is_masked(size: SizeLike) -> bool:
     """Whether any axis of the size is masked in the current scope."""
     if isinstance(size, int):
         return False
-    return size.scopes.frame().caches.masked.get(size, lambda: bool(_weights(size)))
+    frame = size.scopes.frame()
+    return frame.caches.masked.get(size, lambda: bool(_weights(size))) if frame.masked is None else frame.masked
 
 
 def is_per_sample(size: SizeLike) -> bool:

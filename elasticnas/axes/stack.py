@@ -83,8 +83,8 @@ class ScopeStack:
                 beneath the scope of another, or a backward pass runs after the scope may have closed.
         """
         entries = self._local.entries
-        if torch.compiler.is_dynamo_compiling():
-            return self._compiled(entries)
+        if torch.compiler.is_dynamo_compiling():  # only what a graph can be guarded by
+            return entries[-1].frame if entries and entries[-1].alone else self._unclear(entries)
         entry = None
         if entries:
             entry = entries[-1]
@@ -126,14 +126,10 @@ class ScopeStack:
         entry = self._own(entries)
         return None if entry is None else entry.frame
 
-    def _compiled(self, entries: list[_Entry]) -> Frame:
-        """As :meth:`frame`, in what a graph can be guarded by."""
-        if not entries:
-            return self._outside()
-        entry = entries[-1]
-        if not entry.alone:
+    def _unclear(self, entries: list[_Entry]) -> Frame:
+        if entries:
             raise AxisError(f"a compiled model of {self._name} is run while several asyncio tasks have a scope open")
-        return entry.frame
+        return self._outside()
 
     def _own(self, entries: list[_Entry]) -> _Entry | None:
         task = _running_task()

@@ -62,6 +62,8 @@ class Mixture(ElasticModule):
             self.shared, self.candidates = True, nn.ModuleDict({"shared": candidates})
         else:
             self.shared, self.candidates = False, nn.ModuleDict(_by_key(candidates, choice))
+        options = choice.options if isinstance(choice, Axis) else (choice,)
+        self._keys = {repr(option): "shared" if self.shared else _key(option) for option in options}
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """Run the chosen candidate, or mix them; further arguments go to each candidate."""
@@ -90,7 +92,7 @@ class Mixture(ElasticModule):
         active = self.choice.at() if isinstance(self.choice, Axis) else self.choice
         if isinstance(active, OptionWeights):
             raise AxisError(f"{self.choice!r} is masked in this scope: no one candidate is chosen")
-        return self.candidates["shared" if self.shared else _key(active)]
+        return self.candidates[self._keys[repr(active)]]
 
     def idle(self) -> list[nn.Module]:
         """Candidates that the architecture does not choose."""
@@ -109,14 +111,14 @@ class Mixture(ElasticModule):
             return out
 
     def _run(self, option: Any, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        out = self.candidates["shared" if self.shared else _key(option)](x, *args, **kwargs)
+        out = self.candidates["shared" if self.shared else self._keys[repr(option)]](x, *args, **kwargs)
         assert isinstance(out, Tensor)
         return out
 
     def plain(self, memo: dict[Any, Any]) -> "Mixture":
         """The same with one option; the other candidates are gone."""
         option = self.choice.at() if isinstance(self.choice, Axis) else self.choice
-        key = "shared" if self.shared else _key(option)
+        key = self._keys[repr(option)]
         # the candidate is copied first: what else holds it finds it in the memo
         kept = nn.ModuleDict({key: copy.deepcopy(self.candidates[key], memo)})
         made: Mixture = replicate(self, memo, {"choice": option, "candidates": kept})

@@ -159,8 +159,9 @@ class Positions(nn.Module):
         self.up, self.down = enn.Parameter(sizes.inner, sizes.hidden), enn.Linear(sizes.inner, sizes.hidden)
 
     def forward(self, x):
-        x = x * self.table[: x.shape[1]] + self.table[:1]
-        return self.down(torch.einsum("bnh,ih->bni" if self.up.ndim == 2 else "bnh,bih->bni", x, self.up * 1.0))
+        table, up = enn.align(self.table, x), enn.align(self.up, x)
+        x = x * table[..., : x.shape[1], :] + table[..., :1, :]
+        return self.down(x @ up.transpose(-1, -2))
 
 
 class Attending(OnHidden):
@@ -449,9 +450,8 @@ class Classifier(nn.Module):
 
     def forward(self, ids):
         x = self.table(ids)
-        token = self.token * torch.ones(len(ids), 1, 1, dtype=x.dtype)
-        x = torch.cat([token, x], 1)
-        x = x + self.positions[: x.shape[1]]
+        x = torch.cat([enn.align(self.token, x).expand(len(ids), -1, -1), x], 1)
+        x = x + enn.align(self.positions, x)[..., : x.shape[1], :]
         return self.table.scores(self.layers(x, x)[:, 0])
 
 
