@@ -111,7 +111,7 @@ class Quantity:
 
     def prepare(self) -> None:
         """Make what is worked out once, before a graph is traced: tracing cannot build architectures."""
-        _ = self.by_indices
+        _ = self.by_indices, self._some_impossible
         self._joint_to_options.prepare()
         if self.is_number:
             self.prefixes.prepare()
@@ -128,6 +128,10 @@ class Quantity:
             ) from None
 
     @cached_property
+    def _some_impossible(self) -> bool:
+        return len(self.combinations) < prod([len(choice.options) for choice in self.choices])
+
+    @cached_property
     def _positions(self) -> dict[Any, int]:
         return {value: index for index, value in enumerate(self.options)}
 
@@ -141,7 +145,7 @@ class Quantity:
         for following in probabilities[1:]:
             joint = (joint.unsqueeze(-1) * following.unsqueeze(-2)).flatten(-2)
         weights = (joint.unsqueeze(-1) * self._joint_to_options.like(joint)).sum(-2)
-        if len(self.combinations) < prod(len(choice.options) for choice in self.choices):
+        if self._some_impossible:
             weights = weights / weights.sum(-1, keepdim=True).clamp_min(torch.finfo(weights.dtype).tiny)
         return weights
 
