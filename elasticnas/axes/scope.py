@@ -9,7 +9,7 @@ from torch import Tensor
 
 from elasticnas.axes.known import Known
 from elasticnas.axes.probabilities import by_choice
-from elasticnas.axes.quantity import Choice, Projection, Quantity
+from elasticnas.axes.quantity import Choice, Projection, Quantity, SpaceFacts
 from elasticnas.axes.size import EXTRACTING, Axis, Weighted
 from elasticnas.errors import ArchitectureError, AxisError
 
@@ -125,17 +125,23 @@ class Axes:
     """All sizes of a space as axes, one attribute per field and per property, and the scopes they follow.
 
     ``axes.hidden`` is an Axis, a per-layer field a tuple of axes, a nested space a group with its own attributes.
-    The state is a plain object: whatever thread runs the model sees the scope that is open.
+    A property is examined when its axis is first used. The state is a plain object: whatever thread runs the model sees
+    the scope that is open.
+
+    Args:
+        space: The Space class.
+        info: Its choices and properties.
     """
 
-    def __init__(self, space: Any, quantities: Mapping[str, Quantity], projection: Projection) -> None:
-        self._space, self._projection = space, projection
+    def __init__(self, space: Any, info: SpaceFacts) -> None:
+        self._space, self._info = space, info
         self._frames: list[Frame] = []
         self._slices: dict[Any, Sliced] = {}
         self._default: Sliced | None = None
-        self._named = {name: Axis(self, quantity) for name, quantity in quantities.items()}
+        self._named = {name: Axis(self, quantity) for name, quantity in info.quantities.items()}
         self._derived: dict[str, tuple[Axis, Any]] = {}
-        self._tree = _tree(self._named)
+        self._used: dict[str, Any] = {}
+        self._tree = _tree(self, self._named)
 
     @property
     def space(self) -> Any:
@@ -143,25 +149,41 @@ class Axes:
         return self._space
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or name not in self._tree:
-            known = [] if name.startswith("_") else sorted(self._tree)
-            raise AttributeError(f"{self._space.__name__ if known else 'Axes'} has no size {name!r}; it has {known}")
-        return self._tree[name]
+        if name.startswith("_"):
+            raise AttributeError(f"Axes has no attribute {name!r}")
+        found = self._tree[name] if name in self._tree else self._of_property(name)
+        if found is None:
+            known = sorted({*self._tree, *(p for p in self._info.properties if "." not in p)})
+            raise AttributeError(f"{self._space.__name__} has no size {name!r}; it has {known}")
+        return found
+
+    def _of_property(self, name: str) -> Any:
+        """The axis of a property, or the axes of a tuple of sizes; None for what is no size."""
+        if name in self._info.properties and name not in self._used:
+            axes = {label: Axis(self, quantity) for label, quantity in self._info.derived(name).items()}
+            self._named |= axes
+            if axes:  # the entries of a tuple are named by their positions
+                self._used[name] = axes[name] if name in axes else tuple(axes.values())
+        return self._used.get(name)
 
     def __dir__(self) -> list[str]:
-        return [*super().__dir__(), *self._tree]
+        return [*super().__dir__(), *self._tree, *(name for name in self._info.properties if "." not in name)]
 
     def __repr__(self) -> str:
-        return f"Axes({self._space.__name__}: {', '.join(map(repr, self._named.values()))})"
+        unused = (name for name in self._info.properties if name not in self._used)
+        return f"Axes({self._space.__name__}: {', '.join([*map(repr, self._named.values()), *unused])})"
 
     def named(self, name: str) -> Axis:
         """The axis of a dotted name such as ``encoder.hidden`` or ``inner.0``."""
+        for owner in (name, name.rpartition(".")[0]):
+            if name not in self._named:
+                self._of_property(owner)
         if name not in self._named:
             raise AxisError(f"{self._space.__name__} has no axis {name!r}; it has {sorted(self._named)}")
         return self._named[name]
 
     def all(self) -> list[Axis]:
-        """Every axis, the derived ones included."""
+        """The axes of the choices, of the properties used so far, and those divided from others."""
         return [*self._named.values(), *(axis for axis, _ in self._derived.values())]
 
     def derive(
@@ -293,11 +315,27 @@ class Axes:
 class _Group:
     """The axes of a nested space."""
 
-    def __init__(self, tree: dict[str, Any]) -> None:
+    def __init__(self, axes: Axes, prefix: str, tree: dict[str, Any]) -> None:
         self.__dict__.update(tree)
+        self.__dict__["_place"] = (axes, prefix)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        axes, prefix = self._place
+        if (found := axes._of_property(f"{prefix}.{name}")) is None:
+            raise AttributeError(f"{axes.space.__name__}.{prefix} has no size {name!r}; it has {dir(self)}")
+        return found
+
+    def __dir__(self) -> list[str]:
+        axes, prefix = self._place
+        below = (name.removeprefix(f"{prefix}.") for name in axes._info.properties if name.startswith(f"{prefix}."))
+        return sorted(
+            {*(name for name in vars(self) if name != "_place"), *(name for name in below if "." not in name)}
+        )
 
 
-def _tree(named: Mapping[str, Axis]) -> dict[str, Any]:
+def _tree(axes: Axes, named: Mapping[str, Axis]) -> dict[str, Any]:
     """Nested groups and tuples from dotted names; numbers are positions in a tuple."""
     tree: dict[str, Any] = {}
     for name, axis in named.items():
@@ -307,14 +345,14 @@ def _tree(named: Mapping[str, Axis]) -> dict[str, Any]:
             node = node.setdefault(part, {})
         node[last] = axis
 
-    def close(node: Any) -> Any:
+    def close(node: Any, prefix: str) -> Any:
         if not isinstance(node, dict):
             return node
         if all(key.isdigit() for key in node):
-            return tuple(close(node[key]) for key in sorted(node, key=int))
-        return _Group({key: close(value) for key, value in node.items()})
+            return tuple(node[key] for key in sorted(node, key=int))
+        return _Group(axes, prefix, {key: close(value, f"{prefix}.{key}") for key, value in node.items()})
 
-    return {key: close(value) for key, value in tree.items()}
+    return {key: close(value, key) for key, value in tree.items()}
 
 
 def _restore_axes(space: Any) -> Axes:
