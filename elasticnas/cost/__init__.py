@@ -3,7 +3,7 @@
 from elasticnas.cost.budget import Budget, smallest_reachable
 from elasticnas.cost.cost import Cost
 from elasticnas.cost.discretise import most_probable
-from elasticnas.cost.flops import Flops, count_flops
+from elasticnas.cost.flops import Flops, UncountedFlopsWarning, count_flops
 from elasticnas.cost.latency import Latency, LatencyReport, Measurement
 from elasticnas.cost.memory import Memory
 from elasticnas.cost.params import Params
@@ -19,6 +19,7 @@ __all__ = [
     "Measurement",
     "Memory",
     "Params",
+    "UncountedFlopsWarning",
     "count_flops",
     "most_probable",
     "smallest_reachable",
