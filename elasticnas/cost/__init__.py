@@ -3,6 +3,7 @@
 from elasticnas.cost.budget import Budget, smallest_reachable
 from elasticnas.cost.cost import Cost
 from elasticnas.cost.discretise import most_probable
+from elasticnas.cost.expectation import Expectation
 from elasticnas.cost.flops import Flops, UncountedFlopsWarning, count_flops
 from elasticnas.cost.latency import Latency, LatencyReport, Measurement
 from elasticnas.cost.memory import Memory
@@ -13,6 +14,7 @@ __all__ = [
     "Budget",
     "Cost",
     "CostTable",
+    "Expectation",
     "Flops",
     "Latency",
     "LatencyReport",
