@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import create_model, model_validator
+from pydantic import AfterValidator, create_model, model_validator
 
 from elasticnas import PerLayer, Space
 from elasticnas.axes import Axes
@@ -297,3 +297,24 @@ def test_a_property_that_reads_on_a_rare_branch_depends_on_what_it_reads():
 def test_the_nearest_of_the_example_is_that_of_every_combination():
     assert Mixed.largest() == nearest(Mixed, largest=True) and Mixed.smallest() == nearest(Mixed, largest=False)
     assert len(valid(Mixed)) == Mixed.size()
+
+
+def test_options_that_a_field_refuses_are_never_drawn():
+    def even(value: int) -> int:
+        if value % 2:
+            raise ValueError("even")
+        return value
+
+    class Filtered(Space):
+        depth: Literal[19, 20]
+        inner: PerLayer[Annotated[Literal[5, 4, 3, 2, 1], AfterValidator(even)], "depth"]  # noqa: F821
+
+        @model_validator(mode="after")
+        def small(self):
+            if sum(self.inner) > 50:
+                raise ValueError("too wide")
+            return self
+
+    found = [Filtered.largest(), Filtered.smallest(), *(Filtered.sample(random.Random(seed)) for seed in range(10))]
+    assert all(set(arch.inner) <= {2, 4} and sum(arch.inner) <= 50 for arch in found)
+    assert sum(found[0].inner) == 50 and found[1].inner == (2,) * 19
