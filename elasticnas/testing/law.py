@@ -202,8 +202,12 @@ def _fix_parametrized(model: nn.Module) -> bool:
     """Turn what parametrizations compute into parameters, as extraction does; whether there was any."""
     found = [module for module in model.modules() if parametrize.is_parametrized(module)]
     for module in found:
-        for name in list(module.parametrizations):  # type: ignore[arg-type]
-            parametrize.remove_parametrizations(module, name)
+        # by hand: torch's own removal takes the attribute off the class, which the original shares
+        values = {name: getattr(module, name).detach() for name in module.parametrizations}  # type: ignore[union-attr]
+        del module._modules["parametrizations"]
+        module.__class__ = type(module).__bases__[0]
+        for name, value in values.items():
+            module.register_parameter(name, nn.Parameter(value))
     return bool(found)
 
 

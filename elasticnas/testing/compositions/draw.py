@@ -37,7 +37,7 @@ class Model(nn.Module):
 
     def forward(self, given: Tensor) -> Tensor:
         """``(B, N)`` ids or ``(B, N, hidden)`` to ``(B, N, hidden)``, or ``(B, hidden)``."""
-        x = given if self.table is None else self.table(given)
+        x: Tensor = given if self.table is None else self.table(given)
         if self.classified:
             x = torch.cat([enn.align(self.token, x).expand(len(x), -1, -1), x], 1)
         x = self.body(x + enn.align(self.positions, x)[..., : x.shape[1], :])
@@ -130,7 +130,7 @@ class _Drawing:
 
     def part(self, depth: int, layer: int | None = None) -> Part:
         """A part; at most ``depth`` levels of containers inside it, in a layer that only deeper architectures have."""
-        if depth == 0 or self.rng.random() < 0.35:
+        if depth == 0 or self.rng.random() < 0.4:
             return self._leaf(layer)
         return getattr(self, self.rng.choice(_CONTAINERS))(depth - 1, layer)  # type: ignore[no-any-return]
 
@@ -138,7 +138,7 @@ class _Drawing:
         kind = self.rng.choice(_LEAVES)
         sizes = _INNER if layer is None else (*_INNER, f"tied.{layer}", f"tied.{layer}")
         inner, choice = self.rng.choice(sizes), self.rng.choice
-        options: dict[str, Any] = {
+        given: dict[str, dict[str, Any]] = {
             "feed-forward": {"inner": inner, "gated": choice([True, False]), "activation": choice(["gelu", "silu"])},
             "between": {"inner": inner},
             "beside": {"inner": "inner" if "+" in inner else inner},
@@ -151,8 +151,8 @@ class _Drawing:
                 "bias": choice([True, False]),
                 "norm": self.rng.random() < 0.7,
             },
-        }.get(kind, {})
-        return Part(kind, options)
+        }
+        return Part(kind, given.get(kind, {}))
 
     def _attention(self) -> dict[str, Any]:
         choice, heads = self.rng.choice, self.options["heads"]
