@@ -130,7 +130,7 @@ class _Drawing:
 
     def part(self, depth: int, layer: int | None = None) -> Part:
         """A part; at most ``depth`` levels of containers inside it, in a layer that only deeper architectures have."""
-        if depth == 0 or self.rng.random() < 0.4:
+        if depth == 0 or self.rng.random() < 0.5:
             return self._leaf(layer)
         return getattr(self, self.rng.choice(_CONTAINERS))(depth - 1, layer)  # type: ignore[no-any-return]
 
