@@ -1,7 +1,10 @@
 """Groups: the axes of a nested space, and the tree that dotted names make."""
 
 from collections.abc import Mapping
+from functools import reduce
 from typing import TYPE_CHECKING, Any
+
+from elasticnas.axes.size import EXTRACTING
 
 if TYPE_CHECKING:
     from elasticnas.axes.scope import Axes
@@ -25,10 +28,32 @@ class Group:
             raise AttributeError(f"{axes.space.__name__}.{prefix} has no size {name!r}; it has {dir(self)}")
         return found
 
+    def all(self) -> "list[Axis]":
+        """The axes below this group."""
+        axes, prefix = self._place
+        return [axis for axis in axes.all() if axis.name.startswith(f"{prefix}.")]
+
+    def __copy__(self) -> "Group":
+        return self
+
+    def __deepcopy__(self, memo: dict[Any, Any]) -> Any:
+        if EXTRACTING not in memo:
+            return self
+        axes, prefix = self._place
+        return reduce(getattr, prefix.split("."), axes.current())
+
+    def __reduce__(self) -> Any:
+        axes, prefix = self._place
+        return _restore, (axes, prefix)
+
     def __dir__(self) -> list[str]:
         axes, prefix = self._place
         named = [name.removeprefix(f"{prefix}.") for name in axes.properties() if name.startswith(f"{prefix}.")]
         return sorted({*(set(vars(self)) - {"_place"}), *(name for name in named if "." not in name)})
+
+
+def _restore(axes: "Axes", prefix: str) -> Any:
+    return reduce(getattr, prefix.split("."), axes)
 
 
 def tree(axes: "Axes", named: "Mapping[str, Axis]") -> dict[str, Any]:

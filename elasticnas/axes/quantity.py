@@ -12,9 +12,10 @@ from torch import Tensor
 from elasticnas.axes.modes import Constant
 from elasticnas.errors import ArchitectureError, SpaceError
 
-__all__ = ["Choice", "Projection", "Quantity", "SpaceFacts"]
+__all__ = ["COMBINATIONS", "Choice", "Projection", "Quantity", "SpaceFacts"]
 
-_MOST = 65_536  # combinations that a size may follow from
+COMBINATIONS = 262_144
+"""Combinations of options that a derived size may follow from."""
 
 Projection = Callable[[tuple["Choice", ...]], Iterable[tuple[tuple[int, ...], Any]]]
 
@@ -63,10 +64,10 @@ class Quantity:
             SpaceError: There are too many to go through.
         """
         count = prod(len(choice.options) for choice in self.choices)
-        if count > _MOST:
+        if count > COMBINATIONS:
             raise SpaceError(
                 f"{self.name} follows from {len(self.choices)} choices with {count:,} combinations, and a size may "
-                f"have {_MOST:,}: let it follow from fewer choices, or work it out where the model is built"
+                f"have {COMBINATIONS:,}: let it follow from fewer choices, or work it out where the model is built"
             )
         return [(indices, self.getter(arch)) for indices, arch in self.projection(self.choices)]
 

@@ -99,7 +99,7 @@ class Sampler:
 def _enough(independent: Sequence[Array], least: int) -> int:
     """How many draws, up to 2,048: so many that about ``least`` differ from the likeliest combination."""
     differing = -np.expm1(sum(np.log1p(-(p.sum() - p.max())) for p in independent))
-    return least if not differing else int(np.ceil(min(_MOST, least / differing)))
+    return least if not differing else int(min(_MOST, least / differing))
 
 
 def _slopes(

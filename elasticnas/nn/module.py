@@ -85,7 +85,7 @@ class ElasticModule(nn.Module):
         if isinstance(plain, nn.Module):
             if type(plain).forward is not type(self).forward:
                 _hand_over_hooks(self, plain, memo)
-            plain.train(self.training)
+            plain.training = self.training
         return plain
 
 

@@ -9,15 +9,14 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from elasticnas.axes.quantity import COMBINATIONS
 from elasticnas.errors import SpaceError
 from elasticnas.space.schema import Declared, lengths, spaces_in
 from elasticnas.space.tree import Path, leaves
 from elasticnas.space.watch import Node, Watch
 
-__all__ = ["COMBINATIONS", "Derived", "TooManyCombinations", "derived", "properties_of"]
+__all__ = ["Derived", "TooManyCombinations", "derived", "properties_of"]
 
-COMBINATIONS = 262_144
-"""Combinations of options that a derived size may depend on."""
 _FAILED = object()
 
 
@@ -60,7 +59,7 @@ def derived(space: Any, items: tuple[Declared, ...], name: str) -> Derived:
 
     Raises:
         SpaceError: It fails on every architecture.
-        TooManyCombinations: It is a size that depends on more than :data:`COMBINATIONS` combinations of options.
+        TooManyCombinations: It is a size that depends on too many combinations of options.
     """
     read: set[str] = set()
     entries: set[int | None] = set()

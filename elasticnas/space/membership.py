@@ -36,7 +36,7 @@ class Membership:
         except KeyError as error:
             raise ArchitectureError(f"{self._name}: the choice {error} has no value; give it one") from None
         arch = self._validated(data)
-        if not _holds(arch, data):
+        if type(arch) is not self._space or not _holds(arch, data):
             self._require_unchanged(arch, assignment)
         return arch
 
@@ -73,6 +73,8 @@ class Membership:
             ) from error
 
     def _require_unchanged(self, arch: Any, assignment: Mapping[str, Any]) -> None:
+        if not isinstance(arch, self._space):
+            raise SpaceError(f"{self._name}: a validator returns {arch!r} in place of the architecture; return self")
         for item in self._items:
             given = assignment[item.choice.name] if item.active(assignment) else _ABSENT
             made = read(arch, item.path, _ABSENT)

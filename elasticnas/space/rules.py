@@ -47,6 +47,7 @@ class Rules:
     def __init__(self, space: Any, items: tuple[Declared, ...]) -> None:
         self._space, self._items = space, items
         self.root = Node.of(space, items)
+        self._has_private = any(cls.__private_attributes__ for _, cls in spaces_in(space))
         self._local = local()  # threads watch by instances of their own
         opaque = [prefix for prefix, cls in spaces_in(space) if is_opaque(cls)]
         self.all = [
@@ -87,10 +88,13 @@ class Rules:
     def reads(self, rule: Rule) -> frozenset[str]:
         """Names of the choices that a rule reads on any branch; all of its space, where that is not certain."""
         read: set[str] = set()
+        # private attributes may carry what one rule found to the next
+        rules = self.all[: self.all.index(rule) + 1] if self._has_private else [rule]
 
         def run(path: Path) -> bool:
+            watch = self._watch.on(path)
             try:
-                return _obeyed(rule, self._watch.on(path))
+                return all(_obeyed(each, watch) for each in rules)
             finally:
                 read.update(path.taken)
 

@@ -112,6 +112,15 @@ def over_all(space, cost, given):
     return total / mass
 
 
+def breaks_a_rule(space, given):
+    """Whether no architecture has the likeliest options."""
+    try:
+        space.build({name: space.choices()[name][int(p.argmax())] for name, p in given.items()})
+    except ArchitectureError:
+        return True
+    return False
+
+
 def gradients(value, alpha):
     return torch.cat(torch.autograd.grad(value, list(alpha.values()), retain_graph=True))
 
@@ -139,13 +148,14 @@ def test_what_adds_up_layer_by_layer_is_exact(no_table, space, scale):
     ("space", "kind", "scale", "seed"),
     [
         (Deep, Rough, 0.0, 3), (Deep, Rough, 1.5, 3), (Headed, Rough, 1.0, 3), (Limited, ByHand, 0.0, 3),
-        (Limited, ByHand, 1.0, 3), (Limited, Rough, 1.0, 3), (Limited, ByHand, 2.0, 0),
+        (Limited, ByHand, 1.0, 3), (Limited, Rough, 1.0, 3), (Limited, ByHand, 1.5, 10),
     ],
 )  # fmt: skip
 def test_samples_are_unbiased_and_say_their_error(no_table, space, kind, scale, seed):
     cost = kind(Encoder(space.axes()))
     alpha = logits(space, scale, seed)
     given = softmax(alpha)
+    assert breaks_a_rule(space, given) or seed != 10
     wanted = over_all(space, cost, given)
     slopes = gradients(wanted, alpha)
     found = [cost.expectation(given, seed=number) for number in range(300)]
