@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from elasticnas.axes import Axes, SizeLike
 from elasticnas.cost import Flops
 from elasticnas.extraction import axes_of, check, extract
-from elasticnas.nn import Mixture, Stack, checkpoint
+from elasticnas.nn import checkpoint
 from elasticnas.space import Space
+from elasticnas.testing.containers import ScalingStack
 from elasticnas.testing.ends import End
 from elasticnas.testing.isolation import MODES, Mode, assert_threads_apart, pass_in_mode
 from elasticnas.testing.law import assert_mask_slice_equal
@@ -200,7 +201,7 @@ class ElasticModuleContract(ABC):
         inputs = self.inputs(arch, torch.Generator().manual_seed(8))
         if not inputs:
             return
-        held = _Scaling(module)
+        held = ScalingStack(module)
         held.register_forward_hook(lambda container, args, output: 3 * output)
         with torch.no_grad(), axes.at(arch):
             torch.testing.assert_close(held(*inputs), 6 * module(*inputs))
@@ -221,9 +222,8 @@ class ElasticModuleContract(ABC):
         passes = []
         for arch in (self.space.smallest(), self.space.largest()):
             inputs = self.inputs(arch, torch.Generator().manual_seed(10))
-            passes.append(partial(_run, module, lambda arch=arch: axes.at(arch), inputs))
-            full = self._full(inputs, axes, arch)
-            passes.append(partial(_run, module, lambda arch=arch: axes.masked(arch), full))
+            passes.append(partial(_run, module, axes.at, arch, inputs))
+            passes.append(partial(_run, module, axes.masked, arch, self._full(inputs, axes, arch)))
         assert_threads_apart(passes)
 
     @given(data=st.data())
@@ -269,22 +269,8 @@ class ElasticModuleContract(ABC):
                 assert Flops(module, inputs)(arch) == by_hand
 
 
-class _Scaling(Stack):
-    """A container of one's own: twice what the layers give, its factor a buffer, and a second name for the layer."""
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__([Mixture({"only": module}, "only")], 1)
-        self.register_buffer("factor", torch.tensor(2.0, dtype=torch.float64))
-        self.same = module
-
-    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        """``2 * layers(x)``."""
-        out: Tensor = self.factor * super().forward(x, *args, **kwargs)
-        return out
-
-
-def _run(module: nn.Module, scope: Callable[[], Any], inputs: tuple[Any, ...]) -> Tensor:
-    with scope():
+def _run(module: nn.Module, scope: Callable[[Any], Any], arch: Any, inputs: tuple[Any, ...]) -> Tensor:
+    with scope(arch):
         output: Tensor = module(*inputs)
         return output
 

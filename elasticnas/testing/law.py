@@ -174,9 +174,9 @@ def _compare_extracted(model: nn.Module, arch: Any, inputs: tuple[Any, ...], sli
     assert expected.keys() == extracted.gradients.keys() | extracted.missing, "extracted: other parameters"
     for name, gradient in expected.items():
         nothing = bool(gradient.isnan().all()) and gradient.numel() > 0
-        assert nothing == (name in extracted.missing), (
-            f"extracted: {name} has {'a' if nothing else 'no'} gradient, and {'none' if nothing else 'one'} where sliced"
-        )
+        has, had = ("a", "none") if nothing else ("no", "one")
+        wrong = nothing != (name in extracted.missing)
+        assert not wrong, f"extracted: {name} has {has} gradient, and {had} where sliced"
         if not nothing:
             _close(f"extracted: gradient of {name}", gradient, extracted.gradients[name])
 
