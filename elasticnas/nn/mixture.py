@@ -119,9 +119,12 @@ class Mixture(ElasticModule):
         """The same with one option; the other candidates are gone."""
         option = self.choice.at() if isinstance(self.choice, Axis) else self.choice
         key = self._keys[repr(option)]
-        # the candidate is copied first: what else holds it finds it in the memo
-        kept = nn.ModuleDict({key: copy.deepcopy(self.candidates[key], memo)})
-        made: Mixture = replicate(self, memo, {"choice": option, "candidates": kept})
+
+        def changes() -> dict[str, Any]:
+            # made before all else is copied: what else holds the candidate finds it in the memo
+            return {"choice": option, "candidates": nn.ModuleDict({key: copy.deepcopy(self.candidates[key], memo)})}
+
+        made: Mixture = replicate(self, memo, changes)
         return made
 
 

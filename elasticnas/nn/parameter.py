@@ -162,7 +162,13 @@ class ElasticParameter(ElasticModule):
         except AttributeError:
             if name.startswith("__") or not hasattr(Tensor, name):
                 raise
-            return getattr(self(), name)
+            active = self()
+            if name.endswith("_") and active.untyped_storage().data_ptr() != self.weight.untyped_storage().data_ptr():
+                raise AxisError(
+                    f"{name} would change a copy of {self!r}, as masks and sizes of several factors make one: change "
+                    "its weight"
+                ) from None
+            return getattr(active, name)
 
     @classmethod
     def __torch_function__(
@@ -201,8 +207,6 @@ class ElasticParameter(ElasticModule):
     __rxor__ = _like_a_tensor("__rxor__")
     __lt__ = _like_a_tensor("__lt__")
     __le__ = _like_a_tensor("__le__")
-    __eq__ = _like_a_tensor("__eq__")
-    __ne__ = _like_a_tensor("__ne__")
     __gt__ = _like_a_tensor("__gt__")
     __ge__ = _like_a_tensor("__ge__")
     __neg__ = _like_a_tensor("__neg__")
@@ -225,4 +229,12 @@ class ElasticParameter(ElasticModule):
     cpu = _like_a_tensor("cpu")
     cuda = _like_a_tensor("cuda")
     xpu = _like_a_tensor("xpu")
+
+    def __eq__(self, other: object) -> Any:
+        # by identity beside modules: dictionaries and weak references ask it of their keys
+        return self() == _as_tensor(other) if isinstance(other, (Tensor, int, float, complex)) else self is other
+
+    def __ne__(self, other: object) -> Any:
+        return self() != _as_tensor(other) if isinstance(other, (Tensor, int, float, complex)) else self is not other
+
     __hash__ = ElasticModule.__hash__

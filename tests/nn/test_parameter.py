@@ -229,7 +229,6 @@ OPERATORS = {
     "p <= q": lambda p: p <= 0.1,
     "p > q": lambda p: p > 0.1,
     "p >= q": lambda p: p >= 0.1,
-    "p == p": lambda p: p == p,
     "p == 0": lambda p: p == 0,
     "p != 0": lambda p: p != 0,
     "both": lambda p: (p > 0) & (p < 1),
