@@ -76,11 +76,11 @@ OPTIMIZERS = {
     "Adam": lambda w: torch.optim.Adam(w, lr=0.01, betas=(0.5, 0.9)),
     "AMSGrad": lambda w: torch.optim.Adam(w, lr=0.01, amsgrad=True),
     "AdamW with decay": lambda w: torch.optim.AdamW(w, lr=0.01, weight_decay=0.1),
-    "momentum": lambda w: torch.optim.SGD(w, lr=0.05, momentum=0.9),
-    "Nesterov": lambda w: torch.optim.SGD(w, lr=0.05, momentum=0.9, nesterov=True, weight_decay=0.01),
+    "momentum": lambda w: torch.optim.SGD(w, lr=0.01, momentum=0.9),
+    "Nesterov": lambda w: torch.optim.SGD(w, lr=0.01, momentum=0.9, nesterov=True, weight_decay=0.01),
     "RMSprop": lambda w: torch.optim.RMSprop(w, lr=0.01, momentum=0.5),
-    "Adagrad": lambda w: torch.optim.Adagrad(w, lr=0.05),
-    "SGD": lambda w: torch.optim.SGD(w, lr=0.05),
+    "Adagrad": lambda w: torch.optim.Adagrad(w, lr=0.02),
+    "SGD": lambda w: torch.optim.SGD(w, lr=0.02),
 }
 
 
