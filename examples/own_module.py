@@ -41,7 +41,7 @@ class ChannelGate(nn.Module):
 
 
 class TestChannelGate(ElasticModuleContract):
-    """Ten tests: what to build, what to feed, and what one call costs."""
+    """Fifteen tests: what to build, what to feed, and what one call costs."""
 
     space, examples = Sizes, 30
 

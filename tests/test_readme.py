@@ -53,7 +53,7 @@ def test_the_five_lines_are_a_whole_test_class(tmp_path):
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path / "test_block.py")]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stdout
-    assert "pytest collects ten tests" in (ROOT / "docs" / "testing.md").read_text() and "10 passed" in done.stdout
+    assert "pytest collects fifteen tests" in (ROOT / "docs" / "testing.md").read_text() and "15 passed" in done.stdout
 
 
 def test_every_setting_is_explained():

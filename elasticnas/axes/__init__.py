@@ -1,6 +1,7 @@
 """Axes: named sizes that may vary, what is active in a scope, and how tensors follow."""
 
 from elasticnas.axes.frames import Frame, Masked, Relaxed
+from elasticnas.axes.groups import Group
 from elasticnas.axes.masks import (
     apply_mask,
     apply_soft_mask,
@@ -45,6 +46,7 @@ __all__ = [
     "Axis",
     "Choice",
     "Frame",
+    "Group",
     "Masked",
     "OptionWeights",
     "Product",

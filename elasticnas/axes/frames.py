@@ -56,8 +56,10 @@ class Masked:
         self._chosen = {choice: [index[choice.name] for index in indices] for choice in space.choice_list()}
         # made here, not while the model runs: a compiled graph then takes the weights as inputs
         self._prepared: dict[str, OptionWeights] = {}
+        self._prepared_choices: dict[str, Tensor] = {}
         if torch.compiler.is_dynamo_compiling() or not is_transformed():
             self._prepared = {quantity.name: self._prepare(quantity) for quantity in quantities}
+            self._prepared_choices = self._one_hot_choices()
 
     def _prepare(self, quantity: Quantity) -> OptionWeights:
         quantity.prepare()  # now, for the same reason
@@ -82,15 +84,23 @@ class Masked:
         if (compiling or not is_transformed()) and quantity.name in self._prepared:
             return self._prepared[quantity.name]
         # a mode takes no tensor from outside
-        return self.caches.values.get(quantity, lambda: self._one_hot(quantity))
+        made: OptionWeights = self.caches.values.get(quantity, lambda: self._one_hot(quantity))
+        return made
 
     def relaxed(self) -> "Relaxed":
         """The same as probabilities that are 0 and 1."""
+        if is_transformed():
+            return self._relaxed()
         frame: Relaxed = self.caches.frames.get("relaxed", self._relaxed)
         return frame
 
     def _relaxed(self) -> "Relaxed":
-        return Relaxed({c.name: self._rows(rows, len(c.options)) for c, rows in self._chosen.items()}, {})
+        compiling = torch.compiler.is_dynamo_compiling()
+        ready = self._prepared_choices if compiling or not is_transformed() else {}
+        return Relaxed(ready or self._one_hot_choices(), {})
+
+    def _one_hot_choices(self) -> dict[str, Tensor]:
+        return {choice.name: self._rows(rows, len(choice.options)) for choice, rows in self._chosen.items()}
 
 
 class Relaxed:

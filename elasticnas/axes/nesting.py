@@ -17,7 +17,7 @@ Layout = tuple[tuple[int, ...], ...]
 
 def layout_of(size: SizeLike) -> Layout:
     """How the active units of a size lie in the current scope."""
-    return tuple(tuple(active_size(factor) for factor in factors_of(term)) for term in terms_of(size))
+    return tuple([tuple([active_size(factor) for factor in factors_of(term)]) for term in terms_of(size)])
 
 
 def narrow_last(x: Tensor, outer: Layout, inner: Layout) -> Tensor:
@@ -50,7 +50,7 @@ def _narrowed(x: Tensor, wanted: tuple[int, ...]) -> Tensor:
 
 
 def _padded(x: Tensor, wanted: tuple[int, ...]) -> Tensor:
-    missing = [
-        (0, units - present) for units, present in zip(reversed(wanted), reversed(x.shape[-len(wanted) :]), strict=True)
-    ]
-    return F.pad(x, [amount for pair in missing for amount in pair])
+    amounts: list[int] = []
+    for offset, units in enumerate(reversed(wanted)):
+        amounts += [0, units - x.shape[-1 - offset]]
+    return F.pad(x, amounts)

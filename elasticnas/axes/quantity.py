@@ -1,10 +1,10 @@
 """Choices of a space, and the quantities that follow from them."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -12,9 +12,10 @@ from torch import Tensor
 from elasticnas.axes.modes import Constant
 from elasticnas.errors import ArchitectureError, SpaceError
 
-__all__ = ["Choice", "Projection", "Quantity"]
+__all__ = ["COMBINATIONS", "Choice", "Projection", "Quantity", "SpaceFacts"]
 
-_MOST = 65_536  # combinations that a size may follow from
+COMBINATIONS = 262_144
+"""Combinations of options that a derived size may follow from."""
 
 Projection = Callable[[tuple["Choice", ...]], Iterable[tuple[tuple[int, ...], Any]]]
 
@@ -27,11 +28,15 @@ class Choice:
     options: tuple[Any, ...]
 
     def index(self, value: Any) -> int:
-        """Position of ``value`` among the options; bool and int are told apart."""
+        """Position of ``value`` among the options; bool and int are told apart.
+
+        Raises:
+            ArchitectureError: It is none of them.
+        """
         for position, option in enumerate(self.options):
             if option == value and type(option) is type(value):
                 return position
-        raise KeyError(f"{self.name} has no option {value!r}; its options are {list(self.options)}")
+        raise ArchitectureError(f"{self.name} has no option {value!r}; its options are {list(self.options)}")
 
 
 @dataclass(eq=False)
@@ -59,10 +64,10 @@ class Quantity:
             SpaceError: There are too many to go through.
         """
         count = prod(len(choice.options) for choice in self.choices)
-        if count > _MOST:
+        if count > COMBINATIONS:
             raise SpaceError(
                 f"{self.name} follows from {len(self.choices)} choices with {count:,} combinations, and a size may "
-                f"have {_MOST:,}: let it follow from fewer choices, or work it out where the model is built"
+                f"have {COMBINATIONS:,}: let it follow from fewer choices, or work it out where the model is built"
             )
         return [(indices, self.getter(arch)) for indices, arch in self.projection(self.choices)]
 
@@ -111,7 +116,7 @@ class Quantity:
 
     def prepare(self) -> None:
         """Make what is worked out once, before a graph is traced: tracing cannot build architectures."""
-        _ = self.by_indices
+        _ = self.by_indices, self._some_impossible
         self._joint_to_options.prepare()
         if self.is_number:
             self.prefixes.prepare()
@@ -128,6 +133,10 @@ class Quantity:
             ) from None
 
     @cached_property
+    def _some_impossible(self) -> bool:
+        return len(self.combinations) < prod([len(choice.options) for choice in self.choices])
+
+    @cached_property
     def _positions(self) -> dict[Any, int]:
         return {value: index for index, value in enumerate(self.options)}
 
@@ -141,10 +150,35 @@ class Quantity:
         for following in probabilities[1:]:
             joint = (joint.unsqueeze(-1) * following.unsqueeze(-2)).flatten(-2)
         weights = (joint.unsqueeze(-1) * self._joint_to_options.like(joint)).sum(-2)
-        if len(self.combinations) < prod(len(choice.options) for choice in self.choices):
+        if self._some_impossible:
             weights = weights / weights.sum(-1, keepdim=True).clamp_min(torch.finfo(weights.dtype).tiny)
         return weights
 
 
 def _are_numbers(values: Iterable[Any]) -> bool:
     return all(isinstance(value, int) and not isinstance(value, bool) for value in values)
+
+
+class SpaceFacts(Protocol):
+    """What axes need to know of a space."""
+
+    @property
+    def choices(self) -> tuple[Choice, ...]:
+        """The choices in order."""
+
+    @property
+    def quantities(self) -> Mapping[str, Quantity]:
+        """One for every choice, by dotted name."""
+
+    @property
+    def properties(self) -> tuple[str, ...]:
+        """Dotted names of the properties that may be sizes; none has been run."""
+
+    def derived(self, name: str) -> Mapping[str, Quantity]:
+        """The sizes that a property gives, by dotted name; the property is run at the first call."""
+
+    def projection(self, choices: tuple[Choice, ...]) -> Iterable[tuple[tuple[int, ...], Any]]:
+        """One architecture for every combination of these choices' options that some valid architecture has."""
+
+    def check(self, arch: Any) -> None:
+        """Raise ArchitectureError for what is no valid architecture."""

@@ -7,8 +7,9 @@ from typing import Any
 import torch
 
 from elasticnas.axes.frames import Frame, Masked, Relaxed, Sliced
+from elasticnas.axes.groups import tree
 from elasticnas.axes.probabilities import by_choice
-from elasticnas.axes.quantity import Projection, Quantity
+from elasticnas.axes.quantity import Quantity, SpaceFacts
 from elasticnas.axes.size import EXTRACTING, Axis, Size, SizeLike
 from elasticnas.axes.stack import Scope, ScopeStack
 from elasticnas.errors import ArchitectureError, AxisError
@@ -22,42 +23,67 @@ class Axes:
     """All sizes of a space as axes, one attribute per field and per property, and the scopes they follow.
 
     ``axes.hidden`` is an Axis, a per-layer field a tuple of axes, a nested space a group with its own attributes.
-    Every thread and asyncio task opens its own scopes.
+    A property is examined when its axis is first used. Every thread and asyncio task opens its own scopes.
+
+    Args:
+        space: The Space class.
+        info: Its choices and properties.
 
     Attributes:
         space: The Space class these axes belong to.
         scopes: The open scopes.
     """
 
-    def __init__(self, space: Any, quantities: Mapping[str, Quantity], projection: Projection) -> None:
-        self.space, self._projection = space, projection
+    def __init__(self, space: Any, info: SpaceFacts) -> None:
+        self.space, self._info = space, info
         self.scopes = ScopeStack(space.__name__, lambda: Sliced(space.largest()))
         self._slices: dict[Any, Sliced] = {}
         self._lock = threading.Lock()
-        self._named = {name: Axis(self, quantity) for name, quantity in quantities.items()}
+        self._named = {name: Axis(self, quantity) for name, quantity in info.quantities.items()}
         self._derived: dict[str, tuple[Axis, tuple[SizeLike, ...]]] = {}
-        self._tree = _tree(self._named)
+        self._used: dict[str, Any] = {}
+        self._tree = tree(self, self._named)
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or name not in self._tree:
-            known = [] if name.startswith("_") else sorted(self._tree)
-            raise AttributeError(f"{self.space.__name__ if known else 'Axes'} has no size {name!r}; it has {known}")
-        return self._tree[name]
+        if name.startswith("_"):
+            raise AttributeError(f"Axes has no attribute {name!r}")
+        found = self._tree[name] if name in self._tree else self.of_property(name)
+        if found is None:
+            known = sorted({*self._tree, *(each for each in self._info.properties if "." not in each)})
+            raise AttributeError(f"{self.space.__name__} has no size {name!r}; it has {known}")
+        return found
 
     def __dir__(self) -> list[str]:
-        return [*super().__dir__(), *self._tree]
+        return [*super().__dir__(), *self._tree, *(name for name in self._info.properties if "." not in name)]
 
     def __repr__(self) -> str:
-        return f"Axes({self.space.__name__}: {', '.join(map(repr, self._named.values()))})"
+        unused = (name for name in self._info.properties if name not in self._used)
+        return f"Axes({self.space.__name__}: {', '.join([*map(repr, self._named.values()), *unused])})"
+
+    def properties(self) -> tuple[str, ...]:
+        """Dotted names of the properties that may be sizes."""
+        return self._info.properties
+
+    def of_property(self, name: str) -> Any:
+        """The axis of a property, or the axes of a tuple of sizes; None for what is no size."""
+        if name in self._info.properties and name not in self._used:
+            axes = {label: Axis(self, quantity) for label, quantity in self._info.derived(name).items()}
+            self._named |= axes
+            if axes:  # the entries of a tuple are named by their positions
+                self._used[name] = axes[name] if name in axes else tuple(axes.values())
+        return self._used.get(name)
 
     def named(self, name: str) -> Axis:
         """The axis of a dotted name such as ``encoder.hidden`` or ``inner.0``."""
+        for owner in (name, name.rpartition(".")[0]):
+            if name not in self._named:
+                self.of_property(owner)
         if name not in self._named:
             raise AxisError(f"{self.space.__name__} has no axis {name!r}; it has {sorted(self._named)}")
         return self._named[name]
 
     def all(self) -> list[Axis]:
-        """Every axis, the derived ones included."""
+        """The axes of the choices, of the properties used so far, and those derived from others."""
         return [*self._named.values(), *(axis for axis, _ in self._derived.values())]
 
     def derive(self, name: str, parts: tuple[SizeLike, ...], getter: Callable[[Any], int]) -> Axis:
@@ -70,7 +96,7 @@ class Axes:
                 for axis in part.leaves
                 for choice in axis.quantity.choices
             )
-            self._derived[name] = (Axis(self, Quantity(name, tuple(choices), getter, self._projection)), parts)
+            self._derived[name] = (Axis(self, Quantity(name, tuple(choices), getter, self._info.projection)), parts)
         return self._derived[name][0]
 
     def origin(self, axis: Axis) -> tuple[Any, ...]:
@@ -89,7 +115,7 @@ class Axes:
             raise ArchitectureError(f"axes.at({arch!r}): probabilities are for axes.relaxed")
         if isinstance(arch, (list, tuple)):
             raise ArchitectureError("axes.at takes one architecture: for one per sample of a batch use axes.masked")
-        return self.scopes.open(self._sliced(self._checked(arch, "at")), self)
+        return self.scopes.open(self._sliced(arch), self)
 
     def masked(self, archs: Any) -> Scope:
         """A scope with tensors of full size that are exactly 0 beyond the active units.
@@ -106,7 +132,7 @@ class Axes:
             raise ArchitectureError(f"axes.masked({archs!r}): probabilities are for axes.relaxed")
         if per_sample and not archs:
             raise ArchitectureError("axes.masked([]) has no architecture: give one per sample of the batch")
-        checked = [self._checked(arch, "masked") for arch in (archs if per_sample else [archs])]
+        checked = [self._sliced(arch).arch for arch in (archs if per_sample else [archs])]
         quantities = [axis.quantity for axis in self.all()]
         return self.scopes.open(Masked(self.space, quantities, checked, per_sample), self)
 
@@ -141,10 +167,13 @@ class Axes:
         """The same frame as the last times this architecture was in scope: its sizes are known there."""
         if torch.compiler.is_dynamo_compiling():
             return Sliced(arch)
+        if not isinstance(arch, self.space):
+            self._info.check(arch)
         with self._lock:
             frame = self._slices.pop(arch, None)
             # architectures may be equal and different: 1 == True
             if frame is None or (frame.arch is not arch and self._indices(frame.arch) != self._indices(arch)):
+                self._info.check(arch)  # a copy may have been given what no validator saw
                 frame = Sliced(arch)
             self._slices[arch] = frame
             if len(self._slices) > _REMEMBERED:
@@ -155,13 +184,6 @@ class Axes:
         indices: Mapping[str, int] = self.space.indices(arch)
         return indices
 
-    def _checked(self, arch: Any, scope: str) -> Any:
-        if not isinstance(arch, self.space):
-            raise ArchitectureError(
-                f"axes.{scope}({arch!r}): expected an architecture of {self.space.__name__}, got {type(arch).__name__}"
-            )
-        return arch
-
     def __copy__(self) -> "Axes":
         return self
 
@@ -171,33 +193,6 @@ class Axes:
     def __reduce__(self) -> Any:
         made_by = self.space.made_by
         return (_restore_axes, (self.space,)) if made_by is None else (_remake_axes, made_by)
-
-
-class _Group:
-    """The axes of a nested space."""
-
-    def __init__(self, tree: dict[str, Any]) -> None:
-        self.__dict__.update(tree)
-
-
-def _tree(named: Mapping[str, Axis]) -> dict[str, Any]:
-    """Nested groups and tuples from dotted names; numbers are positions in a tuple."""
-    tree: dict[str, Any] = {}
-    for name, axis in named.items():
-        *path, last = name.split(".")
-        node = tree
-        for part in path:
-            node = node.setdefault(part, {})
-        node[last] = axis
-
-    def close(node: Any) -> Any:
-        if not isinstance(node, dict):
-            return node
-        if all(key.isdigit() for key in node):
-            return tuple(close(node[key]) for key in sorted(node, key=int))
-        return _Group({key: close(value) for key, value in node.items()})
-
-    return {key: close(value) for key, value in tree.items()}
 
 
 def _restore_axes(space: Any) -> Axes:

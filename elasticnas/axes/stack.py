@@ -164,8 +164,8 @@ class ScopeStack:
             if not inner:
                 self._note_generators(entry, self._own(entries))
             _open.stacks.append(self)
+            self._everywhere[id(entry)] = entry
         entries.append(entry)
-        self._everywhere[id(entry)] = entry
         return entry, entries
 
     def _note_generators(self, entry: _Entry, below: _Entry | None) -> None:
@@ -181,7 +181,6 @@ class ScopeStack:
         Raises:
             AxisError: A scope that was opened later by the same thread or task is still open.
         """
-        self._everywhere.pop(id(entry), None)
         if entries[-1] is entry:
             entries.pop()
             later = False
@@ -190,6 +189,7 @@ class ScopeStack:
             later = any(other.task is entry.task for other in entries[position + 1 :])
             del entries[position]
         if not torch.compiler.is_dynamo_compiling():
+            self._everywhere.pop(id(entry), None)
             _forget(self)
             if not entry.alone:
                 for other in entries:

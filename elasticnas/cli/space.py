@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,7 +14,7 @@ from rich.table import Table
 
 from elasticnas.errors import ArchitectureError, SpaceError
 from elasticnas.plugins import SPACES, load_plugin
-from elasticnas.space import Space, load_space
+from elasticnas.space import Space, TooManyCombinations, load_space
 
 __all__ = ["spaces"]
 
@@ -28,6 +29,15 @@ def _load(source: str) -> type[Space]:
     return space
 
 
+def _derived(space: type[Space], name: str) -> Iterator[tuple[str, str]]:
+    """The sizes that a property gives, and their options in words."""
+    try:
+        for label, quantity in space.info().derived(name).items():
+            yield label, ", ".join(map(str, quantity.options))
+    except TooManyCombinations:
+        yield name, "too many to list"
+
+
 @spaces.command()
 def show(source: Source) -> None:
     """Show the choices, the sizes that follow, and how many architectures there are."""
@@ -37,9 +47,9 @@ def show(source: Source) -> None:
     choices = space.choices()
     for name, options in choices.items():
         table.add_row(escape(name), escape(", ".join(map(str, options))))
-    derived = [axis for axis in space.axes().all() if axis.name not in choices]
-    for axis in derived:
-        table.add_row(f"{axis.name} (derived)", ", ".join(map(str, axis.options)))
+    for name in space.info().properties:
+        for label, values in _derived(space, name):
+            table.add_row(f"{label} (derived)", values)
     console.print(table)
     try:
         count = f"{space.size():,}"
@@ -58,7 +68,8 @@ def check(
     """Check that a space holds together, and that an architecture belongs to it."""
     space = _load(source)
     largest = space.largest()
-    space.axes()
+    for name in space.info().properties:
+        list(_derived(space, name))
     if architecture is None:
         typer.echo(f"ok: {space.__name__} is a valid space; its largest architecture is {largest!r}")
         return

@@ -3,7 +3,8 @@
 from elasticnas.cost.budget import Budget, smallest_reachable
 from elasticnas.cost.cost import Cost
 from elasticnas.cost.discretise import most_probable
-from elasticnas.cost.flops import Flops, count_flops
+from elasticnas.cost.expectation import Expectation
+from elasticnas.cost.flops import Flops, UncountedFlopsWarning, count_flops
 from elasticnas.cost.latency import Latency, LatencyReport, Measurement
 from elasticnas.cost.memory import Memory
 from elasticnas.cost.params import Params
@@ -13,12 +14,14 @@ __all__ = [
     "Budget",
     "Cost",
     "CostTable",
+    "Expectation",
     "Flops",
     "Latency",
     "LatencyReport",
     "Measurement",
     "Memory",
     "Params",
+    "UncountedFlopsWarning",
     "count_flops",
     "most_probable",
     "smallest_reachable",

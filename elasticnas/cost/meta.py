@@ -52,6 +52,9 @@ class MetaNetwork:
         Raises:
             ConfigError: The network cannot run on the example, or not on the meta device.
         """
+        for module in plain.modules():
+            if isinstance(module, nn.TransformerEncoder):
+                module.use_nested_tensor = False  # it packs by the padding, whose values meta tensors lack
         try:
             # tensors that a forward makes without a device land on meta too
             with torch.no_grad(), torch.device("meta"):

@@ -12,7 +12,7 @@ from torch import Tensor
 from elasticnas.axes import by_choice
 from elasticnas.errors import ArchitectureError, SpaceError
 
-__all__ = ["ENTRIES", "CostTable", "choice_names", "given_probabilities", "tabulate"]
+__all__ = ["ENTRIES", "CostTable", "choice_names", "contracted", "given_probabilities", "tabulate", "wide"]
 
 ENTRIES = 20_000
 _PRINTED = 12  # rows and columns of a printed grid
@@ -49,21 +49,11 @@ class CostTable:
         given = given_probabilities(self.space, probabilities)
         if given.keys() != set(self.names):
             raise ArchitectureError(f"the table is over {list(self.names)}, the probabilities are for {list(given)}")
-        joint = _wide(given[self.names[0]])
+        joint = wide(given[self.names[0]])
         for name in self.names[1:]:
-            joint = (joint.unsqueeze(-1) * _wide(given[name]).unsqueeze(-2)).flatten(-2)
+            joint = (joint.unsqueeze(-1) * wide(given[name]).unsqueeze(-2)).flatten(-2)
         values = self.values.flatten()
-        possible = ~values.isnan()
-        if not possible.all():
-            joint = joint * possible.to(joint)
-            total = joint.sum(-1, keepdim=True)
-            if (total.detach() <= 0).any():
-                raise ArchitectureError(
-                    f"the probabilities of {', '.join(self.names)} give no weight to any combination that "
-                    f"{self.space.__name__} has"
-                )
-            joint = joint / total
-        return (joint * values.nan_to_num(0.0).to(joint)).sum(-1)
+        return contracted(joint * (~values.isnan()).to(joint), values.nan_to_num(0.0), self.names, self.space)
 
     def __getitem__(self, arch: Any) -> float:
         """The cost of an architecture that agrees with ``base`` in all other choices.
@@ -99,6 +89,20 @@ class CostTable:
             rows.append([str(option), *("-" if value != value else _number(value) for value in row)])
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         return ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+
+
+def contracted(weights: Tensor, values: Tensor, names: Sequence[str], space: Any) -> Tensor:
+    """The mean ``(...)`` of values ``(entries,)`` under weights ``(..., entries)``.
+
+    Raises:
+        ArchitectureError: No weight on any entry.
+    """
+    total = weights.sum(-1)
+    if not torch.compiler.is_compiling() and (total.detach() <= 0).any():
+        raise ArchitectureError(
+            f"the probabilities of {', '.join(names)} give no weight to any combination that {space.__name__} has"
+        )
+    return (weights * values.to(weights)).sum(-1) / total
 
 
 def tabulate(cost: Callable[[Any], float], unit: str, space: Any, names: tuple[str, ...], base: Any) -> CostTable:
@@ -158,7 +162,7 @@ def given_probabilities(space: Any, probabilities: Mapping[str, Any]) -> dict[st
     return given
 
 
-def _wide(probabilities: Tensor) -> Tensor:
+def wide(probabilities: Tensor) -> Tensor:
     """At least float32: FLOPs are beyond what half precision holds."""
     return probabilities if probabilities.dtype in (torch.float32, torch.float64) else probabilities.float()
 

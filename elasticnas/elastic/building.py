@@ -13,8 +13,7 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 from torch.nn.parameter import UninitializedParameter
 
 from elasticnas.errors import ConfigError
-from elasticnas.space import Space
-from elasticnas.space.calling import names_taken
+from elasticnas.space import Factory, Space
 
 __all__ = ["Builder"]
 
@@ -23,14 +22,15 @@ class Builder:
     """A factory of plain models and the space whose architectures it is called with.
 
     Args:
-        build: ``build(**sizes)``: its arguments are fields or properties of the space, or the architecture itself.
+        build: As :class:`~elasticnas.space.Factory` takes it.
         space: The search space.
+
+    Raises:
+        ConfigError: ``build`` takes neither sizes of the space nor its architecture.
     """
 
     def __init__(self, build: Callable[..., nn.Module], space: type[Space]) -> None:
-        self.build, self.space = build, space
-        names = list(space.model_fields)
-        self.taken = names_taken(build, names, [n for n in dir(space) if isinstance(getattr(space, n), property)])
+        self.build, self.space, self.factory = build, space, Factory(build, space)
         self._built: dict[int, weakref.ref[Tensor]] = {}  # parameters of models that are still in use
 
     def model(self, arch: Any) -> nn.Module:
@@ -41,17 +41,17 @@ class Builder:
                 another that it gave.
         """
         try:
-            made = self.build(arch) if self.taken is None else self.build(**self._arguments(arch))
+            made = self.factory(arch)
         except Exception as error:  # whatever the caller's factory raises
             reason = " ".join(str(error).split())[:200]
             raise ConfigError(
-                f"{self.call(arch)} fails ({type(error).__name__}: {reason}): mend it, or forbid the architecture by a "
-                f"rule of {self.space.__name__}"
+                f"{self.factory.call(arch)} fails ({type(error).__name__}: {reason}): mend it, or forbid the "
+                f"architecture by a rule of {self.space.__name__}"
             ) from error
         if not isinstance(made, nn.Module):
-            raise ConfigError(f"{self.call(arch)} gives {made!r:.100}: expected a torch.nn.Module")
+            raise ConfigError(f"{self.factory.call(arch)} gives {made!r:.100}: expected a torch.nn.Module")
         if any(isinstance(parameter, UninitializedParameter) for parameter in made.parameters()):
-            raise ConfigError(f"{self.call(arch)} makes lazy parameters, which have no shape: give their sizes")
+            raise ConfigError(f"{self.factory.call(arch)} makes lazy parameters, which have no shape: give their sizes")
         self._refuse_shared(made, arch)
         return made
 
@@ -79,24 +79,16 @@ class Builder:
         memo: dict[int, Any] = {id(p): _on_meta(p) for p in made.parameters() if not p.is_meta}
         return (copy.deepcopy(made, memo) if memo else made).eval()
 
-    def call(self, arch: Any) -> str:
-        """The call of ``build`` for an architecture, for messages."""
-        given = repr(arch) if self.taken is None else ", ".join(f"{k}={v!r}" for k, v in self._arguments(arch).items())
-        return f"{getattr(self.build, '__name__', 'build')}({given})"
-
     def _refuse_shared(self, made: nn.Module, arch: Any) -> None:
         self._built = {key: held for key, held in self._built.items() if held() is not None}
         for name, parameter in made.named_parameters():
             if (held := self._built.get(id(parameter))) is not None and held() is parameter:
                 raise ConfigError(
-                    f"{self.call(arch)} gives a model whose {name} is the very parameter of one that it gave before: "
-                    "each call must give an independent model, so build it anew (no cache, no module from outside)"
+                    f"{self.factory.call(arch)} gives a model whose {name} is the very parameter of one that it gave "
+                    "before: each call must give an independent model, so build it anew (no cache, no module from "
+                    "outside)"
                 )
         self._built |= {id(parameter): weakref.ref(parameter) for parameter in made.parameters()}
-
-    def _arguments(self, arch: Any) -> dict[str, Any]:
-        assert self.taken is not None
-        return {name: getattr(arch, name) for name in self.taken}
 
 
 @contextmanager

@@ -2,13 +2,15 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from fnmatch import fnmatchcase
+from operator import attrgetter
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from elasticnas.axes import Masked, Relaxed, Scope
+from elasticnas.axes import Axes, Masked, Relaxed, Scope
 from elasticnas.elastic.building import Builder
 from elasticnas.elastic.coverage import Coverage
 from elasticnas.elastic.depth import ChosenLayers
@@ -20,7 +22,7 @@ from elasticnas.elastic.probing import Probing
 from elasticnas.elastic.subnetwork import Slot, SubNetwork, cut, places
 from elasticnas.errors import AxisError, ConfigError, InactiveChoiceError
 from elasticnas.nn.module import ElasticModule
-from elasticnas.space import Space
+from elasticnas.space import Space, TooManyCombinations
 
 __all__ = ["ElasticModel"]
 
@@ -201,7 +203,7 @@ def _largest(builder: Builder, probing: Probing) -> nn.Module:
     # asked for beforehand: an operating system that overcommits grants it, and later ends the process
     if torch.get_default_device().type == "cpu" and held > (there := available_bytes()):
         raise ConfigError(
-            f"{builder.call(builder.space.largest())} holds {held / 2**30:,.1f} GiB of parameters, and "
+            f"{builder.factory.call(builder.space.largest())} holds {held / 2**30:,.1f} GiB of parameters, and "
             f"{there / 2**30:,.1f} GiB of memory are available: give {builder.space.__name__} smaller sizes"
         )
     return builder.model(builder.space.largest())
@@ -212,6 +214,7 @@ def shell(
 ) -> tuple[Builder, Probing]:
     """Everything about a supernet but its weights."""
     axes, builder = space.axes(), Builder(build, space)
+    _use_properties(axes)
     shapes = builder.shapes(space.largest())
     stacks = {path for path, m in shapes.named_modules() if isinstance(m, (nn.ModuleList, nn.Sequential))}
     names = [name for name, _ in tensors(shapes)]
@@ -231,12 +234,20 @@ def shell(
     return builder, probing
 
 
+def _use_properties(axes: Axes) -> None:
+    """Every property may be a size in the model; one that depends on too much to be examined cannot be matched."""
+    for name in axes.space.info().properties:
+        with suppress(TooManyCombinations, AttributeError):
+            attrgetter(name)(axes)
+
+
 def _refuse_silent(probing: Probing, builder: Builder) -> None:
     silent = [c.name for c in builder.space.choice_list() if c.name not in probing.reached() and len(c.options) > 1]
     if silent:
-        taken = "the architecture" if builder.taken is None else f"the arguments {', '.join(builder.taken)}"
+        factory = builder.factory
+        taken = "the architecture" if factory.taken is None else f"the arguments {', '.join(factory.taken)}"
         raise InactiveChoiceError(
             f"{builder.space.__name__}: {', '.join(silent)} reach{'es' if len(silent) == 1 else ''} nothing in what "
-            f"{builder.call(builder.space.largest())} makes (it takes {taken}); use the size in build, or take the "
+            f"{factory.call(builder.space.largest())} makes (it takes {taken}); use the size in build, or take the "
             "choice out of the space"
         )

@@ -68,8 +68,9 @@ class Probing:
             ConfigError: Names it.
         """
         if source not in self.full.tensors:
+            call = self._builder.factory.call(arch)
             raise ConfigError(
-                f"{self._builder.call(arch)} has {own} {shape}, which the largest model does not have: a supernet "
+                f"{call} has {own} {shape}, which the largest model does not have: a supernet "
                 "holds one set of weights, so the largest must have every tensor of the others"
             )
 
@@ -89,8 +90,9 @@ class Probing:
                 (theirs.setdefault(whole, (own, name)), own, self.full.arch, arch),
             ):
                 if tied[0] != other:
+                    call = self._builder.factory.call
                     raise ConfigError(
-                        f"{self._builder.call(where)} ties {name} to {tied[1]}, {self._builder.call(apart)} does not: "
+                        f"{call(where)} ties {name} to {tied[1]}, {call(apart)} does not: "
                         "a supernet holds one set of weights; tie them at every size or at none"
                     )
 

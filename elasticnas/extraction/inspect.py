@@ -1,32 +1,40 @@
 """What a model is made of: its axes, and whether every choice reaches it."""
 
 from collections.abc import Iterator
+from dataclasses import is_dataclass
+from types import SimpleNamespace
 from typing import Any
 
 from torch import nn
 
-from elasticnas.axes import Axes, Size
+from elasticnas.axes import Axes, Group, Size
 from elasticnas.errors import AxisError, InactiveChoiceError
 
 __all__ = ["axes_of", "check", "sizes_of"]
 
 
 def sizes_of(model: nn.Module) -> Iterator[tuple[str, Size]]:
-    """Every elastic size that a module holds as an attribute, with its dotted name."""
+    """Every elastic size that a module holds, as an attribute or inside one, with its dotted name."""
     for name, module in model.named_modules():
         for attribute, value in vars(module).items():
-            for size in _sizes_in(value):
-                yield f"{name}.{attribute}".lstrip("."), size
+            if attribute not in ("_parameters", "_buffers", "_modules"):
+                for size in _sizes_in(value):
+                    yield f"{name}.{attribute}".lstrip("."), size
 
 
 def _sizes_in(value: Any) -> Iterator[Size]:
     if isinstance(value, Size):
         yield value
-    elif isinstance(value, (list, tuple)):
+    elif isinstance(value, (Axes, Group)):
+        yield from value.all()  # any of them may be used
+    elif isinstance(value, (list, tuple, set, frozenset)):
         for item in value:
             yield from _sizes_in(item)
     elif isinstance(value, dict):
         for item in value.values():
+            yield from _sizes_in(item)
+    elif isinstance(value, SimpleNamespace) or (is_dataclass(value) and not isinstance(value, type)):
+        for item in vars(value).values():
             yield from _sizes_in(item)
 
 

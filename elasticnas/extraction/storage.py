@@ -1,10 +1,11 @@
 """save and load: an extracted network as ``model.safetensors`` and ``architecture.json``."""
 
-import inspect
 import json
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from hashlib import sha256
+from operator import attrgetter
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,9 +17,9 @@ from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 from torch import nn
 
-from elasticnas.errors import CheckpointError
+from elasticnas.errors import CheckpointError, ConfigError, ElasticNASError
 from elasticnas.extraction.atomic import write_bytes, write_text
-from elasticnas.space import Space, one_line
+from elasticnas.space import Factory, Space, one_line
 
 __all__ = ["ARCHITECTURE", "WEIGHTS", "load", "save"]
 
@@ -67,8 +68,8 @@ def save(module: nn.Module, arch: Space, folder: str | Path) -> None:
     description = {
         "format": _FORMAT,
         "space": f"{space.__module__}:{space.__qualname__}",
-        "architecture": arch.model_dump(mode="json"),
-        "sizes": {axis.name: axis.quantity.getter(arch) for axis in space.axes().all()},
+        "architecture": arch.model_dump(mode="json", round_trip=True),
+        "sizes": _sizes(arch),
         "shared": shared,
         "sha256": _digest(folder / WEIGHTS),
         "torch": torch.__version__,
@@ -81,16 +82,18 @@ def load(folder: str | Path, build: Callable[..., nn.Module]) -> nn.Module:
 
     Args:
         folder: What :func:`save` wrote.
-        build: Makes the plain network: either from the architecture, which has the attributes that the axes had
-            when the supernet was built, or from keyword arguments named like its fields.
+        build: Makes the plain network, called as :class:`~elasticnas.space.Factory` says: from fields and properties,
+            or from the architecture. Where the space is not imported, an object with the saved fields and properties
+            stands in for the architecture; lists among them are tuples.
 
     Raises:
         CheckpointError: Files are missing or damaged, or ``build`` makes a network of other shapes.
+        ConfigError: ``build`` takes neither sizes of the space nor its architecture.
     """
     folder = Path(folder)
     description = _description(folder)
     tensors = _weights(folder, description)
-    module = _call(build, _architecture(description), description)
+    module = _made(build, description)
     wanted = {name: tuple(value.shape) for name, value in module.state_dict().items()}
     given = {name: tuple(value.shape) for name, value in tensors.items()}
     for name in sorted(wanted.keys() | given.keys()):
@@ -137,50 +140,85 @@ def _weights(folder: Path, description: dict[str, Any]) -> dict[str, torch.Tenso
     return tensors | {name: tensors[owner] for name, owner in description["shared"].items()}
 
 
-def _architecture(description: dict[str, Any]) -> Any:
-    module, _, name = description["space"].partition(":")
-    # only what is imported already: a file must not choose what runs
-    space: Any = sys.modules.get(module)
-    for part in name.split("."):
-        space = getattr(space, part, None)
-    if not (isinstance(space, type) and issubclass(space, Space)):
+def _made(build: Callable[..., nn.Module], description: dict[str, Any]) -> nn.Module:
+    name, fields = description["space"], description["architecture"]
+    space = _imported(name)
+    arch: Any
+    if space is None:
         # a space made inside a function, or not imported: its values are enough to build the plain network
-        return SimpleNamespace(**_nested(description["sizes"]))
+        arch, properties = _stand_in(fields, description["sizes"])
+        factory = Factory.of_names(build, name.rpartition(":")[2], list(fields), properties)
+    else:
+        try:
+            valid = space.model_validate(fields)
+        except ValidationError as error:
+            raise CheckpointError(f"{ARCHITECTURE}: {one_line(space, error)}; has the space changed?") from None
+        arch, factory = valid, Factory(build, space)
     try:
-        return space.model_validate(description["architecture"])
-    except ValidationError as error:
-        raise CheckpointError(f"{ARCHITECTURE}: {one_line(space, error)}; has the space changed?") from None
+        return factory(arch)
+    except ElasticNASError:
+        raise
+    except Exception as error:  # whatever the caller's factory raises
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise ConfigError(f"{factory.call(arch)} fails ({reason}): is build the one it was saved with?") from error
 
 
-def _call(build: Callable[..., nn.Module], arch: Any, description: dict[str, Any]) -> nn.Module:
-    fields = set(description["architecture"])
-    parameters = inspect.signature(build).parameters.values()
-    named = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.default is p.empty]
-    keywords = any(p.kind is p.VAR_KEYWORD for p in parameters)
-    if (keywords and not named) or (named and fields.issuperset(named)):
-        return build(
-            **{k: v for k, v in description["architecture"].items() if keywords or k in {p.name for p in parameters}}
-        )
-    return build(arch)
+def _imported(name: str) -> type[Space] | None:
+    """The space of a name, if it is imported already: a file must not choose what runs."""
+    module, _, path = name.partition(":")
+    found: Any = sys.modules.get(module)
+    for part in path.split("."):
+        found = getattr(found, part, None)
+    return found if isinstance(found, type) and issubclass(found, Space) else None
 
 
-def _nested(sizes: dict[str, Any]) -> dict[str, Any]:
-    tree: dict[str, Any] = {}
+def _sizes(arch: Space) -> dict[str, Any]:
+    """Every choice, and every property that a file can hold, by dotted name."""
+    info = type(arch).info()
+    sizes = {name: quantity.getter(arch) for name, quantity in info.quantities.items()}
+    for name in info.properties:
+        with suppress(Exception):  # undefined for this architecture, or nothing that JSON knows
+            value = attrgetter(name)(arch)
+            if _tuples(json.loads(json.dumps(value, allow_nan=False))) == _tuples(value):
+                sizes[name] = value
+    return sizes
+
+
+def _stand_in(fields: dict[str, Any], sizes: dict[str, Any]) -> tuple[SimpleNamespace, list[str]]:
+    """An object with the saved fields and properties, and the names of its own properties."""
+    arch = _namespace(fields)
+    properties: dict[str, Any] = {}
     for name, value in sizes.items():
-        *path, last = name.split(".")
-        node = tree
-        for part in path:
-            node = node.setdefault(part, {})
-        node[last] = value
+        owner, _, last = name.rpartition(".")
+        if _is_choice(name, fields):
+            continue
+        if last.isdigit():  # an entry of a tuple, as files of version 0.1 hold it
+            properties[owner] = (*properties.get(owner, ()), value)
+        else:
+            properties[name] = _tuples(value)
+    for name, value in properties.items():
+        owner, _, last = name.rpartition(".")
+        setattr(attrgetter(owner)(arch) if owner else arch, last, value)
+    return arch, [name for name in properties if "." not in name]
 
-    def close(node: Any) -> Any:
-        if not isinstance(node, dict):
-            return node
-        if node and all(key.isdigit() for key in node):
-            return tuple(close(node[key]) for key in sorted(node, key=int))
-        return SimpleNamespace(**{key: close(value) for key, value in node.items()})
 
-    return {key: close(value) for key, value in tree.items()}
+def _is_choice(name: str, fields: Any) -> bool:
+    for part in name.split("."):
+        if isinstance(fields, list):
+            return True
+        if part not in fields:
+            return False
+        fields = fields[part]
+    return True
+
+
+def _namespace(fields: dict[str, Any]) -> SimpleNamespace:
+    nested = {name: _namespace(value) if isinstance(value, dict) else value for name, value in fields.items()}
+    return SimpleNamespace(**{name: _tuples(value) for name, value in nested.items()})
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, (list, tuple)) else value
 
 
 def _digest(path: Path) -> str:

@@ -155,7 +155,7 @@ def _key(option: Any) -> str:
     """The name under which a candidate is held; a text that would be taken for another option is quoted."""
     if not isinstance(option, str):
         return str(option)
-    ambiguous = not option or "." in option or hasattr(nn.ModuleDict, option) or _is_literal(option)
+    ambiguous = not option or "." in option or hasattr(nn.ModuleDict(), option) or _is_literal(option)
     return repr(option).replace(".", "_") if ambiguous else option
 
 

@@ -80,12 +80,12 @@ class ElasticModule(nn.Module):
         refuse_strangers(self)
         plain = self.plain(memo)
         memo[id(self)] = plain
-        if type(plain) is not type(self) and not parametrize.is_parametrized(self):
+        if self.tensor_sizes() and type(plain) is not type(self):
             _require_whole(self, plain)
         if isinstance(plain, nn.Module):
             if type(plain).forward is not type(self).forward:
                 _hand_over_hooks(self, plain, memo)
-            plain.train(self.training)
+            plain.training = self.training
         return plain
 
 
@@ -173,9 +173,9 @@ def _hand_over_hooks(module: ElasticModule, plain: nn.Module, memo: dict[Any, An
 def _require_whole(module: ElasticModule, plain: Any) -> None:
     """What a module of another class cannot take over would be lost."""
     kind, gives = type(module), type(plain).__name__
-    if module._modules:
+    if others := [name for name in module._modules if name != "parametrizations"]:
         raise ExtractionError(
-            f"{kind.__name__} holds the modules {', '.join(module._modules)}, and its plain form {gives} has no place "
+            f"{kind.__name__} holds the modules {', '.join(others)}, and its plain form {gives} has no place "
             "for them: hold them beside it, or override plain()"
         )
     owner = {name: next(cls for cls in kind.__mro__ if name in vars(cls)) for name in ("forward", "plain")}

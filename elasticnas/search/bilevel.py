@@ -210,8 +210,9 @@ class BilevelSearcher:
             require_scalar(loss)
             if not with_penalty:
                 return loss
-            expected = self.cost.expected(self.controller.believed(probabilities)) / self._full_cost
-            parts.update(loss=loss.detach(), expected=expected.detach())
+            cost = self.cost.expectation(self.controller.believed(probabilities))
+            expected = cost.value / self._full_cost
+            parts.update(loss=loss.detach(), expected=expected.detach(), error=cost.standard_error)
             drawn.update({name: value.detach() for name, value in probabilities.items()})
             return loss + self.penalty(expected, current, self.largest).to(loss)
 
@@ -247,6 +248,7 @@ class BilevelSearcher:
                 "held_out_loss": float(parts["loss"]),
                 "temperature": self.controller.relaxation.temperature(self.step),
                 "expected_cost": relative * self._full_cost,
+                "expected_cost_error": float(parts["error"]),
                 "penalty_weight": self.penalty.weight,
                 "entropy": self.controller.entropy(),
                 "probabilities": {n: p.tolist() for n, p in self.controller.probabilities().items()},

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from elasticnas.errors import SearchError
+from elasticnas.search.checkpoint import random_state, restore_random_state
 
 __all__ = ["BatchStream", "Epochs"]
 
@@ -15,7 +16,8 @@ class BatchStream:
 
     Args:
         epochs: Gives the batches of an epoch, counted from 0. It resumes exactly when the same number gives the same
-            batches, as a generator seeded by the epoch does.
+            batches, as a generator seeded by the epoch does; what a loader draws from the global generators when an
+            epoch begins, its order for instance, is drawn again.
         name: For the error.
 
     Raises:
@@ -26,13 +28,12 @@ class BatchStream:
         self._epochs, self._name = epochs, name
         self.epoch, self.position = 0, 0
         self._iterator: Iterator[Any] | None = None
+        self._started: dict[str, Any] | None = None  # the generators before the epoch began
 
     def next(self) -> Any:
         """The next batch."""
         if self._iterator is None:
-            self._iterator = iter(self._epochs(self.epoch))
-            for _ in range(self.position):
-                next(self._iterator)
+            self._iterator = self._taken_up() if self.position else self._begun()
         try:
             batch = next(self._iterator)
         except StopIteration:
@@ -43,10 +44,26 @@ class BatchStream:
         self.position += 1
         return batch
 
-    def state_dict(self) -> dict[str, int]:
-        """Where the stream is."""
-        return {"epoch": self.epoch, "position": self.position}
+    def _begun(self) -> Iterator[Any]:
+        self._started = random_state()
+        return iter(self._epochs(self.epoch))
 
-    def load_state_dict(self, state: dict[str, int]) -> None:
+    def _taken_up(self) -> Iterator[Any]:
+        """The epoch again up to its position; what its loader draws is drawn as it was, and from nobody else."""
+        now = random_state()
+        if self._started is not None:
+            restore_random_state(self._started)
+        iterator = iter(self._epochs(self.epoch))
+        for _ in range(self.position):
+            next(iterator)
+        restore_random_state(now)
+        return iterator
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the stream is."""
+        return {"epoch": self.epoch, "position": self.position, "started": self._started}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go to where a stream was."""
         self.epoch, self.position, self._iterator = state["epoch"], state["position"], None
+        self._started = state.get("started")

@@ -1,7 +1,21 @@
 """Search spaces: pydantic models whose fields are choices and whose instances are architectures."""
 
+from elasticnas.space.derived import TooManyCombinations
+from elasticnas.space.factory import Factory
 from elasticnas.space.fields import PerLayer, Range
+from elasticnas.space.info import SpaceInfo
 from elasticnas.space.loading import dump_space, load_space
-from elasticnas.space.space import Space, one_line
+from elasticnas.space.schema import one_line
+from elasticnas.space.space import Space
 
-__all__ = ["PerLayer", "Range", "Space", "dump_space", "load_space", "one_line"]
+__all__ = [
+    "Factory",
+    "PerLayer",
+    "Range",
+    "Space",
+    "SpaceInfo",
+    "TooManyCombinations",
+    "dump_space",
+    "load_space",
+    "one_line",
+]

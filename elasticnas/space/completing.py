@@ -7,8 +7,8 @@ from math import prod
 from typing import Any
 
 from elasticnas.errors import SpaceError
-from elasticnas.space.rules import refuses
-from elasticnas.space.schema import Declared
+from elasticnas.space.rules import Rules
+from elasticnas.space.schema import Declared, ascending
 
 __all__ = ["Completing"]
 
@@ -27,24 +27,29 @@ class Completing:
     not reach is impossible where a rule refuses it by itself, or no completion out of up to 1,000,000 is valid.
 
     Args:
-        space: The search space.
+        name: Of the search space.
         items: Its choices.
         free: Those that may take any option; all others stay as they are in the first that is known.
+        rules: Its rules.
         possible: The architecture of an assignment; None where a rule forbids it.
         known: Assignments of valid architectures to start from.
     """
 
     def __init__(
         self,
-        space: Any,
+        name: str,
         items: Sequence[Declared],
         free: Sequence[Declared],
+        rules: Rules,
         possible: Callable[[Assignment], Any],
         known: Sequence[Assignment],
     ) -> None:
-        self._space, self._items, self._free, self._possible = space, tuple(items), list(free), possible
+        self._name, self._items, self._free = name, tuple(items), list(free)
+        self._rules, self._possible = rules, possible
         # from small to large, so that a distance between two options makes sense
-        self._ordered = {item.choice.name: _ordered(item.choice.options) for item in items}
+        self._ordered = {
+            item.choice.name: [item.choice.options[index] for index in ascending(item.choice.options)] for item in items
+        }
         self._count = prod(len(item.choice.options) for item in free)
         self._known = [dict(assignment) for assignment in known]
         if self._count > _FEW:
@@ -61,7 +66,9 @@ class Completing:
             SpaceError: None was found, and it is not certain that there is none.
         """
         if self._count > _FEW:
-            if refuses(self._space, self._items, self._known[0] | dict(given), given.keys()):
+            values = self._known[0] | dict(given)
+            indices = {item.choice.name: item.choice.index(values[item.choice.name]) for item in self._items}
+            if self._rules.refused_alone(indices, frozenset(given)):
                 return None
             if (arch := self._walk(given, present)) is not None:
                 return arch
@@ -69,7 +76,7 @@ class Completing:
             return next(self._every(given, present), None)
         wanted = ", ".join(f"{name}={option!r}" for name, option in given.items())
         raise SpaceError(
-            f"{self._space.__name__}: no architecture with {wanted} was found in {_MOVES:,} steps, and whether there "
+            f"{self._name}: no architecture with {wanted} was found in {_MOVES:,} steps, and whether there "
             "is one is not certain; take out options that the rules never allow, or forbid this combination in a "
             "validator that reads nothing else"
         )
@@ -112,7 +119,3 @@ class Completing:
         last = max(map(len, self._ordered.values())) - 1
         for step in range(last + 1):
             yield {name: options[step * (len(options) - 1) // max(1, last)] for name, options in self._ordered.items()}
-
-
-def _ordered(options: Sequence[Any]) -> list[Any]:
-    return sorted(options) if all(isinstance(option, (int, float)) for option in options) else list(options)

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, create_model
+from pydantic import create_model
 
 from elasticnas.errors import SpaceError
 from elasticnas.space.fields import PerLayer, Range
-from elasticnas.space.schema import Declared
-from elasticnas.space.space import Space
+from elasticnas.space.schema import nested_space, per_layer
+from elasticnas.space.space import Space, reserved
 
 __all__ = ["dump_space", "load_space"]
 
@@ -90,8 +90,8 @@ def _declared(name: str, fields: Any, where: str) -> type[Space]:
     for field, given in fields.items():
         if not str(field).isidentifier() or iskeyword(str(field)) or str(field).startswith("_"):
             raise SpaceError(f"{where}, field {field!r}: a field is a Python name such as hidden")
-        if hasattr(Space, str(field)):
-            raise SpaceError(f"{where}, field {field}: the name of a method of Space; give it another name")
+        if (owner := reserved(str(field))) is not None:
+            raise SpaceError(f"{where}, field {field}: the name of {owner}; give it another name")
         types[str(field)] = (_type(given, f"{where}, field {field}", str(field)), ...)
     return create_model(name, __base__=Space, **types)
 
@@ -152,30 +152,22 @@ def _file_module(path: Path) -> Any:
     return module
 
 
-def _declarative(space: type[BaseModel]) -> bool:
-    decorators = space.__pydantic_decorators__
-    if set(decorators.model_validators) - {"_lengths_follow_their_fields"} or decorators.field_validators:
-        return False
-    own = [v for base in space.__mro__ if base is not Space and issubclass(base, Space) for v in vars(base).values()]
-    if any(isinstance(value, property) for value in own):
-        return False
-    nested = [i.annotation for i in space.model_fields.values() if isinstance(i.annotation, type)]
-    return all(_declarative(cls) for cls in nested if issubclass(cls, BaseModel))
+def _declarative(space: type[Space]) -> bool:
+    """Whether a space is its fields and nothing else: no rule, no property, no option that a validator refuses."""
+    info = space.info()
+    allowed = info.rules.options
+    every = all(len(allowed[choice.name]) == len(choice.options) for choice in info.choices)
+    return every and not info.properties and not info.rules.all
 
 
 def _fields(space: type[Space]) -> dict[str, Any]:
     described: dict[str, Any] = {}
     for name, info in space.model_fields.items():
-        items = [item for item in space._declared() if item.path[0] == name]
-        per_layer = next((entry for entry in info.metadata if isinstance(entry, PerLayer)), None)
-        if isinstance(info.annotation, type) and issubclass(info.annotation, Space):
-            described[name] = {"fields": _fields(info.annotation)}
-        elif per_layer is not None:
-            described[name] = {"per_layer": _options(items[0]), "count": per_layer.count}
+        options = next(list(item.choice.options) for item in space.info().declared if item.path[0] == name)
+        if (nested := nested_space(info)) is not None:
+            described[name] = {"fields": _fields(nested)}
+        elif (layers := per_layer(info)) is not None:
+            described[name] = {"per_layer": options, "count": layers.count}
         else:
-            described[name] = _options(items[0])
+            described[name] = options
     return described
-
-
-def _options(item: Declared) -> list[Any]:
-    return list(item.choice.options)

@@ -1,162 +1,253 @@
-"""Which choices the rules of a space read: found by running the rules on watched architectures."""
+"""The rules of a space, run on watched architectures."""
 
-import random
-from collections.abc import Callable, Collection
-from contextlib import suppress
-from itertools import product
-from math import prod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from threading import local
+from types import SimpleNamespace
 from typing import Any
 
 from pydantic import BaseModel
 
-from elasticnas.space.schema import Declared
+from elasticnas.errors import SpaceError
+from elasticnas.space.schema import Declared, lengths, spaces_in
+from elasticnas.space.tree import NoOption, Path, leaves
+from elasticnas.space.validators import FieldValidators, after_model_validators, is_opaque, takes_info
+from elasticnas.space.watch import Node, Watch
 
-__all__ = ["choices_in_rules", "choices_read", "refuses"]
+__all__ = ["Rule", "Rules"]
 
-_DRAWS = 200
-_COMBINATIONS = 20_000
-_ALL_AT_ONCE = ("model_dump", "model_dump_json", "model_copy", "__dict__", "dict", "json")
-
-
-def _watching(cls: type[BaseModel], prefix: tuple[str, ...], seen: set[str]) -> type[BaseModel]:
-    """A subclass whose instances note the fields that are read."""
-    fields = set(cls.model_fields)
-
-    def watch(self: Any, name: str) -> Any:
-        if name in fields:
-            seen.add(".".join((*prefix, name)))
-        elif name in _ALL_AT_ONCE:
-            seen.update(".".join((*prefix, field)) for field in fields)
-        return object.__getattribute__(self, name)
-
-    return type(cls.__name__, (cls,), {"__getattribute__": watch, "__module__": cls.__module__, "__annotations__": {}})
+_RUNS = 20_000  # of one rule by itself, to learn which choices it reads
 
 
-def _named(seen: set[str], items: tuple[Declared, ...]) -> set[str]:
-    """Choices at or below the fields that were read."""
-    return {i.choice.name for i in items if any(f"{i.choice.name}.".startswith(f"{name}.") for name in seen)}
+class _Changed(Exception):
+    """A validator returns something else than it was given."""
 
 
-def choices_in_rules(space: Any, items: tuple[Declared, ...]) -> set[str]:
-    """Names of the choices that any validator of the space, or of a nested space, reads.
+@dataclass(frozen=True)
+class Rule:
+    """A validator: its name, the path of the nested space it belongs to, and a check that raises where it refuses."""
 
-    A validator that runs before the fields are parsed cannot be watched: it ties all choices together.
+    name: str
+    prefix: tuple[str, ...]
+    check: Callable[[Watch], None]
+
+
+class Rules:
+    """The rules of a space and of those nested in it, in the order in which pydantic runs them.
+
+    Args:
+        space: The space.
+        items: Its choices.
+
+    Raises:
+        SpaceError: A validator changes an option, or fails by another error than ValueError and AssertionError.
     """
-    found: set[str] = set()
-    for cls, prefix in _spaces(space, ()):
-        decorators = cls.__pydantic_decorators__
-        validators = {name: item for name, item in decorators.model_validators.items() if name != _OWN}
-        ours = tuple(item for item in items if item.path[: len(prefix)] == prefix)
-        if any(item.info.mode != "after" for item in validators.values()):
-            found |= {item.choice.name for item in ours}
-        for name in {field for item in decorators.field_validators.values() for field in item.info.fields}:
-            found |= _named({".".join((*prefix, name))}, ours)
-        if validators:
-            found |= _read_by_rules(cls, prefix, ours)
-    return found
 
-
-_OWN = "_lengths_follow_their_fields"
-
-
-def _spaces(space: Any, prefix: tuple[str, ...]) -> Any:
-    yield space, prefix
-    for name, info in space.model_fields.items():
-        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
-            yield from _spaces(info.annotation, (*prefix, name))
-
-
-def _read_by_rules(cls: Any, prefix: tuple[str, ...], ours: tuple[Declared, ...]) -> set[str]:
-    seen: set[str] = set()
-    watched = _watching(cls, prefix, seen)
-    items = cls._declared()
-
-    def run(arch: Any) -> None:
-        for name in _validators(cls):
-            with suppress(Exception):  # a rule that refuses has still shown what it reads
-                getattr(arch, name)()
-
-    _explore(watched, items, prefix, seen, run)
-    return _named(seen, ours)
-
-
-def _validators(cls: Any) -> list[str]:
-    """Names of the rules that see a finished architecture, and so can be watched."""
-    validators = cls.__pydantic_decorators__.model_validators
-    return [name for name, item in validators.items() if name != _OWN and item.info.mode == "after"]
-
-
-def refuses(space: Any, items: tuple[Declared, ...], assignment: dict[str, Any], names: Collection[str]) -> bool:
-    """Whether a rule refuses an assignment for these choices alone, so that no architecture has their options."""
-    for cls, prefix in _spaces(space, ()):
-        path = "".join(f"{part}." for part in prefix)
-        own = {name.removeprefix(path): value for name, value in assignment.items() if name.startswith(path)}
-        for validator in _validators(cls):
-            seen: set[str] = set()
-            try:
-                getattr(_unchecked(_watching(cls, prefix, seen), cls._declared(), own), validator)()
-            except Exception:  # rules refuse by any error
-                read = [item for item in items if item.choice.name in _named(seen, items)]
-                behind = {item.choice.name for item in read} | {item.length_of for item in read if item.length_of}
-                if behind <= set(names):
-                    return True
-    return False
-
-
-def _explore(
-    watched: Any, items: tuple[Declared, ...], prefix: tuple[str, ...], seen: set[str], run: Callable[[Any], None]
-) -> None:
-    """Run a function on architectures until it reads nothing new.
-
-    What is read first does not depend on anything; what is read next depends only on values read before. So all
-    combinations of the choices known to be read show the rest, however deep an ``if`` hides it. Where they are too
-    many, random architectures stand in.
-    """
-    rng = random.Random(0)
-    for _ in range(_DRAWS):
-        run(_unchecked(watched, items, {item.choice.name: rng.choice(item.choice.options) for item in items}))
-    known: set[str] = set()
-    prefixes = [".".join((*prefix, item.choice.name)) for item in items]
-    while True:
-        read = [
-            item
-            for item, name in zip(items, prefixes, strict=True)
-            if any(f"{name}.".startswith(f"{field}.") for field in seen)
+    def __init__(self, space: Any, items: tuple[Declared, ...]) -> None:
+        self._space, self._items = space, items
+        self.root = Node.of(space, items)
+        self._has_private = any(cls.__private_attributes__ for _, cls in spaces_in(space))
+        self._local = local()  # threads watch by instances of their own
+        opaque = [prefix for prefix, cls in spaces_in(space) if is_opaque(cls)]
+        self.all = [
+            rule
+            for prefix, cls in spaces_in(space)
+            if not any(len(prefix) > len(outer) and prefix[: len(outer)] == outer for outer in opaque)
+            for rule in _of_class(cls, self.root.at(prefix), prefix in opaque)
         ]
-        if {item.choice.name for item in read} == known or prod(len(i.choice.options) for i in read) > _COMBINATIONS:
-            return
-        known = {item.choice.name for item in read}
-        base = {item.choice.name: rng.choice(item.choice.options) for item in items}
-        for options in product(*(item.choice.options for item in read)):
-            chosen = {item.choice.name: option for item, option in zip(read, options, strict=True)}
-            run(_unchecked(watched, items, base | chosen))
+
+    @cached_property
+    def options(self) -> Mapping[str, tuple[int, ...]]:
+        """Indices of the options that the validators of a field alone allow, by choice."""
+        return {name: indices for prefix, _ in spaces_in(self._space) for name, indices in self._allowed(prefix)}
+
+    @property
+    def _watch(self) -> Watch:
+        if not hasattr(self._local, "watch"):
+            self._local.watch = Watch(self.root, lengths(self._items))
+        watch: Watch = self._local.watch
+        return watch
+
+    def run(self, path: Path, rules: Sequence[Rule] | None = None) -> bool:
+        """Whether the architecture of a path obeys rules; all of them, where none are given."""
+        watch = self._watch.on(path)
+        for rule in self.all if rules is None else rules:
+            try:
+                if not _obeyed(rule, watch):
+                    return False
+            except _Changed:
+                raise SpaceError(f"{rule.name} changes {self._of(path)}; return what it is given, or raise") from None
+            except Exception as error:  # whatever the rule raises
+                reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+                raise SpaceError(
+                    f"{rule.name} fails for {self._of(path)} ({reason}); a rule refuses by ValueError"
+                ) from error
+        return True
+
+    def reads(self, rule: Rule) -> frozenset[str]:
+        """Names of the choices that a rule reads on any branch; all of its space, where that is not certain."""
+        read: set[str] = set()
+        # private attributes may carry what one rule found to the next
+        rules = self.all[: self.all.index(rule) + 1] if self._has_private else [rule]
+
+        def run(path: Path) -> bool:
+            watch = self._watch.on(path)
+            try:
+                return all(_obeyed(each, watch) for each in rules)
+            finally:
+                read.update(path.taken)
+
+        try:
+            for _ in leaves(self.options, run, _RUNS):
+                pass
+        except Exception:  # too many runs, or what the rule raises where another one would have refused
+            deep = len(rule.prefix)
+            read.update(item.choice.name for item in self._items if item.path[:deep] == rule.prefix)
+        return frozenset(read)
+
+    def refused_alone(self, indices: Mapping[str, int], names: frozenset[str]) -> bool:
+        """Whether a rule refuses given options for these choices alone, so that no architecture has them."""
+        if any(indices[name] not in self.options[name] for name in names):
+            return True
+        for rule in self.all:
+            path = Path({name: (index,) for name, index in indices.items()})
+            try:
+                refused = not _obeyed(rule, self._watch.on(path))
+            except Exception:  # another rule may refuse before this one is run
+                continue
+            if refused and path.taken.keys() <= names:
+                return True
+        return False
+
+    def _of(self, path: Path) -> str:
+        options = {item.choice.name: item.choice.options for item in self._items}
+        return ", ".join(f"{name}={options[name][index]!r}" for name, index in path.taken.items()) or "everything"
+
+    def _allowed(self, prefix: tuple[str, ...]) -> Iterator[tuple[str, tuple[int, ...]]]:
+        node = self.root.at(prefix)
+        for name, info in node.cls.model_fields.items():
+            below = node.fields[name]
+            if isinstance(below, Node) or below == ():
+                continue
+            items = (below,) if isinstance(below, Declared) else below
+            validate = FieldValidators(node.cls, name, info).alone()
+            allowed = _passing(f"{node.cls.__name__}.{name}", items[0].choice.options, validate)
+            yield from ((item.choice.name, allowed) for item in items)
 
 
-def choices_read(space: Any, items: tuple[Declared, ...], name: str) -> tuple[set[str], list[Any]]:
-    """Names of the choices that a property reads, and values it gave, over random architectures (rules unchecked)."""
-    seen: set[str] = set()
-    values: list[Any] = []
+def _obeyed(rule: Rule, watch: Watch) -> bool:
+    try:
+        rule.check(watch)
+    except (ValueError, AssertionError):  # what pydantic takes for a refusal
+        return False
+    except NoOption:
+        return False
+    if not watch.is_untouched():
+        raise _Changed
+    return True
 
-    def run(arch: Any) -> None:
-        with suppress(Exception):  # undefined for an impossible combination
-            values.append(getattr(arch, name))
 
-    _explore(_watching(space, (), seen), items, (), seen, run)
-    return _named(seen, items), values
+def _passing(where: str, options: tuple[Any, ...], validate: Callable[[Any], Any] | None) -> tuple[int, ...]:
+    """Indices of the options that a validator lets through."""
+    passing = []
+    for index, option in enumerate(options):
+        try:
+            given = option if validate is None else validate(option)
+        except (ValueError, AssertionError):
+            continue
+        except Exception as error:  # whatever the validator raises
+            raise SpaceError(f"{where}: a validator fails for {option!r} ({type(error).__name__}: {error})") from error
+        if not _is_same(option, given):
+            raise SpaceError(f"{where}: a validator changes {option!r} to {given!r}; return what it is given, or raise")
+        passing.append(index)
+    return tuple(passing)
 
 
-def _unchecked(cls: Any, items: tuple[Declared, ...], values: dict[str, Any]) -> Any:
-    """An instance that no rule has seen, nested spaces included."""
-    from elasticnas.space.schema import assemble
+def _of_class(cls: Any, node: Node, opaque: bool) -> Iterator[Rule]:
+    def rule(name: str, check: Callable[[Watch], None]) -> Rule:
+        return Rule(f"{cls.__name__}.{name}", node.prefix, check)
 
-    def construct(model: Any, data: dict[str, Any]) -> Any:
-        built = {}
-        for name, info in model.model_fields.items():
-            value = data[name]
-            nested = isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel)
-            built[name] = (
-                construct(info.annotation, value) if nested else tuple(value) if isinstance(value, list) else value
-            )
-        return model.model_construct(**built)
+    if opaque:
+        yield rule("model_validate", lambda watch: _validated(watch, node, cls.model_validate))
+        return
+    for name, info in cls.model_fields.items():
+        validators = FieldValidators(cls, name, info)
+        if validators.is_single and validators.alone() is not None:
+            continue
+        if validators.hidden:
+            yield rule(name, _whole_field(node, name, validators.whole()))
+        for function in validators.after:
+            yield rule(name, _after_field(node, name, function))
+    if cls.__pydantic_post_init__ is not None:
+        yield rule("model_post_init", lambda watch: watch.at(node.prefix))
+    for name, function in after_model_validators(cls):
+        yield rule(name, _after_model(node, function))
 
-    return construct(cls, assemble(items, values))
+
+def _whole_field(node: Node, name: str, validate: Callable[[Any], Any]) -> Callable[[Watch], None]:
+    return lambda watch: _validated(watch, node.fields[name], validate)
+
+
+def _validated(watch: Watch, below: Any, validate: Callable[[Any], Any]) -> None:
+    """Run pydantic itself on what it would be given; all of it is read."""
+    given = watch.plain(below)
+    if not _is_same(given, validate(watch.data(below))):
+        raise _Changed
+
+
+def _after_field(node: Node, name: str, function: Callable[..., Any]) -> Callable[[Watch], None]:
+    earlier = list(node.fields)[: list(node.fields).index(name)]
+    informed = takes_info(function)
+
+    def check(watch: Watch) -> None:
+        value = watch.field(node, name)
+        info = SimpleNamespace(field_name=name, data=_Earlier(watch, node, earlier), **_context(node))
+        if not _is_same(value, function(value, info) if informed else function(value)):
+            raise _Changed
+
+    return check
+
+
+def _after_model(node: Node, function: Callable[..., Any]) -> Callable[[Watch], None]:
+    informed = takes_info(function)
+    info = SimpleNamespace(field_name=None, data={}, **_context(node))
+
+    def check(watch: Watch) -> None:
+        arch = watch.at(node.prefix)
+        if (function(arch, info) if informed else function(arch)) is not arch:
+            raise _Changed
+
+    return check
+
+
+def _context(node: Node) -> dict[str, Any]:
+    return {"context": None, "mode": "python", "config": node.cls.model_config}
+
+
+class _Earlier(Mapping[str, Any]):
+    """The fields that were validated before, each read where it is used."""
+
+    def __init__(self, watch: Watch, node: Node, names: list[str]) -> None:
+        self._watch, self._node, self._names = watch, node, names
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._names:
+            raise KeyError(name)
+        return self._watch.field(self._node, name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+def _is_same(given: Any, back: Any) -> bool:
+    if given is back:
+        return True
+    if isinstance(given, tuple) and isinstance(back, tuple):
+        return len(given) == len(back) and all(map(_is_same, given, back))
+    if isinstance(given, BaseModel) and type(given) is type(back):
+        return all(_is_same(getattr(given, name), getattr(back, name)) for name in type(given).model_fields)
+    return type(given) is type(back) and bool(given == back)

@@ -4,14 +4,25 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from elasticnas.axes import Choice
 from elasticnas.errors import SpaceError
 from elasticnas.space.fields import PerLayer, Range
 
-__all__ = ["Declared", "assemble", "declared", "read"]
+__all__ = [
+    "Declared",
+    "ascending",
+    "assemble",
+    "declared",
+    "lengths",
+    "nested_space",
+    "one_line",
+    "per_layer",
+    "read",
+    "spaces_in",
+]
 
 
 @dataclass(frozen=True)
@@ -27,6 +38,25 @@ class Declared:
         return self.length_of is None or int(self.path[-1]) < assignment[self.length_of]
 
 
+def nested_space(info: FieldInfo) -> Any:
+    """The class of a field that is a nested space; None for a choice."""
+    annotation = info.annotation
+    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+
+
+def per_layer(info: FieldInfo) -> PerLayer | None:
+    """What says how many layers a field has; None where it has no layers."""
+    return next((item for item in info.metadata if isinstance(item, PerLayer)), None)
+
+
+def spaces_in(space: Any, prefix: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Path and class of a space and of every space nested in it, the outer one last, as pydantic validates them."""
+    for name, info in space.model_fields.items():
+        if (nested := nested_space(info)) is not None:
+            yield from spaces_in(nested, (*prefix, name))
+    yield prefix, space
+
+
 def declared(space: type[BaseModel], prefix: tuple[str | int, ...] = ()) -> Iterator[Declared]:
     """The choices of a space class, fields in order, nested spaces and layers expanded.
 
@@ -38,14 +68,16 @@ def declared(space: type[BaseModel], prefix: tuple[str | int, ...] = ()) -> Iter
 
 
 def _of_field(space: type[BaseModel], name: str, info: FieldInfo, path: tuple[str | int, ...]) -> Iterator[Declared]:
-    per_layer = next((item for item in info.metadata if isinstance(item, PerLayer)), None)
-    if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
-        yield from declared(info.annotation, path)
-    elif per_layer is None:
+    layers = per_layer(info)
+    if (nested := nested_space(info)) is not None:
+        if not hasattr(nested, "choice_list"):
+            raise SpaceError(f"{space.__name__}.{name}: {nested.__name__} is no Space; derive it from elasticnas.Space")
+        yield from declared(nested, path)
+    elif layers is None:
         yield Declared(Choice(_name(path), _options(space, name, info.annotation, info.metadata)), path)
     else:
         options = _options(space, name, get_args(info.annotation)[0], [])
-        count, length_of = per_layer.count, None
+        count, length_of = layers.count, None
         if isinstance(count, str):
             length_of = _name((*path[:-1], count))
             count = max(_length_options(space, name, count))
@@ -65,11 +97,21 @@ def _options(space: type[BaseModel], name: str, annotation: Any, metadata: list[
         options = get_args(annotation)
         if len(set(map(repr, options))) != len(options):
             raise SpaceError(f"{space.__name__}.{name}: the options {list(options)} repeat; name each once")
+        _require_told_apart(f"{space.__name__}.{name}", annotation, options)
         return options
     raise SpaceError(
         f"{space.__name__}.{name}: {annotation!r} is no choice; use Literal[...], Annotated[int, Range(...)], bool, "
         "PerLayer[...] or another Space, and a plain attribute (ClassVar) for what is fixed"
     )
+
+
+def _require_told_apart(where: str, annotation: Any, options: tuple[Any, ...]) -> None:
+    """Each option must come back from validation as itself: of 1 and 1.0, only one does."""
+    adapter: TypeAdapter[Any] = TypeAdapter(annotation)
+    for option in options:
+        given = adapter.validate_python(option)
+        if type(given) is not type(option) or given != option:
+            raise SpaceError(f"{where}: the option {option!r} is read as {given!r}; leave one of the two out")
 
 
 def _length_options(space: type[BaseModel], name: str, count: str) -> tuple[int, ...]:
@@ -104,6 +146,12 @@ def assemble(choices: tuple[Declared, ...], assignment: Mapping[str, Any]) -> di
     return data
 
 
+def lengths(items: tuple[Declared, ...]) -> dict[str, tuple[Any, ...]]:
+    """Options of the choices that say how many layers there are, by name."""
+    counting = {item.length_of for item in items}
+    return {item.choice.name: item.choice.options for item in items if item.choice.name in counting}
+
+
 def read(arch: Any, path: tuple[str | int, ...], absent: Any = None) -> Any:
     """The value at a path of an architecture; ``absent`` for a layer it does not have."""
     for part in path:
@@ -114,3 +162,20 @@ def read(arch: Any, path: tuple[str | int, ...], absent: Any = None) -> Any:
         else:
             arch = getattr(arch, part)
     return arch
+
+
+def ascending(options: tuple[Any, ...], largest_first: bool = False) -> list[int]:
+    """Indices of options in order of size; as declared where they are no numbers."""
+    if not all(isinstance(option, (int, float)) for option in options):
+        return list(range(len(options)))
+    return sorted(range(len(options)), key=lambda index: options[index], reverse=largest_first)
+
+
+def one_line(model: type[BaseModel], error: ValidationError) -> str:
+    """A pydantic error in one line: each field, the rule, the value."""
+    parts = []
+    for item in error.errors():
+        where = ".".join(map(str, item["loc"])) or "rule"
+        given = "" if isinstance(item["input"], (dict, BaseModel)) else f" (got {item['input']!r})"
+        parts.append(f"{where}: {item['msg'].removeprefix('Value error, ')}{given}")
+    return f"{model.__name__}: " + "; ".join(parts)

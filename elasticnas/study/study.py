@@ -18,6 +18,7 @@ from elasticnas.extraction import axes_of, extract, save, write_text
 from elasticnas.report import Stage, environment, require_matplotlib
 from elasticnas.search import SupernetTrainer, TrainerSettings, evolve, first_difference
 from elasticnas.search.archive import require_optuna
+from elasticnas.space import Factory
 from elasticnas.study.page import draw, page, summary
 from elasticnas.study.row import SCRATCH, SEARCHED, UNIFORM, Row, label
 from elasticnas.study.settings import StudySettings
@@ -48,6 +49,7 @@ class Study:
 
     Raises:
         CheckpointError: The folder holds a study and ``resume`` is off, or another study.
+        ConfigError: The task's ``build`` takes neither sizes of the space nor its architecture.
         PluginError: Optuna or matplotlib is not installed.
         ElasticNASError: The folder cannot be written.
     """
@@ -67,6 +69,7 @@ class Study:
         self.console = console or Console(quiet=True)
         self.device = next(model.parameters()).device
         self.space = axes_of(model).space
+        self.factory = Factory(task.build, self.space)
         self.flops = Flops(model, task.example)
         self.whole = self.flops(self.space.largest())
         self.identity = {
@@ -185,10 +188,10 @@ class Study:
         sizes = arch.model_dump(mode="json")
         rows = [self._row(SEARCHED, share, sizes, lambda: self._extracted(arch), arch)]
         if share < 1.0:
-            rows.append(self._row(SCRATCH, share, sizes, lambda: self.task.build(arch)))
-        scaled = uniform_sizes(self.task, self.flops(arch))
+            rows.append(self._row(SCRATCH, share, sizes, lambda: self.factory(arch)))
+        scaled = uniform_sizes(self.task, self.factory, self.flops(arch))
         plain = scaled.model_dump(mode="json") if hasattr(scaled, "model_dump") else dict(vars(scaled))
-        rows.append(self._row(UNIFORM, share, plain, lambda: self.task.build(scaled)))
+        rows.append(self._row(UNIFORM, share, plain, lambda: self.factory(scaled)))
         return rows
 
     def _extracted(self, arch: Any) -> nn.Module:

@@ -17,9 +17,11 @@ class Task:
 
     Attributes:
         name: In titles.
-        build: A plain network with new weights, from an architecture or whatever ``scaled`` gives.
+        build: A plain network with new weights, called as :class:`~elasticnas.space.Factory` says, for an architecture
+            or for what ``scaled`` gives.
         scaled: ``scaled(factor)``: the sizes of the largest network with every width multiplied by a factor in (0, 1],
-            rounded to what can be built; ``scaled(1.0)`` is the largest network. The baseline that needs no search.
+            rounded to what can be built, as attributes named like fields and properties; ``scaled(1.0)`` is the largest
+            network. The baseline that needs no search.
         loss: ``loss(network, batch) -> ()``.
         train: ``train(epoch)`` gives an iterable of batches, the same for the same number.
         validate: ``validate(network) -> {metric: value}``; the search chooses by it.
@@ -32,7 +34,7 @@ class Task:
     """
 
     name: str
-    build: Callable[[Any], nn.Module]
+    build: Callable[..., nn.Module]
     scaled: Callable[[float], Any]
     loss: Callable[[nn.Module, Any], Tensor]
     train: Epochs

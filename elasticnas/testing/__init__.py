@@ -9,7 +9,8 @@ except ImportError as error:
     raise PluginError(f"elasticnas.testing needs {error.name}: pip install 'elasticnas[testing]'") from None
 
 from elasticnas.testing.contract import ElasticModuleContract, checked_examples
-from elasticnas.testing.law import assert_mask_slice_equal, embed
+from elasticnas.testing.ends import embed
+from elasticnas.testing.law import assert_mask_slice_equal
 from elasticnas.testing.strategies import architectures, inputs, spaces
 from elasticnas.testing.strategy_contract import StrategyContract
 

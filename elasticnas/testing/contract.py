@@ -3,6 +3,8 @@
 import copy
 import pickle
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar
 
 import pytest
@@ -16,7 +18,10 @@ from elasticnas.cost import Flops
 from elasticnas.extraction import axes_of, check, extract
 from elasticnas.nn import checkpoint
 from elasticnas.space import Space
-from elasticnas.testing.law import assert_mask_slice_equal, embed
+from elasticnas.testing.containers import ScalingStack
+from elasticnas.testing.ends import End
+from elasticnas.testing.isolation import MODES, Mode, assert_threads_apart, pass_in_mode
+from elasticnas.testing.law import assert_mask_slice_equal
 from elasticnas.testing.strategies import architectures
 
 __all__ = ["ElasticModuleContract", "checked_examples"]
@@ -39,11 +44,15 @@ class ElasticModuleContract(ABC):
         space: The search space.
         examples: Hypothesis examples of the law.
         picklable: Whether the space is importable, so that the module can be pickled.
+        inputs_dim: Elastic dimension of the first input, where :meth:`inputs_size` says that one is.
+        outputs_dim: Likewise of the output.
     """
 
     space: ClassVar[type[Space]]
     examples: ClassVar[int] = 60
     picklable: ClassVar[bool] = True
+    inputs_dim: ClassVar[int] = -1
+    outputs_dim: ClassVar[int] = -1
 
     @abstractmethod
     def build(self, sizes: Any) -> nn.Module:
@@ -54,7 +63,7 @@ class ElasticModuleContract(ABC):
         """Inputs in slice form, batch first; tensors in float64 or integers."""
 
     def inputs_size(self, axes: Axes) -> SizeLike | None:
-        """What the last dimension of the first input holds, where it is elastic."""
+        """What the dimension ``inputs_dim`` of the first input holds, where it is elastic."""
         return None
 
     def outputs_size(self, axes: Axes) -> SizeLike | None:
@@ -73,14 +82,33 @@ class ElasticModuleContract(ABC):
             nn.init.normal_(parameter, std=0.5)
         return module, axes
 
+    def _full(self, inputs: tuple[Any, ...], axes: Axes, arch: Any) -> tuple[Any, ...]:
+        """Inputs in slice form, in the full size."""
+        given = End(self.inputs_size(axes), self.inputs_dim, axes, arch)
+        return (given.embed(inputs[0]), *inputs[1:]) if inputs else ()
+
+    def _keeps_the_law(self, module: nn.Module, axes: Axes, arch: Any, *inputs: Any, others: Any = ()) -> None:
+        assert_mask_slice_equal(
+            module,
+            arch,
+            *inputs,
+            inputs_size=self.inputs_size(axes),
+            outputs_size=self.outputs_size(axes),
+            inputs_dim=self.inputs_dim,
+            outputs_dim=self.outputs_dim,
+            others=others if inputs else (),
+        )
+
     def _law(self, data: st.DataObject) -> None:
         seed = data.draw(st.integers(0, 2**16))
         arch = data.draw(architectures(self.space))
-        others = data.draw(st.lists(architectures(self.space), max_size=2))
         module, axes = self._module(seed)
         inputs = self.inputs(arch, torch.Generator().manual_seed(seed))
-        sizes = {"inputs_size": self.inputs_size(axes), "outputs_size": self.outputs_size(axes)}
-        assert_mask_slice_equal(module, arch, *inputs, **sizes, others=others if inputs else ())
+        count = data.draw(st.integers(1, 3))
+        if data.draw(st.booleans()):
+            inputs, count = _square(inputs)
+        others = data.draw(st.lists(architectures(self.space), min_size=count - 1, max_size=count - 1))
+        self._keeps_the_law(module, axes, arch, *inputs, others=others)
         _checked[0] += 1
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -142,7 +170,7 @@ class ElasticModuleContract(ABC):
         module, axes = self._module()
         arch = self.space.smallest()
         inputs = self.inputs(arch, torch.Generator().manual_seed(4))
-        full = (embed(inputs[0], self.inputs_size(axes), axes, arch), *inputs[1:]) if inputs else ()
+        full = self._full(inputs, axes, arch)
         with axes.masked(arch):
             total: Tensor = module(*full).sum() + module(*full).sum()
         if total.requires_grad:
@@ -166,6 +194,38 @@ class ElasticModuleContract(ABC):
         for plain, repeated in zip(*gradients, strict=True):
             assert (plain is None and repeated is None) or torch.equal(plain, repeated)
 
+    def test_containers_keep_what_they_hold(self) -> None:
+        """Inside a subclass of a container, with a buffer, a hook and two names for it, the law holds too."""
+        module, axes = self._module()
+        arch = self.space.smallest()
+        inputs = self.inputs(arch, torch.Generator().manual_seed(8))
+        if not inputs:
+            return
+        held = ScalingStack(module)
+        held.register_forward_hook(lambda container, args, output: 3 * output)
+        with torch.no_grad(), axes.at(arch):
+            torch.testing.assert_close(held(*inputs), 6 * module(*inputs))
+        self._keeps_the_law(held, axes, arch, *inputs)
+
+    @pytest.mark.parametrize("mode", MODES)
+    def test_a_mode_leaves_nothing_behind(self, mode: Mode) -> None:
+        """A first pass in inference mode, with fake tensors or on the meta device does not spoil a later one."""
+        module, axes = self._module()
+        arch = self.space.smallest()
+        inputs = self.inputs(arch, torch.Generator().manual_seed(9))
+        pass_in_mode(mode, module, axes, arch, inputs, self._full(inputs, axes, arch))
+        self._keeps_the_law(module, axes, arch, *inputs)
+
+    def test_threads_have_scopes_of_their_own(self) -> None:
+        """Two threads that run the module at the same time, each in its scope, get what each gets alone."""
+        module, axes = self._module()
+        passes = []
+        for arch in (self.space.smallest(), self.space.largest()):
+            inputs = self.inputs(arch, torch.Generator().manual_seed(10))
+            passes.append(partial(_run, module, axes.at, arch, inputs))
+            passes.append(partial(_run, module, axes.masked, arch, self._full(inputs, axes, arch)))
+        assert_threads_apart(passes)
+
     @given(data=st.data())
     @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
     def test_soft_masks_are_finite(self, data: st.DataObject) -> None:
@@ -174,7 +234,7 @@ class ElasticModuleContract(ABC):
         module, axes = self._module(seed)
         arch = self.space.largest()
         inputs = self.inputs(arch, torch.Generator().manual_seed(seed))
-        full = (embed(inputs[0], self.inputs_size(axes), axes, arch), *inputs[1:]) if inputs else ()
+        full = self._full(inputs, axes, arch)
         torch.manual_seed(seed)
         logits = {n: torch.randn(len(o), dtype=torch.float64).mul_(3).requires_grad_() for n, o in _choices(self.space)}
         with axes.relaxed({name: value.softmax(-1) for name, value in logits.items()}):
@@ -190,7 +250,7 @@ class ElasticModuleContract(ABC):
         arch = self.space.smallest()
         inputs = self.inputs(arch, torch.Generator().manual_seed(6))
         half = tuple(x.bfloat16() if isinstance(x, Tensor) and x.is_floating_point() else x for x in inputs)
-        full = (embed(half[0], self.inputs_size(axes), axes, arch), *half[1:]) if half else ()
+        full = self._full(half, axes, arch)
         with axes.masked(arch), torch.no_grad():
             assert copy.deepcopy(module).bfloat16()(*full).isfinite().all()
         with axes.at(arch), torch.no_grad():
@@ -207,6 +267,24 @@ class ElasticModuleContract(ABC):
             if by_hand is not None:
                 inputs = self.inputs(arch, torch.Generator().manual_seed(7))
                 assert Flops(module, inputs)(arch) == by_hand
+
+
+def _run(module: nn.Module, scope: Callable[[Any], Any], arch: Any, inputs: tuple[Any, ...]) -> Tensor:
+    with scope(arch):
+        output: Tensor = module(*inputs)
+        return output
+
+
+def _square(inputs: tuple[Any, ...]) -> tuple[tuple[Any, ...], int]:
+    """As many samples as the first input has places in its second dimension, and their number.
+
+    What lines a batch up with another dimension is then wrong instead of refused.
+    """
+    if not inputs or inputs[0].ndim < 2:
+        return inputs, 1
+    count = inputs[0].shape[1]
+    rows = torch.arange(count) % len(inputs[0])
+    return tuple(x[rows] if isinstance(x, Tensor) else x for x in inputs), count
 
 
 def _choices(space: type[Space]) -> list[tuple[str, tuple[Any, ...]]]:

@@ -135,7 +135,7 @@ def test_select_takes_units_per_factor_and_views_where_it_can():
     ("message", "scope", "target"),
     [
         ("expected an architecture of Widths, got Hidden", "at", s.Hidden(hidden=2)),
-        ("expected an architecture of Widths, got int", "at", 4),
+        ("expected an architecture of Widths, got 4 (int)", "at", 4),
         ("axes.at takes one architecture: for one per sample of a batch use axes.masked", "at", [s.Widths.largest()]),
         ("axes.at({'hidden': 4}): probabilities are for axes.relaxed", "at", {"hidden": 4}),
         ("expected an architecture of Widths, got Hidden", "masked", [s.Widths.largest(), s.Hidden(hidden=2)]),

@@ -80,7 +80,7 @@ def test_build_fails_for_some_sizes():
 def test_build_needs_what_the_space_does_not_have():
     refused(
         ConfigError,
-        r"fails \(TypeError: .*missing 2 required positional",
+        r"^<lambda>\(hidden, inner, vocab\) takes neither sizes of Two .*: the fields are hidden, inner, the",
         lambda hidden, inner, vocab: nn.Linear(hidden, inner),
         Two,
     )

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import sys
+from functools import partial
 from typing import Literal
 
 import pytest
@@ -12,9 +13,10 @@ from torch import nn
 
 import elasticnas.nn as enn
 from elasticnas import PerLayer, Space, extract, load, save
-from elasticnas.errors import CheckpointError, ElasticNASError
+from elasticnas.errors import CheckpointError, ConfigError, ElasticNASError
 from elasticnas.extraction import write_text
 from elasticnas.search import save_checkpoint
+from elasticnas.space import Factory
 from tests.extraction.test_extract import ARCH, Net
 from tests.nn import spaces as s
 
@@ -120,6 +122,121 @@ def test_a_space_made_inside_a_function_is_rebuilt_from_its_sizes(tmp_path):
     arch = Local(hidden=2, inner=(3, 2))
     save(extract(Layers(Local.axes()), arch), arch, tmp_path)
     assert load(tmp_path, Layers).feed[1].up.weight.shape == (2, 4)
+
+
+class Grouped(nn.Module):
+    def __init__(self, hidden, groups, widths=(1, 1), scale=1.0):
+        super().__init__()
+        self.norm, self.scale = nn.GroupNorm(groups, hidden), scale
+        self.ups = nn.ModuleList(nn.Linear(hidden, width) for width in widths)
+
+    def forward(self, x):
+        x = self.norm(x) * self.scale
+        return torch.cat([up(x) for up in self.ups], -1)
+
+    @classmethod
+    def of_sizes(cls, sizes):
+        return cls(sizes.hidden, sizes.groups, sizes.widths)
+
+    @classmethod
+    def of_keywords(cls, *, hidden, groups, widths):
+        return cls(hidden, groups, widths)
+
+
+class GroupedSizes(Space):
+    hidden: Literal[8, 4]
+    depth: Literal[0, 1, 2]
+    inner: PerLayer[Literal[3, 2], "depth"]  # noqa: F821
+
+    @property
+    def groups(self) -> int:
+        return self.hidden // 2
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        return (self.hidden, *self.inner)
+
+
+def grouped(hidden, groups, widths=(1, 1)):
+    return Grouped(hidden, groups, widths)
+
+
+def collecting(groups, **sizes):
+    assert set(sizes) == {"hidden", "depth", "inner"}
+    return Grouped(sizes["hidden"], groups, (sizes["hidden"], *sizes["inner"]))
+
+
+def of_the_architecture(sizes):
+    assert len(sizes.inner) == sizes.depth
+    return Grouped(sizes.hidden, sizes.groups, (sizes.hidden, *sizes.inner))
+
+
+class Maker:
+    def build(self, widths, groups, hidden):
+        return Grouped(hidden, groups, widths)
+
+
+@pytest.mark.parametrize("imported", [True, False])
+@pytest.mark.parametrize(
+    "build",
+    [
+        grouped,
+        collecting,
+        of_the_architecture,
+        Grouped,
+        Grouped.of_sizes,
+        Grouped.of_keywords,
+        Maker().build,
+        partial(Grouped, scale=0.5),
+        partial(of_the_architecture),
+    ],
+)
+def test_sizes_that_properties_derive_come_back(build, imported, tmp_path, monkeypatch):
+    for arch in (GroupedSizes(hidden=8, depth=1, inner=(2,)), GroupedSizes(hidden=4, depth=0, inner=())):
+        plain = Factory(build, GroupedSizes)(arch).eval()
+        save(plain, arch, tmp_path / "model")
+        if not imported:
+            monkeypatch.delattr(sys.modules[__name__], "GroupedSizes")
+        again = load(tmp_path / "model", build).eval()
+        monkeypatch.undo()
+        x = torch.randn(3, arch.hidden)
+        assert again.norm.num_groups == arch.hidden // 2 and torch.equal(again(x), plain(x))
+
+
+def test_what_load_cannot_call_names_the_sizes(tmp_path, monkeypatch):
+    arch = GroupedSizes(hidden=4, depth=0, inner=())
+    save(Grouped(4, 2), arch, tmp_path)
+    for imported in (True, False):
+        if not imported:
+            monkeypatch.delattr(sys.modules[__name__], "GroupedSizes")
+        with pytest.raises(ConfigError, match="the fields are hidden, depth, inner, the properties groups, widths"):
+            load(tmp_path, lambda hidden, heads: Grouped(hidden, heads))
+        with pytest.raises(ConfigError, match=r"<lambda>\(hidden=4\) fails \(TypeError: .*: is build the one it was"):
+            load(tmp_path, lambda hidden: Grouped(hidden))
+
+
+def test_a_property_over_many_choices_is_saved_without_examining_it(tmp_path):
+    class Deep(Space):
+        inner: PerLayer[Literal[4, 3, 2, 1], 24]
+
+        @property
+        def total(self) -> int:
+            return sum(self.inner)
+
+    save(nn.Linear(24, 1), Deep.smallest(), tmp_path)
+    assert load(tmp_path, lambda total: nn.Linear(total, 1)).in_features == 24
+
+
+def test_a_tuple_of_an_older_file_comes_back(tmp_path, monkeypatch):
+    arch = GroupedSizes(hidden=4, depth=1, inner=(3,))
+    save(Grouped(4, 2, (4, 3)), arch, tmp_path)
+    path = tmp_path / "architecture.json"
+    description = json.loads(path.read_text())
+    widths = description["sizes"].pop("widths")
+    description["sizes"] |= {f"widths.{position}": width for position, width in enumerate(widths)}
+    path.write_text(json.dumps(description))
+    monkeypatch.delattr(sys.modules[__name__], "GroupedSizes")
+    assert [up.out_features for up in load(tmp_path, grouped).ups] == [4, 3]
 
 
 def damage(name, change):

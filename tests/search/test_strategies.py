@@ -177,7 +177,7 @@ def test_a_weight_step_of_proxylessnas_runs_one_architecture_sliced():
     seen = []
 
     def watched(model, batch):
-        frame = axes_of(model).frame()
+        frame = axes_of(model).scopes.frame()
         seen.append((torch.is_grad_enabled(), getattr(frame, "arch", None)))
         return loss(model, batch)
 

@@ -13,7 +13,7 @@ from torch import nn
 import elasticnas.nn as enn
 from elasticnas import Space, load
 from elasticnas.cost import Flops, count_flops
-from elasticnas.errors import CheckpointError, SearchError
+from elasticnas.errors import CheckpointError, ConfigError, SearchError
 from elasticnas.study import Study, StudySettings, Task
 from elasticnas.study.page import page, verdicts
 from elasticnas.study.uniform import uniform_sizes
@@ -204,6 +204,16 @@ def test_a_share_that_nothing_meets_is_left_out(tmp_path):
     assert {row["share"] for row in rows} == {0.5, 1.0}
 
 
+def test_a_network_may_be_built_of_keywords(tmp_path):
+    def build(depth, hidden):
+        return Net(SimpleNamespace(hidden=hidden, depth=depth))
+
+    folder = tmp_path / "keywords"
+    assert figures(study(folder, task(build=build)).run())["rows"] == figures(study(tmp_path / "whole").run())["rows"]
+    with pytest.raises(ConfigError, match="takes neither sizes of Sizes nor its architecture"):
+        study(tmp_path / "wrong", task(build=lambda width, depth: None))
+
+
 def test_a_loss_that_is_not_finite_names_the_step(tmp_path):
     count = 0
 
@@ -221,8 +231,8 @@ def test_uniform_sizes_are_the_narrowest_with_enough_flops():
     problem = task()
     for hidden in range(1, 17):
         exact = count_flops(Net(SimpleNamespace(hidden=hidden, depth=3)), torch.zeros(1, 4))
-        assert uniform_sizes(problem, exact).hidden == hidden
-        assert uniform_sizes(problem, exact - 1).hidden == hidden
+        assert uniform_sizes(problem, Net, exact).hidden == hidden
+        assert uniform_sizes(problem, Net, exact - 1).hidden == hidden
 
 
 def test_equal_work_counts_every_architecture_of_a_step():

@@ -1,0 +1,111 @@
+"""Factory: how a function that makes plain models is called for an architecture."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+from elasticnas.errors import ConfigError
+from elasticnas.space.space import Space
+
+__all__ = ["Factory"]
+
+T = TypeVar("T")
+
+
+class Factory(Generic[T]):
+    """A factory of plain models, called by one rule wherever a model is made for an architecture.
+
+    A factory of keywords takes fields and properties of the space: ``build(hidden, depth, head_dim)``. All its
+    arguments without a default are among them; those with a default that bear such a name are given too, and one that
+    collects keywords (``**sizes``) gets every field beside. Any other factory has one argument without a default, or
+    ``*args``, and gets the architecture itself.
+
+    Args:
+        build: A function, class, method or partial.
+        space: The search space.
+
+    Attributes:
+        taken: The keywords; None where it takes the architecture.
+
+    Raises:
+        ConfigError: ``build`` fits neither; it fixes an argument that is a choice of the space; or its arguments are
+            not known to Python.
+    """
+
+    def __init__(self, build: Callable[..., T], space: type[Space]) -> None:
+        properties = [name for name in space.info().properties if "." not in name]
+        self._set(build, space.__name__, list(space.model_fields), properties)
+
+    @classmethod
+    def of_names(
+        cls, build: Callable[..., T], space: str, fields: Sequence[str], properties: Sequence[str]
+    ) -> "Factory[T]":
+        """The same for a space of which only names are known."""
+        factory = cls.__new__(cls)
+        factory._set(build, space, fields, properties)
+        return factory
+
+    def __call__(self, arch: Any) -> T:
+        """The model of an architecture; raises whatever the factory raises."""
+        return self.build(arch) if self.taken is None else self.build(**self.arguments(arch))
+
+    def arguments(self, arch: Any) -> dict[str, Any]:
+        """The keywords for an architecture; none where the factory takes the architecture itself."""
+        return {name: getattr(arch, name) for name in self.taken or ()}
+
+    def call(self, arch: Any) -> str:
+        """The call for an architecture, for messages."""
+        given = [f"{name}={value!r}" for name, value in self.arguments(arch).items()]
+        return f"{_named(self.build)}({', '.join(given) if self.taken is not None else repr(arch)})"
+
+    def _set(self, build: Callable[..., T], space: str, fields: Sequence[str], properties: Sequence[str]) -> None:
+        self.build = build
+        self._space, self._fields, self._properties = space, tuple(fields), tuple(properties)
+        self.taken = self._names_taken(_parameters(build))
+
+    def _names_taken(self, parameters: list[inspect.Parameter]) -> tuple[str, ...] | None:
+        names = {*self._fields, *self._properties}
+        spelled = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+        known = tuple(name for name in spelled if name in names)
+        needed = [p for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        collects = any(p.kind is p.VAR_KEYWORD for p in parameters)
+        if (known or collects) and all(p.name in known for p in needed):
+            self._require_free(known)
+            return (*known, *(name for name in self._fields if name not in known)) if collects else known
+        if [p.kind is not p.KEYWORD_ONLY for p in needed] == [True]:
+            return None
+        if not needed and any(p.kind is p.VAR_POSITIONAL for p in parameters):
+            return None
+        raise ConfigError(
+            f"{_named(self.build)}{_listed(parameters)} takes neither sizes of {self._space} nor its architecture: "
+            f"the fields are {', '.join(self._fields)}, the properties {', '.join(self._properties) or 'none'}; "
+            "name its arguments like them and give others a default, or let it take the architecture alone"
+        )
+
+    def _require_free(self, known: Sequence[str]) -> None:
+        fixed = self.build.keywords if isinstance(self.build, partial) else {}
+        if clash := [name for name in known if name in fixed]:
+            name = clash[0]
+            raise ConfigError(
+                f"{_named(self.build)} fixes {name}={fixed[name]!r}, which {self._space} has too: leave it free, or "
+                "take it out of the space"
+            )
+
+
+def _parameters(build: Callable[..., Any]) -> list[inspect.Parameter]:
+    try:
+        return list(inspect.signature(build).parameters.values())
+    except (TypeError, ValueError):
+        raise ConfigError(
+            f"{_named(build)}: its arguments are not known; wrap it in a function of the sizes or of the architecture"
+        ) from None
+
+
+def _named(build: Any) -> str:
+    function = build.func if isinstance(build, partial) else build
+    return str(getattr(function, "__name__", "build"))
+
+
+def _listed(parameters: Sequence[inspect.Parameter]) -> str:
+    return f"({', '.join(p.name for p in parameters)})"

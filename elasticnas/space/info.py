@@ -1,0 +1,134 @@
+"""SpaceInfo: everything that follows from a Space class, worked out when it is first used."""
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from itertools import product
+from typing import Any
+
+from elasticnas.axes import Choice, Quantity
+from elasticnas.axes.quantity import Projection
+from elasticnas.errors import ArchitectureError, SpaceError
+from elasticnas.space.architectures import Architectures
+from elasticnas.space.completing import Completing
+from elasticnas.space.derived import derived, properties_of
+from elasticnas.space.membership import Membership
+from elasticnas.space.rules import Rules
+from elasticnas.space.schema import Declared, declared, read
+
+__all__ = ["SpaceInfo"]
+
+
+class SpaceInfo:
+    """What is derived from a Space class; ``Space.info()`` gives the one of a class.
+
+    Args:
+        space: The class.
+
+    Raises:
+        SpaceError: A field is no choice, or there is none.
+    """
+
+    def __init__(self, space: Any) -> None:
+        self.space = space
+        self.declared: tuple[Declared, ...] = tuple(declared(space))
+        if not self.declared:
+            raise SpaceError(f"{space.__name__} declares no choice: add a field such as hidden: Literal[128, 64]")
+        self.choices: tuple[Choice, ...] = tuple(item.choice for item in self.declared)
+        self.properties: tuple[str, ...] = properties_of(space)
+        self.membership = Membership(space, self.declared)
+        self._derived: dict[str, Mapping[str, Quantity]] = {}
+
+    @cached_property
+    def quantities(self) -> Mapping[str, Quantity]:
+        """A quantity for every choice, by dotted name."""
+        return {item.choice.name: _of_choice(item, self.projection) for item in self.declared}
+
+    def derived(self, name: str) -> Mapping[str, Quantity]:
+        """The sizes that a property gives, by dotted name: itself, or the entries of a tuple (``sizes.0``).
+
+        The property is run at the first call.
+
+        Args:
+            name: One of :attr:`properties`.
+
+        Returns:
+            Nothing where the property is no integer and no tuple of integers, or the same for every architecture.
+
+        Raises:
+            SpaceError: It fails on every architecture, or depends on more combinations than can be gone through.
+        """
+        if name not in self._derived:
+            found = derived(self.space, self.declared, name)
+            choices = tuple(item.choice for item in found.choices)
+            self._derived[name] = {
+                label: Quantity(label, choices, _reader(path), self.projection) for label, path in found.sizes.items()
+            }
+        return self._derived[name]
+
+    def projection(self, choices: tuple[Choice, ...]) -> Iterator[tuple[tuple[int, ...], Any]]:
+        """One architecture for every combination of these choices' options that some valid architecture has.
+
+        Raises:
+            SpaceError: None was found for a combination, and it is not certain that there is none.
+        """
+        names = frozenset(choice.name for choice in choices)
+        items = [item for item in self.declared if item.choice.name in names]
+        # layers whose number is not among the choices must be there
+        present = [item for item in items if item.length_of is not None and item.length_of not in names]
+        tied = self.architectures.around(names | {item.length_of for item in present if item.length_of is not None})
+        free = [item for item in self.declared if item.choice.name in tied and item.choice.name not in names]
+        known = [self.architectures.nearest(largest=True), self.architectures.nearest(largest=False)]
+        completing = Completing(self.space.__name__, self.declared, free, self.rules, self.possible, known)
+        for indices in product(*(range(len(choice.options)) for choice in choices)):
+            given = {choice.name: choice.options[index] for choice, index in zip(choices, indices, strict=True)}
+            arch = completing.around(given, present)
+            if arch is not None:
+                yield indices, arch
+
+    @cached_property
+    def rules(self) -> Rules:
+        """The rules of the space and of those nested in it."""
+        return Rules(self.space, self.declared)
+
+    @cached_property
+    def architectures(self) -> Architectures:
+        """The valid architectures, as assignments."""
+        return Architectures(self.space.__name__, self.declared, self.rules, self.possible)
+
+    def possible(self, assignment: Mapping[str, Any]) -> Any:
+        """The architecture with an option for each choice; None where a rule refuses it."""
+        try:
+            return self.membership.make(assignment)
+        except ArchitectureError:
+            return None
+
+    def check(self, arch: Any) -> None:
+        """Require a valid architecture: copies with updates may have no option's value, or break a rule.
+
+        Raises:
+            ArchitectureError: It is of another class, has a value that is no option or another number of layers, or
+                breaks a rule.
+        """
+        self.membership.values(arch)
+
+    def key(self, arch: Any) -> tuple[int | None, ...]:
+        """What tells architectures apart where Python holds their values equal, such as 1 and True.
+
+        Raises:
+            ArchitectureError: As :meth:`check`.
+        """
+        values = self.membership.values(arch)
+        return tuple(
+            item.choice.index(values[item.choice.name]) if item.active(values) else None for item in self.declared
+        )
+
+
+def _of_choice(item: Declared, projection: Projection) -> Quantity:
+    # a layer that an architecture does not have is dead: any option serves, the smallest costs least
+    numbers = [o for o in item.choice.options if isinstance(o, int)]
+    absent = min(numbers) if len(numbers) == len(item.choice.options) else item.choice.options[0]
+    return Quantity(item.choice.name, (item.choice,), lambda arch: read(arch, item.path, absent), projection)
+
+
+def _reader(path: tuple[str | int, ...]) -> Callable[[Any], Any]:
+    return lambda arch: read(arch, path)

@@ -1,0 +1,114 @@
+"""Membership: architectures made of options, and whether an object is an architecture of a space."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from elasticnas.errors import ArchitectureError, ElasticNASError, SpaceError
+from elasticnas.space.schema import Declared, assemble, nested_space, one_line, read
+
+__all__ = ["Membership"]
+
+_ABSENT = object()
+
+
+class Membership:
+    """What an architecture of a space is.
+
+    Args:
+        space: The space.
+        items: Its choices.
+    """
+
+    def __init__(self, space: Any, items: tuple[Declared, ...]) -> None:
+        self._space, self._items, self._name = space, items, space.__name__
+
+    def make(self, assignment: Mapping[str, Any]) -> Any:
+        """The architecture with an option for each choice; layers that it does not have need none.
+
+        Raises:
+            ArchitectureError: A rule refuses it, a value is no option, or a choice has none.
+            SpaceError: A validator changes an option, or fails by another error than ValueError and AssertionError.
+        """
+        try:
+            data = assemble(self._items, assignment)
+        except KeyError as error:
+            raise ArchitectureError(f"{self._name}: the choice {error} has no value; give it one") from None
+        arch = self._validated(data)
+        if type(arch) is not self._space or not _holds(arch, data):
+            self._require_unchanged(arch, assignment)
+        return arch
+
+    def values(self, arch: Any) -> dict[str, Any]:
+        """The value of every choice; a layer that the architecture does not have gives its first option.
+
+        Raises:
+            ArchitectureError: ``arch`` is no valid architecture of the space.
+        """
+        if not isinstance(arch, self._space):
+            raise ArchitectureError(f"expected an architecture of {self._name}, got {arch!r} ({type(arch).__name__})")
+        again = self._validated(_plain(self._space, arch))
+        values = {}
+        for item in self._items:
+            value, expected = read(arch, item.path, _ABSENT), read(again, item.path, _ABSENT)
+            if not _is_same(value, expected):
+                raise ArchitectureError(
+                    f"{self._name}: {item.choice.name} is {value!r}, where its rules make {expected!r}"
+                )
+            values[item.choice.name] = item.choice.options[0 if value is _ABSENT else item.choice.index(value)]
+        return values
+
+    def _validated(self, data: Any) -> Any:
+        try:
+            return self._space.model_validate(data)
+        except ValidationError as error:
+            raise ArchitectureError(one_line(self._space, error)) from None
+        except ElasticNASError:
+            raise
+        except Exception as error:  # whatever a rule raises
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            raise SpaceError(
+                f"{self._name}: a rule fails for {data} ({reason}); a rule refuses by ValueError"
+            ) from error
+
+    def _require_unchanged(self, arch: Any, assignment: Mapping[str, Any]) -> None:
+        if not isinstance(arch, self._space):
+            raise SpaceError(f"{self._name}: a validator returns {arch!r} in place of the architecture; return self")
+        for item in self._items:
+            given = assignment[item.choice.name] if item.active(assignment) else _ABSENT
+            made = read(arch, item.path, _ABSENT)
+            # a text that stands for a number is no option, and may be read as one
+            if not _is_same(given, made) and (given is _ABSENT or given in item.choice.options):
+                raise SpaceError(
+                    f"{self._name}: a validator changes {item.choice.name} from {given!r} to {made!r}; return what "
+                    "it is given, or raise"
+                )
+
+
+def _holds(arch: Any, data: Mapping[str, Any]) -> bool:
+    """Whether an architecture holds the very values that it was made of."""
+    for name, value in data.items():
+        made = getattr(arch, name, _ABSENT)
+        if isinstance(value, dict):
+            if not _holds(made, value):
+                return False
+        elif isinstance(value, list):
+            if not isinstance(made, tuple) or len(made) != len(value) or not all(map(_is_same, value, made)):
+                return False
+        elif not _is_same(value, made):
+            return False
+    return True
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    return one is other or (type(one) is type(other) and bool(one == other))
+
+
+def _plain(space: Any, arch: Any) -> Any:
+    """The fields of an architecture as data to validate; whatever else is in their place stays as it is."""
+    if not isinstance(arch, space):
+        return arch
+    fields = {name: getattr(arch, name, None) for name in space.model_fields}
+    nested = {name: nested_space(info) for name, info in space.model_fields.items()}
+    return {name: value if nested[name] is None else _plain(nested[name], value) for name, value in fields.items()}

@@ -1,0 +1,45 @@
+"""Neighbours: valid architectures that are one change away."""
+
+import random
+from collections.abc import Iterator
+from typing import Any
+
+from elasticnas.space.info import SpaceInfo
+
+__all__ = ["neighbours"]
+
+Changes = list[dict[str, Any]]
+
+
+def neighbours(info: SpaceInfo, arch: Any, rng: random.Random | None) -> Iterator[Any]:
+    """Valid architectures that differ in one choice; where rules allow none such, in two ruled choices.
+
+    Args:
+        info: Of the space.
+        arch: Where they are around.
+        rng: Shuffles them; None for the order of declaration.
+    """
+    singles = [{choice.name: option} for choice in info.choices for option in choice.options]
+    found = False
+    for neighbour in _distinct(info, arch, singles, rng):
+        found = True
+        yield neighbour
+    if not found:
+        yield from _distinct(info, arch, _pairs(info), rng)
+
+
+def _pairs(info: SpaceInfo) -> Changes:
+    ruled = [item.choice for item in info.architectures.tied]
+    both = [(one, other) for one in ruled for other in ruled if one is not other]
+    return [{one.name: x, other.name: y} for one, other in both for x in one.options for y in other.options]
+
+
+def _distinct(info: SpaceInfo, arch: Any, changes: Changes, rng: random.Random | None) -> Iterator[Any]:
+    if rng is not None:
+        rng.shuffle(changes)
+    values, seen = info.membership.values(arch), {info.key(arch)}
+    for change in changes:
+        other = info.possible(values | change)
+        if other is not None and (key := info.key(other)) not in seen:
+            seen.add(key)
+            yield other

@@ -1,0 +1,102 @@
+"""An elastic leaf of your own: a convolution with channels in dimension 1, and the proof that it keeps the law.
+
+A leaf holds tensors of full size. It says what their dimensions hold, narrows them in its forward, and names the plain
+module that takes its place in an extracted network. docs/own-primitive.md goes through it line by line. Run the proof
+with ``python examples/own_leaf.py`` or ``pytest examples/own_leaf.py``; it takes some ten seconds.
+"""
+
+from typing import Any, Literal
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import elasticnas.nn as enn
+from elasticnas import Space
+from elasticnas.axes import (
+    SizeLike,
+    active_size,
+    apply_mask,
+    apply_support,
+    full_size,
+    is_elastic,
+    select,
+    without_dead,
+)
+from elasticnas.nn.module import inherit
+from elasticnas.testing import ElasticModuleContract
+
+
+class ElasticConv1d(enn.ElasticModule):
+    """A convolution along a sequence, ``(B, inputs, N) -> (B, outputs, N)``; use :func:`Conv1d` to make one."""
+
+    def __init__(self, inputs: SizeLike, outputs: SizeLike, kernel: int) -> None:
+        super().__init__()
+        self.inputs, self.outputs, self.kernel = inputs, outputs, kernel
+        full = nn.Conv1d(full_size(inputs), full_size(outputs), kernel, padding="same")
+        self.weight, self.bias = full.weight, full.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(B, inputs, N) -> (B, outputs, N)``."""
+        sizes = self.tensor_sizes()
+        # what dead units hold, in the weights or in the input, must reach nothing: it may even be NaN
+        weight, bias = (without_dead(select(getattr(self, name), sizes[name]), sizes[name]) for name in sizes)
+        out = F.conv1d(apply_support(x, self.inputs, dim=1), weight, bias, padding="same")
+        return apply_mask(out, self.outputs, dim=1)
+
+    def tensor_sizes(self) -> dict[str, list[SizeLike]]:
+        """Of weight and bias."""
+        return {"weight": [self.outputs, self.inputs, self.kernel], "bias": [self.outputs]}
+
+    def example(self, generator: torch.Generator) -> tuple[Tensor]:
+        """``(2, inputs, 5)``."""
+        return (torch.randn(2, active_size(self.inputs), 5, generator=generator).to(self.weight),)
+
+    def plain(self, memo: dict[Any, Any]) -> nn.Conv1d:
+        """A ``torch.nn.Conv1d`` of the active sizes."""
+        inputs, outputs = active_size(self.inputs), active_size(self.outputs)
+        plain = nn.Conv1d(inputs, outputs, self.kernel, padding="same", device="meta")
+        for name, sizes in self.tensor_sizes().items():
+            setattr(plain, name, inherit(getattr(self, name), sizes, memo))
+        return plain
+
+
+def Conv1d(inputs: SizeLike, outputs: SizeLike, kernel: int) -> nn.Module:
+    """The elastic convolution; torch's own where both sizes are ints."""
+    if is_elastic(inputs, outputs):
+        return ElasticConv1d(inputs, outputs, kernel)
+    return nn.Conv1d(inputs, outputs, kernel, padding="same")
+
+
+class Sizes(Space):
+    """What may vary: two widths."""
+
+    channels: Literal[8, 6, 3]
+    filters: Literal[7, 4]
+
+
+class TestElasticConv1d(ElasticModuleContract):
+    """What to build, what to feed, where the channels are, and what one call costs."""
+
+    space, examples = Sizes, 30
+    inputs_dim = outputs_dim = 1
+
+    def build(self, sizes):
+        return Conv1d(sizes.channels, sizes.filters, 3)
+
+    def inputs(self, arch, generator):
+        return (torch.randn(2, arch.channels, 5, generator=generator, dtype=torch.float64),)
+
+    def inputs_size(self, axes):
+        return axes.channels
+
+    def outputs_size(self, axes):
+        return axes.filters
+
+    def flops(self, arch):
+        return 2 * 2 * 5 * arch.channels * arch.filters * 3  # two sequences of five, a kernel of three
+
+
+if __name__ == "__main__":
+    raise SystemExit(pytest.main([__file__, "-q", "-p", "no:cacheprovider"]))
