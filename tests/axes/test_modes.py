@@ -188,11 +188,7 @@ FIRST = [
     subclass,
 ]
 FEW = ("mask", "relaxed")
-KEPT = {
-    (fake, "mask"): "Masked.relaxed keeps what it made of faked tensors",
-    (fake, "per sample"): "Masked.relaxed keeps what it made of faked tensors",
-    **{(subclass, name): "masks take the class of the first input" for name in ("mask", "per sample", "relaxed")},
-}
+KEPT = {(subclass, name): "masks take the class of the first input" for name in ("mask", "per sample", "relaxed")}
 
 
 def case(first, scope, within):

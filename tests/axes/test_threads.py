@@ -64,9 +64,9 @@ def in_thread(function):
         return pool.submit(function).result(timeout=60)
 
 
-def active_outputs(module):
+def active_outputs(module, width=8):
     """Outputs that are not 0: how many units the scope of a masked pass has."""
-    return int((module(torch.ones(3, 8, dtype=torch.float64)).abs().sum(0) > 0).sum())
+    return int((module(torch.ones(3, width, dtype=torch.float64)).abs().sum(0) > 0).sum())
 
 
 @pytest.fixture
@@ -619,16 +619,16 @@ class TestCompiled:
 
     def test_a_thread_without_a_scope_is_refused(self):
         axes, block = made()
-        compiled = torch.compile(block, backend="eager")
-        assert active_outputs(compiled) == in_thread(lambda: active_outputs(compiled)) == 8
+        compiled = torch.compile(block.down, backend="eager")
+        assert active_outputs(compiled, 5) == in_thread(lambda: active_outputs(compiled, 5)) == 8
         for scope in (axes.masked(SMALL), axes.at(SMALL)):
             with scope, pytest.raises(AxisError, match=ELSEWHERE):
-                in_thread(lambda: active_outputs(compiled))
-        assert in_thread(lambda: active_outputs(compiled)) == 8
+                in_thread(lambda: active_outputs(compiled, 5))
+        assert in_thread(lambda: active_outputs(compiled, 5)) == 8
 
     def test_tasks_that_take_turns_see_their_own_sizes_or_are_refused(self):
         axes, block = made()
-        compiled = torch.compile(block, backend="eager")
+        compiled = torch.compile(block.down, backend="eager")
 
         async def turns(arch):
             seen = []
@@ -636,7 +636,7 @@ class TestCompiled:
                 for _ in range(2):
                     await asyncio.sleep(0)
                     try:
-                        seen.append(active_outputs(compiled))
+                        seen.append(active_outputs(compiled, 5))
                     except AxisError as error:
                         assert "several asyncio tasks have a scope open" in str(error)
             return seen
@@ -650,17 +650,17 @@ class TestCompiled:
     @missed("compiled, the scope of whichever task has one open is taken")
     def test_a_task_without_a_scope_is_refused(self):
         axes, block = made()
-        compiled = torch.compile(block, backend="eager")
+        compiled = torch.compile(block.down, backend="eager")
 
         async def opens():
             with axes.masked(SMALL):
-                assert active_outputs(compiled) == 4
+                assert active_outputs(compiled, 5) == 4
                 await asyncio.sleep(0)
                 await asyncio.sleep(0)
 
         async def uses():
             with pytest.raises(AxisError):
-                active_outputs(compiled)
+                active_outputs(compiled, 5)
 
         async def main():
             await asyncio.gather(opens(), uses())
@@ -671,12 +671,12 @@ class TestCompiled:
     @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
     def test_a_generator_beneath_the_scope_of_another_is_refused(self):
         axes, block = made()
-        compiled = torch.compile(block, backend="eager")
+        compiled = torch.compile(block.down, backend="eager")
 
         def outputs(arch):
             with axes.masked(arch):
-                yield active_outputs(compiled)
-                yield active_outputs(compiled)
+                yield active_outputs(compiled, 5)
+                yield active_outputs(compiled, 5)
 
         first, second = outputs(SMALL), outputs(MIDDLE)
         assert (next(first), next(second)) == (4, 6)

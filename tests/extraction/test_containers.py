@@ -349,7 +349,6 @@ def test_a_subclass_of_a_container_stays_what_it_is(kind):
     assert "shift" in dict(plain.part.named_buffers())
 
 
-@missed("a parameter held by a Stack, Mixture or DepthSkip stands where a module is told its mode")
 @pytest.mark.parametrize("kind", KINDS)
 def test_parameters_held_by_a_container(kind):
     axes = Sizes.axes()
@@ -635,7 +634,6 @@ def test_what_hooks_compute_from_other_tensors_is_refused(how):
 # ---- what else a module carries
 
 
-@missed("the mode of a container is given to all that it holds")
 @pytest.mark.parametrize("kind", ["prefix", "branches", "skip"])
 def test_every_part_keeps_its_own_mode(kind):
     """A frozen dropout stays frozen."""
