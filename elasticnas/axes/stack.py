@@ -36,12 +36,14 @@ class _Entry:
         backward: The backward pass in which it was opened; -1 for none.
         generators: Generators and coroutines that were running when it was opened, innermost first.
         suspended: Generators with scopes below this one that were suspended then.
+        thread: The thread that opened it; None in a compiled graph.
         alone: Whether no other task has a scope on this stack.
     """
 
     def __init__(self, frame: Frame) -> None:
         self.frame = frame
         self.task: Any = None
+        self.thread: threading.Thread | None = None
         self.backward = -1
         self.generators: tuple[Call, ...] = ()
         self.suspended: tuple[Call, ...] = ()
@@ -140,6 +142,12 @@ class ScopeStack:
         return next((entry for entry in reversed(entries) if entry.task is task), None)
 
     def _outside(self) -> Frame:
+        if self._everywhere and not torch.compiler.is_dynamo_compiling():
+            ended = [
+                key for key, entry in list(self._everywhere.items()) if entry.thread and not entry.thread.is_alive()
+            ]
+            for key in ended:
+                self._everywhere.pop(key, None)
         if self._everywhere:
             raise AxisError(
                 f"another thread or asyncio task has a scope of {self._name} open, and this one has none: open one "
@@ -169,6 +177,7 @@ class ScopeStack:
         entry, entries = _Entry(frame), self._local.entries
         if not torch.compiler.is_dynamo_compiling():
             entry.task, entry.backward = _running_task(), _graph_task()
+            entry.thread = threading.current_thread()
             entry.alone = all(other.task is entry.task for other in entries)
             if not inner:
                 self._note_generators(entry, self._own(entries))

@@ -61,7 +61,8 @@ def align(parameter: "Tensor | ElasticParameter", x: Tensor) -> Tensor:
     would line that up with whatever dimension of ``x`` stands there.
 
     Args:
-        parameter: Of :func:`Parameter`, with sizes ``(..., c)`` that belong to the last dimensions of ``x``.
+        parameter: Of :func:`Parameter`, with sizes ``(..., c)`` that belong to the last dimensions of ``x``, or to all
+            of them where the first is 1.
         x: ``(B, ..., c)``.
 
     Returns:
@@ -78,6 +79,8 @@ def align(parameter: "Tensor | ElasticParameter", x: Tensor) -> Tensor:
     if active.ndim == own:
         return active
     require_batch(active, x)
+    if own == x.ndim and parameter.sizes[0] == 1:  # the batch has a place already
+        return active.squeeze(1)
     if x.ndim <= own:
         raise AxisError(
             f"align: x has the shape {tuple(x.shape)}, and the parameter {own} dimensions of its own: x has the batch "

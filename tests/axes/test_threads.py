@@ -182,7 +182,6 @@ def test_scopes_of_a_thread_end_with_its_exception():
     assert block(normal(1, 8)).shape == (1, 8)
 
 
-@pytest.mark.xfail(strict=True, reason="a scope entered on two threads takes the other thread's entry off")
 def test_one_scope_object_entered_on_two_threads():
     axes, _ = made()
     scope, entered, leave, seen = axes.at(SMALL), threading.Event(), threading.Event(), []
@@ -413,9 +412,6 @@ def missed(reason):
     return pytest.mark.xfail(strict=True, reason=reason)
 
 
-INNERMOST = missed("only the innermost generator that was running when the scope was opened is remembered")
-
-
 @pytest.mark.parametrize(
     "form",
     [
@@ -423,10 +419,10 @@ INNERMOST = missed("only the innermost generator that was running when the scope
         through_an_exit_stack,
         delegating,
         iterator,
-        pytest.param(expression, marks=INNERMOST),
-        pytest.param(through_a_context_manager, marks=INNERMOST),
-        pytest.param(over_another, marks=INNERMOST),
-        pytest.param(DrivenByHand, marks=missed("coroutines outside of asyncio are not taken for generators")),
+        expression,
+        through_a_context_manager,
+        over_another,
+        DrivenByHand,
     ],
 )
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -539,7 +535,6 @@ def test_a_checkpointed_backward_on_a_second_thread(form, beside):
     assert active_size(axes.hidden) == 8
 
 
-@missed("whether a size is masked is asked once, and that computes weights with a gradient the first time")
 def test_probabilities_get_gradients_through_a_checkpoint_on_a_second_thread():
     axes, block = made()
     x, found = normal(3, 8), []
@@ -608,7 +603,6 @@ class TestCompiled:
             assert active_outputs(compiled) == 8
         assert in_thread(there) == 6 and counted.frame_count == 1
 
-    @missed("the first pass in a scope notes whether units are alive, and the graph is guarded by that")
     def test_one_graph_serves_every_pass_in_one_scope(self):
         axes, block = made()
         counted = CompileCounterWithBackend("eager")

@@ -301,7 +301,6 @@ class UsesOne(nn.Module):
         return self.leave(torch.tanh(self.stack.layers[3](x)))
 
 
-@pytest.mark.xfail(strict=True, reason="a layer beyond the depth that the forward calls itself is taken for idle")
 def test_a_layer_beyond_the_depth_that_the_forward_calls_itself():
     runs = [trained(form, "single", build=UsesOne, space=FewLayers, steps=40)[0] for form in (False, True)]
     assert_same_weights(*runs)
