@@ -12,7 +12,7 @@ from elasticnas.space import PerLayer, Space
 __all__ = ["SPACES", "space_of"]
 
 SPACES = 48
-"""How many spaces there are: each is used by many compositions, since to make one takes longer than to check a model."""
+"""How many spaces there are: many compositions use each, since to make one takes longer than to check a model."""
 
 _ODD = (
     (1, "1"),
