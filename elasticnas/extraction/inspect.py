@@ -1,6 +1,6 @@
 """What a model is made of: its axes, and whether every choice reaches it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import is_dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -30,7 +30,7 @@ def _sizes_in(value: Any) -> Iterator[Size]:
     elif isinstance(value, (list, tuple, set, frozenset)):
         for item in value:
             yield from _sizes_in(item)
-    elif isinstance(value, Mapping):
+    elif isinstance(value, dict):
         for item in value.values():
             yield from _sizes_in(item)
     elif isinstance(value, SimpleNamespace) or (is_dataclass(value) and not isinstance(value, type)):

@@ -78,11 +78,7 @@ class Stack(ElasticModule):
                 raise AxisError(
                     f"depth={depth!r} for {len(layers)} layers: give an int, an Axis, or one bool per layer"
                 )
-            # entries that are DepthSkip already come from an extraction
-            layers = [
-                layer if isinstance(layer, DepthSkip) else DepthSkip(layer, alive)
-                for layer, alive in zip(layers, depth, strict=True)
-            ]
+            layers = [DepthSkip(layer, alive) for layer, alive in zip(layers, depth, strict=True)]
         elif (most := depth if isinstance(depth, int) else depth.size) > len(layers):
             raise AxisError(f"depth reaches {most}, but only {len(layers)} layers are given")
         elif most < 0:

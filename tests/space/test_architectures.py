@@ -243,7 +243,7 @@ class Whole(Space):
 
 def test_a_property_that_nothing_uses_costs_nothing():
     axes, arch = Sizes.axes(), Sizes.largest()
-    with axes.at(arch, masked=True):
+    with axes.masked(arch):
         assert axes.inner[0].size == 2048
     assert "total" in repr(axes) and "total" in dir(axes)
     assert axes.pair[1].options == (4, 8)

@@ -6,6 +6,7 @@ from typing import Literal
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import HealthCheck, given, settings
 from torch import nn
 
 import elasticnas.nn as enn
@@ -16,6 +17,7 @@ from elasticnas.testing.compositions import (
     Composition,
     Part,
     check_composition,
+    compositions,
     draw_composition,
     formulas,
     reference,
@@ -42,6 +44,12 @@ def test_every_part_and_trait_is_drawn():
     assert set(drawn) == set(TRAITS)
     rare = {trait: drawn[trait] for trait in TRAITS if drawn[trait] < 10}
     assert not rare
+
+
+@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
+@given(composition=compositions())
+def test_they_are_drawn_by_hypothesis_too(composition):
+    check_composition(composition)
 
 
 def test_a_seed_is_one_model():

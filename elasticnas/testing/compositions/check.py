@@ -44,8 +44,7 @@ def check_composition(composition: Composition) -> None:
         if seed % every == 0:
             pass_in_mode(mode, model, axes, first, (given,), (full,))
     others = _one_for_each(others, len(given))
-    sizes = {"inputs_size": inputs_size, "outputs_size": outputs_size}
-    assert_mask_slice_equal(model, first, given, **sizes, others=others)
+    assert_mask_slice_equal(model, first, given, inputs_size=inputs_size, outputs_size=outputs_size, others=others)
     if first.inner > 0:  # a part takes the option 0 of an axis, and not the number
         _as_built(composition, model, first, given, counted=seed % _EXTRACT == 2)
     if seed % _REFERENCE == 1:

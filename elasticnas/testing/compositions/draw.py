@@ -17,10 +17,12 @@ from elasticnas.testing.compositions.spaces import SPACES, space_of
 
 __all__ = ["Composition", "Model", "compositions", "draw_composition"]
 
-_DEPTHS = ((1,), (1, 1), (1, 2), (2,), (2,), (3,))
+_DEPTHS = ((1,), (1,), (1, 1), (1, 2), (2,), (2,), (3,))
 """Most levels of containers in each part of the outermost sequence."""
-_LEAF = 0.4
+_LEAF = 0.5
 """Probability of a leaf where a container might stand."""
+_THRICE = 0.02
+"""Probability of containers in each other that other draws hardly ever give."""
 _INNER = ("inner", "inner", "2*half", "heads*head_dim", "part.inner", "inner+half", "double", "widths.1", "across", "5")
 
 
@@ -42,7 +44,7 @@ class Model(nn.Module):
 
     def forward(self, given: Tensor) -> Tensor:
         """``(B, N)`` ids or ``(B, N, hidden)`` to ``(B, N, hidden)``, or scores ``(B, N, rows)``; classified, no N."""
-        x = given if self.table is None else self.table(given)
+        x: Tensor = given if self.table is None else self.table(given)
         if self.classified:
             x = torch.cat([enn.align(self.token, x).expand(len(x), -1, -1), x], 1)
         x = self.body(x + enn.align(self.positions, x)[..., : x.shape[1], :])
@@ -121,7 +123,7 @@ def draw_composition(seed: int) -> Composition:
     return Composition(
         seed=seed,
         space=space,
-        part=Part("sequence", parts=tuple(_Drawing(rng, space).part(depth) for depth in rng.choice(_DEPTHS))),
+        part=Part("sequence", parts=_Drawing(rng, space).outermost()),
         reads="features" if read == "features" else "ids",
         scored=read == "scores",
         classified=rng.random() < 0.3,
@@ -142,17 +144,29 @@ class _Drawing:
     def __init__(self, rng: random.Random, space: type[Space]) -> None:
         self.rng, self.options = rng, space.choices()
 
+    def outermost(self) -> tuple[Part, ...]:
+        """The parts of a model, one after the other."""
+        if self.rng.random() < _THRICE:
+            return (self._thrice(),)
+        return tuple(self.part(depth) for depth in self.rng.choice(_DEPTHS))
+
     def part(self, depth: int, layer: int | None = None) -> Part:
         """A part; at most ``depth`` levels of containers inside it, in a layer that only deeper architectures have."""
         if depth == 0 or self.rng.random() < _LEAF:
             return self._leaf(layer)
         return getattr(self, self.rng.choice(_CONTAINERS))(depth - 1, layer)  # type: ignore[no-any-return]
 
+    def _thrice(self) -> Part:
+        """A mixture in a stack in a mixture."""
+        inside = tuple(self._widths(0, position) for position in range(max(self.options["depth"])))
+        stack = Part("stack", {"depth": "depth", "subclass": False}, inside)
+        return Part("widths", {"choice": "half", "form": "same"}, (stack,))
+
     def _leaf(self, layer: int | None) -> Part:
         kind = self.rng.choice(_LEAVES)
         sizes = _INNER if layer is None else (*_INNER, f"tied.{layer}", f"tied.{layer}")
         inner, choice = self.rng.choice(sizes), self.rng.choice
-        options: dict[str, Any] = {
+        given: dict[str, dict[str, Any]] = {
             "feed-forward": {"inner": inner, "gated": choice([True, False]), "activation": choice(["gelu", "silu"])},
             "between": {"inner": inner},
             "beside": {"inner": "inner" if "+" in inner else inner},
@@ -169,8 +183,8 @@ class _Drawing:
                 "bias": choice([True, False]),
                 "norm": self.rng.random() < 0.7,
             },
-        }.get(kind, {})
-        return Part(kind, options)
+        }
+        return Part(kind, given.get(kind, {}))
 
     def _attention(self) -> dict[str, Any]:
         choice, heads = self.rng.choice, self.options["heads"]

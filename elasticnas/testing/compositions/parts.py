@@ -136,14 +136,14 @@ class Listed(nn.Module):
 
     def __init__(self, hidden: Any, container: str) -> None:
         super().__init__()
-        made = [enn.Parameter(hidden), enn.Parameter(1, hidden)]
+        made: list[Any] = [enn.Parameter(hidden), enn.Parameter(1, hidden)]
         plain = all(isinstance(each, nn.Parameter) for each in made)
-        named = {"a": made[0], "b": made[1]}
+        named: dict[str, Any] = {"a": made[0], "b": made[1]}
         # torch's module containers hold no bare parameters
         if container == "list":
             self.held: Any = (nn.ParameterList if plain else nn.ModuleList)(made)
         elif container == "dict":
-            self.held = nn.ParameterDict(named) if plain else nn.ModuleDict(named)  # type: ignore[arg-type]
+            self.held = nn.ParameterDict(named) if plain else nn.ModuleDict(named)
         elif container == "parameters":
             self.held = nn.ParameterList(made)
         else:
@@ -165,7 +165,7 @@ class Doubling(enn.Stack):
         self.register_buffer("factor", torch.tensor(1.5))
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        return self.share * x + self.factor * super().forward(x, *args, **kwargs)  # type: ignore[no-any-return,operator]
+        return self.share * x + self.factor * super().forward(x, *args, **kwargs)  # type: ignore[operator]
 
 
 class Adding(enn.Mixture):

@@ -5,14 +5,15 @@ from collections.abc import Callable
 from functools import cache
 from typing import Annotated, Any, Literal
 
-from pydantic import create_model, model_validator
+import pydantic
+from pydantic import model_validator
 
 from elasticnas.space import PerLayer, Space
 
 __all__ = ["SPACES", "space_of"]
 
 SPACES = 48
-"""How many spaces there are: many compositions use each, since to make one takes longer than to check a model."""
+"""How many spaces there are: many compositions share one, as to make it takes longer than to check a model."""
 
 _ODD = (
     (1, "1"),
@@ -29,16 +30,15 @@ _ODD = (
 def space_of(number: int) -> type[Space]:
     """The space of a number from 0 to :data:`SPACES`."""
     rng = random.Random(f"space {number}")
-    fields = {name: (_literal(options), ...) for name, options in _options(rng).items()}
-    layers, width = rng.choice([2, 3]), _literal(_some(rng, [5, 4, 3, 2, 1]))
+    fields: dict[str, Any] = {name: (_literal(options), ...) for name, options in _options(rng).items()}
+    layers = rng.choice([2, 3])
     fields["depth"] = (_literal(_some(rng, [layers, *range(rng.choice([0, 1]), layers)])), ...)
-    fields["widths"] = (Annotated[tuple[width, ...], PerLayer(3)], ...)
-    fields["tied"] = (Annotated[tuple[_literal(_some(rng, [4, 3, 2])), ...], PerLayer("depth")], ...)
+    fields["widths"] = (_per_layer(_some(rng, [5, 4, 3, 2, 1]), 3), ...)
+    fields["tied"] = (_per_layer(_some(rng, [4, 3, 2]), "depth"), ...)
     fields["keep"] = (Annotated[tuple[bool, ...], PerLayer(2)], ...)
     fields["part"] = (_nested(rng), ...)
     rules = {f"rule{position}": rule for position, rule in enumerate(_rules(rng, fields))}
-    made = create_model("Composed", __base__=(_Derived,), __validators__=rules, **fields)  # type: ignore[call-overload]
-    assert issubclass(made, Space)
+    made = _create_model("Composed", __base__=(_Derived,), __validators__=rules, **fields)
     made.made_by = (space_of, (number,))
     return made
 
@@ -53,6 +53,11 @@ class _Derived(Space):
     @property
     def across(self) -> int:
         return self.heads + self.head_dim  # type: ignore[attr-defined,no-any-return]
+
+
+def _create_model(name: str, **given: Any) -> type[Space]:
+    made: type[Space] = getattr(pydantic, "create_model")(name, **given)  # noqa: B009 (its overloads know no drawn fields)
+    return made
 
 
 def _options(rng: random.Random) -> dict[str, Any]:
@@ -77,10 +82,14 @@ def _literal(options: tuple[Any, ...]) -> Any:
     return Literal[options]
 
 
+def _per_layer(options: tuple[Any, ...], count: "int | str") -> Any:
+    return Annotated[tuple[_literal(options), ...], PerLayer(count)]  # type: ignore[misc]
+
+
 def _nested(rng: random.Random) -> type[Space]:
     fields = {"inner": (_literal(_some(rng, [5, 4, 2], 2)), ...), "rank": (_literal(_some(rng, [3, 2, 1], 2)), ...)}
     rules = {"rule": _not_both("inner", "rank", fields)} if rng.random() < 0.5 else {}
-    return create_model("Part", __base__=Space, __validators__=rules, **fields)  # type: ignore[call-overload,no-any-return]
+    return _create_model("Part", __base__=(Space,), __validators__=rules, **fields)
 
 
 def _rules(rng: random.Random, fields: dict[str, Any]) -> list[Any]:

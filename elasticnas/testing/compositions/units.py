@@ -28,16 +28,16 @@ class Units:
 
     def full(self, text: str) -> int:
         """How many the supernet holds: of every factor the most that any architecture has."""
-        return sum(prod(self._most(factor) for factor in factors) for factors in parse(text))
+        return sum(prod([self._most(factor) for factor in factors]) for factors in parse(text))
 
     def _most(self, name: str) -> int:
         if name.isdigit():
             return int(name)
         if name == "double":
-            return 2 * max(self.options["inner"])
+            return 2 * int(max(self.options["inner"]))
         if name == "across":
-            return max(self.options["heads"]) + max(self.options["head_dim"])  # type: ignore[no-any-return]
-        return max(self.options[name])  # type: ignore[no-any-return]
+            return int(max(self.options["heads"]) + max(self.options["head_dim"]))
+        return int(max(self.options[name]))
 
     def places(self, text: str) -> Tensor:
         """``(active,)``: the first units of every factor of every term, in the layout of einops."""
