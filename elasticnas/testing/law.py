@@ -70,12 +70,12 @@ def assert_mask_slice_equal(
             masked = _Pass(model, full_inputs, sliced.cotangent, made)
         _compare_masked(name, sliced, masked, given, made)
         _compare_missing(name, sliced, masked, idle_names)
-    _compare_extracted(model, arch, inputs, sliced)
     if others and inputs:
         _compare_samples(model, [arch, *others], full_inputs, given)
     for name, tensor in _tensors(model).items():
         same = tensor.dtype == before[name].dtype and torch.equal(tensor, before[name])
         assert same, f"{name} is changed by a forward pass"
+    _compare_extracted(model, arch, inputs, sliced)  # at last: it overwrites the weights
 
 
 def _tensors(model: nn.Module) -> dict[str, Tensor]:
@@ -183,15 +183,14 @@ def _compare_extracted(model: nn.Module, arch: Any, inputs: tuple[Any, ...], sli
 
 def _extracted_gradients(model: nn.Module, arch: Any, inputs: tuple[Any, ...], sliced: _Pass) -> dict[str, Tensor]:
     """Gradients to expect of the extracted network, by name; NaN for None."""
-    axes, holder = axes_of(model), copy.deepcopy(model)
-    if _fix_parametrized(holder):
-        with axes.at(arch):
-            sliced = _Pass(holder, inputs, sliced.cotangent)
+    if _fix_parametrized(model):
+        with axes_of(model).at(arch):
+            sliced = _Pass(model, inputs, sliced.cotangent)
     # a supernet whose weights are its gradients, extracted, holds the gradients to expect
     with torch.no_grad():
-        for name, parameter in holder.named_parameters():
+        for name, parameter in model.named_parameters():
             parameter.copy_(sliced.gradients[name] if name in sliced.gradients else torch.tensor(torch.nan))
-    expected = dict(unverified(holder, arch).named_parameters())
+    expected = dict(unverified(model, arch).named_parameters())
     inside = sum(int(value.nan_to_num().count_nonzero()) for value in expected.values())
     everywhere = sum(int(value.count_nonzero()) for value in sliced.gradients.values())
     assert inside == everywhere, f"{everywhere - inside} gradients of dead units are not exactly 0"

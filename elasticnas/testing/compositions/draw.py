@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import elasticnas.nn as enn
+from elasticnas.axes import Axes, SizeLike
 from elasticnas.errors import ElasticNASError
 from elasticnas.space import Space
 from elasticnas.testing.compositions.parts import Part, make
@@ -16,6 +17,12 @@ from elasticnas.testing.compositions.spaces import SPACES, space_of
 
 __all__ = ["Composition", "Model", "compositions", "draw_composition"]
 
+_DEPTHS = ((1,), (1,), (1, 1), (1, 2), (2,), (2,), (3,))
+"""Most levels of containers in each part of the outermost sequence."""
+_LEAF = 0.5
+"""Probability of a leaf where a container might stand."""
+_THRICE = 0.02
+"""Probability of containers in each other that other draws hardly ever give."""
 _INNER = ("inner", "inner", "2*half", "heads*head_dim", "part.inner", "inner+half", "double", "widths.1", "across", "5")
 
 
@@ -33,14 +40,16 @@ class Model(nn.Module):
         self.token, self.positions = enn.Parameter(1, sizes.hidden), enn.Parameter(9, sizes.hidden)
         self.table = _embedding(composition, sizes) if composition.reads == "ids" else None
         self.body = make(composition.part, sizes)
-        self.classified = composition.classified
+        self.classified, self.scored = composition.classified, composition.scored
 
     def forward(self, given: Tensor) -> Tensor:
-        """``(B, N)`` ids or ``(B, N, hidden)`` to ``(B, N, hidden)``, or ``(B, hidden)``."""
+        """``(B, N)`` ids or ``(B, N, hidden)`` to ``(B, N, hidden)``, or scores ``(B, N, rows)``; classified, no N."""
         x: Tensor = given if self.table is None else self.table(given)
         if self.classified:
             x = torch.cat([enn.align(self.token, x).expand(len(x), -1, -1), x], 1)
         x = self.body(x + enn.align(self.positions, x)[..., : x.shape[1], :])
+        if self.scored and self.table is not None:
+            x = self.table.scores(x)  # type: ignore[operator]
         return x[:, 0] if self.classified else x
 
 
@@ -61,6 +70,7 @@ class Composition:
         space: Its search space.
         part: What it is made of.
         reads: ``"ids"`` or ``"features"``.
+        scored: Whether the output is the scores of the table's rows; it reads ids then.
         classified: Whether a class token goes in front, and only its output comes out.
         padding_idx: Of the table.
         batch: B.
@@ -71,6 +81,7 @@ class Composition:
     space: type[Space]
     part: Part
     reads: str
+    scored: bool
     classified: bool
     padding_idx: int | None
     batch: int
@@ -84,6 +95,10 @@ class Composition:
             for parameter in model.parameters():  # start values of norms and biases hide mistakes
                 parameter.normal_(std=0.5)
         return model
+
+    def ends(self, axes: Axes) -> tuple[SizeLike | None, SizeLike]:
+        """What the last dimension of the input holds, and that of the output."""
+        return axes.hidden if self.reads == "features" else None, axes.rows if self.scored else axes.hidden
 
     def input(self, arch: Any, seed: int = 0) -> Tensor:
         """In slice form."""
@@ -104,15 +119,16 @@ def draw_composition(seed: int) -> Composition:
     """The composition of a seed."""
     rng = random.Random(f"composition {seed}")
     space = space_of(rng.randrange(SPACES))
-    length = rng.randint(1, 5)
+    length, read = rng.choice([1, 2, 2, 3, 3, 4]), rng.choice(["ids", "scores", "features", "features", "features"])
     return Composition(
         seed=seed,
         space=space,
-        part=Part("sequence", parts=tuple(_Drawing(rng, space).part(2) for _ in range(rng.randint(1, 2)))),
-        reads=rng.choice(["ids", "features", "features"]),
+        part=Part("sequence", parts=_Drawing(rng, space).outermost()),
+        reads="features" if read == "features" else "ids",
+        scored=read == "scores",
         classified=rng.random() < 0.3,
         padding_idx=rng.choice([None, 0, 2, -1, 6, 9]),
-        batch=length if rng.random() < 0.5 else rng.randint(1, 4),
+        batch=length if rng.random() < 0.5 else rng.randint(1, 3),
         length=length,
     )
 
@@ -128,11 +144,23 @@ class _Drawing:
     def __init__(self, rng: random.Random, space: type[Space]) -> None:
         self.rng, self.options = rng, space.choices()
 
+    def outermost(self) -> tuple[Part, ...]:
+        """The parts of a model, one after the other."""
+        if self.rng.random() < _THRICE:
+            return (self._thrice(),)
+        return tuple(self.part(depth) for depth in self.rng.choice(_DEPTHS))
+
     def part(self, depth: int, layer: int | None = None) -> Part:
         """A part; at most ``depth`` levels of containers inside it, in a layer that only deeper architectures have."""
-        if depth == 0 or self.rng.random() < 0.5:
+        if depth == 0 or self.rng.random() < _LEAF:
             return self._leaf(layer)
         return getattr(self, self.rng.choice(_CONTAINERS))(depth - 1, layer)  # type: ignore[no-any-return]
+
+    def _thrice(self) -> Part:
+        """A mixture in a stack in a mixture."""
+        inside = tuple(self._widths(0, position) for position in range(max(self.options["depth"])))
+        stack = Part("stack", {"depth": "depth", "subclass": False}, inside)
+        return Part("widths", {"choice": "half", "form": "same"}, (stack,))
 
     def _leaf(self, layer: int | None) -> Part:
         kind = self.rng.choice(_LEAVES)
@@ -143,7 +171,11 @@ class _Drawing:
             "between": {"inner": inner},
             "beside": {"inner": "inner" if "+" in inner else inner},
             "attention": self._attention(),
-            "pointwise attention": {"head_dim": choice(["head_dim", "half"]), "causal": choice([True, False])},
+            "pointwise attention": {
+                "head_dim": choice(["head_dim", "half"]),
+                "causal": choice([True, False]),
+                "padded": self.rng.random() < 0.3,
+            },
             "gate": {"rank": choice(["part.rank", "half", "hidden"]), "layers": choice([1, 2])},
             "parameters": {"container": choice(["list", "dict", "parameters", "named"])},
             "parametrized": {
@@ -165,6 +197,7 @@ class _Drawing:
             "kind": kind,
             "causal": choice([True, False]),
             "key_norm": choice(["column", "token"]),
+            "padded": self.rng.random() < 0.3,
         }
 
     def _residual(self, depth: int, layer: int | None) -> Part:

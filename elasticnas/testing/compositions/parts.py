@@ -107,6 +107,17 @@ class Gated(nn.Module):
         return self.gate(x) * x  # type: ignore[no-any-return]
 
 
+class Padded(nn.Module):
+    """An attention to what is not padded: positions whose first feature is above 1."""
+
+    def __init__(self, attention: nn.Module) -> None:
+        super().__init__()
+        self.attention = attention
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.attention(x, x[..., 0] > 1)  # type: ignore[no-any-return]
+
+
 class Scaled(nn.Module):
     """``x * scale + shift``, parameters beside an activation; one of them goes through another dtype."""
 
@@ -247,14 +258,16 @@ def _symmetric(linear: nn.Module) -> nn.Module:
 
 def _attention(part: Part, sizes: Any) -> nn.Module:
     options = dict(part.options)
-    heads, head_dim, kv = (options.pop(name) for name in ("heads", "head_dim", "kv_heads"))
+    heads, head_dim, kv, padded = (options.pop(name) for name in ("heads", "head_dim", "kv_heads", "padded"))
     kv_heads = None if kv is None else size_of(kv, sizes)
-    return enn.Attention(sizes.hidden, size_of(heads, sizes), size_of(head_dim, sizes), kv_heads=kv_heads, **options)
+    made = enn.Attention(sizes.hidden, size_of(heads, sizes), size_of(head_dim, sizes), kv_heads=kv_heads, **options)
+    return Padded(made) if padded else made
 
 
 def _pointwise(part: Part, sizes: Any) -> nn.Module:
     head_dim = size_of(part.options["head_dim"], sizes)
-    return enn.PointwiseAttention(sizes.hidden, sizes.heads, head_dim, 8, part.options["causal"])
+    made = enn.PointwiseAttention(sizes.hidden, sizes.heads, head_dim, 8, part.options["causal"])
+    return Padded(made) if part.options["padded"] else made
 
 
 MAKERS: dict[str, Callable[[Part, Any], nn.Module]] = {
