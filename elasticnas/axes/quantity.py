@@ -154,8 +154,8 @@ class Quantity:
             total = weights.sum(-1, keepdim=True)
             if not is_transformed() and bool((total == 0).any()):
                 raise ArchitectureError(
-                    f"{self.name}: all probability is on combinations of {', '.join(c.name for c in self.choices)} that "
-                    "no valid architecture has"
+                    f"{self.name}: all probability is on combinations of {', '.join(c.name for c in self.choices)} "
+                    "that no valid architecture has"
                 )
             weights = weights / total.clamp_min(torch.finfo(weights.dtype).tiny)
         return weights

@@ -187,10 +187,10 @@ class ScopeStack:
         return entry, entries
 
     def _note_generators(self, entry: _Entry, below: _Entry | None) -> None:
-        callers = list(_callers())
-        entry.generators = tuple(_call(each) for each in callers if _can_be_left(each))
+        callers = [(_call(frame), _can_be_left(frame)) for frame in _callers()]
+        entry.generators = tuple(call for call, can_be_left in callers if can_be_left)
         if below is not None:
-            running = {_call(each) for each in callers}
+            running = {call for call, _ in callers}
             idle = tuple(each for each in below.generators if each not in running)
             entry.suspended = tuple(dict.fromkeys((*below.suspended, *idle)))
             if entry.suspended:

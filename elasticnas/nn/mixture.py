@@ -144,8 +144,8 @@ def _by_key(candidates: Any, choice: Any) -> dict[str, nn.Module]:
         return {key: module for key, module in found.items() if module is not None}
     if not isinstance(choice, Axis):
         raise AxisError(
-            f"a list of candidates and the one option {choice!r}: nothing says which it is, as a list follows the order "
-            "of an axis's options; give a mapping from options to candidates"
+            f"a list of candidates and the one option {choice!r}: nothing says which it is, as a list follows the "
+            "order of an axis's options; give a mapping from options to candidates"
         )
     modules: list[nn.Module] = list(candidates)
     if len(modules) != len(options):
