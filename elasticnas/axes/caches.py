@@ -17,8 +17,8 @@ __all__ = ["Cache", "Caches", "Computed"]
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 Narrow = Callable[[Tensor], Tensor]
-MaskKey = tuple["Size", torch.dtype, torch.device]
-PowerKey = tuple["Size", float, torch.dtype, torch.device]
+MaskKey = tuple["Size", torch.dtype, torch.device, type[Tensor]]
+PowerKey = tuple["Size", float, torch.dtype, torch.device, type[Tensor]]
 
 
 class Cache(Generic[K, V]):

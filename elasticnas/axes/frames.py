@@ -20,11 +20,12 @@ class Frame(Protocol):
 
     Attributes:
         caches: What follows from it.
-        masked: Whether all axes are masked, or none; None where it differs between axes.
     """
 
     caches: Caches
-    masked: bool | None
+
+    def masks(self, quantity: Quantity) -> bool:
+        """Whether a quantity has weights over its options instead of a value."""
 
     def value(self, quantity: Quantity) -> Any:
         """The active value of a quantity, or OptionWeights."""
@@ -33,11 +34,13 @@ class Frame(Protocol):
 class Sliced:
     """One architecture; axes are ints."""
 
-    masked: bool | None = False
-
     def __init__(self, arch: Any) -> None:
         self.arch, self.caches = arch, Caches()
         self._values: Cache[Quantity, Any] = Cache()
+
+    def masks(self, quantity: Quantity) -> bool:
+        """Never."""
+        return False
 
     def value(self, quantity: Quantity) -> Any:
         """The architecture's own value."""
@@ -46,8 +49,6 @@ class Sliced:
 
 class Masked:
     """One architecture for all samples, or one per sample; axes are 0/1 masks."""
-
-    masked: bool | None = True
 
     def __init__(self, space: Any, quantities: Sequence[Quantity], archs: Sequence[Any], per_sample: bool) -> None:
         self.caches = Caches()
@@ -78,6 +79,10 @@ class Masked:
                 one_hot = torch.eye(count, device="cpu")[positions]
         return one_hot if self._per_sample else one_hot[0]
 
+    def masks(self, quantity: Quantity) -> bool:
+        """Always."""
+        return True
+
     def value(self, quantity: Quantity) -> OptionWeights:
         """Weights that are 1 at the value of the architecture, ``(options,)`` or ``(B, options)``."""
         compiling = torch.compiler.is_dynamo_compiling()
@@ -106,18 +111,20 @@ class Masked:
 class Relaxed:
     """Probabilities over the options of some choices; the others, and those narrowed, are fixed."""
 
-    masked: bool | None = None
-
     def __init__(self, probabilities: dict[str, Tensor], fixed: dict[str, int]) -> None:
         self.caches = Caches(probabilities.values())
         self.probabilities, self.fixed = probabilities, fixed
+
+    def masks(self, quantity: Quantity) -> bool:
+        """Where a choice behind it is not fixed."""
+        return any(choice.name not in self.fixed for choice in quantity.choices)
 
     def value(self, quantity: Quantity) -> Any:
         """A plain value where every choice behind it is fixed, else weights with gradients to the probabilities."""
         return self.caches.values.get(quantity, lambda: self._value(quantity))
 
     def _value(self, quantity: Quantity) -> Any:
-        if all(choice.name in self.fixed for choice in quantity.choices):
+        if not self.masks(quantity):
             indices = tuple(self.fixed[choice.name] for choice in quantity.choices)
             if indices not in quantity.by_indices:
                 raise ArchitectureError(f"no architecture has the options {indices} of {quantity.name}")
@@ -145,11 +152,13 @@ class Relaxed:
 class Unmasked:
     """Another frame whose masked axes are full instead: every unit is there, and none is attenuated."""
 
-    masked: bool | None = None
-
     def __init__(self, frame: Frame) -> None:
         self.caches = Caches(frame.caches.sources)
         self._frame = frame
+
+    def masks(self, quantity: Quantity) -> bool:
+        """Branches only."""
+        return self._frame.masks(quantity) and not quantity.is_number
 
     def value(self, quantity: Quantity) -> Any:
         """The frame's value; the largest option where it is masked."""

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from elasticnas.axes.frames import Sliced
 from elasticnas.axes.modes import is_traced
 from elasticnas.axes.size import Axis, Product, Size, SizeLike, active_size, quantity_of, terms_of
 from elasticnas.axes.weights import OptionWeights
@@ -74,7 +75,7 @@ def apply_support(x: Tensor, size: SizeLike, dim: int = -1) -> Tensor:
 
 
 def without_dead(weight: Tensor, sizes: Sequence[SizeLike]) -> Tensor:
-    """A weight of full size with 0 at units that are dead for all samples, one size for each dimension.
+    """A weight of full size with 0 at units that are dead in every sample, one size for each dimension.
 
     What a dead unit's weight holds, NaN included, then reaches neither an output nor a gradient. Under soft masks only
     where units are known to be dead: a trace does not know.
@@ -83,15 +84,14 @@ def without_dead(weight: Tensor, sizes: Sequence[SizeLike]) -> Tensor:
     for dim, size in enumerate(sizes):
         if not is_masked(size) or not _has_dead(_weights(size)):
             continue
-        alive = _flat_support(size, weight).reshape(-1, *(1,) * (weight.ndim - 1 - dim))
+        alive = _flat_support(size, weight)
+        alive = (alive.any(0) if alive.ndim > 1 else alive).reshape(-1, *(1,) * (weight.ndim - 1 - dim))
         support = alive if support is None else support & alive
     return weight if support is None else torch.where(support, weight, 0.0)
 
 
 def _has_dead(weights: Sequence[OptionWeights]) -> bool:
-    """Whether units are dead, all samples alike."""
-    if any(each.weights.ndim > 1 for each in weights):
-        return False
+    """Whether units are dead in some architecture of the scope."""
     return not all(each.alive for each in weights) and (all(each.hard for each in weights) or not is_traced())
 
 
@@ -105,7 +105,10 @@ def is_masked(size: SizeLike) -> bool:
     if isinstance(size, int):
         return False
     frame = size.scopes.frame()
-    return frame.caches.masked.get(size, lambda: bool(_weights(size))) if frame.masked is None else frame.masked
+    if isinstance(frame, Sliced):
+        return False
+    # asked of the frame's form, not of what it computes: a backward pass that runs again must compute the same
+    return frame.caches.masked.get(size, lambda: any(frame.masks(axis.quantity) for axis in size.leaves))
 
 
 def is_per_sample(size: SizeLike) -> bool:
@@ -121,7 +124,7 @@ def expected(size: SizeLike, power: float, like: Tensor) -> float | Tensor:
     if isinstance(size, int) or not is_masked(size):
         return _powered(active_size(size), power)
     value = size.scopes.frame().caches.powers.get(
-        (size, power, like.dtype, like.device), lambda: _expectation(size, power, like)
+        (size, power, like.dtype, like.device, type(like)), lambda: _expectation(size, power, like)
     )
     if value.ndim == 0:
         return value
@@ -197,7 +200,7 @@ def _shaped(flat: Tensor, like: Tensor, dim: int) -> Tensor:
 def _flat_mask(size: SizeLike, like: Tensor) -> Tensor | None:
     if isinstance(size, int) or not is_masked(size):
         return None
-    key = (size, like.dtype, like.device)
+    key = (size, like.dtype, like.device, type(like))
     return size.scopes.frame().caches.masks.get(key, lambda: _made(size, like))
 
 
@@ -213,7 +216,7 @@ def _flat_support(size: SizeLike, like: Tensor) -> Tensor:
         assert flat is not None
         return flat > 0
 
-    return size.scopes.frame().caches.supports.get((size, like.dtype, like.device), positive)
+    return size.scopes.frame().caches.supports.get((size, like.dtype, like.device, type(like)), positive)
 
 
 def _made(size: Size, like: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from elasticnas.axes.modes import Constant
+from elasticnas.axes.modes import Constant, is_transformed
 from elasticnas.errors import ArchitectureError, SpaceError
 
 __all__ = ["COMBINATIONS", "Choice", "Projection", "Quantity", "SpaceFacts"]
@@ -151,7 +151,13 @@ class Quantity:
             joint = (joint.unsqueeze(-1) * following.unsqueeze(-2)).flatten(-2)
         weights = (joint.unsqueeze(-1) * self._joint_to_options.like(joint)).sum(-2)
         if self._some_impossible:
-            weights = weights / weights.sum(-1, keepdim=True).clamp_min(torch.finfo(weights.dtype).tiny)
+            total = weights.sum(-1, keepdim=True)
+            if not is_transformed() and bool((total == 0).any()):
+                raise ArchitectureError(
+                    f"{self.name}: all probability is on combinations of {', '.join(c.name for c in self.choices)} that "
+                    "no valid architecture has"
+                )
+            weights = weights / total.clamp_min(torch.finfo(weights.dtype).tiny)
         return weights
 
 

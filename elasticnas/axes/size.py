@@ -6,7 +6,6 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from elasticnas.axes.quantity import Quantity
-from elasticnas.axes.weights import OptionWeights
 from elasticnas.errors import AxisError
 
 if TYPE_CHECKING:
@@ -126,8 +125,8 @@ class Axis(Size):
 
     def active(self) -> Any:
         """The value in scope; masked, the full size."""
-        active = self.at()
-        return self.size if isinstance(active, OptionWeights) else active
+        frame = self.scopes.frame()
+        return self.size if frame.masks(self.quantity) else frame.value(self.quantity)
 
     def __floordiv__(self, other: "int | Axis") -> "Axis":
         return _divided(self, other)
@@ -321,15 +320,19 @@ def terms_of(size: SizeLike) -> Sequence[SizeLike]:
 
 
 def _factors(size: SizeLike) -> Sequence[SizeLike]:
-    if isinstance(size, (Product, Axis, int)) and not isinstance(size, bool):
+    if isinstance(size, (Product, Axis)) or _is_count(size):
         return factors_of(size)
-    raise AxisError(f"cannot multiply an axis by {size!r}: give an int or an Axis")
+    raise AxisError(f"cannot multiply an axis by {size!r}: give an int from 0 or an Axis")
+
+
+def _is_count(size: object) -> bool:
+    return isinstance(size, int) and not isinstance(size, bool) and size >= 0
 
 
 def _terms(size: SizeLike) -> Sequence[SizeLike]:
-    if isinstance(size, (Size, int)) and not isinstance(size, bool):
+    if isinstance(size, Size) or _is_count(size):
         return terms_of(size)
-    raise AxisError(f"cannot add {size!r} to an axis: give an int or an Axis")
+    raise AxisError(f"cannot add {size!r} to an axis: give an int from 0 or an Axis")
 
 
 def _owner(sizes: Sequence[SizeLike]) -> "Axes":

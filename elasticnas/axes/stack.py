@@ -6,7 +6,7 @@ import threading
 from asyncio import _get_running_loop, current_task
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from types import FrameType, TracebackType
+from types import CodeType, FrameType, TracebackType
 from typing import Any
 
 import torch
@@ -20,7 +20,11 @@ __all__ = ["Scope", "ScopeStack", "open_scopes", "reopen"]
 _graph_task: Callable[[], int] = getattr(torch._C, "_current_graph_task_id", lambda: -1)
 """The backward pass that the autograd engine is running on this thread; -1 for none."""
 
-_SUSPENDABLE = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
+_SUSPENDABLE = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR | inspect.CO_COROUTINE
+
+
+Call = tuple[int, CodeType]
+"""A call, by the identity of its frame: to hold the frame would keep alive what a closed generator held."""
 
 
 class _Entry:
@@ -30,17 +34,19 @@ class _Entry:
         frame: What it makes active.
         task: The asyncio task that opened it; None outside of tasks.
         backward: The backward pass in which it was opened; -1 for none.
-        generator: The innermost generator that was running when it was opened.
+        generators: Generators and coroutines that were running when it was opened, innermost first.
         suspended: Generators with scopes below this one that were suspended then.
+        thread: The thread that opened it; None in a compiled graph.
         alone: Whether no other task has a scope on this stack.
     """
 
     def __init__(self, frame: Frame) -> None:
         self.frame = frame
         self.task: Any = None
+        self.thread: threading.Thread | None = None
         self.backward = -1
-        self.generator: FrameType | None = None
-        self.suspended: tuple[FrameType, ...] = ()
+        self.generators: tuple[Call, ...] = ()
+        self.suspended: tuple[Call, ...] = ()
         self.alone = True
 
 
@@ -136,6 +142,12 @@ class ScopeStack:
         return next((entry for entry in reversed(entries) if entry.task is task), None)
 
     def _outside(self) -> Frame:
+        if self._everywhere and not torch.compiler.is_dynamo_compiling():
+            ended = [
+                key for key, entry in list(self._everywhere.items()) if entry.thread and not entry.thread.is_alive()
+            ]
+            for key in ended:
+                self._everywhere.pop(key, None)
         if self._everywhere:
             raise AxisError(
                 f"another thread or asyncio task has a scope of {self._name} open, and this one has none: open one "
@@ -145,21 +157,27 @@ class ScopeStack:
             self._default = self._make_default()
         return self._default
 
-    def _refuse_resumed(self, suspended: tuple[FrameType, ...]) -> None:
+    def _refuse_resumed(self, suspended: "tuple[Call, ...]") -> None:
         running: FrameType | None = sys._getframe()
         while running is not None:
-            if running in suspended:
+            if _call(running) in suspended:
                 raise AxisError(
                     f"the generator {running.f_code.co_name} has a scope of {self._name} open, and another that was "
                     "opened later, outside of it, is still open: close that first, or open scopes anew after a yield"
                 )
             running = running.f_back
 
+    @property
+    def entries(self) -> list[_Entry]:
+        """What this thread has open, innermost last."""
+        return self._local.entries
+
     def push(self, frame: Frame, inner: bool = False) -> tuple[_Entry, list[_Entry]]:
         """Put a frame on the stack of this thread; both are needed to take it off."""
         entry, entries = _Entry(frame), self._local.entries
         if not torch.compiler.is_dynamo_compiling():
             entry.task, entry.backward = _running_task(), _graph_task()
+            entry.thread = threading.current_thread()
             entry.alone = all(other.task is entry.task for other in entries)
             if not inner:
                 self._note_generators(entry, self._own(entries))
@@ -169,11 +187,14 @@ class ScopeStack:
         return entry, entries
 
     def _note_generators(self, entry: _Entry, below: _Entry | None) -> None:
-        entry.generator = _innermost_generator()
-        if below is not None and below.generator is not None:
-            idle = () if _is_running(below.generator) else (below.generator,)
-            entry.suspended = (*below.suspended, *idle)
-            self._refuse_resumed(entry.suspended)
+        callers = list(_callers())
+        entry.generators = tuple(_call(each) for each in callers if _can_be_left(each))
+        if below is not None:
+            running = {_call(each) for each in callers}
+            idle = tuple(each for each in below.generators if each not in running)
+            entry.suspended = tuple(dict.fromkeys((*below.suspended, *idle)))
+            if entry.suspended:
+                self._refuse_resumed(entry.suspended)
 
     def pop(self, entry: _Entry, entries: list[_Entry]) -> None:
         """Take an entry off its stack.
@@ -222,7 +243,14 @@ class Scope:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._stack.pop(*self._entered.pop())
+        self._stack.pop(*self._entered.pop(self._latest_here()))
+
+    def _latest_here(self) -> int:
+        """The position of what this thread entered last; another may be inside the same scope."""
+        if len(self._entered) == 1 or torch.compiler.is_dynamo_compiling():
+            return -1
+        here = self._stack.entries
+        return max((n for n, (_, entries) in enumerate(self._entered) if entries is here), default=-1)
 
 
 def _running_task() -> Any:
@@ -236,17 +264,13 @@ def _callers() -> Iterator[FrameType]:
         frame = frame.f_back
 
 
-def _innermost_generator() -> FrameType | None:
-    """The generator that runs the code which opens a scope; None where none does."""
-    mine = __file__
-    for frame in _callers():
-        if frame.f_code.co_flags & _SUSPENDABLE and frame.f_code.co_filename != mine:
-            return frame
-    return None
+def _call(frame: FrameType) -> Call:
+    return id(frame), frame.f_code
 
 
-def _is_running(generator: FrameType) -> bool:
-    return any(frame is generator for frame in _callers())
+def _can_be_left(frame: FrameType) -> bool:
+    """Whether code runs that may be left in its middle and resumed."""
+    return bool(frame.f_code.co_flags & _SUSPENDABLE) and frame.f_code.co_filename != __file__
 
 
 _open = _OpenInThread()

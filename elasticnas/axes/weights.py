@@ -39,6 +39,8 @@ class OptionWeights:
     @property
     def alive(self) -> bool:
         """Whether every unit is known to have a weight above 0."""
+        if torch.compiler.is_dynamo_compiling():
+            return False  # and no graph is guarded by what was found out
         if self._alive is None:
             self._alive = known_positive(self.weights[..., -1])  # options ascend: the last has all units
         return self._alive

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import is_dataclass
 from typing import Any, TypeVar
 
 import torch
@@ -147,26 +148,47 @@ def _outputs(model: nn.Module, example: Any) -> dict[str, Any]:
 
 
 def _equal(expected: Any, computed: Any, name: str, kind: str) -> None:
-    if isinstance(expected, Mapping) and isinstance(computed, Mapping):
-        pairs = [(expected[key], computed[key]) for key in expected]
-    elif isinstance(expected, (tuple, list)) and isinstance(computed, (tuple, list)):
-        pairs = list(zip(expected, computed, strict=True))
-    elif not isinstance(expected, Tensor):
-        return
-    else:
-        if expected.shape != computed.shape:
-            raise ExtractionError(
-                f"{name} ({kind}): the supernet gives the shape {tuple(expected.shape)}, "
-                f"the extracted network {tuple(computed.shape)}"
-            )
-        tolerance = {torch.float64: 1e-9, torch.float32: 1e-4}.get(expected.dtype, 3e-2)
-        if not torch.allclose(expected, computed, rtol=tolerance, atol=tolerance, equal_nan=True):
-            largest = (expected - computed).abs().max().item()
-            raise ExtractionError(
-                f"{name} ({kind}): the extracted network differs from the supernet by up to {largest:.3g} "
-                f"(allowed {tolerance:g}): does its forward use a full size, or reduce over an elastic dimension "
-                "without elasticnas.nn's own operation?"
-            )
-        return
-    for one, other in pairs:
+    for one, other in _pairs(expected, computed, f"{name} ({kind})"):
         _equal(one, other, name, kind)
+    if isinstance(expected, (bool, int, float, complex)):
+        expected, computed = torch.as_tensor(expected), torch.as_tensor(computed)
+    if isinstance(expected, Tensor):
+        _equal_tensors(expected, computed, f"{name} ({kind})")
+
+
+def _pairs(expected: Any, computed: Any, where: str) -> list[tuple[Any, Any]]:
+    """What two outputs hold, side by side."""
+    if is_dataclass(expected) and not isinstance(expected, (Mapping, type)):
+        expected, computed = vars(expected), vars(computed)
+    if isinstance(expected, Mapping) and isinstance(computed, Mapping):
+        keys = [*expected.keys(), *(key for key in computed if key not in expected)]
+        if len(keys) > min(len(expected), len(computed)):
+            raise ExtractionError(
+                f"{where}: the supernet gives {list(expected)}, the extracted network {list(computed)}"
+            )
+        return [(expected[key], computed[key]) for key in keys]
+    if isinstance(expected, (tuple, list)) and isinstance(computed, (tuple, list)):
+        if len(expected) != len(computed):
+            raise ExtractionError(
+                f"{where}: the supernet gives {len(expected)} outputs, the extracted network {len(computed)}"
+            )
+        return list(zip(expected, computed, strict=True))
+    return []
+
+
+def _equal_tensors(expected: Tensor, computed: Any, where: str) -> None:
+    if not isinstance(computed, Tensor) or expected.shape != computed.shape:
+        other = tuple(computed.shape) if isinstance(computed, Tensor) else type(computed).__name__
+        raise ExtractionError(
+            f"{where}: the supernet gives the shape {tuple(expected.shape)}, the extracted network {other}"
+        )
+    tolerance = {torch.float64: 1e-9, torch.float32: 1e-4}.get(expected.dtype, 3e-2)
+    if not (expected.is_floating_point() or expected.is_complex()):
+        tolerance, expected, computed = 0.0, expected.double(), computed.double()
+    if not torch.allclose(expected, computed.to(expected), rtol=tolerance, atol=tolerance, equal_nan=True):
+        largest = (expected - computed).abs().max().item()
+        raise ExtractionError(
+            f"{where}: the extracted network differs from the supernet by up to {largest:.3g} (allowed {tolerance:g}): "
+            "does its forward use a full size, or reduce over an elastic dimension without elasticnas.nn's own "
+            "operation?"
+        )

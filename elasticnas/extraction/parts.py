@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from elasticnas.axes import SizeLike, active_size, factors_of, full_size, terms_of
 from elasticnas.errors import ExtractionError
 from elasticnas.nn import ElasticModule, ElasticParameter
+from elasticnas.nn.idle import running_modules
 
 __all__ = ["hold_parameters", "lists_of_parameters", "refuse_torn"]
 
@@ -34,7 +35,7 @@ def refuse_torn(model: nn.Module) -> None:
 
 
 def _held(model: nn.Module) -> Iterator[tuple[str, Tensor, list[SizeLike]]]:
-    for path, module in model.named_modules():
+    for path, module in running_modules(model):
         named = module.tensor_sizes() if isinstance(module, ElasticModule) else {}
         for held in (module._parameters, module._buffers):
             for name, tensor in held.items():
@@ -83,25 +84,26 @@ def lists_of_parameters(model: nn.Module, memo: dict[Any, Any]) -> None:
         ExtractionError: One holds modules beside parameters, or is of a class of its own.
     """
     for path, module in model.named_modules():
-        held = list(module._modules.values()) if isinstance(module, (nn.ModuleList, nn.ModuleDict)) else []
+        held = list(module._modules.values()) if isinstance(module, _CONTAINERS) else []
         if not any(isinstance(each, ElasticParameter) for each in held):
             continue
         mixed = not all(isinstance(each, ElasticParameter) for each in held)
-        if mixed or type(module) not in (nn.ModuleList, nn.ModuleDict) or vars(module).keys() != _PLAIN:
+        if mixed or type(module) not in _CONTAINERS or vars(module).keys() != _PLAIN:
             what = "modules beside parameters" if mixed else "parameters in a class or with attributes of its own"
             raise ExtractionError(
                 f"{path} ({type(module).__name__}) holds {what}, and torch has no container for them: hold "
                 "parameters in a list or dictionary by themselves"
             )
         parameters = {name: copy.deepcopy(each, memo) for name, each in module._modules.items()}
-        if isinstance(module, nn.ModuleList):
-            made: nn.Module = nn.ParameterList(parameters.values())
+        if isinstance(module, nn.ModuleDict):
+            made: nn.Module = nn.ParameterDict(parameters)
         else:
-            made = nn.ParameterDict(parameters)
+            made = nn.ParameterList(parameters.values())
         made.train(module.training)
         memo[id(module)] = made
 
 
+_CONTAINERS = (nn.ModuleList, nn.ModuleDict, nn.Sequential)
 _PLAIN = vars(nn.ModuleList()).keys()
 
 

@@ -21,10 +21,18 @@ class DepthSkip(ElasticModule):
     Args:
         module: Maps ``x`` to its own shape; further arguments are passed on.
         alive: A bool, or an Axis with the options True and False (or 1 and 0).
+
+    Raises:
+        AxisError: It has another option.
     """
 
     def __init__(self, module: nn.Module, alive: "bool | Axis") -> None:
         super().__init__()
+        options = alive.options if isinstance(alive, Axis) else (alive,)
+        if not all(isinstance(option, int) and option in (0, 1) for option in options):
+            raise AxisError(
+                f"DepthSkip: alive={alive!r} has the options {list(options)}: give a bool, or an axis of bools"
+            )
         self.alive = alive
         self.module = module if isinstance(alive, Axis) or alive else None
 
@@ -81,7 +89,7 @@ class Stack(ElasticModule):
             layers = [DepthSkip(layer, alive) for layer, alive in zip(layers, depth, strict=True)]
         elif (most := depth if isinstance(depth, int) else depth.size) > len(layers):
             raise AxisError(f"depth reaches {most}, but only {len(layers)} layers are given")
-        elif most < 0:
+        elif (depth if isinstance(depth, int) else depth.least) < 0:
             raise AxisError(f"depth={depth!r}: a depth is at least 0")
         self.layers = nn.ModuleList(layers[:depth] if isinstance(depth, int) else layers)
 
@@ -132,7 +140,10 @@ class Stack(ElasticModule):
             kept.depth = [bool(layer.alive) for layer in kept.layers if isinstance(layer, DepthSkip)]
             return kept
         depth = int(self.depth.at()) if isinstance(self.depth, Axis) else self.depth
-        # the list is made before the copy: what else holds a layer finds it in the memo
-        layers = nn.ModuleList([copy.deepcopy(layer, memo) for layer in self.layers[:depth]])
-        made: Stack = replicate(self, memo, {"depth": depth, "layers": layers})
+
+        def changes() -> dict[str, Any]:
+            # made before all else is copied: what else holds a layer finds it in the memo
+            return {"depth": depth, "layers": nn.ModuleList([copy.deepcopy(x, memo) for x in self.layers[:depth]])}
+
+        made: Stack = replicate(self, memo, changes)
         return made

@@ -7,7 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from elasticnas.axes import (
+    Product,
     SizeLike,
+    Sum,
     active_size,
     apply_mask,
     apply_support,
@@ -48,9 +50,15 @@ def Embedding(
         dtype: As in torch.
 
     Raises:
-        AxisError: A size below 1, or a ``padding_idx`` that some architecture's table does not have.
+        AxisError: A size below 1, a count of several factors or terms, or a ``padding_idx`` that some architecture's
+            table does not have.
     """
     require_sizes("Embedding", count=count, hidden=hidden)
+    if isinstance(count, (Product, Sum)):
+        raise AxisError(
+            f"Embedding: count={count!r} has rows in several places, and an id would be another row in every "
+            "architecture: give an int or an Axis, such as an integer property of the space"
+        )
     padding_idx = _padding_row(count, padding_idx)
     if is_elastic(count, hidden):
         return ElasticEmbedding(count, hidden, padding_idx, device, dtype)

@@ -34,8 +34,8 @@ class Mixture(ElasticModule):
     candidates' costs, not their number times the largest.
 
     Args:
-        candidates: A mapping from option to module, a list in the order of the options, or one module for all.
-        choice: The Axis of a field of the space; or one option: only that candidate is then kept.
+        candidates: A mapping from option to module, a list in the order of the axis's options, or one module for all.
+        choice: The Axis of a field of the space; or one option: only that candidate of a mapping is then kept.
         inputs: The size of the input's last dimension, where candidates differ in it.
         outputs: Likewise of the output's; None for the same.
 
@@ -119,36 +119,47 @@ class Mixture(ElasticModule):
         """The same with one option; the other candidates are gone."""
         option = self.choice.at() if isinstance(self.choice, Axis) else self.choice
         key = self._keys[repr(option)]
-        # the candidate is copied first: what else holds it finds it in the memo
-        kept = nn.ModuleDict({key: copy.deepcopy(self.candidates[key], memo)})
-        made: Mixture = replicate(self, memo, {"choice": option, "candidates": kept})
+
+        def changes() -> dict[str, Any]:
+            # made before all else is copied: what else holds the candidate finds it in the memo
+            return {"choice": option, "candidates": nn.ModuleDict({key: copy.deepcopy(self.candidates[key], memo)})}
+
+        made: Mixture = replicate(self, memo, changes)
         return made
 
 
 def _by_key(candidates: Any, choice: Any) -> dict[str, nn.Module]:
     """The candidate of every option, by its key."""
     options = _choice(choice).options if isinstance(choice, Axis) else (choice,)
+    keys = [_key(option) for option in options]
+    if len(set(keys)) != len(options) or len(set(options)) != len(options):
+        raise AxisError(f"the options {list(options)} cannot be told apart: give them other names")
     if isinstance(candidates, (Mapping, nn.ModuleDict)):
-        given = {(type(key), key): module for key, module in candidates.items()}
-        by_text = {key: module for key, module in candidates.items() if isinstance(key, str) and key not in options}
-        found = {
-            _key(option): given.get((type(option), option), by_text.get(_key(option), by_text.get(str(option))))
-            for option in options
-        }
-        names: list[Any] = list(candidates)
-    else:
-        modules = list(candidates)
-        if isinstance(choice, Axis) and len(modules) != len(options):
-            raise AxisError(f"{len(modules)} candidates for the {len(options)} options {list(options)}")
-        named = options if isinstance(choice, Axis) else range(len(modules))
-        found = {_key(option): module for option, module in zip(named, modules, strict=True)}
-        found = {_key(option): found.get(_key(option)) for option in options}
-        names = list(named)
-    if missing := [option for option in options if found[_key(option)] is None]:
-        raise AxisError(f"no candidate for the options {missing}; the candidates are {names}")
-    if len(found) != len(options):
-        raise AxisError(f"the options {list(options)} cannot be told apart by name: give them other names")
-    return {key: module for key, module in found.items() if module is not None}
+        found = {key: _named(candidates, option, options) for key, option in zip(keys, options, strict=True)}
+        if missing := [option for key, option in zip(keys, options, strict=True) if found[key] is None]:
+            raise AxisError(f"no candidate for the options {missing}; the candidates are {list(candidates)}")
+        used = {id(module) for module in found.values()}
+        if isinstance(choice, Axis) and (others := [n for n, module in candidates.items() if id(module) not in used]):
+            raise AxisError(f"the candidates {others} are for no option; the options are {list(options)}")
+        return {key: module for key, module in found.items() if module is not None}
+    if not isinstance(choice, Axis):
+        raise AxisError(
+            f"a list of candidates and the one option {choice!r}: nothing says which it is, as a list follows the order "
+            "of an axis's options; give a mapping from options to candidates"
+        )
+    modules: list[nn.Module] = list(candidates)
+    if len(modules) != len(options):
+        raise AxisError(f"{len(modules)} candidates for the {len(options)} options {list(options)}")
+    return dict(zip(keys, modules, strict=True))
+
+
+def _named(candidates: Any, option: Any, options: Sequence[Any]) -> nn.Module | None:
+    """The candidate of an option, by itself or by its text, where that is no option of its own."""
+    for name, module in candidates.items():
+        if type(name) is type(option) and name == option:
+            return module  # type: ignore[no-any-return]
+    texts = [text for text in (_key(option), str(option)) if text not in options]
+    return next((module for name, module in candidates.items() if name in texts), None)
 
 
 def _key(option: Any) -> str:

@@ -1,7 +1,8 @@
 """ElasticModule: what an elastic part tells the library about itself, copying and extraction."""
 
 import copy
-from collections.abc import Mapping, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -85,6 +86,8 @@ class ElasticModule(nn.Module):
         if isinstance(plain, nn.Module):
             if type(plain).forward is not type(self).forward:
                 _hand_over_hooks(self, plain, memo)
+                if self.tensor_sizes():
+                    _hand_over_attributes(self, plain, memo)
             plain.training = self.training
         return plain
 
@@ -105,7 +108,11 @@ def inherit(tensor: Tensor, sizes: Sequence[SizeLike], memo: dict[Any, Any], buf
     return memo[id(tensor)]
 
 
-def replicate(module: nn.Module, memo: dict[Any, Any], changes: Mapping[str, Any] | None = None) -> Any:
+def replicate(
+    module: nn.Module,
+    memo: dict[Any, Any],
+    changes: "Mapping[str, Any] | Callable[[], Mapping[str, Any]] | None" = None,
+) -> Any:
     """A deep copy of a module with some of its attributes, tensors or submodules replaced.
 
     Class, hooks, buffers and attributes are those of the original, subclasses included.
@@ -113,18 +120,18 @@ def replicate(module: nn.Module, memo: dict[Any, Any], changes: Mapping[str, Any
     Args:
         module: What is copied.
         memo: Of the deep copy that this is part of.
-        changes: By attribute name; taken as they are, not copied.
+        changes: By attribute name, taken as they are; a function makes them once the copy is known, as parts that
+            refer back to the module need.
     """
-    changes = changes or {}
     copied = type(module).__new__(type(module))
     memo[id(module)] = copied
+    changed = (changes() if callable(changes) else changes) or {}
     for name, value in vars(module).items():
         if name in _REGISTRIES:
-            kept = {key: item for key, item in value.items() if key not in changes}
-            made = copy.deepcopy(kept, memo)
-            copied.__dict__[name] = {key: changes[key] if key in changes else made[key] for key in value}
+            made = copy.deepcopy({key: item for key, item in value.items() if key not in changed}, memo)
+            copied.__dict__[name] = {key: changed[key] if key in changed else made[key] for key in value}
         else:
-            copied.__dict__[name] = changes[name] if name in changes else copy.deepcopy(value, memo)
+            copied.__dict__[name] = changed[name] if name in changed else copy.deepcopy(value, memo)
     return copied
 
 
@@ -175,15 +182,25 @@ def _require_whole(module: ElasticModule, plain: Any) -> None:
     kind, gives = type(module), type(plain).__name__
     if others := [name for name in module._modules if name != "parametrizations"]:
         raise ExtractionError(
-            f"{kind.__name__} holds the modules {', '.join(others)}, and its plain form {gives} has no place "
-            "for them: hold them beside it, or override plain()"
+            f"{kind.__name__} holds the modules {', '.join(others)}, and its plain form {gives} has no place for them: "
+            "hold them beside it, or override plain()"
         )
-    owner = {name: next(cls for cls in kind.__mro__ if name in vars(cls)) for name in ("forward", "plain")}
-    if owner["forward"] is not owner["plain"] and issubclass(owner["forward"], owner["plain"]):
+    own = kind.__bases__[0] if parametrize.is_parametrized(module) else kind
+    owner = next(cls for cls in own.__mro__ if "plain" in vars(cls))
+    if own is not owner:
         raise ExtractionError(
-            f"{kind.__name__} overrides forward() of {owner['plain'].__name__}, whose plain form {gives} does not have "
-            "it: override plain() too, or put the module into one of your own"
+            f"{own.__name__} is a subclass of {owner.__name__}, whose plain form {gives} has nothing of what it adds: "
+            "override plain() too, or put the module into one of your own"
         )
+
+
+def _hand_over_attributes(module: ElasticModule, plain: nn.Module, memo: dict[Any, Any]) -> None:
+    """What was set on a leaf from outside goes to the module of another class that takes its place."""
+    kind = type(module).__bases__[0] if parametrize.is_parametrized(module) else type(module)
+    standard = {*inspect.signature(kind).parameters, *vars(nn.Module()), *vars(plain)}
+    for name, value in vars(module).items():
+        if name not in standard:
+            plain.__dict__[name] = copy.deepcopy(value, memo)
 
 
 def _fix_parametrized(plain: nn.Module, made: Mapping[str, Any]) -> None:

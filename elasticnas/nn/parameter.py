@@ -61,7 +61,8 @@ def align(parameter: "Tensor | ElasticParameter", x: Tensor) -> Tensor:
     would line that up with whatever dimension of ``x`` stands there.
 
     Args:
-        parameter: Of :func:`Parameter`, with sizes ``(..., c)`` that belong to the last dimensions of ``x``.
+        parameter: Of :func:`Parameter`, with sizes ``(..., c)`` that belong to the last dimensions of ``x``, or to all
+            of them where the first is 1.
         x: ``(B, ..., c)``.
 
     Returns:
@@ -78,6 +79,8 @@ def align(parameter: "Tensor | ElasticParameter", x: Tensor) -> Tensor:
     if active.ndim == own:
         return active
     require_batch(active, x)
+    if own == x.ndim and parameter.sizes[0] == 1:  # the batch has a place already
+        return active.squeeze(1)
     if x.ndim <= own:
         raise AxisError(
             f"align: x has the shape {tuple(x.shape)}, and the parameter {own} dimensions of its own: x has the batch "
@@ -162,7 +165,13 @@ class ElasticParameter(ElasticModule):
         except AttributeError:
             if name.startswith("__") or not hasattr(Tensor, name):
                 raise
-            return getattr(self(), name)
+            active = self()
+            if name.endswith("_") and active.untyped_storage().data_ptr() != self.weight.untyped_storage().data_ptr():
+                raise AxisError(
+                    f"{name} would change a copy of {self!r}, as masks and sizes of several factors make one: change "
+                    "its weight"
+                ) from None
+            return getattr(active, name)
 
     @classmethod
     def __torch_function__(
@@ -201,8 +210,6 @@ class ElasticParameter(ElasticModule):
     __rxor__ = _like_a_tensor("__rxor__")
     __lt__ = _like_a_tensor("__lt__")
     __le__ = _like_a_tensor("__le__")
-    __eq__ = _like_a_tensor("__eq__")
-    __ne__ = _like_a_tensor("__ne__")
     __gt__ = _like_a_tensor("__gt__")
     __ge__ = _like_a_tensor("__ge__")
     __neg__ = _like_a_tensor("__neg__")
@@ -225,4 +232,12 @@ class ElasticParameter(ElasticModule):
     cpu = _like_a_tensor("cpu")
     cuda = _like_a_tensor("cuda")
     xpu = _like_a_tensor("xpu")
+
+    def __eq__(self, other: object) -> Any:
+        # by identity beside modules: dictionaries and weak references ask it of their keys
+        return self() == _as_tensor(other) if isinstance(other, (Tensor, int, float, complex)) else self is other
+
+    def __ne__(self, other: object) -> Any:
+        return self() != _as_tensor(other) if isinstance(other, (Tensor, int, float, complex)) else self is not other
+
     __hash__ = ElasticModule.__hash__

@@ -195,7 +195,9 @@ class SupernetTrainer:
             with self.axes.at(arch):
                 idle &= idle_parameters(self.model)
         for parameter in idle:
-            parameter.grad = None
+            # a forward may call a layer beyond the depth by itself
+            if parameter.grad is not None and not parameter.grad.any():
+                parameter.grad = None
 
     def _drawn(self) -> list[Any]:
         settings = self.settings

@@ -151,7 +151,7 @@ def layer(config: ModelConfig, sizes: Any, causal: bool, first: bool) -> nn.Modu
 def per_candidate(config: ModelConfig, sizes: Any, make: Callable[[Any], nn.Module]) -> nn.Module:
     """What ``make`` makes of sizes, for every candidate: weights of their own, or the same ones mixed as configured."""
     if config.weights == "separate":
-        own = [make(_Fixed(config, number, sizes)) for number in range(len(config.sizes()))]
+        own = {number: make(_Fixed(config, number, sizes)) for number in range(len(config.sizes()))}
         return enn.Mixture(own, sizes.candidate, inputs=sizes.hidden)
     shared = make(sizes)
     return enn.Mixture(shared, sizes.candidate, inputs=sizes.hidden) if config.mixing == "block" else shared

@@ -188,19 +188,10 @@ FIRST = [
     subclass,
 ]
 FEW = ("mask", "relaxed")
-KEPT = {
-    (fake, "mask"): "Masked.relaxed keeps what it made of faked tensors",
-    (fake, "per sample"): "Masked.relaxed keeps what it made of faked tensors",
-    **{(subclass, name): "masks take the class of the first input" for name in ("mask", "per sample", "relaxed")},
-}
 
 
 def case(first, scope, within):
-    reason = KEPT.get((first, scope)) if within else None
-    marks = [pytest.mark.xfail(strict=True, reason=reason)] if reason else []
-    return pytest.param(
-        first, scope, within, marks=marks, id=f"{first.__name__}-{scope}-{'in one scope' if within else 'in two'}"
-    )
+    return pytest.param(first, scope, within, id=f"{first.__name__}-{scope}-{'in one scope' if within else 'in two'}")
 
 
 @pytest.mark.parametrize(
@@ -277,7 +268,6 @@ def test_a_counting_mode_around_a_supernet():
         torch.testing.assert_close(linear(X), fresh(X))
 
 
-@pytest.mark.xfail(strict=True, reason="== of an elastic parameter runs its forward, and a weak dictionary asks it")
 def test_a_counting_mode_around_a_supernet_with_elastic_parameters():
     axes, model = made()
     with axes.masked(SMALL), FlopCounterMode(display=False) as counter:

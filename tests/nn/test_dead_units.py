@@ -199,24 +199,8 @@ def test_weights_of_dead_units(name, scope, held):
     compare(name, held, SHARED[scope])
 
 
-UNTOUCHED = {"scale", "lookup"}  # nothing is summed over dead units
-
-
 @pytest.mark.parametrize("scope", PER_SAMPLE)
-@pytest.mark.parametrize(
-    "name",
-    [
-        name
-        if name in UNTOUCHED
-        else pytest.param(
-            name,
-            marks=pytest.mark.xfail(
-                strict=True, reason="an architecture per sample: weights that no sample has are not left out"
-            ),
-        )
-        for name in BUILDS
-    ],
-)
+@pytest.mark.parametrize("name", BUILDS)
 def test_weights_of_units_that_no_sample_has(name, scope):
     compare(name, torch.nan, PER_SAMPLE[scope])
 
