@@ -24,7 +24,6 @@ from elasticnas.axes import (
     select,
     without_dead,
 )
-from elasticnas.nn.module import inherit
 from elasticnas.testing import ElasticModuleContract
 
 
@@ -58,7 +57,7 @@ class ElasticConv1d(enn.ElasticModule):
         inputs, outputs = active_size(self.inputs), active_size(self.outputs)
         plain = nn.Conv1d(inputs, outputs, self.kernel, padding="same", device="meta")
         for name, sizes in self.tensor_sizes().items():
-            setattr(plain, name, inherit(getattr(self, name), sizes, memo))
+            setattr(plain, name, enn.inherit(getattr(self, name), sizes, memo))
         return plain
 
 

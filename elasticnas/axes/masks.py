@@ -19,6 +19,7 @@ __all__ = [
     "is_cut",
     "is_masked",
     "is_per_sample",
+    "is_sliced",
     "mask",
     "require_batch",
     "soft_mask",
@@ -63,7 +64,9 @@ def apply_mask(x: Tensor, size: SizeLike, dim: int = -1) -> Tensor:
 
 def apply_soft_mask(x: Tensor, size: SizeLike, dim: int = -1) -> Tensor:
     """:func:`apply_mask` for what is 0 at dead units already: hard masks leave nothing to do."""
-    m = None if _is_hard(size) else mask(size, x, dim)
+    if not is_masked(size) or _is_hard(size):
+        return x
+    m = mask(size, x, dim)
     return x if m is None else x * m
 
 
@@ -98,6 +101,11 @@ def _has_dead(weights: Sequence[OptionWeights]) -> bool:
 def is_cut(size: SizeLike) -> bool:
     """Whether :func:`without_dead` leaves exactly the active units: hard masks, the same for all samples."""
     return all(active.hard and active.weights.ndim == 1 for active in _weights(size))
+
+
+def is_sliced(*sizes: SizeLike) -> bool:
+    """Whether one architecture is in scope, and weights are its slices; asked once for all sizes of a module."""
+    return all(isinstance(size, int) or isinstance(size.scopes.frame(), Sliced) for size in sizes)
 
 
 def is_masked(size: SizeLike) -> bool:

@@ -11,7 +11,7 @@ from elasticnas.nn.idle import idle_parameters
 from elasticnas.nn.linear import ElasticLinear, Linear
 from elasticnas.nn.linrec import LinRecState
 from elasticnas.nn.mixture import Mixture
-from elasticnas.nn.module import ElasticModule
+from elasticnas.nn.module import ElasticModule, inherit
 from elasticnas.nn.norm import ElasticLayerNorm, ElasticRMSNorm, LayerNorm, RMSNorm
 from elasticnas.nn.parameter import ElasticParameter, Parameter, align
 from elasticnas.nn.pointwise import PointwiseAttention
@@ -41,6 +41,7 @@ __all__ = [
     "align",
     "checkpoint",
     "idle_parameters",
+    "inherit",
     "mean",
     "sampled_cross_entropy",
     "softmax",

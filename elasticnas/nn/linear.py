@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from elasticnas.axes import (
+    Size,
     SizeLike,
     active_size,
     apply_mask,
@@ -16,6 +17,7 @@ from elasticnas.axes import (
     is_cut,
     is_elastic,
     is_masked,
+    is_sliced,
     is_traced,
     require_sizes,
     select,
@@ -78,9 +80,9 @@ class ElasticLinear(ElasticModule):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(..., inputs) -> (..., outputs)``."""
-        if not is_masked(self.outputs):
-            return self._affine(x)
-        smaller = not is_traced() and self.weight.shape[1] < x.shape[:-1].numel()
+        if self._is_sliced():
+            return F.linear(x, *self._active(x))
+        smaller = is_masked(self.outputs) and not is_traced() and self.weight.shape[1] < x.shape[:-1].numel()
         m = soft_mask(self.outputs, self.weight) if smaller else None
         if m is not None or is_cut(self.outputs):
             return self._affine(x, m)  # the weight carries the mask
@@ -88,13 +90,22 @@ class ElasticLinear(ElasticModule):
 
     def support(self, x: Tensor) -> Tensor:
         """As forward, but the output is multiplied by the support of its mask only, for one operand of a product."""
+        if self._is_sliced():
+            return F.linear(x, *self._active(x))
         out = self._affine(x)
         return out if is_cut(self.outputs) else apply_support(out, self.outputs)
 
-    def _affine(self, x: Tensor, m: Tensor | None = None) -> Tensor:
+    def _is_sliced(self) -> bool:
+        return is_sliced(self.outputs if isinstance(self.outputs, Size) else self.inputs)
+
+    def _active(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Weight and bias as far as they are active, for an input of the active width."""
         check_width(x, self.inputs, self)
-        weight = select(self.weight, (self.outputs, self.inputs))
         bias = None if self.bias is None else select(self.bias, (self.outputs,))
+        return select(self.weight, (self.outputs, self.inputs)), bias
+
+    def _affine(self, x: Tensor, m: Tensor | None = None) -> Tensor:
+        weight, bias = self._active(x)
         if m is not None:
             weight, bias = weight * m[:, None], None if bias is None else bias * m
         weight = without_dead(weight, (self.outputs, self.inputs))

@@ -116,10 +116,10 @@ class Gates(nn.Module):
 
 
 def _gate(config: ModelConfig, candidate: Any, inputs: Any, outputs: Any, which: int) -> enn.Mixture:
-    per_candidate = [
-        enn.DataAwareGate(sizes[0], sizes[which], config.gate_layers, rank=_rank(config, sizes[which]))
-        for sizes in config.sizes()
-    ]
+    per_candidate = {
+        number: enn.DataAwareGate(sizes[0], sizes[which], config.gate_layers, rank=_rank(config, sizes[which]))
+        for number, sizes in enumerate(config.sizes())
+    }
     return enn.Mixture(per_candidate, candidate, inputs=inputs, outputs=outputs)
 
 

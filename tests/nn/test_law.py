@@ -395,7 +395,7 @@ class TestMixtureOfSeparateCandidates(OnHidden):
     space = s.Candidates
 
     def build(self, sizes):
-        candidates = [enn.FeedForward(d, D) for d, D in ((4, 6), (6, 9), (8, 12))]
+        candidates = {n: enn.FeedForward(d, D) for n, (d, D) in enumerate(((4, 6), (6, 9), (8, 12)))}
         return enn.Mixture(candidates, sizes.width, inputs=sizes.hidden)
 
 

@@ -370,6 +370,7 @@ def test_scores_of_a_sliced_table_need_the_support_of_the_input(monkeypatch):
     arch = s.Hidden(hidden=5)
     assert keeps_the_law(Scores, s.Hidden, arch, on_hidden, lambda a: None)
     monkeypatch.setattr(embedding, "apply_support", lambda x, size, dim=-1: x)
+    monkeypatch.setattr(embedding, "without_dead", lambda weight, sizes: weight)
     assert not keeps_the_law(Scores, s.Hidden, arch, on_hidden, lambda a: None)
 
 
