@@ -103,9 +103,9 @@ def is_cut(size: SizeLike) -> bool:
     return all(active.hard and active.weights.ndim == 1 for active in _weights(size))
 
 
-def is_sliced(*sizes: SizeLike) -> bool:
-    """Whether one architecture is in scope, and weights are its slices; asked once for all sizes of a module."""
-    return all(isinstance(size, int) or isinstance(size.scopes.frame(), Sliced) for size in sizes)
+def is_sliced(size: Size) -> bool:
+    """Whether one architecture is in scope, so that no size of the same axes is masked."""
+    return isinstance(size.scopes.frame(), Sliced)
 
 
 def is_masked(size: SizeLike) -> bool:

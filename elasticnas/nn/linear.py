@@ -96,7 +96,8 @@ class ElasticLinear(ElasticModule):
         return out if is_cut(self.outputs) else apply_support(out, self.outputs)
 
     def _is_sliced(self) -> bool:
-        return is_sliced(self.outputs if isinstance(self.outputs, Size) else self.inputs)
+        size = self.outputs if isinstance(self.outputs, Size) else self.inputs
+        return isinstance(size, Size) and is_sliced(size)
 
     def _active(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """Weight and bias as far as they are active, for an input of the active width."""
