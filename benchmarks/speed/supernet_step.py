@@ -79,7 +79,7 @@ def _undecided(model: EASRec) -> Callable[[], AbstractContextManager[Any]]:
     """All options equally probable."""
     axes = axes_of(model)
     even = {name: torch.full((len(options),), 1 / len(options)) for name, options in axes.space.choices().items()}
-    return partial(axes.at, even)
+    return partial(axes.relaxed, even)
 
 
 class _EveryCandidate:

@@ -34,6 +34,9 @@ class Axes:
         scopes: The open scopes.
     """
 
+    space: Any
+    scopes: ScopeStack
+
     def __init__(self, space: Any, info: SpaceFacts) -> None:
         self.space, self._info = space, info
         self.scopes = ScopeStack(space.__name__, lambda: Sliced(space.largest()))

@@ -251,7 +251,7 @@ class Sum(Size):
         return sum([active_size(term) for term in self.terms])
 
     def __mul__(self, other: SizeLike) -> Product:
-        raise AxisError(f"{self!r} * {_label(other)}: a sum of sizes cannot be a factor; multiply its terms instead")
+        raise AxisError(f"({self!r}) * {_label(other)}: a sum of sizes cannot be a factor; multiply its terms instead")
 
     __rmul__ = __mul__
 

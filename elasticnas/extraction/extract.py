@@ -1,7 +1,7 @@
 """extract: the plain network of one architecture, proven equal to what the supernet computes."""
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import is_dataclass
 from typing import Any, TypeVar
@@ -10,10 +10,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from elasticnas.axes import EXTRACTING, select
+from elasticnas.axes import EXTRACTING, Scope, select
 from elasticnas.errors import ExtractionError
 from elasticnas.extraction.inspect import axes_of, check
-from elasticnas.extraction.parts import hold_parameters, lists_of_parameters, refuse_torn
+from elasticnas.extraction.parts import (
+    hold_parameters,
+    lists_of_parameters,
+    refuse_replaced_forwards,
+    refuse_torn,
+)
 from elasticnas.nn import ElasticModule
 
 __all__ = ["extract", "unverified"]
@@ -40,10 +45,10 @@ def extract(model: Model, arch: Any, example: Any = None) -> Model:
     check(model)
     plain = unverified(model, arch)
     axes = axes_of(model)
-    with axes.at(arch), torch.no_grad(), _in_eval(model), _in_eval(plain):
-        _compare_parts(model, plain, example is not None)
+    with torch.no_grad(), _in_eval(model), _in_eval(plain):
+        _compare_parts(model, plain, lambda: axes.at(arch), example is not None)
         if example is not None:
-            _compare_whole(model, plain, example)
+            _compare_whole(model, plain, lambda: axes.at(arch), example)
     return plain
 
 
@@ -55,6 +60,7 @@ def unverified(model: Model, arch: Any) -> Model:
     """
     # what a parametrization computes is taken as in eval: spectral norm changes its buffers otherwise
     with axes_of(model).at(arch), torch.enable_grad(), _parametrizations_in_eval(model):
+        refuse_replaced_forwards(model)
         refuse_torn(model)
         memo: dict[Any, Any] = {EXTRACTING: True}
         lists_of_parameters(model, memo)
@@ -88,19 +94,23 @@ def _parametrizations_in_eval(model: nn.Module) -> Iterator[None]:
             part.training = mode
 
 
-def _compare_parts(model: nn.Module, plain: nn.Module, whole: bool) -> None:
-    """Every elastic part by itself; one without an example needs that of the whole network."""
+def _compare_parts(model: nn.Module, plain: nn.Module, scope: Callable[[], Scope], whole: bool) -> None:
+    """Every elastic part by itself; one without an example needs that of the whole network.
+
+    The plain parts run outside of the scope, which they must not follow.
+    """
     extracted = dict(plain.named_modules(remove_duplicate=False))
     parameters = dict(plain.named_parameters(remove_duplicate=False))
     for name, module in model.named_modules():
         made = extracted.get(name, parameters.get(name))
         if made is None or not isinstance(module, ElasticModule) or not _has_values(module):
             continue  # a layer or branch that the architecture does not have
-        _compare_tensors(module, made, name)
-        example = module.example(torch.Generator().manual_seed(0))
+        with scope():
+            _compare_tensors(module, made, name)
+            example = module.example(torch.Generator().manual_seed(0))
+            expected = None if example is None else module(*example)
         if example is not None:
-            computed = made(*example) if isinstance(made, nn.Module) else made
-            _equal(module(*example), computed, name, type(module).__name__)
+            _equal(expected, made(*example) if isinstance(made, nn.Module) else made, name, type(module).__name__)
         elif module.tensor_sizes() and not whole:
             raise ExtractionError(
                 f"{name or 'the model'} ({type(module).__name__}) has no example of its own, so that nothing shows "
@@ -120,8 +130,10 @@ def _compare_tensors(module: ElasticModule, made: "nn.Module | Tensor", name: st
             _equal(select(getattr(module, own), sizes), tensor, f"{name}.{own}".lstrip("."), type(module).__name__)
 
 
-def _compare_whole(model: nn.Module, plain: nn.Module, example: Any) -> None:
-    expected, computed = _outputs(model, example), _outputs(plain, example)
+def _compare_whole(model: nn.Module, plain: nn.Module, scope: Callable[[], Scope], example: Any) -> None:
+    with scope():
+        expected = _outputs(model, example)
+    computed = _outputs(plain, example)
     for name, value in expected.items():  # in order of completion: the first that differs is the innermost
         if name and name in computed:
             _equal(value, computed[name], name, type(model.get_submodule(name)).__name__)

@@ -11,9 +11,23 @@ from elasticnas.errors import ExtractionError
 from elasticnas.nn import ElasticModule, ElasticParameter
 from elasticnas.nn.idle import running_modules
 
-__all__ = ["hold_parameters", "lists_of_parameters", "refuse_torn"]
+__all__ = ["hold_parameters", "lists_of_parameters", "refuse_replaced_forwards", "refuse_torn"]
 
 Cut = tuple[tuple[tuple[int, int], ...], ...]
+
+
+def refuse_replaced_forwards(model: nn.Module) -> None:
+    """Refuse a forward that was set on a module itself: it belongs to the supernet's, and a copy would call that.
+
+    Raises:
+        ExtractionError: Names the module.
+    """
+    for name, module in running_modules(model):
+        if "forward" in vars(module):
+            raise ExtractionError(
+                f"{name or 'the model'} ({type(module).__name__}) has a forward of its own set on it, which a copy "
+                "cannot take over: put it into a subclass, or use a hook"
+            )
 
 
 def refuse_torn(model: nn.Module) -> None:

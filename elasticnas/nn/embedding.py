@@ -116,7 +116,7 @@ class ElasticEmbedding(ElasticModule):
         self.weight = full.weight
 
     def forward(self, ids: Tensor) -> Tensor:
-        """``(...) int -> (..., hidden)``."""
+        """``(...) int -> (..., hidden)``; an id beyond the active rows is an error sliced, and 0 masked."""
         rows = select(self.weight, (self.count, self.hidden))
         if not is_masked(self.count):
             return apply_mask(F.embedding(ids, rows, self.padding_idx), self.hidden)

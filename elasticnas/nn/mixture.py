@@ -12,6 +12,7 @@ from elasticnas.axes import (
     Choice,
     OptionWeights,
     Relaxed,
+    Size,
     SizeLike,
     layout_of,
     narrow_last,
@@ -58,6 +59,8 @@ class Mixture(ElasticModule):
             require_sizes("Mixture", inputs=self.inputs)
         if self.outputs is not None:
             require_sizes("Mixture", outputs=self.outputs)
+        if isinstance(choice, Size):
+            _ = _choice(choice)
         if isinstance(candidates, nn.Module) and not isinstance(candidates, (nn.ModuleList, nn.ModuleDict)):
             self.shared, self.candidates = True, nn.ModuleDict({"shared": candidates})
         else:
@@ -178,7 +181,9 @@ def _is_literal(text: str) -> bool:
     return True
 
 
-def _choice(axis: Axis) -> Choice:
+def _choice(axis: Size) -> Choice:
+    if not isinstance(axis, Axis):
+        raise AxisError(f"a Mixture chooses by a field of the space, not by {axis!r}")
     if len(axis.quantity.choices) != 1 or axis.quantity.choices[0].name != axis.name:
         raise AxisError(f"{axis.name} follows from {[c.name for c in axis.quantity.choices]}; a Mixture takes a field")
     return axis.quantity.choices[0]

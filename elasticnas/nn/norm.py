@@ -12,6 +12,7 @@ from elasticnas.axes import (
     apply_support,
     full_size,
     is_elastic,
+    is_per_sample,
     mask,
     require_sizes,
     select,
@@ -109,7 +110,8 @@ class ElasticLayerNorm(ElasticModule):
         mean = (m * x).sum(-1, keepdim=True) / units
         centred = torch.addcmul(x, m, mean, value=-1)
         variance = torch.linalg.vector_norm(centred, dim=-1, keepdim=True).square() / units
-        return torch.addcmul(m * bias, centred * torch.rsqrt(variance + self.eps), weight).to(dtype)
+        out = torch.addcmul(m * bias, centred * torch.rsqrt(variance + self.eps), weight).to(dtype)
+        return apply_support(out, self.hidden) if is_per_sample(self.hidden) else out
 
     def tensor_sizes(self) -> dict[str, list[SizeLike]]:
         """Of weight and bias."""

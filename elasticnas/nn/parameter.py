@@ -60,6 +60,9 @@ def align(parameter: "Tensor | ElasticParameter", x: Tensor) -> Tensor:
     refused where samples have architectures of their own: a per-sample parameter has the batch in front, and torch
     would line that up with whatever dimension of ``x`` stands there.
 
+    The batch is dimension 0 of ``x``. Where the sequence stands in front and is as long as the batch is large, nothing
+    tells them apart.
+
     Args:
         parameter: Of :func:`Parameter`, with sizes ``(..., c)`` that belong to the last dimensions of ``x``, or to all
             of them where the first is 1.
@@ -74,7 +77,7 @@ def align(parameter: "Tensor | ElasticParameter", x: Tensor) -> Tensor:
     """
     if not isinstance(parameter, ElasticParameter):
         return parameter
-    active = parameter.masked()
+    active = parameter._masked()
     own = len(parameter.sizes)
     if active.ndim == own:
         return active
@@ -129,9 +132,9 @@ class ElasticParameter(ElasticModule):
                 f"a parameter {self!r} is used in a scope with an architecture per sample, where torch would line its "
                 "batch up with another dimension: write x * enn.align(parameter, x), and likewise for other operations"
             )
-        return self.masked()
+        return self._masked()
 
-    def masked(self) -> Tensor:
+    def _masked(self) -> Tensor:
         """As :meth:`forward`, with the batch in front for per-sample masks."""
         # a dimension more in front, where a per-sample mask has the batch
         out = select(self.weight, self.sizes).unsqueeze(0)

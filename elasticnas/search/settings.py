@@ -50,7 +50,8 @@ class TrainerSettings(BaseModel):
         rule: Which architectures a step runs: ``sandwich`` (largest, smallest, random ones), ``random``, ``single``.
         random_architectures: Random architectures a step; one with ``single``.
         masked: Whether architectures run as masks at full size instead of slices: more work, the same weights, and one
-            graph for ``torch.compile``. For supernets of elastic primitives.
+            graph for ``torch.compile``. For supernets of elastic primitives. What only a skipped layer uses is to be
+            held by that layer: elsewhere it has gradients of zero masked, none sliced, and momentum tells them apart.
         distillation_weight: Of the distillation in the loss of all but the largest, the rest is of the targets; where
             predictions are given.
         weight_lr: Learning rate of Adam, where no optimizer is given.

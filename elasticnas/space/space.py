@@ -222,4 +222,5 @@ def reserved(name: str) -> str | None:
     """Whose name a field would take, in words; None where it is free."""
     if hasattr(Space, name) and name != "model_config":
         return "a method of Space"
-    return "a name of the axes of a space" if hasattr(Axes, name) else None
+    taken = hasattr(Axes, name) or name in Axes.__annotations__
+    return "a name of the axes of a space" if taken else None

@@ -7,6 +7,7 @@ from torch import nn
 import elasticnas
 import elasticnas.nn as enn
 from elasticnas import extract
+from elasticnas.axes import active_size
 from elasticnas.cost import Params
 from elasticnas.errors import ArchitectureError, AxisError, ExtractionError, InactiveChoiceError
 from elasticnas.extraction import unverified
@@ -189,3 +190,29 @@ def test_models_on_the_meta_device_are_extracted_unverified():
     assert (
         sum(p.numel() for p in unverified(model, ARCH).parameters()) == 3 * 6 + 6 + 12 + 6 * 6 + 6 + 6 * 6 + 6 + 12 + 2
     )
+
+
+def test_a_forward_that_is_set_on_a_module_is_refused():
+    """A copy would call the supernet's, and follow its scope."""
+    axes = s.Depth.axes()
+    model = nn.Sequential(enn.Stack([enn.Linear(axes.hidden, axes.hidden) for _ in range(3)], axes.depth))
+    forward = model[0].forward
+    model[0].forward = lambda x: 2 * forward(x)
+    with pytest.raises(ExtractionError, match=r"0 \(Stack\) has a forward of its own set on it"):
+        extract(model, s.Depth.smallest())
+
+
+def test_the_extracted_network_is_compared_outside_of_the_scope():
+    """What still follows the scope of the supernet would pass inside it."""
+
+    class Follows(nn.Module):
+        def __init__(self, axes):
+            super().__init__()
+            self.linear, self.width = enn.Linear(axes.hidden, axes.hidden), lambda: active_size(axes.hidden)
+
+        def forward(self, x):
+            return self.linear(x) * self.width()
+
+    axes = s.Hidden.axes()
+    with pytest.raises(ExtractionError, match="differs from the supernet"):
+        extract(Follows(axes), s.Hidden(hidden=2), torch.randn(3, 2))

@@ -458,3 +458,10 @@ def test_composite_inputs_and_outputs(inputs, outputs):
             torch.testing.assert_close(module(x[..., columns]), one[..., rows])
     with axes.relaxed({"hidden": P["hidden"]}):
         torch.testing.assert_close(module(x), right)
+
+
+def test_a_choice_that_is_no_field_is_refused():
+    axes = Derived.axes()
+    for choice in (2 * axes.inner, axes.inner + 1, axes.width):
+        with pytest.raises(ElasticNASError, match=r"a Mixture (chooses by|takes) a field"):
+            enn.Mixture(nn.Identity(), choice)

@@ -314,3 +314,34 @@ def test_copies_train_alike():
         settings = TrainerSettings(steps=20, rule="single", masked=masked, weight_lr=0.01, seed=3)
         SupernetTrainer(each, loss, batches, settings).run()
     assert_same_weights(model, again)
+
+
+class HeldOutside(nn.Module):
+    """A weight that only a skipped layer uses, held beside it."""
+
+    def __init__(self, sizes):
+        super().__init__()
+        self.enter, self.leave = enn.Linear(4, sizes.hidden), enn.Linear(sizes.hidden, 1)
+        self.beside = enn.Linear(sizes.hidden, sizes.hidden)
+        self.stack = enn.Stack([Adds() for _ in range(4)], sizes.depth)
+
+    def forward(self, x):
+        x = self.enter(x)
+        return self.leave(self.stack(x, self.beside(x)))
+
+
+class Adds(nn.Module):
+    def forward(self, x, other):
+        return x + torch.tanh(other)
+
+
+def test_what_a_skipped_layer_uses_and_does_not_hold_is_moved_by_momentum():
+    """The one exception: nothing tells a mask scope that the weight is used by nobody else."""
+
+    class MayBeEmpty(FewLayers):
+        depth: Literal[0, 4]
+
+    sliced, masked = (
+        trained(form, "single", build=HeldOutside, space=MayBeEmpty, steps=20)[0] for form in (False, True)
+    )
+    assert not torch.allclose(sliced.beside.weight, masked.beside.weight)

@@ -318,3 +318,17 @@ def test_options_that_a_field_refuses_are_never_drawn():
     found = [Filtered.largest(), Filtered.smallest(), *(Filtered.sample(random.Random(seed)) for seed in range(10))]
     assert all(set(arch.inner) <= {2, 4} and sum(arch.inner) <= 50 for arch in found)
     assert sum(found[0].inner) == 50 and found[1].inner == (2,) * 19
+
+
+@pytest.mark.parametrize(
+    "name", ["at", "masked", "relaxed", "space", "scopes", "named", "all", "current", "derive", "origin"]
+)
+def test_names_of_the_axes_are_refused(name):
+    with pytest.raises(SpaceError, match=f"{name}"):
+        type("Named", (Space,), {"__annotations__": {name: Literal[2, 1]}, "__module__": __name__})
+    with pytest.raises(SpaceError, match=f"{name}"):
+        type(
+            "Named",
+            (Space,),
+            {"__annotations__": {"w": Literal[2, 1]}, name: property(lambda self: self.w), "__module__": __name__},
+        )

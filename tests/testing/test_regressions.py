@@ -30,10 +30,10 @@ def scale_by_all_units_of_a_product(monkeypatch):
 
 def leave_parameters_of_samples_unshaped(monkeypatch):
     def wrong(parameter, x):
-        return parameter.masked() if isinstance(parameter, enn.ElasticParameter) else parameter
+        return parameter._masked() if isinstance(parameter, enn.ElasticParameter) else parameter
 
     monkeypatch.setattr(enn, "align", wrong)
-    monkeypatch.setattr(enn.ElasticParameter, "forward", enn.ElasticParameter.masked)
+    monkeypatch.setattr(enn.ElasticParameter, "forward", enn.ElasticParameter._masked)
 
 
 def drop_parameters_in_lists_of_modules(monkeypatch):

@@ -126,7 +126,7 @@ class Scaled(nn.Module):
         self.scale, self.shift = enn.Parameter(hidden), enn.Parameter(1, hidden)
 
     def forward(self, x: Tensor) -> Tensor:
-        if not isinstance(self.shift, enn.ElasticParameter) or self.shift.masked().ndim == 2:
+        if not isinstance(self.shift, enn.ElasticParameter) or enn.align(self.shift, x).ndim == 2:
             _ = self.shift.to(torch.bfloat16) + self.shift.half()  # a tensor's conversions; the weight stays as it is
         return x * enn.align(self.scale, x) + torch.tanh(enn.align(self.shift, x))
 
