@@ -7,12 +7,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from elasticnas.axes import (
-    Product,
     SizeLike,
-    Sum,
     active_size,
     apply_mask,
     apply_support,
+    factors_of,
     full_size,
     is_elastic,
     is_masked,
@@ -21,6 +20,7 @@ from elasticnas.axes import (
     require_batch,
     require_sizes,
     select,
+    terms_of,
     without_dead,
 )
 from elasticnas.errors import AxisError
@@ -54,7 +54,7 @@ def Embedding(
             table does not have.
     """
     require_sizes("Embedding", count=count, hidden=hidden)
-    if isinstance(count, (Product, Sum)):
+    if not _are_first_rows(count):
         raise AxisError(
             f"Embedding: count={count!r} has rows in several places, and an id would be another row in every "
             "architecture: give an int or an Axis, such as an integer property of the space"
@@ -64,6 +64,13 @@ def Embedding(
         return ElasticEmbedding(count, hidden, padding_idx, device, dtype)
     plain = nn.Embedding(active_size(count), active_size(hidden), padding_idx, device=device, dtype=dtype)
     return _with_scores(plain)
+
+
+def _are_first_rows(count: SizeLike) -> bool:
+    """Whether the rows of every architecture are the first ones of the table, so that an id is the same row in all."""
+    *before, last = terms_of(count)
+    inner = factors_of(last)[1:]
+    return not is_elastic(*before, *inner)
 
 
 def _padding_row(count: SizeLike, padding_idx: int | None) -> int | None:

@@ -178,11 +178,18 @@ def test_an_activation_without_a_batch_is_refused():
             enn.align(table, normal(3, 6))
 
 
-def test_a_token_with_a_dimension_for_the_batch_is_refused():
+def test_a_token_with_a_dimension_for_the_batch():
+    """``(1, 1, hidden)``, as a class token is often held; without one for the batch it is refused."""
     axes = Sizes.axes()
-    token, x = parameter(1, 1, axes.hidden), normal(3, 2, 6)
-    with axes.masked(ARCHS), pytest.raises(AxisError, match="x has the batch and these"):
-        enn.align(token, x)
+    token, grid, x = parameter(1, 1, axes.hidden), parameter(2, 2, axes.hidden), normal(3, 2, 6)
+    with axes.masked(ARCHS):
+        found = enn.align(token, x)
+        with pytest.raises(AxisError, match="x has the batch and these"):
+            enn.align(grid, x)
+    assert found.shape == (3, 1, 6)
+    for row, arch in zip(found, ARCHS, strict=True):
+        assert torch.equal(row[0, : arch.hidden], token.weight[0, 0, : arch.hidden])
+        assert not row[0, arch.hidden :].any()
     with axes.masked(NARROW):
         assert enn.align(token, x).shape == (1, 1, 6)
 
