@@ -158,14 +158,12 @@ class ScopeStack:
         return self._default
 
     def _refuse_resumed(self, suspended: "tuple[Call, ...]") -> None:
-        running: FrameType | None = sys._getframe()
-        while running is not None:
+        for running in _callers():
             if _call(running) in suspended:
                 raise AxisError(
                     f"the generator {running.f_code.co_name} has a scope of {self._name} open, and another that was "
                     "opened later, outside of it, is still open: close that first, or open scopes anew after a yield"
                 )
-            running = running.f_back
 
     @property
     def entries(self) -> list[_Entry]:

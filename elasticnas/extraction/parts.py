@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterator
+from math import prod
 from typing import Any
 
 from torch import Tensor, nn
@@ -78,13 +79,7 @@ def _term(factors: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
 
 
 def _active(cut: Cut) -> int:
-    total = 0
-    for term in cut:
-        units = 1
-        for _, active in term:
-            units *= active
-        total += units
-    return total
+    return sum(prod([active for _, active in term]) for term in cut)
 
 
 def lists_of_parameters(model: nn.Module, memo: dict[Any, Any]) -> None:

@@ -12,7 +12,15 @@ from torch.nn.utils import parametrize
 from elasticnas.axes import EXTRACTING, SizeLike, select
 from elasticnas.errors import ExtractionError
 
-__all__ = ["ElasticModule", "has_hooks", "inherit", "normal", "refuse_strangers", "replicate"]
+__all__ = [
+    "ElasticModule",
+    "has_hooks",
+    "inherit",
+    "normal",
+    "refuse_strangers",
+    "replicate",
+    "without_parametrizations",
+]
 
 _REGISTRIES = ("_parameters", "_buffers", "_modules")
 
@@ -72,7 +80,7 @@ class ElasticModule(nn.Module):
         }
         plain: nn.Module = replicate(self, memo, made)
         if parametrize.is_parametrized(self):
-            _fix_parametrized(plain, made)
+            without_parametrizations(plain, made)
         return plain
 
     def __deepcopy__(self, memo: dict[Any, Any]) -> Any:
@@ -185,7 +193,7 @@ def _require_whole(module: ElasticModule, plain: Any) -> None:
             f"{kind.__name__} holds the modules {', '.join(others)}, and its plain form {gives} has no place for them: "
             "hold them beside it, or override plain()"
         )
-    own = kind.__bases__[0] if parametrize.is_parametrized(module) else kind
+    own = _own_class(module)
     owner = next(cls for cls in own.__mro__ if "plain" in vars(cls))
     if own is not owner:
         raise ExtractionError(
@@ -196,17 +204,30 @@ def _require_whole(module: ElasticModule, plain: Any) -> None:
 
 def _hand_over_attributes(module: ElasticModule, plain: nn.Module, memo: dict[Any, Any]) -> None:
     """What was set on a leaf from outside goes to the module of another class that takes its place."""
-    kind = type(module).__bases__[0] if parametrize.is_parametrized(module) else type(module)
-    standard = {*inspect.signature(kind).parameters, *vars(nn.Module()), *vars(plain)}
+    standard = {*inspect.signature(_own_class(module)).parameters, *vars(nn.Module()), *vars(plain)}
     for name, value in vars(module).items():
         if name not in standard:
             plain.__dict__[name] = copy.deepcopy(value, memo)
 
 
-def _fix_parametrized(plain: nn.Module, made: Mapping[str, Any]) -> None:
-    """The class without parametrizations, and the tensors that they computed."""
-    names = list(plain.parametrizations)  # type: ignore[arg-type]
-    del plain._modules["parametrizations"]
-    plain.__class__ = type(plain).__bases__[0]
+def _own_class(module: nn.Module) -> type[nn.Module]:
+    """The class that a module was made of; torch gives a parametrized one a subclass."""
+    kind = type(module)
+    own: type[nn.Module] = kind.__bases__[0] if parametrize.is_parametrized(module) else kind
+    return own
+
+
+def without_parametrizations(module: nn.Module, computed: Mapping[str, Any]) -> None:
+    """Put parameters in the place of parametrizations.
+
+    Torch's own removal takes the attribute off the class, which copies share.
+
+    Args:
+        module: Parametrized; changed in place.
+        computed: Parameters by name, for every tensor that is parametrized; others are not read.
+    """
+    names, own = list(module.parametrizations), _own_class(module)  # type: ignore[arg-type]
+    del module._modules["parametrizations"]
+    module.__class__ = own
     for name in names:
-        plain.register_parameter(name, made[name])
+        module.register_parameter(name, computed[name])

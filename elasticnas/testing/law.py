@@ -12,6 +12,7 @@ from torch.nn.utils import parametrize
 from elasticnas.axes import Axes, SizeLike
 from elasticnas.extraction import axes_of, unverified
 from elasticnas.nn import idle_parameters
+from elasticnas.nn.module import without_parametrizations
 from elasticnas.testing.ends import End
 
 __all__ = ["assert_mask_slice_equal"]
@@ -201,12 +202,8 @@ def _fix_parametrized(model: nn.Module) -> bool:
     """Turn what parametrizations compute into parameters, as extraction does; whether there was any."""
     found = [module for module in model.modules() if parametrize.is_parametrized(module)]
     for module in found:
-        # by hand: torch's own removal takes the attribute off the class, which the original shares
-        values = {name: getattr(module, name).detach() for name in module.parametrizations}  # type: ignore[union-attr]
-        del module._modules["parametrizations"]
-        module.__class__ = type(module).__bases__[0]
-        for name, value in values.items():
-            module.register_parameter(name, nn.Parameter(value))
+        names: Any = module.parametrizations
+        without_parametrizations(module, {name: nn.Parameter(getattr(module, name).detach()) for name in names})
     return bool(found)
 
 
