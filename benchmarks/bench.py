@@ -17,8 +17,8 @@ from record import write
 from speed import PARTS
 from speed.scale import FULL, QUICK, Scale
 
-from elasticnas.cli.options import prepare
 from elasticnas.report import environment
+from elasticnas.runtime import configure_torch
 
 
 def run(name: str, scale: Scale) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, help="Interactions to train on, instead of random ones.")
     parser.add_argument("--before", type=Path, help="An earlier bench.json.")
     given = parser.parse_args(arguments)
-    prepare(given.threads)
+    configure_torch(given.threads)
     scale, existing = (QUICK if given.quick else FULL).on(given.data), given.out / "bench.json"
     parts = json.loads(existing.read_text())["parts"] if given.only and existing.exists() else {}
     for name in given.only or PARTS:

@@ -1,5 +1,10 @@
 """Errors that a caller can cause: each message gives the rule, the values received and the way out."""
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel, ValidationError
+
 __all__ = [
     "ArchitectureError",
     "AxisError",
@@ -13,6 +18,7 @@ __all__ = [
     "PluginError",
     "SearchError",
     "SpaceError",
+    "one_line",
 ]
 
 
@@ -62,3 +68,15 @@ class PluginError(ElasticNASError):
 
 class SearchError(ElasticNASError):
     """A search was set up, or has developed, in a way that cannot give a result."""
+
+
+def one_line(model: "type[BaseModel]", error: "ValidationError") -> str:
+    """A pydantic error in one line: each field, the rule, the value."""
+    from pydantic import BaseModel  # the command line answers before it is there
+
+    parts = []
+    for item in error.errors():
+        where = ".".join(map(str, item["loc"])) or "rule"
+        given = "" if isinstance(item["input"], (dict, BaseModel)) else f" (got {item['input']!r})"
+        parts.append(f"{where}: {item['msg'].removeprefix('Value error, ')}{given}")
+    return f"{model.__name__}: " + "; ".join(parts)

@@ -4,8 +4,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from elasticnas.errors import ConfigError
-from elasticnas.space import one_line
+from elasticnas.errors import ConfigError, one_line
 
 __all__ = ["differences", "updated"]
 

@@ -23,7 +23,7 @@ from easrec.searching import encoder_flops
 from easrec.space import space_for
 from easrec.training import train
 from elasticnas.cost import Flops
-from elasticnas.extraction import write_text
+from elasticnas.files import write_text
 
 BASE = {
     "model": {"hidden": 64, "inner": 128, "length": 100, "layers": 2, "heads": 2},

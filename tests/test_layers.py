@@ -11,16 +11,15 @@ from tests.conftest import ROOT
 # lower ones never import higher ones; those on one line do not import each other
 LAYERS = [
     ["errors"],
-    ["packages"],
+    ["packages", "files", "runtime", "settings"],
+    ["checkpoint", "report"],
     ["axes"],
     ["space"],
-    ["settings"],
     ["nn"],
     ["elastic"],
     ["extraction"],
     ["cost"],
     ["search", "export"],
-    ["report"],
     ["study"],
     ["testing", "plugins"],
     ["cli"],

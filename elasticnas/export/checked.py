@@ -18,8 +18,8 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from elasticnas.errors import ConfigError, ElasticNASError, ExtractionError
 from elasticnas.export.signature import Dynamic, Inputs, Signature
-from elasticnas.extraction import write_bytes
 from elasticnas.extraction.inspect import sizes_of
+from elasticnas.files import write_bytes
 
 __all__ = ["Exported", "Runner", "export_checked"]
 

@@ -17,9 +17,9 @@ from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 from torch import nn
 
-from elasticnas.errors import CheckpointError, ConfigError, ElasticNASError
-from elasticnas.extraction.atomic import write_bytes, write_text
-from elasticnas.space import Factory, Space, one_line
+from elasticnas.errors import CheckpointError, ConfigError, ElasticNASError, one_line
+from elasticnas.files import write_bytes, write_text
+from elasticnas.space import Factory, Space
 
 __all__ = ["ARCHITECTURE", "WEIGHTS", "load", "save"]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from elasticnas.extraction import write_bytes
+from elasticnas.files import write_bytes
 from elasticnas.packages import require_package
 
 __all__ = ["Series", "pareto_plot", "require_matplotlib"]

@@ -1,15 +1,10 @@
 """Architecture search: strategies, and what they are made of: relaxations, penalties, trainers, evolution."""
 
+from elasticnas.checkpoint import first_difference, load_checkpoint, save_checkpoint
+from elasticnas.runtime import random_state, restore_random_state
 from elasticnas.search.archive import EvolveProgress
 from elasticnas.search.bilevel import BilevelSearcher, Progress
 from elasticnas.search.binary_path import BinaryPath
-from elasticnas.search.checkpoint import (
-    first_difference,
-    load_checkpoint,
-    random_state,
-    restore_random_state,
-    save_checkpoint,
-)
 from elasticnas.search.controller import Controller
 from elasticnas.search.evaluation import Evaluate, Loss
 from elasticnas.search.evolve import evolve

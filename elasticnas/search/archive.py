@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from elasticnas.checkpoint import first_difference
 from elasticnas.cost import Budget, Cost
 from elasticnas.errors import CheckpointError, PluginError, SearchError
-from elasticnas.search.checkpoint import first_difference
 from elasticnas.search.result import Candidate
 
 __all__ = ["KEY", "Archive", "EvolveProgress", "kept_limits", "open_study", "require_optuna", "stored"]

@@ -12,11 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from elasticnas.axes import Scope
+from elasticnas.checkpoint import load_checkpoint, plain, save_checkpoint
 from elasticnas.cost import Budget, Cost, most_probable
 from elasticnas.elastic import ElasticModel
 from elasticnas.errors import SearchError
 from elasticnas.extraction import axes_of, check
-from elasticnas.search.checkpoint import load_checkpoint, plain, random_state, restore_random_state, save_checkpoint
+from elasticnas.runtime import random_state, restore_random_state
 from elasticnas.search.collapse import undecided_or_collapsed
 from elasticnas.search.controller import Controller
 from elasticnas.search.descent import require_finite, require_finite_gradients, require_scalar

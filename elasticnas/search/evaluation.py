@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from elasticnas.axes import Axes
 from elasticnas.errors import ConfigError, SearchError
-from elasticnas.search.checkpoint import random_state, restore_random_state
+from elasticnas.runtime import random_state, restore_random_state
 from elasticnas.search.stream import Epochs
 
 __all__ = ["Evaluate", "Loss", "checked", "evaluate_at", "mean_loss"]

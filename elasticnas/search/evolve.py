@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
+from elasticnas.checkpoint import plain
 from elasticnas.cost import Budget, Cost, Latency, LatencyReport
 from elasticnas.errors import BudgetError, ConfigError
 from elasticnas.extraction import axes_of, check
 from elasticnas.search.archive import KEY, Archive, EvolveProgress, kept_limits, open_study, require_optuna, stored
-from elasticnas.search.checkpoint import plain
 from elasticnas.search.evaluation import Evaluate, evaluate_at
 from elasticnas.search.evolution import nsga2, share
 from elasticnas.search.local_search import local_search

@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from elasticnas.axes import Axes
-from elasticnas.search.checkpoint import load_checkpoint, save_checkpoint
+from elasticnas.checkpoint import load_checkpoint, save_checkpoint
 from elasticnas.search.evaluation import Evaluate, checked
 
 __all__ = ["KeptEvaluations"]

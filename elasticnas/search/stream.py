@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from elasticnas.errors import SearchError
-from elasticnas.search.checkpoint import random_state, restore_random_state
+from elasticnas.runtime import random_state, restore_random_state
 
 __all__ = ["BatchStream", "Epochs"]
 

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from elasticnas.axes import Scope
+from elasticnas.checkpoint import load_checkpoint, plain, save_checkpoint
 from elasticnas.errors import SearchError
 from elasticnas.extraction import axes_of, check
 from elasticnas.nn import idle_parameters
-from elasticnas.search.checkpoint import load_checkpoint, plain, random_state, restore_random_state, save_checkpoint
+from elasticnas.runtime import random_state, restore_random_state
 from elasticnas.search.descent import require_finite, require_finite_gradients, require_scalar
 from elasticnas.search.schedule import warm_cosine, warm_up
 from elasticnas.search.settings import TrainerSettings

@@ -5,8 +5,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from elasticnas.errors import ArchitectureError, ElasticNASError, SpaceError
-from elasticnas.space.schema import Declared, assemble, nested_space, one_line, read
+from elasticnas.errors import ArchitectureError, ElasticNASError, SpaceError, one_line
+from elasticnas.space.schema import Declared, assemble, nested_space, read
 
 __all__ = ["Membership"]
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter
 from pydantic.fields import FieldInfo
 
 from elasticnas.axes import Choice
@@ -18,7 +18,6 @@ __all__ = [
     "declared",
     "lengths",
     "nested_space",
-    "one_line",
     "per_layer",
     "read",
     "spaces_in",
@@ -169,13 +168,3 @@ def ascending(options: tuple[Any, ...], largest_first: bool = False) -> list[int
     if not all(isinstance(option, (int, float)) for option in options):
         return list(range(len(options)))
     return sorted(range(len(options)), key=lambda index: options[index], reverse=largest_first)
-
-
-def one_line(model: type[BaseModel], error: ValidationError) -> str:
-    """A pydantic error in one line: each field, the rule, the value."""
-    parts = []
-    for item in error.errors():
-        where = ".".join(map(str, item["loc"])) or "rule"
-        given = "" if isinstance(item["input"], (dict, BaseModel)) else f" (got {item['input']!r})"
-        parts.append(f"{where}: {item['msg'].removeprefix('Value error, ')}{given}")
-    return f"{model.__name__}: " + "; ".join(parts)

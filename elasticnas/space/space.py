@@ -11,10 +11,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from elasticnas.axes import Axes, Choice
-from elasticnas.errors import ArchitectureError, SpaceError
+from elasticnas.errors import ArchitectureError, SpaceError, one_line
 from elasticnas.space.info import SpaceInfo
 from elasticnas.space.neighbours import neighbours
-from elasticnas.space.schema import one_line, per_layer
+from elasticnas.space.schema import per_layer
 
 __all__ = ["Space", "reserved"]
 

@@ -12,11 +12,13 @@ from rich.console import Console
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
+from elasticnas.checkpoint import first_difference
 from elasticnas.cost import Flops, count_flops
 from elasticnas.errors import CheckpointError, ElasticNASError
-from elasticnas.extraction import axes_of, extract, save, write_text
+from elasticnas.extraction import axes_of, extract, save
+from elasticnas.files import write_text
 from elasticnas.report import Stage, environment, require_matplotlib
-from elasticnas.search import SupernetTrainer, TrainerSettings, evolve, first_difference
+from elasticnas.search import SupernetTrainer, TrainerSettings, evolve
 from elasticnas.search.archive import require_optuna
 from elasticnas.space import Factory
 from elasticnas.study.page import draw, page, summary

@@ -8,16 +8,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from elasticnas.checkpoint import load_checkpoint, save_checkpoint
 from elasticnas.errors import SearchError
-from elasticnas.search import (
-    BatchStream,
-    TrainerProgress,
-    load_checkpoint,
-    random_state,
-    restore_random_state,
-    save_checkpoint,
-    warm_cosine,
-)
+from elasticnas.runtime import random_state, restore_random_state
+from elasticnas.search import BatchStream, TrainerProgress, warm_cosine
 from elasticnas.study.settings import StudySettings
 from elasticnas.study.task import Task
 

@@ -11,7 +11,8 @@ from charlm.config import Config
 from charlm.corpus import read_corpus, standard_library
 from charlm.model import GPT, Sizes
 from charlm.task import task
-from elasticnas.cli.options import Device, Out, Resume, Seed, Set, Threads, changes_of, device_of, prepare
+from elasticnas.cli.options import Device, Out, Resume, Seed, Set, Threads, changes_of
+from elasticnas.runtime import configure_torch, device_of
 from elasticnas.settings import updated
 from elasticnas.study import Study
 
@@ -43,7 +44,7 @@ def run(
     set: Set = None,
 ) -> None:
     """Train the supernet, search it, take networks out, compare them with uniformly scaled ones."""
-    prepare(threads)
+    configure_torch(threads)
     changes = changes_of(set) | ({} if seed is None else {"study.seed": seed})
     config, where = updated(Config(), changes), device_of(device)
     paths, pattern = data or standard_library(), glob or ("*.txt" if data else "*.py")

@@ -9,7 +9,8 @@ from rich.console import Console
 from digits.config import Config
 from digits.model import supernet
 from digits.task import task
-from elasticnas.cli.options import Device, Out, Resume, Seed, Set, Threads, changes_of, device_of, prepare
+from elasticnas.cli.options import Device, Out, Resume, Seed, Set, Threads, changes_of
+from elasticnas.runtime import configure_torch, device_of
 from elasticnas.settings import updated
 from elasticnas.study import Study
 
@@ -33,7 +34,7 @@ def run(
     set: Set = None,
 ) -> None:
     """Train the supernet, search it, take networks out, compare them with uniformly scaled ones."""
-    prepare(threads)
+    configure_torch(threads)
     changes = changes_of(set) | ({} if seed is None else {"study.seed": seed})
     config, where = updated(Config(), changes), device_of(device)
     console = Console(width=None if Console().is_terminal else 120)

@@ -17,7 +17,8 @@ from easrec.evaluation import users_together
 from easrec.model import EASRec, build
 from easrec.space import space_for
 from elasticnas.errors import CheckpointError, DataError
-from elasticnas.extraction import load, save, write_text
+from elasticnas.extraction import load, save
+from elasticnas.files import write_text
 
 __all__ = ["Recommender"]
 

@@ -25,10 +25,10 @@ from easrec.presets import load_preset, preset_names
 from easrec.reproduce import SCALES, TABLES, reproduce
 from easrec.source import Source, show_statistics
 from easrec.streaming import Live
-from elasticnas.cli.options import Device, Out, Resume, Seed, Set, Threads, changes_of, device_of, prepare
-from elasticnas.errors import ConfigError, DataError
+from elasticnas.cli.options import Device, Out, Resume, Seed, Set, Threads, changes_of
+from elasticnas.errors import ConfigError, DataError, one_line
 from elasticnas.report import Stage
-from elasticnas.space import one_line
+from elasticnas.runtime import configure_torch, device_of
 
 __all__ = ["commands"]
 
@@ -72,7 +72,7 @@ def _start(
 ) -> Run:
     console = Console(width=None if Console().is_terminal else 110)
     config, where = _config(preset, budget, seed, changes), device_of(device)
-    prepare(threads)
+    configure_torch(threads)
     found = source.load(preset, config, console)
     if found.features is not None and not config.model.has_features:
         console.print(f"features are not used: model.backbone is {config.model.backbone}", highlight=False)
@@ -206,7 +206,7 @@ def retrain(
     searched = (out / "supernet.ckpt").exists()
     if not searched and not ((out / "run.json").exists() and _config_of(out).search.strategy == "none"):
         raise ConfigError(f"{out}: no finished search there; run elasticnas easrec search --out {out} first")
-    prepare(threads)
+    configure_torch(threads)
     console = Console(width=None if Console().is_terminal else 110)
     Run(_data_of(out), _config_of(out), out, device_of(device), console, True).everything()
     _say_where(out)
@@ -248,7 +248,7 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of the table.")] = False,
 ) -> None:
     """Evaluate the saved network anew, loaded from its files, under the three protocols."""
-    prepare(threads)
+    configure_torch(threads)
     where, config = device_of(device), _config_of(out)
     recommender, data = Recommender.load(out / "model", where), _data_of(out)
     split = Split(data)

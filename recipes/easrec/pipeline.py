@@ -23,11 +23,13 @@ from easrec.report import page
 from easrec.searching import encoder_flops, search_architecture
 from easrec.space import space_for
 from easrec.training import Trained, TrainProgress, train
+from elasticnas.checkpoint import first_difference, load_checkpoint, save_checkpoint
 from elasticnas.cost import Budget, Latency, Params
 from elasticnas.errors import BudgetError, CheckpointError, ConfigError
-from elasticnas.extraction import extract, write_text
+from elasticnas.extraction import extract
+from elasticnas.files import write_text
 from elasticnas.report import Stage, environment, peak_memory, slow_because
-from elasticnas.search import Candidate, Progress, SearchResult, first_difference, load_checkpoint, save_checkpoint
+from elasticnas.search import Candidate, Progress, SearchResult
 
 __all__ = ["Run", "Searched", "evaluators"]
 

@@ -15,8 +15,9 @@ from easrec.data import Batch, Sequences, Split, count_batches, training_batches
 from easrec.evaluation import Evaluator
 from easrec.losses import BatchLoss
 from easrec.model import EASRec
+from elasticnas.checkpoint import load_checkpoint, save_checkpoint
 from elasticnas.errors import SearchError
-from elasticnas.search import load_checkpoint, random_state, restore_random_state, save_checkpoint
+from elasticnas.runtime import random_state, restore_random_state
 
 __all__ = ["TrainProgress", "Trained", "epoch_batches", "learning_rate", "steered", "train"]
 

@@ -13,9 +13,9 @@ from torch import nn
 
 import elasticnas.nn as enn
 from elasticnas import PerLayer, Space, extract, load, save
+from elasticnas.checkpoint import save_checkpoint
 from elasticnas.errors import CheckpointError, ConfigError, ElasticNASError
-from elasticnas.extraction import write_text
-from elasticnas.search import save_checkpoint
+from elasticnas.files import write_text
 from elasticnas.space import Factory
 from tests.extraction.test_extract import ARCH, Net
 from tests.nn import spaces as s

@@ -2,7 +2,7 @@
 
 import pytest
 
-from elasticnas.search import first_difference
+from elasticnas.checkpoint import first_difference
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from torch import nn
 
 import elasticnas.nn as enn
 from elasticnas import PerLayer, Space, axes_of, elastify
+from elasticnas.checkpoint import save_checkpoint
 from elasticnas.cost import Flops, Latency, Params
 from elasticnas.errors import CheckpointError, ConfigError, SearchError
 from elasticnas.search import (
@@ -34,7 +35,6 @@ from elasticnas.search import (
     Softmax,
     Temperature,
     evolve,
-    save_checkpoint,
 )
 from elasticnas.search.collapse import undecided_or_collapsed
 from elasticnas.search.strategies.one_shot import evaluations

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from easrec.data.features import ItemFeatures
 from elasticnas.errors import DataError
-from elasticnas.extraction import write_bytes
+from elasticnas.files import write_bytes
 
 __all__ = ["Interactions", "Statistics", "prepare"]
 

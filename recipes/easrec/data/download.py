@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from elasticnas.errors import DataError
-from elasticnas.extraction import write_bytes
+from elasticnas.files import write_bytes
 
 __all__ = ["SOURCES", "Source", "download"]
 

@@ -7,8 +7,7 @@ import yaml
 from pydantic import ValidationError
 
 from easrec.config import Config
-from elasticnas.errors import ConfigError
-from elasticnas.space import one_line
+from elasticnas.errors import ConfigError, one_line
 
 __all__ = ["load_preset", "preset_names"]
 

@@ -12,9 +12,9 @@ import torch
 
 from easrec.artifact import Recommender
 from easrec.data import Interactions, Split, pad
-from elasticnas.cli.options import prepare
 from elasticnas.errors import CheckpointError, ElasticNASError
 from elasticnas.report import count_peak_anew, peak_memory
+from elasticnas.runtime import configure_torch
 
 __all__ = ["measure"]
 
@@ -42,7 +42,7 @@ def measure(
     """
     where = torch.device(device)
     split = Split(Interactions.load(data))
-    prepare(threads)
+    configure_torch(threads)
     networks, broken = {}, {}
     for name, folder in models.items():
         try:
@@ -96,7 +96,7 @@ def _memory(model: Path, data: Path, device: str, batch: int, threads: int) -> f
 def report(model: str, data: str, device: str, batch: str, threads: str) -> None:
     """In a process of its own: print the memory that one pass needs, as JSON."""
     where = torch.device(device)
-    prepare(int(threads))
+    configure_torch(int(threads))
     split, recommender = Split(Interactions.load(Path(data))), Recommender.load(Path(model), where)
     one = torch.ones(1, 1, dtype=torch.int64, device=where)
     with torch.no_grad():

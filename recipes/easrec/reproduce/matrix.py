@@ -19,10 +19,9 @@ from pydantic import ValidationError
 
 from easrec.config import Config
 from easrec.reproduce.methods import Method
-from elasticnas.errors import CheckpointError, ElasticNASError
-from elasticnas.extraction import write_text
+from elasticnas.errors import CheckpointError, ElasticNASError, one_line
+from elasticnas.files import write_text
 from elasticnas.settings import differences
-from elasticnas.space import one_line
 
 if sys.platform != "win32":
     import fcntl

@@ -22,7 +22,7 @@ from easrec.reproduce.plots import accuracy_against_flops, lambda_plot
 from easrec.reproduce.published import dataset_of
 from easrec.reproduce.tables import Sheet, differences, efficiency, gates, lambdas, network_of, overall, write
 from elasticnas.errors import CheckpointError, ConfigError
-from elasticnas.extraction import write_text
+from elasticnas.files import write_text
 from elasticnas.packages import require_package
 from elasticnas.report import Stage, bullets, environment
 from elasticnas.settings import differences as differences_of

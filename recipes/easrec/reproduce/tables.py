@@ -10,7 +10,7 @@ from typing import Any
 
 from easrec.reproduce.collect import Measured, best_of, differs, summary, welch
 from easrec.reproduce.published import ANCHORS, EFFICIENCY, GATES, OVERALL
-from elasticnas.extraction import write_text
+from elasticnas.files import write_text
 from elasticnas.report import table
 
 __all__ = ["Sheet", "differences", "efficiency", "gates", "lambdas", "network_of", "overall", "write"]

@@ -2,19 +2,17 @@
 
 import io
 import pickle
-import random
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from elasticnas.errors import CheckpointError
-from elasticnas.extraction import write_bytes
+from elasticnas.files import write_bytes
 
-__all__ = ["first_difference", "load_checkpoint", "plain", "random_state", "restore_random_state", "save_checkpoint"]
+__all__ = ["first_difference", "load_checkpoint", "plain", "save_checkpoint"]
 
 _FORMAT = 1
 _DIGEST = 32  # bytes of SHA-256, in front
@@ -99,26 +97,3 @@ def plain(value: Any) -> Any:
         return [plain(item) for item in value]
     attributes = {name: plain(item) for name, item in vars(value).items()} if hasattr(value, "__dict__") else {}
     return {"kind": getattr(value, "__qualname__", type(value).__qualname__), **attributes}
-
-
-def random_state() -> dict[str, Any]:
-    """States of the global generators that dropout and shuffling draw from."""
-    kind, keys, position, has_gauss, cached = np.random.get_state()
-    version, internal, gauss = random.getstate()
-    return {
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-        "numpy": [kind, torch.from_numpy(np.asarray(keys).astype(np.int64)), position, has_gauss, cached],
-        "python": [version, list(internal), gauss],
-    }
-
-
-def restore_random_state(state: dict[str, Any]) -> None:
-    """Put the global generators back."""
-    torch.set_rng_state(state["torch"])
-    if state["cuda"] and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(state["cuda"])
-    kind, keys, position, has_gauss, cached = state["numpy"]
-    np.random.set_state((kind, keys.numpy().astype(np.uint32), position, has_gauss, cached))
-    version, internal, gauss = state["python"]
-    random.setstate((version, tuple(internal), gauss))
