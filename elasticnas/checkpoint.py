@@ -1,8 +1,8 @@
-"""Checkpoints of long work: written whole or not at all, refused where they belong to another run."""
+"""Checkpoints of long work: written whole or not at all, refused where they belong to other work."""
 
 import io
 import pickle
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -12,81 +12,91 @@ import torch
 from elasticnas.errors import CheckpointError
 from elasticnas.files import write_bytes
 
-__all__ = ["first_difference", "load_checkpoint", "plain", "save_checkpoint"]
+__all__ = ["differences", "first_difference", "load_checkpoint", "plain", "save_checkpoint"]
 
-_FORMAT = 1
+_FORMAT = 2
 _DIGEST = 32  # bytes of SHA-256, in front
 
 
-def save_checkpoint(
-    path: Path, state: dict[str, Any], identity: dict[str, Any], callers: "Mapping[str, Any] | None" = None
-) -> None:
+def save_checkpoint(path: Path, state: dict[str, Any], identity: dict[str, Any]) -> None:
     """Write a checkpoint.
 
     Args:
         path: The file.
         state: Tensors and plain data.
-        identity: What a run that takes it up must agree with, plain data.
-        callers: Likewise, of the caller; a key of both counts in both.
+        identity: What must agree when it is read: plain data by the kind of who says so, ``{"work": {...}}``.
     """
-    content = {"format": _FORMAT, "state": state} | _identities(identity, callers)
     buffer = io.BytesIO()
-    torch.save(content, buffer)
+    torch.save({"format": _FORMAT, "state": state, "identity": identity}, buffer)
     data = buffer.getvalue()
     # torch reads a file with flipped bits without a word
     write_bytes(path, sha256(data).digest() + data)
 
 
-def load_checkpoint(path: Path, identity: dict[str, Any], callers: "Mapping[str, Any] | None" = None) -> dict[str, Any]:
+def load_checkpoint(
+    path: Path, identity: dict[str, Any], allow: Collection[str] = ()
+) -> "tuple[dict[str, Any], list[str]]":
     """Read a checkpoint.
 
+    Args:
+        path: The file.
+        identity: As it was given to :func:`save_checkpoint`.
+        allow: Names that may differ: of the first or the last part of a dotted name, or the whole.
+
+    Returns:
+        The state, and what differs, in words.
+
     Raises:
-        CheckpointError: The file is damaged, or was written by a run with another identity.
+        CheckpointError: The file is damaged, or was written by work with another identity.
     """
     try:
         data = path.read_bytes()
         if sha256(data[_DIGEST:]).digest() != data[:_DIGEST]:
             raise CheckpointError(f"{path}: damaged (its checksum is wrong); delete it to start anew")
         content = torch.load(io.BytesIO(data[_DIGEST:]), map_location="cpu", weights_only=True)
-        written, state = content["identity"], content["state"]
-        covered, known = content.get("covered"), content["format"] == _FORMAT
+        written, state, known = content["identity"], content["state"], content["format"] == _FORMAT
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such checkpoint") from None
     except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(f"{path}: damaged ({reason[:120]}); delete it to start anew") from None
     if not known:
-        raise CheckpointError(f"{path}: written in format {content['format']!r}, this version reads {_FORMAT}")
-    now = _identities(identity, callers)
-    difference = first_difference(written, now["identity"])
-    if covered is not None:  # earlier versions did not write it
-        difference = difference or first_difference(covered, now["covered"])
-    if difference:
         raise CheckpointError(
-            f"{path}: belongs to another run, {difference}; use another folder, or the settings it was started with"
+            f"{path}: written in format {content['format']!r}, this version reads {_FORMAT}; finish it with the version "
+            "that wrote it, or delete it to start anew"
         )
+    changes = []
+    for kind in dict.fromkeys([*written, *identity]):
+        for name, line in differences(written.get(kind, {}), identity.get(kind, {})):
+            if not _allowed(name, allow):
+                raise CheckpointError(
+                    f"{path}: belongs to another run, {line}; use another folder, or the settings it was started with"
+                )
+            changes.append(line)
     assert isinstance(state, dict)
-    return state
+    return state, changes
 
 
-def _identities(own: dict[str, Any], callers: "Mapping[str, Any] | None") -> dict[str, Any]:
-    """The identity, in which the caller's values stand, and what they cover of our own."""
-    callers = dict(callers or {})
-    return {"identity": own | callers, "covered": {key: value for key, value in own.items() if key in callers}}
+def _allowed(name: str, allow: Collection[str]) -> bool:
+    return bool({name, name.partition(".")[0], name.rpartition(".")[2]} & set(allow))
 
 
-def first_difference(before: Any, now: Any, path: str = "") -> str:
+def first_difference(before: Any, now: Any) -> str:
     """Where two trees of plain data first differ, in words; empty where they agree."""
-    if before == now:
-        return ""
+    return next((line for _, line in differences(before, now)), "")
+
+
+def differences(before: Any, now: Any, path: str = "") -> "Iterator[tuple[str, str]]":
+    """Where two trees of plain data differ: the dotted name, and what differs in words."""
     if isinstance(before, dict) and isinstance(now, dict):
         for key in sorted(before.keys() | now.keys()):
             below = f"{path}.{key}".lstrip(".")
             if key not in before or key not in now:
-                return f"{below} is {'new' if key in now else 'gone'}"
-            if before[key] != now[key]:
-                return first_difference(before[key], now[key], below)
-    return f"{path} was {before!r}, is {now!r}"
+                yield below, f"{below} is {'new' if key in now else 'gone'}"
+            else:
+                yield from differences(before[key], now[key], below)
+    elif before != now:
+        yield path, f"{path} was {before!r}, is {now!r}"
 
 
 def plain(value: Any) -> Any:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from elasticnas.errors import ElasticNASError
 
-__all__ = ["write_bytes", "write_text"]
+__all__ = ["remove_temporaries", "write_bytes", "write_text"]
+
+_SUFFIX = ".elasticnas-tmp"
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -21,7 +23,7 @@ def write_bytes(path: Path, data: bytes) -> None:
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_SUFFIX)
         temporary = Path(name)
         with os.fdopen(handle, "wb") as file:
             file.write(data)
@@ -44,3 +46,9 @@ def write_bytes(path: Path, data: bytes) -> None:
 def write_text(path: Path, text: str) -> None:
     """As :func:`write_bytes`, UTF-8."""
     write_bytes(path, text.encode())
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Delete what killed writes left in a folder; only where no other process writes to it."""
+    for path in folder.glob(f".*{_SUFFIX}"):
+        path.unlink(missing_ok=True)

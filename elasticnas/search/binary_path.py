@@ -50,12 +50,12 @@ class BinaryPath(Relaxation):
         """A one-hot vector ``(options,)``, without gradients."""
         return _one_hot(_draw(logits.detach().softmax(-1), 1, generator)[0], logits)
 
-    def believed(self, logits: Tensor, drawn: Tensor) -> Tensor:
+    def cost_probabilities(self, logits: Tensor, drawn: Tensor) -> Tensor:
         """``softmax(logits)``, with gradients to the two paths, whose sum is held."""
         p, pair = logits.detach().softmax(-1), drawn > 0
         return p.masked_scatter(pair, p[pair].sum() * logits[pair].softmax(-1))
 
-    def settle(self, logits: Tensor, before: Tensor, drawn: Tensor) -> None:
+    def after_step(self, logits: Tensor, before: Tensor, drawn: Tensor) -> None:
         """Move the two paths alone, and keep their sum of ``exp(logit)``."""
         pair = drawn > 0
         moved = logits[pair]

@@ -58,6 +58,16 @@ class Controller:
             "moved to a combination that they forbid: use Softmax, or declare the choices so that fewer are forbidden"
         )
 
+    def log_probability(self, arch: Any) -> Tensor:
+        """Logarithm ``()`` of the probability of the options that an architecture has, with gradients.
+
+        Where draws that break a rule are drawn again, the architecture's own log-probability is this less one number
+        that all architectures share.
+        """
+        indices = self.space.indices(arch)
+        terms = [self.logits[name].log_softmax(-1)[indices[name]] for name in sorted(self.space.present(arch))]
+        return torch.stack(terms).sum()
+
     def likeliest(self, drawn: Mapping[str, Tensor]) -> Any:
         """The architecture of the likeliest options.
 
@@ -74,15 +84,15 @@ class Controller:
             return False
         return True
 
-    def believed(self, drawn: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def cost_probabilities(self, drawn: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The probabilities that the expected cost is taken over, with gradients."""
-        return {name: self.relaxation.believed(logits, drawn[name]) for name, logits in self.logits.items()}
+        return {name: self.relaxation.cost_probabilities(logits, drawn[name]) for name, logits in self.logits.items()}
 
     @torch.no_grad()
-    def settle(self, before: Sequence[Tensor], drawn: Mapping[str, Tensor]) -> None:
-        """Let the relaxation put right the logits after an architecture step."""
+    def after_step(self, before: Sequence[Tensor], drawn: Mapping[str, Tensor]) -> None:
+        """Let the relaxation correct the logits after an architecture step."""
         for (name, logits), old in zip(self.logits.items(), before, strict=True):
-            self.relaxation.settle(logits, old, drawn[name])
+            self.relaxation.after_step(logits, old, drawn[name])
 
     @torch.no_grad()
     def probabilities(self) -> dict[str, Tensor]:

@@ -1,13 +1,81 @@
-"""What a step demands of losses and gradients before they reach weights, architecture parameters and checkpoints."""
+"""Descent: optimizer steps on weights, with what they demand of losses and gradients."""
 
-from typing import Any
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from elasticnas.checkpoint import plain
 from elasticnas.errors import SearchError
 
-__all__ = ["require_finite", "require_finite_gradients", "require_scalar"]
+__all__ = ["Descent", "MakeOptimizer", "require_finite", "require_finite_gradients", "require_scalar"]
+
+MakeOptimizer: TypeAlias = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
+
+
+class Descent:
+    """One optimizer, stepped by :meth:`begin`, :meth:`add` for each loss, and :meth:`finish`.
+
+    Args:
+        weights: To train.
+        rate: Learning rate of Adam, without weight decay: decay and momentum move units whose gradient is zero.
+        clip_norm: Largest norm of the gradients; None for no clipping.
+        make: Makes another optimizer; its rate is then its own.
+    """
+
+    def __init__(
+        self, weights: Sequence[nn.Parameter], rate: float, clip_norm: "float | None", make: "MakeOptimizer | None" = None
+    ) -> None:
+        self.weights, self._clip_norm = list(weights), clip_norm
+        self.optimizer = torch.optim.Adam(self.weights, lr=rate, fused=True) if make is None else make(self.weights)
+        self.rates = [group["lr"] for group in self.optimizer.param_groups]
+        self._own_rate = make is not None
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What a checkpoint must agree with; the rate of Adam is among the settings."""
+        values = {name: plain(value) for name, value in self.optimizer.defaults.items() if self._own_rate or name != "lr"}
+        return {"kind": type(self.optimizer).__name__, **values}
+
+    def begin(self, factor: float = 1.0) -> None:
+        """Forget the gradients; ``factor`` of the highest rates is taken."""
+        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
+            group["lr"] = rate * factor
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def add(self, loss: Tensor, parts: int, what: str, step: int, returned_by: str = "loss returns") -> float:
+        """Add the gradients of a loss ``()``, one of so many parts of the step; its value.
+
+        Raises:
+            SearchError: It is no finite scalar with a gradient.
+        """
+        require_scalar(loss, returned_by)
+        require_finite(loss, what, step)
+        (loss / parts).backward()
+        return float(loss.detach())
+
+    def finish(self, step: int, of: str = "") -> None:
+        """Clip, and take the step.
+
+        Raises:
+            SearchError: The gradients are not finite.
+        """
+        norm = torch.nn.utils.clip_grad_norm_(self.weights, self._clip_norm or math.inf)
+        require_finite_gradients(norm, of, step)
+        self.optimizer.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Of the optimizer."""
+        return self.optimizer.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up the moments; rates and the like stay as this optimizer was made with."""
+        own = [{k: v for k, v in group.items() if k != "params"} for group in self.optimizer.param_groups]
+        self.optimizer.load_state_dict(state)
+        for group, values in zip(self.optimizer.param_groups, own, strict=True):
+            group.update(values)
 
 
 def require_scalar(loss: Any, returned_by: str = "loss returns") -> None:

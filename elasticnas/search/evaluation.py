@@ -1,33 +1,128 @@
-"""Evaluating a sub-network: a caller's function, run without a trace."""
+"""Evaluating sub-networks: a caller's function, run without a trace, whose failures do not end a search."""
 
 import math
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from elasticnas.axes import Axes
 from elasticnas.errors import ConfigError, SearchError
 from elasticnas.runtime import random_state, restore_random_state
-from elasticnas.search.stream import Epochs
+from elasticnas.search.problem import Evaluate
+from elasticnas.search.result import Candidate, Failure
 
-__all__ = ["Evaluate", "Loss", "checked", "evaluate_at", "mean_loss"]
-
-Evaluate = Callable[[nn.Module], Mapping[str, float]]
-Loss = Callable[[nn.Module, Any], Tensor]
+__all__ = ["Evaluator", "checked", "evaluate_at"]
 
 
-def mean_loss(loss: Loss, held_out: Epochs) -> Evaluate:
-    """``evaluate`` where none is given: the mean loss over the batches of epoch 0, as ``{"loss": value}``."""
+class Evaluator:
+    """Candidates of architectures: metrics with the supernet's weights, beside their costs.
 
-    def evaluate(model: nn.Module) -> dict[str, float]:
-        losses = [float(loss(model, batch)) for batch in held_out(0)]
-        if not losses:
-            raise SearchError("held_out: epoch 0 has no batch")
-        return {"loss": sum(losses) / len(losses)}
+    An evaluation that raises, or gives a metric that is not finite, is tried again, then recorded with its message and
+    shown as a warning. A function that returns no metric at all is a mistake, and raises.
 
-    return evaluate
+    Args:
+        metrics_of: ``metrics_of(arch) -> {"metric": value}``.
+        costs_of: ``costs_of(arch) -> {"flops": value}``.
+        retries: How often an evaluation that fails is tried again.
+        same: From an architecture to the one that stands for all that give the same network; each is evaluated once.
+        keep: Called after each evaluation, with its candidate or failure.
+
+    Attributes:
+        known: Candidates by the architecture that stands for them.
+        failures: Likewise, of evaluations that failed.
+    """
+
+    def __init__(
+        self,
+        metrics_of: Callable[[Any], dict[str, float]],
+        costs_of: Callable[[Any], dict[str, float]],
+        retries: int,
+        same: Callable[[Any], Any] = lambda arch: arch,
+        keep: "Callable[[Candidate[Any] | Failure[Any]], None]" = lambda evaluated: None,
+    ) -> None:
+        self._metrics_of, self.costs_of, self._retries = metrics_of, costs_of, retries
+        self._same, self._keep = same, keep
+        self.known: dict[Any, Candidate[Any]] = {}
+        self.failures: dict[Any, Failure[Any]] = {}
+
+    def __call__(self, arch: Any) -> "Candidate[Any] | None":
+        """The candidate of an architecture, evaluated unless it is known; None where its evaluation fails.
+
+        Raises:
+            ConfigError: ``evaluate`` gives no mapping from names to numbers, or not the metric.
+            SearchError: A cost is not finite.
+        """
+        key = self._same(arch)
+        if key not in self.known:
+            self._evaluate(arch, key)
+        known = self.known.get(key)
+        return None if known is None else known.model_copy(update={"architecture": arch})
+
+    def given_up(self, arch: Any) -> bool:
+        """Whether no attempt is left for an architecture."""
+        failure = self.failures.get(self._same(arch))
+        return failure is not None and failure.attempts > self._retries
+
+    def _evaluate(self, arch: Any, key: Any) -> None:
+        costs = self.costs_of(arch)
+        while not self.given_up(arch):
+            try:
+                metrics = self._metrics_of(arch)
+            except ConfigError:
+                raise
+            except Exception as error:  # a caller's function may fail in any way, such as for want of memory
+                self._note(arch, key, error)
+                continue
+            self.failures.pop(key, None)
+            self.known[key] = Candidate(architecture=arch, costs=costs, metrics=metrics)
+            self._keep(self.known[key])
+            return
+
+    def _note(self, arch: Any, key: Any, error: Exception) -> None:
+        attempts = self.failures[key].attempts + 1 if key in self.failures else 1
+        message = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        self.failures[key] = Failure(architecture=arch, message=message, attempts=attempts)
+        self._keep(self.failures[key])
+        if self.given_up(arch):
+            warnings.warn(f"the evaluation of {arch!r} failed, tried {attempts} times: {message}", stacklevel=5)
+
+    def nothing(self) -> SearchError:
+        """The error of a search whose evaluations all failed."""
+        failure = next(iter(self.failures.values()))
+        return SearchError(
+            f"all {len(self.failures)} evaluations failed, such as that of {failure.architecture!r} with "
+            f"{failure.message}; fix evaluate, and run again"
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "known": [candidate.model_dump(mode="json") for candidate in self.known.values()],
+            "failures": [failure.model_dump(mode="json") for failure in self.failures.values()],
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any], space: Any) -> None:
+        """Take up what was evaluated."""
+        self.remember(
+            [Candidate(**_revived(data, space)) for data in state["known"]],
+            [Failure(**_revived(data, space)) for data in state["failures"]],
+        )
+
+    def remember(self, candidates: Sequence[Candidate[Any]], failures: Sequence[Failure[Any]]) -> None:
+        """Take in what others have evaluated."""
+        for candidate in candidates:
+            self.known.setdefault(self._same(candidate.architecture), candidate)
+        for failure in failures:
+            key = self._same(failure.architecture)
+            if key not in self.known and (key not in self.failures or self.failures[key].attempts < failure.attempts):
+                self.failures[key] = failure
+
+
+def _revived(data: Mapping[str, Any], space: Any) -> dict[str, Any]:
+    return {**data, "architecture": space.model_validate(data["architecture"])}
 
 
 @torch.no_grad()

@@ -1,15 +1,16 @@
 """Searches in an Optuna study, which several processes may share: NSGA-II, and a list to be evaluated."""
 
 import random
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import Any
 
 from elasticnas.errors import ArchitectureError
-from elasticnas.search.archive import KEY, Archive, stored
+from elasticnas.search.archive import Archive
+from elasticnas.search.storage import CANDIDATE, FAILURE, labels, stored
 
 __all__ = ["nsga2", "share"]
 
-_QUEUED = "elasticnas queued"  # option indices, of a trial that was put in the queue
+_QUEUED = "elasticnas queued"  # the options, of a trial that was put in the queue
 _ANYHOW = "elasticnas anyhow"  # evaluated even if another process has begun it, which may be gone
 
 
@@ -37,7 +38,7 @@ def nsga2(study: Any, archive: Archive, space: Any, drawn: Iterator[Any], popula
         if archive.full:
             return
         if len(archive.candidates) < population or fruitless == population:
-            arch, anyhow = others.next(archive.candidates.keys(), _begun(study, space))
+            arch, anyhow = others.next(archive, _begun(study, space))
             if arch is None:
                 return
             _enqueue(study, space, arch, anyhow)
@@ -61,11 +62,11 @@ def share(study: Any, archive: Archive, space: Any, drawn: Iterable[Any]) -> Non
     for arch in drawn:
         archs.append(arch)
         archive.add(*stored(study, space))
-        if arch not in archive.candidates and arch not in _begun(study, space):
+        if arch not in archive and arch not in _begun(study, space):
             _enqueue(study, space, arch)
             _tell(study, study.ask(), archive, space, queued_only=True)
     archive.add(*stored(study, space))
-    while left := [arch for arch in archs if arch not in archive.candidates]:
+    while left := [arch for arch in archs if arch not in archive]:
         _enqueue(study, space, left[0], anyhow=True)
         _tell(study, study.ask(), archive, space, queued_only=True)
         archive.add(*stored(study, space))
@@ -76,23 +77,28 @@ def _tell(study: Any, trial: Any, archive: Archive, space: Any, queued_only: boo
     """Evaluate what a trial proposes unless that is needless, and tell the study; whether it was new."""
     try:
         queued = _QUEUED in trial.user_attrs
-        indices = {c.name: trial.suggest_categorical(c.name, range(len(c.options))) for c in space.choice_list()}
-        arch = _built(space, indices)
+        named = {c.name: labels(c) for c in space.choice_list()}
+        arch = _built(space, {name: trial.suggest_categorical(name, options) for name, options in named.items()})
         begun = not trial.user_attrs.get(_ANYHOW) and arch in _begun(study, space, trial.number)
         if arch is None or begun or (queued_only and not queued):
             study.tell(trial, state=_state("FAIL"))
             return False
-        allowed = archive.allows(arch)
-        for number, value in enumerate(archive.violations(arch)):
-            trial.set_constraint(f"budget {number}", min(0.0, value) if allowed else value)
+        allowed = archive.limits.allows(arch)
+        for name, value in zip(archive.limits.budgets, archive.limits.violations(arch), strict=True):
+            trial.set_constraint(f"budget {name}", min(0.0, value) if allowed else value)
         if not allowed:
-            study.tell(trial, [*archive.costs_of(arch), 0.0])
+            study.tell(trial, [*archive.costs_of(arch).values(), 0.0])
             return False
         archive.add(*stored(study, space))  # after the look at what is running, lest something ends in between
-        new = arch not in archive.candidates
+        new = arch not in archive
         candidate = archive.evaluate(arch)
+        if candidate is None:
+            if new:
+                trial.set_user_attr(FAILURE, archive.failure(arch).model_dump(mode="json"))
+            study.tell(trial, state=_state("FAIL"))
+            return new
         if new:
-            trial.set_user_attr(KEY, candidate.to_dict())
+            trial.set_user_attr(CANDIDATE, candidate.model_dump(mode="json"))
         study.tell(trial, archive.objectives(candidate))
         return new
     except BaseException:  # Ctrl-C too: no trial is left running
@@ -108,7 +114,7 @@ class _Others:
         self._drawn = drawn
         self._passed: list[Any] = []
 
-    def next(self, known: Collection[Any], begun: Collection[Any]) -> tuple[Any, bool]:
+    def next(self, known: Container[Any], begun: Container[Any]) -> tuple[Any, bool]:
         """One that is not known, None where there is no more; and whether it was begun, perhaps by one that is gone."""
         for arch in self._drawn:
             if arch in begun:
@@ -120,7 +126,8 @@ class _Others:
 
 def _enqueue(study: Any, space: Any, arch: Any, anyhow: bool = False) -> None:
     indices = space.indices(arch)
-    study.enqueue_trial(indices, user_attrs={_QUEUED: indices, _ANYHOW: anyhow})
+    options = {choice.name: labels(choice)[indices[choice.name]] for choice in space.choice_list()}
+    study.enqueue_trial(options, user_attrs={_QUEUED: options, _ANYHOW: anyhow})
 
 
 def _begun(study: Any, space: Any, before: float = float("inf")) -> set[Any]:
@@ -133,11 +140,11 @@ def _arch_of(space: Any, trial: Any) -> Any:
     return _built(space, trial.user_attrs.get(_QUEUED, trial.params))
 
 
-def _built(space: Any, indices: dict[str, int]) -> Any:
+def _built(space: Any, labelled: dict[str, Any]) -> Any:
     """The architecture; None for one that a rule forbids, or of a trial that has just begun."""
-    choices = space.choice_list()
     try:
-        return space.build({choice.name: choice.options[indices[choice.name]] for choice in choices})
+        chosen = {c.name: c.options[labels(c).index(labelled[c.name])] for c in space.choice_list()}
+        return space.build(chosen)
     except (ArchitectureError, KeyError):
         return None
 

@@ -6,7 +6,6 @@ from itertools import islice
 from typing import Any
 
 from elasticnas.search.archive import Archive
-from elasticnas.search.result import pareto
 
 __all__ = ["local_search"]
 
@@ -31,7 +30,7 @@ def local_search(archive: Archive, space: Any, drawn: Iterator[Any], population:
     while not archive.full:
         arch = _neighbour(archive, space, rng)
         if arch is None:
-            arch = next((other for other in drawn if other not in archive.candidates), None)
+            arch = next((other for other in drawn if other not in archive), None)
         if arch is None:
             return
         archive.evaluate(arch)
@@ -39,10 +38,10 @@ def local_search(archive: Archive, space: Any, drawn: Iterator[Any], population:
 
 def _neighbour(archive: Archive, space: Any, rng: random.Random) -> Any:
     """A random unknown neighbour of a random candidate of the front; None where there is none."""
-    front = list(pareto(list(archive.candidates.values()), archive.metric, archive.maximise))
+    front = list(archive.outcome.front(list(archive.candidates.values())))
     rng.shuffle(front)
     for candidate in front:
         for arch in space.iterate_neighbours(candidate.architecture, rng):
-            if arch not in archive.candidates and archive.allows(arch):
+            if arch not in archive and archive.limits.allows(arch):
                 return arch
     return None

@@ -52,10 +52,13 @@ class Relaxation(ABC):
         draws: Whether calls with the same logits differ, by noise.
         one_hot: Whether a weight step runs one option of every choice; it is then sliced, and costs what that
             architecture costs.
+        sampled: Whether an architecture step runs sampled architectures too, sliced, and never a mixture: it then
+            searches any supernet.
     """
 
     draws: ClassVar[bool] = False
     one_hot: ClassVar[bool] = False
+    sampled: ClassVar[bool] = False
 
     @abstractmethod
     def __call__(self, logits: Tensor, step: int, generator: torch.Generator) -> Tensor:
@@ -65,12 +68,12 @@ class Relaxation(ABC):
         """What a weight step runs; the same as an architecture step where not overridden."""
         return self(logits, step, generator)
 
-    def believed(self, logits: Tensor, drawn: Tensor) -> Tensor:
+    def cost_probabilities(self, logits: Tensor, drawn: Tensor) -> Tensor:
         """The probabilities that the expected cost is taken over; those that were drawn where not overridden."""
         return drawn
 
-    def settle(self, logits: Tensor, before: Tensor, drawn: Tensor) -> None:  # noqa: B027 - most leave them
-        """Put right the logits after an architecture step, from those before it and what it drew."""
+    def after_step(self, logits: Tensor, before: Tensor, drawn: Tensor) -> None:  # noqa: B027 - most leave them
+        """Correct the logits after an architecture step, given those before it and what it drew."""
 
     def temperature(self, step: int) -> float:
         """Temperature at a search step; 1 where there is none."""

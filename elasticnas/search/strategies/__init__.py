@@ -1,31 +1,28 @@
 """Search strategies behind one small interface, one file each.
 
-SPOS and RandomSearch search any supernet, those by gradients (DARTS, ProxylessNAS, RecNAS, EASRec) supernets made of
-elastic primitives: elastified models run sliced and cannot be mixed.
+SPOS, RandomSearch, Reinforce and Evolve search any supernet; those that mix sizes (DARTS, ProxylessNAS, RecNAS,
+DynamicConstraint) search supernets of elastic primitives: elastified models run sliced.
 """
 
 from elasticnas.search.strategies.darts import DARTS
-from elasticnas.search.strategies.easrec import EASRec
-from elasticnas.search.strategies.problem import Problem
+from elasticnas.search.strategies.dynamic_constraint import DynamicConstraint
+from elasticnas.search.strategies.evolve import Evolve
 from elasticnas.search.strategies.proxylessnas import ProxylessNAS
 from elasticnas.search.strategies.random_search import RandomSearch
 from elasticnas.search.strategies.recnas import RecNAS
+from elasticnas.search.strategies.reinforce import Reinforce
 from elasticnas.search.strategies.spos import SPOS
-from elasticnas.search.strategies.strategy import Strategy
+from elasticnas.search.strategies.strategy import GradientStrategy, Strategy
 
 __all__ = [
     "DARTS",
     "SPOS",
-    "STRATEGIES",
-    "EASRec",
-    "Problem",
+    "DynamicConstraint",
+    "Evolve",
+    "GradientStrategy",
     "ProxylessNAS",
     "RandomSearch",
     "RecNAS",
+    "Reinforce",
     "Strategy",
 ]
-
-STRATEGIES: dict[str, type[Strategy]] = {
-    strategy.name: strategy for strategy in (DARTS, ProxylessNAS, RecNAS, SPOS, RandomSearch, EASRec)
-}
-"""By name, for command lines: ``STRATEGIES["darts"]().search(problem, settings)``."""

@@ -1,21 +1,13 @@
 """DARTS: softmax mixtures, accuracy alone."""
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any
-
-from elasticnas.search.bilevel import Progress
-from elasticnas.search.relaxation import Softmax
-from elasticnas.search.result import SearchResult
+from elasticnas.search.relaxation import Relaxation, Softmax
 from elasticnas.search.settings import SearchSettings
-from elasticnas.search.strategies.gradient import by_gradient
-from elasticnas.search.strategies.problem import Problem
-from elasticnas.search.strategies.strategy import Strategy
+from elasticnas.search.strategies.strategy import GradientStrategy
 
 __all__ = ["DARTS"]
 
 
-class DARTS(Strategy):
+class DARTS(GradientStrategy):
     """Every option runs, weighted by the softmax of its logit; weights and logits take turns on two parts of the data.
 
     First order, or second order with ``settings.order=2``. There is no penalty on the cost.
@@ -31,24 +23,6 @@ class DARTS(Strategy):
 
     name = "darts"
 
-    def search(
-        self,
-        problem: Problem,
-        settings: SearchSettings,
-        *,
-        checkpoint: Path | None = None,
-        resume: bool = False,
-        identity: Mapping[str, Any] | None = None,
-        progress: Callable[[Progress], None] | None = None,
-    ) -> SearchResult:
-        """See :meth:`Strategy.search`."""
-        return by_gradient(
-            self.name,
-            problem,
-            settings,
-            Softmax(),
-            checkpoint=checkpoint,
-            resume=resume,
-            identity=identity,
-            progress=progress,
-        )
+    def relaxation(self, settings: SearchSettings) -> Relaxation:
+        """Softmax."""
+        return Softmax()

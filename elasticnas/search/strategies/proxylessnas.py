@@ -1,22 +1,16 @@
 """ProxylessNAS: binary path gates, and a loss on the expected cost."""
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any
-
-from elasticnas.search.bilevel import Progress
 from elasticnas.search.binary_path import BinaryPath
-from elasticnas.search.penalty import Fixed
-from elasticnas.search.result import SearchResult
+from elasticnas.search.penalty import Fixed, Penalty
+from elasticnas.search.problem import Problem
+from elasticnas.search.relaxation import Relaxation
 from elasticnas.search.settings import SearchSettings
-from elasticnas.search.strategies.gradient import by_gradient
-from elasticnas.search.strategies.problem import Problem
-from elasticnas.search.strategies.strategy import Strategy
+from elasticnas.search.strategies.strategy import GradientStrategy
 
 __all__ = ["ProxylessNAS"]
 
 
-class ProxylessNAS(Strategy):
+class ProxylessNAS(GradientStrategy):
     """A weight step runs one sampled architecture, sliced; an architecture step compares two paths of every choice.
 
     The architecture step is one full-size pass for sizes and depth; of a Mixture it computes all candidates. The loss
@@ -38,27 +32,12 @@ class ProxylessNAS(Strategy):
     name = "proxylessnas"
 
     def __init__(self, weight: float = 0.1) -> None:
-        self.penalty_weight = Fixed(weight).weight
+        self.weight = Fixed(weight).weight
 
-    def search(
-        self,
-        problem: Problem,
-        settings: SearchSettings,
-        *,
-        checkpoint: Path | None = None,
-        resume: bool = False,
-        identity: Mapping[str, Any] | None = None,
-        progress: Callable[[Progress], None] | None = None,
-    ) -> SearchResult:
-        """See :meth:`Strategy.search`."""
-        return by_gradient(
-            self.name,
-            problem,
-            settings,
-            BinaryPath(),
-            Fixed(self.penalty_weight),
-            checkpoint=checkpoint,
-            resume=resume,
-            identity=identity,
-            progress=progress,
-        )
+    def relaxation(self, settings: SearchSettings) -> Relaxation:
+        """Binary path gates."""
+        return BinaryPath()
+
+    def penalty(self, problem: Problem) -> Penalty:
+        """``weight`` times the relative expected cost."""
+        return Fixed(self.weight)

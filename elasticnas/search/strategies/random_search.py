@@ -1,14 +1,13 @@
 """RandomSearch: the best of random architectures, evaluated in a supernet."""
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
-from elasticnas.search.bilevel import Progress
+from elasticnas.run import Run
+from elasticnas.search.problem import Problem
 from elasticnas.search.result import SearchResult
 from elasticnas.search.settings import SearchSettings
-from elasticnas.search.strategies.one_shot import by_evaluations
-from elasticnas.search.strategies.problem import Problem
+from elasticnas.search.strategies.evolve import Evolve
+from elasticnas.search.strategies.one_shot import evaluations, train_then_evaluate
 from elasticnas.search.strategies.strategy import Strategy
 
 __all__ = ["RandomSearch"]
@@ -26,23 +25,9 @@ class RandomSearch(Strategy):
     name = "random"
 
     def search(
-        self,
-        problem: Problem,
-        settings: SearchSettings,
-        *,
-        checkpoint: Path | None = None,
-        resume: bool = False,
-        identity: Mapping[str, Any] | None = None,
-        progress: Callable[[Progress], None] | None = None,
-    ) -> SearchResult:
+        self, problem: Problem, settings: "SearchSettings | None" = None, run: "Run | None" = None
+    ) -> SearchResult[Any]:
         """See :meth:`Strategy.search`."""
-        return by_evaluations(
-            self.name,
-            problem,
-            settings,
-            "random",
-            checkpoint=checkpoint,
-            resume=resume,
-            identity=identity,
-            progress=progress,
-        )
+        settings = settings or SearchSettings()
+        evolve = Evolve("random", evaluations(settings))
+        return train_then_evaluate(self.name, problem, settings, run or Run(), evolve)

@@ -1,24 +1,17 @@
 """RecNAS: annealing, and pruning while it searches."""
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any
-
 from elasticnas.errors import ConfigError
-from elasticnas.search.bilevel import Progress
-from elasticnas.search.penalty import Fixed
+from elasticnas.search.penalty import Fixed, Penalty
+from elasticnas.search.problem import Problem
 from elasticnas.search.pruning import Pruning
-from elasticnas.search.relaxation import Temperature, Tempered
-from elasticnas.search.result import SearchResult
+from elasticnas.search.relaxation import Relaxation, Temperature, Tempered
 from elasticnas.search.settings import SearchSettings
-from elasticnas.search.strategies.gradient import by_gradient
-from elasticnas.search.strategies.problem import Problem
-from elasticnas.search.strategies.strategy import Strategy
+from elasticnas.search.strategies.strategy import GradientStrategy
 
 __all__ = ["RecNAS"]
 
 
-class RecNAS(Strategy):
+class RecNAS(GradientStrategy):
     """The softmax over options is annealed, and options that fall behind are dropped from the choice for good.
 
     From the abstract, which alone is public: annealing forces the architecture parameters towards 0 and 1, inferior
@@ -44,33 +37,21 @@ class RecNAS(Strategy):
     name = "recnas"
 
     def __init__(self, weight: float = 0.1, threshold: float = 0.5, rounds: int = 10) -> None:
-        self.penalty_weight, self.threshold, self.rounds = Fixed(weight).weight, threshold, rounds
+        self.weight, self.threshold, self.rounds = Fixed(weight).weight, threshold, rounds
         if rounds < 1 or not 0 <= threshold < 1:
             raise ConfigError(
                 f"RecNAS(threshold={threshold}, rounds={rounds}): rounds >= 1 and 0 <= threshold < 1 are needed"
             )
 
-    def search(
-        self,
-        problem: Problem,
-        settings: SearchSettings,
-        *,
-        checkpoint: Path | None = None,
-        resume: bool = False,
-        identity: Mapping[str, Any] | None = None,
-        progress: Callable[[Progress], None] | None = None,
-    ) -> SearchResult:
-        """See :meth:`Strategy.search`."""
+    def relaxation(self, settings: SearchSettings) -> Relaxation:
+        """An annealed softmax."""
+        return Tempered(Temperature.over(settings.steps))
+
+    def penalty(self, problem: Problem) -> Penalty:
+        """``weight`` times the relative expected cost."""
+        return Fixed(self.weight)
+
+    def pruning(self, settings: SearchSettings) -> Pruning:
+        """After each of ``rounds`` equal parts of the architecture steps."""
         updates = max(1, settings.steps - settings.warmup_steps) // settings.update_every
-        return by_gradient(
-            self.name,
-            problem,
-            settings,
-            Tempered(Temperature.over(settings.steps)),
-            Fixed(self.penalty_weight),
-            Pruning(max(1, updates // self.rounds), self.threshold),
-            checkpoint=checkpoint,
-            resume=resume,
-            identity=identity,
-            progress=progress,
-        )
+        return Pruning(max(1, updates // self.rounds), self.threshold)

@@ -1,14 +1,14 @@
 """SPOS: a supernet trained by single paths, then evolution."""
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
-from elasticnas.search.bilevel import Progress
+from elasticnas.run import Run
+from elasticnas.search.problem import Problem
 from elasticnas.search.result import SearchResult
 from elasticnas.search.settings import SearchSettings
-from elasticnas.search.strategies.one_shot import by_evaluations, evaluations
-from elasticnas.search.strategies.problem import Problem
+from elasticnas.search.storage import require_optuna
+from elasticnas.search.strategies.evolve import Evolve
+from elasticnas.search.strategies.one_shot import evaluations, train_then_evaluate
 from elasticnas.search.strategies.strategy import Strategy
 
 __all__ = ["SPOS"]
@@ -18,7 +18,7 @@ class SPOS(Strategy):
     """Every weight step runs one architecture, drawn uniformly; evolution then evaluates with the shared weights.
 
     As many architectures are evaluated as :func:`evaluations` says, none over the budget, and as many at random beside.
-    Evolution is NSGA-II over cost and metric (ours; the paper's keeps the best by accuracy under constraints on the
+    Evolution is NSGA-II over costs and metric (ours; the paper's keeps the best by accuracy under constraints on the
     cost) and needs ``pip install 'elasticnas[evolve]'``.
 
     Args:
@@ -33,24 +33,11 @@ class SPOS(Strategy):
         self.population = population
 
     def search(
-        self,
-        problem: Problem,
-        settings: SearchSettings,
-        *,
-        checkpoint: Path | None = None,
-        resume: bool = False,
-        identity: Mapping[str, Any] | None = None,
-        progress: Callable[[Progress], None] | None = None,
-    ) -> SearchResult:
+        self, problem: Problem, settings: "SearchSettings | None" = None, run: "Run | None" = None
+    ) -> SearchResult[Any]:
         """See :meth:`Strategy.search`; PluginError where Optuna is not installed."""
-        return by_evaluations(
-            self.name,
-            problem,
-            settings,
-            "nsga2",
-            max(2, min(self.population, evaluations(settings) // 4)),
-            checkpoint=checkpoint,
-            resume=resume,
-            identity=identity,
-            progress=progress,
-        )
+        require_optuna()
+        settings = settings or SearchSettings()
+        trials = evaluations(settings)
+        evolve = Evolve("nsga2", trials, max(2, min(self.population, trials // 4)))
+        return train_then_evaluate(self.name, problem, settings, run or Run(), evolve)

@@ -1,62 +1,89 @@
-"""Strategy: the one interface behind which every way to search stands."""
+"""Strategy: the one interface of every way to search."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, ClassVar
 
-from elasticnas.search.bilevel import Progress
+from elasticnas.checkpoint import plain
+from elasticnas.run import Run
+from elasticnas.search.bilevel import BilevelSearcher
+from elasticnas.search.penalty import NoPenalty, Penalty
+from elasticnas.search.problem import Problem
+from elasticnas.search.pruning import Pruning
+from elasticnas.search.relaxation import Relaxation
 from elasticnas.search.result import SearchResult
 from elasticnas.search.settings import SearchSettings
-from elasticnas.search.strategies.problem import Problem
 
-__all__ = ["Strategy", "identified"]
+__all__ = ["GradientStrategy", "Strategy"]
 
 
 class Strategy(ABC):
     """A way to search a supernet. What is its own is given to its constructor, and every such value has a default.
 
-    ``elasticnas.testing.StrategyContract`` checks what every strategy promises.
+    ``elasticnas.testing.StrategyContract`` checks what every strategy promises. An entry point of the group
+    ``elasticnas.strategies`` makes one known by its name.
 
     Attributes:
-        name: For command lines and checkpoints.
+        name: For command lines and results.
     """
 
     name: ClassVar[str]
 
     @abstractmethod
     def search(
-        self,
-        problem: Problem,
-        settings: SearchSettings,
-        *,
-        checkpoint: Path | None = None,
-        resume: bool = False,
-        identity: Mapping[str, Any] | None = None,
-        progress: Callable[[Progress], None] | None = None,
-    ) -> SearchResult:
+        self, problem: Problem, settings: "SearchSettings | None" = None, run: "Run | None" = None
+    ) -> SearchResult[Any]:
         """Search.
 
         Args:
             problem: What is searched.
             settings: Lengths, rates, seed. ``steps`` are weight steps with every strategy.
-            checkpoint: A file; others may come to lie beside it, with its name and an ending.
-            resume: Take up the checkpoint where there is one: the result is that of the uninterrupted run.
-            identity: Further plain data that a checkpoint must agree with, such as a fingerprint of the data.
-            progress: Called after every step, and after every evaluation of a search by evaluations.
+            run: Where it is kept, and how it goes on after an interruption: to the result of the uninterrupted run.
+                Progress comes after every step, and after every evaluation of a search by evaluations.
 
         Raises:
-            BudgetError: No architecture meets the budget; names the smallest cost that can be reached.
-            CheckpointError: The checkpoint is damaged or belongs to another run.
-            ConfigError: ``evaluate`` gives no mapping from names to numbers, or not the metric.
+            BudgetError: No architecture meets the budgets; names the smallest cost that can be reached.
+            CheckpointError: The run's checkpoint is damaged or belongs to another run.
+            ConfigError: The problem lacks a part, or ``evaluate`` gives no mapping from names to numbers with the
+                metric.
             InactiveChoiceError: A choice reaches nothing in the model.
             PluginError: An optional package that the strategy needs is not installed.
-            SearchError: A loss, a gradient or a metric is not finite, the loss is no scalar with a gradient, an epoch
-                has no batch, the model has no weights to train or is of a kind that the strategy does not search.
+            SearchError: A loss or a gradient is not finite, all evaluations failed, the loss is no scalar with a
+                gradient, an epoch has no batch, the model has no weights to train or is of a kind that the strategy
+                does not search.
         """
 
 
-def identified(name: str, identity: "Mapping[str, Any] | None") -> dict[str, Any]:
-    """A caller's identity with the strategy's name; a ``strategy`` of the caller's stands beside it."""
-    given = dict(identity or {})
-    return given | {"strategy": [name, given["strategy"]] if "strategy" in given else name}
+class GradientStrategy(Strategy):
+    """A strategy whose architecture parameters follow gradients: it says its relaxation, penalty and pruning."""
+
+    @abstractmethod
+    def relaxation(self, settings: SearchSettings) -> Relaxation:
+        """From logits to probabilities, made anew for each search."""
+
+    def penalty(self, problem: Problem) -> Penalty:
+        """On the expected cost; none where not overridden.
+
+        Raises:
+            ConfigError: The problem does not fit the strategy.
+        """
+        return NoPenalty()
+
+    def pruning(self, settings: SearchSettings) -> "Pruning | None":
+        """Drops options during the search; None, which keeps all, where not overridden."""
+        return None
+
+    def search(
+        self, problem: Problem, settings: "SearchSettings | None" = None, run: "Run | None" = None
+    ) -> SearchResult[Any]:
+        """See :meth:`Strategy.search`."""
+        settings = settings or SearchSettings()
+        searcher = BilevelSearcher(
+            problem,
+            settings,
+            relaxation=self.relaxation(settings),
+            penalty=self.penalty(problem),
+            pruning=self.pruning(settings),
+            name=self.name,
+            identity=plain(self),  # what follows from the settings, such as a temperature, may change with them
+        )
+        return searcher.run(run)

@@ -1,0 +1,104 @@
+"""drive: the loop of all long work; it owns the clock, the checkpoint, the interrupt and the progress."""
+
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, Protocol
+
+from elasticnas.run.progress import Progress
+from elasticnas.run.run import Run
+from elasticnas.runtime import random_state, restore_random_state
+
+__all__ = ["Work", "drive"]
+
+
+class Work(Protocol):
+    """Work in steps, whose state can be saved between two of them.
+
+    Attributes:
+        step: Steps done.
+    """
+
+    step: int
+
+    @property
+    def steps(self) -> int:
+        """How many there are, where nothing ends the work early."""
+
+    @property
+    def done(self) -> bool:
+        """Whether no step is left."""
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """Plain data that whoever continues the work must agree with."""
+
+    def advance(self) -> Mapping[str, Any]:
+        """Take one step; its figures."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and plain data, without the global random generators."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go to where the work was."""
+
+
+def drive(work: Work, run: Run, stage: str, checkpoint_every: int) -> float:
+    """Do what is left of some work.
+
+    A checkpoint is written every ``checkpoint_every`` steps, at the end, and at Ctrl-C, which takes effect after the
+    step that it falls into; the second one takes effect at once.
+
+    Returns:
+        Seconds of all sittings together.
+
+    Raises:
+        CheckpointError: The run's checkpoint is damaged or belongs to other work, or another process uses the folder.
+    """
+    with run, _deferred_interrupt() as interrupted:
+        before = 0.0
+        state = run.load(work.identity)
+        if state is not None:
+            work.load_state_dict(state["work"])
+            before = state["seconds"]
+            restore_random_state(state["random"])
+        started, first = time.perf_counter(), work.step
+        while not work.done:
+            figures = work.advance()
+            seconds = time.perf_counter() - started
+            run.record({"step": work.step, **figures})
+            if work.done or interrupted() or work.step % checkpoint_every == 0:
+                kept = {"work": work.state_dict(), "seconds": before + seconds, "random": random_state()}
+                run.save(kept, work.identity)
+            left = seconds / (work.step - first) * max(0, work.steps - work.step)
+            run.report(Progress(stage, work.step, work.steps, _numbers(figures), left))
+            if interrupted():
+                raise KeyboardInterrupt
+        return before + time.perf_counter() - started
+
+
+def _numbers(figures: Mapping[str, Any]) -> dict[str, float]:
+    return {name: float(value) for name, value in figures.items() if isinstance(value, (int, float))}
+
+
+@contextmanager
+def _deferred_interrupt() -> Iterator[Any]:
+    """Whether Ctrl-C was pressed; where Python would raise it, and only there, it is held back once."""
+    pressed = threading.Event()
+
+    def note(number: int, frame: "FrameType | None") -> None:
+        pressed.set()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield pressed.is_set
+        return
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield pressed.is_set
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,0 +1,173 @@
+"""Run: the folder of long work, locked while it is in use."""
+
+import json
+import os
+import warnings
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from elasticnas.checkpoint import load_checkpoint, save_checkpoint
+from elasticnas.errors import CheckpointError, ConfigError, ElasticNASError
+from elasticnas.files import remove_temporaries
+from elasticnas.run.progress import Progress
+
+__all__ = ["Run"]
+
+CHECKPOINT, METRICS, LOCK = "checkpoint", "metrics.jsonl", ".lock"
+_FIXED = frozenset({"space", "model", "strategy"})
+
+
+class Run:
+    """Where long work is kept: a folder with its checkpoint and its metrics, for one process at a time.
+
+    ``metrics.jsonl`` has one line of JSON for each step or evaluation, to be followed while it is written. A Run is
+    given to one piece of work; :meth:`part` makes another for a piece within it.
+
+    Args:
+        folder: Made where it does not exist; None keeps nothing.
+        resume: Continue what the folder holds. Where it holds nothing, the work begins.
+        identity: Plain data that what is continued must agree with, such as a fingerprint of the data.
+        progress: Called after each step and each evaluation.
+        allow: Names of settings that may differ from those the work was begun with, such as ``{"steps",
+            "weight_lr"}``; ``"batches"`` accepts other batches than those seen before. What differs is a warning.
+
+    Attributes:
+        changes: What differs from the work that is continued, in words.
+
+    Raises:
+        ConfigError: ``allow`` names what no run can change; a folder is given and empty.
+    """
+
+    def __init__(
+        self,
+        folder: "str | Path | None" = None,
+        *,
+        resume: bool = False,
+        identity: "Mapping[str, Any] | None" = None,
+        progress: "Callable[[Progress], None] | None" = None,
+        allow: Collection[str] = (),
+    ) -> None:
+        if isinstance(allow, str) or (fixed := _FIXED & set(allow)):
+            given = repr(allow) if isinstance(allow, str) else f"{sorted(fixed)}"
+            raise ConfigError(f"allow={given}: a set of names of settings is needed, such as {{'steps'}}")
+        if folder is not None and not str(folder):
+            raise ConfigError("the folder of a run is empty: give a path, or None to keep nothing")
+        self.folder = None if folder is None else Path(folder).absolute()
+        self.resume, self.identity, self.allow = resume, dict(identity or {}), frozenset(allow)
+        self.changes: list[str] = []
+        self._progress, self._first, self._steps = progress, 0, 0
+        self._lock: FileLock | None = None
+        self._entered = 0
+
+    def part(self, name: str, first: int = 0, steps: int = 0) -> "Run":
+        """The run of a piece of this work, in a folder of its own.
+
+        Args:
+            name: Of the piece, and of the folder within this one.
+            first: Steps of this run before the piece begins.
+            steps: Of this run in all; 0 leaves the piece's own count to the progress.
+        """
+        folder = None if self.folder is None else self.folder / name
+        made = Run(folder, resume=self.resume, identity=self.identity, progress=self._progress, allow=self.allow)
+        made._first, made._steps, made.changes = self._first + first, steps or self._steps, self.changes
+        return made
+
+    def __enter__(self) -> "Run":
+        """Lock the folder, until the outermost ``with`` ends.
+
+        Raises:
+            CheckpointError: Another process, or another Run of this one, uses the folder.
+            ElasticNASError: The folder cannot be written.
+        """
+        if self._entered == 0 and self.folder is not None:
+            self._lock = _locked(self.folder)
+            remove_temporaries(self.folder)
+        self._entered += 1
+        return self
+
+    def __exit__(
+        self, kind: "type[BaseException] | None", error: "BaseException | None", trace: "TracebackType | None"
+    ) -> None:
+        self._entered -= 1
+        if self._entered == 0 and self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def load(self, identity: Mapping[str, Any]) -> "dict[str, Any] | None":
+        """The state to continue from; None where the work begins. Metrics after it are cut off.
+
+        Args:
+            identity: Of the work: plain data that must agree with the checkpoint's, but for what ``allow`` names.
+
+        Raises:
+            CheckpointError: The checkpoint is damaged or belongs to other work, or there is one and ``resume`` is off.
+        """
+        path = self._path(CHECKPOINT)
+        if path is None:
+            return None
+        if not path.exists():
+            self._cut(0)
+            return None
+        if not self.resume:
+            raise CheckpointError(f"{self.folder} holds a run already; resume=True continues it, or use another folder")
+        content, changes = load_checkpoint(path, self._whole(identity), self.allow)
+        for line in changes:
+            self.changes.append(line)
+            warnings.warn(f"{self.folder}: continues with other settings, {line}", stacklevel=3)
+        self._cut(content["metrics"])
+        state: dict[str, Any] = content["state"]
+        return state
+
+    def save(self, state: dict[str, Any], identity: Mapping[str, Any]) -> None:
+        """Write the checkpoint, whole or not at all."""
+        path = self._path(CHECKPOINT)
+        if path is not None:
+            metrics = self.folder / METRICS  # type: ignore[operator]
+            written = metrics.stat().st_size if metrics.exists() else 0
+            save_checkpoint(path, {"state": state, "metrics": written}, self._whole(identity))
+
+    def record(self, figures: Mapping[str, Any]) -> None:
+        """Append a line to ``metrics.jsonl``."""
+        path = self._path(METRICS)
+        if path is None:
+            return
+        try:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(dict(figures)) + "\n")
+        except OSError as error:
+            raise ElasticNASError(f"{path}: cannot be written, {error.strerror}; free space or another folder") from None
+
+    def report(self, progress: Progress) -> None:
+        """Hand progress on, counted in this run's steps."""
+        if self._progress is not None:
+            steps = self._steps or progress.steps
+            self._progress(replace(progress, step=progress.step + self._first, steps=steps))
+
+    def _path(self, name: str) -> "Path | None":
+        return None if self.folder is None else self.folder / name
+
+    def _whole(self, identity: Mapping[str, Any]) -> dict[str, Any]:
+        return {"work": dict(identity), "caller": self.identity}
+
+    def _cut(self, size: int) -> None:
+        path = self._path(METRICS)
+        if path is not None and path.exists() and path.stat().st_size > size:
+            os.truncate(path, size)
+
+
+def _locked(folder: Path) -> FileLock:
+    lock = FileLock(folder / LOCK, timeout=0, thread_local=False)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise CheckpointError(f"{folder} is in use by another run; wait until it ends, or use another folder") from None
+    except (OSError, NotImplementedError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ElasticNASError(f"{folder}: cannot be written, {reason}; use another folder") from None
+    return lock

@@ -1,0 +1,51 @@
+"""Limits: all budgets of a problem together."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from elasticnas.cost import Budget, Cost
+from elasticnas.errors import SearchError
+
+__all__ = ["Limits", "finite_cost"]
+
+
+class Limits:
+    """Hard budgets by the name of their cost.
+
+    Attributes:
+        budgets: By name.
+    """
+
+    def __init__(self, budgets: Mapping[str, Budget]) -> None:
+        self.budgets = dict(budgets)
+
+    def allows(self, arch: Any) -> bool:
+        """Whether an architecture meets every budget."""
+        return all(budget.allows(arch) for budget in self.budgets.values())
+
+    def violations(self, arch: Any) -> list[float]:
+        """How far an architecture is over each budget, as a share of it; negative within it.
+
+        Raises:
+            SearchError: A cost is not finite.
+        """
+        return [finite_cost(budget.cost, arch) / budget.limit - 1.0 for budget in self.budgets.values()]
+
+    def excess(self, arch: Any) -> float:
+        """How far an architecture is over its budgets in all, 0 where it is within them."""
+        return sum(max(0.0, violation) for violation in self.violations(arch))
+
+    def __str__(self) -> str:
+        return " and ".join(map(str, self.budgets.values()))
+
+
+def finite_cost(cost: Cost, arch: Any) -> float:
+    """A cost of an architecture.
+
+    Raises:
+        SearchError: It is not finite.
+    """
+    value = cost(arch)
+    if not abs(value) < float("inf"):
+        raise SearchError(f"{type(cost).__name__} gives {value} {cost.unit} for {arch!r}: a cost is a finite number")
+    return value

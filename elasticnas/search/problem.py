@@ -1,0 +1,186 @@
+"""Problem: what is searched."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from elasticnas.axes import Axes
+from elasticnas.cost import Budget, Cost
+from elasticnas.errors import ConfigError, SearchError
+from elasticnas.extraction import axes_of, check
+from elasticnas.run import Batches, one_epoch
+from elasticnas.search.result import Direction
+
+__all__ = ["Evaluate", "Loss", "Predict", "Problem"]
+
+Loss = Callable[[nn.Module, Any], Tensor]
+Evaluate = Callable[[nn.Module], Mapping[str, float]]
+Predict = Callable[[nn.Module, Any], Tensor]
+
+_PARTS = {
+    "loss": "loss(model, batch) -> scalar tensor",
+    "train": "batches to train on: a DataLoader, a list, or epoch -> batches",
+    "held_out": "batches that training does not see, given like train",
+    "costs": 'costs by name, such as {"flops": Flops(model, example)}',
+    "evaluate": 'evaluate(model) -> {"accuracy": value}, with metric= and direction=, or loss= and held_out=',
+}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A supernet, its data and its limits, as plain callables: no strategy knows a task, and none sees test data.
+
+    Only ``model`` is required: whoever takes a Problem names the part that it misses.
+
+    Attributes:
+        model: The supernet. Its weights are trained in place.
+        loss: ``loss(model, batch) -> ()`` tensor; batches are handed on as they are.
+        train: Training batches: a DataLoader, a list of batches, or ``epoch -> batches``. The global random generators
+            are seeded for each epoch while its batches are made, and the model's dropout sees nothing of it.
+        held_out: Likewise, of data that ``train`` does not hold.
+        costs: By name; the first orders fronts and is what penalties are on.
+        evaluate: ``evaluate(model) -> {"metric": value}`` with an architecture in scope, in eval mode, without
+            gradients. None: the mean loss over the held-out batches, as ``{"loss": value}``.
+        metric: Which of them ranks architectures.
+        direction: Whether more of the metric is better, ``"maximise"`` or ``"minimise"``.
+        budgets: Hard limits by the name of their cost: ``"50%"`` of the largest architecture's, or a number.
+        predict: ``predict(model, batch) -> (..., classes)`` logits, for in-place distillation.
+
+    Raises:
+        ConfigError: A part is of a wrong kind, a metric has no direction, or a budget has no cost.
+    """
+
+    model: nn.Module
+    loss: "Loss | None" = None
+    train: "Batches | None" = None
+    held_out: "Batches | None" = None
+    costs: "Mapping[str, Cost] | None" = None
+    evaluate: "Evaluate | None" = None
+    metric: "str | None" = None
+    direction: "Direction | None" = None
+    budgets: "Mapping[str, str | float] | None" = None
+    predict: "Predict | None" = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.loss, nn.modules.loss._Loss):
+            raise ConfigError(
+                f"loss={type(self.loss).__name__}(): loss(model, batch) is needed, such as lambda model, batch: "
+                "criterion(model(batch[0]), batch[1])"
+            )
+        for name in ("loss", "evaluate", "predict"):
+            given = getattr(self, name)
+            if given is not None and not callable(given):
+                raise ConfigError(f"{name}={given!r}: a function is needed")
+        _require_named_costs(self.costs, self.budgets)
+        self._require_direction()
+
+    def _require_direction(self) -> None:
+        choice = 'direction="maximise" or direction="minimise"'
+        if self.direction not in (None, "maximise", "minimise"):
+            raise ConfigError(f"direction={self.direction!r}: give {choice}")
+        if self.evaluate is not None and self.metric is None:
+            raise ConfigError(f'evaluate without a metric: give the name that it returns, metric="...", and {choice}')
+        if self.metric is not None and self.direction is None:
+            raise ConfigError(f"metric={self.metric!r} without a direction: give {choice}")
+        if self.evaluate is None and (self.metric, self.direction) not in ((None, None), ("loss", "minimise")):
+            raise ConfigError(
+                f"metric={self.metric!r}, direction={self.direction!r} without evaluate: the mean held-out loss is "
+                "minimised; give evaluate(model), or leave both out"
+            )
+
+    @property
+    def axes(self) -> Axes:
+        """Of the model.
+
+        Raises:
+            InactiveChoiceError: A choice reaches nothing in the model.
+        """
+        axes = axes_of(self.model)
+        check(self.model, axes)
+        return axes
+
+    @property
+    def ranking(self) -> "tuple[str, Direction]":
+        """Metric and direction: the mean held-out loss, minimised, where none are given."""
+        return self.metric or "loss", self.direction or "minimise"
+
+    def require(self, user: str, *parts: str) -> None:
+        """Refuse to go on without some parts.
+
+        Raises:
+            ConfigError: One is missing; names it, and who needs it.
+        """
+        for part in parts:
+            if getattr(self, part) is None:
+                raise ConfigError(f"{user} needs Problem({part}=...): {_PARTS[part]}")
+
+    def weights(self) -> list[nn.Parameter]:
+        """The parameters to train.
+
+        Raises:
+            SearchError: There are none.
+        """
+        weights = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        if not weights:
+            raise SearchError(f"{type(self.model).__name__} has no weights to train")
+        return weights
+
+    def named_costs(self, user: str) -> dict[str, Cost]:
+        """The costs by name, at least one.
+
+        Raises:
+            ConfigError: There is none.
+        """
+        self.require(user, "costs")
+        return dict(self.costs or {})
+
+    def limits(self) -> dict[str, Budget]:
+        """The budgets by the name of their cost.
+
+        Raises:
+            BudgetError: A budget that no architecture meets.
+        """
+        return {name: Budget.parse(given, (self.costs or {})[name]) for name, given in (self.budgets or {}).items()}
+
+    def evaluator(self, user: str, seed: int) -> Evaluate:
+        """``evaluate``, or the mean loss over the first epoch of held-out batches.
+
+        Raises:
+            ConfigError: Neither can be had.
+        """
+        if self.evaluate is not None:
+            return self.evaluate
+        if self.loss is None or self.held_out is None:
+            self.require(user, "evaluate")
+        loss, held_out = self.loss, self.held_out
+        assert loss is not None and held_out is not None
+
+        def mean_loss(model: nn.Module) -> dict[str, float]:
+            losses = [float(loss(model, batch)) for batch in one_epoch(held_out, "held_out", seed)]
+            return {"loss": sum(losses) / len(losses)}
+
+        return mean_loss
+
+    def identity(self) -> dict[str, Any]:
+        """What a checkpoint of work on it must agree with."""
+        return {
+            "space": {name: list(options) for name, options in axes_of(self.model).space.choices().items()},
+            "model": {name: list(value.shape) for name, value in self.model.state_dict().items()},
+            "metric": list(self.ranking),
+        }
+
+
+def _require_named_costs(costs: Any, budgets: Any) -> None:
+    if costs is not None and not (
+        isinstance(costs, Mapping) and costs and all(isinstance(cost, Cost) for cost in costs.values())
+    ):
+        raise ConfigError(f'costs={costs!r}: costs by name are needed, such as {{"flops": Flops(model, example)}}')
+    if budgets is None:
+        return
+    if not isinstance(budgets, Mapping):
+        raise ConfigError(f'budgets={budgets!r}: limits by the name of a cost are needed, such as {{"flops": "50%"}}')
+    for name in budgets:
+        if name not in (costs or {}):
+            raise ConfigError(f"budgets[{name!r}]: no cost has this name; costs are {sorted(costs or {})}")

@@ -1,0 +1,132 @@
+"""Optuna studies: opened in memory or in a storage that several processes share, and read."""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from elasticnas.checkpoint import first_difference
+from elasticnas.cost import Budget
+from elasticnas.errors import CheckpointError, PluginError
+from elasticnas.search.result import Candidate, Failure
+
+__all__ = ["CANDIDATE", "FAILURE", "kept_limits", "labels", "open_study", "require_optuna", "stored"]
+
+CANDIDATE, FAILURE = "elasticnas candidate", "elasticnas failure"  # of a trial's user attributes
+_IDENTITY, _LIMITS = "elasticnas identity", "elasticnas limits"
+_ATTEMPTS = 4
+_RACES = ("IntegrityError", "OperationalError", "StorageInternalError")
+
+
+def require_optuna() -> Any:
+    """Optuna, quiet.
+
+    Raises:
+        PluginError: It is not installed.
+    """
+    try:
+        import optuna
+    except ImportError:
+        raise PluginError("NSGA-II and storages need Optuna: pip install 'elasticnas[evolve]'") from None
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna
+
+
+def open_study(
+    storage: "str | Path | None", name: str, objectives: Sequence[str], identity: Mapping[str, Any]
+) -> Any:
+    """An Optuna study of objectives to minimise, the stored one where there is one.
+
+    Args:
+        storage: A URL as Optuna takes it, such as ``sqlite:///search.db``; a path of a journal file; None for memory.
+        name: Of the study.
+        objectives: Their names.
+        identity: Plain data that a stored study must agree with.
+
+    Raises:
+        CheckpointError: The storage cannot be opened, or holds another search under this name.
+    """
+    optuna = require_optuna()
+    study: Any = None
+    for attempt in range(_ATTEMPTS):
+        try:
+            study = optuna.create_study(
+                storage=_opened(storage), study_name=name, directions=["minimize"] * len(objectives), load_if_exists=True
+            )
+            break
+        except Exception as error:  # databases and files fail in their own ways
+            # two processes that make the tables of one database at the same time get in each other's way
+            if attempt + 1 < _ATTEMPTS and type(error).__name__ in _RACES:
+                time.sleep(0.5)
+                continue
+            reason = " ".join(str(error).split())[:160]
+            raise CheckpointError(f"storage {storage}: cannot be opened ({type(error).__name__}: {reason})") from None
+    written = study.user_attrs.get(_IDENTITY)
+    if written is None:
+        study.set_metric_names(list(objectives))
+        study.set_user_attr(_IDENTITY, dict(identity))
+    elif difference := first_difference(written, json.loads(json.dumps(identity))):
+        raise CheckpointError(
+            f"storage {storage}: study {name!r} belongs to another search, {difference}; use another name or file"
+        )
+    return study
+
+
+def kept_limits(study: Any, budgets: Mapping[str, Budget]) -> dict[str, Budget]:
+    """Budgets with the limits that a study began with."""
+    written = study.user_attrs.get(_LIMITS)
+    if written is None:
+        study.set_user_attr(_LIMITS, {name: budget.limit for name, budget in budgets.items()})
+        return dict(budgets)
+    return {name: replace(budget, limit=written[name]) for name, budget in budgets.items()}
+
+
+def labels(choice: Any) -> list[Any]:
+    """The options of a choice as Optuna keeps them: themselves, or as texts where those of two kinds are equal."""
+    plain = all(option is None or isinstance(option, (bool, int, float, str)) for option in choice.options)
+    if plain and len(set(choice.options)) == len(choice.options):
+        return list(choice.options)
+    return [f"{type(option).__name__} {option!r}" for option in choice.options]
+
+
+def stored(study: Any, space: Any) -> "tuple[list[Candidate[Any]], list[Failure[Any]]]":
+    """Candidates of a study's finished trials, in order, and its failed evaluations."""
+    candidates, failures = [], []
+    for trial in study.get_trials(deepcopy=False):
+        if (data := trial.user_attrs.get(CANDIDATE)) is not None and trial.state.name == "COMPLETE":
+            candidates.append(Candidate(**{**data, "architecture": space.model_validate(data["architecture"])}))
+        if (data := trial.user_attrs.get(FAILURE)) is not None:
+            failures.append(Failure(**{**data, "architecture": space.model_validate(data["architecture"])}))
+    return candidates, failures
+
+
+def _opened(storage: "str | Path | None") -> Any:
+    if storage is None or "://" in str(storage):
+        return storage
+    optuna, path = require_optuna(), Path(storage).absolute()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    journal = optuna.storages.journal
+    return optuna.storages.JournalStorage(journal.JournalFileBackend(str(path), lock_obj=_JournalLock(path)))
+
+
+class _JournalLock:
+    """Optuna's lock of a journal, by the operating system: it ends with the process that holds it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path.with_name(f".{path.name}.flock")
+        self._lock = FileLock(self._path, thread_local=False)
+
+    def acquire(self) -> bool:
+        """Wait until it is free."""
+        self._lock.acquire(poll_interval=0.01)
+        return True
+
+    def release(self) -> None:
+        """Let others have it."""
+        with suppress(OSError):
+            self._lock.release()

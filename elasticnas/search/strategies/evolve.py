@@ -1,0 +1,242 @@
+"""Evolve: a Pareto front of a trained supernet by evaluations alone, random search beside it."""
+
+import time
+import warnings
+from collections.abc import Mapping
+from dataclasses import replace
+from hashlib import sha256
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from elasticnas.checkpoint import plain
+from elasticnas.cost import Budget, Cost
+from elasticnas.errors import BudgetError, ConfigError
+from elasticnas.run import Progress, Run
+from elasticnas.search.archive import Archive
+from elasticnas.search.evaluation import Evaluator, evaluate_at
+from elasticnas.search.evolution import nsga2, share
+from elasticnas.search.limits import Limits, finite_cost
+from elasticnas.search.local_search import local_search
+from elasticnas.search.outcome import Outcome
+from elasticnas.search.problem import Problem
+from elasticnas.search.random_search import draws
+from elasticnas.search.result import Candidate, SearchResult
+from elasticnas.search.settings import SearchSettings
+from elasticnas.search.storage import kept_limits, open_study, require_optuna
+from elasticnas.search.strategies.strategy import Strategy
+
+__all__ = ["Evolve"]
+
+Method: TypeAlias = Literal["nsga2", "local", "random"]
+
+
+class Evolve(Strategy):
+    """Searches a trained supernet by evaluating sub-networks.
+
+    The metric and every cost are objectives; a cost with a budget is a hard limit too: nothing over it is evaluated.
+    Random search with as many evaluations under the same budgets comes with every result. Where a Latency predicts, the
+    front is measured at the end. An evaluation that fails is recorded with its message, and the search goes on.
+
+    Of the settings only the seed and ``retries`` count. The same seed gives the same search, an interrupted one that a
+    Run continues included.
+
+    Args:
+        method: ``nsga2`` (Optuna), ``local`` (Pareto local search), or ``random``.
+        trials: Evaluations of different networks.
+        population: Random architectures to start from, and the size of a generation.
+        storage: Shares the evaluations of ``nsga2`` and of random search between processes, each with a Run of its own
+            or none: a path of a journal file, or a URL as Optuna takes it (SQLite shares nothing); ``local`` walks the
+            same way in each. The same call continues; what others evaluate meanwhile changes the search.
+        study: Name in the storage.
+
+    Raises:
+        ConfigError: A setting is wrong.
+
+    Source: NSGA-II, Deb et al. 2002; Pareto local search, Paquete, Chiarandini and Stützle 2004.
+    """
+
+    name = "evolve"
+
+    def __init__(
+        self,
+        method: Method = "nsga2",
+        trials: int = 100,
+        population: int = 20,
+        storage: "str | Path | None" = None,
+        study: str = "elasticnas",
+    ) -> None:
+        if method not in ("nsga2", "local", "random"):
+            raise ConfigError(f"method={method!r}: choose 'nsga2', 'local' or 'random'")
+        if trials < 1 or population < 2:
+            raise ConfigError(f"trials={trials}, population={population}: trials >= 1 and population >= 2 are needed")
+        self.method, self.trials, self.population = method, trials, population
+        self.storage, self.study = storage, study
+
+    def search(
+        self, problem: Problem, settings: "SearchSettings | None" = None, run: "Run | None" = None
+    ) -> SearchResult[Any]:
+        """See :meth:`Strategy.search`; the model is trained already, and its weights stay as they are.
+
+        Raises:
+            CheckpointError: The storage cannot be opened, or holds another search.
+        """
+        if self.method == "nsga2":
+            require_optuna()
+        run = run or Run()
+        with run:
+            return _Evolution(self, problem, settings or SearchSettings(), run).result()
+
+
+class _Evolution:
+    """One search."""
+
+    def __init__(self, strategy: Evolve, problem: Problem, settings: SearchSettings, run: Run) -> None:
+        self.strategy, self.settings, self.run = strategy, settings, run
+        self.axes = axes = problem.axes
+        self.space = axes.space
+        self.costs = problem.named_costs(strategy.name)
+        self.metric, self.direction = problem.ranking
+        evaluate = problem.evaluator(strategy.name, settings.seed)
+        self.budgets = problem.limits()
+        self.identity = problem.identity() | {
+            "weights": _digest(problem.model),
+            "costs": {name: _described(cost) for name, cost in self.costs.items()},
+            "budgets": {name: budget.identity for name, budget in self.budgets.items()},
+            "seed": settings.seed,
+        }
+        self.same = Sameness(problem.model).canonical
+        self.evaluator = Evaluator(
+            lambda arch: evaluate_at(problem.model, axes, arch, evaluate, self.metric),
+            lambda arch: {name: finite_cost(cost, arch) for name, cost in self.costs.items()},
+            settings.retries,
+            self.same,
+            self._keep,
+        )
+        self._before, self._started = 0.0, time.perf_counter()
+        state = run.load(self.identity)
+        if state is not None:
+            self.evaluator.load_state_dict(state["evaluations"], self.space)
+            self.budgets = {n: replace(b, limit=state["limits"].get(n, b.limit)) for n, b in self.budgets.items()}
+            self._before = state["seconds"]
+
+    @property
+    def seconds(self) -> float:
+        """Of all sittings together."""
+        return self._before + time.perf_counter() - self._started
+
+    def result(self) -> SearchResult[Any]:
+        strategy = self.strategy
+        ours = self._search(strategy.method, strategy.trials, self._report)
+        seconds, random = self.seconds, strategy.method == "random"
+        theirs = ours if random else self._search("random", len(ours.candidates), None)
+        tried = list(ours.candidates.values())
+        lines = [*self.run.changes, *_warnings(ours, theirs)]
+        result = ours.outcome.result(
+            ours.best(),
+            tried,
+            list(theirs.candidates.values()) or [ours.best()],
+            tried=tuple(tried),
+            warnings=lines,
+            failures=tuple(self.evaluator.failures.values()),
+            history=_history(ours),
+            seconds=seconds,
+            steps=len(tried),
+        )
+        for line in result.warnings[len(self.run.changes) :]:
+            warnings.warn(line, stacklevel=4)
+        return result
+
+    def _search(self, method: Method, trials: int, shown: Any) -> Archive:
+        strategy, study = self.strategy, None
+        if method == "nsga2" or strategy.storage is not None:
+            name = strategy.study if method == strategy.method else f"{strategy.study}-{method}"
+            identity = {**self.identity, **self.run.identity, "method": method}
+            study = open_study(strategy.storage, name, [*self.costs, self.metric], identity)
+            if strategy.storage is not None:
+                self.budgets = kept_limits(study, self.budgets)  # a measured one would be another
+        limits = Limits(self.budgets)
+        outcome = Outcome(strategy.name, self.costs, self.budgets, self.metric, self.direction)
+        archive = Archive(self.evaluator, limits, outcome, trials, self.same, shown)
+        drawn = draws(self.space, limits.excess, limits.allows, self.settings.seed, self.same)
+        if method == "nsga2":
+            nsga2(study, archive, self.space, drawn, strategy.population, self.settings.seed)
+        elif study is not None and method == "random":
+            share(study, archive, self.space, islice(drawn, trials))
+        elif method == "random":
+            for arch in islice(drawn, trials):
+                archive.evaluate(arch)
+        else:
+            local_search(archive, self.space, drawn, strategy.population, self.settings.seed)
+        if not archive.candidates and shown is not None:
+            raise self.evaluator.nothing() if archive.failed else _impossible(limits)
+        return archive
+
+    def _report(self, archive: Archive, candidate: "Candidate[Any] | None", left: float) -> None:
+        figures = dict(candidate.metrics) if candidate is not None else {}
+        if archive.candidates:
+            figures["best"] = archive.best().metrics[self.metric]
+        self.run.report(Progress("evaluate", archive.spent, archive.trials, figures, left))
+
+    def _keep(self, evaluated: Any) -> None:
+        """A line of metrics and a checkpoint for each evaluation: one may take minutes."""
+        self.run.record(evaluated.model_dump(mode="json"))
+        state = {
+            "evaluations": self.evaluator.state_dict(),
+            "limits": {name: budget.limit for name, budget in self.budgets.items()},
+            "seconds": self.seconds,
+        }
+        self.run.save(state, self.identity)
+
+
+def _impossible(limits: Limits) -> BudgetError:
+    return BudgetError(
+        f"no architecture was found within {limits}: each budget can be met, but not all of them together; raise one"
+    )
+
+
+def _history(archive: Archive) -> list[dict[str, Any]]:
+    records: list[dict[str, Any]] = []
+    best: "Candidate[Any] | None" = None
+    for number, candidate in enumerate(archive.candidates.values(), 1):
+        best = candidate if best is None else archive.outcome.best([best, candidate])
+        metric = archive.outcome.metric
+        figures = {"metric": candidate.metrics[metric], "best": best.metrics[metric]}
+        records.append({"evaluated": number, "costs": candidate.costs, **figures})
+    return records
+
+
+def _warnings(ours: Archive, theirs: Archive) -> list[str]:
+    lines = []
+    if not ours.full:
+        lines.append(f"only {ours.spent} of {ours.trials} evaluations: nothing new is left within the budgets")
+    if ours.failed:
+        lines.append(f"{len(ours.failed)} of {ours.spent} evaluations failed: see .failures")
+    order = ours.outcome.order
+    if theirs is not ours and theirs.candidates and order(theirs.best())[0] < order(ours.best())[0]:
+        lines.append("random search found a better metric: give the search more trials, or take what it found")
+    return lines
+
+
+def _digest(model: nn.Module) -> str:
+    """Of the names, types, shapes and values of parameters and buffers."""
+    digest = sha256()
+    for name, value in model.state_dict().items():
+        if isinstance(value, Tensor):
+            digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+            digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _described(cost: Cost) -> dict[str, Any]:
+    """Its class, the shapes of its example, and its settings."""
+    leaves = tree_leaves(cost.example)
+    example = [f"{leaf.dtype} {tuple(leaf.shape)}" if isinstance(leaf, Tensor) else plain(leaf) for leaf in leaves]
+    simple = (bool, int, float, str, torch.device)
+    public: Mapping[str, Any] = {n: v for n, v in vars(cost).items() if n[0] != "_" and isinstance(v, simple)}
+    settings = {name: str(value) if isinstance(value, torch.device) else value for name, value in public.items()}
+    return {"kind": type(cost).__qualname__, "example": example, **settings}

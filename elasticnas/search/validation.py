@@ -1,0 +1,62 @@
+"""Validation: how a supernet serves its largest, its smallest and some other architectures while it is trained."""
+
+import random
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from elasticnas.axes import Axes
+from elasticnas.search.evaluation import evaluate_at
+from elasticnas.search.health import exhausted
+from elasticnas.search.problem import Problem
+from elasticnas.search.settings import TrainerSettings
+
+__all__ = ["Validation"]
+
+
+class Validation:
+    """Evaluates the same architectures each time, and keeps the weights of the best mean where training may stop early.
+
+    Attributes:
+        records: One per validation: step, the metric by architecture, and the mean.
+        best_weights: The model's state at the best validation.
+    """
+
+    def __init__(self, problem: Problem, axes: Axes, settings: TrainerSettings) -> None:
+        self._model, self._axes, self._patience = problem.model, axes, settings.patience
+        self._evaluate = problem.evaluator("validate_every", settings.seed)
+        self.metric, self.direction = problem.ranking
+        rng = random.Random(f"validation {settings.seed}")
+        drawn = [axes.space.sample(rng) for _ in range(settings.validated_architectures)]
+        self._archs = list(dict.fromkeys([axes.space.largest(), axes.space.smallest(), *drawn]))
+        self.records: list[dict[str, Any]] = []
+        self.best_weights: dict[str, Tensor] = {}
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether patience is at its end."""
+        return exhausted([record["mean"] for record in self.records], self._patience, self.direction)
+
+    def look(self, step: int) -> dict[str, float]:
+        """Evaluate now; the mean, by the name of the metric."""
+        values = [
+            evaluate_at(self._model, self._axes, arch, self._evaluate, self.metric)[self.metric] for arch in self._archs
+        ]
+        mean = sum(values) / len(values)
+        before = [record["mean"] for record in self.records]
+        self.records.append(
+            {"step": step, "mean": mean, "architectures": dict(zip(map(repr, self._archs), values, strict=True))}
+        )
+        best = max if self.direction == "maximise" else min
+        if self._patience is not None and (not before or mean == best(mean, *before) != best(before)):
+            self.best_weights = {k: v.detach().cpu().clone() for k, v in self._model.state_dict().items()}
+        return {self.metric: mean}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and plain data."""
+        return {"records": self.records, "best": self.best_weights}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go to where it was."""
+        self.records, self.best_weights = list(state["records"]), dict(state["best"])
