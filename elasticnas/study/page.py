@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from elasticnas.report import Series, bullets, pareto_plot, table
-from elasticnas.search import Candidate, better, pareto
+from elasticnas.search import Candidate, pareto
+from elasticnas.search.result import better
 from elasticnas.settings import differences
 from elasticnas.study.row import SCRATCH, SEARCHED, UNIFORM, Kind, label
 

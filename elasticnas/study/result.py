@@ -7,7 +7,8 @@ from typing import Any, Generic, TypeVar
 from rich.table import Table
 
 from elasticnas.record import Record, Result, read_result
-from elasticnas.search import Direction, SearchResult
+from elasticnas.search import SearchResult
+from elasticnas.search.result import Direction
 from elasticnas.space import Space
 from elasticnas.study.page import draw, summary, verdicts
 from elasticnas.study.row import Row
