@@ -16,7 +16,7 @@ __all__ = ["Candidate", "Direction", "Failure", "Measured", "SearchResult", "bet
 Direction: TypeAlias = Literal["maximise", "minimise"]
 A = TypeVar("A", bound=Space)
 
-FORMAT = 2
+FORMAT: Literal[2] = 2
 
 
 class _Record(BaseModel):
