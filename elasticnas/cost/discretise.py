@@ -44,6 +44,8 @@ def most_probable(
         ArchitectureError: Probabilities that are negative or not finite.
         SearchError: More than one vector of probabilities for a choice.
     """
+    if isinstance(budget, (list, tuple)):
+        budget = budget[0] if budget else None
     cost = cost or (budget.cost if budget is not None else None)
     search = _Search(space, probabilities)
     exact = search.combinations <= _EXACT

@@ -2,7 +2,7 @@
 
 from elasticnas.extraction.extract import extract, unverified
 from elasticnas.extraction.inspect import axes_of, check
+from elasticnas.extraction.sameness import Sameness
 from elasticnas.extraction.storage import load, save
-from elasticnas.files import write_bytes, write_text
 
-__all__ = ["axes_of", "check", "extract", "load", "save", "unverified", "write_bytes", "write_text"]
+__all__ = ["Sameness", "axes_of", "check", "extract", "load", "save", "unverified"]

@@ -140,7 +140,9 @@ class Run:
             with path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(dict(figures)) + "\n")
         except OSError as error:
-            raise ElasticNASError(f"{path}: cannot be written, {error.strerror}; free space or another folder") from None
+            raise ElasticNASError(
+                f"{path}: cannot be written, {error.strerror}; free space or another folder"
+            ) from None
 
     def report(self, progress: Progress) -> None:
         """Hand progress on, counted in this run's steps."""

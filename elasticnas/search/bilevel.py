@@ -163,6 +163,7 @@ class BilevelSearcher:
         self.step += 1
         self._jumps.see(figures["loss"], self.step)
         if settings.evaluate_every is not None and self.step % settings.evaluate_every == 0:
+            self._evaluator.forget()
             candidate = self._evaluator(self._within_budgets())
             self._evaluated += [candidate] if candidate is not None else []
         if self._history:
@@ -268,6 +269,7 @@ class BilevelSearcher:
         return all(bool(self.controller.logits[name][indices[name]].isfinite()) for name in present)
 
     def _result(self, seconds: float, changes: list[str]) -> SearchResult[Any]:
+        self._evaluator.forget()
         wanted = self._within_budgets()
         found = self._evaluator(wanted)
         count = self.settings.random_architectures or max(1, len(self._evaluated))
@@ -341,7 +343,9 @@ class BilevelSearcher:
         self._train.load_state_dict(state["train"], self._believe)
         self._held_out.load_state_dict(state["held_out"], self._believe)
         self._history = list(state["history"])
-        made = ({**data, "architecture": self.space.model_validate(data["architecture"])} for data in state["evaluated"])
+        made = (
+            {**data, "architecture": self.space.model_validate(data["architecture"])} for data in state["evaluated"]
+        )
         self._evaluated = [Candidate(**data) for data in made]
         self._jumps.load_state_dict(state["jumps"])
 
@@ -350,6 +354,6 @@ def _require_mixable(problem: Problem, relaxation: Relaxation) -> None:
     model = problem.model
     if not relaxation.sampled and any(isinstance(part, ElasticModel) for part in model.modules()):
         raise SearchError(
-            f"{type(model).__name__} is made by elastify and runs sliced, and {type(relaxation).__name__} mixes sizes: use "
-            "Reinforce, SPOS, RandomSearch or Evolve, or build the model of elasticnas.nn parts"
+            f"{type(model).__name__} is made by elastify and runs sliced, and {type(relaxation).__name__} mixes "
+            "sizes: use Reinforce, SPOS, RandomSearch or Evolve, or build the model of elasticnas.nn parts"
         )

@@ -26,7 +26,11 @@ class Descent:
     """
 
     def __init__(
-        self, weights: Sequence[nn.Parameter], rate: float, clip_norm: "float | None", make: "MakeOptimizer | None" = None
+        self,
+        weights: Sequence[nn.Parameter],
+        rate: float,
+        clip_norm: "float | None",
+        make: "MakeOptimizer | None" = None,
     ) -> None:
         self.weights, self._clip_norm = list(weights), clip_norm
         self.optimizer = torch.optim.Adam(self.weights, lr=rate, fused=True) if make is None else make(self.weights)
@@ -36,7 +40,9 @@ class Descent:
     @property
     def identity(self) -> dict[str, Any]:
         """What a checkpoint must agree with; the rate of Adam is among the settings."""
-        values = {name: plain(value) for name, value in self.optimizer.defaults.items() if self._own_rate or name != "lr"}
+        values = {
+            name: plain(value) for name, value in self.optimizer.defaults.items() if self._own_rate or name != "lr"
+        }
         return {"kind": type(self.optimizer).__name__, **values}
 
     def begin(self, factor: float = 1.0) -> None:

@@ -61,6 +61,10 @@ class Evaluator:
         known = self.known.get(key)
         return None if known is None else known.model_copy(update={"architecture": arch})
 
+    def forget(self) -> None:
+        """Evaluate anew: the weights have changed."""
+        self.known.clear()
+
     def given_up(self, arch: Any) -> bool:
         """Whether no attempt is left for an architecture."""
         failure = self.failures.get(self._same(arch))

@@ -86,7 +86,7 @@ class Outcome:
     def _measured(self, candidates: Candidates) -> dict[str, tuple[Measured[Any], ...]]:
         """Of every Latency that has predicted any of the candidates: these measured."""
         archs = list(dict.fromkeys(candidate.architecture for candidate in candidates))
-        found = {}
+        found: dict[str, tuple[Measured[Any], ...]] = {}
         for name, cost in self._costs.items():
             rows = cost.verify(archs).rows if isinstance(cost, Latency) else ()
             if rows:
@@ -107,8 +107,8 @@ class Outcome:
         chosen = found if kept or not within else self.best(within)
         worst = over[found.architecture] if not kept else max(over.values(), key=lambda row: row.measured)
         line = (
-            f"{len(over)} architectures of the front are over the budget when measured, such as {worst.architecture!r}, "
-            f"predicted at {worst.predicted:.3g} and measured at {worst.measured:.3g}"
+            f"{len(over)} architectures of the front are over the budget when measured, such as "
+            f"{worst.architecture!r}, predicted at {worst.predicted:.3g} and measured at {worst.measured:.3g}"
         )
         if not kept:
             taken = f"the best that is within it, {chosen.architecture!r}, is taken" if within else "none is within it"

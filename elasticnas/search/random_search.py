@@ -12,7 +12,9 @@ _LISTED = 4096  # combinations that are put in random order; of more, architectu
 _FRUITLESS = 200  # samples in a row with nothing new that is allowed, after which there is taken to be no more
 
 
-def draws(space: Any, cost: Callable[[Any], float], allowed: Callable[[Any], bool], seed: int) -> Iterator[Any]:
+def draws(
+    space: Any, cost: Callable[[Any], float], allowed: Callable[[Any], bool], seed: int, same: Any = None
+) -> Iterator[Any]:
     """Different random architectures that are allowed, until the space has no more.
 
     One by one: nothing is costed before it is asked for.

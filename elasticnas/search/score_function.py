@@ -12,8 +12,8 @@ class ScoreFunction(Relaxation):
     """Draws architectures from ``softmax(logits)`` and runs nothing else.
 
     A weight step runs one architecture. An architecture step runs two independent ones, each the other's baseline:
-    the gradient is ``(loss_1 - loss_2) / 2`` times that of ``log p_1 - log p_2``, an unbiased estimate of the gradient of
-    the expected loss. Where rules forbid a draw it is drawn again; the normaliser of that distribution is the same in
+    the gradient is ``(loss_1 - loss_2) / 2`` times that of ``log p_1 - log p_2``, an unbiased estimate of that of the
+    expected loss. Where rules forbid a draw it is drawn again; the normaliser of that distribution is the same in
     both logarithms, and falls out of the difference.
 
     The expected cost is that of ``softmax(logits)``, with exact gradients.

@@ -37,9 +37,7 @@ def require_optuna() -> Any:
     return optuna
 
 
-def open_study(
-    storage: "str | Path | None", name: str, objectives: Sequence[str], identity: Mapping[str, Any]
-) -> Any:
+def open_study(storage: "str | Path | None", name: str, objectives: Sequence[str], identity: Mapping[str, Any]) -> Any:
     """An Optuna study of objectives to minimise, the stored one where there is one.
 
     Args:
@@ -56,7 +54,10 @@ def open_study(
     for attempt in range(_ATTEMPTS):
         try:
             study = optuna.create_study(
-                storage=_opened(storage), study_name=name, directions=["minimize"] * len(objectives), load_if_exists=True
+                storage=_opened(storage),
+                study_name=name,
+                directions=["minimize"] * len(objectives),
+                load_if_exists=True,
             )
             break
         except Exception as error:  # databases and files fail in their own ways
@@ -96,7 +97,8 @@ def labels(choice: Any) -> list[Any]:
 
 def stored(study: Any, space: Any) -> "tuple[list[Candidate[Any]], list[Failure[Any]]]":
     """Candidates of a study's finished trials, in order, and its failed evaluations."""
-    candidates, failures = [], []
+    candidates: list[Candidate[Any]] = []
+    failures: list[Failure[Any]] = []
     for trial in study.get_trials(deepcopy=False):
         if (data := trial.user_attrs.get(CANDIDATE)) is not None and trial.state.name == "COMPLETE":
             candidates.append(Candidate(**{**data, "architecture": space.model_validate(data["architecture"])}))

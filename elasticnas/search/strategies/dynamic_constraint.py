@@ -1,5 +1,6 @@
 """DynamicConstraint: Gumbel-softmax, and a cost that weighs more the deeper the network is."""
 
+from collections.abc import Callable
 from typing import Literal, TypeAlias
 
 from elasticnas.cost import Budget
@@ -55,7 +56,12 @@ class DynamicConstraint(GradientStrategy):
         if self._relaxation == "softmax":
             return Softmax()
         schedule = Temperature() if self._temperature == "literal" else Temperature.over(settings.steps)
-        return {"gumbel": Gumbel, "tempered": Tempered, "straight-through": StraightThrough}[self._relaxation](schedule)
+        kinds: dict[str, Callable[[Temperature], Relaxation]] = {
+            "gumbel": Gumbel,
+            "tempered": Tempered,
+            "straight-through": StraightThrough,
+        }
+        return kinds[self._relaxation](schedule)
 
     def penalty(self, problem: Problem) -> Penalty:
         """As named; ConfigError where the dynamic one finds no field for the depth."""

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from elasticnas.checkpoint import plain
-from elasticnas.cost import Budget, Cost
+from elasticnas.cost import Cost
 from elasticnas.errors import BudgetError, ConfigError
+from elasticnas.extraction import Sameness
 from elasticnas.run import Progress, Run
 from elasticnas.search.archive import Archive
 from elasticnas.search.evaluation import Evaluator, evaluate_at
@@ -201,7 +202,7 @@ def _impossible(limits: Limits) -> BudgetError:
 
 def _history(archive: Archive) -> list[dict[str, Any]]:
     records: list[dict[str, Any]] = []
-    best: "Candidate[Any] | None" = None
+    best: Candidate[Any] | None = None
     for number, candidate in enumerate(archive.candidates.values(), 1):
         best = candidate if best is None else archive.outcome.best([best, candidate])
         metric = archive.outcome.metric
