@@ -142,7 +142,9 @@ def _run_result(old: dict[str, Any], path: Path) -> dict[str, Any]:
             if f"evaluation/{stage}/fewest_negatives" in old
         },
     }
-    new["search"] = None if config.search.strategy == "none" else _part(search, inherited, new["networks"], config, path)
+    new["search"] = (
+        None if config.search.strategy == "none" else _part(search, inherited, new["networks"], config, path)
+    )
     if old:
         raise DataError(f"{path}: {next(iter(old))!r} has no place in format {FORMAT}")
     result = RunResult.from_dict(new)

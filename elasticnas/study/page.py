@@ -22,7 +22,9 @@ _HEAD = ["FLOPs at most", "network", "sizes", "MFLOPs", "parameters", "validatio
 
 def summary(result: "StudyResult[Any]") -> Table:
     """The rows for the terminal."""
-    shown = Table(title=f"{result.task}: {result.metric}, {better(result.direction)}", caption="\n".join(verdicts(result)))
+    shown = Table(
+        title=f"{result.task}: {result.metric}, {better(result.direction)}", caption="\n".join(verdicts(result))
+    )
     left_out = {"sizes", "steps"}
     for position, name in enumerate(_HEAD):
         if name not in left_out:

@@ -83,5 +83,7 @@ class StudyResult(Result, Generic[A]):
         draw(self, path)
 
     def __str__(self) -> str:
-        first = f"{self.task}: {self.metric} of {len(self.rows)} networks of up to {self.largest_flops / 1e6:.2f} MFLOPs"
+        first = (
+            f"{self.task}: {self.metric} of {len(self.rows)} networks of up to {self.largest_flops / 1e6:.2f} MFLOPs"
+        )
         return "\n".join([first, *verdicts(self)])

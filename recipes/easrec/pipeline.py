@@ -150,7 +150,9 @@ class Run:
             found = SearchPart(result=result, peak_memory_bytes=peak_memory(self.device))
             write_text(self.folder / "search.json", json.dumps(result.to_dict(), indent=2) + "\n")
             # as text: a checkpoint is read without pickled objects
-            save_checkpoint(done, {"model": model.state_dict(), "search": json.dumps(found.model_dump(mode="json"))}, self.identity)
+            save_checkpoint(
+                done, {"model": model.state_dict(), "search": json.dumps(found.model_dump(mode="json"))}, self.identity
+            )
         (self.folder / "search.ckpt").unlink(missing_ok=True)
         return Searched(found.result.best, found.result.random.architecture, found, model)
 
