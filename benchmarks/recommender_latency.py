@@ -10,12 +10,12 @@ import argparse
 import json
 import statistics
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from easrec.config import Config
 from easrec.model import supernet
-from easrec.space import space_for
+from easrec.result import RunResult
 from elasticnas.cost import Latency
 from elasticnas.report import environment
 
@@ -28,16 +28,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=2)
     given = parser.parse_args(arguments)
     torch.set_num_threads(given.threads)
-    result = json.loads(given.result.read_text())
-    config, items = Config.model_validate(result["config"]), result["data"]["items"]
+    result = RunResult.from_dict(json.loads(given.result.read_text()))
+    config, items = result.config, result.data.statistics.items
     model, length = supernet(config.model, items, causal=True), config.model.length
     example = torch.ones(1, length, dtype=torch.long), torch.tensor([length])
     latency = Latency(model, example, call=lambda network, inputs: network.next_item(*inputs))
-    space, archs = space_for(config.model), {}
-    for name in ("largest", "found", "random"):
-        if recorded := result.get(f"{name}/architecture"):
-            choices = {choice: recorded[choice] for choice in space.choices()}
-            archs.setdefault(space.build(choices), []).append(name)
+    archs: dict[Any, list[str]] = {}
+    for name, network in result.networks.items():
+        archs.setdefault(network.architecture, []).append(name)
     rounds = [{arch: latency.measure(arch) for arch in archs} for _ in range(ROUNDS)]
     figures = {}
     for arch, names in archs.items():

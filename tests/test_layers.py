@@ -11,7 +11,7 @@ from tests.conftest import ROOT
 # lower ones never import higher ones; those on one line do not import each other
 LAYERS = [
     ["errors"],
-    ["packages", "files", "runtime", "settings"],
+    ["packages", "files", "runtime", "settings", "record"],
     ["checkpoint", "report"],
     ["axes"],
     ["space"],

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError
+from pydantic import Field, SerializeAsAny
 from rich.table import Table
 
-from elasticnas.errors import ConfigError, one_line
+from elasticnas.record import Record, Result, read_result
 from elasticnas.report import Series, pareto_plot
 from elasticnas.space import Space
 
@@ -16,14 +16,8 @@ __all__ = ["Candidate", "Direction", "Failure", "Measured", "SearchResult", "bet
 Direction: TypeAlias = Literal["maximise", "minimise"]
 A = TypeVar("A", bound=Space)
 
-FORMAT: Literal[2] = 2
 
-
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=True)
-
-
-class Candidate(_Record, Generic[A]):
+class Candidate(Record, Generic[A]):
     """An architecture, its costs, and its metrics with the supernet's weights.
 
     Attributes:
@@ -37,7 +31,7 @@ class Candidate(_Record, Generic[A]):
     metrics: dict[str, float]
 
 
-class Failure(_Record, Generic[A]):
+class Failure(Record, Generic[A]):
     """An architecture that could not be evaluated.
 
     Attributes:
@@ -51,7 +45,7 @@ class Failure(_Record, Generic[A]):
     attempts: int
 
 
-class Measured(_Record, Generic[A]):
+class Measured(Record, Generic[A]):
     """A predicted cost and its measurement, both in the cost's unit."""
 
     architecture: SerializeAsAny[A]
@@ -59,11 +53,10 @@ class Measured(_Record, Generic[A]):
     measured: float
 
 
-class SearchResult(_Record, Generic[A]):
+class SearchResult(Result, Generic[A]):
     """Outcome of a search; ``str(result)`` says the most important in a few lines.
 
     Attributes:
-        format: Version of this schema.
         strategy: Name of the strategy.
         metric: By which architectures are ranked.
         direction: Whether more of it is better.
@@ -84,7 +77,6 @@ class SearchResult(_Record, Generic[A]):
         steps: Weight steps, or evaluations.
     """
 
-    format: Literal[2] = FORMAT
     strategy: str
     metric: str
     direction: Direction
@@ -109,10 +101,6 @@ class SearchResult(_Record, Generic[A]):
         """The architecture that the search chose."""
         return self.found.architecture
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data, ready for JSON."""
-        return self.model_dump(mode="json")
-
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], space: type[A]) -> "SearchResult[A]":
         """The result that :meth:`to_dict` gave.
@@ -124,15 +112,7 @@ class SearchResult(_Record, Generic[A]):
         Raises:
             ConfigError: Of another format, or damaged.
         """
-        if data.get("format") != FORMAT:
-            raise ConfigError(
-                f"a search result of format {data.get('format', 1)!r}; this version reads {FORMAT}: convert it, see "
-                "the changelog"
-            )
-        try:
-            return SearchResult[space].model_validate(dict(data))  # type: ignore[valid-type]
-        except ValidationError as error:
-            raise ConfigError(f"damaged search result, {one_line(cls, error)}") from None
+        return read_result(SearchResult[space], data, "search result")  # type: ignore[valid-type]
 
     def table(self) -> Table:
         """What was found beside random search: costs and metrics."""

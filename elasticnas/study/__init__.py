@@ -1,7 +1,8 @@
 """From a supernet to a Pareto front of trained networks, compared with uniformly scaled-down ones."""
 
-from elasticnas.study.result import StudyResult
+from elasticnas.study.result import StudyResult, SupernetTraining
+from elasticnas.study.row import Row
 from elasticnas.study.settings import StudySettings
 from elasticnas.study.study import Study
 
-__all__ = ["Study", "StudyResult", "StudySettings"]
+__all__ = ["Row", "Study", "StudyResult", "StudySettings", "SupernetTraining"]

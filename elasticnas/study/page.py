@@ -1,54 +1,60 @@
 """What a study shows: a table, a page, a plot; all made from its result alone."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
 from elasticnas.report import Series, bullets, pareto_plot, table
 from elasticnas.search import Candidate, pareto
-from elasticnas.study.row import SCRATCH, SEARCHED, UNIFORM, label
-from elasticnas.study.settings import StudySettings
+from elasticnas.search.result import better
+from elasticnas.settings import differences
+from elasticnas.study.row import SCRATCH, SEARCHED, UNIFORM, Kind, label
+
+if TYPE_CHECKING:
+    from elasticnas.study.result import StudyResult
 
 __all__ = ["draw", "page", "summary", "verdicts"]
 
 _HEAD = ["FLOPs at most", "network", "sizes", "MFLOPs", "parameters", "validation", "test", "steps", "seconds"]
 
 
-def summary(result: dict[str, Any]) -> Table:
+def summary(result: "StudyResult[Any]") -> Table:
     """The rows for the terminal."""
-    shown = Table(title=f"{result['task']}: {result['metric']}, {_better(result)}", caption="\n".join(verdicts(result)))
+    shown = Table(
+        title=f"{result.task}: {result.metric}, {better(result.direction)}", caption="\n".join(verdicts(result))
+    )
     left_out = {"sizes", "steps"}
     for position, name in enumerate(_HEAD):
         if name not in left_out:
             shown.add_column(name, justify="left" if position < 2 else "right", no_wrap=position < 2)
     share = None
-    for row, cells in zip(result["rows"], _cells(result), strict=True):
-        if share is not None and row["share"] != share:
+    for row, cells in zip(result.rows, _cells(result), strict=True):
+        if share is not None and row.share != share:
             shown.add_section()
-        share = row["share"]
+        share = row.share
         shown.add_row(*(cell for name, cell in zip(_HEAD, cells, strict=True) if name not in left_out))
     return shown
 
 
-def page(result: dict[str, Any]) -> str:
+def page(result: "StudyResult[Any]") -> str:
     """Markdown: how it was measured, the networks side by side, what it says, the search, the settings."""
-    where, settings, search = result["environment"], result["settings"], result["search"]
-    lengths = StudySettings.model_validate(settings)
+    where, lengths, search = result.environment, result.settings, result.search
     equal = "as many passes in all as the supernet and the searched networks took"
     work = equal if lengths.scratch_steps is None else "as set"
-    title = f"# {result['task']}: searched networks against uniformly scaled ones"
+    title = f"# {result.task}: searched networks against uniformly scaled ones"
     record = {
         "command": f"`{where['command']}`",
         "commit": where["commit"] or f"release {where['elasticnas']}",
-        "seed": settings["seed"],
+        "seed": lengths.seed,
         "machine": f"{where['processor']}, {where['device']}, {where['threads']} threads",
         "versions": f"elasticnas {where['elasticnas']}, torch {where['torch']}, Python {where['python']}",
-        "date": result["created"],
-    } | {name: str(fact) for name, fact in result["facts"].items()}
+        "date": result.created,
+    } | {name: str(fact) for name, fact in result.facts.items()}
     protocol = (
-        f"Metric: {result['metric']}, {_better(result)}. One supernet was trained for {lengths.steps:,} steps of "
-        f"{lengths.passes} architecture{'s' if lengths.passes > 1 else ''} ({result['supernet']['seconds']:.0f} s). "
+        f"Metric: {result.metric}, {better(result.direction)}. One supernet was trained for {lengths.steps:,} steps of "
+        f"{lengths.passes} architecture{'s' if lengths.passes > 1 else ''} ({result.supernet.seconds:.0f} s). "
         "A searched network is the best on validation data, of those between the share of FLOPs before and its own "
         f"that the search evaluated with the supernet's weights; it inherits them and takes {lengths.tune_steps:,} "
         f"steps of its own. The others start from random weights and take {lengths.steps_from_scratch:,} steps each "
@@ -57,17 +63,13 @@ def page(result: dict[str, Any]) -> str:
         "validation before training on."
     )
     tried = {
-        "time": f"{search['seconds']:.0f} s, {search['steps']} architectures, as many by random search",
-        "best on validation, any FLOPs": f"{_metric(result, search['found']):.4f}",
-        "likewise by random search": f"{_metric(result, search['random']):.4f}",
+        "time": f"{search.seconds:.0f} s, {search.steps} architectures, as many by random search",
+        "best on validation, any FLOPs": f"{search.found.metrics[result.metric]:.4f}",
+        "likewise by random search": f"{search.random.metrics[result.metric]:.4f}",
     }
-    for number, line in enumerate(search["warnings"], 1):
+    for number, line in enumerate(search.warnings, 1):
         tried[f"warning {number}"] = line
-    differing = {
-        f"`{name}`": f"{value} (default {default})"
-        for name, default in StudySettings().model_dump(mode="json").items()
-        if (value := settings[name]) != default
-    }
+    differing = {f"`{name}`": f"{value} (default {default})" for name, (value, default) in differences(lengths).items()}
     parts = [
         title,
         bullets(record),
@@ -83,42 +85,41 @@ def page(result: dict[str, Any]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def verdicts(result: dict[str, Any]) -> list[str]:
+def verdicts(result: "StudyResult[Any]") -> list[str]:
     """One line for each share: the searched network against the uniformly scaled one on test data.
 
     With inherited weights it has the supernet's training behind it; both from scratch compares the architectures alone.
     """
-    sign, lines = (1 if result["maximise"] else -1), []
-    for share in sorted({row["share"] for row in result["rows"] if row["share"] < 1}):
-        at = {row["kind"]: row for row in result["rows"] if row["share"] == share}
+    sign, lines = (1 if result.direction == "maximise" else -1), []
+    for share in sorted({row.share for row in result.rows if row.share < 1}):
+        at = {row.kind: row for row in result.rows if row.share == share}
         theirs, words = at[UNIFORM], []
-        for kind, how in ((SEARCHED, "inheriting"), (SCRATCH, "from scratch")):
-            gain = sign * (at[kind]["test"] - theirs["test"])
+        for row, how in ((at[SEARCHED], "inheriting"), (at[SCRATCH], "from scratch")):
+            gain = sign * (row.test - theirs.test)
             word = "better than" if gain > 0 else "worse than" if gain < 0 else "equal to"
-            words.append(f"{how} {at[kind]['test']:.4f}, {word}")
+            words.append(f"{how} {row.test:.4f}, {word}")
         lines.append(
-            f"{_percent(share)}: searched, {words[0]}, and {words[1]} uniformly scaled {theirs['test']:.4f} "
-            f"at {at[SEARCHED]['flops'] / theirs['flops']:.0%} of its FLOPs"
+            f"{_percent(share)}: searched, {words[0]}, and {words[1]} uniformly scaled {theirs.test:.4f} "
+            f"at {at[SEARCHED].flops / theirs.flops:.0%} of its FLOPs"
         )
     return lines
 
 
-def draw(result: dict[str, Any], path: Path) -> None:
+def draw(result: "StudyResult[Any]", path: "str | Path") -> None:
     """Two panels: the search on validation data, and the trained networks on test data."""
-    search, metric = result["search"], result["metric"]
+    search, metric = result.search, result.metric
 
-    def points(candidates: list[dict[str, Any]]) -> list[tuple[float, float]]:
-        return [(c["cost"] / 1e6, c["metrics"][metric]) for c in candidates]
+    def points(candidates: Sequence[Candidate[Any]]) -> list[tuple[float, float]]:
+        return [(each.costs["flops"] / 1e6, each.metrics[metric]) for each in candidates]
 
-    def front(candidates: list[dict[str, Any]]) -> list[tuple[float, float]]:
-        made = [Candidate(None, c["cost"], c["metrics"]) for c in candidates]
-        return [(c.cost / 1e6, c.metrics[metric]) for c in pareto(made, metric, result["maximise"])]
+    def front(candidates: Sequence[Candidate[Any]]) -> list[tuple[float, float]]:
+        return points(pareto(candidates, metric, result.direction))
 
-    trained = [
-        Series(label(kind, share), [(r["flops"] / 1e6, r["test"]) for r in result["rows"] if _is(r, kind, share)])
-        for kind, share in ((SEARCHED, 0.0), (SCRATCH, 0.0), (UNIFORM, 0.0), (SEARCHED, 1.0), (UNIFORM, 1.0))
-    ]
-    tried, drawn = search["tried"], search["random_tried"]
+    def trained(kind: Kind, share: float) -> Series:
+        rows = [row for row in result.rows if row.kind == kind and (row.share == 1.0) == (share == 1.0)]
+        return Series(label(kind, share), [(row.flops / 1e6, row.test) for row in rows])
+
+    tried, drawn = search.tried, search.random_tried
     pareto_plot(
         {
             "Search: validation, the supernet's weights": [
@@ -127,34 +128,33 @@ def draw(result: dict[str, Any], path: Path) -> None:
                 Series("NSGA-II, evaluated", points(tried), "dots", str(len(tried))),
                 Series("random search, evaluated", points(drawn), "dots", str(len(drawn))),
             ],
-            "Networks taken out and trained: test": trained,
+            "Networks taken out and trained: test": [
+                *(trained(kind, 0.0) for kind in (SEARCHED, SCRATCH, UNIFORM)),
+                *(trained(kind, 1.0) for kind in (SEARCHED, UNIFORM)),
+            ],
         },
         path,
         cost="MFLOPs of one forward pass",
         metrics=[f"validation {metric}", f"test {metric}"],
-        title=f"{result['task']}: {metric} ({_better(result)}) against FLOPs",
+        title=f"{result.task}: {metric} ({better(result.direction)}) against FLOPs",
     )
 
 
-def _cells(result: dict[str, Any]) -> list[list[str]]:
+def _cells(result: "StudyResult[Any]") -> list[list[str]]:
     return [
         [
-            _percent(row["share"]),
-            label(row["kind"], row["share"]),
-            _sizes(row["sizes"]),
-            f"{row['flops'] / 1e6:.2f}",
-            f"{row['params']:,}",
-            f"{row['validation']:.4f}" + ("" if row["inherited"] is None else f" ({row['inherited']:.4f})"),
-            f"{row['test']:.4f}",
-            f"{row['steps']:,}",
-            f"{row['seconds']:.0f}",
+            _percent(row.share),
+            row.label,
+            _sizes(row.sizes),
+            f"{row.flops / 1e6:.2f}",
+            f"{row.params:,}",
+            f"{row.validation:.4f}" + ("" if row.inherited is None else f" ({row.inherited:.4f})"),
+            f"{row.test:.4f}",
+            f"{row.steps:,}",
+            f"{row.seconds:.0f}",
         ]
-        for row in result["rows"]
+        for row in result.rows
     ]
-
-
-def _is(row: dict[str, Any], kind: str, share: float) -> bool:
-    return bool(row["kind"] == kind and (row["share"] == 1.0) == (share == 1.0))
 
 
 def _sizes(sizes: dict[str, Any]) -> str:
@@ -166,12 +166,3 @@ def _sizes(sizes: dict[str, Any]) -> str:
 
 def _percent(share: float) -> str:
     return f"{100 * share:g}%"
-
-
-def _better(result: dict[str, Any]) -> str:
-    return "higher is better" if result["maximise"] else "lower is better"
-
-
-def _metric(result: dict[str, Any], candidate: dict[str, Any]) -> float:
-    value: float = candidate["metrics"][result["metric"]]
-    return value

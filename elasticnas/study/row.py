@@ -1,30 +1,35 @@
 """Row: one trained network of a comparison."""
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, Literal, TypeAlias
 
-__all__ = ["SCRATCH", "SEARCHED", "UNIFORM", "Row", "label"]
+from elasticnas.record import Record
 
-SEARCHED, SCRATCH, UNIFORM = "searched", "scratch", "uniform"
-_LABELS = {
+__all__ = ["SCRATCH", "SEARCHED", "UNIFORM", "Kind", "Row", "label"]
+
+Kind: TypeAlias = Literal["searched", "scratch", "uniform"]
+
+SEARCHED: Final = "searched"
+SCRATCH: Final = "scratch"
+UNIFORM: Final = "uniform"
+_LABELS: dict[Kind, str] = {
     SEARCHED: "searched, inherits weights",
     SCRATCH: "searched, from scratch",
     UNIFORM: "uniformly scaled, from scratch",
 }
-_WHOLE = {SEARCHED: "largest, inherits weights", UNIFORM: "largest, from scratch"}
+# at all of the FLOPs nothing was searched or scaled
+_WHOLE: dict[Kind, str] = {SEARCHED: "largest, inherits weights", UNIFORM: "largest, from scratch"}
 
 
-def label(kind: str, share: float) -> str:
-    """What a row is called; at the whole of the FLOPs nothing was searched or scaled."""
+def label(kind: Kind, share: float) -> str:
+    """What a row is called."""
     return _WHOLE[kind] if share == 1.0 else _LABELS[kind]
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(Record):
     """One network.
 
     Attributes:
-        kind: ``searched``, ``scratch`` or ``uniform``.
+        kind: Searched and inheriting weights, searched and from scratch, or uniformly scaled.
         share: Of the largest network's FLOPs, at most; the one that it was chosen or made for.
         sizes: The architecture, or the sizes that ``scaled`` gave.
         flops: Of one pass on the task's example.
@@ -36,7 +41,7 @@ class Row:
         test: Likewise.
     """
 
-    kind: str
+    kind: Kind
     share: float
     sizes: dict[str, Any]
     flops: float
@@ -46,3 +51,8 @@ class Row:
     inherited: float | None
     validation: float
     test: float
+
+    @property
+    def label(self) -> str:
+        """Its name in tables."""
+        return label(self.kind, self.share)

@@ -16,11 +16,12 @@ from easrec.data import ItemFeatures, pad
 from easrec.evaluation import users_together
 from easrec.model import EASRec, build
 from easrec.space import space_for
+from elasticnas.checkpoint import first_difference
 from elasticnas.errors import CheckpointError, DataError
 from elasticnas.extraction import load, save
 from elasticnas.files import write_text
 
-__all__ = ["Recommender"]
+__all__ = ["Recommender", "digest"]
 
 _SETTINGS = "recommender.json"
 
@@ -53,7 +54,7 @@ class Recommender:
         content = {"config": self.config.model_dump(mode="json"), "items": self.item_ids}
         if self.features is not None:
             content["features"] = self.features.to_json()
-        write_text(folder / _SETTINGS, json.dumps(content | {"sha256": _digest(content)}) + "\n")
+        write_text(folder / _SETTINGS, json.dumps(content | {"sha256": digest(content)}) + "\n")
 
     @classmethod
     def load(cls, folder: Path, device: torch.device | None = None) -> "Recommender":
@@ -65,7 +66,7 @@ class Recommender:
         path = folder / _SETTINGS
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            if content.pop("sha256") != _digest(content):
+            if content.pop("sha256") != digest(content):
                 raise CheckpointError(f"{path}: damaged (its checksum is wrong); run again")
             config, items = Config.model_validate(content["config"]), list(content["items"])
             packed = content["features"] if config.model.has_features else None
@@ -86,6 +87,30 @@ class Recommender:
         network = load(folder, make)
         assert isinstance(network, EASRec)
         return cls(network.to(device or torch.device("cpu")), found[0], config, items, features)
+
+    def require_run(self, folder: Path, config: Config, item_ids: list[str] | None) -> None:
+        """Refuse to answer for another run than the network's own.
+
+        Args:
+            folder: Of the run, for messages.
+            config: The run's.
+            item_ids: Those of the run's data; None where it is not at hand.
+
+        Raises:
+            DataError: Settings or items differ; with as many items, it would answer with wrong ones.
+        """
+        way_out = f"put back the model that the run in {folder} made, or run again"
+        if difference := first_difference(config.model_dump(mode="json"), self.config.model_dump(mode="json")):
+            raise DataError(f"{folder / 'model'}: of another run than run.json ({difference} in the model); {way_out}")
+        if item_ids is None or item_ids == self.item_ids:
+            return
+        own, theirs = next(
+            ((own, theirs) for own, theirs in zip(self.item_ids, item_ids, strict=False) if own != theirs),
+            (f"{len(self.item_ids) - 1:,} items", f"{len(item_ids) - 1:,} items"),
+        )
+        raise DataError(
+            f"{folder / 'model'}: of other items than data.npz ({own[:40]!r} instead of {theirs[:40]!r}); {way_out}"
+        )
 
     def numbers(self, history: list[str]) -> list[int]:
         """Numbers of original ids.
@@ -141,5 +166,6 @@ class Recommender:
         return [(self.item_ids[i], value) for value, i in pairs if value > float("-inf")]
 
 
-def _digest(content: dict[str, Any]) -> str:
+def digest(content: dict[str, Any]) -> str:
+    """Checksum of ``recommender.json``: of everything in it but itself."""
     return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

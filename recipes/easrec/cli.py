@@ -239,6 +239,16 @@ def _data_of(out: Path) -> Interactions:
     return data
 
 
+def _recommender_of(out: Path, device: torch.device | None = None, data: Interactions | None = None) -> Recommender:
+    """The model in a run's folder, of that run; a folder with model/ alone will do."""
+    recommender = Recommender.load(out / "model", device)
+    if (out / "run.json").exists():
+        if data is None and (out / "data.npz").exists():
+            data = _data_of(out)
+        recommender.require_run(out, _config_of(out), None if data is None else data.item_ids)
+    return recommender
+
+
 @commands.command()
 def evaluate(
     out: Out = Path("runs/easrec"),
@@ -251,8 +261,8 @@ def evaluate(
 ) -> None:
     """Evaluate the saved network anew, loaded from its files, under the three protocols."""
     configure_torch(threads)
-    where, config = device_of(device), _config_of(out)
-    recommender, data = Recommender.load(out / "model", where), _data_of(out)
+    where, config, data = device_of(device), _config_of(out), _data_of(out)
+    recommender = _recommender_of(out, where, data)
     split = Split(data)
     score = without_popularity(recommender.network.next_item, split.training.counts(split.items), popularity)
     reports = {stage: evaluator.evaluate(score, where) for stage, evaluator in evaluators(split, config).items()}
@@ -291,10 +301,10 @@ def recommend(
         return
     if not user and not history:
         raise ConfigError("give --user, --history or --stream")
-    recommender = Recommender.load(out / "model", device_of(device))
+    data = _data_of(out) if user else None
+    recommender = _recommender_of(out, device_of(device), data)
     asked: list[tuple[str, list[int]]] = []
-    if user:
-        data = _data_of(out)
+    if user and data is not None:
         history_of = _histories(data)
         for name in user:
             known = history_of(name)
@@ -320,8 +330,8 @@ def recommend(
 
 
 def _stream(out: Path, top: int, include_seen: bool, device: torch.device) -> None:
-    recommender, data = Recommender.load(out / "model", device), _data_of(out)
-    live = Live(recommender, _histories(data))
+    data = _data_of(out)
+    live = Live(_recommender_of(out, device, data), _histories(data))
     for number, line in enumerate(sys.stdin, 1):
         words = line.rstrip("\r\n").split("\t")
         if len(words) != 2 or not all(words):
@@ -363,7 +373,7 @@ def export_(
     """
     from easrec.export import export, fixed_length  # the exporter takes a second to import
 
-    recommender = Recommender.load(out / "model")
+    recommender = _recommender_of(out)
     written = export(recommender, format, to)
     length = f"{'exactly' if fixed_length(recommender) else 'up to'} {recommender.config.model.length} ids a row"
     size = f"{written.size_bytes / 1e6:.2f} MB"

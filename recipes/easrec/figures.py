@@ -1,54 +1,49 @@
-"""The figures of a run: flat keys such as ``found/test/pop100/ndcg@10``, and the tables made from them."""
+"""The networks of a run side by side, for the terminal and for pages."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-__all__ = ["NETWORKS", "comparison", "flat_metrics", "summary_table"]
+if TYPE_CHECKING:
+    from easrec.result import Metrics, NetworkName, RunResult, Stage
 
-NETWORKS = {"largest": "largest", "found": "found by search", "random": "random search"}
+__all__ = ["NETWORKS", "comparison", "summary_table"]
 
-
-def flat_metrics(network: str, stage: str, report: dict[str, dict[str, float]]) -> dict[str, float]:
-    """``{"found/test/pop100/ndcg@10": ...}``."""
-    return {f"{network}/{stage}/{p}/{m}": value for p, values in report.items() for m, value in values.items()}
+NETWORKS: "dict[NetworkName, str]" = {"largest": "largest", "found": "found by search", "random": "random search"}
 
 
-def comparison(result: dict[str, Any]) -> tuple[list[str], list[list[list[str]]]]:
+def comparison(result: "RunResult[Any]") -> tuple[list[str], list[list[list[str]]]]:
     """Largest, found and random-search network side by side: the head, and sections of rows of cells."""
-    names = [name for name in NETWORKS if f"{name}/latency_ms" in result]
-    best = any(key.startswith("best/") for key in result)
-
-    def row(label: str, key: str, shape: str) -> list[str]:
-        cells = [format(result[f"{n}/{key}"], shape) if f"{n}/{key}" in result else "-" for n in names]
-        reachable = result.get(f"best/{key}")
-        return [label, *cells, *(["" if reachable is None else format(reachable, shape)] if best else [])]
-
-    end = [""] if best else []
-    largest = result["largest/flops"]
-    k = 10 if 10 in result["config"]["ks"] else max(result["config"]["ks"])
-    sizes = [
-        [_sizes_head(result), *(_sizes(result[f"{name}/architecture"]) for name in names), *end],
-        [
-            "encoder MFLOPs",
-            *(f"{result[f'{n}/flops'] / 1e6:.2f} ({result[f'{n}/flops'] / largest:.0%})" for n in names),
-            *end,
-        ],
-        row("parameters", "params", ","),
-        row("latency, ms", "latency_ms", ".2f"),
+    names = [name for name in NETWORKS if name in result.networks]
+    networks, best = [result.networks[name] for name in names], result.best_reachable
+    end = [] if best is None else [""]
+    largest = result.networks["largest"].flops
+    sizes = "hidden, inner, layers" + (", attention" if result.config.model.attention_choices else "")
+    costs = [
+        [sizes, *(network.sizes for network in networks), *end],
+        ["encoder MFLOPs", *(f"{each.flops / 1e6:.2f} ({each.flops / largest:.0%})" for each in networks), *end],
+        ["parameters", *(f"{network.params:,}" for network in networks), *end],
+        ["latency, ms", *(f"{network.latency_ms:.2f}" for network in networks), *end],
     ]
+    k = 10 if 10 in result.config.ks else max(result.config.ks)
+    stages: tuple[Stage, ...] = ("validation", "test")
     metrics = [
         [
-            row(f"{stage} {protocol} {metric}@{k}", f"{stage}/{protocol}/{metric}@{k}", ".4f")
+            [
+                f"{stage} {protocol} {name}",
+                *(_shown(network.metrics, stage, protocol, name, "-") for network in networks),
+                *([] if best is None else [_shown(best, stage, protocol, name, "")]),
+            ]
             for protocol in ("full", "unseen", "pop100")
-            for metric in ("recall", "mrr", "ndcg")
+            for name in (f"recall@{k}", f"mrr@{k}", f"ndcg@{k}")
         ]
-        for stage in ("validation", "test")
+        for stage in stages
     ]
-    return ["", *(NETWORKS[name] for name in names), *(["best reachable"] if best else [])], [sizes, *metrics]
+    head = ["", *(NETWORKS[name] for name in names), *([] if best is None else ["best reachable"])]
+    return head, [costs, *metrics]
 
 
-def summary_table(result: dict[str, Any], title: str = "EASRec") -> Table:
+def summary_table(result: "RunResult[Any]", title: str) -> Table:
     """The comparison for the terminal."""
     head, sections = comparison(result)
     table = Table(title=title)
@@ -61,11 +56,6 @@ def summary_table(result: dict[str, Any], title: str = "EASRec") -> Table:
     return table
 
 
-def _sizes_head(result: dict[str, Any]) -> str:
-    choice = result["config"]["model"].get("attention_choices") is not None
-    return "hidden, inner, layers, attention" if choice else "hidden, inner, layers"
-
-
-def _sizes(architecture: dict[str, Any]) -> str:
-    shown = [name for name in ("hidden", "inner", "depth", "attention") if name in architecture]
-    return ", ".join(str(architecture[name]) for name in shown)
+def _shown(metrics: "Metrics", stage: "Stage", protocol: str, name: str, missing: str) -> str:
+    value = metrics.get(stage, {}).get(protocol, {}).get(name)
+    return missing if value is None else f"{value:.4f}"

@@ -4,10 +4,10 @@ import json
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,10 +17,11 @@ from easrec.artifact import Recommender
 from easrec.backbone import require_features
 from easrec.config import Config
 from easrec.data import Interactions, Split, hold_out_users
-from easrec.evaluation import Evaluator, draw_negatives
-from easrec.figures import flat_metrics, summary_table
+from easrec.evaluation import Evaluator, Report, draw_negatives
 from easrec.model import EASRec, build, supernet
 from easrec.report import page
+from easrec.result import DataSummary, FeatureSummary, Metrics, Network, NetworkName, RunResult, SearchPart, Training
+from easrec.result import Stage as StageName
 from easrec.searching import encoder_flops, search_architecture, strategy_of
 from easrec.space import space_for
 from easrec.training import Trained, train
@@ -31,20 +32,20 @@ from elasticnas.extraction import extract
 from elasticnas.files import write_text
 from elasticnas.report import Stage, environment, peak_memory, slow_because
 from elasticnas.run import Progress, Run
-from elasticnas.search import Candidate, SearchResult
 
 __all__ = ["Pipeline", "Searched", "evaluators"]
 
+_ORDER: tuple[NetworkName, ...] = ("found", "random", "largest")  # of training
 _ROUNDS = 5  # of latency
 
 
 @dataclass(frozen=True)
 class Searched:
-    """What the search stage hands on."""
+    """What the search stage hands on; no search where nothing is searched: the largest network is found."""
 
     found: Any
     random: Any
-    report: dict[str, Any]
+    search: SearchPart[Any] | None
     model: EASRec
 
 
@@ -149,11 +150,11 @@ class Pipeline:
         done = self.folder / "supernet.ckpt"
         model = self.new_supernet()
         if self.config.search.strategy == "none":
-            report = self._unsearched(model)
-        elif done.exists():
+            return Searched(self.space.largest(), self.space.largest(), None, model)
+        if done.exists():
             state, _ = load_checkpoint(done, self.identity)
             model.load_state_dict(state["model"])
-            report = json.loads(state["report"])
+            found = SearchPart[self.space].model_validate(json.loads(state["search"]))  # type: ignore[name-defined]
         else:
             hint = self._hint("search.batch", self.config.search.batch)
             with self, Stage(self.console, "search") as stage:
@@ -166,14 +167,13 @@ class Pipeline:
                     self.device,
                     run,
                 )
-                report = result.to_dict() | {"peak_memory_bytes": peak_memory(self.device)}
-                write_text(self.folder / "search.json", json.dumps(report, indent=2) + "\n")
+                found = SearchPart(result=result, peak_memory_bytes=peak_memory(self.device))
+                write_text(self.folder / "search.json", json.dumps(result.to_dict(), indent=2) + "\n")
                 # as text: a checkpoint is read without pickled objects
-                save_checkpoint(done, {"model": model.state_dict(), "report": json.dumps(report)}, self.identity)
+                report = json.dumps(found.model_dump(mode="json"))
+                save_checkpoint(done, {"model": model.state_dict(), "search": report}, self.identity)
                 run.discard()
-        validate = self.space.model_validate
-        found, random = (validate(report[name]["architecture"]) for name in ("found", "random"))
-        return Searched(found, random, report, model)
+        return Searched(found.result.best, found.result.random.architecture, found, model)
 
     def _hint(self, setting: str, batch: int) -> str:
         """For the progress line: why steps are slow, if they are."""
@@ -184,25 +184,6 @@ class Pipeline:
             positions = batch * float(np.minimum(self.split.training.lengths, length).mean())
         reason = slow_because(self.device, positions, setting)
         return f", {reason}" if reason else ""
-
-    def _unsearched(self, model: EASRec) -> dict[str, Any]:
-        """The report where nothing is searched: the largest network is found, by nothing."""
-        arch = self.space.largest()
-        chosen = Candidate(arch, encoder_flops(model)(arch), {})
-        nothing = SearchResult(
-            found=chosen,
-            random=chosen,
-            random_tried=(),
-            pareto=(),
-            random_pareto=(),
-            history=[],
-            warnings=(),
-            unit="FLOPs",
-            limit=None,
-            seconds=0.0,
-            steps=0,
-        )
-        return nothing.to_dict()
 
     def retrain(self, searched: Searched, which: str) -> tuple[Any, Trained]:
         """Reconstruct a network with inherited weights and train it: found, random or largest."""
@@ -232,45 +213,52 @@ class Pipeline:
         epoch = min(int(p.figures["epoch"]) + 1, self.config.train.epochs)
         return f"epoch {epoch} of {self.config.train.epochs}, loss {p.figures['loss']:.3f}{best}"
 
-    def everything(self) -> dict[str, Any]:
+    def everything(self) -> RunResult[Any]:
         """All stages; the result is also written to ``result.json``, the network to ``model/``."""
-        started = time.perf_counter()
+        started, created = time.perf_counter(), datetime.now(timezone.utc).isoformat(timespec="seconds")
         searched = self.search()
-        result = self._header(searched)
-        costs = self._costs(searched.model)
-        priced = {"largest": self.space.largest()}
-        for stage, metrics in (self.data.best or {}).items():
-            result |= {f"best/{stage}/full/{name}": value for name, value in metrics.items()}
+        costs, where = self._costs(searched.model), environment(self.device)
+        archs: dict[NetworkName, Any] = {"largest": self.space.largest()}
+        trained: dict[NetworkName, _Measured] = {}
         # the found network first: it is what the run is for
-        for which in ("found", *[name for name in ("random", "largest") if name in self.config.compare]):
-            arch, trained = self.retrain(searched, which)
-            result |= self._figures(which, arch, trained)
-            priced[which] = arch
-            result |= self._prices(priced, costs)
+        for which in _ORDER:
+            if which != "found" and which not in self.config.compare:
+                continue
+            archs[which], done = self.retrain(searched, which)
+            trained[which] = self._measured(done)
             if which == "found":
-                network = trained.network.to("cpu")
-                saved = Recommender(network, arch, self.config, self.data.item_ids, self.data.features)
-                saved.save(self.folder / "model")
-            result["seconds/this_process"] = time.perf_counter() - started
+                self._save(done.network, archs[which])
+            result = RunResult(
+                created=created,
+                seed=self.config.seed,
+                seconds=time.perf_counter() - started,
+                config=self.config,
+                data=self._data(),
+                environment=where,
+                search=searched.search,
+                networks=self._networks(archs, costs, trained),
+                best_reachable=self._best_reachable(),
+                fewest_negatives={stage: each.fewest_negatives for stage, each in trained["found"].reports.items()},
+            )
             # after every network: a long run has something to show before its end
-            write_text(self.folder / "result.json", json.dumps(result, indent=2) + "\n")
+            write_text(self.folder / "result.json", json.dumps(result.to_dict(), indent=2) + "\n")
             write_text(self.folder / "result.md", page(result))
-        self.console.print(summary_table(result, f"EASRec, {result['data']['users']:,} users"))
+        self.console.print(result.table())
         return result
 
-    def _figures(self, which: str, arch: Any, trained: Trained) -> dict[str, Any]:
+    def _save(self, network: EASRec, arch: Any) -> None:
+        saved = Recommender(network.to("cpu"), arch, self.config, self.data.item_ids, self.data.features)
+        saved.save(self.folder / "model")
+
+    def _measured(self, trained: Trained) -> "_Measured":
         network = trained.network.to(self.device)
-        figures: dict[str, Any] = {
-            f"{which}/train/best_epoch": trained.best_epoch,
-            f"{which}/train/epochs": trained.epochs,
-            f"{which}/train/seconds": trained.seconds,
-            f"{which}/train/history": trained.history,
+        reports = {
+            stage: evaluator.evaluate(network.next_item, self.device) for stage, evaluator in self.evaluators.items()
         }
-        for stage, evaluator in self.evaluators.items():
-            report = evaluator.evaluate(network.next_item, self.device)
-            figures |= flat_metrics(which, stage, report)
-            figures[f"evaluation/{stage}/fewest_negatives"] = report.fewest_negatives
-        return figures
+        training = Training(
+            best_epoch=trained.best_epoch, epochs=trained.epochs, seconds=trained.seconds, history=trained.history
+        )
+        return _Measured(training, reports)
 
     def _costs(self, model: EASRec) -> dict[str, Any]:
         example = torch.ones(1, self.config.model.length, dtype=torch.long)
@@ -280,50 +268,56 @@ class Pipeline:
             "latency": Latency(model, (example, torch.tensor([example.shape[1]])), self.device, call=_score_last),
         }
 
-    def _prices(self, networks: dict[str, Any], costs: dict[str, Any]) -> dict[str, Any]:
+    def _networks(
+        self, archs: dict[NetworkName, Any], costs: dict[str, Any], trained: "dict[NetworkName, _Measured]"
+    ) -> dict[NetworkName, Network[Any]]:
         # in turns, so that a machine that slows down slows all of them; one network under two names is measured once
-        rounds = [{arch: costs["latency"].measure(arch) for arch in set(networks.values())} for _ in range(_ROUNDS)]
-        found: dict[str, Any] = {}
-        for which, arch in networks.items():
-            sizes = {"hidden": arch.hidden, "inner": arch.inner}
-            found |= {
-                f"{which}/architecture": arch.model_dump(mode="json") | sizes,
-                f"{which}/flops": costs["flops"](arch),
+        rounds = [{arch: costs["latency"].measure(arch) for arch in set(archs.values())} for _ in range(_ROUNDS)]
+        networks: dict[NetworkName, Network[Any]] = {}
+        for which, arch in archs.items():
+            done = trained.get(which)
+            networks[which] = Network(
+                architecture=arch,
+                hidden=arch.hidden,
+                inner=arch.inner,
+                flops=costs["flops"](arch),
                 # one multiply-add per hidden unit and item
-                f"{which}/flops_scoring_one_position": 2 * arch.hidden * (self.split.items + 1),
-                f"{which}/params": int(costs["params"](arch)),
-                f"{which}/latency_ms": statistics.median(measured[arch].median_ms for measured in rounds),
-                f"{which}/latency_iqr_ms": statistics.median(measured[arch].iqr_ms for measured in rounds),
-            }
-        return found
+                flops_scoring_one_position=2 * arch.hidden * (self.split.items + 1),
+                params=int(costs["params"](arch)),
+                latency_ms=statistics.median(measured[arch].median_ms for measured in rounds),
+                latency_iqr_ms=statistics.median(measured[arch].iqr_ms for measured in rounds),
+                training=None if done is None else done.training,
+                metrics={} if done is None else {stage: dict(report) for stage, report in done.reports.items()},
+            )
+        return networks
 
-    def _header(self, searched: Searched) -> dict[str, Any]:
-        report = searched.report
-        data = asdict(self.data.statistics) | {"fingerprint": self.data.fingerprint}
-        if self.data.features is not None:
-            data["features"] = self.data.features.summary()
-        return {
-            "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            "seed": self.config.seed,
-            "config": self.config.model_dump(mode="json"),
-            "data": data,
-            "environment": environment(self.device),
-            "search/seconds": report["seconds"],
-            "search/steps": report["steps"],
-            "search/peak_memory_bytes": report.get("peak_memory_bytes"),
-            "search/limit_flops": report["limit"],
-            "search/probabilities": report["probabilities"],
-            "search/warnings": report["warnings"],
-            "search/random_tried": report["random_tried"],
-            "search/found_inherited": report["found"]["metrics"],
-        }
+    def _data(self) -> DataSummary:
+        features = self.data.features
+        return DataSummary(
+            statistics=self.data.statistics,
+            fingerprint=self.data.fingerprint,
+            features=None if features is None else FeatureSummary(**features.summary()),
+        )
+
+    def _best_reachable(self) -> Metrics | None:
+        """Of generated data, under full ranking."""
+        best = self.data.best
+        return None if best is None else {stage: {"full": best[stage]} for stage in self.evaluators}
 
 
-def evaluators(split: Split, config: Config) -> dict[str, Evaluator]:
+@dataclass(frozen=True)
+class _Measured:
+    """A trained network: how it was trained, and its metrics."""
+
+    training: Training
+    reports: dict[StageName, Report]
+
+
+def evaluators(split: Split, config: Config) -> dict[StageName, Evaluator]:
     """Of the validation and the test targets, with the same negatives."""
     counts = split.training.counts(split.items)
     negatives = draw_negatives(counts, split.everything(), config.negatives, config.seed)
-    stages: tuple[Literal["validation", "test"], ...] = ("validation", "test")
+    stages: tuple[StageName, ...] = ("validation", "test")
     return {
         stage: Evaluator(
             split.history(stage), split.targets(stage), negatives, config.model.length, config.ks, items=split.items

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from easrec.reproduce.figure import Figure
 from easrec.reproduce.matrix import Cell
 from easrec.reproduce.methods import Method
+from easrec.result import RunResult
 from elasticnas.errors import CheckpointError
 from elasticnas.packages import require_package
 
@@ -20,40 +22,37 @@ class Measured:
     Attributes:
         method: The method.
         seeds: That finished.
-        results: Their ``result.json``, in the same order.
+        results: Theirs, in the same order.
         missing: Seeds that did not.
     """
 
     method: Method
     seeds: tuple[int, ...]
-    results: tuple[dict[str, Any], ...]
+    results: tuple[RunResult[Any], ...]
     missing: tuple[int, ...]
 
-    def values(self, key: str) -> list[float]:
-        """A figure of every seed, such as ``found/test/pop100/ndcg@10``."""
-        return [float(result[key]) for result in self.results]
+    def values(self, figure: Figure) -> list[float]:
+        """A figure of every seed."""
+        return [float(figure.of(result)) for result in self.results]
 
-    def mean(self, key: str) -> float:
+    def mean(self, figure: Figure) -> float:
         """Over the seeds."""
-        return statistics.mean(self.values(key))
+        return statistics.mean(self.values(figure))
 
-    def deviation(self, key: str) -> float | None:
+    def deviation(self, figure: Figure) -> float | None:
         """Sample standard deviation over the seeds; None for a single one."""
-        found: float | None = summary(self.values(key))["deviation"]
+        found: float | None = summary(self.values(figure))["deviation"]
         return found
 
     def sizes(self) -> list[str]:
         """``hidden, inner, layers`` of every seed's network, and its attention where that is searched."""
-        found = [result["found/architecture"] for result in self.results]
-        return [
-            ", ".join(str(a[name]) for name in ("hidden", "inner", "depth", "attention") if name in a) for a in found
-        ]
+        return [result.networks["found"].sizes for result in self.results]
 
     def warnings(self) -> list[str]:
         """What the searches warned of, once each, with the seeds."""
         seeds: dict[str, list[int]] = {}
         for seed, result in zip(self.seeds, self.results, strict=True):
-            for line in result["search/warnings"]:
+            for line in result.search.result.warnings if result.search else ():
                 seeds.setdefault(line, []).append(seed)
         return [f"{self.method.label}, seed {', '.join(map(str, where))}: {line}" for line, where in seeds.items()]
 
@@ -97,19 +96,19 @@ def unfinished(cells: Sequence[Cell]) -> tuple[dict[str, str], list[str]]:
     return failed, waiting
 
 
-def _result(cell: Cell) -> dict[str, Any] | None:
+def _result(cell: Cell) -> RunResult[Any] | None:
     try:
         return cell.result()
     except CheckpointError:
         return None
 
 
-def best_of(methods: Sequence[Measured], key: str) -> "Measured | None":
+def best_of(methods: Sequence[Measured], figure: Figure) -> "Measured | None":
     """The one with the highest mean."""
-    return max(methods, key=lambda measured: measured.mean(key), default=None)
+    return max(methods, key=lambda measured: measured.mean(figure), default=None)
 
 
-def differs(one: Measured, other: Measured, key: str) -> "float | None":
+def differs(one: Measured, other: Measured, figure: Figure) -> "float | None":
     """p of the two-sided t-test with unequal variances over the seeds.
 
     None with fewer than two seeds each, or where neither varies: nothing then tells chance from difference.
@@ -119,7 +118,7 @@ def differs(one: Measured, other: Measured, key: str) -> "float | None":
 
     Source: Welch 1947, as ``scipy.stats.ttest_ind(equal_var=False)``. The paper says "two-sided t-test" and no more.
     """
-    return welch(one.values(key), other.values(key))
+    return welch(one.values(figure), other.values(figure))
 
 
 def welch(first: Sequence[float], second: Sequence[float]) -> "float | None":

@@ -15,11 +15,10 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
-from pydantic import ValidationError
-
 from easrec.config import Config
 from easrec.reproduce.methods import Method
-from elasticnas.errors import CheckpointError, ElasticNASError, one_line
+from easrec.result import RunResult
+from elasticnas.errors import CheckpointError, ConfigError, ElasticNASError
 from elasticnas.files import write_text
 from elasticnas.settings import differences
 
@@ -32,16 +31,6 @@ _FAILED = "failed.txt"
 _AFRESH = "delete the folder to run it again"
 _ELSEWHERE = "another process is running it"
 _AGAIN_SECONDS = 0.5
-_NEEDED = (
-    *("found/architecture", "found/flops", "found/params", "largest/flops"),
-    *("search/seconds", "search/warnings", "environment"),
-    *(
-        f"found/{stage}/{protocol}/{metric}@10"
-        for stage in ("validation", "test")
-        for protocol in ("pop100", "unseen", "full")
-        for metric in ("recall", "mrr", "ndcg")
-    ),
-)
 _COMMAND = "from elasticnas.cli import main; main()"
 
 
@@ -66,32 +55,26 @@ class Cell:
         """Such as ``sasrec/0``: for ``--only``."""
         return f"{self.method.name}/{self.seed}"
 
-    def result(self) -> dict[str, Any] | None:
+    def result(self) -> RunResult[Any] | None:
         """What the run measured; None while it is not done: a run writes after each network that it trains.
 
         Raises:
-            CheckpointError: The result is damaged, or of other settings.
+            CheckpointError: The result is damaged, of another format, or of other settings.
         """
         path = self.folder / "result.json"
         try:
-            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            settings = Config.model_validate(found["config"])  # settings that came since have their defaults
+            found = RunResult.from_dict(json.loads(path.read_text(encoding="utf-8")))
         except FileNotFoundError:
             return None
-        except ValidationError as error:
-            raise CheckpointError(f"{path}: damaged ({one_line(Config, error)}); {_AFRESH}") from None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except ConfigError as error:
+            raise CheckpointError(f"{path}: {error}; or {_AFRESH}") from None
+        except (OSError, ValueError) as error:
             raise CheckpointError(f"{path}: damaged ({error}); {_AFRESH}") from None
-        if settings != self.config:
+        if found.config != self.config:
             raise CheckpointError(
                 f"{path}: of other settings than {self.name} has now; delete the folder, or use another --out"
             )
-        networks = ("found", *self.config.compare)
-        if any(f"{which}/train/epochs" not in found for which in networks):
-            return None
-        if missing := [key for key in _NEEDED if key not in found]:
-            raise CheckpointError(f"{path}: damaged (no {missing[0]}); {_AFRESH}")
-        return found
+        return found if found.complete else None
 
 
 class _Runs:

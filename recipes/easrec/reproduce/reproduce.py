@@ -298,7 +298,7 @@ def _environments(measured: Sequence[Measured]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for each in measured:
         for result in each.results:
-            where = {key: value for key, value in result["environment"].items() if key != "command"}
+            where = {key: value for key, value in result.environment.items() if key != "command"}
             if where not in found:
                 found.append(where)
     return found

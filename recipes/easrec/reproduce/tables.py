@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from easrec.reproduce.collect import Measured, best_of, differs, summary, welch
+from easrec.reproduce.figure import FLOPS, LARGEST_FLOPS, PARAMS, SEARCH_SECONDS, Figure, metric
 from easrec.reproduce.published import ANCHORS, EFFICIENCY, GATES, OVERALL
+from easrec.result import Stage
 from elasticnas.files import write_text
 from elasticnas.report import table
 
@@ -17,6 +19,7 @@ __all__ = ["Sheet", "differences", "efficiency", "gates", "lambdas", "network_of
 
 _METRICS = ("recall@10", "mrr@10", "ndcg@10")
 _SHOWN = {"recall@10": "Recall@10", "mrr@10": "MRR@10", "ndcg@10": "NDCG@10"}
+_STAGES: tuple[Stage, ...] = ("validation", "test")
 _SIGNIFICANT = 0.05
 _MEASURES = ("mean", "deviation", "against", "p_against", "compared_with", "p")
 _COLUMNS = ("method", "sizes", "figure", "source", "seeds", *_MEASURES)
@@ -45,24 +48,24 @@ class Sheet:
 
 def overall(measured: Sequence[Measured], dataset: "str | None", protocol: str) -> Sheet:
     """Table III under one protocol; below ours what is published where the dataset is one of the paper's."""
-    keys = [f"found/{stage}/{protocol}/{metric}" for stage in ("validation", "test") for metric in _METRICS]
+    keys = [metric(stage, protocol, name) for stage in _STAGES for name in _METRICS]
     published = OVERALL.get(dataset or "", {}) if protocol == "pop100" else {}
     stars = {key: _star(measured, key) for key in keys}
     base = _named(measured, "easrec")
     rows, figures = [], []
     for each in measured:
-        figures.append(_figures(each, [*keys, "found/flops", "found/params"], stars, base, keys[-1:]))
-        cells = [*(_cell(each, key, stars[key]) for key in keys), _p(figures[-1][keys[-1]].get("p_against"))]
+        figures.append(_figures(each, [*keys, FLOPS, PARAMS], stars, base, keys[-1:]))
+        cells = [*(_cell(each, key, stars[key]) for key in keys), _p(figures[-1][keys[-1].name].get("p_against"))]
         rows.append([each.method.label, _most(each.sizes()), f"{each.mean('found/flops') / 1e6:.2f}", *cells])
         paper = published.get(each.method.paper or "")
         if paper:
             rows.append(["*paper*", "", "", *(f"*{value:.4f}*" for value in paper), ""])
-            figures[-1]["paper"] = dict(zip(keys, paper, strict=True))
+            figures[-1]["paper"] = dict(zip((key.name for key in keys), paper, strict=True))
     anchors = ANCHORS.get(dataset or "", {}) if protocol == "unseen" else {}
     for name, (recall, ndcg) in anchors.items():
         rows.append([f"*{name}, published*", "", "", "", "", "", f"*{recall:.4f}*", "", f"*{ndcg:.4f}*", ""])
     head = ["method", "hidden, inner, layers", "MFLOPs"]
-    head += [f"{stage} {_SHOWN[metric]}" for stage in ("valid", "test") for metric in _METRICS] + ["p against EASRec"]
+    head += [f"{stage} {_SHOWN[name]}" for stage in ("valid", "test") for name in _METRICS] + ["p against EASRec"]
     notes = [
         "Bold: the best mean. A star: if that is a form of EASRec, it differs from the best baseline, and if it is a "
         f"baseline, from the best form of EASRec, by a two-sided t-test (Welch) over the seeds, p < {_SIGNIFICANT}. "
@@ -107,9 +110,9 @@ def efficiency(
             if own is None:
                 continue
             places = [place for place, found in enumerate(each.sizes()) if found == size]
-            flops = each.values("found/flops")[places[0]]  # alike for all of them
+            flops = each.values(FLOPS)[places[0]]  # alike for all of them
             figure: dict[str, Any] = {"method": each.method.name, "label": each.method.label, "sizes": size}
-            figure |= {"seeds": [each.seeds[place] for place in places], "found/flops": summary([flops])}
+            figure |= {"seeds": [each.seeds[place] for place in places], FLOPS.name: summary([flops])}
             figure |= {key: summary(values) for key, values in own.items()}
             p = None if base is None or own is base else welch(own["seconds"], base["seconds"])
             if p is not None:
@@ -143,23 +146,23 @@ def network_of(method: Measured, size: str) -> str:
 
 def gates(measured: Sequence[Measured], dataset: "str | None") -> Sheet:
     """Table V: validation, pop100, with the FLOPs that gates cost."""
-    keys = [f"found/validation/pop100/{metric}" for metric in _METRICS]
+    keys = [metric("validation", "pop100", name) for name in _METRICS]
     stars = {key: _star(measured, key) for key in keys}
     layers = {"easrec": "2 layers, low rank", "gates-2": "2 layers", "gates-1": "1 layer", "gates-0": "no gates"}
     base = _named(measured, "gates-2")
     rows, figures = [], []
     for each in measured:
-        figures.append(_figures(each, [*keys, "found/flops", "largest/flops"], stars, base, keys[-1:]))
-        cells = [*(_cell(each, key, stars[key]) for key in keys), _p(figures[-1][keys[-1]].get("p_against"))]
+        figures.append(_figures(each, [*keys, FLOPS, LARGEST_FLOPS], stars, base, keys[-1:]))
+        cells = [*(_cell(each, key, stars[key]) for key in keys), _p(figures[-1][keys[-1].name].get("p_against"))]
         paper = GATES.get(each.method.paper or "") if dataset == "ml-1m" and each.method.name != "easrec" else None
         cells += ["-"] * 3 if paper is None else [f"{value:.4f}" for value in paper]
         label = layers[each.method.name]
-        largest = each.mean("largest/flops") / 1e6
+        largest = each.mean(LARGEST_FLOPS) / 1e6
         rows.append([label, _most(each.sizes()), f"{each.mean('found/flops') / 1e6:.2f}", f"{largest:.2f}", *cells])
         if paper is not None:
-            figures[-1]["paper"] = dict(zip(keys, paper, strict=True))
-    head = ["gates", "hidden, inner, layers", "MFLOPs", "largest, MFLOPs", *(_SHOWN[metric] for metric in _METRICS)]
-    head += ["p against 2 layers", *(f"paper, {_SHOWN[metric]}" for metric in _METRICS)]
+            figures[-1]["paper"] = dict(zip((key.name for key in keys), paper, strict=True))
+    head = ["gates", "hidden, inner, layers", "MFLOPs", "largest, MFLOPs", *(_SHOWN[name] for name in _METRICS)]
+    head += ["p against 2 layers", *(f"paper, {_SHOWN[name]}" for name in _METRICS)]
     notes = [
         "Bold and star as in Table III, here against the second best row; p tests NDCG@10 against gates of 2 layers of "
         "full width. Each row is searched anew, so that its network may have other sizes. The budget is half of each "
@@ -171,30 +174,30 @@ def gates(measured: Sequence[Measured], dataset: "str | None") -> Sheet:
 
 def lambdas(measured: Sequence[Measured]) -> Sheet:
     """The figures behind Fig. 4: lambda, without a budget, against metrics and FLOPs."""
-    keys = [f"found/test/{protocol}/{metric}" for protocol in ("pop100", "unseen") for metric in _METRICS]
+    keys = [metric("test", protocol, name) for protocol in ("pop100", "unseen") for name in _METRICS]
     rows, figures = [], []
     for each in measured:
-        weight = each.results[0]["config"]["search"]["penalty_weight"]
-        share = each.mean("found/flops") / each.mean("largest/flops")
+        weight = each.results[0].config.search.penalty_weight
+        share = each.mean(FLOPS) / each.mean(LARGEST_FLOPS)
         cells = [_cell(each, key, None) for key in keys]
         rows.append(
             [f"{weight:g}", _most(each.sizes()), f"{each.mean('found/flops') / 1e6:.2f}", f"{share:.0%}", *cells]
         )
-        figures.append(_figures(each, [*keys, "found/flops", "largest/flops"]) | {"lambda": weight})
+        figures.append(_figures(each, [*keys, FLOPS, LARGEST_FLOPS]) | {"lambda": weight})
     head = ["lambda", "hidden, inner, layers", "MFLOPs", "of the largest"]
-    head += [f"test {protocol} {_SHOWN[metric]}" for protocol in ("pop100", "unseen") for metric in _METRICS]
+    head += [f"test {protocol} {_SHOWN[metric]}" for protocol in ("pop100", "unseen") for name in _METRICS]
     notes = ["Lambda weighs expected FLOPs divided by those of the largest network."]
     return Sheet("fig4", "Fig. 4", head, rows, figures, notes + _warned(measured) + _missing(measured))
 
 
 def differences(measured: Sequence[Measured]) -> Sheet:
     """What the paper leaves open, each answer against the one that EASRec has here."""
-    keys = [f"found/test/{protocol}/ndcg@10" for protocol in ("pop100", "unseen", "full")]
+    keys = [metric("test", protocol, "ndcg@10") for protocol in ("pop100", "unseen", "full")]
     rows, figures = [], []
     for each in measured:
         base = _named(measured, each.method.against)
-        figures.append(_figures(each, [*keys, "found/flops", "search/seconds"], None, base, keys))
-        ps = [_p(figures[-1][key].get("p_against")) for key in keys[:2]]
+        figures.append(_figures(each, [*keys, FLOPS, SEARCH_SECONDS], None, base, keys))
+        ps = [_p(figures[-1][key.name].get("p_against")) for key in keys[:2]]
         rows.append(
             [
                 each.method.label,
@@ -219,7 +222,7 @@ def _units(measured: Sequence[Measured]) -> list[str]:
     if literal is None:
         return []
     result = literal.results[0]
-    largest, weight = result["largest/flops"], result["config"]["search"]["penalty_weight"]
+    largest, weight = result.networks["largest"].flops, result.config.search.penalty_weight
     return [
         f"Lambda weighs expected FLOPs divided by a unit: the largest network's ({largest / 1e6:.2f} M), their range, "
         f"or one FLOP. A lambda of {weight:g} for FLOPs as they are is one of {weight * largest:.1e} for the largest "
@@ -259,7 +262,7 @@ class _Star:
     p: "float | None"
 
 
-def _star(measured: Sequence[Measured], key: str) -> "_Star | None":
+def _star(measured: Sequence[Measured], key: Figure) -> "_Star | None":
     """The rival is the best of the baselines, or of EASRec's forms, whichever the best is not; else the second best."""
     best = best_of(measured, key)
     others = [each for each in measured if each is not best]
@@ -271,7 +274,7 @@ def _star(measured: Sequence[Measured], key: str) -> "_Star | None":
     return _Star(best, rival, differs(best, rival, key))
 
 
-def _cell(each: Measured, key: str, star: "_Star | None") -> str:
+def _cell(each: Measured, key: Figure, star: "_Star | None") -> str:
     deviation = each.deviation(key)
     text = f"{each.mean(key):.4f}" + ("" if deviation is None else f" ± {deviation:.4f}")
     if star is None or star.best is not each:
@@ -291,19 +294,19 @@ def _spread(figure: Mapping[str, Any], unit: float, digits: int) -> str:
 
 def _figures(
     each: Measured,
-    keys: Sequence[str],
-    stars: "Mapping[str, _Star | None] | None" = None,
+    keys: Sequence[Figure],
+    stars: "Mapping[Figure, _Star | None] | None" = None,
     base: "Measured | None" = None,
-    tested: Sequence[str] = (),
+    tested: Sequence[Figure] = (),
 ) -> dict[str, Any]:
     """The row for programs; figures in ``tested`` are compared with those of ``base``."""
-    values: dict[str, Any] = {key: summary(each.values(key)) for key in keys}
+    values: dict[str, Any] = {key.name: summary(each.values(key)) for key in keys}
     for key, star in (stars or {}).items():
         if star is not None and star.best is each:
-            values[key] |= {"p": star.p, "compared_with": star.rival.method.label}
+            values[key.name] |= {"p": star.p, "compared_with": star.rival.method.label}
     if base is not None and base is not each:
         for key in tested:
-            values[key] |= {"p_against": differs(each, base, key), "against": base.method.label}
+            values[key.name] |= {"p_against": differs(each, base, key), "against": base.method.label}
     return {
         "method": each.method.name,
         "label": each.method.label,

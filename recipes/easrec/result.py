@@ -1,0 +1,206 @@
+"""RunResult: every figure of a run, as ``result.json`` holds it."""
+
+from collections.abc import Mapping
+from typing import Any, Generic, Literal, TypeAlias, TypeVar, get_args
+
+from pydantic import SerializeAsAny, ValidationError, model_validator
+from rich.table import Table
+
+from easrec.config import Config
+from easrec.data import Statistics
+from easrec.evaluation import METRICS, PROTOCOLS
+from easrec.figures import NETWORKS, summary_table
+from easrec.space import space_for
+from elasticnas.errors import ConfigError, one_line
+from elasticnas.record import Record, Result, read_result
+from elasticnas.search import SearchResult
+from elasticnas.space import Space
+
+__all__ = [
+    "DataSummary",
+    "FeatureSummary",
+    "Metrics",
+    "Network",
+    "NetworkName",
+    "RunResult",
+    "SearchPart",
+    "Stage",
+    "Training",
+]
+
+Stage: TypeAlias = Literal["validation", "test"]
+NetworkName: TypeAlias = Literal["largest", "found", "random"]
+Metrics: TypeAlias = dict[Stage, dict[str, dict[str, float]]]
+"""By stage, protocol and metric: ``metrics["test"]["unseen"]["ndcg@10"]``."""
+
+A = TypeVar("A", bound=Space)
+
+
+class FeatureSummary(Record):
+    """The items' features: columns read, different features, items the file lacks, items with empty cells."""
+
+    columns: list[str]
+    features: int
+    items_missing: int
+    items_without: int
+
+
+class DataSummary(Record):
+    """What a run was made with: counts, SHA-256 of the prepared data, and the items' features, if any."""
+
+    statistics: Statistics
+    fingerprint: str
+    features: FeatureSummary | None = None
+
+
+class SearchPart(Record, Generic[A]):
+    """The search, and the most memory that the process took until its end (None where that was not recorded)."""
+
+    result: SearchResult[A]
+    peak_memory_bytes: int | None = None
+
+
+class Training(Record):
+    """How a network was trained.
+
+    Attributes:
+        best_epoch: Whose weights were kept.
+        epochs: That were run.
+        seconds: That these took.
+        history: One record per validation.
+    """
+
+    best_epoch: int
+    epochs: int
+    seconds: float
+    history: list[dict[str, Any]]
+
+
+class Network(Record, Generic[A]):
+    """One network of a run.
+
+    Attributes:
+        architecture: The architecture.
+        hidden: Its hidden size.
+        inner: Its inner size.
+        flops: Of the encoder, one sequence of full length.
+        flops_scoring_one_position: Of scoring every item once, beside ``flops``.
+        params: Parameters, those shared counted once.
+        latency_ms: Median of one sequence of full length, scored once.
+        latency_iqr_ms: Interquartile range of the same.
+        training: None where it is only measured, not trained.
+        metrics: After training.
+    """
+
+    architecture: SerializeAsAny[A]
+    hidden: int
+    inner: int
+    flops: float
+    flops_scoring_one_position: int
+    params: int
+    latency_ms: float
+    latency_iqr_ms: float
+    training: Training | None = None
+    metrics: Metrics = {}
+
+    @property
+    def sizes(self) -> str:
+        """Hidden size, inner size, layers, and the kind of attention where it is a choice."""
+        arch: Any = self.architecture
+        shown = [self.hidden, self.inner, arch.depth, *([arch.attention] if hasattr(arch, "attention") else [])]
+        return ", ".join(map(str, shown))
+
+
+class RunResult(Result, Generic[A]):
+    """Every figure of a run; rewritten after each network that is trained.
+
+    Attributes:
+        created: When the run, or its last resumption, began; ISO 8601.
+        seed: Random seed.
+        seconds: Since then.
+        config: The whole configuration.
+        data: What it was made with.
+        environment: Command, commit, versions and machine.
+        search: None where nothing is searched.
+        networks: The largest, the found one, and the best of random search where it is compared.
+        best_reachable: For generated data, what no model can beat.
+        fewest_negatives: Per stage, negatives of the user with fewest, under pop100.
+    """
+
+    created: str
+    seed: int
+    seconds: float
+    config: Config
+    data: DataSummary
+    environment: dict[str, Any]
+    search: SearchPart[A] | None
+    networks: dict[NetworkName, Network[A]]
+    best_reachable: Metrics | None = None
+    fewest_negatives: dict[Stage, int | None] = {}
+
+    @model_validator(mode="after")
+    def _has_every_figure(self) -> "RunResult[A]":
+        for name in ("largest", "found"):
+            if name not in self.networks:
+                raise ValueError(f"networks has no {name!r}")
+        for name, network in self.networks.items():
+            for stage in get_args(Stage) if network.training else ():
+                protocols = network.metrics.get(stage, {})
+                for protocol in PROTOCOLS:
+                    for metric in (f"{metric}@{k}" for k in self.config.ks for metric in METRICS):
+                        if metric not in protocols.get(protocol, {}):
+                            raise ValueError(f"networks.{name} has no {stage}/{protocol}/{metric}")
+        return self
+
+    @property
+    def complete(self) -> bool:
+        """Whether every network that the configuration asks for is trained."""
+        trained = {name for name, network in self.networks.items() if network.training is not None}
+        return trained >= {"found", *self.config.compare}
+
+    def figure(self, network: NetworkName, stage: Stage, protocol: str, metric: str) -> float:
+        """A metric of a trained network, such as ``figure("found", "test", "unseen", "ndcg@10")``.
+
+        Raises:
+            ConfigError: There is none of this name.
+        """
+        try:
+            return self.networks[network].metrics[stage][protocol][metric]
+        except KeyError:
+            raise ConfigError(
+                f"no figure {network}/{stage}/{protocol}/{metric}: the networks are {', '.join(self.networks)}, the "
+                f"protocols {', '.join(PROTOCOLS)}, the cut-offs {', '.join(map(str, self.config.ks))}"
+            ) from None
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "RunResult[Space]":
+        """The result that :meth:`to_dict` gave.
+
+        Raises:
+            ConfigError: Of another format, or damaged.
+        """
+        made: type[RunResult[Space]] = RunResult
+        if isinstance(data, Mapping) and "config" in data:
+            try:  # the space of its architectures; settings that came later have their defaults
+                made = RunResult[space_for(Config.model_validate(data["config"]).model)]  # type: ignore[misc]
+            except ValidationError as error:
+                raise ConfigError(f"damaged run result, {one_line(Config, error)}") from None
+        return read_result(made, data, "run result")
+
+    def table(self) -> Table:
+        """The networks side by side."""
+        return summary_table(self, f"EASRec, {self.data.statistics.users:,} users")
+
+    def __str__(self) -> str:
+        counts = self.data.statistics
+        lines = [f"EASRec, {counts.users:,} users, {counts.items:,} items, seed {self.seed}, {self.seconds:.1f} s"]
+        for name, label in NETWORKS.items():
+            network = self.networks.get(name)
+            if network is None:
+                continue
+            line = f"{label}: {network.sizes}, {network.flops / 1e6:.2f} MFLOPs, {network.latency_ms:.2f} ms"
+            if network.training is not None:
+                protocol, _, metric = self.config.steer.partition("/")
+                line += f", test {self.config.steer} {network.metrics['test'][protocol][metric]:.4f}"
+            lines.append(line)
+        return "\n".join(lines)
