@@ -62,8 +62,8 @@ def load_checkpoint(
         raise CheckpointError(f"{path}: damaged ({reason[:120]}); delete it to start anew") from None
     if not known:
         raise CheckpointError(
-            f"{path}: written in format {content['format']!r}, this version reads {_FORMAT}; finish it with the version "
-            "that wrote it, or delete it to start anew"
+            f"{path}: written in format {content['format']!r}, this version reads {_FORMAT}; finish it with the "
+            "version that wrote it, or delete it to start anew"
         )
     changes = []
     for kind in dict.fromkeys([*written, *identity]):

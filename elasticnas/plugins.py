@@ -1,15 +1,16 @@
-"""Plug-ins: spaces and recipes that installed packages offer through entry points."""
+"""Plug-ins: spaces, strategies and recipes that installed packages offer through entry points."""
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Protocol, runtime_checkable
 
 from elasticnas.errors import PluginError
 
-__all__ = ["RECIPES", "SPACES", "Plugin", "Recipe", "discover", "listed", "load_plugin"]
+__all__ = ["RECIPES", "SPACES", "STRATEGIES", "Plugin", "Recipe", "discover", "listed", "load_plugin", "strategy_names"]
 
-SPACES, RECIPES = "elasticnas.spaces", "elasticnas.recipes"
+SPACES, RECIPES, STRATEGIES = "elasticnas.spaces", "elasticnas.recipes", "elasticnas.strategies"
 
 
 @runtime_checkable
@@ -96,18 +97,40 @@ def _load(point: EntryPoint, group: str, conflict: bool) -> Plugin:
         return Plugin(**{**vars(plugin), "error": "two plug-ins have this name; uninstall one"})
     try:
         loaded = point.load()
-        # the commands are looked at here: they may be made, and fail, only when asked for
-        fits = _is_space(loaded) if group == SPACES else isinstance(loaded, Recipe) and loaded.commands is not None
+        fits, wanted = _KINDS[group]
+        fitting = fits(loaded)
     except Exception as error:  # a plug-in may fail in any way; it must not take the others with it
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         return Plugin(**{**vars(plugin), "error": reason})
-    if not fits:
-        wanted = "a Space class" if group == SPACES else "name, summary and commands"
+    if not fitting:
         return Plugin(**{**vars(plugin), "error": f"expected {wanted}, found {loaded!r}"})
     return Plugin(**{**vars(plugin), "loaded": loaded})
+
+
+def strategy_names() -> list[str]:
+    """The names of the installed strategies."""
+    return sorted({point.name for point in entry_points(group=STRATEGIES)})
+
+
+def _is_recipe(loaded: Any) -> bool:
+    # the commands are looked at here: they may be made, and fail, only when asked for
+    return isinstance(loaded, Recipe) and loaded.commands is not None
 
 
 def _is_space(loaded: Any) -> bool:
     from elasticnas.space import Space  # imports torch, which a list of recipes does not need
 
     return isinstance(loaded, type) and issubclass(loaded, Space)
+
+
+def _is_strategy(loaded: Any) -> bool:
+    from elasticnas.search import Strategy
+
+    return isinstance(loaded, type) and issubclass(loaded, Strategy)
+
+
+_KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    RECIPES: (_is_recipe, "name, summary and commands"),
+    SPACES: (_is_space, "a Space class"),
+    STRATEGIES: (_is_strategy, "a Strategy class"),
+}

@@ -42,10 +42,10 @@ def differences(settings: BaseModel) -> dict[str, tuple[Any, Any]]:
 def _differences(given: dict[str, Any], default: dict[str, Any], prefix: str) -> dict[str, tuple[Any, Any]]:
     found: dict[str, tuple[Any, Any]] = {}
     for key, value in given.items():
-        if isinstance(value, dict) and isinstance(default[key], dict):
+        if isinstance(value, dict) and isinstance(default.get(key), dict):
             found |= _differences(value, default[key], f"{prefix}{key}.")
-        elif value != default[key]:
-            found[prefix + key] = value, default[key]
+        elif value != default.get(key):
+            found[prefix + key] = value, default.get(key)
     return found
 
 

@@ -2,13 +2,30 @@
 
 import time
 from types import TracebackType
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-__all__ = ["Stage"]
+__all__ = ["Stage", "Steps"]
 
 _LINE_SECONDS = 20.0
+
+
+class Steps(Protocol):
+    """How far work is: steps done, of so many, and the time left."""
+
+    @property
+    def step(self) -> int:
+        """Done."""
+
+    @property
+    def steps(self) -> int:
+        """In all."""
+
+    @property
+    def seconds_left(self) -> float:
+        """Estimated."""
 
 
 class Stage:
@@ -38,6 +55,10 @@ class Stage:
         else:
             self.console.print(f"{self.name} ...", highlight=False)
         return self
+
+    def show(self, progress: Steps, note: str) -> None:
+        """Show how far a run is, with a note of its figures."""
+        self.update(progress.step / progress.steps, note, progress.seconds_left)
 
     def update(self, fraction: float, note: str, seconds_left: float) -> None:
         """Show how far the stage is.

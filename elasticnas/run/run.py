@@ -131,6 +131,12 @@ class Run:
             written = metrics.stat().st_size if metrics.exists() else 0
             save_checkpoint(path, {"state": state, "metrics": written}, self._whole(identity))
 
+    def discard(self) -> None:
+        """Delete the checkpoint, once what it led to is safe."""
+        path = self._path(CHECKPOINT)
+        if path is not None:
+            path.unlink(missing_ok=True)
+
     def record(self, figures: Mapping[str, Any]) -> None:
         """Append a line to ``metrics.jsonl``."""
         path = self._path(METRICS)

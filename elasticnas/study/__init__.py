@@ -4,6 +4,5 @@ from elasticnas.study.result import StudyResult, SupernetTraining
 from elasticnas.study.row import Row
 from elasticnas.study.settings import StudySettings
 from elasticnas.study.study import Study
-from elasticnas.study.task import Task
 
-__all__ = ["Row", "Study", "StudyResult", "StudySettings", "SupernetTraining", "Task"]
+__all__ = ["Row", "Study", "StudyResult", "StudySettings", "SupernetTraining"]

@@ -2,30 +2,40 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from rich.console import Console
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from elasticnas.checkpoint import first_difference
 from elasticnas.cost import Flops, count_flops
-from elasticnas.errors import CheckpointError, ElasticNASError
-from elasticnas.extraction import axes_of, extract, save
+from elasticnas.errors import CheckpointError, ConfigError, ElasticNASError, one_line
+from elasticnas.extraction import extract, save
 from elasticnas.files import write_text
 from elasticnas.report import Stage, environment, require_matplotlib
-from elasticnas.search import SupernetTrainer, TrainerSettings, evolve
-from elasticnas.search.archive import require_optuna
+from elasticnas.run import Progress, Run, drive
+from elasticnas.search import (
+    Evolve,
+    PlainTraining,
+    Problem,
+    SearchResult,
+    SearchSettings,
+    SupernetTrainer,
+    TrainerSettings,
+    warm_cosine,
+)
+from elasticnas.search.storage import require_optuna
 from elasticnas.space import Factory
-from elasticnas.study.page import draw, page, summary
+from elasticnas.study.page import page
+from elasticnas.study.result import StudyResult, SupernetTraining
 from elasticnas.study.row import SCRATCH, SEARCHED, UNIFORM, Row, label
 from elasticnas.study.settings import StudySettings
-from elasticnas.study.task import Task
-from elasticnas.study.training import train_network
 from elasticnas.study.uniform import uniform_sizes
 
 __all__ = ["Study"]
@@ -42,89 +52,118 @@ class Study:
     4. ``result.json``, ``result.md``, ``pareto.png``, and each searched network in ``networks/<percent>``.
 
     Args:
-        task: The problem.
-        model: Its supernet, with start values, on the device to use.
+        problem: The supernet with start values, on the device to use; loss, train, evaluate on validation data, metric,
+            direction, and predict where the settings distil. Costs are the FLOPs of one pass on the example.
+        build: A plain network with new weights, called as :class:`~elasticnas.space.Factory` says, for an architecture
+            or for what ``scaled`` gives.
+        scaled: ``scaled(factor)``: the sizes of the largest network with every width multiplied by a factor in (0, 1],
+            rounded to what can be built, as attributes named like fields and properties; ``scaled(1.0)`` is the largest
+            network. The baseline that needs no search.
+        test: ``test(network) -> {metric: value}`` on data that nothing is chosen by, which the problem does not see.
+        example: An input of the network on the CPU: FLOPs are counted on it, extraction is checked on it.
         settings: Lengths and rates.
-        folder: Where everything goes.
-        console: Where it reports; None for nowhere.
-        resume: Continue what the folder holds.
+        name: In titles.
 
     Raises:
-        CheckpointError: The folder holds a study and ``resume`` is off, or another study.
-        ConfigError: The task's ``build`` takes neither sizes of the space nor its architecture.
+        ConfigError: The problem lacks a part, or ``build`` takes neither sizes of the space nor its architecture.
         PluginError: Optuna or matplotlib is not installed.
-        ElasticNASError: The folder cannot be written.
     """
 
     def __init__(
         self,
-        task: Task,
-        model: nn.Module,
-        settings: StudySettings,
-        folder: str | Path,
-        console: Console | None = None,
-        resume: bool = False,
+        problem: Problem,
+        build: Callable[..., nn.Module],
+        scaled: Callable[[float], Any],
+        test: Callable[[nn.Module], Mapping[str, float]],
+        example: Any,
+        settings: StudySettings | None = None,
+        *,
+        name: str = "study",
     ) -> None:
         require_optuna()
         require_matplotlib()
-        self.task, self.model, self.settings, self.folder = task, model, settings, Path(folder)
-        self.console = console or Console(quiet=True)
-        self.device = next(model.parameters()).device
-        self.space = axes_of(model).space
-        self.factory = Factory(task.build, self.space)
-        self.flops = Flops(model, task.example)
+        problem.require("Study", "loss", "train", "evaluate")
+        self.problem, self.scaled, self.test, self.example, self.name = problem, scaled, test, example, name
+        self.settings, self.model = settings or StudySettings(), problem.model
+        self.device = next(self.model.parameters()).device
+        self.metric, self.direction = problem.ranking
+        self.space = problem.axes.space
+        self.factory = Factory(build, self.space)
+        self.flops = Flops(self.model, example)
         self.whole = self.flops(self.space.largest())
+
+    def run(self, run: Run, console: Console | None = None) -> StudyResult:
+        """All parts.
+
+        Args:
+            run: The folder where everything goes, whether it is resumed, and facts of the data as its identity.
+            console: Where it reports; None for nowhere.
+
+        Raises:
+            CheckpointError: The folder holds a study and ``resume`` is off, or another study, or is in use.
+            ConfigError: The run has no folder.
+            ElasticNASError: The folder cannot be written.
+        """
+        if run.folder is None:
+            raise ConfigError("a study needs a folder: Run(folder)")
+        with run:
+            return _Sitting(self, run, run.folder, console or Console(quiet=True)).result()
+
+
+class _Sitting:
+    """One process's work on a study."""
+
+    def __init__(self, study: Study, run: Run, folder: Path, console: Console) -> None:
+        self.study, self.run, self.folder, self.console = study, run, folder, console
+        self.settings, self.model, self.device = study.settings, study.model, study.device
         self.identity = {
-            "task": task.name,
-            "settings": settings.model_dump(mode="json"),
-            "facts": task.facts,
-            "space": {name: list(options) for name, options in self.space.choices().items()},
-            "flops": self.whole,
-        }
-        self._open(resume)
-
-    def run(self) -> dict[str, Any]:
-        """All parts; returns what ``result.json`` holds."""
-        training = self._supernet()
-        search = self._search()
-        rows: list[Row] = []
-        for share in (*self.settings.shares, 1.0):
-            rows += self._compare(share, search)
-        result = {
-            "task": self.task.name,
-            "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            "environment": environment(self.device),
-            "facts": self.task.facts,
+            "task": study.name,
             "settings": self.settings.model_dump(mode="json"),
-            "metric": self.task.metric,
-            "maximise": self.task.maximise,
-            "largest_flops": self.whole,
-            "supernet": training,
-            "search": search,
-            "rows": [asdict(row) for row in rows],
+            "facts": run.identity,
+            "space": {name: list(options) for name, options in study.space.choices().items()},
+            "flops": study.whole,
         }
-        write_text(self.folder / "result.json", json.dumps(result, indent=2) + "\n")
-        draw(result, self.folder / "pareto.png")
-        write_text(self.folder / "result.md", page(result))
-        self.console.print(summary(result))
-        return result
-
-    def _open(self, resume: bool) -> None:
-        path = self.folder / "study.json"
-        there = self._read(path)
+        path = folder / "study.json"
+        there = _read(path)
         if there is None:
             write_text(path, json.dumps(self.identity, indent=2) + "\n")
-        elif not resume:
-            raise CheckpointError(f"{self.folder} holds a study already; --resume continues it, or use another folder")
+        elif not run.resume:
+            raise CheckpointError(f"{folder} holds a study already; --resume continues it, or use another folder")
         elif difference := first_difference(there, json.loads(json.dumps(self.identity))):
-            raise CheckpointError(f"{self.folder} holds another study, {difference}; use another folder")
+            raise CheckpointError(f"{folder} holds another study, {difference}; use another folder")
 
-    def _supernet(self) -> dict[str, Any]:
-        settings, checkpoint = self.settings, self.folder / "supernet.ckpt"
+    def result(self) -> StudyResult:
+        """Do what is left."""
+        study = self.study
+        supernet = self._supernet()
+        search = self._search()
+        rows = [row for share in (*self.settings.shares, 1.0) for row in self._compare(share, search)]
+        result = StudyResult(
+            task=study.name,
+            created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            environment=environment(self.device),
+            facts=self.run.identity,
+            settings=self.settings,
+            metric=study.metric,
+            direction=study.direction,
+            largest_flops=study.whole,
+            supernet=supernet,
+            search=search,
+            rows=tuple(rows),
+        )
+        write_text(self.folder / "result.json", json.dumps(result.to_dict(), indent=2) + "\n")
+        result.plot(self.folder / "pareto.png")
+        write_text(self.folder / "result.md", page(result))
+        self.console.print(result.table())
+        return result
+
+    def _part(self, name: str, progress: Callable[[Progress], None], **further: Any) -> Run:
+        return Run(self.folder / name, resume=True, identity=self.identity | further, progress=progress)
+
+    def _supernet(self) -> SupernetTraining:
+        settings = self.settings
         trainer = SupernetTrainer(
-            self.model,
-            self.task.loss,
-            self.task.train,
+            self.study.problem,
             TrainerSettings(
                 steps=settings.steps,
                 rule=settings.rule,
@@ -137,52 +176,38 @@ class Study:
                 checkpoint_every=settings.checkpoint_every,
                 seed=settings.seed,
             ),
-            predict=self.task.predict if settings.distillation_weight else None,
         )
         torch.manual_seed(settings.seed)
         with Stage(self.console, "train the supernet") as stage:
-            done = trainer.run(
-                checkpoint,
-                resume=True,
-                identity=self.identity,
-                progress=lambda p: stage.update(p.step / p.steps, f"loss {p.loss:.3f}", p.seconds_left),
-            )
-        return {"steps": done.steps, "seconds": done.seconds, "last_loss": done.history[-1]["loss"]}
+            done = trainer.run(self._part("supernet", lambda p: stage.show(p, f"loss {p.figures['loss']:.3f}")))
+        return SupernetTraining(steps=done.steps, seconds=done.seconds, last_loss=done.history[-1]["loss"])
 
-    def _search(self) -> dict[str, Any]:
-        path, metric = self.folder / "search.json", self.task.metric
-        there = self._read(path)
-        if there is not None:
-            return there
+    def _search(self) -> SearchResult[Any]:
+        path, metric, settings = self.folder / "search.json", self.study.metric, self.settings
+        if (there := _read(path)) is not None:
+            return SearchResult.from_dict(there, self.study.space)
+        problem = replace(self.study.problem, costs={"flops": self.study.flops}, budgets=None)
+        strategy = Evolve("nsga2", settings.trials, min(settings.population, max(2, settings.trials)))
+
+        def note(p: Progress) -> str:
+            return ", ".join(f"{name} {p.figures[name]:.4f}" for name in (metric, "best") if name in p.figures)
+
         with Stage(self.console, "search it") as stage:
-            result = evolve(
-                self.model,
-                self.task.validate,
-                self.flops,
-                metric=metric,
-                maximise=self.task.maximise,
-                trials=self.settings.trials,
-                population=min(self.settings.population, max(2, self.settings.trials)),
-                seed=self.settings.seed,
-                progress=lambda p: stage.update(
-                    p.evaluated / p.trials, f"{metric} {p.metrics[metric]:.4f}, best {p.best:.4f}", p.seconds_left
-                ),
-            )
-        report = json.loads(json.dumps(result.to_dict()))
-        write_text(path, json.dumps(report, indent=2) + "\n")
-        assert isinstance(report, dict)
-        return report
+            run = self._part("search", lambda p: stage.show(p, note(p)))
+            result = strategy.search(problem, SearchSettings(seed=settings.seed), run)
+        write_text(path, json.dumps(result.to_dict(), indent=2) + "\n")
+        return result
 
-    def _compare(self, share: float, search: dict[str, Any]) -> list[Row]:
+    def _compare(self, share: float, search: SearchResult[Any]) -> list[Row]:
         """The rows at one share of the FLOPs; at 1 the searched architecture is the largest."""
-        sign = 1.0 if self.task.maximise else -1.0
+        study, whole = self.study, self.study.whole
+        sign = 1.0 if study.direction == "maximise" else -1.0
         below = max((s for s in self.settings.shares if s < share), default=0.0)
-        within = [c for c in search["tried"] if below * self.whole < c["cost"] <= share * self.whole]
+        within = [c for c in search.tried if below * whole < c.costs["flops"] <= share * whole]
         if share == 1.0:
-            arch = self.space.largest()
+            arch = study.space.largest()
         elif within:
-            best = max(within, key=lambda c: (sign * c["metrics"][self.task.metric], -c["cost"]))
-            arch = self.space.model_validate(best["architecture"])
+            arch = max(within, key=lambda c: (sign * c.metrics[study.metric], -c.costs["flops"])).architecture
         else:
             shares = f"{100 * below:g} to {100 * share:g}%"
             self.console.print(f"no architecture that was evaluated has {shares} of the FLOPs", highlight=False)
@@ -190,14 +215,14 @@ class Study:
         sizes = arch.model_dump(mode="json")
         rows = [self._row(SEARCHED, share, sizes, lambda: self._extracted(arch), arch)]
         if share < 1.0:
-            rows.append(self._row(SCRATCH, share, sizes, lambda: self.factory(arch)))
-        scaled = uniform_sizes(self.task, self.factory, self.flops(arch))
+            rows.append(self._row(SCRATCH, share, sizes, lambda: study.factory(arch)))
+        scaled = uniform_sizes(study.scaled, study.factory, study.example, study.flops(arch))
         plain = scaled.model_dump(mode="json") if hasattr(scaled, "model_dump") else dict(vars(scaled))
-        rows.append(self._row(UNIFORM, share, plain, lambda: self.factory(scaled)))
+        rows.append(self._row(UNIFORM, share, plain, lambda: study.factory(scaled)))
         return rows
 
     def _extracted(self, arch: Any) -> nn.Module:
-        return extract(self.model, arch, tree_map(self._here, self.task.example))
+        return extract(self.model, arch, tree_map(self._here, self.study.example))
 
     def _here(self, value: Any) -> Any:
         return value.to(self.device) if isinstance(value, Tensor) else value
@@ -206,62 +231,79 @@ class Study:
         self, kind: str, share: float, sizes: dict[str, Any], make: Callable[[], nn.Module], arch: Any = None
     ) -> Row:
         """Train one network and measure it, or read what was measured."""
-        percent, settings = f"{100 * share:g}", self.settings
+        percent, problem = f"{100 * share:g}", self.study.problem
         path = self.folder / "rows" / f"{percent}-{kind}.json"
-        there = self._read(path)
-        if there is not None:
-            return Row(**there)
-        torch.manual_seed(settings.seed)
+        if (there := _read(path)) is not None:
+            try:
+                return Row.model_validate(there)
+            except ValidationError as error:
+                raise CheckpointError(f"{path}: damaged ({one_line(Row, error)}); delete it to make it again") from None
+        torch.manual_seed(self.settings.seed)
         network = make().to(self.device)
-        inherited = None
-        steps, rate = settings.steps_from_scratch, settings.weight_lr
-        if kind == SEARCHED:
-            inherited = self._measured(network, self.task.validate)
-            steps, rate = settings.tune_steps, settings.tune_lr
-        checkpoint = path.with_suffix(".ckpt")
+        assert problem.evaluate is not None
+        inherited = self._measured(network, problem.evaluate) if kind == SEARCHED else None
         with Stage(self.console, f"{percent}% of the FLOPs: {label(kind, share)}") as stage:
-            seconds = train_network(
-                network,
-                self.task,
-                settings,
-                steps,
-                rate,
-                checkpoint,
-                self.identity | {"row": path.stem, "sizes": sizes},
-                lambda p: stage.update(p.step / p.steps, f"loss {p.loss:.3f}", p.seconds_left),
+            run = self._part(
+                f"rows/{path.stem}",
+                lambda p: stage.show(p, f"loss {p.figures['loss']:.3f}"),
+                row=path.stem,
+                sizes=sizes,
             )
+            steps, seconds = self._train(network, kind, run)
         row = Row(
             kind=kind,
             share=share,
             sizes=sizes,
-            flops=count_flops(network, self.task.example),
+            flops=count_flops(network, self.study.example),
             params=sum(parameter.numel() for parameter in network.parameters()),
             steps=steps,
             seconds=seconds,
             inherited=inherited,
-            validation=self._measured(network, self.task.validate),
-            test=self._measured(network, self.task.test),
+            validation=self._measured(network, problem.evaluate),
+            test=self._measured(network, self.study.test),
         )
         if kind == SEARCHED:
             save(network, arch, self.folder / "networks" / percent)
-        write_text(path, json.dumps(asdict(row), indent=2) + "\n")
-        checkpoint.unlink(missing_ok=True)
+        write_text(path, json.dumps(row.model_dump(mode="json"), indent=2) + "\n")
+        run.discard()
         return row
 
-    def _read(self, path: Path) -> dict[str, Any] | None:
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return None
-        except ValueError as error:
-            raise CheckpointError(f"{path}: damaged ({error}); delete it to make it again") from None
-        except OSError as error:
-            raise ElasticNASError(f"{path}: cannot be read, {error.strerror}; use another folder") from None
-        if not isinstance(content, dict):
-            raise CheckpointError(f"{path}: damaged (no object); delete it to make it again")
-        return content
+    def _train(self, network: nn.Module, kind: str, run: Run) -> tuple[int, float]:
+        """Every network of a comparison gets the same training; steps and seconds."""
+        settings, problem = self.settings, self.study.problem
+        steps = settings.tune_steps if kind == SEARCHED else settings.steps_from_scratch
+        rate = settings.tune_lr if kind == SEARCHED else settings.weight_lr
+        assert problem.loss is not None and problem.train is not None
+        work = PlainTraining(
+            network,
+            problem.loss,
+            problem.train,
+            steps=steps,
+            rate=lambda step: rate * warm_cosine(step, steps, steps // 20),
+            clip_norm=settings.clip_norm,
+            seed=settings.seed,
+            identity={"rate": rate},
+        )
+        torch.manual_seed(settings.seed)
+        seconds = drive(work, run, "train", settings.checkpoint_every)
+        network.eval()
+        return steps, seconds
 
     @torch.no_grad()
     def _measured(self, network: nn.Module, evaluate: Callable[[nn.Module], Mapping[str, float]]) -> float:
         network.eval()
-        return float(evaluate(network)[self.task.metric])
+        return float(evaluate(network)[self.study.metric])
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise CheckpointError(f"{path}: damaged ({error}); delete it to make it again") from None
+    except OSError as error:
+        raise ElasticNASError(f"{path}: cannot be read, {error.strerror}; use another folder") from None
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path}: damaged (no object); delete it to make it again")
+    return content

@@ -7,34 +7,34 @@ import torch
 from torch import nn
 
 from elasticnas.cost import count_flops
-from elasticnas.study.task import Task
 
 __all__ = ["uniform_sizes"]
 
 _HALVINGS = 14
 
 
-def uniform_sizes(task: Task, build: Callable[[Any], nn.Module], flops: float) -> Any:
+def uniform_sizes(scaled: Callable[[float], Any], build: Callable[[Any], nn.Module], example: Any, flops: float) -> Any:
     """The sizes of the narrowest uniformly scaled network with at least so many FLOPs.
 
     Where widths round to a coarse grid it has more, never fewer: the doubt is in favour of the baseline.
 
     Args:
-        task: Gives ``scaled`` and the example.
+        scaled: ``scaled(factor)``: the sizes of the largest network with every width multiplied by a factor.
         build: Makes the network of what ``scaled`` gives.
-        flops: Of one pass on the task's example.
+        example: An input of the network on the CPU.
+        flops: Of one pass on the example.
     """
     low, high = 0.0, 1.0
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        if _flops(task, build, task.scaled(middle)) >= flops:
+        if _flops(build, scaled(middle), example) >= flops:
             high = middle
         else:
             low = middle
-    return task.scaled(high)
+    return scaled(high)
 
 
-def _flops(task: Task, build: Callable[[Any], nn.Module], sizes: Any) -> float:
+def _flops(build: Callable[[Any], nn.Module], sizes: Any, example: Any) -> float:
     with torch.device("meta"):
         network = build(sizes)
-    return count_flops(network, task.example)
+    return count_flops(network, example)

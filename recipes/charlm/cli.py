@@ -3,18 +3,16 @@
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
 from rich.console import Console
 
 from charlm.config import Config
 from charlm.corpus import read_corpus, standard_library
-from charlm.model import GPT, Sizes
-from charlm.task import task
+from charlm.task import study
 from elasticnas.cli.options import Device, Out, Resume, Seed, Set, Threads, changes_of
+from elasticnas.run import Run
 from elasticnas.runtime import configure_torch, device_of
 from elasticnas.settings import updated
-from elasticnas.study import Study
 
 __all__ = ["commands"]
 
@@ -55,8 +53,7 @@ def run(
         f"{corpus.files:,} files of {', '.join(map(str, paths))}{left_out}: {len(corpus.train):,} bytes to train on",
         highlight=False,
     )
-    torch.manual_seed(config.study.seed)
-    supernet = GPT(Sizes.axes(), config.length).to(where)
-    Study(task(config, corpus, where), supernet, config.study, out, console, resume).run()
+    work, facts = study(config, corpus, where)
+    work.run(Run(out, resume=resume, identity=facts), console)
     for name in ("result.md", "pareto.png", "networks"):
         typer.echo(f"{name}: {out / name}")

@@ -1,6 +1,7 @@
 """The task: predict the next byte."""
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -8,40 +9,47 @@ from torch import Tensor, nn
 
 from charlm.config import Config
 from charlm.corpus import Corpus
-from charlm.model import GPT, scaled
-from elasticnas.study import Task
+from charlm.model import GPT, Sizes, scaled
+from elasticnas.search import Problem
+from elasticnas.study import Study
 
-__all__ = ["task"]
+__all__ = ["study"]
 
 
-def task(config: Config, corpus: Corpus, device: torch.device) -> Task:
-    """Cross entropy of the next byte on training windows; bits per byte on validation and test windows."""
+def study(config: Config, corpus: Corpus, device: torch.device) -> tuple[Study, dict[str, Any]]:
+    """Cross entropy of the next byte, bits per byte on validation and test windows; and facts of the data."""
     seed, length = config.study.seed, config.length
     held_out = {
         part: corpus.held_out(part, length, most).to(device)
         for part, most in (("validation", config.validation_windows), ("test", config.test_windows))
     }
-    return Task(
-        name="charlm",
-        build=lambda sizes: GPT(sizes, length),
-        scaled=scaled,
+    torch.manual_seed(seed)
+    problem = Problem(
+        GPT(Sizes.axes(), length).to(device),
         loss=_loss,
         predict=lambda network, batch: network(batch[:, :-1]),
         train=lambda epoch: (batch.to(device) for batch in corpus.windows(length, config.batch, epoch, seed)),
-        validate=lambda network: _bits(network, held_out["validation"], config.batch),
-        test=lambda network: _bits(network, held_out["test"], config.batch),
+        evaluate=lambda network: _bits(network, held_out["validation"], config.batch),
         metric="bits per byte",
-        maximise=False,
-        example=torch.zeros(1, length, dtype=torch.long),
-        facts={
-            "text": f"{corpus.files:,} files",
-            "train": f"{len(corpus.train):,} bytes",
-            **{name: f"{windows.shape[0] * length:,} bytes evaluated" for name, windows in held_out.items()},
-            "length": length,
-            "batch": config.batch,
-            "fingerprint": corpus.fingerprint[:12],
-        },
+        direction="minimise",
     )
+    made = Study(
+        problem,
+        lambda sizes: GPT(sizes, length),
+        scaled,
+        lambda network: _bits(network, held_out["test"], config.batch),
+        torch.zeros(1, length, dtype=torch.long),
+        config.study,
+        name="charlm",
+    )
+    return made, {
+        "text": f"{corpus.files:,} files",
+        "train": f"{len(corpus.train):,} bytes",
+        **{name: f"{windows.shape[0] * length:,} bytes evaluated" for name, windows in held_out.items()},
+        "length": length,
+        "batch": config.batch,
+        "fingerprint": corpus.fingerprint[:12],
+    }
 
 
 def _loss(network: nn.Module, windows: Tensor) -> Tensor:

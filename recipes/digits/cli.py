@@ -2,17 +2,15 @@
 
 from pathlib import Path
 
-import torch
 import typer
 from rich.console import Console
 
 from digits.config import Config
-from digits.model import supernet
-from digits.task import task
+from digits.task import study
 from elasticnas.cli.options import Device, Out, Resume, Seed, Set, Threads, changes_of
+from elasticnas.run import Run
 from elasticnas.runtime import configure_torch, device_of
 from elasticnas.settings import updated
-from elasticnas.study import Study
 
 __all__ = ["commands"]
 
@@ -38,8 +36,7 @@ def run(
     changes = changes_of(set) | ({} if seed is None else {"study.seed": seed})
     config, where = updated(Config(), changes), device_of(device)
     console = Console(width=None if Console().is_terminal else 120)
-    problem = task(config, where)
-    torch.manual_seed(config.study.seed)
-    Study(problem, supernet().to(where), config.study, out, console, resume).run()
+    work, facts = study(config, where)
+    work.run(Run(out, resume=resume, identity=facts), console)
     for name in ("result.md", "pareto.png", "networks"):
         typer.echo(f"{name}: {out / name}")

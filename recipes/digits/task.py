@@ -1,39 +1,46 @@
 """The task: classify the digits."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
 from digits.config import Config
 from digits.images import Images, load_images
-from digits.model import build, scaled
-from elasticnas.study import Task
+from digits.model import build, scaled, supernet
+from elasticnas.search import Problem
+from elasticnas.study import Study
 
-__all__ = ["task"]
-
-Batch = tuple[Tensor, Tensor]
+__all__ = ["study"]
 
 
-def task(config: Config, device: torch.device) -> Task:
-    """Cross entropy on the training images; accuracy on the validation and test images."""
+def study(config: Config, device: torch.device) -> tuple[Study, dict[str, Any]]:
+    """Cross entropy on the training images, accuracy on the validation and test images; and facts of the data."""
     seed = config.study.seed
     parts, fingerprint = load_images(seed)
     train, validation, test = (parts[name].to(device) for name in ("train", "validation", "test"))
-    return Task(
-        name="digits",
-        build=build,
-        scaled=scaled,
+    torch.manual_seed(seed)
+    problem = Problem(
+        supernet().to(device),
         loss=lambda network, batch: F.cross_entropy(network(batch[0]), batch[1]),
         predict=lambda network, batch: network(batch[0]),
         train=lambda epoch: train.shifted(epoch, config.batch, seed),
-        validate=lambda network: _accuracy(network, validation),
-        test=lambda network: _accuracy(network, test),
+        evaluate=lambda network: _accuracy(network, validation),
         metric="accuracy",
-        maximise=True,
-        example=torch.zeros(1, 8, 8),
-        facts={name: f"{len(part):,} images" for name, part in parts.items()}
-        | {"batch": config.batch, "fingerprint": fingerprint[:12]},
+        direction="maximise",
     )
+    facts = {name: f"{len(part):,} images" for name, part in parts.items()}
+    made = Study(
+        problem,
+        build,
+        scaled,
+        lambda network: _accuracy(network, test),
+        torch.zeros(1, 8, 8),
+        config.study,
+        name="digits",
+    )
+    return made, facts | {"batch": config.batch, "fingerprint": fingerprint[:12]}
 
 
 def _accuracy(network: nn.Module, images: Images) -> dict[str, float]:

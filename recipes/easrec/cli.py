@@ -20,7 +20,7 @@ from easrec.config import Config
 from easrec.data import FORMATS, Interactions, Split
 from easrec.data.download import SOURCES, download
 from easrec.evaluation import METRICS, PROTOCOLS, without_popularity
-from easrec.pipeline import Run, evaluators
+from easrec.pipeline import Pipeline, evaluators
 from easrec.presets import load_preset, preset_names
 from easrec.reproduce import SCALES, TABLES, reproduce
 from easrec.source import Source, show_statistics
@@ -28,6 +28,7 @@ from easrec.streaming import Live
 from elasticnas.cli.options import Device, Out, Resume, Seed, Set, Threads, changes_of
 from elasticnas.errors import ConfigError, DataError, one_line
 from elasticnas.report import Stage
+from elasticnas.run import Run
 from elasticnas.runtime import configure_torch, device_of
 
 __all__ = ["commands"]
@@ -69,14 +70,14 @@ def _start(
     resume: bool,
     changes: list[str] | None,
     threads: int | None,
-) -> Run:
+) -> Pipeline:
     console = Console(width=None if Console().is_terminal else 110)
     config, where = _config(preset, budget, seed, changes), device_of(device)
     configure_torch(threads)
     found = source.load(preset, config, console)
     if found.features is not None and not config.model.has_features:
         console.print(f"features are not used: model.backbone is {config.model.backbone}", highlight=False)
-    return Run(found, config, out, where, console, resume)
+    return Pipeline(found, config, Run(out, resume=resume), where, console)
 
 
 @commands.command()
@@ -208,7 +209,8 @@ def retrain(
         raise ConfigError(f"{out}: no finished search there; run elasticnas easrec search --out {out} first")
     configure_torch(threads)
     console = Console(width=None if Console().is_terminal else 110)
-    Run(_data_of(out), _config_of(out), out, device_of(device), console, True).everything()
+    run = Run(out, resume=True)
+    Pipeline(_data_of(out), _config_of(out), run, device_of(device), console).everything()
     _say_where(out)
 
 

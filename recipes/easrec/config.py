@@ -152,8 +152,9 @@ class SearchConfig(_Frozen):
     """How the architecture is searched.
 
     Attributes:
-        strategy: EASRec's own (relaxation and penalty below), another of the library's, or ``none``: the largest
+        strategy: Name of an installed strategy: EASRec's own is ``dynamic-constraint``; or ``none``: the largest
             network is what is found, must be within the budget, and starts from random weights.
+        options: Further arguments of the strategy, by name.
         epochs: At most, over the training users.
         batch: As in training.
         learning_rate: Of the weights.
@@ -162,7 +163,8 @@ class SearchConfig(_Frozen):
         warmup: Fraction of the steps before the first architecture step.
         relaxation: Gumbel-softmax (Eq. 10), tempered softmax (authors' code), softmax, or straight-through.
         temperature: ``scaled``: from 1 to 0.01 over the planned steps; ``literal``: max(0.01, 1 - 0.00005 t).
-        penalty: The dynamic constraint (Eq. 15 and 16), a fixed weight, dual ascent to the budget, or none.
+        penalty: The dynamic constraint (Eq. 15 and 16), a fixed weight, dual ascent to the budget, or none. It,
+            ``relaxation``, ``temperature`` and ``weight`` (from ``penalty_weight``) go to strategies that take them.
         penalty_weight: lambda, for expected FLOPs divided by what ``cost_unit`` says.
         cost_unit: The largest network's FLOPs, the range from the smallest's to the largest's (authors' code), or one
             FLOP (Eq. 15 to the letter).
@@ -175,7 +177,8 @@ class SearchConfig(_Frozen):
         budget: ``"50%"`` of the largest network's FLOPs, a number of FLOPs, or None.
     """
 
-    strategy: Literal["easrec", "darts", "proxylessnas", "recnas", "spos", "random", "none"] = "easrec"
+    strategy: str = "dynamic-constraint"
+    options: dict[str, Any] = {}
     epochs: int = Field(default=10, ge=1)
     batch: int = Field(default=64, ge=1, le=10_000_000)
     learning_rate: float = Field(default=1e-3, gt=0)

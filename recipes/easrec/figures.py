@@ -26,7 +26,7 @@ def comparison(result: "RunResult[Any]") -> tuple[list[str], list[list[list[str]
         ["latency, ms", *(f"{network.latency_ms:.2f}" for network in networks), *end],
     ]
     k = 10 if 10 in result.config.ks else max(result.config.ks)
-    stages: "tuple[Stage, ...]" = ("validation", "test")
+    stages: tuple[Stage, ...] = ("validation", "test")
     metrics = [
         [
             [

@@ -3,9 +3,10 @@
 import json
 import statistics
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -21,18 +22,18 @@ from easrec.model import EASRec, build, supernet
 from easrec.report import page
 from easrec.result import DataSummary, FeatureSummary, Metrics, Network, NetworkName, RunResult, SearchPart, Training
 from easrec.result import Stage as StageName
-from easrec.searching import encoder_flops, search_architecture
+from easrec.searching import encoder_flops, search_architecture, strategy_of
 from easrec.space import space_for
-from easrec.training import Trained, TrainProgress, train
+from easrec.training import Trained, train
 from elasticnas.checkpoint import first_difference, load_checkpoint, save_checkpoint
 from elasticnas.cost import Budget, Latency, Params
 from elasticnas.errors import BudgetError, CheckpointError, ConfigError
 from elasticnas.extraction import extract
 from elasticnas.files import write_text
 from elasticnas.report import Stage, environment, peak_memory, slow_because
-from elasticnas.search import Progress
+from elasticnas.run import Progress, Run
 
-__all__ = ["Run", "Searched", "evaluators"]
+__all__ = ["Pipeline", "Searched", "evaluators"]
 
 _ORDER: tuple[NetworkName, ...] = ("found", "random", "largest")  # of training
 _ROUNDS = 5  # of latency
@@ -48,31 +49,32 @@ class Searched:
     model: EASRec
 
 
-class Run:
-    """A run in a folder.
+class Pipeline:
+    """The stages of a run of EASRec; a context manager that holds the run's folder.
 
     Args:
         data: Prepared interactions.
         config: Settings.
-        folder: Where everything of the run goes.
+        run: The folder where everything goes, and whether it is resumed.
         device: Where networks run.
         console: Where it reports.
-        resume: Take up what the folder holds of the same run.
 
     Raises:
-        CheckpointError: The folder holds a run and ``resume`` is off, or a run of other data or settings.
+        CheckpointError: The folder holds a run and ``resume`` is off, or a run of other data or settings; when it is
+            entered: another process uses it.
         BudgetError: No architecture meets the budget, or nothing is searched and the largest one does not.
-        ConfigError: The backbone takes features of items, and the data has none.
+        ConfigError: The backbone takes features of items, and the data has none, or a strategy's options are wrong.
         DataError: Too few users have something to train on.
     """
 
-    def __init__(
-        self, data: Interactions, config: Config, folder: Path, device: torch.device, console: Console, resume: bool
-    ) -> None:
-        self.data, self.config, self.folder, self.device, self.console = data, config, folder, device, console
+    def __init__(self, data: Interactions, config: Config, run: Run, device: torch.device, console: Console) -> None:
+        if run.folder is None:
+            raise ConfigError("a run of EASRec needs a folder: Run(folder)")
+        self.data, self.config, self.run, self.device, self.console = data, config, run, device, console
+        self.folder, self._begun = run.folder, False
         self.identity = {"data": data.fingerprint, "settings": config.model_dump(mode="json")}
         require_features(config.model, data.features)
-        there = self._there(resume)
+        there = self._there()
         self.split = Split(data)
         self.evaluators = evaluators(self.split, config)
         self.causal = config.train.form == "causal"
@@ -80,10 +82,32 @@ class Run:
         if not there:
             # whatever is wrong with data or settings is said before anything is written
             hold_out_users(self.split.training.lengths, config.search.held_out_users, config.seed)
+            flops = encoder_flops(self.new_supernet())
+            if config.search.strategy != "none":
+                strategy_of(config, flops)
             if config.search.budget is not None:
-                self._require_within(Budget.parse(config.search.budget, encoder_flops(self.new_supernet())))
-            data.save(folder / "data.npz")
-            write_text(folder / "run.json", json.dumps(self.identity, indent=2) + "\n")
+                self._require_within(Budget.parse(config.search.budget, flops))
+
+    def __enter__(self) -> "Pipeline":
+        """Lock the folder, and write down what the run is of."""
+        self.run.__enter__()
+        try:
+            if not self._there():
+                self.data.save(self.folder / "data.npz")
+                write_text(self.folder / "run.json", json.dumps(self.identity, indent=2) + "\n")
+                self._begun = True
+        except BaseException:
+            self.run.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.run.__exit__(kind, error, trace)
+
+    def _part(self, name: str, progress: Callable[[Progress], None]) -> Run:
+        return Run(self.folder / name, resume=True, identity=self.identity, progress=progress)
 
     def _require_within(self, budget: Budget) -> None:
         """Refuse a budget that the largest network exceeds, where that one is trained without a search."""
@@ -95,7 +119,7 @@ class Run:
                 "smaller sizes"
             )
 
-    def _there(self, resume: bool) -> bool:
+    def _there(self) -> bool:
         """Whether the folder holds this run already."""
         path = self.folder / "run.json"
         try:
@@ -103,7 +127,7 @@ class Run:
                 return False
         except OSError as error:
             raise ConfigError(f"--out {str(self.folder)[:80]}: {error.strerror}; use another folder") from None
-        if not resume:
+        if not self.run.resume and not self._begun:
             raise CheckpointError(f"{self.folder} holds a run already; --resume continues it, or use another --out")
         try:
             there = json.loads(path.read_text(encoding="utf-8"))
@@ -128,32 +152,27 @@ class Run:
         if self.config.search.strategy == "none":
             return Searched(self.space.largest(), self.space.largest(), None, model)
         if done.exists():
-            state = load_checkpoint(done, self.identity)
+            state, _ = load_checkpoint(done, self.identity)
             model.load_state_dict(state["model"])
             found = SearchPart[self.space].model_validate(json.loads(state["search"]))  # type: ignore[name-defined]
         else:
             hint = self._hint("search.batch", self.config.search.batch)
-            with Stage(self.console, "search") as stage:
+            with self, Stage(self.console, "search") as stage:
+                run = self._part("search", lambda p: stage.show(p, _search_note(p, self.config.steer) + hint))
                 result = search_architecture(
                     model,
                     self.split,
                     self.evaluators["validation"],
                     self.config,
                     self.device,
-                    self.folder / "search.ckpt",
-                    resume=True,
-                    identity=self.identity | {"config": self.identity["settings"]},
-                    progress=lambda p: stage.update(
-                        p.step / p.steps, _search_note(p, self.config.steer) + hint, p.seconds_left
-                    ),
+                    run,
                 )
-            found = SearchPart(result=result, peak_memory_bytes=peak_memory(self.device))
-            write_text(self.folder / "search.json", json.dumps(result.to_dict(), indent=2) + "\n")
-            # as text: a checkpoint is read without pickled objects
-            save_checkpoint(
-                done, {"model": model.state_dict(), "search": json.dumps(found.model_dump(mode="json"))}, self.identity
-            )
-        (self.folder / "search.ckpt").unlink(missing_ok=True)
+                found = SearchPart(result=result, peak_memory_bytes=peak_memory(self.device))
+                write_text(self.folder / "search.json", json.dumps(result.to_dict(), indent=2) + "\n")
+                # as text: a checkpoint is read without pickled objects
+                report = json.dumps(found.model_dump(mode="json"))
+                save_checkpoint(done, {"model": model.state_dict(), "search": report}, self.identity)
+                run.discard()
         return Searched(found.result.best, found.result.random.architecture, found, model)
 
     def _hint(self, setting: str, batch: int) -> str:
@@ -178,21 +197,21 @@ class Run:
         else:
             network = build(self.config.model, self.split.items, arch, self.causal, self.data.features)
         hint = self._hint("train.batch", self.config.train.batch)
-        with Stage(self.console, f"train {which} ({name})") as stage:
+        with self, Stage(self.console, f"train {which} ({name})") as stage:
             trained = train(
                 network,
                 self.split,
                 self.evaluators["validation"],
                 self.config,
                 self.device,
-                self.folder / f"train-{name}.ckpt",
-                resume=True,
-                identity=self.identity | {"architecture": arch.model_dump(mode="json")},
-                progress=lambda p: stage.update(
-                    (p.epoch + p.fraction) / p.epochs, _train_note(p) + hint, p.seconds_left
-                ),
+                self._part(f"train-{name}", lambda p: stage.show(p, self._train_note(p) + hint)),
             )
         return arch, trained
+
+    def _train_note(self, p: Progress) -> str:
+        best = f", best metric {p.figures['best']:.4f}" if "best" in p.figures else ""
+        epoch = min(int(p.figures["epoch"]) + 1, self.config.train.epochs)
+        return f"epoch {epoch} of {self.config.train.epochs}, loss {p.figures['loss']:.3f}{best}"
 
     def everything(self) -> RunResult[Any]:
         """All stages; the result is also written to ``result.json``, the network to ``model/``."""
@@ -312,10 +331,7 @@ def _score_last(network: Any, example: Any) -> Any:
 
 
 def _search_note(p: Progress, steer: str) -> str:
-    metric = f", {steer} {p.metrics[steer]:.4f}" if p.metrics else ""
-    return f"loss {p.loss:.3f}{metric}, expected {p.expected_cost / 1e6:.2f} MFLOPs"
-
-
-def _train_note(p: TrainProgress) -> str:
-    metric = "" if p.metric != p.metric else f", best metric {p.metric:.4f}"
-    return f"epoch {p.epoch + 1} of {p.epochs}, loss {p.loss:.3f}{metric}"
+    notes = [f"loss {p.figures['loss']:.3f}"] if "loss" in p.figures else []
+    notes += [f"{steer} {p.figures[steer]:.4f}"] if steer in p.figures else []
+    notes += [f"expected {p.figures['expected_cost'] / 1e6:.2f} MFLOPs"] if "expected_cost" in p.figures else []
+    return ", ".join(notes)

@@ -1,7 +1,6 @@
-"""The search stage: Algorithm 1 over the supernet, by the library's searcher."""
+"""The search stage: a strategy of the library, or of an installed package, over the supernet."""
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from inspect import signature
 from typing import Any
 
 import torch
@@ -12,31 +11,13 @@ from easrec.evaluation import Evaluator
 from easrec.losses import BatchLoss
 from easrec.model import EASRec
 from easrec.training import epoch_batches
-from elasticnas.cost import Budget, Flops
-from elasticnas.search import (
-    STRATEGIES,
-    BilevelSearcher,
-    DualAscent,
-    Dynamic,
-    Fixed,
-    Gumbel,
-    NoPenalty,
-    Penalty,
-    Problem,
-    Progress,
-    ProxylessNAS,
-    RecNAS,
-    Relaxation,
-    SearchResult,
-    SearchSettings,
-    Softmax,
-    StraightThrough,
-    Strategy,
-    Temperature,
-    Tempered,
-)
+from elasticnas.cost import Flops
+from elasticnas.errors import ConfigError
+from elasticnas.plugins import STRATEGIES, load_plugin
+from elasticnas.run import Run
+from elasticnas.search import Problem, SearchResult, SearchSettings, Strategy
 
-__all__ = ["encoder_flops", "search_architecture"]
+__all__ = ["encoder_flops", "search_architecture", "strategy_of"]
 
 
 def encoder_flops(model: EASRec) -> Flops:
@@ -51,11 +32,8 @@ def search_architecture(
     validation: Evaluator,
     config: Config,
     device: torch.device,
-    checkpoint: Path | None = None,
-    resume: bool = False,
-    identity: Mapping[str, Any] | None = None,
-    progress: Callable[[Progress], None] | None = None,
-) -> SearchResult:
+    run: Run | None = None,
+) -> SearchResult[Any]:
     """Search the supernet; its weights are trained in place.
 
     Weights learn from the training parts of most users, alpha and beta from those of the held-out users; validation
@@ -67,19 +45,17 @@ def search_architecture(
         validation: Ranks architectures, by ``config.steer``.
         config: Settings; ``search.strategy`` is not ``none``.
         device: Where the supernet runs, and stays.
-        checkpoint: File to keep the search in, None for none.
-        resume: Continue the search that the file holds, if there is one.
-        identity: What else the file must agree with to be continued.
-        progress: Called as the search goes on.
+        run: Where the search is kept and how it goes on; None keeps nothing.
 
     Returns:
         The found architecture and the best of a random search, with costs in FLOPs and metrics on validation targets.
 
     Raises:
         BudgetError: No architecture meets the budget; the message names the smallest reachable cost.
-        CheckpointError: The file is damaged, or of another search.
+        CheckpointError: The checkpoint is damaged, or of another search.
+        ConfigError: ``search.options`` has an argument that the strategy does not take.
         DataError: Fewer than two users have something to train on.
-        PluginError: ``spos`` needs a package that is not installed.
+        PluginError: There is no such strategy, or it needs a package that is not installed.
         SearchError: The loss or the metric is not finite.
     """
     search, train = config.search, config.train
@@ -107,26 +83,35 @@ def search_architecture(
         return {f"{protocol}/{name}": value for protocol, found in report.items() for name, value in found.items()}
 
     problem = Problem(
-        model=model.to(device),
+        model.to(device),
         loss=BatchLoss(train, split.training.counts(split.items)),
         train=epoch_batches(training, config, search.batch, device),
         held_out=epoch_batches(held_out, config, search.batch, device),
-        cost=cost,
+        costs={"flops": cost},
         evaluate=evaluate,
         metric=config.steer,
-        maximise=True,
-        budget=search.budget,
+        direction="maximise",
+        budgets=None if search.budget is None else {"flops": search.budget},
     )
-    who = {"config": config.model_dump(mode="json"), **(identity or {})}
-    if search.strategy == "easrec":
-        searcher = BilevelSearcher(
-            **vars(problem), settings=settings, relaxation=_relaxation(config, steps), penalty=_penalty(config, cost)
-        )
-        return searcher.run(checkpoint, resume, who, progress)
-    weighted: dict[str, Callable[[float], Strategy]] = {"proxylessnas": ProxylessNAS, "recnas": RecNAS}
-    make = weighted.get(search.strategy)
-    strategy = STRATEGIES[search.strategy]() if make is None else make(_weight(config, cost))
-    return strategy.search(problem, settings, checkpoint=checkpoint, resume=resume, identity=who, progress=progress)
+    return strategy_of(config, cost).search(problem, settings, run)
+
+
+def strategy_of(config: Config, cost: Flops) -> Strategy:
+    """The strategy of ``search.strategy``, with those of the search's settings that its constructor takes.
+
+    Raises:
+        ConfigError: ``search.options`` has an argument that it does not take.
+        PluginError: There is no such strategy.
+    """
+    search = config.search
+    kind: type[Strategy] = load_plugin(STRATEGIES, search.strategy)
+    taken = signature(kind).parameters
+    named = {name: getattr(search, name) for name in ("relaxation", "temperature", "penalty")}
+    offered = {"weight": _weight(config, cost), **named}
+    if unknown := search.options.keys() - taken.keys():
+        known = ", ".join(taken) or "none"
+        raise ConfigError(f"search.options: {search.strategy} does not take {min(unknown)!r}; it takes {known}")
+    return kind(**{name: value for name, value in offered.items() if name in taken} | search.options)
 
 
 def _sequences(split: Split, config: Config) -> tuple[Sequences, Sequences]:
@@ -135,33 +120,6 @@ def _sequences(split: Split, config: Config) -> tuple[Sequences, Sequences]:
         return split.training, split.training
     held_out = hold_out_users(split.training.lengths, config.search.held_out_users, config.seed)
     return split.training.take(~held_out), split.training.take(held_out)
-
-
-def _relaxation(config: Config, steps: int) -> Relaxation:
-    schedule = Temperature() if config.search.temperature == "literal" else Temperature.over(steps)
-    if config.search.relaxation == "softmax":
-        return Softmax()
-    kinds: dict[str, Callable[[Temperature], Relaxation]] = {
-        "gumbel": Gumbel,
-        "tempered": Tempered,
-        "straight-through": StraightThrough,
-    }
-    return kinds[config.search.relaxation](schedule)
-
-
-def _penalty(config: Config, cost: Flops) -> Penalty:
-    search = config.search
-    if search.penalty == "dual":
-        largest = cost(cost.space.largest())
-        limit = largest if search.budget is None else Budget.parse(search.budget, cost).limit
-        return DualAscent(min(1.0, limit / largest))
-    weight = _weight(config, cost)
-    kinds: dict[str, Callable[[], Penalty]] = {
-        "dynamic": lambda: Dynamic(weight, "depth"),
-        "fixed": lambda: Fixed(weight),
-        "none": NoPenalty,
-    }
-    return kinds[search.penalty]()
 
 
 def _weight(config: Config, cost: Flops) -> float:

@@ -151,6 +151,7 @@ def count_batches(
     unit: Literal["users", "targets"],
     form: Literal["causal", "prefixes"],
     seed: int,
+    epoch: int = 0,
 ) -> int:
-    """Batches of the first epoch; later epochs may differ by a few, as windows begin elsewhere."""
-    return len(_samples_and_batches(sequences, length, per_batch, unit, form, seed, 0)[2])
+    """Batches of an epoch; epochs may differ by a few, as windows begin elsewhere."""
+    return len(_samples_and_batches(sequences, length, per_batch, unit, form, seed, epoch)[2])

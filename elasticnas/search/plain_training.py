@@ -1,0 +1,79 @@
+"""PlainTraining: the training of a plain network, as work to drive."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import nn
+
+from elasticnas.run import Batches, BatchStream
+from elasticnas.search.descent import Descent
+from elasticnas.search.problem import Loss
+
+__all__ = ["PlainTraining"]
+
+
+class PlainTraining:
+    """Trains a plain network in place by Adam, one batch a step.
+
+    Args:
+        network: Its weights are the start.
+        loss: ``loss(network, batch) -> ()``.
+        train: Batches.
+        steps: Optimizer steps.
+        rate: Learning rate at a step counted from 0.
+        clip_norm: Largest norm of the gradients; None for no clipping.
+        seed: Of the batches.
+        identity: Plain data that whoever continues it must agree with.
+
+    Attributes:
+        stream: The batches.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        loss: Loss,
+        train: Batches,
+        *,
+        steps: int,
+        rate: Callable[[int], float],
+        clip_norm: float | None,
+        seed: int,
+        identity: Mapping[str, Any],
+    ) -> None:
+        self.network, self.loss, self.steps, self._rate = network, loss, steps, rate
+        self.stream = BatchStream(train, "train", seed)
+        self._descent = Descent(list(network.parameters()), 1.0, clip_norm)
+        self.identity = {**identity, "steps": steps, "clip_norm": clip_norm}
+        self.step = 0
+
+    @property
+    def done(self) -> bool:
+        """Whether no step is left."""
+        return self.step >= self.steps
+
+    def advance(self) -> dict[str, Any]:
+        """One optimizer step; its loss."""
+        self.network.train()
+        rate = self._rate(self.step)
+        self._descent.begin(rate)
+        loss = self._descent.add(self.loss(self.network, self.stream.next()), 1, "training loss", self.step)
+        self._descent.finish(self.step)
+        self.step += 1
+        return {"loss": loss, "learning_rate": rate}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and plain data."""
+        return {
+            "step": self.step,
+            "network": self.network.state_dict(),
+            "weights": self._descent.state_dict(),
+            "train": self.stream.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go to where it was."""
+        self.step = state["step"]
+        self.network.load_state_dict(state["network"])
+        self._descent.load_state_dict(state["weights"])
+        self.stream.load_state_dict(state["train"])
