@@ -180,12 +180,10 @@ def lambdas(measured: Sequence[Measured]) -> Sheet:
         weight = each.results[0].config.search.penalty_weight
         share = each.mean(FLOPS) / each.mean(LARGEST_FLOPS)
         cells = [_cell(each, key, None) for key in keys]
-        rows.append(
-            [f"{weight:g}", _most(each.sizes()), f"{each.mean(FLOPS) / 1e6:.2f}", f"{share:.0%}", *cells]
-        )
+        rows.append([f"{weight:g}", _most(each.sizes()), f"{each.mean(FLOPS) / 1e6:.2f}", f"{share:.0%}", *cells])
         figures.append(_figures(each, [*keys, FLOPS, LARGEST_FLOPS]) | {"lambda": weight})
     head = ["lambda", "hidden, inner, layers", "MFLOPs", "of the largest"]
-    head += [f"test {protocol} {_SHOWN[metric]}" for protocol in ("pop100", "unseen") for name in _METRICS]
+    head += [f"test {protocol} {_SHOWN[name]}" for protocol in ("pop100", "unseen") for name in _METRICS]
     notes = ["Lambda weighs expected FLOPs divided by those of the largest network."]
     return Sheet("fig4", "Fig. 4", head, rows, figures, notes + _warned(measured) + _missing(measured))
 
