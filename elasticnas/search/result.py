@@ -81,18 +81,18 @@ class SearchResult(Result, Generic[A]):
     metric: str
     direction: Direction
     units: dict[str, str]
-    limits: dict[str, float] = Field({})
+    limits: dict[str, float] = Field(default={})
     found: Candidate[A]
     random: Candidate[A]
     random_tried: tuple[Candidate[A], ...] = ()
     pareto: tuple[Candidate[A], ...] = ()
     random_pareto: tuple[Candidate[A], ...] = ()
     tried: tuple[Candidate[A], ...] = ()
-    probabilities: dict[str, list[float]] = Field({})
+    probabilities: dict[str, list[float]] = Field(default={})
     history: list[dict[str, Any]] = Field(default=[], repr=False)
     failures: tuple[Failure[A], ...] = ()
     warnings: tuple[str, ...] = ()
-    latency: dict[str, tuple[Measured[A], ...]] = Field({})
+    latency: dict[str, tuple[Measured[A], ...]] = Field(default={})
     seconds: float
     steps: int
 

@@ -34,7 +34,7 @@ from elasticnas.search.storage import require_optuna
 from elasticnas.space import Factory
 from elasticnas.study.page import page
 from elasticnas.study.result import StudyResult, SupernetTraining
-from elasticnas.study.row import SCRATCH, SEARCHED, UNIFORM, Row, label
+from elasticnas.study.row import SCRATCH, SEARCHED, UNIFORM, Kind, Row, label
 from elasticnas.study.settings import StudySettings
 from elasticnas.study.uniform import uniform_sizes
 
@@ -92,7 +92,7 @@ class Study:
         self.flops = Flops(self.model, example)
         self.whole = self.flops(self.space.largest())
 
-    def run(self, run: Run, console: Console | None = None) -> StudyResult:
+    def run(self, run: Run, console: Console | None = None) -> StudyResult[Any]:
         """All parts.
 
         Args:
@@ -132,13 +132,13 @@ class _Sitting:
         elif difference := first_difference(there, json.loads(json.dumps(self.identity))):
             raise CheckpointError(f"{folder} holds another study, {difference}; use another folder")
 
-    def result(self) -> StudyResult:
+    def result(self) -> StudyResult[Any]:
         """Do what is left."""
         study = self.study
         supernet = self._supernet()
         search = self._search()
         rows = [row for share in (*self.settings.shares, 1.0) for row in self._compare(share, search)]
-        result = StudyResult(
+        result: StudyResult[Any] = StudyResult(
             task=study.name,
             created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             environment=environment(self.device),
@@ -228,7 +228,7 @@ class _Sitting:
         return value.to(self.device) if isinstance(value, Tensor) else value
 
     def _row(
-        self, kind: str, share: float, sizes: dict[str, Any], make: Callable[[], nn.Module], arch: Any = None
+        self, kind: Kind, share: float, sizes: dict[str, Any], make: Callable[[], nn.Module], arch: Any = None
     ) -> Row:
         """Train one network and measure it, or read what was measured."""
         percent, problem = f"{100 * share:g}", self.study.problem

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 import elasticnas.nn as enn
 from elasticnas.cost import Flops
 from elasticnas.errors import BudgetError, CheckpointError, SearchError
-from elasticnas.search import Problem, Progress, SearchResult, SearchSettings, Strategy
+from elasticnas.run import Progress, Run
+from elasticnas.search import Problem, SearchResult, SearchSettings, Strategy
 from elasticnas.space import Space
 
 __all__ = ["StrategyContract"]
@@ -68,10 +69,10 @@ def _loss(model: nn.Module, batch: Any) -> Tensor:
     return (model(x) - torch.tanh(x @ _TARGET)).square().mean()  # type: ignore[no-any-return]
 
 
-_WHOLE: dict[tuple[type, bool], tuple[SearchResult, list[Progress]]] = {}
+_WHOLE: dict[tuple[type, bool], tuple[SearchResult[Any], list[Progress]]] = {}
 
 
-class _KilledError(Exception):
+class _KilledError(BaseException):
     pass
 
 
@@ -106,21 +107,25 @@ class StrategyContract(ABC):
         torch.manual_seed(0)
         model = _Net(Planted.axes())
         given = {"loss": _loss, "train": _batches("train"), "held_out": _batches("held-out"), **changes}
-        return Problem(model, cost=Flops(model, torch.zeros(1, 4)), budget=budget, **given)
+        costs = {"flops": Flops(model, torch.zeros(1, 4))}
+        return Problem(model, costs=costs, budgets=None if budget is None else {"flops": budget}, **given)
 
-    def run(self, problem: Problem, changes: "dict[str, Any] | None" = None, **options: Any) -> SearchResult:
+    def run(
+        self, problem: Problem, changes: "dict[str, Any] | None" = None, run: "Run | None" = None
+    ) -> SearchResult[Any]:
         """Search without printing warnings."""
         settings = self.settings.model_copy(update=changes or {})
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return self.strategy().search(problem, settings, **options)
+            return self.strategy().search(problem, settings, run)
 
-    def _whole(self, short: bool = False) -> tuple[SearchResult, list[Progress]]:
+    def _whole(self, short: bool = False) -> tuple[SearchResult[Any], list[Progress]]:
         """An uninterrupted search and its progress, made once for all tests of a class."""
         key = (type(self), short)
         if key not in _WHOLE:
             seen: list[Progress] = []
-            _WHOLE[key] = self.run(self.problem("80%"), self.short if short else {}, progress=seen.append), seen
+            run = Run(progress=seen.append)
+            _WHOLE[key] = self.run(self.problem("80%"), self.short if short else {}, run), seen
         return _WHOLE[key]
 
     def test_finds_the_planted_option_within_the_budget(self) -> None:
@@ -130,21 +135,22 @@ class StrategyContract(ABC):
         assert result.best.sight == "seeing"
         if self.learns_probabilities:  # learned, not stumbled upon
             assert result.probabilities["sight"][1] > 0.6
-        limit = 0.8 * problem.cost(Planted.largest())
-        assert problem.cost(result.best) == result.found.cost <= limit == result.limit
-        assert result.unit == "FLOPs" and result.steps == self.settings.steps and result.seconds > 0
+        flops = Flops(problem.model, torch.zeros(1, 4))
+        limit = 0.8 * flops(Planted.largest())
+        assert flops(result.best) == result.found.costs["flops"] <= limit == result.limits["flops"]
+        assert result.units == {"flops": "FLOPs"} and result.steps == self.settings.steps and result.seconds > 0
 
     def test_without_a_budget_every_architecture_is_allowed(self) -> None:
         """No limit, and still a result."""
-        assert self.run(self.problem(), {"steps": 8}).limit is None
+        assert self.run(self.problem(), {"steps": 8}).limits == {}
 
     def test_random_search_stands_beside(self) -> None:
         """Under the same budget, in the same supernet, by the same metric."""
         result, _ = self._whole()
         tried = result.random_tried
         assert len(tried) == len({candidate.architecture for candidate in tried}) >= 1
-        assert result.limit is not None
-        assert all(candidate.cost <= result.limit for candidate in [*tried, *result.pareto, *result.tried])
+        limit = result.limits["flops"]
+        assert all(candidate.costs["flops"] <= limit for candidate in [*tried, *result.pareto, *result.tried])
         assert result.random in tried
         assert result.random.metrics["loss"] == min(candidate.metrics["loss"] for candidate in tried)
         assert not result.tried or len(tried) <= len(result.tried)
@@ -174,11 +180,10 @@ class StrategyContract(ABC):
             if left[0] < 0:
                 raise _KilledError
 
-        path = tmp_path / "checkpoint"
         with pytest.raises(_KilledError):
-            self.run(self.problem("80%"), self.short, checkpoint=path, progress=kill)
+            self.run(self.problem("80%"), self.short, Run(tmp_path / "run", progress=kill))
         torch.randn(5)  # the global generator has gone elsewhere meanwhile
-        resumed = self.run(self.problem("80%"), self.short, checkpoint=path, resume=True)
+        resumed = self.run(self.problem("80%"), self.short, Run(tmp_path / "run", resume=True))
         assert _figures(resumed) == _figures(whole)
 
     def test_stopping_in_an_evaluation_and_resuming_changes_nothing(self, tmp_path: Path) -> None:
@@ -192,22 +197,21 @@ class StrategyContract(ABC):
                 raise _KilledError
             return {"loss": calls[-1]}
 
-        path, last = tmp_path / "checkpoint", 0
-        whole = self.run(self.problem("80%", evaluate=counted), self.short)
+        given, last = {"evaluate": counted, "metric": "loss", "direction": "minimise"}, 0
+        whole = self.run(self.problem("80%", **given), self.short)
         last = len(calls)
         calls.clear()
         with pytest.raises(_KilledError):
-            self.run(self.problem("80%", evaluate=counted), self.short, checkpoint=path)
+            self.run(self.problem("80%", **given), self.short, Run(tmp_path / "run"))
         last = 0
-        resumed = self.run(self.problem("80%", evaluate=counted), self.short, checkpoint=path, resume=True)
+        resumed = self.run(self.problem("80%", **given), self.short, Run(tmp_path / "run", resume=True))
         assert _figures(resumed) == _figures(whole)
 
     def test_a_checkpoint_of_other_data_is_refused(self, tmp_path: Path) -> None:
         """The caller's own identity counts."""
-        options = {"checkpoint": tmp_path / "checkpoint", "resume": True}
-        self.run(self.problem(), {"steps": 4}, identity={"data": "one"}, **options)
+        self.run(self.problem(), {"steps": 4}, Run(tmp_path / "run", identity={"data": "one"}))
         with pytest.raises(CheckpointError, match="data was 'one', is 'two'"):
-            self.run(self.problem(), {"steps": 4}, identity={"data": "two"}, **options)
+            self.run(self.problem(), {"steps": 4}, Run(tmp_path / "run", resume=True, identity={"data": "two"}))
 
     def test_a_loss_that_is_not_a_number_is_one_clear_line(self) -> None:
         """It names the loss and the step."""
@@ -240,5 +244,5 @@ class StrategyContract(ABC):
             assert any("collapsed to one option by step" in line for line in result.warnings)
 
 
-def _figures(result: SearchResult) -> dict[str, Any]:
+def _figures(result: SearchResult[Any]) -> dict[str, Any]:
     return {key: value for key, value in result.to_dict().items() if key != "seconds"}

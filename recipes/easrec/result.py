@@ -101,7 +101,7 @@ class Network(Record, Generic[A]):
     latency_ms: float
     latency_iqr_ms: float
     training: Training | None = None
-    metrics: Metrics = Field({})
+    metrics: Metrics = Field(default={})
 
     @property
     def sizes(self) -> str:
@@ -136,7 +136,7 @@ class RunResult(Result, Generic[A]):
     search: SearchPart[A] | None
     networks: dict[NetworkName, Network[A]]
     best_reachable: Metrics | None = None
-    fewest_negatives: dict[Stage, int | None] = Field({})
+    fewest_negatives: dict[Stage, int | None] = Field(default={})
 
     @model_validator(mode="after")
     def _has_every_figure(self) -> "RunResult[A]":

@@ -68,8 +68,7 @@ class _Epochs:
     ) -> None:
         self.network, self.config, self._validation, self._device = network, config, validation, device
         train = config.train
-        shape = (split.training, config.model.length, train.batch, train.unit, train.form, config.seed)
-        self._count = lambda epoch: count_batches(*shape, epoch)
+        self._sequences = split.training
         self._in_epoch = self._count(0)
         self.steps = steps = self._in_epoch * train.epochs
         self._training = PlainTraining(
@@ -83,16 +82,11 @@ class _Epochs:
             identity={"config": config.model_dump(mode="json")},
         )
         self.identity = self._training.identity
-        self.epoch = 0
+        self.epoch = self.step = 0
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, torch.Tensor] = {}
         self.best_epoch = -1
         self._losses: list[float] = []
-
-    @property
-    def step(self) -> int:
-        """Batches trained on."""
-        return self._training.step
 
     @property
     def done(self) -> bool:
@@ -103,6 +97,7 @@ class _Epochs:
     def advance(self) -> dict[str, Any]:
         """One batch, and the validation where it ends an epoch."""
         figures = self._training.advance()
+        self.step = self._training.step
         self._losses.append(figures["loss"])
         if self._training.stream.position == self._in_epoch:
             self.epoch += 1
@@ -112,6 +107,11 @@ class _Epochs:
                 self._validate()
         best = {"best": max(record["metric"] for record in self.history)} if self.history else {}
         return figures | best | {"epoch": self.epoch}
+
+    def _count(self, epoch: int) -> int:
+        """Batches of an epoch."""
+        train, length = self.config.train, self.config.model.length
+        return count_batches(self._sequences, length, train.batch, train.unit, train.form, self.config.seed, epoch)
 
     def _validate(self) -> None:
         self.network.eval()
@@ -140,8 +140,9 @@ class _Epochs:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go to where it was."""
-        self._training.load_state_dict(state.pop("training"))
-        vars(self).update(state)
+        self._training.load_state_dict(state["training"])
+        self.step = self._training.step
+        vars(self).update({name: value for name, value in state.items() if name != "training"})
 
 
 def train(
