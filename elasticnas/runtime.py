@@ -3,6 +3,8 @@
 import ctypes
 import random
 import sys
+import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,9 @@ import torch
 
 from elasticnas.errors import ConfigError
 
-__all__ = ["configure_torch", "device_of", "random_state", "restore_random_state"]
+__all__ = ["configure_torch", "device_of", "random_state", "restore_random_state", "warn"]
+
+_OWN = str(Path(__file__).parent)
 
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # of glibc's malloc.h
 
@@ -71,3 +75,11 @@ def restore_random_state(state: dict[str, Any]) -> None:
     np.random.set_state((kind, keys.numpy().astype(np.uint32), position, has_gauss, cached))
     version, internal, gauss = state["python"]
     random.setstate((version, tuple(internal), gauss))
+
+
+def warn(line: str) -> None:
+    """A warning that points at the caller's code, however deep in the library it arises."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_OWN):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(line, stacklevel=level)

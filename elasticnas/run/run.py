@@ -2,7 +2,6 @@
 
 import json
 import os
-import warnings
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from elasticnas.checkpoint import load_checkpoint, save_checkpoint
 from elasticnas.errors import CheckpointError, ConfigError, ElasticNASError
 from elasticnas.files import remove_temporaries
 from elasticnas.run.progress import Progress
+from elasticnas.runtime import warn
 
 __all__ = ["Run"]
 
@@ -118,7 +118,7 @@ class Run:
         content, changes = load_checkpoint(path, self._whole(identity), self.allow)
         for line in changes:
             self.changes.append(line)
-            warnings.warn(f"{self.folder}: continues with other settings, {line}", stacklevel=3)
+            warn(f"{self.folder}: continues with other settings, {line}")
         self._cut(content["metrics"])
         state: dict[str, Any] = content["state"]
         return state

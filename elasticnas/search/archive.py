@@ -104,8 +104,8 @@ class Archive:
         return self._evaluator.costs_of(arch)
 
     def objectives(self, candidate: Candidate[Any]) -> list[float]:
-        """To minimise: costs, then the metric (negated where more is better)."""
-        return [*candidate.costs.values(), self.outcome.order(candidate)[0]]
+        """Costs, then the metric."""
+        return [*candidate.costs.values(), candidate.metrics[self.outcome.metric]]
 
     def best(self) -> Candidate[Any]:
         """The candidate with the best metric, the cheaper of two."""

@@ -1,7 +1,6 @@
 """BilevelSearcher: weights on training batches, architecture parameters on held-out batches."""
 
 import math
-import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -14,7 +13,7 @@ from elasticnas.cost import Budget, most_probable
 from elasticnas.elastic import ElasticModel
 from elasticnas.errors import SearchError
 from elasticnas.run import BatchStream, Run, drive
-from elasticnas.runtime import random_state, restore_random_state
+from elasticnas.runtime import random_state, restore_random_state, warn
 from elasticnas.search.architecture_loss import relaxed_loss, sampled_loss
 from elasticnas.search.collapse import undecided_or_collapsed
 from elasticnas.search.controller import Controller
@@ -131,7 +130,7 @@ class BilevelSearcher:
             seconds = drive(self, run, "search", self.settings.checkpoint_every)
             result = self._result(seconds, run.changes)
         for line in result.warnings[len(self._jumps.warnings) + len(run.changes) :]:
-            warnings.warn(line, stacklevel=2)
+            warn(line)
         return result
 
     @property

@@ -1,7 +1,6 @@
 """Evaluating sub-networks: a caller's function, run without a trace, whose failures do not end a search."""
 
 import math
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ from torch import nn
 
 from elasticnas.axes import Axes
 from elasticnas.errors import ConfigError, SearchError
-from elasticnas.runtime import random_state, restore_random_state
+from elasticnas.runtime import random_state, restore_random_state, warn
 from elasticnas.search.problem import Evaluate
 from elasticnas.search.result import Candidate, Failure
 
@@ -91,7 +90,7 @@ class Evaluator:
         self.failures[key] = Failure(architecture=arch, message=message, attempts=attempts)
         self._keep(self.failures[key])
         if self.given_up(arch):
-            warnings.warn(f"the evaluation of {arch!r} failed, tried {attempts} times: {message}", stacklevel=5)
+            warn(f"the evaluation of {arch!r} failed, tried {attempts} times: {message}")
 
     def nothing(self) -> SearchError:
         """The error of a search whose evaluations all failed."""

@@ -1,10 +1,10 @@
 """What tells that a training goes wrong, or no further: losses that jump, validations that bring nothing."""
 
 import statistics
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from elasticnas.runtime import warn
 from elasticnas.search.result import Direction
 
 __all__ = ["Jumps", "exhausted"]
@@ -40,7 +40,7 @@ class Jumps:
                     f"{len(recent)} steps before: lower the learning rate, clip gradients, or look at the batch"
                 )
                 self.warnings.append(line)
-                warnings.warn(line, stacklevel=3)
+                warn(line)
             self._high = high
         self._recent = [*recent[1 - _WINDOW :], loss]
 

@@ -2,6 +2,7 @@
 
 import json
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -15,7 +16,7 @@ from elasticnas.cost import Budget
 from elasticnas.errors import CheckpointError, PluginError
 from elasticnas.search.result import Candidate, Failure
 
-__all__ = ["CANDIDATE", "FAILURE", "kept_limits", "labels", "open_study", "require_optuna", "stored"]
+__all__ = ["CANDIDATE", "FAILURE", "keep", "kept_limits", "labels", "open_study", "require_optuna", "stored"]
 
 CANDIDATE, FAILURE = "elasticnas candidate", "elasticnas failure"  # of a trial's user attributes
 _IDENTITY, _LIMITS = "elasticnas identity", "elasticnas limits"
@@ -37,13 +38,15 @@ def require_optuna() -> Any:
     return optuna
 
 
-def open_study(storage: "str | Path | None", name: str, objectives: Sequence[str], identity: Mapping[str, Any]) -> Any:
-    """An Optuna study of objectives to minimise, the stored one where there is one.
+def open_study(
+    storage: "str | Path | None", name: str, objectives: Mapping[str, str], identity: Mapping[str, Any]
+) -> Any:
+    """An Optuna study, the stored one where there is one.
 
     Args:
         storage: A URL as Optuna takes it, such as ``sqlite:///search.db``; a path of a journal file; None for memory.
         name: Of the study.
-        objectives: Their names.
+        objectives: Directions by name, ``"minimize"`` or ``"maximize"``.
         identity: Plain data that a stored study must agree with.
 
     Raises:
@@ -56,7 +59,7 @@ def open_study(storage: "str | Path | None", name: str, objectives: Sequence[str
             study = optuna.create_study(
                 storage=_opened(storage),
                 study_name=name,
-                directions=["minimize"] * len(objectives),
+                directions=list(objectives.values()),
                 load_if_exists=True,
             )
             break
@@ -69,7 +72,9 @@ def open_study(storage: "str | Path | None", name: str, objectives: Sequence[str
             raise CheckpointError(f"storage {storage}: cannot be opened ({type(error).__name__}: {reason})") from None
     written = study.user_attrs.get(_IDENTITY)
     if written is None:
-        study.set_metric_names(list(objectives))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study.set_metric_names(list(objectives))
         study.set_user_attr(_IDENTITY, dict(identity))
     elif difference := first_difference(written, json.loads(json.dumps(identity))):
         raise CheckpointError(
@@ -105,6 +110,20 @@ def stored(study: Any, space: Any) -> "tuple[list[Candidate[Any]], list[Failure[
         if (data := trial.user_attrs.get(FAILURE)) is not None:
             failures.append(Failure(**{**data, "architecture": space.model_validate(data["architecture"])}))
     return candidates, failures
+
+
+def keep(study: Any, space: Any, evaluated: "Candidate[Any] | Failure[Any]", values: "Sequence[float] | None") -> None:
+    """Add a trial that was not asked of the study: finished with its objectives, or failed."""
+    optuna = require_optuna()
+    indices, options = space.indices(evaluated.architecture), {c.name: labels(c) for c in space.choice_list()}
+    trial = optuna.trial.create_trial(
+        state=optuna.trial.TrialState.FAIL if values is None else optuna.trial.TrialState.COMPLETE,
+        params={name: named[indices[name]] for name, named in options.items()},
+        distributions={n: optuna.distributions.CategoricalDistribution(named) for n, named in options.items()},
+        values=values,
+        user_attrs={FAILURE if values is None else CANDIDATE: evaluated.model_dump(mode="json")},
+    )
+    study.add_trial(trial)
 
 
 def _opened(storage: "str | Path | None") -> Any:

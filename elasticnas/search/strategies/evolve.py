@@ -1,7 +1,6 @@
 """Evolve: a Pareto front of a trained supernet by evaluations alone, random search beside it."""
 
 import time
-import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from hashlib import sha256
@@ -18,6 +17,7 @@ from elasticnas.cost import Cost
 from elasticnas.errors import BudgetError, ConfigError
 from elasticnas.extraction import Sameness
 from elasticnas.run import Progress, Run
+from elasticnas.runtime import warn
 from elasticnas.search.archive import Archive
 from elasticnas.search.evaluation import Evaluator, evaluate_at
 from elasticnas.search.evolution import nsga2, share
@@ -28,7 +28,7 @@ from elasticnas.search.problem import Problem
 from elasticnas.search.random_search import draws
 from elasticnas.search.result import Candidate, SearchResult
 from elasticnas.search.settings import SearchSettings
-from elasticnas.search.storage import kept_limits, open_study, require_optuna
+from elasticnas.search.storage import keep, kept_limits, open_study, require_optuna, stored
 from elasticnas.search.strategies.strategy import Strategy
 
 __all__ = ["Evolve"]
@@ -118,6 +118,7 @@ class _Evolution:
             self.same,
             self._keep,
         )
+        self._walks: tuple[Any, Archive] | None = None  # where the walk of a local search is stored
         self._before, self._started = 0.0, time.perf_counter()
         state = run.load(self.identity)
         if state is not None:
@@ -149,21 +150,29 @@ class _Evolution:
             steps=len(tried),
         )
         for line in result.warnings[len(self.run.changes) :]:
-            warnings.warn(line, stacklevel=4)
+            warn(line)
         return result
 
     def _search(self, method: Method, trials: int, shown: Any) -> Archive:
         strategy, study = self.strategy, None
         if method == "nsga2" or strategy.storage is not None:
             name = strategy.study if method == strategy.method else f"{strategy.study}-{method}"
+            more = "maximize" if self.direction == "maximise" else "minimize"
+            objectives = dict.fromkeys(self.costs, "minimize") | {
+                f"metric {self.metric}" if self.metric in self.costs else self.metric: more
+            }
             identity = {**self.identity, **self.run.identity, "method": method}
-            study = open_study(strategy.storage, name, [*self.costs, self.metric], identity)
+            study = open_study(strategy.storage, name, objectives, identity)
             if strategy.storage is not None:
                 self.budgets = kept_limits(study, self.budgets)  # a measured one would be another
         limits = Limits(self.budgets)
         outcome = Outcome(strategy.name, self.costs, self.budgets, self.metric, self.direction)
         archive = Archive(self.evaluator, limits, outcome, trials, self.same, shown)
         drawn = draws(self.space, limits.excess, limits.allows, self.settings.seed, self.same)
+        self._walks = None
+        if study is not None and method == "local":  # it walks the same way again, and finds what is stored
+            self.evaluator.remember(*stored(study, self.space))
+            self._walks = study, archive
         if method == "nsga2":
             nsga2(study, archive, self.space, drawn, strategy.population, self.settings.seed)
         elif study is not None and method == "random":
@@ -186,6 +195,10 @@ class _Evolution:
     def _keep(self, evaluated: Any) -> None:
         """A line of metrics and a checkpoint for each evaluation: one may take minutes."""
         self.run.record(evaluated.model_dump(mode="json"))
+        if self._walks is not None:
+            study, archive = self._walks
+            values = archive.objectives(evaluated) if isinstance(evaluated, Candidate) else None
+            keep(study, self.space, evaluated, values)
         state = {
             "evaluations": self.evaluator.state_dict(),
             "limits": {name: budget.limit for name, budget in self.budgets.items()},
