@@ -9,7 +9,7 @@ from elasticnas.errors import ConfigError, one_line
 
 __all__ = ["FORMAT", "Record", "Result", "read_result"]
 
-FORMAT = 2
+FORMAT: Literal[2] = 2
 
 
 class Record(BaseModel):

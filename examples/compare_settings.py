@@ -12,18 +12,21 @@ import statistics
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from easrec.config import Config
 from easrec.data import Split, prepare, read_interactions
 from easrec.model import build
-from easrec.pipeline import environment, evaluators
+from easrec.pipeline import evaluators
 from easrec.searching import encoder_flops
 from easrec.space import space_for
 from easrec.training import train
 from elasticnas.cost import Flops
 from elasticnas.files import write_text
+from elasticnas.record import Record, Result, read_result
+from elasticnas.report import environment
 
 BASE = {
     "model": {"hidden": 64, "inner": 128, "length": 100, "layers": 2, "heads": 2},
@@ -39,17 +42,32 @@ VARIANTS = {
     "gates of rank 16": {"model.gate_rank": 16},
     "gates see each position (paper)": {"model.gate_input": "position"},
 }
-SHOWN = ("unseen/ndcg@10", "full/ndcg@10", "pop100/ndcg@10")
+PROTOCOLS, METRIC = ("unseen", "full", "pop100"), "ndcg@10"
 
 
-def measure(split: Split, config: Config) -> dict[str, float]:
-    """Test metrics, FLOPs and seconds of the largest network."""
+class Measured(Record):
+    """The largest network under one variant: test metrics by protocol, FLOPs, seconds of training."""
+
+    metrics: dict[str, dict[str, float]]
+    flops: float
+    seconds: float
+
+
+class Comparison(Result):
+    """Every variant's networks by seed, and where they were trained."""
+
+    results: dict[str, dict[str, Measured]]
+    environment: dict[str, Any]
+
+
+def measure(split: Split, config: Config) -> Measured:
+    """Train and evaluate the largest network."""
     torch.manual_seed(config.seed)
     arch, judges, started = space_for(config.model).largest(), evaluators(split, config), time.perf_counter()
     network = build(config.model, split.items, arch, causal=True)
     trained = train(network, split, judges["validation"], config, torch.device("cpu"))
-    figures = judges["test"].evaluate(trained.network.next_item).to_flat()
-    return figures | {"flops": flops(config, split.items), "seconds": time.perf_counter() - started}
+    metrics = dict(judges["test"].evaluate(trained.network.next_item))
+    return Measured(metrics=metrics, flops=flops(config, split.items), seconds=time.perf_counter() - started)
 
 
 def flops(config: Config, items: int) -> float:
@@ -60,23 +78,24 @@ def flops(config: Config, items: int) -> float:
     return cost(cost.space.largest())
 
 
-def page(results: dict[str, dict[str, dict[str, float]]], where: dict[str, object]) -> str:
+def page(comparison: Comparison) -> str:
     """One row a variant: mean and standard deviation over the seeds."""
+    where = comparison.environment
     lines = [
         "# Options of the network",
         f"`{where['command']}`, commit {where['commit']}, {where['processor']}, {where['threads']} threads.",
-        f"| variant | encoder MFLOPs | {' | '.join(f'test {name}' for name in SHOWN)} | minutes |",
-        f"|---|---:|{'---:|' * (len(SHOWN) + 1)}",
+        f"| variant | encoder MFLOPs | {' | '.join(f'test {name}/{METRIC}' for name in PROTOCOLS)} | minutes |",
+        f"|---|---:|{'---:|' * (len(PROTOCOLS) + 1)}",
     ]
-    for name, runs in results.items():
+    for name, runs in comparison.results.items():
         cells = []
-        for metric in SHOWN:
-            values = [run[metric] for run in runs.values()]
+        for protocol in PROTOCOLS:
+            values = [run.metrics[protocol][METRIC] for run in runs.values()]
             spread = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
             cells.append(f"{statistics.mean(values):.4f}{spread}")
         some = next(iter(runs.values()))
-        minutes = statistics.mean(run["seconds"] for run in runs.values()) / 60
-        lines.append(f"| {name} | {some['flops'] / 1e6:.2f} | {' | '.join(cells)} | {minutes:.1f} |")
+        minutes = statistics.mean(run.seconds for run in runs.values()) / 60
+        lines.append(f"| {name} | {some.flops / 1e6:.2f} | {' | '.join(cells)} | {minutes:.1f} |")
     return "\n".join([lines[0], "", lines[1], "", *lines[2:]]) + "\n"
 
 
@@ -94,20 +113,27 @@ def main(arguments: list[str] | None = None) -> None:
     torch.set_flush_denormal(True)
     split = Split(prepare(read_interactions(given.data), source=str(given.data)))
     file = given.out / "settings.json"
-    record = json.loads(file.read_text()) if file.exists() else {"results": {}}
+    results: dict[str, dict[str, Measured]] = {}
+    if file.exists():
+        results |= read_result(Comparison, json.loads(file.read_text()), "comparison of settings").results
     chosen = {name: changes for name, changes in VARIANTS.items() if any(word in name for word in given.only)}
     for name, changes in chosen.items():
         for seed in range(given.seeds):
-            done = record["results"].setdefault(name, {})
+            done = results.setdefault(name, {})
             if str(seed) in done:
                 continue
             config = Config().updated(BASE).updated({"seed": seed, "train.epochs": given.epochs, **changes})
             done[str(seed)] = measure(split, config)
-            print(f"{name}, seed {seed}: {SHOWN[0]} {done[str(seed)][SHOWN[0]]:.4f}", flush=True)
+            print(
+                f"{name}, seed {seed}: {PROTOCOLS[0]}/{METRIC} {done[str(seed)].metrics[PROTOCOLS[0]][METRIC]:.4f}",
+                flush=True,
+            )
             command = shlex.join(["python", "examples/compare_settings.py", *(arguments or sys.argv[1:])])
-            record["environment"] = environment(torch.device("cpu")) | {"command": command}
-            write_text(file, json.dumps(record, indent=2) + "\n")
-    write_text(given.out / "settings.md", page(record["results"], record["environment"]))
+            comparison = Comparison(
+                results=results, environment=environment(torch.device("cpu")) | {"command": command}
+            )
+            write_text(file, json.dumps(comparison.to_dict(), indent=2) + "\n")
+    write_text(given.out / "settings.md", page(read_result(Comparison, json.loads(file.read_text()), "comparison")))
 
 
 if __name__ == "__main__":

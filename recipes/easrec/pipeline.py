@@ -228,7 +228,7 @@ class Pipeline:
             trained[which] = self._measured(done)
             if which == "found":
                 self._save(done.network, archs[which])
-            result = RunResult(
+            result: RunResult[Any] = RunResult(
                 created=created,
                 seed=self.config.seed,
                 seconds=time.perf_counter() - started,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Generic, Literal, TypeAlias, TypeVar, get_args
 
-from pydantic import SerializeAsAny, ValidationError, model_validator
+from pydantic import Field, SerializeAsAny, ValidationError, model_validator
 from rich.table import Table
 
 from easrec.config import Config
@@ -101,7 +101,7 @@ class Network(Record, Generic[A]):
     latency_ms: float
     latency_iqr_ms: float
     training: Training | None = None
-    metrics: Metrics = {}
+    metrics: Metrics = Field(default={})
 
     @property
     def sizes(self) -> str:
@@ -136,7 +136,7 @@ class RunResult(Result, Generic[A]):
     search: SearchPart[A] | None
     networks: dict[NetworkName, Network[A]]
     best_reachable: Metrics | None = None
-    fewest_negatives: dict[Stage, int | None] = {}
+    fewest_negatives: dict[Stage, int | None] = Field(default={})
 
     @model_validator(mode="after")
     def _has_every_figure(self) -> "RunResult[A]":
@@ -182,7 +182,7 @@ class RunResult(Result, Generic[A]):
         made: type[RunResult[Space]] = RunResult
         if isinstance(data, Mapping) and "config" in data:
             try:  # the space of its architectures; settings that came later have their defaults
-                made = RunResult[space_for(Config.model_validate(data["config"]).model)]  # type: ignore[misc]
+                made = RunResult[space_for(Config.model_validate(data["config"]).model)]  # type: ignore[assignment,misc]
             except ValidationError as error:
                 raise ConfigError(f"damaged run result, {one_line(Config, error)}") from None
         return read_result(made, data, "run result")

@@ -13,9 +13,10 @@ from rich.console import Console
 from easrec.artifact import Recommender
 from easrec.data import Interactions
 from easrec.data.synthetic import planted
-from easrec.pipeline import Run, Searched
+from easrec.pipeline import Pipeline, Searched
 from easrec.presets import load_preset
 from easrec.source import Source
+from elasticnas.run import Run
 
 SETTINGS = ["model.hidden=16", "model.inner=16", "model.length=10", "model.layers=1", "model.heads=2"]
 SETTINGS += ["model.hidden_pruning=[0,0.5]", "model.inner_pruning=[0,0.5]"]
@@ -61,8 +62,8 @@ def test_a_run_reports_its_features_and_the_attention_it_found(finished):
     result = json.loads((out / "result.json").read_text())
     expected = {"columns": ["kinds"], "features": 5, "items_missing": 1, "items_without": 1}
     assert result["data"]["features"] == expected
-    assert result["found/architecture"]["attention"] in ("softmax", "hstu")
-    assert set(result["search/probabilities"]) == {"candidate", "depth", "attention"}
+    assert result["networks"]["found"]["architecture"]["attention"] in ("softmax", "hstu")
+    assert set(result["search"]["result"]["probabilities"]) == {"candidate", "depth", "attention"}
     page = (out / "result.md").read_text()
     assert "* features: 5 of kinds; 2 items have none" in page and "`model.backbone`: fdsa (default sasrec)" in page
 
@@ -88,7 +89,8 @@ def test_evaluating_the_saved_model_gives_the_runs_figures(main, finished):
     result = json.loads((out / "result.json").read_text())
     assert code == 0, warned
     for key, value in json.loads(said).items():
-        assert result[f"found/{key}"] == pytest.approx(value, abs=1e-12)
+        stage, protocol, name = key.split("/")
+        assert result["networks"]["found"]["metrics"][stage][protocol][name] == pytest.approx(value, abs=1e-12)
 
 
 def test_the_exported_file_scores_the_same(main, finished, tmp_path):
@@ -113,9 +115,9 @@ def test_resuming_and_stages_give_the_same_figures(main, files, finished, tmp_pa
     assert main("easrec", "retrain", "--out", staged, "--threads", 1)[0] == 0
     for folder in (tmp_path / "again", staged):
         found = json.loads((folder / "result.json").read_text())
-        assert {k: v for k, v in found.items() if "@" in k or "architecture" in k or "flops" in k} == {
-            k: v for k, v in expected.items() if "@" in k or "architecture" in k or "flops" in k
-        }
+        for name, network in expected["networks"].items():
+            for part in ("architecture", "flops", "metrics"):
+                assert found["networks"][name][part] == network[part]
     code, _, warned = main("easrec", *command(files, tmp_path / "again", "--resume", "--features", "year"))
     assert code == 1 and "holds a run of other data or settings (data was" in warned
 
@@ -124,12 +126,12 @@ def test_equal_sizes_with_another_attention_are_another_network(files, tmp_path)
     changes = dict(setting.split("=", 1) for setting in SETTINGS)
     config = load_preset("default", {name: yaml.safe_load(value) for name, value in changes.items()})
     source = Source(files / "log.tsv", items=files / "items.tsv", features=("kinds",))
-    run = Run(source.read(0, 0), config, tmp_path, torch.device("cpu"), Console(file=io.StringIO()), resume=False)
+    run = Pipeline(source.read(0, 0), config, Run(tmp_path), torch.device("cpu"), Console(file=io.StringIO()))
     found, other = (run.space(candidate=0, depth=1, attention=kind) for kind in ("softmax", "hstu"))
-    searched = Searched(found, other, {}, run.new_supernet())
+    searched = Searched(found, other, None, run.new_supernet())
     networks = [run.retrain(searched, which)[1].network for which in ("found", "random")]
     assert [len([n for n, _ in network.named_parameters() if "distances" in n]) for network in networks] == [0, 2]
-    assert {path.name for path in tmp_path.glob("*.ckpt")} == {"train-8-8-1-softmax.ckpt", "train-8-8-1-hstu.ckpt"}
+    assert {path.name for path in tmp_path.glob("train-*")} == {"train-8-8-1-softmax", "train-8-8-1-hstu"}
 
 
 def test_damaged_features_of_a_saved_model_are_noticed(main, finished, tmp_path):

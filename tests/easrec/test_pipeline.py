@@ -11,8 +11,10 @@ from easrec import pipeline
 from easrec.config import Config
 from easrec.data import prepare
 from easrec.data.synthetic import planted
-from easrec.pipeline import Run
+from easrec.pipeline import Pipeline
+from easrec.result import RunResult
 from elasticnas.errors import BudgetError, SearchError
+from elasticnas.run import Run
 
 SMALL = {
     "model.hidden": 16,
@@ -42,7 +44,7 @@ def data():
 
 def run(data, folder, changes=None, resume=False):
     config = Config().updated(SMALL | (changes or {}))
-    return Run(data, config, folder, torch.device("cpu"), Console(file=io.StringIO()), resume)
+    return Pipeline(data, config, Run(folder, resume=resume), torch.device("cpu"), Console(file=io.StringIO()))
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
@@ -63,14 +65,16 @@ def test_a_run_whose_training_failed_goes_on_without_searching_again(data, tmp_p
     monkeypatch.setattr(pipeline, "train", failing)
     with pytest.raises(SearchError, match="no more"):
         run(data, tmp_path / "cut").everything()
-    assert (tmp_path / "cut" / "supernet.ckpt").exists() and not (tmp_path / "cut" / "search.ckpt").exists()
+    assert (tmp_path / "cut" / "supernet.ckpt").exists() and not (tmp_path / "cut" / "search").exists()
     assert (tmp_path / "cut" / "result.json").exists() == bool(trained)
     monkeypatch.setattr(pipeline, "train", train)
     monkeypatch.setattr(pipeline, "search_architecture", search_again)
     resumed = run(data, tmp_path / "cut", resume=True).everything()
-    same = [key for key in whole if "@" in key or "architecture" in key or key.endswith(("flops", "params"))]
-    assert len(same) > 50 and {key: resumed[key] for key in same} == {key: whole[key] for key in same}
-    assert resumed["search/random_tried"] == whole["search/random_tried"]
+    for name, network in whole.networks.items():
+        again = resumed.networks[name]
+        assert (again.architecture, again.metrics) == (network.architecture, network.metrics)
+        assert (again.flops, again.params) == (network.flops, network.params)
+    assert len(whole.networks) == 3 and resumed.search.result.random_tried == whole.search.result.random_tried
 
 
 def test_without_a_search_the_largest_network_must_be_within_the_budget(data, tmp_path):
@@ -82,7 +86,7 @@ def test_without_a_search_the_largest_network_must_be_within_the_budget(data, tm
     with pytest.raises(BudgetError, match=message) as raised:
         run(data, tmp_path / "over", unsearched)
     assert "\n" not in str(raised.value) and not (tmp_path / "over").exists()
-    flops = run(data, tmp_path / "free", unsearched | {"search.budget": None}).everything()["found/flops"]
+    flops = run(data, tmp_path / "free", unsearched | {"search.budget": None}).everything().networks["found"].flops
     assert f"{flops:,.0f} FLOPs" in str(raised.value) and f"({flops / 2:,.0f})" in str(raised.value)
     for budget in ("100%", str(flops)):
         run(data, tmp_path / budget, unsearched | {"search.budget": budget})
@@ -98,5 +102,5 @@ def test_without_a_search_no_file_of_one_is_named(main, log, tmp_path):
     assert "search.json" not in said and not (out / "search.json").exists()
     assert f"retrain --out {out} trains the largest network" in said
     assert main("easrec", "retrain", "--out", out, "--threads", 1)[0] == 0
-    result = json.loads((out / "result.json").read_text())
-    assert result["found/flops"] == result["largest/flops"]
+    result = RunResult.from_dict(json.loads((out / "result.json").read_text()))
+    assert result.search is None and result.networks["found"].flops == result.networks["largest"].flops

@@ -16,11 +16,14 @@ from easrec.data.synthetic import planted
 from easrec.reproduce import METHODS, SCALES, TABLES, matrix, methods_of
 from easrec.reproduce.collect import Measured, best_of, collect, differs, unfinished
 from easrec.reproduce.efficiency import measure
+from easrec.reproduce.figure import metric
 from easrec.reproduce.matrix import run_matrix
 from easrec.reproduce.published import EFFICIENCY, GATES, OVERALL, dataset_of
 from easrec.reproduce.reproduce import cells_of
 from easrec.reproduce.tables import differences, efficiency, gates, lambdas, network_of, overall, write
+from easrec.result import SearchPart
 from elasticnas.errors import CheckpointError, ConfigError
+from tests.easrec.results import network, run_result, search
 
 TINY = {
     "model.hidden": 8,
@@ -84,32 +87,36 @@ def test_datasets_of_table_i_are_known_by_their_counts():
     assert dataset_of(6_040, 3_706) == "ml-1m" and dataset_of(943, 1_682) is None
 
 
-def measured(name, values, flops=2e6, seeds=None, missing=(), **changes):
+NDCG = metric("test", "unseen", "ndcg@10")
+
+
+def measured(name, values, flops=2e6, seeds=None, missing=(), warnings=None, **last):
+    """Networks of one and of two layers in turns; ``last`` changes the last one's architecture."""
     method = next(method for method in METHODS if method.name == name)
-    keys = [
-        f"found/{s}/{p}/{m}@10"
-        for s in ("validation", "test")
-        for p in ("pop100", "unseen", "full")
-        for m in ("recall", "mrr", "ndcg")
-    ]
-    config = Config().updated({**method.changes, **changes}).model_dump(mode="json")
-    results = [
-        dict.fromkeys(keys, value)
-        | {"found/flops": flops, "largest/flops": 4e6, "found/params": 10, "search/seconds": 60.0, "config": config}
-        | {"found/architecture": {"hidden": 8, "inner": 16, "depth": 1 + number % 2}, "search/warnings": []}
-        for number, value in enumerate(values)
-    ]
+    attention = {"model.attention_choices": ["linrec", "hstu"]} if last else {}
+    config = Config().updated({**method.changes, **attention, "compare": []})
+    kind = {"attention": "linrec"} if last else {}
+    results = []
+    for number, value in enumerate(values):
+        sizes = {"depth": 1 + number % 2, **kind, **(last if number == len(values) - 1 else {})}
+        networks = {"largest": network(config, flops=4e6, **kind), "found": network(config, value, flops, **sizes)}
+        result = run_result(config, networks=networks)
+        if warnings:
+            result = run_result(
+                config, networks=networks, search=SearchPart(result=search(config, [warnings[number]], **kind))
+            )
+        results.append(result)
     return Measured(method, tuple(seeds or range(len(values))), tuple(results), missing)
 
 
 def test_welch_by_a_hand_count():
     # t = -3 / sqrt(2/3) = -3.674, 4 degrees of freedom
     one, other = measured("easrec", [1.0, 2.0, 3.0]), measured("darts", [4.0, 5.0, 6.0])
-    assert differs(one, other, "found/test/unseen/ndcg@10") == pytest.approx(0.02131, abs=1e-4)
-    assert differs(one, measured("darts", [4.0]), "found/test/unseen/ndcg@10") is None
+    assert differs(one, other, NDCG) == pytest.approx(0.02131, abs=1e-4)
+    assert differs(one, measured("darts", [4.0]), NDCG) is None
     same = measured("darts", [2.0, 2.0])
-    assert differs(same, measured("easrec", [3.0, 3.0]), "found/test/unseen/ndcg@10") is None
-    assert best_of([one, other], "found/test/unseen/ndcg@10") is other
+    assert differs(same, measured("easrec", [3.0, 3.0]), NDCG) is None
+    assert best_of([one, other], NDCG) is other
 
 
 def test_a_star_needs_a_test_and_the_paper_stands_below(tmp_path):
@@ -173,13 +180,11 @@ def test_a_star_is_against_the_other_family():
 
 
 def test_warnings_and_different_architectures_are_shown():
-    undecided = measured("darts", [0.1, 0.2, 0.3])
-    for result, line in zip(undecided.results, ("depth is open", "depth is open", "x"), strict=True):
-        result["search/warnings"] = [line]
-    undecided.results[2]["found/architecture"] |= {"depth": 3, "attention": "hstu"}
+    said = ["depth is open", "depth is open", "x"]
+    undecided = measured("darts", [0.1, 0.2, 0.3], warnings=said, depth=3, attention="hstu")
     sheet = overall([measured("easrec", [0.5, 0.5]), undecided], None, "pop100")
     assert "DARTS + SASRec, seed 0, 1: depth is open" in sheet.notes and "DARTS + SASRec, seed 2: x" in sheet.notes
-    assert sheet.rows[1][1] == "8, 16, 1 (1); 8, 16, 2 (1); 8, 16, 3, hstu (1)"
+    assert sheet.rows[1][1] == "8, 16, 1, linrec (1); 8, 16, 2, linrec (1); 8, 16, 3, hstu (1)"
 
 
 def test_other_tables():
@@ -292,7 +297,7 @@ def test_the_matrix_runs_fails_goes_on_and_ends_in_tables(main, arguments):
     assert json.loads((folder / "out" / "table3-full.json").read_text())["rows"][0]["seeds"] == [0, 1]
     result = folder / "out" / "runs" / "sasrec" / "seed-0" / "result.json"
     done = json.loads(result.read_text())
-    assert done["search/steps"] == 0
+    assert done["search"] is None
     # the page tells where the runs ran, not where it was written
     done["environment"]["commit"] = "of-another-day"
     result.write_text(json.dumps(done))
@@ -353,25 +358,28 @@ def test_mistakes_are_one_line(main, arguments, tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
-def whole(cell):
-    return {"config": cell.config.model_dump(mode="json"), "found/train/epochs": 3} | dict.fromkeys(matrix._NEEDED, 1.0)
+def keep(cell, result):
+    cell.folder.mkdir(parents=True, exist_ok=True)
+    (cell.folder / "result.json").write_text(json.dumps(result.to_dict()))
 
 
 def test_a_result_of_other_settings_is_not_taken(tmp_path):
     cell = cells_of(methods_of("5", True), 1, "small", {}, tmp_path)[0]
-    cell.folder.mkdir(parents=True)
-    (cell.folder / "result.json").write_text(json.dumps({"config": {}}))
+    keep(cell, run_result(cell.config.updated({"seed": 5})))
     with pytest.raises(CheckpointError, match=r"of other settings than easrec/0 has now"):
         cell.result()
-    lacking = whole(cell)
-    del lacking["found/test/unseen/mrr@10"]
-    (cell.folder / "result.json").write_text(json.dumps(lacking))
-    with pytest.raises(CheckpointError, match=r"damaged \(no found/test/unseen/mrr@10\); delete the folder"):
-        cell.result()
-    (cell.folder / "result.json").write_text(json.dumps({"config": {"epochs": 1}}))
-    with pytest.raises(CheckpointError, match=r"damaged \(Config: epochs: "):
-        cell.result()
-    (cell.folder / "result.json").write_text("{")
+    lacking = run_result(cell.config).to_dict()
+    del lacking["networks"]["found"]["metrics"]["test"]["unseen"]["mrr@10"]
+    path = cell.folder / "result.json"
+    for content, message in (
+        (lacking, r"networks.found has no test/unseen/mrr@10; or delete the folder to run it again"),
+        ({"format": 2, "config": {"epochs": 1}}, r"result.json: damaged run result, Config: epochs: .*; or delete"),
+        ({"config": {}, "found/flops": 1}, r"format 1, .*convert it with python .*convert_results\.py PATH; or delete"),
+    ):
+        path.write_text(json.dumps(content))
+        with pytest.raises(CheckpointError, match=message):
+            cell.result()
+    path.write_text("{")
     failed = run_matrix([cell], tmp_path / "data.npz", 1, 1, "cpu", lambda *_: None)
     assert failed[0][0] is cell and "damaged" in failed[0][1]
     assert collect([cell]) == [] and "damaged" in unfinished([cell])[0]["easrec/0"]
@@ -379,13 +387,12 @@ def test_a_result_of_other_settings_is_not_taken(tmp_path):
 
 def test_a_run_is_done_when_every_network_is_trained(tmp_path):
     cell = cells_of(methods_of("5", True), 1, "small", {"compare": ["largest"]}, tmp_path)[0]
-    cell.folder.mkdir(parents=True)
-    result = whole(cell)
-    (cell.folder / "result.json").write_text(json.dumps(result))
+    keep(cell, run_result(cell.config))
     assert cell.result() is None and collect([cell]) == []
-    result["largest/train/epochs"] = 3
-    (cell.folder / "result.json").write_text(json.dumps(result))
-    assert cell.result() == result
+    both = {name: network(cell.config, 0.5) for name in ("largest", "found")}
+    done = run_result(cell.config, networks=both)
+    keep(cell, done)
+    assert cell.result() == done
 
 
 def test_a_run_that_cannot_start_is_a_failure_of_its_own(tmp_path, monkeypatch):
@@ -404,12 +411,10 @@ def test_what_another_process_runs_is_waited_for(tmp_path, monkeypatch):
     fcntl = pytest.importorskip("fcntl")
     monkeypatch.setattr(matrix, "_AGAIN_SECONDS", 0.01)
     cells = cells_of(methods_of("5", True), 1, "small", {}, tmp_path)[:2]
-    for cell in cells:
-        cell.folder.mkdir(parents=True)
+    cells[0].folder.mkdir(parents=True)
 
     def finish(cell):
-        result = whole(cell)
-        (cell.folder / "result.json").write_text(json.dumps(result))
+        keep(cell, run_result(cell.config))
 
     lines = []
     with (cells[0].folder / "run.lock").open("ab") as lock:
@@ -435,7 +440,7 @@ def test_a_run_that_is_killed_is_told_so_and_goes_on_alone(tmp_path, monkeypatch
         assert unfinished(cells) == ({cells[0].name: said}, [cells[1].name])
 
     def finish(*_):
-        (cells[0].folder / "result.json").write_text(json.dumps(whole(cells[0])))
+        keep(cells[0], run_result(cells[0].config))
         return 0
 
     monkeypatch.setattr(matrix._Runs, "run", finish)

@@ -17,6 +17,7 @@ from easrec.artifact import Recommender
 from easrec.data import Interactions, Split, prepare, read_interactions
 from easrec.data.synthetic import planted
 from easrec.evaluation import Evaluator, draw_negatives
+from easrec.result import RunResult
 from elasticnas.cost import Flops
 
 COMMAND = [sys.executable, "-c", "from elasticnas.cli import main; main()", "easrec"]
@@ -58,11 +59,15 @@ def figures(folder: Path):
                 for k, v in value.items()
                 if "seconds" not in k
                 and "latency" not in k
-                and k not in ("created", "command", "search/peak_memory_bytes")
+                and k not in ("created", "command", "peak_memory_bytes")
             }
         return [strip(v) for v in value] if isinstance(value, list) else value
 
     return strip(json.loads((folder / "result.json").read_text()))
+
+
+def result_of(folder: Path):
+    return RunResult.from_dict(json.loads((folder / "result.json").read_text()))
 
 
 @pytest.fixture(scope="module")
@@ -84,20 +89,22 @@ def test_a_run_ends_in_a_table_and_a_result(finished):
     out, printed = finished
     for text in ("found by search", "random search", "largest", "latency, ms", "test pop100 ndcg@10", "result.json"):
         assert text in printed
-    result = json.loads((out / "result.json").read_text())
-    assert result["found/flops"] <= 0.5 * result["largest/flops"] == result["search/limit_flops"]
+    result = result_of(out)
+    networks = result.networks
+    limit = result.search.result.limits["flops"]
+    assert networks["found"].flops <= 0.5 * networks["largest"].flops == limit
     for network in ("largest", "found", "random"):
         for stage in ("validation", "test"):
             for protocol in ("full", "unseen", "pop100"):
-                assert 0 <= result[f"{network}/{stage}/{protocol}/ndcg@10"] <= 1
+                assert 0 <= result.figure(network, stage, protocol, "ndcg@10") <= 1
     for one, other in (("found", "random"), ("found", "largest"), ("random", "largest")):
-        same = result[f"{one}/architecture"] == result[f"{other}/architecture"]
-        assert same == (result[f"{one}/latency_ms"] == result[f"{other}/latency_ms"])
-    assert result["data"]["users"] == 300 and len(result["data"]["fingerprint"]) == 64
-    assert {"torch", "elasticnas", "python", "threads", "processor", "commit"} <= result["environment"].keys()
-    assert result["environment"]["command"].endswith("--set search.random_architectures=2 --set negatives=20")
+        same = networks[one].architecture == networks[other].architecture
+        assert same == (networks[one].latency_ms == networks[other].latency_ms)
+    assert result.complete and result.data.statistics.users == 300 and len(result.data.fingerprint) == 64
+    assert {"torch", "elasticnas", "python", "threads", "processor", "commit"} <= result.environment.keys()
+    assert result.environment["command"].endswith("--set search.random_architectures=2 --set negatives=20")
     page = (out / "result.md").read_text()
-    assert f"| test pop100 ndcg@10 | {result['largest/test/pop100/ndcg@10']:.4f} |" in page
+    assert f"| test pop100 ndcg@10 | {result.figure('largest', 'test', 'pop100', 'ndcg@10'):.4f} |" in page
     assert "* `model.layers`: 2 (default 4)" in page and "* seed: 0" in page
 
 
@@ -139,11 +146,14 @@ def test_stages_one_by_one_give_the_same_figures(interactions, finished, tmp_pat
     assert easrec("retrain", "--out", staged, "--threads", 1).returncode == 0
     assert figures(staged) == figures(out)
     evaluated = easrec("evaluate", "--out", staged, "--threads", 1)
-    result = json.loads((staged / "result.json").read_text())
-    assert f"{result['found/test/pop100/ndcg@10']:.4f}" in evaluated.stdout
+    result = result_of(staged)
+    assert f"{result.figure('found', 'test', 'pop100', 'ndcg@10'):.4f}" in evaluated.stdout
     flat = json.loads(easrec("evaluate", "--out", staged, "--threads", 1, "--popularity", 0.3, "--json").stdout)
-    assert flat.keys() == {key.removeprefix("found/") for key in result if key.startswith("found/") and "@" in key}
-    assert flat["test/unseen/ndcg@10"] != result["found/test/unseen/ndcg@10"]
+    found = result.networks["found"].metrics
+    assert flat.keys() == {
+        f"{stage}/{protocol}/{name}" for stage in found for protocol in found[stage] for name in found[stage][protocol]
+    }
+    assert flat["test/unseen/ndcg@10"] != result.figure("found", "test", "unseen", "ndcg@10")
     refused = easrec(*tiny("run", prepared, staged))
     assert refused.returncode == 1 and "holds a run already; --resume continues it" in refused.stderr
     other = easrec(*tiny("run", prepared, staged, "--resume", "--seed", 5))
@@ -201,22 +211,22 @@ def test_real_interactions_end_to_end(real_data, tmp_path):
     done = easrec("run", "--data", real_data / "ml-100k.tsv.gz", "--out", out, "--budget", "50%", *changes)
     assert done.returncode == 0, done.stderr
     assert "943" in done.stdout and "1,682" in done.stdout and "100,000" in done.stdout
-    result = json.loads((out / "result.json").read_text())
-    assert result["found/flops"] <= 0.5 * result["largest/flops"]
+    result = result_of(out)
+    assert result.networks["found"].flops <= 0.5 * result.networks["largest"].flops
     # popularity alone gives about 0.05 and 0.13
-    assert result["found/test/pop100/ndcg@10"] > 0.2
+    assert result.figure("found", "test", "pop100", "ndcg@10") > 0.2
     recommender, data = Recommender.load(out / "model"), Interactions.load(out / "data.npz")
     example = torch.ones(1, 100, dtype=torch.long)
     split = Split(data)
     negatives = draw_negatives(split.training.counts(split.items), split.everything(), 100, 0)
     evaluator = Evaluator(split.history("test"), split.targets("test"), negatives, 100)
     report = evaluator.evaluate(recommender.network.next_item)
-    for key, value in report.to_flat().items():
-        assert result[f"found/test/{key}"] == pytest.approx(value, abs=1e-12)
+    for protocol, values in report.items():
+        assert result.networks["found"].metrics["test"][protocol] == pytest.approx(values, abs=1e-12)
     from easrec.model import supernet
 
     config = recommender.config
-    assert Flops(supernet(config.model, split.items, True), example)(recommender.arch) == result["found/flops"]
+    assert Flops(supernet(config.model, split.items, True), example)(recommender.arch) == result.networks["found"].flops
 
 
 @pytest.mark.parametrize(
@@ -340,6 +350,33 @@ def test_other_data_in_the_folder_is_noticed(main, finished, tmp_path):
     for command in (["evaluate"], ["retrain"], ["recommend", "--user", "user-00001"]):
         code, _, printed = main("easrec", *command, "--out", tmp_path / "out")
         assert code == 1 and "other data than the run in this folder" in printed and printed.count("\n") == 1
+
+
+def test_a_model_of_another_run_is_noticed(main, finished, tmp_path):
+    """As many items, the same sizes: it would answer, with other items."""
+    commands = [
+        ["evaluate"],
+        ["recommend", "--user", "user-00001"],
+        ["recommend", "--history", "item-0001"],
+        ["recommend", "--stream"],
+        ["export", "--to", tmp_path / "model.onnx"],
+    ]
+    recommender = Recommender.load(finished[0] / "model")
+    ids, config = recommender.item_ids, recommender.config
+    for name, other, changed, message in (
+        ("items", [ids[0], *reversed(ids[1:])], config, f"of other items than data.npz ({ids[-1]!r} instead of {ids[1]!r})"),
+        ("seed", ids, config.updated({"seed": 9}), "of another run than run.json (seed was 0, is 9 in the model)"),
+    ):
+        out = tmp_path / name
+        shutil.copytree(finished[0], out)
+        Recommender(recommender.network, recommender.arch, changed, other).save(out / "model")
+        for command in commands:
+            code, _, printed = main("easrec", *command, "--out", out)
+            assert code == 1 and f"{out / 'model'}: {message}; put back the model" in printed, printed
+            assert printed.count("\n") == 1
+        # without the run beside it a model stands for itself
+        (out / "run.json").unlink()
+        assert main("easrec", "recommend", "--out", out, "--history", "item-0001", "--json")[0] == 0
 
 
 def test_a_flipped_setting_of_a_saved_model_is_noticed(main, finished, tmp_path):

@@ -13,7 +13,8 @@ from easrec.config import Config
 from easrec.data import Split, prepare
 from easrec.data.synthetic import planted
 from easrec.model import supernet
-from easrec.pipeline import Run, evaluators
+from easrec.pipeline import Pipeline, evaluators
+from elasticnas.run import Run
 
 CPU = torch.device("cpu")
 CONFIG = Config().updated(
@@ -52,14 +53,15 @@ def orders(monkeypatch):
 )
 def test_a_strategy_runs_to_a_result_within_the_budget(data, orders, tmp_path, strategy, order):
     config = CONFIG.updated({"search.strategy": strategy, "search.order": order})
-    result = Run(data, config, tmp_path, CPU, Console(file=io.StringIO()), resume=False).everything()
+    result = Pipeline(data, config, Run(tmp_path), CPU, Console(file=io.StringIO())).everything()
     assert orders == [order]
-    assert 0 < result["found/flops"] <= result["search/limit_flops"] == 0.5 * result["largest/flops"]
-    assert result["search/steps"] > 0 and 0 < result["found/test/full/recall@20"] <= 1
+    networks, searched = result.networks, result.search.result
+    assert 0 < networks["found"].flops <= searched.limits["flops"] == 0.5 * networks["largest"].flops
+    assert searched.steps > 0 and 0 < result.figure("found", "test", "full", "recall@20") <= 1
     # only gradients leave probabilities
-    searched = json.loads((tmp_path / "search.json").read_text())
+    assert json.loads((tmp_path / "search.json").read_text()) == searched.to_dict()
     by_gradient = {"candidate", "depth"} if strategy not in ("spos", "random") else set()
-    assert set(searched["probabilities"]) == by_gradient
+    assert set(searched.probabilities) == by_gradient
     assert f"* strategy: {strategy}" in (tmp_path / "result.md").read_text()
 
 
@@ -72,7 +74,7 @@ def test_the_second_order_steps_elsewhere_than_the_first(data):
         model = supernet(config.model, split.items, True)
         own = config.updated({"search.order": order})
         result = searching.search_architecture(model, split, evaluators(split, own)["validation"], own, CPU)
-        found.append(result.to_dict()["probabilities"]["candidate"])
+        found.append(result.probabilities["candidate"])
     assert found[0] != found[1]
 
 

@@ -56,7 +56,7 @@ def overall(measured: Sequence[Measured], dataset: "str | None", protocol: str) 
     for each in measured:
         figures.append(_figures(each, [*keys, FLOPS, PARAMS], stars, base, keys[-1:]))
         cells = [*(_cell(each, key, stars[key]) for key in keys), _p(figures[-1][keys[-1].name].get("p_against"))]
-        rows.append([each.method.label, _most(each.sizes()), f"{each.mean('found/flops') / 1e6:.2f}", *cells])
+        rows.append([each.method.label, _most(each.sizes()), f"{each.mean(FLOPS) / 1e6:.2f}", *cells])
         paper = published.get(each.method.paper or "")
         if paper:
             rows.append(["*paper*", "", "", *(f"*{value:.4f}*" for value in paper), ""])
@@ -158,7 +158,7 @@ def gates(measured: Sequence[Measured], dataset: "str | None") -> Sheet:
         cells += ["-"] * 3 if paper is None else [f"{value:.4f}" for value in paper]
         label = layers[each.method.name]
         largest = each.mean(LARGEST_FLOPS) / 1e6
-        rows.append([label, _most(each.sizes()), f"{each.mean('found/flops') / 1e6:.2f}", f"{largest:.2f}", *cells])
+        rows.append([label, _most(each.sizes()), f"{each.mean(FLOPS) / 1e6:.2f}", f"{largest:.2f}", *cells])
         if paper is not None:
             figures[-1]["paper"] = dict(zip((key.name for key in keys), paper, strict=True))
     head = ["gates", "hidden, inner, layers", "MFLOPs", "largest, MFLOPs", *(_SHOWN[name] for name in _METRICS)]
@@ -180,12 +180,10 @@ def lambdas(measured: Sequence[Measured]) -> Sheet:
         weight = each.results[0].config.search.penalty_weight
         share = each.mean(FLOPS) / each.mean(LARGEST_FLOPS)
         cells = [_cell(each, key, None) for key in keys]
-        rows.append(
-            [f"{weight:g}", _most(each.sizes()), f"{each.mean('found/flops') / 1e6:.2f}", f"{share:.0%}", *cells]
-        )
+        rows.append([f"{weight:g}", _most(each.sizes()), f"{each.mean(FLOPS) / 1e6:.2f}", f"{share:.0%}", *cells])
         figures.append(_figures(each, [*keys, FLOPS, LARGEST_FLOPS]) | {"lambda": weight})
     head = ["lambda", "hidden, inner, layers", "MFLOPs", "of the largest"]
-    head += [f"test {protocol} {_SHOWN[metric]}" for protocol in ("pop100", "unseen") for name in _METRICS]
+    head += [f"test {protocol} {_SHOWN[name]}" for protocol in ("pop100", "unseen") for name in _METRICS]
     notes = ["Lambda weighs expected FLOPs divided by those of the largest network."]
     return Sheet("fig4", "Fig. 4", head, rows, figures, notes + _warned(measured) + _missing(measured))
 
@@ -202,11 +200,11 @@ def differences(measured: Sequence[Measured]) -> Sheet:
             [
                 each.method.label,
                 _most(each.sizes()),
-                f"{each.mean('found/flops') / 1e6:.2f}",
+                f"{each.mean(FLOPS) / 1e6:.2f}",
                 *(_cell(each, key, None) for key in keys),
                 "-" if base is None or base is each else base.method.label,
                 *ps,
-                f"{each.mean('search/seconds') / 60:.1f}",
+                f"{each.mean(SEARCH_SECONDS) / 60:.1f}",
             ]
         )
     head = ["EASRec, but", "hidden, inner, layers", "MFLOPs"]

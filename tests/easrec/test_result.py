@@ -1,0 +1,158 @@
+"""RunResult: round trip, figures by name, what is missing, table and page."""
+
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from easrec.config import Config
+from easrec.report import page
+from easrec.result import RunResult
+from elasticnas.errors import ConfigError
+from tests.easrec.results import network, run_result
+
+SMALL = Config(compare=("largest",), ks=(5, 10))
+
+
+def compared(**changes):
+    """The largest network is trained as well."""
+    networks = {"largest": network(SMALL, 0.75, 4e6, 128, 256, candidate=2, depth=4), "found": network(SMALL, 0.5)}
+    return run_result(SMALL, networks=networks, **changes)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        SMALL.updated({"compare": []}),
+        Config().updated({"search.strategy": "none", "search.budget": None, "compare": []}),
+        Config().updated({"model.attention_choices": ["linrec", "hstu"], "compare": []}),
+    ],
+)
+def test_a_result_is_read_back_from_json(config):
+    result = run_result(config, best_reachable={"test": {"full": {"ndcg@10": 0.875}}})
+    data = json.loads(json.dumps(result.to_dict()))
+    assert data["format"] == 2 and data["networks"]["found"]["metrics"]["test"]["unseen"]["ndcg@10"] == 0.5
+    again = RunResult.from_dict(data)
+    assert again == result and again.to_dict() == data
+    found = again.networks["found"].architecture
+    assert found == result.networks["found"].architecture and found.depth == 1
+    assert (again.search is None) == (config.search.strategy == "none")
+
+
+def test_settings_that_came_later_have_their_defaults():
+    data = compared().to_dict()
+    del data["config"]["search"]["order"], data["config"]["model"]["backbone"]
+    assert RunResult.from_dict(data) == compared()
+
+
+def test_a_figure_has_a_name():
+    result = compared()
+    assert result.figure("found", "test", "unseen", "ndcg@10") == 0.5
+    assert result.figure("largest", "validation", "pop100", "mrr@5") == 0.75
+    message = (
+        r"no figure random/test/unseen/ndcg@10: the networks are largest, found, the protocols full, unseen, "
+        r"pop100, the cut-offs 5, 10"
+    )
+    with pytest.raises(ConfigError, match=message):
+        result.figure("random", "test", "unseen", "ndcg@10")
+    with pytest.raises(ConfigError, match="no figure found/test/unseen/ndcg@20"):
+        result.figure("found", "test", "unseen", "ndcg@20")
+
+
+def test_a_run_is_complete_when_all_that_it_compares_is_trained():
+    assert compared().complete and not run_result(SMALL).complete
+    assert run_result(SMALL.updated({"compare": []})).complete
+
+
+def without(data, *path):
+    *parents, last = path
+    node = data
+    for name in parents:
+        node = node[name]
+    del node[last]
+    return data
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        (("networks", "found", "metrics", "test", "unseen", "mrr@10"), "networks.found has no test/unseen/mrr@10"),
+        (("networks", "largest", "metrics", "validation"), "networks.largest has no validation/full/recall@5"),
+        (("networks", "largest"), "networks has no 'largest'"),
+        (("networks", "found", "flops"), "networks.found.flops: Field required"),
+        (("networks", "found", "architecture", "depth"), "networks.found.architecture.depth: Field required"),
+        (("search", "result", "found"), "search.result.found: Field required"),
+        (("data", "statistics", "users"), "data.statistics.users: Field required"),
+        (("config",), "config: Field required"),
+    ],
+)
+def test_what_is_missing_is_named(path, message):
+    with pytest.raises(ConfigError, match="damaged run result, RunResult: ") as raised:
+        RunResult.from_dict(without(compared().to_dict(), *path))
+    assert message in str(raised.value) and "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"found/flops": 1.0, "config": {}}, "a run result of format 1, and this version reads 2: convert it with "),
+        ([], "damaged run result: list"),
+        (compared().to_dict() | {"config": {"epochs": 1}}, "damaged run result, Config: epochs: Extra inputs"),
+        (compared().to_dict() | {"found/flops": 1.0}, "found/flops: Extra inputs are not permitted"),
+    ],
+)
+def test_other_data_is_refused(data, message):
+    with pytest.raises(ConfigError) as raised:
+        RunResult.from_dict(data)
+    assert message in str(raised.value) and "\n" not in str(raised.value)
+
+
+def rows(result):
+    """Of the table, by their first cells."""
+    console = Console(file=io.StringIO(), width=160)
+    console.print(result.table())
+    text = console.file.getvalue()
+    assert "EASRec, 1,000 users" in text and "random search" not in text
+    cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in text.splitlines() if "│" in line]
+    return {name: values for name, *values in cells}
+
+
+def test_the_table_has_a_column_for_each_network():
+    shown = rows(compared(best_reachable={"validation": {}, "test": {"full": {"ndcg@10": 0.875}}}))
+    assert shown["hidden, inner, layers"] == ["128, 256, 4", "8, 16, 1", ""]
+    assert shown["encoder MFLOPs"] == ["4.00 (100%)", "2.00 (50%)", ""]
+    assert shown["test full ndcg@10"] == ["0.7500", "0.5000", "0.8750"]
+    assert shown["test full mrr@10"] == ["0.7500", "0.5000", ""]
+    only_measured = rows(run_result(SMALL))
+    assert only_measured["latency, ms"] == ["1.50", "1.50"] and only_measured["test full mrr@10"] == ["-", "0.5000"]
+
+
+def test_a_page_shows_search_training_and_settings():
+    text = page(compared())
+    for line in (
+        "# EASRec, 1,000 users, 50 items",
+        "* machine: a processor, cpu, 2 threads",
+        "* data: 9,000 interactions, fingerprint `abababababab`",
+        "| parameters | 1,000 | 1,000 |",
+        "| test pop100 ndcg@10 | 0.7500 | 0.5000 |",
+        "* time: 1.0 min, 40 steps",
+        "* peak memory: 2 MB",
+        "* budget: 2.00 MFLOPs",
+        "* found, with the supernet's weights, validation unseen/ndcg@10: 0.2500",
+        "* best of 2 random architectures, likewise: 0.2500",
+        "* final probabilities of candidate: 0.750, 0.250, 0.000",
+        "| found by search | 3 | 2 | 2.0 |",
+        "* `ks`: [5, 10] (default [5, 10, 20])",
+    ):
+        assert line in text.splitlines(), line
+    unsearched = page(run_result(Config().updated({"search.strategy": "none", "search.budget": None, "compare": []})))
+    assert "* strategy: none: the largest network, from random weights" in unsearched
+
+
+def test_its_text_is_a_line_for_each_network():
+    assert str(compared()).splitlines() == [
+        "EASRec, 1,000 users, 50 items, seed 0, 300.0 s",
+        "largest: 128, 256, 4, 4.00 MFLOPs, 1.50 ms, test unseen/ndcg@10 0.7500",
+        "found by search: 8, 16, 1, 2.00 MFLOPs, 1.50 ms, test unseen/ndcg@10 0.5000",
+    ]
