@@ -12,7 +12,7 @@ import torch
 
 from elasticnas.errors import ConfigError
 
-__all__ = ["configure_torch", "device_of", "random_state", "restore_random_state", "warn"]
+__all__ = ["SeededRandom", "configure_torch", "device_of", "random_state", "restore_random_state", "warn"]
 
 _OWN = str(Path(__file__).parent)
 
@@ -52,6 +52,19 @@ def configure_torch(threads: int | None) -> None:
         if mallopt is not None:
             mallopt(_MMAP_THRESHOLD, 2**30)
             mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+
+
+class SeededRandom(random.Random):
+    """A generator whose state a checkpoint can hold."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        version, internal, gauss = self.getstate()
+        return {"version": version, "internal": list(internal), "gauss": gauss}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go to where it was."""
+        self.setstate((state["version"], tuple(state["internal"]), state["gauss"]))
 
 
 def random_state() -> dict[str, Any]:

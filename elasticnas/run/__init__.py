@@ -1,8 +1,8 @@
 """Long work: where it is kept, how it goes on after an interruption, and where its batches come from."""
 
 from elasticnas.run.batches import Batches, BatchStream, one_epoch
-from elasticnas.run.driver import Work, drive
+from elasticnas.run.driver import Kept, Stateful, Work, drive
 from elasticnas.run.progress import Progress
 from elasticnas.run.run import Run
 
-__all__ = ["BatchStream", "Batches", "Progress", "Run", "Work", "drive", "one_epoch"]
+__all__ = ["BatchStream", "Batches", "Kept", "Progress", "Run", "Stateful", "Work", "drive", "one_epoch"]

@@ -8,11 +8,34 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Protocol
 
+from elasticnas.run.batches import BatchStream
 from elasticnas.run.progress import Progress
 from elasticnas.run.run import Run
 from elasticnas.runtime import random_state, restore_random_state
 
-__all__ = ["Work", "drive"]
+__all__ = ["Kept", "Stateful", "Work", "drive"]
+
+
+class Stateful(Protocol):
+    """What a checkpoint can hold: modules, optimizers, streams of batches."""
+
+    def state_dict(self) -> Any:
+        """Tensors and plain data."""
+
+    def load_state_dict(self, state: Any, /) -> Any:
+        """Go to where it was."""
+
+
+class Kept(dict[str, Any]):
+    """Plain data by name, for a checkpoint."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """The data."""
+        return dict(self)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take up the data."""
+        self.update(state)
 
 
 class Work(Protocol):
@@ -39,11 +62,8 @@ class Work(Protocol):
     def advance(self) -> Mapping[str, Any]:
         """Take one step; its figures."""
 
-    def state_dict(self) -> dict[str, Any]:
-        """Tensors and plain data, without the global random generators."""
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go to where the work was."""
+    def parts(self) -> Mapping[str, Stateful]:
+        """What a checkpoint holds beside the step and the global random generators, by name."""
 
 
 def drive(work: Work, run: Run, stage: str, checkpoint_every: int) -> float:
@@ -62,8 +82,14 @@ def drive(work: Work, run: Run, stage: str, checkpoint_every: int) -> float:
         before = 0.0
         state = run.load(work.identity)
         if state is not None:
-            work.load_state_dict(state["work"])
-            before = state["seconds"]
+            work.step, before = state["step"], state["seconds"]
+            for name, part in work.parts().items():
+                if name not in state["parts"]:  # what an allowed setting has added since
+                    continue
+                if isinstance(part, BatchStream):
+                    part.load_state_dict(state["parts"][name], "batches" in run.allow)
+                else:
+                    part.load_state_dict(state["parts"][name])
             restore_random_state(state["random"])
         started, first = time.perf_counter(), work.step
         while not work.done:
@@ -71,8 +97,9 @@ def drive(work: Work, run: Run, stage: str, checkpoint_every: int) -> float:
             seconds = time.perf_counter() - started
             run.record({"step": work.step, **figures})
             if work.done or interrupted() or work.step % checkpoint_every == 0:
-                kept = {"work": work.state_dict(), "seconds": before + seconds, "random": random_state()}
-                run.save(kept, work.identity)
+                parts = {name: part.state_dict() for name, part in work.parts().items()}
+                clock = {"step": work.step, "seconds": before + seconds}
+                run.save({**clock, "parts": parts, "random": random_state()}, work.identity)
             left = seconds / (work.step - first) * max(0, work.steps - work.step)
             run.report(Progress(stage, work.step, work.steps, _numbers(figures), left))
             if interrupted():

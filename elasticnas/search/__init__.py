@@ -2,14 +2,12 @@
 
 from elasticnas.search.bilevel import BilevelSearcher
 from elasticnas.search.binary_path import BinaryPath
-from elasticnas.search.controller import Controller
 from elasticnas.search.penalty import DualAscent, Dynamic, Fixed, NoPenalty, Penalty
 from elasticnas.search.plain_training import PlainTraining
-from elasticnas.search.problem import Evaluate, Loss, Predict, Problem
+from elasticnas.search.problem import Problem
 from elasticnas.search.pruning import Pruning
 from elasticnas.search.relaxation import Gumbel, Relaxation, Softmax, StraightThrough, Temperature, Tempered
-from elasticnas.search.result import Candidate, Failure, Measured, SearchResult, pareto
-from elasticnas.search.schedule import warm_cosine, warm_up
+from elasticnas.search.result import Candidate, SearchResult, pareto
 from elasticnas.search.score_function import ScoreFunction
 from elasticnas.search.settings import SearchSettings, TrainerSettings
 from elasticnas.search.strategies import (
@@ -32,22 +30,16 @@ __all__ = [
     "BilevelSearcher",
     "BinaryPath",
     "Candidate",
-    "Controller",
     "DualAscent",
     "Dynamic",
     "DynamicConstraint",
-    "Evaluate",
     "Evolve",
-    "Failure",
     "Fixed",
     "GradientStrategy",
     "Gumbel",
-    "Loss",
-    "Measured",
     "NoPenalty",
     "Penalty",
     "PlainTraining",
-    "Predict",
     "Problem",
     "ProxylessNAS",
     "Pruning",
@@ -67,6 +59,4 @@ __all__ = [
     "TrainerSettings",
     "TrainingResult",
     "pareto",
-    "warm_cosine",
-    "warm_up",
 ]

@@ -1,6 +1,5 @@
 """BilevelSearcher: weights on training batches, architecture parameters on held-out batches."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -11,13 +10,13 @@ from torch import Tensor
 from elasticnas.checkpoint import plain
 from elasticnas.cost import Budget, most_probable
 from elasticnas.elastic import ElasticModel
-from elasticnas.errors import SearchError
-from elasticnas.run import BatchStream, Run, drive
+from elasticnas.errors import ConfigError, SearchError
+from elasticnas.run import BatchStream, Kept, Run, Stateful, drive
 from elasticnas.runtime import random_state, restore_random_state, warn
 from elasticnas.search.architecture_loss import relaxed_loss, sampled_loss
 from elasticnas.search.collapse import undecided_or_collapsed
 from elasticnas.search.controller import Controller
-from elasticnas.search.descent import Descent, MakeOptimizer, require_finite, require_finite_gradients
+from elasticnas.search.descent import Descent, MakeOptimizer, require_finite
 from elasticnas.search.evaluation import Evaluator, evaluate_at
 from elasticnas.search.health import Jumps, exhausted
 from elasticnas.search.limits import Limits
@@ -27,7 +26,7 @@ from elasticnas.search.problem import Problem
 from elasticnas.search.pruning import Pruning
 from elasticnas.search.random_search import draw_allowed
 from elasticnas.search.relaxation import Relaxation, Softmax
-from elasticnas.search.result import Candidate, SearchResult
+from elasticnas.search.result import SearchResult
 from elasticnas.search.second_order import unrolled_gradients
 from elasticnas.search.settings import SearchSettings
 
@@ -79,10 +78,12 @@ class BilevelSearcher:
         self.costs, self.model = problem.named_costs(name), problem.model
         self.cost = next(iter(self.costs.values()))
         _require_mixable(problem, relaxation)
+        if relaxation.sampled and self.settings.order == 2:
+            raise ConfigError(f"order=2 follows the weights through a mixture, and {name} samples: order=1 is needed")
         self.axes = problem.axes
         self.space = self.axes.space
         self.largest = self.space.largest()
-        self.budgets = problem.limits()
+        self._budgets = problem.limits()
         self.metric, self.direction = problem.ranking
         weights = problem.weights()
         evaluate, seed = problem.evaluator(name, self.settings.seed), self.settings.seed
@@ -92,8 +93,9 @@ class BilevelSearcher:
         self._held_out = BatchStream(problem.held_out, "held_out", seed)
         self.controller = Controller(self.space, relaxation, weights[0].device, seed)
         self._descent = Descent(weights, self.settings.weight_lr, self.settings.clip_norm, optimizer)
-        self._architecture_optimizer = torch.optim.Adam(
-            self.controller.parameters(), lr=self.settings.architecture_lr, betas=(0.5, 0.999)
+        rate = self.settings.architecture_lr
+        self._architecture = Descent(
+            self.controller.parameters(), rate, None, lambda logits: torch.optim.Adam(logits, rate, betas=(0.5, 0.999))
         )
         self._evaluator = Evaluator(
             lambda arch: evaluate_at(self.model, self.axes, arch, evaluate, self.metric),
@@ -103,14 +105,13 @@ class BilevelSearcher:
         self._jumps = Jumps()
         self.identity = problem.identity() | {
             "settings": self.settings.model_dump(exclude={"checkpoint_every"}),
-            "budgets": {name: budget.identity for name, budget in self.budgets.items()},
+            "budgets": {name: budget.identity for name, budget in self._budgets.items()},
             "costs": {name: type(cost).__name__ for name, cost in self.costs.items()},
             "optimizer": self._descent.identity,
             "search": dict(identity) if identity is not None else self._described(),
         }
-        self.step, self._believe = 0, False
-        self._history: list[dict[str, Any]] = []
-        self._evaluated: list[Candidate[Any]] = []
+        limits = {name: [budget.text, budget.limit] for name, budget in self._budgets.items()}
+        self._kept, self.step = Kept(history=[], evaluated=[], limits=limits), 0
 
     def run(self, run: "Run | None" = None) -> SearchResult[Any]:
         """Search.
@@ -125,7 +126,6 @@ class BilevelSearcher:
             ConfigError: ``evaluate`` gives no mapping with the metric.
         """
         run = run or Run()
-        self._believe = "batches" in run.allow
         with run:
             seconds = drive(self, run, "search", self.settings.checkpoint_every)
             result = self._result(seconds, run.changes)
@@ -141,8 +141,17 @@ class BilevelSearcher:
     @property
     def done(self) -> bool:
         """Whether no step is left."""
-        values = [candidate.metrics[self.metric] for candidate in self._evaluated]
+        values = [evaluated["metrics"][self.metric] for evaluated in self._kept["evaluated"]]
         return self.step >= self.steps or exhausted(values, self.settings.patience, self.direction)
+
+    @property
+    def budgets(self) -> dict[str, Budget]:
+        """As the search began with them: a share of a measured cost would be another now."""
+        kept = self._kept["limits"]
+        return {
+            name: replace(budget, limit=kept[name][1]) if kept.get(name, [None])[0] == budget.text else budget
+            for name, budget in self._budgets.items()
+        }
 
     def advance(self) -> dict[str, float]:
         """One step of the weights, and what follows it."""
@@ -164,10 +173,11 @@ class BilevelSearcher:
         if settings.evaluate_every is not None and self.step % settings.evaluate_every == 0:
             self._evaluator.forget()
             candidate = self._evaluator(self._within_budgets())
-            self._evaluated += [candidate] if candidate is not None else []
-        if self._history:
-            figures["expected_cost"] = self._history[-1]["expected_cost"]
-        return figures | (self._evaluated[-1].metrics if self._evaluated else {})
+            if candidate is not None:
+                self._kept["evaluated"].append(candidate.model_dump(mode="json"))
+        if self._kept["history"]:
+            figures["expected_cost"] = self._kept["history"][-1]["expected_cost"]
+        return figures | (self._kept["evaluated"][-1]["metrics"] if self._kept["evaluated"] else {})
 
     def _path(self) -> Any:
         """Scopes of a weight step: one architecture, sliced, or probabilities."""
@@ -184,15 +194,13 @@ class BilevelSearcher:
         gradients, parts, drawn = self._architecture_gradients(batch)
         for logit, gradient in zip(logits, gradients, strict=True):
             logit.grad = gradient.to(logit)
-        norm = torch.nn.utils.clip_grad_norm_(logits, math.inf)
-        require_finite_gradients(norm, " of the architecture parameters", self.step)
-        self._architecture_optimizer.step()
-        self._architecture_optimizer.zero_grad(set_to_none=True)
+        self._architecture.finish(self.step, " of the architecture parameters")
+        self._architecture.begin()
         self.controller.after_step(before, drawn)
         if self.pruning is not None:
-            self.pruning(self.controller, len(self._history) + 1, self.step, self._reaches_an_architecture)
+            self.pruning(self.controller, len(self._kept["history"]) + 1, self.step, self._reaches_an_architecture)
         self.penalty.update(parts["expected"])
-        self._history.append(
+        self._kept["history"].append(
             {
                 "step": self.step,
                 "train_loss": train_loss,
@@ -271,7 +279,7 @@ class BilevelSearcher:
         self._evaluator.forget()
         wanted = self._within_budgets()
         found = self._evaluator(wanted)
-        count = self.settings.random_architectures or max(1, len(self._evaluated))
+        count = self.settings.random_architectures or max(1, len(self._kept["evaluated"]))
         # without a budget of its own, random search may spend what the found architecture costs
         limits = Limits(self.budgets or {"": Budget(self.cost(wanted), self.cost, "what was found")})
         # the found one stands in where the walk meets nothing else
@@ -283,7 +291,7 @@ class BilevelSearcher:
         tried = tried or [found]  # type: ignore[list-item]
         lines = [*changes, *self._jumps.warnings, *self._warnings(wanted)]
         if found is None:
-            found = outcome.best([*self._evaluated, *tried])
+            found = outcome.best(tried)
             lines.append(f"{wanted!r}, the most probable, could not be evaluated: the best of the others is taken")
         return outcome.result(
             found,
@@ -292,14 +300,14 @@ class BilevelSearcher:
             warnings=lines,
             failures=tuple(self._evaluator.failures.values()),
             probabilities={name: p.tolist() for name, p in self.controller.probabilities().items()},
-            history=self._history,
+            history=self._kept["history"],
             seconds=seconds,
             steps=self.step,
         )
 
     def _warnings(self, found: Any) -> list[str]:
         open_choices = {n: e for n, e in self.controller.entropy().items() if len(self.space.choices()[n]) > 1}
-        lines = undecided_or_collapsed(self._history, open_choices, self.settings)
+        lines = undecided_or_collapsed(self._kept["history"], open_choices, self.settings)
         hard = self._hard()
         if hard != found:
             lines.append(f"the most probable architecture, {hard!r}, is over the budget; {found!r} is within it")
@@ -309,44 +317,19 @@ class BilevelSearcher:
         penalty = {k: v for k, v in plain(self.penalty).items() if k not in self.penalty.learned}
         return {"relaxation": plain(self.controller.relaxation), "penalty": penalty, "pruning": plain(self.pruning)}
 
-    def state_dict(self) -> dict[str, Any]:
-        """Tensors and plain data."""
+    def parts(self) -> dict[str, Stateful]:
+        """What a checkpoint holds."""
         return {
-            "step": self.step,
-            "limits": {name: [budget.text, budget.limit] for name, budget in self.budgets.items()},
-            "model": self.model.state_dict(),
-            "weights": self._descent.state_dict(),
-            "architecture_optimizer": self._architecture_optimizer.state_dict(),
-            "controller": self.controller.state_dict(),
-            "penalty": self.penalty.state_dict(),
-            "train": self._train.state_dict(),
-            "held_out": self._held_out.state_dict(),
-            "history": self._history,
-            "evaluated": [candidate.model_dump(mode="json") for candidate in self._evaluated],
-            "jumps": self._jumps.state_dict(),
+            "model": self.model,
+            "weights": self._descent,
+            "architecture": self._architecture,
+            "controller": self.controller,
+            "penalty": self.penalty,
+            "train": self._train,
+            "held_out": self._held_out,
+            "jumps": self._jumps,
+            "kept": self._kept,
         }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go to where it was."""
-        self.step = state["step"]
-        for name, (text, limit) in state["limits"].items():  # a measured one would be another
-            if name in self.budgets and self.budgets[name].text == text:
-                self.budgets[name] = replace(self.budgets[name], limit=limit)
-        self.model.load_state_dict(state["model"])
-        self._descent.load_state_dict(state["weights"])
-        self._architecture_optimizer.load_state_dict(state["architecture_optimizer"])
-        for group in self._architecture_optimizer.param_groups:
-            group["lr"] = self.settings.architecture_lr
-        self.controller.load_state_dict(state["controller"])
-        self.penalty.load_state_dict(state["penalty"])
-        self._train.load_state_dict(state["train"], self._believe)
-        self._held_out.load_state_dict(state["held_out"], self._believe)
-        self._history = list(state["history"])
-        made = (
-            {**data, "architecture": self.space.model_validate(data["architecture"])} for data in state["evaluated"]
-        )
-        self._evaluated = [Candidate(**data) for data in made]
-        self._jumps.load_state_dict(state["jumps"])
 
 
 def _require_mixable(problem: Problem, relaxation: Relaxation) -> None:

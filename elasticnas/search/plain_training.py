@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from elasticnas.run import Batches, BatchStream
+from elasticnas.run import Batches, BatchStream, Stateful
 from elasticnas.search.descent import Descent
 from elasticnas.search.problem import Loss
 
@@ -62,18 +62,6 @@ class PlainTraining:
         self.step += 1
         return {"loss": loss, "learning_rate": rate}
 
-    def state_dict(self) -> dict[str, Any]:
-        """Tensors and plain data."""
-        return {
-            "step": self.step,
-            "network": self.network.state_dict(),
-            "weights": self._descent.state_dict(),
-            "train": self.stream.state_dict(),
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go to where it was."""
-        self.step = state["step"]
-        self.network.load_state_dict(state["network"])
-        self._descent.load_state_dict(state["weights"])
-        self.stream.load_state_dict(state["train"])
+    def parts(self) -> dict[str, Stateful]:
+        """What a checkpoint holds."""
+        return {"network": self.network, "weights": self._descent, "train": self.stream}

@@ -1,6 +1,5 @@
 """SupernetTrainer: weights that serve every architecture, by sampling architectures at each step."""
 
-import random
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
@@ -11,7 +10,8 @@ from torch import Tensor
 
 from elasticnas.errors import SearchError
 from elasticnas.nn import idle_parameters
-from elasticnas.run import BatchStream, Run, drive
+from elasticnas.run import BatchStream, Kept, Run, Stateful, drive
+from elasticnas.runtime import SeededRandom
 from elasticnas.search.descent import Descent, MakeOptimizer
 from elasticnas.search.health import Jumps
 from elasticnas.search.problem import Problem
@@ -97,7 +97,7 @@ class SupernetTrainer:
         self.distillation = distillation or soft_cross_entropy
         self._descent = Descent(problem.weights(), settings.weight_lr, settings.clip_norm, optimizer)
         self._train = BatchStream(problem.train, "train", settings.seed)
-        self._rng = random.Random(settings.seed)
+        self._rng = SeededRandom(settings.seed)
         self._largest, self._smallest = self.space.largest(), self.space.smallest()
         self._validation = None if settings.validate_every is None else Validation(problem, self.axes, settings)
         self._jumps = Jumps()
@@ -106,8 +106,7 @@ class SupernetTrainer:
             "distilled": None if self.predict is None else _name(self.distillation),
             "optimizer": self._descent.identity,
         }
-        self.step, self._believe = 0, False
-        self._history: list[dict[str, Any]] = []
+        self._kept, self.step = Kept(history=[]), 0
 
     def run(self, run: "Run | None" = None) -> TrainingResult:
         """Train.
@@ -122,12 +121,11 @@ class SupernetTrainer:
                 before stays.
         """
         run = run or Run()
-        self._believe = "batches" in run.allow
         seconds = drive(self, run, "train", self.settings.checkpoint_every)
         if self._validation is not None and self.settings.patience is not None:
             self.model.load_state_dict(self._validation.best_weights)
         return TrainingResult(
-            history=self._history,
+            history=self._kept["history"],
             validations=[] if self._validation is None else self._validation.records,
             warnings=(*run.changes, *self._jumps.warnings),
             seconds=seconds,
@@ -164,7 +162,7 @@ class SupernetTrainer:
             "loss": first,
             "others": sum(others) / len(others) if others else None,
         }
-        self._history.append({"step": self.step, **record})
+        self._kept["history"].append({"step": self.step, **record})
         if self._validation is not None and self.step % (settings.validate_every or 1) == 0:
             record |= self._validation.look(self.step)
         return record
@@ -223,31 +221,18 @@ class SupernetTrainer:
             return warm_up(self.step, settings.warmup_steps)
         return warm_cosine(self.step, settings.steps, settings.warmup_steps)
 
-    def state_dict(self) -> dict[str, Any]:
-        """Tensors and plain data."""
-        version, internal, gauss = self._rng.getstate()
+    def parts(self) -> dict[str, Stateful]:
+        """What a checkpoint holds."""
+        validation = {} if self._validation is None else {"validation": self._validation}
         return {
-            "step": self.step,
-            "model": self.model.state_dict(),
-            "weights": self._descent.state_dict(),
-            "train": self._train.state_dict(),
-            "history": self._history,
-            "architectures": [version, list(internal), gauss],
-            "validation": None if self._validation is None else self._validation.state_dict(),
-            "jumps": self._jumps.state_dict(),
+            "model": self.model,
+            "weights": self._descent,
+            "train": self._train,
+            "architectures": self._rng,
+            "jumps": self._jumps,
+            "kept": self._kept,
+            **validation,
         }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go to where it was."""
-        self.step, self._history = state["step"], list(state["history"])
-        self.model.load_state_dict(state["model"])
-        self._descent.load_state_dict(state["weights"])
-        self._train.load_state_dict(state["train"], self._believe)
-        version, internal, gauss = state["architectures"]
-        self._rng.setstate((version, tuple(internal), gauss))
-        if self._validation is not None and state["validation"] is not None:
-            self._validation.load_state_dict(state["validation"])
-        self._jumps.load_state_dict(state["jumps"])
 
 
 def _name(function: Any) -> str:

@@ -28,8 +28,8 @@ from elasticnas.search import (
     SearchSettings,
     SupernetTrainer,
     TrainerSettings,
-    warm_cosine,
 )
+from elasticnas.search.schedule import warm_cosine
 from elasticnas.search.storage import require_optuna
 from elasticnas.space import Factory
 from elasticnas.study.page import page

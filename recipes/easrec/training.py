@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from easrec.data import Batch, Sequences, Split, count_batches, training_batches
 from easrec.evaluation import Evaluator
 from easrec.losses import BatchLoss
 from easrec.model import EASRec
-from elasticnas.run import Run, drive
+from elasticnas.run import Kept, Run, Stateful, drive
 from elasticnas.search import PlainTraining
 
 __all__ = ["Trained", "epoch_batches", "learning_rate", "steered", "train"]
@@ -69,8 +70,7 @@ class _Epochs:
         self.network, self.config, self._validation, self._device = network, config, validation, device
         train = config.train
         self._sequences = split.training
-        self._in_epoch = self._count(0)
-        self.steps = steps = self._in_epoch * train.epochs
+        self.steps = steps = self._count(0) * train.epochs
         self._training = PlainTraining(
             network,
             BatchLoss(train, split.training.counts(split.items)),
@@ -82,32 +82,36 @@ class _Epochs:
             identity={"config": config.model_dump(mode="json")},
         )
         self.identity = self._training.identity
-        self.epoch = self.step = 0
-        self.history: list[dict[str, Any]] = []
-        self.best: dict[str, torch.Tensor] = {}
-        self.best_epoch = -1
-        self._losses: list[float] = []
+        self.kept = Kept(epoch=0, history=[], best={}, best_epoch=-1, losses=[])
+
+    @property
+    def step(self) -> int:
+        """Batches trained on."""
+        return self._training.step
+
+    @step.setter
+    def step(self, step: int) -> None:
+        self._training.step = step
 
     @property
     def done(self) -> bool:
         """Whether all epochs are over, or the last validations brought nothing."""
-        since = [record for record in self.history if record["epoch"] > self.best_epoch]
-        return self.epoch >= self.config.train.epochs or len(since) >= self.config.train.patience
+        kept, train = self.kept, self.config.train
+        since = [record for record in kept["history"] if record["epoch"] > kept["best_epoch"]]
+        return bool(kept["epoch"] >= train.epochs or len(since) >= train.patience)
 
     def advance(self) -> dict[str, Any]:
         """One batch, and the validation where it ends an epoch."""
-        figures = self._training.advance()
-        self.step = self._training.step
-        self._losses.append(figures["loss"])
-        if self._training.stream.position == self._in_epoch:
-            self.epoch += 1
-            self._in_epoch = self._count(self.epoch)
-            train = self.config.train
-            if self.epoch % train.validate_every == 0 or self.epoch == train.epochs:
+        figures, kept, train = self._training.advance(), self.kept, self.config.train
+        kept["losses"].append(figures["loss"])
+        if self._training.stream.position == self._count(kept["epoch"]):
+            kept["epoch"] += 1
+            if kept["epoch"] % train.validate_every == 0 or kept["epoch"] == train.epochs:
                 self._validate()
-        best = {"best": max(record["metric"] for record in self.history)} if self.history else {}
-        return figures | best | {"epoch": self.epoch}
+        best = {"best": max(record["metric"] for record in kept["history"])} if kept["history"] else {}
+        return figures | best | {"epoch": kept["epoch"]}
 
+    @lru_cache(maxsize=1)  # noqa: B019 - as long as the training lives
     def _count(self, epoch: int) -> int:
         """Batches of an epoch."""
         train, length = self.config.train, self.config.model.length
@@ -115,34 +119,20 @@ class _Epochs:
 
     def _validate(self) -> None:
         self.network.eval()
-        report = self._validation.evaluate(self.network.next_item, self._device)
+        kept, report = self.kept, self._validation.evaluate(self.network.next_item, self._device)
         metric = steered(report, self.config.steer)
-        better = all(metric > record["metric"] for record in self.history)
-        self.history.append(
-            {
-                "epoch": self.epoch,
-                "loss": sum(self._losses) / len(self._losses),
-                "metric": metric,
-                "validation": {
-                    p: {m: v for m, v in values.items() if m.endswith("@10")} for p, values in report.items()
-                },
-            }
-        )
-        self._losses = []
+        better = all(metric > record["metric"] for record in kept["history"])
+        shown = {p: {m: v for m, v in values.items() if m.endswith("@10")} for p, values in report.items()}
+        loss = sum(kept["losses"]) / len(kept["losses"])
+        kept["history"].append({"epoch": kept["epoch"], "loss": loss, "metric": metric, "validation": shown})
+        kept["losses"] = []
         if better:
-            self.best = {name: value.detach().cpu().clone() for name, value in self.network.state_dict().items()}
-            self.best_epoch = self.epoch
+            kept["best"] = {name: value.detach().cpu().clone() for name, value in self.network.state_dict().items()}
+            kept["best_epoch"] = kept["epoch"]
 
-    def state_dict(self) -> dict[str, Any]:
-        """Tensors and plain data."""
-        own = ("epoch", "history", "best", "best_epoch", "_losses", "_in_epoch")
-        return {"training": self._training.state_dict(), **{name: getattr(self, name) for name in own}}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go to where it was."""
-        self._training.load_state_dict(state["training"])
-        self.step = self._training.step
-        vars(self).update({name: value for name, value in state.items() if name != "training"})
+    def parts(self) -> dict[str, Stateful]:
+        """What a checkpoint holds."""
+        return {**self._training.parts(), "kept": self.kept}
 
 
 def train(
@@ -169,6 +159,7 @@ def train(
     """
     work = _Epochs(network.to(device), split, validation, config, device)
     seconds = drive(work, run or Run(), "train", config.checkpoint_steps)
-    network.load_state_dict(work.best)
+    kept = work.kept
+    network.load_state_dict(kept["best"])
     network.eval()
-    return Trained(network, work.best_epoch, work.epoch, seconds, work.history)
+    return Trained(network, kept["best_epoch"], kept["epoch"], seconds, kept["history"])
