@@ -27,15 +27,15 @@ class Descent:
 
     def __init__(
         self,
-        weights: Sequence[nn.Parameter],
+        weights: Sequence[Tensor],
         rate: float,
         clip_norm: "float | None",
         make: "MakeOptimizer | None" = None,
     ) -> None:
-        self.weights, self._clip_norm = list(weights), clip_norm
-        self.optimizer = torch.optim.Adam(self.weights, lr=rate, fused=True) if make is None else make(self.weights)
+        self.weights, self._clip_norm, self._own_rate = list(weights), clip_norm, make is not None
+        make = make or (lambda weights: torch.optim.Adam(weights, lr=rate, fused=True))
+        self.optimizer = make(self.weights)  # type: ignore[arg-type]
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
-        self._own_rate = make is not None
 
     @property
     def identity(self) -> dict[str, Any]:
