@@ -55,10 +55,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _files(given: Path) -> list[Path]:
-    """Of each folder the result first: what belongs to it is only converted along with it."""
+    """A folder before those in it: what belongs to a run, such as ``model/``, is only converted along with it."""
     if not given.is_dir():
         return [given]
-    return sorted(given.rglob("*.json"), key=lambda path: (path.parent.parts, path.name != "result.json", path.name))
+    return sorted(given.rglob("*.json"), key=lambda path: (path.parent.parts, path.name))
 
 
 def convert(path: Path, required: bool = True) -> bool:
