@@ -18,6 +18,7 @@ LAYERS = [
     ["nn"],
     ["elastic"],
     ["extraction"],
+    ["run"],
     ["cost"],
     ["search", "export"],
     ["study"],

@@ -1,0 +1,107 @@
+"""A digest of a batch, to tell later whether another batch is the same."""
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping, Sequence
+from itertools import chain, islice
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+
+__all__ = ["Sample", "digest", "sample"]
+
+Sample = list[Any]  # strings, numbers, bytes, and copied elements of tensors and arrays, in the order of the walk
+
+_MOST_ELEMENTS = 1_024  # of a tensor, an array or a sequence
+_MOST_VALUES = 4_096  # of a batch: one that refers to the whole data set is not walked to the end
+
+
+def sample(batch: Any) -> Sample:
+    """Copy what identifies a batch, without waiting for its device.
+
+    Args:
+        batch: Tensors, arrays and plain values in mappings, sequences, dataclasses and objects with attributes. Of
+            anything else, only the type counts.
+
+    Returns:
+        What `digest` reads. Later changes of the batch do not change it.
+    """
+    values: Sample = []
+    stack = [batch]
+    while stack and len(values) < _MOST_VALUES:
+        value = stack.pop()
+        values.append(_kind(value))
+        if isinstance(value, torch.Tensor):
+            values.extend(_tensor_elements(value))
+        elif isinstance(value, (np.ndarray, np.generic)):
+            elements = _array_elements(np.asarray(value))
+            stack.append(elements.tolist()) if elements.dtype.hasobject else values.append(elements)
+        elif value is None or isinstance(value, (str, bytes, int, float, complex)):
+            values.append(value)
+        else:
+            parts = _parts(value)
+            values.append(len(parts))
+            stack.extend(reversed(parts))
+    return values
+
+
+def digest(sampled: Sample) -> str:
+    """SHA-256 of a sample, in hexadecimal; NaNs equal themselves."""
+    whole = hashlib.sha256()
+    for value in sampled:
+        if isinstance(value, torch.Tensor):
+            flat = value.resolve_conj().resolve_neg().cpu().contiguous().reshape(-1)
+            whole.update(flat.view(torch.uint8).numpy().tobytes())
+        elif isinstance(value, np.ndarray):
+            whole.update(value.tobytes())
+        else:
+            whole.update(repr(value).encode())
+        whole.update(b"\0")
+    return whole.hexdigest()
+
+
+def _kind(value: Any) -> str:
+    named = f"{type(value).__module__}.{type(value).__qualname__}"
+    if isinstance(value, torch.Tensor):
+        shape = "" if value.is_nested else tuple(value.shape)  # of a nested tensor it has names that change
+        return f"{named} {value.dtype} {shape}"
+    return f"{named} {value.dtype} {value.shape}" if isinstance(value, np.ndarray) else named
+
+
+def _tensor_elements(tensor: torch.Tensor) -> list[torch.Tensor]:
+    """At most `_MOST_ELEMENTS`, evenly spread; none where they are not laid out in memory."""
+    if tensor.layout is not torch.strided or tensor.is_nested or tensor.is_quantized or tensor.is_meta:
+        return []
+    tensor, step = tensor.detach(), _step(tensor.numel())
+    if step == 1:
+        return [tensor.clone()]
+    if tensor.is_contiguous():
+        return [tensor.reshape(-1)[::step].clone()]
+    position, index = torch.arange(0, tensor.numel(), step, device=tensor.device), []
+    for size in reversed(tensor.shape):  # reshape(-1) would copy all of it
+        index.append(position % size)
+        position = position // size
+    return [tensor[tuple(reversed(index))]]
+
+
+def _array_elements(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    return np.asarray(array.flat[:: _step(array.size)])  # a copy
+
+
+def _parts(value: Any) -> list[Any]:
+    """What a container or an object holds; nothing of code, modules and sets, whose order varies."""
+    if isinstance(value, Mapping):
+        return list(islice(chain.from_iterable(value.items()), _MOST_VALUES))
+    if isinstance(value, Sequence):
+        return [value[index] for index in range(0, len(value), _step(len(value)))]
+    if callable(value) or isinstance(value, ModuleType):
+        return []
+    if dataclasses.is_dataclass(value):
+        return [getattr(value, field.name, None) for field in dataclasses.fields(value)]
+    return list(islice(chain.from_iterable(vars(value).items()), _MOST_VALUES)) if hasattr(value, "__dict__") else []
+
+
+def _step(size: int) -> int:
+    return max(1, -(-size // _MOST_ELEMENTS))
