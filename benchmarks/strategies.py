@@ -91,6 +91,10 @@ def measured() -> dict[str, Any]:
 def evolved(trained: Problem) -> dict[str, Any]:
     found, costs = {}, {**(trained.costs or {}), "params": Params(trained.model)}
     loss, held_out = trained.loss, trained.held_out
+
+    def mean_loss(model: nn.Module) -> dict[str, float]:
+        return {"loss": float(torch.stack([loss(model, batch) for batch in held_out(0)]).mean())}
+
     for method in ("nsga2", "local", "random"):
         for budget in (None, "80%"):
             limits = None if budget is None else {"flops": budget}
@@ -120,8 +124,8 @@ def page(record: dict[str, Any]) -> str:
         rows.append([name, arch, metric, random, own["weights"], changed])
     lines = heading("What every strategy finds on a small problem", record["environment"])
     lines += [
-        "The problem of `StrategyContract`: sight (blind or seeing), inner size, depth; held-out loss, lower is better; "
-        "at most 80 % of the FLOPs. It tells versions apart, not strategies: one seed, 80 steps.",
+        "The problem of `StrategyContract`: sight (blind or seeing), inner size, depth; held-out loss, lower is "
+        "better; at most 80 % of the FLOPs. It tells versions apart, not strategies: one seed, 80 steps.",
         "",
         table(["strategy", "found", "loss", "random search", "weights", f"differs from {before['commit']}"], rows),
         "",
