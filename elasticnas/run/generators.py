@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.random.mtrand import get_bit_generator, set_bit_generator
 
 __all__ = ["Generators"]
 
@@ -68,12 +69,12 @@ class Generators:
 @contextmanager
 def _numpy_draws_from(source: np.random.BitGenerator) -> Iterator[None]:
     """Exchange numpy's bit generator: far faster than copying its 624 words in and out."""
-    before, state = np.random.get_bit_generator(), _numpy_state()
-    np.random.set_bit_generator(source)
+    before, state = get_bit_generator(), _numpy_state()
+    set_bit_generator(source)
     try:
         yield
     finally:
-        np.random.set_bit_generator(before)
+        set_bit_generator(before)
         if state["has_gauss"]:  # the second of a pair of normal draws, which the exchange drops
             np.random.set_state(state)
 
