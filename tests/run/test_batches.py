@@ -315,6 +315,16 @@ def test_persistent_workers_that_cannot_repeat_are_told():
     )
 
 
+@pytest.mark.parametrize("generator", [None, torch.Generator()])
+def test_persistent_workers_that_draw_nothing_are_taken_up(generator):
+    def loader():
+        return DataLoader(DATA, 3, shuffle=True, num_workers=2, persistent_workers=True, generator=generator)
+
+    whole = taken(BatchStream(loader(), "train", 7), 10)
+    assert whole[:4] != whole[4:8]
+    assert taken(resumed(loader(), loader(), 6), 4) == whole[6:]
+
+
 def test_other_batches_are_an_error_each_time_or_a_warning_once():
     before, after = [torch.zeros(2)] * 3, [torch.zeros(2), torch.ones(2), torch.zeros(2)]
     stream = resumed(before, after, 2)

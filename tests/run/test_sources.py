@@ -43,7 +43,9 @@ def test_what_is_no_source_is_told(source, told):
 
 @pytest.mark.parametrize("given", [None, "text", {"x": 1}, torch.zeros(2), 3])
 def test_a_function_that_gives_no_batches_is_told(given):
-    with pytest.raises(SearchError, match=r"train: the function returned (dict|int|str|None|Tensor) for epoch 0; return an iterable"):
+    with pytest.raises(
+        SearchError, match=r"train: the function returned (dict|int|str|None|Tensor) for epoch 0; return an iterable"
+    ):
         BatchStream(lambda epoch: given, "train", 7).next()
 
 
