@@ -34,7 +34,7 @@ class BatchStream:
         self._source, self._name, self._seed = source, name, seed
         self.epoch, self.position = 0, 0
         self._iterator: Iterator[Any] | None = None
-        self._last: Sample | str | None = None  # of the last batch of this epoch; its digest once it was needed
+        self._last: Sample | str | None = None  # of the last batch; its digest once that is needed
         self._believe = False
 
     def next(self) -> Any:
@@ -47,7 +47,7 @@ class BatchStream:
             self._iterator = None  # the next call takes the epoch up where it failed, instead of going on after it
             raise
         if batch is END:
-            self.epoch, self.position, self._iterator, self._last = self.epoch + 1, 0, None, None
+            self.epoch, self.position, self._iterator = self.epoch + 1, 0, None
             return self.next()
         self.position, self._last = self.position + 1, sample(batch)
         return batch

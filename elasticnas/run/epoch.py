@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from elasticnas.errors import SearchError
-from elasticnas.run.generators import Generators
+from elasticnas.run.generators import Generators, derived_seed
 
 __all__ = ["END", "Batches", "check_batches", "one_epoch"]
 
@@ -61,7 +61,7 @@ def _iterated(source: Any, key: tuple[str, int, int], start: int) -> Iterator[An
         for part in parts:
             if callable(getattr(part, "set_epoch", None)):
                 part.set_epoch(key[-1])
-        iterator = iter(loader)
+        iterator = _begun(loader, key)
     position = 0
     while True:
         with generators.swapped_in():
@@ -73,6 +73,17 @@ def _iterated(source: Any, key: tuple[str, int, int], start: int) -> Iterator[An
             yield batch
     if position == 0:
         raise SearchError(_empty(key))
+
+
+def _begun(loader: Any, key: tuple[str, int, int]) -> Iterator[Any]:
+    if not (isinstance(loader, DataLoader) and loader.persistent_workers):
+        return iter(loader)
+    # persistent workers are seeded in the first epoch of a process only, by a draw that must not shift the order
+    generator, loader.generator = loader.generator, torch.Generator().manual_seed(derived_seed(*key, "workers"))
+    try:
+        return iter(loader)
+    finally:
+        loader.generator = generator
 
 
 def _parts(loader: Any) -> list[Any]:
@@ -90,9 +101,8 @@ def _empty(key: tuple[str, int, int]) -> str:
 def _returned(source: Callable[[int], Any], key: tuple[str, int, int]) -> Any:
     batches = source(key[-1])
     if not _iterable(batches):
-        raise SearchError(
-            f"{key[0]}: the function returned {_described(batches)} for epoch {key[-1]}; return an iterable of batches"
-        )
+        given = f"the function returned {_described(batches)} for epoch {key[-1]}"
+        raise SearchError(f"{key[0]}: {given}; return an iterable of batches")
     return batches
 
 
@@ -104,10 +114,12 @@ def check_batches(source: Any, name: str) -> None:
     """
     if _iterable(source) and not isinstance(source, Iterator):
         return
-    if callable(source) and not hasattr(type(source), "__iter__") and _takes_epoch(source):
+    function = callable(source) and not hasattr(type(source), "__iter__")
+    if function and _takes_epoch(source):
         return
     forms = "a DataLoader, a list of batches, or a function from the number of an epoch to its batches"
-    raise SearchError(f"{name}: give {forms}; received {_described(source)}")
+    given = _described(source) + (" that does not take the number" if function else "")
+    raise SearchError(f"{name}: give {forms}; received {given}")
 
 
 def _iterable(batches: Any) -> bool:
@@ -129,6 +141,4 @@ def _takes_epoch(function: Callable[..., Any]) -> bool:
 def _described(batches: Any) -> str:
     if batches is None:
         return "None"
-    if isinstance(batches, Iterator):
-        return f"{type(batches).__name__}, which can be read only once"
-    return f"{type(batches).__name__}" + (" that does not take the number" if callable(batches) else "")
+    return type(batches).__name__ + (", which can be read only once" if isinstance(batches, Iterator) else "")

@@ -1,5 +1,6 @@
 """Batches are those of their seed, whoever else draws, and are taken up where they stopped."""
 
+import hashlib
 import json
 import random
 import warnings
@@ -200,6 +201,17 @@ def test_neither_side_sees_what_the_other_draws(name):
     assert [draw for _, draw in both] == untouched
 
 
+def test_an_epoch_goes_on_drawing_from_the_seed_of_its_key():
+    """By hand: the three generators are seeded once an epoch, and nothing else draws from them."""
+    for epoch in (0, 1):
+        key = hashlib.sha256(f"('train', 7, {epoch})".encode()).digest()
+        seed = int.from_bytes(key[:8], "big") // 2
+        torch.manual_seed(seed), random.seed(seed)
+        reference = np.random.RandomState(np.random.MT19937(seed))
+        whole = [plain(torch.rand(2) + reference.rand() + random.random()) for _ in range(5)]
+        assert whole == [plain(batch) for batch in one_epoch(draws, "train", 7, epoch)]
+
+
 def test_another_bit_generator_of_numpy_is_kept():
     from numpy.random.mtrand import get_bit_generator, set_bit_generator
 
@@ -315,6 +327,16 @@ def test_persistent_workers_that_cannot_repeat_are_told():
     )
 
 
+@pytest.mark.parametrize("generator", [None, torch.Generator()])
+def test_persistent_workers_that_draw_nothing_are_taken_up(generator):
+    def loader():
+        return DataLoader(DATA, 3, shuffle=True, num_workers=2, persistent_workers=True, generator=generator)
+
+    whole = taken(BatchStream(loader(), "train", 7), 10)
+    assert whole[:4] != whole[4:8]
+    assert taken(resumed(loader(), loader(), 6), 4) == whole[6:]
+
+
 def test_other_batches_are_an_error_each_time_or_a_warning_once():
     before, after = [torch.zeros(2)] * 3, [torch.zeros(2), torch.ones(2), torch.zeros(2)]
     stream = resumed(before, after, 2)
@@ -342,6 +364,9 @@ def test_a_state_without_a_digest_is_not_compared():
     stream = BatchStream([1, 2, 3], "train", 7)
     stream.load_state_dict({"epoch": 4, "position": 2, "started": {"torch": None}})
     assert (stream.next(), stream.epoch) == (3, 4)
+    stream.load_state_dict({"epoch": 4, "position": 5, "started": None})
+    with pytest.raises(CheckpointError, match="batch 4 of epoch 4"):  # there is none
+        stream.next()
 
 
 def test_a_state_is_comparable_before_and_after_an_epoch_ends():

@@ -47,6 +47,13 @@ def wide():
     return torch.arange(5000)
 
 
+def objects(*items):
+    array = np.empty(len(items), dtype=object)
+    for index, item in enumerate(items):
+        array[index] = item
+    return array
+
+
 WRAPPERS = {
     "itself": lambda x: x,
     "tuple": lambda x: (x, 3),
@@ -58,7 +65,7 @@ WRAPPERS = {
     "dataclass": lambda x: Batch({"deep": [x]}),
     "slots": Slotted,
     "object": lambda x: SimpleNamespace(x=x, name="n"),
-    "array of objects": lambda x: np.array([x, None], dtype=object),
+    "array of objects": lambda x: objects(x, None),
 }
 CHANGES = {
     "element": (lambda: torch.tensor([1.0, 2.0]), lambda: torch.tensor([1.0, 3.0])),
@@ -66,6 +73,8 @@ CHANGES = {
     "dtype": (lambda: torch.zeros(2), lambda: torch.zeros(2, dtype=torch.int32)),
     "shape": (lambda: torch.zeros(2, 3), lambda: torch.zeros(3, 2)),
     "sign of zero": (lambda: torch.tensor(0.0), lambda: torch.tensor(-0.0)),
+    "conjugate": (lambda: torch.tensor([1 + 2j]), lambda: torch.tensor([1 + 2j]).conj()),
+    "negative": (lambda: torch.tensor([1 + 2j]).imag, lambda: torch.tensor([1 + 2j]).conj().imag),
     "array": (lambda: np.arange(3), lambda: np.arange(3) + 1),
     "type of array": (lambda: np.zeros(2, "f4"), lambda: np.zeros(2, "i4")),
     "array or tensor": (lambda: np.arange(3), lambda: torch.arange(3)),
@@ -113,6 +122,10 @@ def nested():
         lambda: torch.tensor([1 + 2j]).conj(),
         lambda: torch.ones(4000, dtype=torch.complex64).conj(),
         lambda: torch.empty(0, 3),
+        lambda: torch.empty(0, 3).t(),
+        lambda: torch.ones(1, 2)[:, 0],
+        lambda: torch.ones(3, 2)[:, 1],
+        lambda: torch.ones(4, 3).t(),
         lambda: torch.tensor(3),
         lambda: wide().view(50, 100).t(),
         lambda: torch.ones(1).expand(9000),
