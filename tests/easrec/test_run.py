@@ -57,9 +57,7 @@ def figures(folder: Path):
             return {
                 k: strip(v)
                 for k, v in value.items()
-                if "seconds" not in k
-                and "latency" not in k
-                and k not in ("created", "command", "peak_memory_bytes")
+                if "seconds" not in k and "latency" not in k and k not in ("created", "command", "peak_memory_bytes")
             }
         return [strip(v) for v in value] if isinstance(value, list) else value
 
@@ -364,7 +362,12 @@ def test_a_model_of_another_run_is_noticed(main, finished, tmp_path):
     recommender = Recommender.load(finished[0] / "model")
     ids, config = recommender.item_ids, recommender.config
     for name, other, changed, message in (
-        ("items", [ids[0], *reversed(ids[1:])], config, f"of other items than data.npz ({ids[-1]!r} instead of {ids[1]!r})"),
+        (
+            "items",
+            [ids[0], *reversed(ids[1:])],
+            config,
+            f"of other items than data.npz ({ids[-1]!r} instead of {ids[1]!r})",
+        ),
         ("seed", ids, config.updated({"seed": 9}), "of another run than run.json (seed was 0, is 9 in the model)"),
     ):
         out = tmp_path / name

@@ -57,16 +57,19 @@ def batches(offset):
     return epoch
 
 
+TRAIN, HELD_OUT = batches(1), batches(2)
+
+
 def loss(model, batch):
     return (model(batch[0]) - batch[1]).square().mean()
 
 
-def problem(model, loss=loss, train=batches(1), held_out=batches(2), cost=None, budget=None):
+def problem(model, loss=loss, train=TRAIN, held_out=HELD_OUT, cost=None, budget=None):
     budgets = None if budget is None else {"cost": budget}
     return Problem(model, loss, train, held_out, {"cost": cost or Params(model)}, budgets=budgets)
 
 
-def searcher(steps=30, dropout=0.0, space=Toy, seed=3, budget=None, loss=loss, train=batches(1), **options):
+def searcher(steps=30, dropout=0.0, space=Toy, seed=3, budget=None, loss=loss, train=TRAIN, **options):
     torch.manual_seed(0)
     model = Net(space.axes(), dropout)
     settings = SearchSettings(
