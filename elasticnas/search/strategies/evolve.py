@@ -161,7 +161,7 @@ class _Evolution:
             objectives = dict.fromkeys(self.costs, "minimize") | {
                 f"metric {self.metric}" if self.metric in self.costs else self.metric: more
             }
-            identity = {**self.identity, **self.run.identity, "method": method}
+            identity = {**self.identity, "method": method, "caller": self.run.identity}
             study = open_study(strategy.storage, name, objectives, identity)
             if strategy.storage is not None:
                 self.budgets = kept_limits(study, self.budgets)  # a measured one would be another
