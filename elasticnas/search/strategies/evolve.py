@@ -109,6 +109,7 @@ class _Evolution:
             "costs": {name: _described(cost) for name, cost in self.costs.items()},
             "budgets": {name: budget.identity for name, budget in self.budgets.items()},
             "seed": settings.seed,
+            "method": strategy.method,
         }
         self.same = Sameness(problem.model).canonical
         self.evaluator = Evaluator(
