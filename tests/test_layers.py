@@ -88,7 +88,7 @@ def test_no_star_imports_and_every_package_names_what_is_public():
                 assert "__all__" in text, path
 
 
-@pytest.mark.parametrize("package", ["elasticnas", "elasticnas.nn", "elasticnas.search"])
+@pytest.mark.parametrize("package", ["elasticnas", "elasticnas.nn", "elasticnas.run", "elasticnas.search"])
 def test_importing_prints_nothing_and_needs_nothing_optional(package):
     code = (
         f"import os, sys; before = dict(os.environ); import {package}; assert dict(os.environ) == before; "
@@ -112,6 +112,7 @@ def test_public_names_are_there():
     import elasticnas
     import elasticnas.cost
     import elasticnas.nn
+    import elasticnas.run
     import elasticnas.search
     import elasticnas.testing
 
@@ -123,8 +124,11 @@ def test_public_names_are_there():
         ),
         (elasticnas.nn, "Parameter"),
         (elasticnas.cost, "Flops Params Memory Latency"),
-        (elasticnas.search, "BilevelSearcher SearchResult SupernetTrainer evolve"),
-        (elasticnas.search, "Problem Strategy STRATEGIES DARTS ProxylessNAS RecNAS SPOS RandomSearch EASRec"),
+        (elasticnas.run, "Batches BatchStream Progress Run Work drive one_epoch"),
+        (elasticnas.search, "BilevelSearcher Candidate Problem SearchResult SearchSettings SupernetTrainer"),
+        (elasticnas.search, "TrainerSettings TrainingResult pareto"),
+        (elasticnas.search, "DARTS DynamicConstraint Evolve GradientStrategy ProxylessNAS RandomSearch RecNAS"),
+        (elasticnas.search, "Reinforce SPOS Strategy"),
         (elasticnas.testing, "architectures spaces assert_mask_slice_equal ElasticModuleContract StrategyContract"),
     ):
         for name in names.split():

@@ -31,6 +31,7 @@ def test_the_wheel_holds_what_it_should(wheel):
     assert {"digits/py.typed", "charlm/py.typed"} <= names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert "elasticnas = elasticnas.cli:main" in points and "easrec = easrec.plugin:recipe" in points
+    assert "[elasticnas.strategies]" in points and "reinforce = elasticnas.search:Reinforce" in points
     assert "License-Expression: MIT" in metadata and "Requires-Dist: torch>=2.6" in metadata
 
 

@@ -122,7 +122,7 @@ class SupernetTrainer:
         """
         run = run or Run()
         seconds = drive(self, run, "train", self.settings.checkpoint_every)
-        if self._validation is not None and self.settings.patience is not None:
+        if self._validation is not None and self.settings.patience is not None and self._validation.best_weights:
             self.model.load_state_dict(self._validation.best_weights)
         return TrainingResult(
             history=self._kept["history"],

@@ -1,5 +1,6 @@
 import math
 import warnings
+from dataclasses import replace
 from typing import Literal
 
 import pytest
@@ -11,12 +12,14 @@ import elasticnas.nn as enn
 from elasticnas import PerLayer, Space
 from elasticnas.cost import Flops, Params
 from elasticnas.errors import BudgetError, CheckpointError, InactiveChoiceError, SearchError
+from elasticnas.run import Run
 from elasticnas.search import (
     BilevelSearcher,
     DualAscent,
     Dynamic,
     Fixed,
     Gumbel,
+    Problem,
     SearchSettings,
     Softmax,
     StraightThrough,
@@ -54,29 +57,37 @@ def batches(offset):
     return epoch
 
 
+TRAIN, HELD_OUT = batches(1), batches(2)
+
+
 def loss(model, batch):
     return (model(batch[0]) - batch[1]).square().mean()
 
 
-def searcher(steps=30, dropout=0.0, space=Toy, seed=3, **options):
+def problem(model, loss=loss, train=TRAIN, held_out=HELD_OUT, cost=None, budget=None):
+    budgets = None if budget is None else {"cost": budget}
+    return Problem(model, loss, train, held_out, {"cost": cost or Params(model)}, budgets=budgets)
+
+
+def searcher(steps=30, dropout=0.0, space=Toy, seed=3, budget=None, loss=loss, train=TRAIN, **options):
     torch.manual_seed(0)
     model = Net(space.axes(), dropout)
     settings = SearchSettings(
         steps=steps,
         update_every=2,
-        architecture_lr=0.1,
         evaluate_every=10,
         checkpoint_every=4,
         seed=seed,
-        **options.pop("settings", {}),
+        **{"architecture_lr": 0.1, **options.pop("settings", {})},
     )
-    return BilevelSearcher(model, loss, batches(1), batches(2), Flops(model, torch.zeros(1, 4)), settings, **options)
+    flops = Flops(model, torch.zeros(1, 4))
+    return BilevelSearcher(problem(model, loss, train, cost=flops, budget=budget), settings, **options)
 
 
-def run(work, **options):
+def run(work, folder=None, **options):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return work.run(**options)
+        return work.run(Run(folder, **options))
 
 
 def figures(result):
@@ -93,11 +104,11 @@ def test_every_relaxation_finds_an_architecture_within_the_budget(relaxation, or
     work = searcher(relaxation=relaxation, penalty=Dynamic(0.1), budget="50%", settings={"order": order})
     result = run(work)
     cost = work.cost
-    assert cost(result.best) <= 0.5 * cost(Toy.largest()) == result.limit
-    assert result.random.cost <= result.limit
+    assert cost(result.best) <= 0.5 * cost(Toy.largest()) == result.limits["cost"]
+    assert result.random.costs["cost"] <= result.limits["cost"]
     assert len(result.history) == 15 and all(0 <= h["entropy"]["inner"] <= 1 for h in result.history)
     assert {"step", "held_out_loss", "temperature", "expected_cost", "penalty_weight"} <= result.history[0].keys()
-    assert result.steps == 30 and result.pareto[0].cost <= result.found.cost
+    assert result.steps == 30 and result.pareto[0].costs["cost"] <= result.found.costs["cost"]
 
 
 class Ruled(Toy):
@@ -149,9 +160,9 @@ def test_resume_gives_the_figures_of_the_uninterrupted_run(tmp_path, stop):
             raise Killed
 
     with pytest.raises(Killed):
-        run(searcher(**options), checkpoint=tmp_path / "c", progress=kill)
+        run(searcher(**options), tmp_path / "c", progress=kill)
     torch.randn(5)  # the global generator has gone elsewhere meanwhile
-    assert figures(run(searcher(**options), checkpoint=tmp_path / "c", resume=True)) == whole
+    assert figures(run(searcher(**options), tmp_path / "c", resume=True)) == whole
 
 
 def test_a_seed_reproduces_a_run_and_another_does_not():
@@ -164,17 +175,16 @@ def test_a_seed_reproduces_a_run_and_another_does_not():
 
 
 def test_a_checkpoint_of_another_run_is_refused(tmp_path):
-    run(searcher(steps=4), checkpoint=tmp_path / "c")
+    run(searcher(steps=4), tmp_path)
     with pytest.raises(CheckpointError, match=r"belongs to another run, settings\.[a-z_]+ was .* is"):
-        run(searcher(steps=8), checkpoint=tmp_path / "c", resume=True)
-    (tmp_path / "c").write_bytes(b"PK nothing")
+        run(searcher(steps=8), tmp_path, resume=True)
+    (tmp_path / "checkpoint").write_bytes(b"PK nothing")
     with pytest.raises(CheckpointError, match="damaged"):
-        run(searcher(steps=4), checkpoint=tmp_path / "c", resume=True)
+        run(searcher(steps=4), tmp_path, resume=True)
 
 
 def test_a_checkpoint_of_another_method_is_refused(tmp_path):
-    path = tmp_path / "c"
-    run(searcher(steps=8, relaxation=Gumbel(), penalty=Fixed(0.1)), checkpoint=path)
+    run(searcher(steps=8, relaxation=Gumbel(), penalty=Fixed(0.1)), tmp_path)
     for message, other in (
         ("relaxation.kind was 'Gumbel', is 'Softmax'", {"penalty": Fixed(0.1)}),
         ("penalty._weight was 0.1, is 0.2", {"relaxation": Gumbel(), "penalty": Fixed(0.2)}),
@@ -182,18 +192,18 @@ def test_a_checkpoint_of_another_method_is_refused(tmp_path):
         ("optimizer.", {"relaxation": Gumbel(), "optimizer": lambda w: torch.optim.SGD(w, lr=0.1, momentum=0.9)}),
     ):
         with pytest.raises(CheckpointError) as raised:
-            run(searcher(steps=8, **{"penalty": Fixed(0.1), **other}), checkpoint=path, resume=True)
+            run(searcher(steps=8, **{"penalty": Fixed(0.1), **other}), tmp_path, resume=True)
         assert message in str(raised.value) and len(str(raised.value)) < 300
 
 
 def test_a_flipped_bit_is_refused(tmp_path):
-    path = tmp_path / "c"
-    run(searcher(steps=8), checkpoint=path)
+    path = tmp_path / "checkpoint"
+    run(searcher(steps=8), tmp_path)
     data = path.read_bytes()
     for position in range(0, len(data), len(data) // 50):
         path.write_bytes(data[:position] + bytes([data[position] ^ 4]) + data[position + 1 :])
         with pytest.raises(CheckpointError, match="damaged"):
-            run(searcher(steps=8), checkpoint=path, resume=True)
+            run(searcher(steps=8), tmp_path, resume=True)
 
 
 class Large(Space):
@@ -219,15 +229,13 @@ def test_a_space_beyond_every_table_is_searched(budget):
     model = Layers(Large.axes())
     cost = Params(model)
     settings = SearchSettings(steps=20, update_every=4, architecture_lr=0.1, random_architectures=3)
-    work = BilevelSearcher(
-        model, loss, batches(1), batches(2), cost, settings, penalty=Fixed(0.5), budget=budget, relaxation=Gumbel()
-    )
-    result = run(work)
+    given = problem(model, cost=cost, budget=budget)
+    result = run(BilevelSearcher(given, settings, penalty=Fixed(0.5), relaxation=Gumbel()))
     limit = math.inf if budget is None else float(budget[:-1]) / 100 * cost(Large.largest())
-    assert result.found.cost <= limit * (1 + 1e-9)
-    assert 1 <= len(result.random_tried) <= 3 and all(
-        c.cost <= max(limit, result.found.cost) for c in result.random_tried
-    )
+    found = result.found.costs["cost"]
+    assert found <= limit * (1 + 1e-9)
+    assert 1 <= len(result.random_tried) <= 3
+    assert all(candidate.costs["cost"] <= max(limit, found) for candidate in result.random_tried)
 
 
 def test_the_cost_of_layers_that_do_not_interact_is_expected_exactly_beyond_every_table():
@@ -256,16 +264,13 @@ def test_random_search_agrees_with_the_budget_to_rounding():
             return self.down(self.up(x))
 
     model = Wide(Two.axes())
-    settings = SearchSettings(steps=4)
-    result = run(
-        BilevelSearcher(model, loss, batches(1), batches(2), Flops(model, torch.zeros(1, 4)), settings, budget="29%")
-    )
+    given = problem(model, cost=Flops(model, torch.zeros(1, 4)), budget="29%")
+    result = run(BilevelSearcher(given, SearchSettings(steps=4)))
     assert result.best == result.random.architecture == Two(units=29)
 
 
 def test_collapse_and_budget_are_warned_of():
-    work = searcher(steps=40, penalty=Fixed(500.0), settings={})
-    work._architecture_optimizer.param_groups[0]["lr"] = 3.0
+    work = searcher(steps=40, penalty=Fixed(500.0), settings={"architecture_lr": 3.0})
     with pytest.warns(UserWarning, match="collapsed to one option by step"):
         work.run()
 
@@ -280,23 +285,19 @@ def test_a_choice_that_reaches_nothing_is_refused():
         hidden: Literal[4, 2]
         nothing: Literal[1, 2]
 
-    model = nn.Sequential(enn.Linear(4, Idle.axes().hidden))
+    given = problem(nn.Sequential(enn.Linear(4, Idle.axes().hidden)), cost=Params(Net(Toy.axes())))
     with pytest.raises(InactiveChoiceError, match="nothing"):
-        BilevelSearcher(model, loss, batches(1), batches(2), None, SearchSettings(steps=1))
+        BilevelSearcher(given, SearchSettings(steps=1))
 
 
 def test_a_loss_that_is_not_finite_stops_the_search():
-    work = searcher()
-    work.loss = lambda model, batch: loss(model, batch) * float("nan")
     with pytest.raises(SearchError, match="training loss is nan at step 0"):
-        work.run()
+        searcher(loss=lambda model, batch: loss(model, batch) * float("nan")).run()
 
 
 def test_no_batch_is_an_error():
-    work = searcher()
-    work._train._epochs = lambda epoch: []
     with pytest.raises(SearchError, match="train: epoch 0 has no batch"):
-        work.run()
+        searcher(train=lambda epoch: []).run()
 
 
 def test_expected_cost_gradient_reaches_the_architecture_parameters():
@@ -352,6 +353,9 @@ class Units(Space):
     inner: Literal[3, 2, 1]
 
 
+NOTHING = {"evaluate": lambda model: {"nothing": 0.0}, "metric": "nothing", "direction": "maximise"}
+
+
 def tagged(tag):
     x, y = torch.randn(8, 4, generator=torch.Generator().manual_seed(len(tag))), torch.ones(8)
     return lambda epoch: [(tag, x, y)] * 5
@@ -369,11 +373,11 @@ def test_architecture_steps_see_held_out_batches_and_weight_steps_training_batch
         return (model(x) - y).square().mean()
 
     settings = SearchSettings(steps=9, update_every=3, warmup_steps=2, order=order)
-    work = BilevelSearcher(model, tell, tagged("train"), tagged("held-out"), Params(model), settings)
-    for optimizer, name in ((work._optimizer, "weights"), (work._architecture_optimizer, "architecture")):
-        optimizer.register_step_pre_hook(lambda *_, name=name: seen.append(name))
-    for _ in range(settings.steps):
-        work._one_step()
+    given = replace(problem(model, tell, tagged("train"), tagged("held-out")), **NOTHING)
+    work = BilevelSearcher(given, settings)
+    for descent, name in ((work._descent, "weights"), (work._architecture, "architecture")):
+        descent.optimizer.register_step_pre_hook(lambda *_, name=name: seen.append(name))
+    run(work)
     weight_step = [("train", False), "weights"]
     if order == 1:
         architecture_step = [("held-out", True), "architecture"]
@@ -402,28 +406,18 @@ def test_the_architecture_step_takes_the_gradient_of_its_order(order, xi):
         return torch.autograd.grad(by_hand(weight - xi * slope, held_out), logits)[0]
 
     work = BilevelSearcher(
-        model,
-        lambda model, batch: (model(batch[1]) - batch[2]).square().mean(),
-        lambda epoch: [train],
-        lambda epoch: [held_out],
-        Params(model),
+        problem(model, lambda model, batch: (model(batch[1]) - batch[2]).square().mean(), [train], [held_out]),
         SearchSettings(steps=1, update_every=1, order=order),
         optimizer=lambda weights: torch.optim.SGD(weights, lr=0.1),
     )
     found = []
-    work._architecture_optimizer.register_step_pre_hook(
+    work._architecture.optimizer.register_step_pre_hook(
         lambda *_: found.append((work.controller.logits["inner"].grad.clone(), exact(xi), exact(0.1 - xi)))
     )
-    work._one_step()
+    run(work)
     ((taken, right, of_the_other_order),) = found
     torch.testing.assert_close(taken, right, rtol=1e-2, atol=1e-4)
     assert not torch.allclose(taken, of_the_other_order, rtol=0.1)
-
-
-def own_loss(function, order=1):
-    work = searcher(settings={"order": order})
-    work.loss = function
-    return work
 
 
 @pytest.mark.parametrize(
@@ -445,7 +439,7 @@ def test_a_loss_that_is_no_scalar_with_a_gradient_is_refused(wrong, message, hel
 
     calls = []
     with pytest.raises(SearchError, match=message):
-        run(own_loss(given, order))
+        run(searcher(loss=given, settings={"order": order}))
 
 
 @pytest.mark.parametrize("clip_norm", [None, 1.0])
@@ -455,12 +449,11 @@ def test_gradients_of_weights_that_are_not_finite_reach_neither_weights_nor_chec
         slope = (model.head.bias[0] - model.head.bias[0].detach()).square().sqrt()
         return found + slope if work.step >= 5 else found
 
-    work = searcher(settings={"clip_norm": clip_norm})
-    work.loss = root
+    work = searcher(loss=root, settings={"clip_norm": clip_norm})
     with pytest.raises(SearchError, match=r"^the gradients of the weights have the norm nan at step 5 although the"):
-        run(work, checkpoint=tmp_path / "c")
+        run(work, tmp_path)
     assert all(parameter.isfinite().all() for parameter in work.model.parameters())
-    assert run(searcher(settings={"clip_norm": clip_norm}), checkpoint=tmp_path / "c", resume=True).steps == 30
+    assert run(searcher(settings={"clip_norm": clip_norm}), tmp_path, resume=True).steps == 30
 
 
 @pytest.mark.parametrize("order", [1, 2])

@@ -58,9 +58,9 @@ def test_one_possible_path_is_taken(logits):
     logits = torch.tensor(logits, requires_grad=True)
     gates = BinaryPath()(logits, 0, generator())
     assert gates.tolist() == [1.0] + [0.0] * (len(logits) - 1)
-    believed = BinaryPath().believed(logits, gates)
-    assert believed.tolist() == gates.tolist()
-    believed.sum().backward()
+    expected = BinaryPath().cost_probabilities(logits, gates)
+    assert expected.tolist() == gates.tolist()
+    expected.sum().backward()
     assert logits.grad.tolist() == [0.0] * len(logits)
 
 
@@ -68,7 +68,7 @@ def test_after_a_step_the_other_paths_are_as_probable_as_before():
     kind, gates = BinaryPath(), torch.tensor([0.0, 1 - 2.0**-20, 2.0**-20, 0.0], dtype=torch.float64)
     moved = LOGITS + torch.tensor([0.1, 0.5, -0.3, 0.2])  # momentum moves those that were not drawn
     logits = moved.clone()
-    kind.settle(logits, LOGITS, gates)
+    kind.after_step(logits, LOGITS, gates)
     before, after = LOGITS.softmax(-1), logits.softmax(-1)
     torch.testing.assert_close(after[[0, 3]], before[[0, 3]])
     assert logits[[0, 3]].equal(LOGITS[[0, 3]])
@@ -80,7 +80,7 @@ def test_the_expected_cost_is_over_all_paths_and_moves_two():
     costs = torch.tensor([4.0, 3.0, 2.0, 1.0], dtype=torch.float64)
     logits = LOGITS.clone().requires_grad_()
     gates = torch.tensor([1 - 2.0**-20, 0.0, 0.0, 2.0**-20], dtype=torch.float64)
-    expected = BinaryPath().believed(logits, gates) @ costs
+    expected = BinaryPath().cost_probabilities(logits, gates) @ costs
     p = LOGITS.softmax(-1)
     torch.testing.assert_close(expected.detach(), p @ costs)
     expected.backward()

@@ -12,7 +12,8 @@ from torch import nn
 
 import elasticnas.nn as enn
 from elasticnas import Space, axes_of
-from elasticnas.search import SupernetTrainer, TrainerSettings
+from elasticnas.run import Run
+from elasticnas.search import Problem, SupernetTrainer, TrainerSettings
 
 
 class Sizes(Space):
@@ -61,7 +62,7 @@ def supernet(build=None, space=Sizes):
 def trained(masked, rule, optimizer=None, build=None, space=Sizes, **changes):
     model = supernet(build, space)
     settings = TrainerSettings(**{"steps": 40, "rule": rule, "masked": masked, "weight_lr": 0.01, "seed": 3, **changes})
-    trainer = SupernetTrainer(model, loss, batches, settings, optimizer=optimizer)
+    trainer = SupernetTrainer(Problem(model, loss, batches), settings, optimizer=optimizer)
     history = trainer.run().history
     return model, history, trainer
 
@@ -129,9 +130,8 @@ def test_a_step_is_adam_on_the_gradients_of_slices():
     for masked in (False, True):
         found, _, trainer = trained(masked, "single", steps=30)
         assert_same_weights(model, found)
-        steps = [
-            int(trainer._optimizer.state[w]["step"]) if trainer._optimizer.state[w] else 0 for w in found.parameters()
-        ]
+        moments = trainer._descent.optimizer.state
+        steps = [int(moments[w]["step"]) if moments[w] else 0 for w in found.parameters()]
         assert steps == [each[2] for each in state] and min(steps) < 30 == max(steps)
 
 
@@ -250,9 +250,8 @@ def test_distillation_of_the_sandwich():
     for masked in (False, True):
         model = supernet()
         settings = TrainerSettings(steps=30, masked=masked, weight_lr=0.01, distillation_weight=0.5)
-        SupernetTrainer(
-            model, loss, batches, settings, predict=lambda m, batch: m(batch[0]), distillation=F.mse_loss
-        ).run()
+        given = Problem(model, loss, batches, predict=lambda m, batch: m(batch[0]))
+        SupernetTrainer(given, settings, distillation=F.mse_loss).run()
         models.append(model)
     assert_same_weights(*models)
 
@@ -267,9 +266,9 @@ def test_a_masked_run_that_is_resumed_ends_with_the_same_weights(tmp_path, maske
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        SupernetTrainer(supernet(), loss, batches, settings).run(tmp_path / "run.ckpt", progress=stop)
+        SupernetTrainer(Problem(supernet(), loss, batches), settings).run(Run(tmp_path, progress=stop))
     model = supernet()
-    SupernetTrainer(model, loss, batches, settings).run(tmp_path / "run.ckpt", resume=True)
+    SupernetTrainer(Problem(model, loss, batches), settings).run(Run(tmp_path, resume=True))
     assert_same_weights(whole, model)
 
 
@@ -312,7 +311,7 @@ def test_copies_train_alike():
     again = copy.deepcopy(model)
     for each, masked in ((model, True), (again, False)):
         settings = TrainerSettings(steps=20, rule="single", masked=masked, weight_lr=0.01, seed=3)
-        SupernetTrainer(each, loss, batches, settings).run()
+        SupernetTrainer(Problem(each, loss, batches), settings).run()
     assert_same_weights(model, again)
 
 

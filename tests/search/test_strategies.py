@@ -1,9 +1,6 @@
-import io
-import itertools
 import math
 import warnings
 from dataclasses import replace
-from hashlib import sha256
 from itertools import pairwise
 from typing import Literal
 
@@ -14,29 +11,30 @@ from torch import nn
 
 import elasticnas.nn as enn
 from elasticnas import PerLayer, Space, axes_of, elastify
-from elasticnas.checkpoint import save_checkpoint
 from elasticnas.cost import Flops, Latency, Params
-from elasticnas.errors import CheckpointError, ConfigError, SearchError
+from elasticnas.errors import CheckpointError, ConfigError, PluginError, SearchError
+from elasticnas.plugins import STRATEGIES, load_plugin, strategy_names
+from elasticnas.run import Run
 from elasticnas.search import (
     DARTS,
     SPOS,
-    STRATEGIES,
     BilevelSearcher,
-    Controller,
     Dynamic,
-    EASRec,
+    DynamicConstraint,
+    Evolve,
     Gumbel,
     Problem,
     ProxylessNAS,
     Pruning,
     RandomSearch,
     RecNAS,
+    Reinforce,
     SearchSettings,
     Softmax,
     Temperature,
-    evolve,
 )
 from elasticnas.search.collapse import undecided_or_collapsed
+from elasticnas.search.controller import Controller
 from elasticnas.search.strategies.one_shot import evaluations
 from elasticnas.testing import StrategyContract
 
@@ -77,9 +75,14 @@ class TestRandomSearch(StrategyContract):
         return RandomSearch()
 
 
-class TestEASRec(StrategyContract):
+class TestDynamicConstraint(StrategyContract):
     def strategy(self):
-        return EASRec()
+        return DynamicConstraint()
+
+
+class TestReinforce(StrategyContract):
+    def strategy(self):
+        return Reinforce()
 
 
 class Sizes(Space):
@@ -115,10 +118,17 @@ def loss(model, batch):
     return (model(batch) - batch.sin()).square().mean()
 
 
-def problem(space=Sizes, **changes):
+def held_out(epoch):
+    return batches(epoch + 100)
+
+
+def problem(space=Sizes, budget=None, evaluate=None, **changes):
     torch.manual_seed(0)
     model = Net(space.axes())
-    return replace(Problem(model, loss, batches, lambda epoch: batches(epoch + 100), Params(model)), **changes)
+    given = {"model": model, "loss": loss, "train": batches, "held_out": held_out, "costs": {"cost": Params(model)}}
+    if evaluate is not None:
+        given |= {"evaluate": evaluate, "metric": "loss", "direction": "minimise"}
+    return Problem(**given | changes, budgets=None if budget is None else {"cost": budget})
 
 
 def settings(**changes):
@@ -126,10 +136,19 @@ def settings(**changes):
     return SearchSettings(**(given | changes))
 
 
-def quiet(strategy, *arguments, **options):
+def quiet(strategy, given, settings, folder=None, **options):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return strategy.search(*arguments, **options)
+        return strategy.search(given, settings, Run(folder, **options))
+
+
+def named(name):
+    """A strategy by its name, for a space without a depth."""
+    return DynamicConstraint(depth=None) if name == "dynamic-constraint" else load_plugin(STRATEGIES, name)()
+
+
+NAMES = ["darts", "dynamic-constraint", "proxylessnas", "random", "recnas", "reinforce", "spos"]
+MIXING = {"darts", "dynamic-constraint", "proxylessnas", "recnas"}
 
 
 def figures(result):
@@ -137,22 +156,23 @@ def figures(result):
 
 
 def test_every_strategy_is_there_by_name_and_needs_no_argument():
-    assert list(STRATEGIES) == ["darts", "proxylessnas", "recnas", "spos", "random", "easrec"]
-    assert all(STRATEGIES[name]().name == name for name in STRATEGIES)
+    assert set(NAMES) <= set(strategy_names())
+    assert all(load_plugin(STRATEGIES, name)().name == name for name in NAMES)
+    with pytest.raises(PluginError, match=r"no plug-in 'easrec' in .*; installed are darts, dynamic"):
+        load_plugin(STRATEGIES, "easrec")
 
 
 def test_a_checkpoint_of_another_strategy_is_refused(tmp_path):
-    quiet(SPOS(), problem(), settings(), checkpoint=tmp_path / "c")
-    with pytest.raises(CheckpointError, match="strategy was 'spos', is 'random'"):
-        quiet(RandomSearch(), problem(), settings(), checkpoint=tmp_path / "c", resume=True)
+    quiet(SPOS(), problem(), settings(), tmp_path / "c")
+    with pytest.raises(CheckpointError, match="method was 'nsga2', is 'random'"):
+        quiet(RandomSearch(), problem(), settings(), tmp_path / "c", resume=True)
 
 
-@pytest.mark.parametrize("name", list(STRATEGIES))
+@pytest.mark.parametrize("name", NAMES)
 def test_rules_of_the_space_are_kept_under_a_budget(name):
-    strategy = EASRec(depth=None) if name == "easrec" else STRATEGIES[name]()
     given = problem(Ruled, budget="70%")
-    result = quiet(strategy, given, settings())
-    assert isinstance(result.best, Ruled) and given.cost(result.best) <= result.limit
+    result = quiet(named(name), given, settings())
+    assert isinstance(result.best, Ruled) and given.costs["cost"](result.best) <= result.limits["cost"]
 
 
 def test_second_order_differs_from_first():
@@ -162,11 +182,14 @@ def test_second_order_differs_from_first():
 
 def test_darts_does_not_look_at_the_cost():
     costly = problem()
-    costly.cost.compute = lambda arch, compute=costly.cost.compute: compute(arch) ** 3
+    cost = costly.costs["cost"]
+    cost.compute = lambda arch, compute=cost.compute: compute(arch) ** 3
     assert quiet(DARTS(), costly, settings()).probabilities == quiet(DARTS(), problem(), settings()).probabilities
 
 
-@pytest.mark.parametrize("strategy", [ProxylessNAS, RecNAS, lambda weight: EASRec(weight, depth=None)])
+@pytest.mark.parametrize(
+    "strategy", [ProxylessNAS, RecNAS, Reinforce, lambda weight: DynamicConstraint(weight, depth=None)]
+)
 def test_a_large_weight_of_the_cost_finds_the_cheapest(strategy):
     assert quiet(strategy(100.0), problem(), settings(steps=60)).best == Sizes.smallest()
     with pytest.raises(ConfigError, match="penalty weight -1"):
@@ -196,7 +219,7 @@ def test_an_architecture_step_of_proxylessnas_moves_two_probabilities_and_knows_
         ]
         assert sum(moved) == 2
         believed = {name: torch.tensor(p) for name, p in before["probabilities"].items()}
-        assert after["expected_cost"] == pytest.approx(float(given.cost.expected(believed)), rel=1e-5)
+        assert after["expected_cost"] == pytest.approx(float(given.costs["cost"].expected(believed)), rel=1e-5)
 
 
 def test_spos_trains_one_architecture_a_step_drawn_uniformly():
@@ -231,10 +254,11 @@ def test_pruning_leaves_an_architecture_within_rules_and_budget(space, budget):
     result = quiet(RecNAS(weight=0.0, threshold=0.99), given, settings(steps=60, architecture_lr=0.5))
     chosen = [result.probabilities[name][index] for name, index in space.indices(result.best).items()]
     assert all(p > 0 for p in chosen) and any(0.0 in p for p in result.probabilities.values())
-    assert budget is None or given.cost(result.best) <= result.limit
+    cost, limit = given.costs["cost"], result.limits.get("cost", math.inf)
+    assert cost(result.best) <= limit
     left = {n: [o for o, p in zip(Sizes.choices()[n], ps, strict=True) if p] for n, ps in result.probabilities.items()}
     allowed = [a for a in space.enumerate() if a.hidden in left["hidden"] and a.inner in left["inner"]]
-    allowed = [a for a in allowed if budget is None or given.cost(a) <= result.limit]
+    allowed = [a for a in allowed if cost(a) <= limit]
     assert {a.hidden for a in allowed} == set(left["hidden"]) and {a.inner for a in allowed} == set(left["inner"])
 
 
@@ -247,30 +271,21 @@ def test_recnas_anneals():
         assert all(f"{name}={value}" in str(raised.value) for name, value in options.items())
 
 
-def test_easrec_is_gumbel_with_the_dynamic_constraint():
-    contract = TestEASRec()
+def test_the_dynamic_constraint_is_gumbel_with_the_dynamic_penalty():
+    contract = TestDynamicConstraint()
     options = contract.settings.model_copy(update=contract.short)
-    through = quiet(EASRec(weight=0.2), contract.problem("80%"), options)
-    given = contract.problem("80%")
+    through = quiet(DynamicConstraint(weight=0.2), contract.problem("80%"), options)
+    relaxation, penalty = Gumbel(Temperature.over(options.steps)), Dynamic(0.2, "depth")
+    by_hand = BilevelSearcher(contract.problem("80%"), options, relaxation=relaxation, penalty=penalty)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        by_hand = BilevelSearcher(
-            given.model,
-            given.loss,
-            given.train,
-            given.held_out,
-            given.cost,
-            options,
-            relaxation=Gumbel(Temperature.over(options.steps)),
-            penalty=Dynamic(0.2, "depth"),
-            budget="80%",
-        ).run()
-    assert figures(through) == figures(by_hand)
+        found = by_hand.run()
+    assert figures(through) == figures(found) | {"strategy": "dynamic-constraint"}
 
 
-def test_easrec_without_a_depth_is_told_before_the_search():
-    with pytest.raises(ConfigError, match=r"EASRec\(depth='depth'\): Sizes has no such field.*depth=None"):
-        EASRec().search(problem(loss=None), settings())
+def test_a_missing_depth_is_told_before_the_search():
+    with pytest.raises(ConfigError, match=r"DynamicConstraint\(depth='depth'\): Sizes has no such field.*depth=None"):
+        DynamicConstraint().search(problem(loss=None), settings())
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -298,26 +313,29 @@ def test_as_many_evaluations_as_a_search_by_gradients(changes, expected):
     assert len(result.tried) == min(expected, Sizes.size())
 
 
-@pytest.mark.parametrize("name", list(STRATEGIES))
+@pytest.mark.parametrize("name", NAMES)
 def test_an_elastified_network_is_searched_or_refused_before_any_work(name):
     def build(hidden, inner):
         return nn.Sequential(nn.Linear(4, hidden), nn.Linear(hidden, inner), nn.ReLU(), nn.Linear(inner, 4))
 
     model = elastify(build, Sizes)
-    given = replace(problem(), model=model, cost=Flops(model, torch.zeros(1, 4)), budget="50%")
-    strategy = EASRec(depth=None) if name == "easrec" else STRATEGIES[name]()
-    if name not in ("spos", "random"):
-        with pytest.raises(
-            SearchError, match=r"^ElasticModel is made by elastify and .*: use SPOS, RandomSearch or ev"
-        ):
-            quiet(strategy, replace(given, loss=None, train=None, held_out=None), settings())
+    given = problem(model=model, costs={"cost": Flops(model, torch.zeros(1, 4))}, budget="50%")
+    if name in MIXING:
+        told = r"^ElasticModel is made by elastify and .*: use Reinforce, SPOS, RandomSearch or Evolve"
+        with pytest.raises(SearchError, match=told):
+            quiet(named(name), replace(given, loss=untouched, train=untouched), settings())
         return
-    result = quiet(strategy, given, settings())
-    assert result.found.cost <= result.limit and len(result.tried) == len(result.random_tried) == 4
+    result = quiet(named(name), given, settings())
+    assert result.found.costs["cost"] <= result.limits["cost"] and len(result.random_tried) == 4
+    assert len(result.tried) == (0 if name == "reinforce" else 4)
+
+
+def untouched(*arguments):
+    raise AssertionError("work was done")
 
 
 def test_evaluations_of_a_killed_search_are_not_made_again(tmp_path):
-    made, options = [], {"checkpoint": tmp_path / "c"}
+    made = []
 
     def evaluate(model):
         if len(made) == 3:
@@ -326,53 +344,33 @@ def test_evaluations_of_a_killed_search_are_not_made_again(tmp_path):
         return {"loss": float(made[-1].hidden)}
 
     with pytest.raises(KeyboardInterrupt):
-        quiet(SPOS(), problem(evaluate=evaluate), settings(), **options)
+        quiet(SPOS(), problem(evaluate=evaluate), settings(), tmp_path / "c")
     made.append(None)
-    quiet(SPOS(), problem(evaluate=evaluate), settings(), **options, resume=True)
+    quiet(SPOS(), problem(evaluate=evaluate), settings(), tmp_path / "c", resume=True)
     once = len(made) - 1
     assert len(set(made) - {None}) == once >= 4
-    quiet(SPOS(), problem(evaluate=evaluate), settings(), **options)
+    quiet(SPOS(), problem(evaluate=evaluate), settings(), tmp_path / "c", resume=True)
+    assert len(made) == once + 1
+    quiet(SPOS(), problem(evaluate=evaluate), settings(), tmp_path / "d")
     assert len(made) == 2 * once + 1, "a search anew takes nothing up"
 
 
-def test_an_evaluation_that_is_nan_is_asked_for_again(tmp_path):
-    options = {"checkpoint": tmp_path / "c", "resume": True}
-    with pytest.raises(SearchError, match="evaluate gives loss=nan"):
-        quiet(SPOS(), problem(evaluate=lambda model: {"loss": float("nan")}), settings(), **options)
-    assert (
-        quiet(SPOS(), problem(evaluate=lambda model: {"loss": 1.0}), settings(), **options).found.metrics["loss"] == 1
-    )
-
-
 @pytest.mark.parametrize(
-    ("answer", "error", "message"),
+    ("answer", "message"),
     [
-        (0.5, ConfigError, r"evaluate returns float 0\.5; a mapping from names to numbers is needed"),
-        (None, ConfigError, "evaluate returns NoneType None; a mapping"),
-        ({"loss": "low"}, ConfigError, "evaluate returns loss='low'; a metric is a number"),
-        ({"other": 1.0}, ConfigError, r"metric 'loss' is not among what evaluate returns: \['other'\]"),
-        ({"loss": float("inf")}, SearchError, "evaluate gives loss=inf for "),
+        (0.5, r"evaluate returns float 0\.5; a mapping from names to numbers is needed"),
+        (None, "evaluate returns NoneType None; a mapping"),
+        ({"loss": "low"}, "evaluate returns loss='low'; a metric is a number"),
+        ({"other": 1.0}, r"metric 'loss' is not among what evaluate returns: \['other'\]"),
     ],
 )
-@pytest.mark.parametrize("strategy", [SPOS, RandomSearch])
-def test_an_answer_of_evaluate_that_is_none_is_one_clear_line_and_not_kept(tmp_path, strategy, answer, error, message):
-    options = {"checkpoint": tmp_path / "c", "resume": True}
-    with pytest.raises(error, match=message) as raised:
-        quiet(strategy(), problem(evaluate=lambda model: answer), settings(), **options)
+@pytest.mark.parametrize("strategy", [SPOS, RandomSearch, DARTS])
+def test_an_answer_of_evaluate_that_is_none_is_one_clear_line_and_not_kept(tmp_path, strategy, answer, message):
+    with pytest.raises(ConfigError, match=message) as raised:
+        quiet(strategy(), problem(evaluate=lambda model: answer), settings(), tmp_path)
     assert "\n" not in str(raised.value)
-    result = quiet(strategy(), problem(evaluate=lambda model: {"loss": 1.0}), settings(), **options)
-    assert all(candidate.metrics == {"loss": 1.0} for candidate in result.tried)
-
-
-def test_a_bad_answer_kept_by_an_earlier_version_is_asked_for_again(tmp_path):
-    path, options = tmp_path / "c.evaluations", {"checkpoint": tmp_path / "c"}
-    quiet(RandomSearch(), problem(evaluate=lambda model: {"loss": 1.0}), settings(), **options)
-    content = torch.load(io.BytesIO(path.read_bytes()[32:]))
-    bad = itertools.cycle([{"loss": math.inf}, {"other": 1.0}])
-    evaluations = {key: next(bad) for key in content["state"]["evaluations"]}
-    save_checkpoint(path, {"evaluations": evaluations}, content["identity"])
-    again = quiet(RandomSearch(), problem(evaluate=lambda model: {"loss": 2.0}), settings(), **options, resume=True)
-    assert all(candidate.metrics == {"loss": 2.0} for candidate in again.tried)
+    result = quiet(strategy(), problem(evaluate=lambda model: {"loss": 1.0}), settings(), tmp_path, resume=True)
+    assert all(candidate.metrics == {"loss": 1.0} for candidate in (result.found, *result.tried))
 
 
 class Many(Space):
@@ -402,12 +400,12 @@ def test_pruning_of_a_large_space_under_a_tight_budget_leaves_every_choice_an_op
     monkeypatch.setattr(BilevelSearcher, "_reaches_an_architecture", greedily)
     torch.manual_seed(0)
     model = Layers(Many.axes())
-    given = Problem(model, loss, batches, lambda epoch: batches(epoch + 100), Params(model), budget="45%")
+    given = problem(model=model, costs={"cost": Params(model)}, budget="45%")
     options = settings(steps=6, architecture_lr=0.5, random_architectures=1)
     result = quiet(RecNAS(weight=0.0, threshold=0.99), given, options)
     for record in result.history:
         assert all(sum(p) == pytest.approx(1.0) for p in record["probabilities"].values())
-    assert any(0.0 in p for p in result.probabilities.values()) and result.found.cost <= result.limit
+    assert any(0.0 in p for p in result.probabilities.values()) and result.found.costs["cost"] <= result.limits["cost"]
 
 
 def test_a_choice_of_which_no_option_seems_possible_keeps_its_own():
@@ -443,12 +441,12 @@ class Timed(Net):
         return super().forward(x)
 
 
-def timed(pace):
+def timed(pace, budget="50%", **changes):
     torch.manual_seed(0)
     machine = Machine(pace)
     model = Timed(Sizes.axes(), machine)
     cost = Latency(model, torch.zeros(1, 4), warmup=0, repeats=1, clock=machine)
-    return replace(problem(), model=model, cost=cost, budget="50%")
+    return problem(model=model, costs={"cost": cost}, budget=budget, **changes)
 
 
 class Killed(Exception):
@@ -462,54 +460,34 @@ def test_a_relative_budget_of_measured_milliseconds_is_that_of_the_first_process
 
     options = settings(checkpoint_every=5)
     with pytest.raises(Killed):
-        quiet(ProxylessNAS(), timed(1.0), options, checkpoint=tmp_path / "c", progress=kill)
-    result = quiet(ProxylessNAS(), timed(1.2), options, checkpoint=tmp_path / "c", resume=True)
-    assert result.steps == 24 and result.limit == pytest.approx(4.0) and result.found.cost <= result.limit
-    with pytest.raises(CheckpointError, match="budget was '50%', is '60%'"):
-        quiet(ProxylessNAS(), replace(timed(1.0), budget="60%"), options, checkpoint=tmp_path / "c", resume=True)
+        quiet(ProxylessNAS(), timed(1.0), options, tmp_path / "c", progress=kill)
+    result = quiet(ProxylessNAS(), timed(1.2), options, tmp_path / "c", resume=True)
+    assert result.steps == 24 and result.limits["cost"] == pytest.approx(4.0)
+    assert result.found.costs["cost"] <= result.limits["cost"]
+    with pytest.raises(CheckpointError, match=r"budgets\.cost was '50%', is '60%'"):
+        quiet(ProxylessNAS(), timed(1.0, "60%"), options, tmp_path / "c", resume=True)
 
 
 @pytest.mark.filterwarnings("ignore")  # of the report on nothing predicted
 @pytest.mark.parametrize("method", ["nsga2", "local", "random"])
 def test_evolve_keeps_the_limit_of_a_relative_budget_of_milliseconds(tmp_path, method):
-    def searched(pace, trials):
-        given = timed(pace)
-        return evolve(
-            given.model,
-            lambda model: {"w": 1.0},
-            given.cost,
-            metric="w",
-            method=method,
-            trials=trials,
-            population=2,
-            budgets="50%",
-            storage=tmp_path / "s.journal",
-        )
+    def limit(pace, trials):
+        evolve = Evolve(method, trials, 2, storage=tmp_path / "s.journal")
+        return quiet(evolve, timed(pace, evaluate=lambda model: {"loss": 1.0}), settings()).limits["cost"]
 
-    assert searched(1.0, 2).limit == searched(1.2, 4).limit == pytest.approx(4.0)
+    assert limit(1.0, 2) == limit(1.2, 4) == pytest.approx(4.0)
 
 
 @pytest.mark.parametrize("strategy", [DARTS, RandomSearch])
 def test_an_identity_of_the_caller_covers_none_of_our_own(tmp_path, strategy):
-    mine = {"settings": 1, "model": 2, "strategy": 3, "space": 4}
-    options = {"checkpoint": tmp_path / "c", "resume": True}
+    mine = {"settings": 1, "model": 2, "weights": 3, "space": 4}
+    options = {"folder": tmp_path / "c", "resume": True}
     whole = quiet(strategy(), problem(), settings(steps=4), identity=mine, **options)
     assert figures(quiet(strategy(), problem(), settings(steps=4), identity=mine, **options)) == figures(whole)
     for message, changes, identity in (
         (r"settings\.steps was 4, is 8", {"steps": 8}, mine),
         (r"model was 2, is 5", {}, mine | {"model": 5}),
-        (r"strategy was \['[a-z]+', 3\], is \['[a-z]+', 6\]", {}, mine | {"strategy": 6}),
+        (r"weights was 3, is 6", {}, mine | {"weights": 6}),
     ):
         with pytest.raises(CheckpointError, match=message):
             quiet(strategy(), problem(), settings(**{"steps": 4, **changes}), identity=identity, **options)
-
-
-def test_a_checkpoint_of_before_whose_identity_covers_ours_is_taken_up(tmp_path):
-    path, mine = tmp_path / "c", {"settings": 1}
-    quiet(DARTS(), problem(), settings(steps=4), checkpoint=path, identity=mine)
-    content = torch.load(io.BytesIO(path.read_bytes()[32:]))
-    del content["covered"], content["state"]["limit"]
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
-    path.write_bytes(sha256(buffer.getvalue()).digest() + buffer.getvalue())
-    assert quiet(DARTS(), problem(), settings(steps=4), checkpoint=path, identity=mine, resume=True).steps == 4

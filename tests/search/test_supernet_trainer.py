@@ -11,7 +11,8 @@ from torch._dynamo.testing import CompileCounterWithBackend
 import elasticnas.nn as enn
 from elasticnas import Space, elastify
 from elasticnas.errors import CheckpointError, SearchError
-from elasticnas.search import SupernetTrainer, TrainerSettings
+from elasticnas.run import Run
+from elasticnas.search import Problem, SupernetTrainer, TrainerSettings
 
 
 class Sizes(Space):
@@ -53,8 +54,14 @@ def supernet(kind="primitives"):
     return Net(Sizes.axes()) if kind == "primitives" else elastify(plain, Sizes)
 
 
-def settings(**changes):
-    return TrainerSettings(**{"steps": 20, "weight_lr": 0.01, "checkpoint_every": 5, **changes})
+def trainer(model, loss=loss, predict=None, distillation=None, optimizer=None, **changes):
+    given = Problem(model, loss, batches, predict=predict)
+    return SupernetTrainer(
+        given,
+        TrainerSettings(**{"steps": 20, "weight_lr": 0.01, "checkpoint_every": 5, **changes}),
+        distillation=distillation,
+        optimizer=optimizer,
+    )
 
 
 def losses(model):
@@ -73,7 +80,7 @@ def losses(model):
 def test_every_sub_network_learns(kind, rule):
     model = supernet(kind)
     before = losses(model)
-    result = SupernetTrainer(model, loss, batches, settings(steps=150, rule=rule)).run()
+    result = trainer(model, steps=150, rule=rule).run()
     after = losses(model)
     assert all(after[arch] < 0.93 * before[arch] for arch in before)
     assert result.steps == len(result.history) == 150
@@ -83,12 +90,10 @@ def test_every_sub_network_learns(kind, rule):
 def test_a_step_of_the_sandwich_is_the_mean_gradient_of_its_architectures():
     model = supernet("elastified")
     reference = copy.deepcopy(model)
-    trainer = SupernetTrainer(
-        model, loss, batches, settings(steps=1, random_architectures=2), optimizer=lambda w: torch.optim.SGD(w, 0.1)
-    )
+    work = trainer(model, steps=1, random_architectures=2, optimizer=lambda w: torch.optim.SGD(w, 0.1))
     drawn = []
-    trainer._drawn = lambda drawn_before=trainer._drawn: drawn.extend(drawn_before()) or drawn
-    trainer.run()
+    work._drawn = lambda drawn_before=work._drawn: drawn.extend(drawn_before()) or drawn
+    work.run()
     assert drawn[:2] == [Sizes.largest(), Sizes.smallest()] and len(drawn) == 4
     batch = batches(0)[0]
     for arch in drawn:
@@ -108,11 +113,11 @@ def test_others_learn_from_the_largest():
         assert not teacher.requires_grad and student.requires_grad
         return (student - teacher).square().mean()
 
-    SupernetTrainer(model, loss, batches, settings(steps=2), predict=predict, distillation=distillation).run()
+    trainer(model, predict=predict, distillation=distillation, steps=2).run()
     assert len(seen) == 2 * 3
     assert all(torch.equal(seen[0], other) for other in seen[1:3]) and not torch.equal(seen[0], seen[3])
     model = supernet("elastified")
-    result = SupernetTrainer(model, loss, batches, settings(steps=200), predict=predict).run()
+    result = trainer(model, predict=predict, steps=200).run()
     with torch.no_grad():
         x = batches(7)[0][0]
         largest = model(x).softmax(-1)
@@ -125,40 +130,37 @@ def test_others_learn_from_the_largest():
 @pytest.mark.parametrize("kind", ["primitives", "elastified"])
 def test_a_killed_run_goes_on_to_the_same_weights(tmp_path, kind):
     whole = supernet(kind)
-    expected = SupernetTrainer(whole, loss, batches, settings(schedule="cosine", warmup_steps=3), predict=predict).run()
+    changes = {"predict": predict, "schedule": "cosine", "warmup_steps": 3}
+    expected = trainer(whole, **changes).run()
     for killed_at in (3, 5, 12):
-        model, path = supernet(kind), tmp_path / f"{killed_at}.ckpt"
+        folder = tmp_path / str(killed_at)
 
         def stop(progress, killed_at=killed_at):
             if progress.step == killed_at:
                 raise KeyboardInterrupt
 
-        trainer = SupernetTrainer(model, loss, batches, settings(schedule="cosine", warmup_steps=3), predict=predict)
         with pytest.raises(KeyboardInterrupt):
-            trainer.run(path, progress=stop)
+            trainer(supernet(kind), **changes).run(Run(folder, progress=stop))
         model = supernet(kind)
         torch.manual_seed(123)  # whatever the new process has drawn
         if killed_at < 5:
             torch.manual_seed(0)
             model = supernet(kind)
-        trainer = SupernetTrainer(model, loss, batches, settings(schedule="cosine", warmup_steps=3), predict=predict)
-        result = trainer.run(path, resume=True)
+        result = trainer(model, **changes).run(Run(folder, resume=True))
         assert result.history == expected.history
         assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), model.parameters(), strict=True))
 
 
 def test_a_checkpoint_of_another_run_is_refused(tmp_path):
-    path = tmp_path / "t.ckpt"
-    SupernetTrainer(supernet(), loss, batches, settings()).run(path)
+    trainer(supernet()).run(Run(tmp_path))
     with pytest.raises(CheckpointError, match=r"belongs to another run, settings\.rule was 'sandwich', is 'single'"):
-        SupernetTrainer(supernet(), loss, batches, settings(rule="single")).run(path, resume=True)
+        trainer(supernet(), rule="single").run(Run(tmp_path, resume=True))
 
 
 def test_schedule_and_progress():
     seen = []
-    result = SupernetTrainer(
-        supernet(), loss, batches, settings(steps=10, schedule="cosine", warmup_steps=4, weight_lr=0.4)
-    ).run(progress=seen.append)
+    work = trainer(supernet(), steps=10, schedule="cosine", warmup_steps=4, weight_lr=0.4)
+    result = work.run(Run(progress=seen.append))
     rates = [record["learning_rate"] for record in result.history]
     assert rates[:4] == pytest.approx([0.1, 0.2, 0.3, 0.4]) and rates[4] == pytest.approx(0.4)
     assert rates[4:] == sorted(rates[4:], reverse=True) and rates[-1] < 0.05
@@ -173,7 +175,7 @@ def test_a_compiled_supernet_trains_masked_in_one_graph():
         model = supernet()
         for layer in model.blocks.layers:
             layer.dropout = 0.0  # draws differ between shapes
-        result = SupernetTrainer(form(model), loss, batches, settings(steps=8, masked=masked)).run()
+        result = trainer(form(model), steps=8, masked=masked).run()
         runs[masked] = [value for record in result.history for value in (record["loss"], record["others"])]
     assert counted.frame_count == 1
     assert runs[True] == pytest.approx(runs[False], rel=1e-4)
@@ -190,15 +192,11 @@ def test_gradients_that_are_not_finite_reach_neither_weights_nor_checkpoint(tmp_
         # finite, with an infinite slope, from the eighth step on
         return found + (model.out.bias[0] - model.out.bias[0].detach()).square().sqrt() if len(steps) > 28 else found
 
-    path, model = tmp_path / "t.ckpt", supernet()
-    with pytest.raises(
-        SearchError, match=r"^the gradients have the norm nan at step 7 although the losses are finite:"
-    ):
-        SupernetTrainer(model, root, batches, settings(checkpoint_every=1, clip_norm=clip_norm)).run(path)
+    model, changes = supernet(), {"checkpoint_every": 1, "clip_norm": clip_norm}
+    with pytest.raises(SearchError, match=r"^the gradients have the norm nan at step 7 although the losses are"):
+        trainer(model, root, **changes).run(Run(tmp_path))
     assert all(parameter.isfinite().all() for parameter in model.parameters())
-    result = SupernetTrainer(supernet(), loss, batches, settings(checkpoint_every=1, clip_norm=clip_norm)).run(
-        path, True
-    )
+    result = trainer(supernet(), **changes).run(Run(tmp_path, resume=True))
     assert result.steps == 20 and [record["step"] for record in result.history] == list(range(1, 21))
 
 
@@ -213,7 +211,7 @@ def test_gradients_that_are_not_finite_reach_neither_weights_nor_checkpoint(tmp_
 )
 def test_a_loss_that_is_no_scalar_with_a_gradient_is_refused(wrong, message):
     with pytest.raises(SearchError, match=message):
-        SupernetTrainer(supernet(), lambda model, batch: wrong(loss(model, batch)), batches, settings()).run()
+        trainer(supernet(), lambda model, batch: wrong(loss(model, batch))).run()
 
 
 def squares(student, teacher):
@@ -221,10 +219,9 @@ def squares(student, teacher):
 
 
 def test_a_checkpoint_of_another_distillation_is_refused(tmp_path):
-    path = tmp_path / "t.ckpt"
-    SupernetTrainer(supernet(), loss, batches, settings(), predict=predict).run(path)
+    trainer(supernet(), predict=predict).run(Run(tmp_path))
     with pytest.raises(CheckpointError, match=r"distilled was '.*soft_cross_entropy', is '.*squares'"):
-        SupernetTrainer(supernet(), loss, batches, settings(), predict=predict, distillation=squares).run(path, True)
+        trainer(supernet(), predict=predict, distillation=squares).run(Run(tmp_path, resume=True))
 
 
 def test_a_loss_that_is_not_finite_names_the_architecture():
@@ -235,13 +232,13 @@ def test_a_loss_that_is_not_finite_names_the_architecture():
     with pytest.raises(
         SearchError, match=r"^the loss of Sizes\(hidden=8, depth=1\) is nan at step 0: lower the learning"
     ):
-        SupernetTrainer(supernet(), broken, batches, settings()).run()
+        trainer(supernet(), broken).run()
 
 
 def test_distillation_needs_the_sandwich():
     with pytest.raises(SearchError, match="predict distils from the largest, which rule='single' does not run"):
-        SupernetTrainer(supernet(), loss, batches, settings(rule="single"), predict=predict)
+        trainer(supernet(), predict=predict, rule="single")
     for parameter in (model := supernet()).parameters():
         parameter.requires_grad_(False)
     with pytest.raises(SearchError, match="Net has no weights to train"):
-        SupernetTrainer(model, loss, batches, settings())
+        trainer(model)

@@ -109,6 +109,7 @@ class _Evolution:
             "costs": {name: _described(cost) for name, cost in self.costs.items()},
             "budgets": {name: budget.identity for name, budget in self.budgets.items()},
             "seed": settings.seed,
+            "method": strategy.method,
         }
         self.same = Sameness(problem.model).canonical
         self.evaluator = Evaluator(
@@ -161,7 +162,7 @@ class _Evolution:
             objectives = dict.fromkeys(self.costs, "minimize") | {
                 f"metric {self.metric}" if self.metric in self.costs else self.metric: more
             }
-            identity = {**self.identity, **self.run.identity, "method": method}
+            identity = {**self.identity, "method": method, "caller": self.run.identity}
             study = open_study(strategy.storage, name, objectives, identity)
             if strategy.storage is not None:
                 self.budgets = kept_limits(study, self.budgets)  # a measured one would be another

@@ -10,7 +10,8 @@ from torch.utils.data import DataLoader, TensorDataset
 import elasticnas.nn as enn
 from elasticnas import Space
 from elasticnas.cost import Params
-from elasticnas.search import BilevelSearcher, SearchSettings, SupernetTrainer, TrainerSettings
+from elasticnas.run import Run
+from elasticnas.search import BilevelSearcher, Problem, SearchSettings, SupernetTrainer, TrainerSettings
 
 
 class Width(Space):
@@ -40,21 +41,17 @@ def loader(shuffle):
 
 
 def trained(shuffle, path=None, kill=None, resume=False):
-    model, data = network(), loader(shuffle)
-    run(
-        SupernetTrainer(model, loss, lambda epoch: data, TrainerSettings(steps=13, checkpoint_every=4)),
-        path,
-        kill,
-        resume,
-    )
+    model = network()
+    given = Problem(model, loss, loader(shuffle))
+    run(SupernetTrainer(given, TrainerSettings(steps=13, checkpoint_every=4)), path, kill, resume)
     return [p.detach() for p in model.parameters()]
 
 
 def searched(order, shuffle, path=None, kill=None, resume=False):
-    model, data, held_out = network(), loader(shuffle), loader(shuffle)
+    model, data = network(), loader(shuffle)  # the held-out one is given by a function
     settings = SearchSettings(steps=13, checkpoint_every=4, order=order, evaluate_every=None, update_every=2)
-    searcher = BilevelSearcher(model, loss, lambda epoch: data, lambda epoch: held_out, Params(model), settings)
-    run(searcher, path, kill, resume)
+    given = Problem(model, loss, loader(shuffle), lambda epoch: data, {"params": Params(model)})
+    run(BilevelSearcher(given, settings), path, kill, resume)
     return [p.detach() for p in model.parameters()]
 
 
@@ -64,10 +61,10 @@ def run(search, path, kill, resume):
             raise Killed
 
     if kill is None:
-        search.run(path, resume=resume)
+        search.run(Run(path, resume=resume))
         return
     with pytest.raises(Killed):
-        search.run(path, progress=progress)
+        search.run(Run(path, progress=progress))
 
 
 @pytest.mark.parametrize("kill", [4, 6, 11])  # at a checkpoint, after one, and in another epoch
