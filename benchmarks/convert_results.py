@@ -25,7 +25,7 @@ from easrec.result import RunResult
 from easrec.space import space_for
 from elasticnas.errors import ConfigError, DataError, ElasticNASError, one_line
 from elasticnas.files import write_text
-from elasticnas.record import FORMAT
+from elasticnas.record import FORMAT, read_result
 from elasticnas.search import SearchResult
 from elasticnas.study.result import StudyResult
 
@@ -55,10 +55,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _files(given: Path) -> list[Path]:
-    """Of each folder the result first: what belongs to it is only converted along with it."""
+    """A folder before those in it: what belongs to a run, such as ``model/``, is only converted along with it."""
     if not given.is_dir():
         return [given]
-    return sorted(given.rglob("*.json"), key=lambda path: (path.parent.parts, path.name != "result.json", path.name))
+    return sorted(given.rglob("*.json"), key=lambda path: (path.parent.parts, path.name))
 
 
 def convert(path: Path, required: bool = True) -> bool:
@@ -247,7 +247,8 @@ def _study_result(old: dict[str, Any], path: Path) -> dict[str, Any]:
     direction = _direction(old)
     del old["maximise"]
     search = _search(old.pop("search"), "evolve", old["metric"], direction, path)
-    return StudyResult.from_dict({"format": FORMAT, **old, "direction": direction, "search": search}, Any).to_dict()
+    new = {"format": FORMAT, **old, "direction": direction, "search": search}
+    return read_result(StudyResult[Any], new, "study result").to_dict()
 
 
 def _direction(study: dict[str, Any]) -> str:

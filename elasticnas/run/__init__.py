@@ -1,7 +1,8 @@
 """Long work: where it is kept, how it goes on after an interruption, and where its batches come from."""
 
-from elasticnas.run.batches import Batches, BatchStream, one_epoch
+from elasticnas.run.batches import BatchStream
 from elasticnas.run.driver import Kept, Stateful, Work, drive
+from elasticnas.run.epoch import Batches, one_epoch
 from elasticnas.run.progress import Progress
 from elasticnas.run.run import Run
 

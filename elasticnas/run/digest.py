@@ -52,7 +52,7 @@ def digest(sampled: Sample) -> str:
     whole = hashlib.sha256()
     for value in sampled:
         if isinstance(value, torch.Tensor):
-            flat = value.resolve_conj().resolve_neg().cpu().contiguous().reshape(-1)
+            flat = value.cpu().reshape(-1)
             whole.update(flat.view(torch.uint8).numpy().tobytes())
         elif isinstance(value, np.ndarray):
             whole.update(value.tobytes())
@@ -76,7 +76,7 @@ def _tensor_elements(tensor: torch.Tensor) -> list[torch.Tensor]:
         return []
     tensor, step = tensor.detach(), _step(tensor.numel())
     if step == 1:
-        return [tensor.clone()]
+        return [tensor.clone(memory_format=torch.contiguous_format)]
     if tensor.is_contiguous():
         return [tensor.reshape(-1)[::step].clone()]
     position, index = torch.arange(0, tensor.numel(), step, device=tensor.device), []

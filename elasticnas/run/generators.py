@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.random.mtrand import get_bit_generator, set_bit_generator
 
-__all__ = ["Generators"]
+__all__ = ["Generators", "derived_seed"]
 
 
 class Generators:
@@ -27,15 +28,15 @@ class Generators:
         self._key = key
         self._torch: dict[torch.Generator, torch.Tensor] = {}
         self._added: list[torch.Generator] = []
-        self._numpy = np.random.MT19937(_seed(*key))
-        self._python = random.Random(_seed(*key)).getstate()
+        self._numpy = np.random.MT19937(derived_seed(*key))
+        self._python = random.Random(derived_seed(*key)).getstate()
 
     def add(self, generators: Iterable[torch.Generator]) -> None:
         """Own states for these too, from the next time on; each has a seed of its own."""
         for generator in generators:
             if generator not in self._torch:
                 self._added.append(generator)
-                self._torch[generator] = _state(generator.device, _seed(*self._key, len(self._added)))
+                self._torch[generator] = _state(generator.device, derived_seed(*self._key, len(self._added)))
 
     @contextmanager
     def swapped_in(self) -> Iterator[None]:
@@ -61,19 +62,19 @@ class Generators:
             shared += torch.cuda.default_generators
         for generator in shared:
             if generator not in self._torch:
-                self._torch[generator] = _state(generator.device, _seed(*self._key))
+                self._torch[generator] = _state(generator.device, derived_seed(*self._key))
         return shared + self._added
 
 
 @contextmanager
 def _numpy_draws_from(source: np.random.BitGenerator) -> Iterator[None]:
     """Exchange numpy's bit generator: far faster than copying its 624 words in and out."""
-    before, state = np.random.get_bit_generator(), _numpy_state()
-    np.random.set_bit_generator(source)
+    before, state = get_bit_generator(), _numpy_state()
+    set_bit_generator(source)
     try:
         yield
     finally:
-        np.random.set_bit_generator(before)
+        set_bit_generator(before)
         if state["has_gauss"]:  # the second of a pair of normal draws, which the exchange drops
             np.random.set_state(state)
 
@@ -86,6 +87,10 @@ def _state(device: torch.device, seed: int) -> torch.Tensor:
     return torch.Generator(device).manual_seed(seed).get_state()
 
 
-def _seed(*key: str | int) -> int:
-    """63 bits, the same in every process."""
+def derived_seed(*key: str | int) -> int:
+    """A seed of 63 bits, the same in every process.
+
+    Args:
+        key: What it depends on.
+    """
     return int.from_bytes(hashlib.sha256(repr(key).encode()).digest()[:8], "big") >> 1

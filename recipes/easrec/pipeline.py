@@ -150,7 +150,8 @@ class Pipeline:
         done = self.folder / "supernet.ckpt"
         model = self.new_supernet()
         if self.config.search.strategy == "none":
-            return Searched(self.space.largest(), self.space.largest(), None, model)
+            with self:  # the next stage reads what the run is of
+                return Searched(self.space.largest(), self.space.largest(), None, model)
         if done.exists():
             state, _ = load_checkpoint(done, self.identity)
             model.load_state_dict(state["model"])

@@ -261,6 +261,15 @@ def test_an_interrupted_conversion_goes_on(tmp_path, first):
     assert contents(cut) == contents(whole)
 
 
+def test_random_search_that_was_not_trained_is_the_best_that_it_drew(tmp_path):
+    old = {key: value for key, value in flat().items() if not key.startswith("random/")}
+    old["config"]["compare"] = []
+    path = write(tmp_path / "some-run.json", old)
+    assert convert(path)
+    random = RunResult.from_dict(json.loads(path.read_text())).search.result.random
+    assert random.metrics == {"unseen/ndcg@5": 0.19} and random.costs == {"flops": 700.5}
+
+
 def test_a_network_that_nothing_searched_has_no_search(tmp_path):
     old = flat()
     old["config"]["search"] = {"strategy": "none", "budget": None}

@@ -9,7 +9,7 @@ import torch
 from charlm.config import Config
 from charlm.corpus import Corpus, read_corpus, standard_library
 from charlm.model import GPT, Sizes, scaled
-from charlm.task import task
+from charlm.task import study
 from elasticnas import extract, load
 from elasticnas.cost import count_flops
 from elasticnas.errors import DataError
@@ -151,13 +151,13 @@ def test_scaled_by_one_is_the_largest():
 
 def test_bits_per_byte_of_a_network_that_knows_nothing_are_eight(books):
     corpus = read_corpus([books], "*.txt", length=16, most_bytes=10_000, seed=0)
-    problem = task(Config(length=16), corpus, torch.device("cpu"))
+    problem = study(Config(length=16), corpus, torch.device("cpu"))[0].problem
 
     class Even(torch.nn.Module):
         def forward(self, ids):
             return torch.zeros(*ids.shape, 256)
 
-    assert problem.validate(Even())["bits per byte"] == pytest.approx(8.0)
+    assert problem.evaluate(Even())["bits per byte"] == pytest.approx(8.0)
     assert float(problem.loss(Even(), torch.zeros(2, 17, dtype=torch.long))) == pytest.approx(math.log(256))
 
 
@@ -171,8 +171,8 @@ def test_the_run_writes_what_the_study_promises(main, books, tmp_path):
     row = next(row for row in result["rows"] if row["share"] == 1.0 and row["kind"] == "searched")
     network = load(tmp_path / "run" / "networks" / "100", lambda arch: GPT(arch, 16)).eval()
     corpus = read_corpus([books], "*.txt", 16, 8_000_000, 0)
-    problem = task(Config(length=16, batch=4, test_windows=8), corpus, torch.device("cpu"))
+    made, _ = study(Config(length=16, batch=4, test_windows=8), corpus, torch.device("cpu"))
     with torch.no_grad():
-        assert problem.test(network)["bits per byte"] == pytest.approx(row["test"], abs=1e-6)
+        assert made.test(network)["bits per byte"] == pytest.approx(row["test"], abs=1e-6)
     assert (tmp_path / "run" / "pareto.png").stat().st_size > 10_000
     assert main(*arguments, "--resume")[0] == 0

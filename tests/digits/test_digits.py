@@ -8,7 +8,7 @@ import torch
 from digits.config import Config
 from digits.images import load_images
 from digits.model import Sizes, build, scaled, supernet
-from digits.task import task
+from digits.task import study
 from elasticnas import extract, load
 from elasticnas.cost import count_flops
 
@@ -92,12 +92,12 @@ def test_the_run_writes_what_the_study_promises_and_resumes(main, tmp_path):
     assert result["settings"]["seed"] == 3 and result["facts"]["train"] == "1,078 images"
     assert all(0 <= row["test"] <= 1 for row in result["rows"]) and "result.md" in said
     network = load(tmp_path / "run" / "networks" / "100", build).eval()
-    problem = task(
+    made, _ = study(
         Config().model_copy(update={"study": Config().study.model_copy(update={"seed": 3})}), torch.device("cpu")
     )
     with torch.no_grad():
         row = next(row for row in result["rows"] if row["share"] == 1.0 and row["kind"] == "searched")
-        assert problem.test(network)["accuracy"] == row["test"]
+        assert made.test(network)["accuracy"] == row["test"]
     code, _, warned = main(*arguments)
     assert (code, "holds a study already; --resume continues it" in warned) == (1, True)
     assert main(*arguments, "--resume")[0] == 0

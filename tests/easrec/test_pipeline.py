@@ -65,7 +65,8 @@ def test_a_run_whose_training_failed_goes_on_without_searching_again(data, tmp_p
     monkeypatch.setattr(pipeline, "train", failing)
     with pytest.raises(SearchError, match="no more"):
         run(data, tmp_path / "cut").everything()
-    assert (tmp_path / "cut" / "supernet.ckpt").exists() and not (tmp_path / "cut" / "search").exists()
+    assert not (tmp_path / "cut" / "search" / "checkpoint").exists()
+    assert (tmp_path / "cut" / "supernet.ckpt").exists()
     assert (tmp_path / "cut" / "result.json").exists() == bool(trained)
     monkeypatch.setattr(pipeline, "train", train)
     monkeypatch.setattr(pipeline, "search_architecture", search_again)

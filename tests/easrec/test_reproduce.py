@@ -197,7 +197,9 @@ def test_other_tables():
     assert several.rows[0][7] == "-" and float(several.rows[1][7]) < 0.01
     fig4 = lambdas([measured("lambda-0.1", [0.5]), measured("lambda-3", [0.4], flops=1e6)])
     assert [row[0] for row in fig4.rows] == ["0.1", "3"] and fig4.rows[1][3] == "25%"
-    open_points = differences([measured("easrec", [0.5, 0.51]), measured("from-scratch", [0.1, 0.11])])
+    unsearched = measured("easrec-largest", [0.3, 0.31])
+    open_points = differences([measured("easrec", [0.5, 0.51]), measured("from-scratch", [0.1, 0.11]), unsearched])
+    assert [row[-1] for row in open_points.rows] == ["1.0", "1.0", "0.0"]  # minutes of search
     assert open_points.rows[0][6:9] == ["-", "-", "-"] and open_points.rows[1][6] == "EASRec"
     assert max(map(float, open_points.rows[1][7:9])) < 0.01
     # what lambda is relative to: against the same lambda, not against EASRec, whose search has a budget

@@ -1,8 +1,8 @@
 """Study: a whole one in seconds, what it writes, resume, errors."""
 
-import copy
 import json
 import math
+import shutil
 from types import SimpleNamespace
 from typing import Literal
 
@@ -13,8 +13,10 @@ from torch import nn
 import elasticnas.nn as enn
 from elasticnas import Space, load
 from elasticnas.cost import Flops, count_flops
-from elasticnas.errors import CheckpointError, ConfigError, SearchError
-from elasticnas.study import Study, StudySettings, Task
+from elasticnas.errors import CheckpointError, ConfigError, ElasticNASError, SearchError
+from elasticnas.run import Run
+from elasticnas.search import Problem
+from elasticnas.study import Study, StudyResult, StudySettings
 from elasticnas.study.page import page, verdicts
 from elasticnas.study.uniform import uniform_sizes
 
@@ -54,91 +56,86 @@ def nats(split):
     return lambda network: {"nats": sum(float(loss(network, batch)) for batch in batches(split)) / 5}
 
 
-def task(**changes):
-    given = {
-        "name": "signs",
-        "build": Net,
-        "scaled": scaled,
-        "loss": loss,
-        "train": batches,
-        "validate": nats(1001),
-        "test": nats(1002),
-        "metric": "nats",
-        "maximise": False,
-        "example": torch.zeros(1, 4),
-        "predict": lambda network, batch: network(batch[0]),
-        "facts": {"rows": 160},
-    }
-    return Task(**given | changes)
-
-
-def study(folder, problem=None, settings=SETTINGS, resume=False):
+def study(loss=loss, build=Net, settings=SETTINGS):
     torch.manual_seed(0)
-    return Study(problem or task(), Net(Sizes.axes()), settings, folder, resume=resume)
+    problem = Problem(
+        Net(Sizes.axes()),
+        loss=loss,
+        train=batches,
+        evaluate=nats(1001),
+        metric="nats",
+        direction="minimise",
+        predict=lambda network, batch: network(batch[0]),
+    )
+    return Study(problem, build, scaled, nats(1002), torch.zeros(1, 4), settings, name="signs")
+
+
+def at(folder, resume=False, rows=160):
+    return Run(folder, resume=resume, identity={"rows": rows})
 
 
 def figures(result):
     """Without clocks."""
-    result = copy.deepcopy(result)
-    del result["created"], result["supernet"]["seconds"], result["search"]["seconds"]
-    for row in result["rows"]:
+    data = result.to_dict()
+    del data["created"], data["supernet"]["seconds"], data["search"]["seconds"]
+    for row in data["rows"]:
         del row["seconds"]
-    return result
+    return data
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")
-    return folder, study(folder).run()
+    return folder, study().run(at(folder))
 
 
 def test_rows_keep_to_their_shares_and_the_baseline_is_never_narrower(finished):
     result = finished[1]
-    kinds = [(row["share"], row["kind"]) for row in result["rows"]]
+    kinds = [(row.share, row.kind) for row in result.rows]
     each = ["searched", "scratch", "uniform"]
     assert kinds == [(s, k) for s in (0.3, 0.7) for k in each] + [(1.0, "searched"), (1.0, "uniform")]
     whole = Flops(Net(Sizes.axes()), torch.zeros(1, 4))(Sizes.largest())
-    assert result["largest_flops"] == whole
-    for row in result["rows"]:
-        at = {other["kind"]: other for other in result["rows"] if other["share"] == row["share"]}
+    assert result.largest_flops == whole
+    for row in result.rows:
+        beside = {other.kind: other for other in result.rows if other.share == row.share}
         # equal work: 12 passes of the supernet for three networks, and 4 steps each
-        assert row["steps"] == (4 if row["kind"] == "searched" else 8)
-        assert (row["inherited"] is None) == (row["kind"] != "searched")
-        if row["kind"] == "uniform":
-            assert row["flops"] >= at["searched"]["flops"]
+        assert row.steps == (4 if row.kind == "searched" else 8)
+        assert (row.inherited is None) == (row.kind != "searched")
+        if row.kind == "uniform":
+            assert row.flops >= beside["searched"].flops
         else:
-            assert row["flops"] <= row["share"] * whole
-            assert row["flops"] == Flops(Net(Sizes.axes()), torch.zeros(1, 4))(Sizes(**row["sizes"]))
-            assert row["sizes"] == at["searched"]["sizes"]
-    assert result["rows"][-1]["sizes"] == {"hidden": 16, "depth": 3}
+            assert row.flops <= row.share * whole
+            assert row.flops == Flops(Net(Sizes.axes()), torch.zeros(1, 4))(Sizes(**row.sizes))
+            assert row.sizes == beside["searched"].sizes
+    assert result.rows[-1].sizes == {"hidden": 16, "depth": 3}
     for below, share in ((0.0, 0.3), (0.3, 0.7)):
-        within = [c for c in result["search"]["tried"] if below * whole < c["cost"] <= share * whole]
-        chosen = next(row for row in result["rows"] if row["share"] == share)
-        assert chosen["inherited"] == min(c["metrics"]["nats"] for c in within)
+        within = [c for c in result.search.tried if below * whole < c.costs["flops"] <= share * whole]
+        chosen = next(row for row in result.rows if row.share == share)
+        assert chosen.inherited == min(c.metrics["nats"] for c in within)
 
 
 def test_saved_networks_give_the_figures_of_the_table(finished):
     folder, result = finished
-    for row in result["rows"]:
-        if row["kind"] == "searched":
-            network = load(folder / "networks" / f"{100 * row['share']:g}", Net).eval()
+    for row in result.rows:
+        if row.kind == "searched":
+            network = load(folder / "networks" / f"{100 * row.share:g}", Net).eval()
             with torch.no_grad():
-                assert nats(1002)(network)["nats"] == pytest.approx(row["test"], abs=1e-9)
-            assert sum(p.numel() for p in network.parameters()) == row["params"]
-            assert count_flops(network, torch.zeros(1, 4)) == row["flops"]
+                assert nats(1002)(network)["nats"] == pytest.approx(row.test, abs=1e-9)
+            assert sum(p.numel() for p in network.parameters()) == row.params
+            assert count_flops(network, torch.zeros(1, 4)) == row.flops
 
 
 def test_pages_are_made_from_the_result_alone(finished):
     folder, result = finished
-    there = json.loads((folder / "result.json").read_text())
-    assert there == json.loads(json.dumps(result))
+    there = StudyResult.from_dict(json.loads((folder / "result.json").read_text()), Sizes)
+    assert there == result
     text = (folder / "result.md").read_text()
     assert text == page(there)
-    for row in result["rows"]:
-        assert f"| {row['test']:.4f} |" in text
+    for row in result.rows:
+        assert f"| {row.test:.4f} |" in text
     assert "lower is better" in text and "* rows: 160" in text and "`steps`: 12 (default 1000)" in text
     assert (folder / "pareto.png").read_bytes().startswith(b"\x89PNG")
-    ours, alone, theirs = (row["test"] for row in result["rows"][:3])
+    ours, alone, theirs = (row.test for row in result.rows[:3])
     said = {-1: "better than", 0: "equal to", 1: "worse than"}
     words = [said[(value > theirs) - (value < theirs)] for value in (ours, alone)]
     line = f"30%: searched, inheriting {ours:.4f}, {words[0]}, and from scratch {alone:.4f}, {words[1]}"
@@ -167,51 +164,66 @@ def stopping(after):
 @pytest.mark.parametrize("after", [1, 11, 13, 18, 40, 63])
 def test_stopping_anywhere_changes_no_figure(finished, tmp_path, after):
     with pytest.raises(Stop):
-        study(tmp_path, task(loss=stopping(after))).run()
+        study(stopping(after)).run(at(tmp_path))
     assert not (tmp_path / "result.json").exists()
-    assert figures(study(tmp_path, resume=True).run()) == figures(finished[1])
-    assert not list((tmp_path / "rows").glob("*.ckpt"))
+    assert figures(study().run(at(tmp_path, resume=True))) == figures(finished[1])
+    assert not list((tmp_path / "rows").glob("*/checkpoint"))
 
 
 def test_a_finished_study_is_read_not_repeated(finished):
     folder, result = finished
-    again = study(folder, task(loss=stopping(0)), resume=True).run()
+    again = study(stopping(0)).run(at(folder, resume=True))
     assert figures(again) == figures(result)
 
 
 def test_other_studies_are_refused(finished):
     folder, _ = finished
     with pytest.raises(CheckpointError, match="holds a study already; --resume continues it"):
-        study(folder)
+        study().run(at(folder))
     with pytest.raises(CheckpointError, match=r"holds another study, settings.tune_steps was 4, is 5"):
-        study(folder, settings=SETTINGS.model_copy(update={"tune_steps": 5}), resume=True)
+        study(settings=SETTINGS.model_copy(update={"tune_steps": 5})).run(at(folder, resume=True))
     with pytest.raises(CheckpointError, match=r"facts.rows was 160, is 161"):
-        study(folder, task(facts={"rows": 161}), resume=True)
+        study().run(at(folder, resume=True, rows=161))
 
 
 def test_damaged_files_are_named(tmp_path):
     (tmp_path / "study.json").write_text("{")
     with pytest.raises(CheckpointError, match=r"study.json: damaged .*; delete it"):
-        study(tmp_path, resume=True)
+        study().run(at(tmp_path, resume=True))
     (tmp_path / "study.json").write_text("[]")
     with pytest.raises(CheckpointError, match=r"study.json: damaged \(no object\)"):
-        study(tmp_path, resume=True)
+        study().run(at(tmp_path, resume=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("search.json", "format 1, and this version reads 2"),
+        ("rows/30-scratch.json", r"30-scratch.json: damaged \(Row: kind: Field required"),
+    ],
+)
+def test_damaged_parts_are_named(finished, tmp_path, name, message):
+    shutil.copytree(finished[0], tmp_path / "study")
+    (tmp_path / "study" / name).write_text("{}")
+    with pytest.raises(ElasticNASError, match=message) as raised:
+        study().run(at(tmp_path / "study", resume=True))
+    assert "\n" not in str(raised.value)
 
 
 def test_a_share_that_nothing_meets_is_left_out(tmp_path):
     settings = SETTINGS.model_copy(update={"shares": (0.01, 0.5)})
-    rows = study(tmp_path, settings=settings).run()["rows"]
-    assert {row["share"] for row in rows} == {0.5, 1.0}
+    rows = study(settings=settings).run(at(tmp_path)).rows
+    assert {row.share for row in rows} == {0.5, 1.0}
 
 
 def test_a_network_may_be_built_of_keywords(tmp_path):
     def build(depth, hidden):
         return Net(SimpleNamespace(hidden=hidden, depth=depth))
 
-    folder = tmp_path / "keywords"
-    assert figures(study(folder, task(build=build)).run())["rows"] == figures(study(tmp_path / "whole").run())["rows"]
+    keywords, whole = (study(build=each).run(at(tmp_path / each.__name__)) for each in (build, Net))
+    assert figures(keywords)["rows"] == figures(whole)["rows"]
     with pytest.raises(ConfigError, match="takes neither sizes of Sizes nor its architecture"):
-        study(tmp_path / "wrong", task(build=lambda width, depth: None))
+        study(build=lambda width, depth: None)
 
 
 def test_a_loss_that_is_not_finite_names_the_step(tmp_path):
@@ -222,17 +234,17 @@ def test_a_loss_that_is_not_finite_names_the_step(tmp_path):
         count += 1
         return loss(network, batch) * (math.nan if count > 20 else 1.0)
 
-    with pytest.raises(SearchError, match=r"the loss is nan at step \d+: lower the learning rate"):
-        study(tmp_path, task(loss=broken)).run()
+    with pytest.raises(SearchError, match=r"the training loss is nan at step \d+: lower the learning rate"):
+        study(broken).run(at(tmp_path))
     assert (tmp_path / "search.json").exists()
 
 
 def test_uniform_sizes_are_the_narrowest_with_enough_flops():
-    problem = task()
+    example = torch.zeros(1, 4)
     for hidden in range(1, 17):
-        exact = count_flops(Net(SimpleNamespace(hidden=hidden, depth=3)), torch.zeros(1, 4))
-        assert uniform_sizes(problem, Net, exact).hidden == hidden
-        assert uniform_sizes(problem, Net, exact - 1).hidden == hidden
+        exact = count_flops(Net(SimpleNamespace(hidden=hidden, depth=3)), example)
+        assert uniform_sizes(scaled, Net, example, exact).hidden == hidden
+        assert uniform_sizes(scaled, Net, example, exact - 1).hidden == hidden
 
 
 def test_equal_work_counts_every_architecture_of_a_step():

@@ -1,0 +1,144 @@
+"""The batches of one epoch, from a loader, a sequence or a function."""
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+from elasticnas.errors import SearchError
+from elasticnas.run.generators import Generators, derived_seed
+
+__all__ = ["END", "Batches", "check_batches", "one_epoch"]
+
+Batches = Callable[[int], Iterable[Any]] | DataLoader[Any] | Sequence[Any]
+
+END = object()  # what next() gives after the last batch
+
+
+def one_epoch(source: Batches, name: str, seed: int, epoch: int = 0, start: int = 0) -> Iterator[Any]:
+    """The batches of one epoch, drawn as `BatchStream` draws them.
+
+    Args:
+        source: See `BatchStream`.
+        name: See `BatchStream`.
+        seed: Random seed.
+        epoch: Number of the epoch.
+        start: Batches to pass over. A sequence is not asked for them.
+
+    Raises:
+        SearchError: The source is none that a stream takes, or the epoch has no batch.
+    """
+    check_batches(source, name)
+    if isinstance(source, Sequence):
+        return _indexed(source, (name, seed, epoch), start)
+    return _iterated(source, (name, seed, epoch), start)
+
+
+def _indexed(source: Sequence[Any], key: tuple[str, int, int], start: int) -> Iterator[Any]:
+    if len(source) == 0:
+        raise SearchError(_empty(key))
+    for index in range(start, len(source)):
+        # another class may draw when it is asked, and draws the same when it is asked for this one alone
+        plain = isinstance(source, (list, tuple))
+        with nullcontext() if plain else Generators(*key, index).swapped_in():
+            batch = source[index]
+        yield batch
+
+
+def _iterated(source: Any, key: tuple[str, int, int], start: int) -> Iterator[Any]:
+    generators = Generators(*key)
+    with generators.swapped_in():
+        loader = source if hasattr(type(source), "__iter__") else _returned(source, key)
+        parts = _parts(loader)
+        generators.add(
+            part.generator for part in parts if isinstance(getattr(part, "generator", None), torch.Generator)
+        )
+    with generators.swapped_in():
+        for part in parts:
+            if callable(getattr(part, "set_epoch", None)):
+                part.set_epoch(key[-1])
+        iterator = _begun(loader, key)
+    position = 0
+    while True:
+        with generators.swapped_in():
+            batch = next(iterator, END)
+        if batch is END:
+            break
+        position += 1
+        if position > start:
+            yield batch
+    if position == 0:
+        raise SearchError(_empty(key))
+
+
+def _begun(loader: Any, key: tuple[str, int, int]) -> Iterator[Any]:
+    if not (isinstance(loader, DataLoader) and loader.persistent_workers):
+        return iter(loader)
+    # persistent workers are seeded in the first epoch of a process only, by a draw that must not shift the order
+    generator, loader.generator = loader.generator, torch.Generator().manual_seed(derived_seed(*key, "workers"))
+    try:
+        return iter(loader)
+    finally:
+        loader.generator = generator
+
+
+def _parts(loader: Any) -> list[Any]:
+    """What may hold a generator or count epochs."""
+    batch_sampler = getattr(loader, "batch_sampler", None)
+    samplers = [getattr(loader, "sampler", None), batch_sampler, getattr(batch_sampler, "sampler", None)]
+    distinct = {id(part): part for part in (loader, *samplers, getattr(loader, "dataset", None))}
+    return list(distinct.values())
+
+
+def _empty(key: tuple[str, int, int]) -> str:
+    return f"{key[0]}: epoch {key[-1]} has no batch"
+
+
+def _returned(source: Callable[[int], Any], key: tuple[str, int, int]) -> Any:
+    batches = source(key[-1])
+    if not _iterable(batches):
+        given = f"the function returned {_described(batches)} for epoch {key[-1]}"
+        raise SearchError(f"{key[0]}: {given}; return an iterable of batches")
+    return batches
+
+
+def check_batches(source: Any, name: str) -> None:
+    """Refuse a source that is none of the three forms.
+
+    Raises:
+        SearchError: It is something else, or can be read only once.
+    """
+    if _iterable(source) and not isinstance(source, Iterator):
+        return
+    function = callable(source) and not hasattr(type(source), "__iter__")
+    if function and _takes_epoch(source):
+        return
+    forms = "a DataLoader, a list of batches, or a function from the number of an epoch to its batches"
+    given = _described(source) + (" that does not take the number" if function else "")
+    raise SearchError(f"{name}: give {forms}; received {given}")
+
+
+def _iterable(batches: Any) -> bool:
+    """Whether its elements can be batches; a tensor's rows and a mapping's keys hardly are."""
+    unfit = (str, bytes, bytearray, Mapping, Set, torch.Tensor, np.ndarray)
+    return hasattr(type(batches), "__iter__") and not isinstance(batches, unfit)
+
+
+def _takes_epoch(function: Callable[..., Any]) -> bool:
+    try:
+        inspect.signature(function).bind(0)
+    except TypeError:
+        return False
+    except ValueError:  # written in C, without a signature
+        return True
+    return True
+
+
+def _described(batches: Any) -> str:
+    if batches is None:
+        return "None"
+    return type(batches).__name__ + (", which can be read only once" if isinstance(batches, Iterator) else "")

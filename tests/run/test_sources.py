@@ -1,0 +1,65 @@
+"""What is no source of batches is told in one line."""
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader, Dataset, TensorDataset
+
+from elasticnas.errors import SearchError
+from elasticnas.run import BatchStream, one_epoch
+
+
+class MapStyle(Dataset):
+    def __getitem__(self, index):
+        return index
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        (iter([1]), "list_iterator, which can be read only once"),
+        ((i for i in range(3)), "generator, which can be read only once"),
+        (zip([1], [2], strict=True), "zip, which can be read only once"),
+        ("text", "str"),
+        (b"bytes", "bytes"),
+        ({"x": 1}, "dict"),
+        ({1}, "set"),
+        (torch.zeros(3, 2), "Tensor"),
+        (np.zeros(3), "ndarray"),
+        (MapStyle(), "MapStyle"),
+        (TensorDataset(torch.arange(3)), "TensorDataset"),
+        (None, "None"),
+        (3, "int"),
+        (lambda: [1], "function that does not take the number"),
+    ],
+)
+def test_what_is_no_source_is_told(source, told):
+    for call in (BatchStream, one_epoch):
+        with pytest.raises(SearchError) as error:
+            call(source, "held_out", 7)
+        forms = "a DataLoader, a list of batches, or a function from the number of an epoch to its batches"
+        assert str(error.value) == f"held_out: give {forms}; received {told}"
+
+
+@pytest.mark.parametrize("given", [None, "text", {"x": 1}, torch.zeros(2), 3])
+def test_a_function_that_gives_no_batches_is_told(given):
+    with pytest.raises(
+        SearchError, match=r"train: the function returned (dict|int|str|None|Tensor) for epoch 0; return an iterable"
+    ):
+        BatchStream(lambda epoch: given, "train", 7).next()
+
+
+@pytest.mark.parametrize("source", [[], (), lambda epoch: [], DataLoader([], 2), DataLoader([1], 2, drop_last=True)])
+def test_an_epoch_without_a_batch_is_told(source):
+    with pytest.raises(SearchError, match=r"^train: epoch 0 has no batch$"):
+        BatchStream(source, "train", 7).next()
+    with pytest.raises(SearchError, match=r"^held_out: epoch 3 has no batch$"):
+        next(one_epoch(source, "held_out", 7, epoch=3))
+
+
+def test_the_same_exhausted_iterator_is_told():
+    once = iter([1, 2])
+    stream = BatchStream(lambda epoch: once, "train", 7)
+    assert [stream.next(), stream.next()] == [1, 2]
+    with pytest.raises(SearchError, match=r"^train: epoch 1 has no batch$"):
+        stream.next()
