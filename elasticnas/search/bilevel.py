@@ -98,6 +98,7 @@ class BilevelSearcher:
             self.controller.parameters(), rate, None, lambda logits: torch.optim.Adam(logits, rate, betas=(0.5, 0.999))
         )
         self._evaluator = Evaluator(
+            self.space,
             lambda arch: evaluate_at(self.model, self.axes, arch, evaluate, self.metric),
             lambda arch: {name: cost(arch) for name, cost in self.costs.items()},
             self.settings.retries,
@@ -328,6 +329,7 @@ class BilevelSearcher:
             "train": self._train,
             "held_out": self._held_out,
             "jumps": self._jumps,
+            "evaluations": self._evaluator,
             "kept": self._kept,
         }
 

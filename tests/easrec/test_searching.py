@@ -14,7 +14,9 @@ from easrec.data import Split, prepare
 from easrec.data.synthetic import planted
 from easrec.model import supernet
 from easrec.pipeline import Pipeline, evaluators
+from elasticnas.errors import ConfigError, PluginError
 from elasticnas.run import Run
+from elasticnas.search import DynamicConstraint, Gumbel, SearchSettings, Tempered
 
 CPU = torch.device("cpu")
 CONFIG = Config().updated(
@@ -97,19 +99,19 @@ def test_what_lambda_is_relative_to(unit, smallest, expected, penalty):
     changes = {"cost_unit": unit, "penalty_weight": 0.2, "penalty": penalty}
     config = CONFIG.updated({"search": changes})
     # for costs over 100: 0.2 * 100 / (100 - 60), and 0.2 * 100 for costs as they are; no range of nothing
-    found = searching._penalty(config, Range(smallest, 100.0))
-    assert found.weight == pytest.approx(expected)
+    found = searching.strategy_of(config, Range(smallest, 100.0))
+    assert type(found) is DynamicConstraint and found.weight == pytest.approx(expected)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.parametrize("strategy", ["easrec", "darts"])
+@pytest.mark.parametrize("strategy", ["dynamic-constraint", "darts"])
 def test_architecture_steps_on_training_batches_see_every_user(data, monkeypatch, strategy):
     seen = {}
 
     class Spy(searching.Problem):
-        def __init__(self, **given):
+        def __init__(self, model, **given):
             seen.update(given)
-            super().__init__(**given)
+            super().__init__(model, **given)
 
     monkeypatch.setattr(searching, "Problem", Spy)
     split = Split(data)
@@ -124,3 +126,18 @@ def test_architecture_steps_on_training_batches_see_every_user(data, monkeypatch
 
     trained, architecture = rows(seen["train"](0)), rows(seen["held_out"](0))
     assert architecture == trained and len(architecture) == len(split.training)
+
+
+def test_settings_and_options_reach_the_strategy_that_takes_them():
+    cost = Range(60.0, 100.0)
+    own = searching.strategy_of(CONFIG.updated({"search.relaxation": "tempered"}), cost)
+    assert type(own.relaxation(SearchSettings())) is Tempered
+    assert type(searching.strategy_of(CONFIG, cost).relaxation(SearchSettings())) is Gumbel
+    pruned = searching.strategy_of(CONFIG.updated({"search.strategy": "recnas", "search.options": {"rounds": 3}}), cost)
+    assert pruned.rounds == 3 and pruned.weight == pytest.approx(0.1)
+    with pytest.raises(ConfigError, match=r"search\.options: darts does not take 'rounds'; it takes none"):
+        searching.strategy_of(CONFIG.updated({"search.strategy": "darts", "search.options": {"rounds": 3}}), cost)
+    with pytest.raises(
+        PluginError, match=r"no plug-in 'easrec' in elasticnas\.strategies; installed are darts, dynamic-"
+    ):
+        searching.strategy_of(CONFIG.updated({"search.strategy": "easrec"}), cost)

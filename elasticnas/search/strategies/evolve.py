@@ -113,6 +113,7 @@ class _Evolution:
         }
         self.same = Sameness(problem.model).canonical
         self.evaluator = Evaluator(
+            self.space,
             lambda arch: evaluate_at(problem.model, axes, arch, evaluate, self.metric),
             lambda arch: {name: finite_cost(cost, arch) for name, cost in self.costs.items()},
             settings.retries,
@@ -123,7 +124,7 @@ class _Evolution:
         self._before, self._started = 0.0, time.perf_counter()
         state = run.load(self.identity)
         if state is not None:
-            self.evaluator.load_state_dict(state["evaluations"], self.space)
+            self.evaluator.load_state_dict(state["evaluations"])
             self.budgets = {n: replace(b, limit=state["limits"].get(n, b.limit)) for n, b in self.budgets.items()}
             self._before = state["seconds"]
 
