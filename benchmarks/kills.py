@@ -69,7 +69,7 @@ class Kind:
 
     def _start(self, folder: Path, at: int | None) -> int:
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["killed"])
+        context.set_forkserver_preload(["killed", "matplotlib.figure", "optuna", "easrec.cli"])
         process = context.Process(target=child, args=(self.name, folder, folder.with_suffix(".note"), at))
         process.start()
         process.join()
