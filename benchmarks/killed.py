@@ -1,5 +1,6 @@
-"""The works that ``kills.py`` kills: each gives its figures, and goes on where it was killed when it is called again."""
+"""The works that ``kills.py`` kills: each gives its figures, and called again goes on where it was killed."""
 
+import json
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -8,7 +9,6 @@ from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal
-import json
 
 import torch
 from killing import watch
