@@ -1,6 +1,7 @@
 """drive: the loop of all long work; it owns the clock, the checkpoint, the interrupt and the progress."""
 
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -120,6 +121,7 @@ def _deferred_interrupt() -> Iterator[Any]:
 
     def note(number: int, frame: "FrameType | None") -> None:
         pressed.set()
+        print("stopping after this step; Ctrl-C again stops at once", file=sys.stderr)
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
     main = threading.current_thread() is threading.main_thread()
