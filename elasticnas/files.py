@@ -49,6 +49,6 @@ def write_text(path: Path, text: str) -> None:
 
 
 def remove_temporaries(folder: Path) -> None:
-    """Delete what killed writes left in a folder; only where no other process writes to it."""
-    for path in folder.glob(f".*{_SUFFIX}"):
+    """Delete what killed writes left in a folder and below; only where no other process writes to it."""
+    for path in folder.rglob(f".*{_SUFFIX}"):
         path.unlink(missing_ok=True)

@@ -104,7 +104,9 @@ def drive(work: Work, run: Run, stage: str, checkpoint_every: int) -> float:
             left = seconds / (work.step - first) * max(0, work.steps - work.step)
             run.report(Progress(stage, work.step, work.steps, _numbers(figures), left))
             if interrupted():
-                raise KeyboardInterrupt
+                break
+        if interrupted():  # also where no step was left
+            raise KeyboardInterrupt
         return before + time.perf_counter() - started
 
 

@@ -29,7 +29,7 @@ class Run:
     given to one piece of work; :meth:`part` makes another for a piece within it.
 
     Args:
-        folder: Made where it does not exist; None keeps nothing.
+        folder: Made where it does not exist, and with all below it the run's own; None keeps nothing.
         resume: Continue what the folder holds. Where it holds nothing, the work begins.
         identity: Plain data that what is continued must agree with, such as a fingerprint of the data.
         progress: Called after each step and each evaluation.

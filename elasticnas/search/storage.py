@@ -1,6 +1,7 @@
 """Optuna studies: opened in memory or in a storage that several processes share, and read."""
 
 import json
+import os
 import time
 import warnings
 from collections.abc import Mapping, Sequence
@@ -139,12 +140,18 @@ class _JournalLock:
     """Optuna's lock of a journal, by the operating system: it ends with the process that holds it."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path.with_name(f".{path.name}.flock")
-        self._lock = FileLock(self._path, thread_local=False)
+        self._journal = path
+        self._lock = FileLock(path.with_name(f".{path.name}.flock"), thread_local=False)
 
     def acquire(self) -> bool:
-        """Wait until it is free."""
+        """Wait until it is free, and cut off the half line that a killed process has left."""
         self._lock.acquire(poll_interval=0.01)
+        with self._journal.open("rb+") as file:
+            end = file.seek(0, os.SEEK_END)
+            file.seek(max(0, end - 1))
+            if file.read() not in (b"", b"\n"):
+                file.seek(0)
+                file.truncate(file.read().rfind(b"\n") + 1)
         return True
 
     def release(self) -> None:

@@ -69,7 +69,7 @@ def problem(evaluate):
 
 
 def quiet(strategy, evaluate, folder=None, settings=None, **options):
-    short = {"steps": 12, "update_every": 2, "evaluate_every": 2, "random_architectures": 14}
+    short = {"steps": 12, "update_every": 2, "evaluate_every": 2, "random_architectures": 14, "checkpoint_every": 1}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return strategy.search(problem(evaluate), SearchSettings(**short | (settings or {})), Run(folder, **options))
