@@ -11,6 +11,7 @@ from elasticnas.checkpoint import plain
 from elasticnas.cost import Budget, most_probable
 from elasticnas.elastic import ElasticModel
 from elasticnas.errors import ConfigError, SearchError
+from elasticnas.extraction import Sameness
 from elasticnas.run import BatchStream, Kept, Run, Stateful, drive
 from elasticnas.runtime import random_state, restore_random_state, warn
 from elasticnas.search.architecture_loss import relaxed_loss, sampled_loss
@@ -97,11 +98,13 @@ class BilevelSearcher:
         self._architecture = Descent(
             self.controller.parameters(), rate, None, lambda logits: torch.optim.Adam(logits, rate, betas=(0.5, 0.999))
         )
+        self._same = Sameness(self.model).canonical
         self._evaluator = Evaluator(
             self.space,
             lambda arch: evaluate_at(self.model, self.axes, arch, evaluate, self.metric),
             lambda arch: {name: cost(arch) for name, cost in self.costs.items()},
             self.settings.retries,
+            self._same,
         )
         self._jumps = Jumps()
         self.identity = problem.identity() | {
@@ -284,7 +287,9 @@ class BilevelSearcher:
         # without a budget of its own, random search may spend what the found architecture costs
         limits = Limits(self.budgets or {"": Budget(self.cost(wanted), self.cost, "what was found")})
         # the found one stands in where the walk meets nothing else
-        drawn = draw_allowed(self.space, count, limits.excess, limits.allows, self.settings.seed) or [wanted]
+        drawn = draw_allowed(self.space, count, limits.excess, limits.allows, self.settings.seed, self._same) or [
+            wanted
+        ]
         tried = [candidate for candidate in map(self._evaluator, drawn) if candidate is not None]
         if not tried and found is None:
             raise self._evaluator.nothing()

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from elasticnas.checkpoint import plain
-from elasticnas.cost import Cost
+from elasticnas.cost import Cost, smallest_reachable
 from elasticnas.errors import BudgetError, ConfigError
 from elasticnas.extraction import Sameness
 from elasticnas.run import Progress, Run
@@ -229,7 +229,11 @@ def _history(archive: Archive) -> list[dict[str, Any]]:
 def _warnings(ours: Archive, theirs: Archive) -> list[str]:
     lines = []
     if not ours.full:
-        lines.append(f"only {ours.spent} of {ours.trials} evaluations: nothing new is left within the budgets")
+        line = f"only {ours.spent} of {ours.trials} evaluations: nothing new is left within the budgets"
+        for budget in ours.limits.budgets.values():
+            arch, least = smallest_reachable(budget.cost)
+            line += f"; the smallest reachable cost is {least:,.6g} {budget.cost.unit} with {arch!r}"
+        lines.append(line)
     if ours.failed:
         lines.append(f"{len(ours.failed)} of {ours.spent} evaluations failed: see .failures")
     order = ours.outcome.order
