@@ -105,8 +105,11 @@ class Study:
             ConfigError: The run has no folder.
             ElasticNASError: The folder cannot be written.
         """
-        if run.folder is None:
-            raise ConfigError("a study needs a folder: Run(folder)")
+        if run.folder is None or run.allow:
+            given = (
+                "a folder: Run(folder)" if run.folder is None else "a Run without allow: its parts build on each other"
+            )
+            raise ConfigError(f"a study needs {given}")
         with run:
             return _Sitting(self, run, run.folder, console or Console(quiet=True)).result()
 

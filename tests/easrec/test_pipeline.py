@@ -122,5 +122,7 @@ def test_a_run_reports_every_step_and_is_alone_in_its_folder(data, tmp_path):
     assert max(searched) == result.search.result.steps and searched[0] == 1
     with pytest.raises(ConfigError, match=r"a run of EASRec needs a folder: Run\(folder\)"):
         Pipeline(data, config, Run(), *given)
+    with pytest.raises(ConfigError, match="a Run without allow: its stages build on each other"):
+        Pipeline(data, config, Run(tmp_path, allow={"steps"}), *given)
     with Run(tmp_path), pytest.raises(CheckpointError, match="is in use by another run"):
         Pipeline(data, config, Run(tmp_path, resume=True), *given).__enter__()

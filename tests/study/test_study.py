@@ -195,6 +195,8 @@ def test_a_study_says_what_it_lacks(tmp_path):
             Study(replace(whole, **without), Net, scaled, nats(1002), torch.zeros(1, 4))
     with pytest.raises(ConfigError, match=r"a study needs a folder: Run\(folder\)"):
         study().run(Run())
+    with pytest.raises(ConfigError, match="a Run without allow: its parts build on each other"):
+        study().run(Run(tmp_path, allow={"steps"}))
     with at(tmp_path), pytest.raises(CheckpointError, match="is in use by another run"):
         study().run(at(tmp_path, resume=True))
     assert not (tmp_path / "study.json").exists()
