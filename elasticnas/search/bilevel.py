@@ -1,7 +1,6 @@
 """BilevelSearcher: weights on training batches, architecture parameters on held-out batches."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -20,7 +19,7 @@ from elasticnas.search.controller import Controller
 from elasticnas.search.descent import Descent, MakeOptimizer, require_finite
 from elasticnas.search.evaluation import Evaluator, evaluate_at
 from elasticnas.search.health import Jumps, exhausted
-from elasticnas.search.limits import Limits
+from elasticnas.search.limits import Limits, as_begun
 from elasticnas.search.outcome import Outcome
 from elasticnas.search.penalty import NoPenalty, Penalty
 from elasticnas.search.problem import Problem
@@ -150,12 +149,8 @@ class BilevelSearcher:
 
     @property
     def budgets(self) -> dict[str, Budget]:
-        """As the search began with them: a share of a measured cost would be another now."""
-        kept = self._kept["limits"]
-        return {
-            name: replace(budget, limit=kept[name][1]) if kept.get(name, [None])[0] == budget.text else budget
-            for name, budget in self._budgets.items()
-        }
+        """As the search began with them."""
+        return as_begun(self._budgets, self._kept["limits"])
 
     def advance(self) -> dict[str, float]:
         """One step of the weights, and what follows it."""

@@ -2,6 +2,7 @@
 
 import random
 import warnings
+from dataclasses import replace
 from typing import Literal
 
 import pytest
@@ -223,3 +224,18 @@ def test_an_evolution_goes_on_with_more_trials_and_what_is_allowed(tmp_path):
     with pytest.warns(UserWarning, match="continues with other settings, seed was 0, is 1"):
         evolved(True, {"seed"}, seed=1, trials=6)
     assert len(asked) == 6, "what is known is not evaluated again"
+
+
+def test_another_budget_of_an_evolution_is_the_one_that_holds(tmp_path):
+    given = problem(evaluate=lambda model: {"size": 1.0}, metric="size", direction="maximise")
+    costs = {"params": Params(given.model)}
+    sizes = sorted(costs["params"](arch) for arch in Sizes.enumerate())
+
+    def found(limit, **how):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            changed = replace(given, costs=costs, budgets={"params": limit})
+            return Evolve("random", trials=6, population=2).search(changed, None, Run(tmp_path, **how))
+
+    assert len(found(sizes[1]).tried) == 2
+    assert len(found(sizes[4], resume=True, allow={"budgets"}).tried) == 5
