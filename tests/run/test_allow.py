@@ -239,3 +239,37 @@ def test_another_budget_of_an_evolution_is_the_one_that_holds(tmp_path):
 
     assert len(found(sizes[1]).tried) == 2
     assert len(found(sizes[4], resume=True, allow={"budgets"}).tried) == 5
+
+
+class Slowing(torch.optim.Optimizer):
+    """Counts its steps in its groups, where torch's own optimizers hold settings alone."""
+
+    def __init__(self, groups, lr):
+        super().__init__(groups, {"lr": lr, "count": 0})
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            group["count"] += 1
+            for weight in group["params"]:
+                if weight.grad is not None:
+                    weight -= group["lr"] / group["count"] * weight.grad
+
+
+def test_what_an_optimizer_learns_in_its_groups_goes_on(tmp_path):
+    def slowing(weights):
+        return Slowing(weights, 0.1)
+
+    trained(tmp_path, optimizer=slowing)
+    _, resumed = trained(tmp_path, True, {"steps"}, optimizer=slowing, steps=20)
+    _, whole = trained(None, optimizer=slowing, steps=20)
+    assert all(map(torch.equal, resumed.parameters(), whole.parameters()))
+
+
+def test_the_rate_of_a_group_is_a_setting_too(tmp_path):
+    def grouped(rate):
+        return lambda weights: torch.optim.SGD([{"params": weights[:2]}, {"params": weights[2:], "lr": rate}], lr=0.1)
+
+    trained(tmp_path, optimizer=grouped(0.2))
+    with pytest.raises(CheckpointError, match=r"optimizer\.1\.lr was 0\.2, is 0\.3"):
+        trained(tmp_path, True, optimizer=grouped(0.3))
