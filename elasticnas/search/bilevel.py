@@ -17,7 +17,7 @@ from elasticnas.search.architecture_loss import relaxed_loss, sampled_loss
 from elasticnas.search.collapse import undecided_or_collapsed
 from elasticnas.search.controller import Controller
 from elasticnas.search.descent import Descent, MakeOptimizer, require_finite
-from elasticnas.search.evaluation import Evaluator, evaluate_at
+from elasticnas.search.evaluation import Evaluator, beside, evaluate_at
 from elasticnas.search.health import Jumps, exhausted
 from elasticnas.search.limits import Limits, as_begun
 from elasticnas.search.outcome import Outcome
@@ -176,7 +176,7 @@ class BilevelSearcher:
                 self._kept["evaluated"].append(candidate.model_dump(mode="json"))
         if self._kept["history"]:
             figures["expected_cost"] = self._kept["history"][-1]["expected_cost"]
-        return figures | (self._kept["evaluated"][-1]["metrics"] if self._kept["evaluated"] else {})
+        return beside(figures, self._kept["evaluated"][-1]["metrics"]) if self._kept["evaluated"] else figures
 
     def _path(self) -> Any:
         """Scopes of a weight step: one architecture, sliced, or probabilities."""
