@@ -12,13 +12,13 @@ from filelock import FileLock, Timeout
 
 from elasticnas.checkpoint import FIXED, load_checkpoint, plain, save_checkpoint
 from elasticnas.errors import CheckpointError, ConfigError, ElasticNASError
-from elasticnas.files import remove_temporaries
+from elasticnas.files import LOCK, remove_temporaries
 from elasticnas.run.progress import Progress
 from elasticnas.runtime import warn
 
 __all__ = ["Run"]
 
-CHECKPOINT, METRICS, LOCK = "checkpoint", "metrics.jsonl", ".lock"
+CHECKPOINT, METRICS = "checkpoint", "metrics.jsonl"
 
 
 class Run:

@@ -262,3 +262,17 @@ def test_an_identity_can_be_read_again_or_is_refused_at_once(tmp_path):
         with pytest.raises(ConfigError, match=r"^identity=.*: plain data is needed") as raised:
             Run(tmp_path, identity=given)
         assert "\n" not in str(raised.value)
+
+
+def test_a_run_leaves_alone_what_another_writes_in_a_folder_below(tmp_path):
+    ours, theirs = (tmp_path / name / ".result.json.x.elasticnas-tmp" for name in ("rows", "other"))
+    for path in (ours, theirs):
+        path.parent.mkdir()
+        path.touch()
+    with Run(tmp_path / "other") as other:
+        theirs.touch()
+        with Run(tmp_path):
+            other.save({"x": 1}, {})
+    assert theirs.exists() and not ours.exists()
+    with Run(tmp_path / "other"):
+        assert not theirs.exists()

@@ -56,7 +56,10 @@ def nats(split):
     return lambda network: {"nats": sum(float(loss(network, batch)) for batch in batches(split)) / 5}
 
 
-def study(loss=loss, build=Net, settings=SETTINGS, test=nats(1002)):
+TEST = nats(1002)
+
+
+def study(loss=loss, build=Net, settings=SETTINGS, test=TEST):
     torch.manual_seed(0)
     problem = Problem(
         Net(Sizes.axes()),
