@@ -1,25 +1,30 @@
 """Works killed in their writes, and resumed: where the kills landed, and whether the figures are those of no kill.
 
-``python benchmarks/kills.py docs/results`` kills ten works of each kind, most of them twice, and writes ``kills.json``
-and ``kills.md``; it takes some 20 minutes.
+``python benchmarks/kills.py docs/results`` kills 30 works of each kind, most of them twice, and writes ``kills.json``
+and ``kills.md``; it takes some 15 minutes.
 """
 
 import argparse
 import json
 import multiprocessing
+import os
 import random
 import shutil
 import signal
+import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from killed import WORKS, child
 from record import heading, write
 
 from elasticnas.report import environment
+
+_PRELOADED = ("killed", "torch._dynamo", "optuna", "matplotlib.backends.backend_agg", "easrec.cli", "easrec.plugin")
 
 
 class Kind:
@@ -62,9 +67,11 @@ class Kind:
 
     def _start(self, folder: Path, at: int | None) -> int:
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["killed", "matplotlib.figure", "optuna", "easrec.cli"])
+        context.set_forkserver_preload(list(_PRELOADED))
         process = context.Process(target=child, args=(self.name, folder, folder.with_suffix(".note"), at))
-        process.start()
+        # the server that forks them has imported torch already; it starts with no sys.path of ours
+        with patch.dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path)):
+            process.start()
         process.join()
         assert process.exitcode is not None
         return process.exitcode
@@ -126,7 +133,7 @@ def page(record: dict[str, Any]) -> str:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--works", type=int, default=10, help="Of each kind.")
+    parser.add_argument("--works", type=int, default=30, help="Of each kind.")
     given = parser.parse_args(arguments)
     torch.set_num_threads(1)
     where, kinds = environment(torch.device("cpu")), {}

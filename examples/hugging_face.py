@@ -36,12 +36,12 @@ def build(hidden: int, heads: int, inner: int, depth: int) -> GPT2LMHeadModel:
     return GPT2LMHeadModel(GPT2Config(vocab_size=TOKENS, n_positions=LENGTH, **sizes, **quiet))
 
 
-def epoch(number: int) -> list[Tensor]:
+def epoch(number: int) -> Tensor:
     """30 batches of 32 sequences, each repeating its own first five to eight tokens."""
     generator = torch.Generator().manual_seed(number)
     tokens = torch.randint(TOKENS, (30, 32, LONGEST), generator=generator)
     period = torch.randint(5, LONGEST + 1, (30, 32, 1), generator=generator)
-    return list(tokens.gather(-1, torch.arange(LENGTH) % period))
+    return tokens.gather(-1, torch.arange(LENGTH) % period)
 
 
 HELD_OUT = epoch(1_000)[:4]

@@ -97,7 +97,8 @@ class Study:
         """All parts.
 
         Args:
-            run: The folder where everything goes, whether it is resumed, and facts of the data as its identity.
+            run: The folder where everything goes, whether it is resumed, facts of the data as its identity, and whom
+                each part's progress is reported to.
             console: Where it reports; None for nowhere.
 
         Raises:
@@ -159,7 +160,11 @@ class _Sitting:
         return result
 
     def _part(self, name: str, progress: Callable[[Progress], None], **further: Any) -> Run:
-        return Run(self.folder / name, resume=True, identity=self.identity | further, progress=progress)
+        def report(p: Progress) -> None:
+            progress(p)
+            self.run.report(p)
+
+        return Run(self.folder / name, resume=True, identity=self.identity | further, progress=report)
 
     def _supernet(self) -> SupernetTraining:
         settings = self.settings

@@ -107,7 +107,11 @@ class Pipeline:
         self.run.__exit__(kind, error, trace)
 
     def _part(self, name: str, progress: Callable[[Progress], None]) -> Run:
-        return Run(self.folder / name, resume=True, identity=self.identity, progress=progress)
+        def report(p: Progress) -> None:
+            progress(p)
+            self.run.report(p)
+
+        return Run(self.folder / name, resume=True, identity=self.identity, progress=report)
 
     def _require_within(self, budget: Budget) -> None:
         """Refuse a budget that the largest network exceeds, where that one is trained without a search."""

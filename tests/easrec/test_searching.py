@@ -16,7 +16,7 @@ from easrec.model import supernet
 from easrec.pipeline import Pipeline, evaluators
 from elasticnas.errors import ConfigError, PluginError
 from elasticnas.run import Run
-from elasticnas.search import DynamicConstraint, Gumbel, SearchSettings, Tempered
+from elasticnas.search import DynamicConstraint, Gumbel, SearchSettings, Strategy, Tempered
 
 CPU = torch.device("cpu")
 CONFIG = Config().updated(
@@ -51,7 +51,8 @@ def orders(monkeypatch):
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize(
-    ("strategy", "order"), [("darts", 1), ("darts", 2), ("proxylessnas", 1), ("recnas", 1), ("spos", 1), ("random", 1)]
+    ("strategy", "order"),
+    [("darts", 1), ("darts", 2), ("proxylessnas", 1), ("recnas", 1), ("reinforce", 1), ("spos", 1), ("random", 1)],
 )
 def test_a_strategy_runs_to_a_result_within_the_budget(data, orders, tmp_path, strategy, order):
     config = CONFIG.updated({"search.strategy": strategy, "search.order": order})
@@ -141,3 +142,30 @@ def test_settings_and_options_reach_the_strategy_that_takes_them():
         PluginError, match=r"no plug-in 'easrec' in elasticnas\.strategies; installed are darts, dynamic-"
     ):
         searching.strategy_of(CONFIG.updated({"search.strategy": "easrec"}), cost)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "options", "message"),
+    [
+        ("recnas", {"rounds": "x"}, "RecNAS: rounds: Input should be a valid integer, unable to parse string as an"),
+        ("recnas", {"rounds": 1.5}, "RecNAS: rounds: Input should be a valid integer, got a number with a fractional"),
+        ("spos", {"population": [9]}, r"SPOS: population: Input should be a valid integer \(got \[9\]\)"),
+        ("needy", {}, r"Needy: size: Missing required argument"),
+    ],
+)
+def test_options_of_a_wrong_type_are_one_line(monkeypatch, strategy, options, message):
+    class Needy(Strategy):
+        def __init__(self, size: int):
+            self.size = size
+
+        def search(self, problem, settings=None, run=None):
+            raise NotImplementedError
+
+    installed = searching.load_plugin
+    monkeypatch.setattr(
+        searching, "load_plugin", lambda group, name: Needy if name == "needy" else installed(group, name)
+    )
+    config = CONFIG.updated({"search.strategy": strategy, "search.options": options})
+    with pytest.raises(ConfigError, match=rf"^search\.options: {message}") as raised:
+        searching.strategy_of(config, Range(60.0, 100.0))
+    assert "\n" not in str(raised.value)

@@ -239,7 +239,7 @@ def test_a_training_that_falls_apart_is_told_with_both_losses():
             for parameter in model.parameters():
                 parameter.data.normal_(std=3.0)
 
-    trainer = SupernetTrainer(Problem(model, classify, lambda epoch: x), TrainerSettings(steps=100))
+    trainer = SupernetTrainer(Problem(model, classify, list(x)), TrainerSettings(steps=100))
     with pytest.warns(UserWarning, match=r"the loss jumped to [\d.]+ at step 61, from a median of 0\.\d+") as told:
         result = trainer.run(Run(progress=jump))
     (line,) = result.warnings

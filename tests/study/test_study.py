@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Literal
 
@@ -187,6 +188,32 @@ def test_other_studies_are_refused(finished):
         study(settings=SETTINGS.model_copy(update={"tune_steps": 5})).run(at(folder, resume=True))
     with pytest.raises(CheckpointError, match=r"facts.rows was 160, is 161"):
         study().run(at(folder, resume=True, rows=161))
+
+
+def test_a_study_says_what_it_lacks(tmp_path):
+    whole = study().problem
+    for part, message in (("loss", r"loss\(model, batch\)"), ("train", "batches to train on"), ("evaluate", "metric=")):
+        without = {part: None} | ({"metric": None, "direction": None} if part == "evaluate" else {})
+        with pytest.raises(ConfigError, match=rf"^Study needs Problem\({part}=\.\.\.\): .*{message}"):
+            Study(replace(whole, **without), Net, scaled, nats(1002), torch.zeros(1, 4))
+    with pytest.raises(ConfigError, match=r"a study needs a folder: Run\(folder\)"):
+        study().run(Run())
+    with at(tmp_path), pytest.raises(CheckpointError, match="is in use by another run"):
+        study().run(at(tmp_path, resume=True))
+    assert not (tmp_path / "study.json").exists()
+
+
+def test_every_part_reports_to_the_run_that_was_given(tmp_path):
+    told = []
+    settings = SETTINGS.model_copy(update={"shares": (0.5,)})
+    result = study(settings=settings).run(Run(tmp_path, progress=told.append))
+    steps = [progress.step for progress in told]
+    # the supernet, NSGA-II, each row; the random search beside it reports nothing
+    lengths = [12, *[row.steps for row in result.rows]]
+    rows = [step for length in lengths[1:] for step in range(1, length + 1)]
+    assert steps[:12] == list(range(1, 13)) and steps[-len(rows) :] == rows
+    searched = told[12 : -len(rows)]
+    assert {progress.stage for progress in searched} == {"evaluate"} and len(searched) == settings.trials
 
 
 def test_damaged_files_are_named(tmp_path):
