@@ -3,10 +3,11 @@
 import io
 from hashlib import sha256
 
+import numpy as np
 import pytest
 import torch
 
-from elasticnas.checkpoint import first_difference, load_checkpoint, save_checkpoint
+from elasticnas.checkpoint import first_difference, load_checkpoint, plain, save_checkpoint
 from elasticnas.errors import CheckpointError
 
 
@@ -39,6 +40,8 @@ WRITTEN = {"work": {"settings": {"steps": 1, "rate": 2}, "steps": 5}}
         ({"settings"}, {"settings": {"steps": 1}, "steps": 5}, ["settings.rate is gone"]),
         ({"settings.steps"}, {"settings": {"steps": 1, "rate": 2}, "steps": 6}, None),
         ({"rates", "set"}, {"settings": {"steps": 1, "rate": 3}, "steps": 5}, None),
+        ({"weight"}, {**WRITTEN["work"], "model": {"head.weight": [5, 4]}}, None),
+        ({"settings"}, {"settings": {"steps": 1, "rate": 2, "kind": "SGD"}, "steps": 5}, None),
     ],
 )
 def test_a_name_allows_itself_its_first_or_its_last_part(allow, now, changes, tmp_path):
@@ -50,6 +53,13 @@ def test_a_name_allows_itself_its_first_or_its_last_part(allow, now, changes, tm
         assert load_checkpoint(tmp_path / "c", {"work": now}, allow) == ({"x": 1}, changes)
 
 
+@pytest.mark.parametrize(("state", "identity"), [(None, {"work": {}}), ({}, None), (3, {"work": {}})])
+def test_a_checkpoint_without_a_state_is_damaged(state, identity, tmp_path):
+    save_checkpoint(tmp_path / "c", state, identity)
+    with pytest.raises(CheckpointError, match=r"c: damaged \(.*\); delete it to start anew$"):
+        load_checkpoint(tmp_path / "c", {"work": {}})
+
+
 def test_a_checkpoint_of_an_earlier_version_is_refused_in_one_line(tmp_path):
     buffer = io.BytesIO()
     torch.save({"format": 1, "state": {}, "identity": {"settings": 1}, "covered": {}}, buffer)
@@ -58,3 +68,11 @@ def test_a_checkpoint_of_an_earlier_version_is_refused_in_one_line(tmp_path):
     with pytest.raises(CheckpointError, match=told) as raised:
         load_checkpoint(tmp_path / "c", {})
     assert "\n" not in str(raised.value)
+
+
+def test_plain_data_tells_mappings_apart_and_has_no_numbers_of_numpy():
+    assert plain({"a": np.float64(0.5), "b": (np.int64(2), {"c": np.float32(0.25)})}) == {
+        "a": 0.5,
+        "b": [2, {"c": 0.25}],
+    }
+    assert type(plain(np.float64(0.5))) is float

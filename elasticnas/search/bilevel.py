@@ -1,7 +1,6 @@
 """BilevelSearcher: weights on training batches, architecture parameters on held-out batches."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -18,9 +17,9 @@ from elasticnas.search.architecture_loss import relaxed_loss, sampled_loss
 from elasticnas.search.collapse import undecided_or_collapsed
 from elasticnas.search.controller import Controller
 from elasticnas.search.descent import Descent, MakeOptimizer, require_finite
-from elasticnas.search.evaluation import Evaluator, evaluate_at
+from elasticnas.search.evaluation import Evaluator, beside, evaluate_at
 from elasticnas.search.health import Jumps, exhausted
-from elasticnas.search.limits import Limits
+from elasticnas.search.limits import Limits, as_begun
 from elasticnas.search.outcome import Outcome
 from elasticnas.search.penalty import NoPenalty, Penalty
 from elasticnas.search.problem import Problem
@@ -150,12 +149,8 @@ class BilevelSearcher:
 
     @property
     def budgets(self) -> dict[str, Budget]:
-        """As the search began with them: a share of a measured cost would be another now."""
-        kept = self._kept["limits"]
-        return {
-            name: replace(budget, limit=kept[name][1]) if kept.get(name, [None])[0] == budget.text else budget
-            for name, budget in self._budgets.items()
-        }
+        """As the search began with them."""
+        return as_begun(self._budgets, self._kept["limits"])
 
     def advance(self) -> dict[str, float]:
         """One step of the weights, and what follows it."""
@@ -181,7 +176,7 @@ class BilevelSearcher:
                 self._kept["evaluated"].append(candidate.model_dump(mode="json"))
         if self._kept["history"]:
             figures["expected_cost"] = self._kept["history"][-1]["expected_cost"]
-        return figures | (self._kept["evaluated"][-1]["metrics"] if self._kept["evaluated"] else {})
+        return beside(figures, self._kept["evaluated"][-1]["metrics"]) if self._kept["evaluated"] else figures
 
     def _path(self) -> Any:
         """Scopes of a weight step: one architecture, sliced, or probabilities."""

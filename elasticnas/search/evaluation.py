@@ -13,7 +13,7 @@ from elasticnas.runtime import random_state, restore_random_state, warn
 from elasticnas.search.problem import Evaluate
 from elasticnas.search.result import Candidate, Failure
 
-__all__ = ["Evaluator", "checked", "evaluate_at"]
+__all__ = ["Evaluator", "beside", "checked", "evaluate_at"]
 
 
 class Evaluator:
@@ -167,6 +167,12 @@ def evaluate_at(model: nn.Module, axes: Axes, arch: Any, evaluate: Evaluate, met
             f"evaluate gives {metric}={metrics[metric]} for {arch!r}: give it data on which the metric is defined"
         )
     return metrics
+
+
+def beside(figures: Mapping[str, Any], metrics: Mapping[str, float]) -> dict[str, Any]:
+    """Figures of a step with metrics beside them; a metric of the name of a figure is called ``evaluated NAME``."""
+    taken = {"step", *figures}
+    return {**figures, **{f"evaluated {n}" if n in taken else n: value for n, value in metrics.items()}}
 
 
 def checked(given: Any, metric: str) -> dict[str, float]:

@@ -1,12 +1,13 @@
 """Limits: all budgets of a problem together."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from elasticnas.cost import Budget, Cost
 from elasticnas.errors import SearchError
 
-__all__ = ["Limits", "finite_cost"]
+__all__ = ["Limits", "as_begun", "finite_cost"]
 
 
 class Limits:
@@ -37,6 +38,17 @@ class Limits:
 
     def __str__(self) -> str:
         return " and ".join(map(str, self.budgets.values()))
+
+
+def as_begun(budgets: Mapping[str, Budget], begun: Mapping[str, Sequence[Any]]) -> dict[str, Budget]:
+    """Budgets with the limits that a search began with: a share of a measured cost would be another now.
+
+    Args:
+        budgets: As they are given now.
+        begun: Text and limit of each at the beginning; one that is given otherwise since has its new limit.
+    """
+    same = {name for name, budget in budgets.items() if name in begun and begun[name][0] == budget.text}
+    return {name: replace(b, limit=begun[name][1]) if name in same else b for name, b in budgets.items()}
 
 
 def finite_cost(cost: Cost, arch: Any) -> float:

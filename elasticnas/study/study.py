@@ -29,6 +29,7 @@ from elasticnas.search import (
     SupernetTrainer,
     TrainerSettings,
 )
+from elasticnas.search.evaluation import checked
 from elasticnas.search.schedule import warm_cosine
 from elasticnas.search.storage import require_optuna
 from elasticnas.space import Factory
@@ -300,7 +301,7 @@ class _Sitting:
     @torch.no_grad()
     def _measured(self, network: nn.Module, evaluate: Callable[[nn.Module], Mapping[str, float]]) -> float:
         network.eval()
-        return float(evaluate(network)[self.study.metric])
+        return checked(evaluate(network), self.study.metric)[self.study.metric]
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -2,6 +2,7 @@
 
 import random
 import warnings
+from dataclasses import replace
 from typing import Literal
 
 import pytest
@@ -223,3 +224,52 @@ def test_an_evolution_goes_on_with_more_trials_and_what_is_allowed(tmp_path):
     with pytest.warns(UserWarning, match="continues with other settings, seed was 0, is 1"):
         evolved(True, {"seed"}, seed=1, trials=6)
     assert len(asked) == 6, "what is known is not evaluated again"
+
+
+def test_another_budget_of_an_evolution_is_the_one_that_holds(tmp_path):
+    given = problem(evaluate=lambda model: {"size": 1.0}, metric="size", direction="maximise")
+    costs = {"params": Params(given.model)}
+    sizes = sorted(costs["params"](arch) for arch in Sizes.enumerate())
+
+    def found(limit, **how):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            changed = replace(given, costs=costs, budgets={"params": limit})
+            return Evolve("random", trials=6, population=2).search(changed, None, Run(tmp_path, **how))
+
+    assert len(found(sizes[1]).tried) == 2
+    assert len(found(sizes[4], resume=True, allow={"budgets"}).tried) == 5
+
+
+class Slowing(torch.optim.Optimizer):
+    """Counts its steps in its groups, where torch's own optimizers hold settings alone."""
+
+    def __init__(self, groups, lr):
+        super().__init__(groups, {"lr": lr, "count": 0})
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            group["count"] += 1
+            for weight in group["params"]:
+                if weight.grad is not None:
+                    weight -= group["lr"] / group["count"] * weight.grad
+
+
+def test_what_an_optimizer_learns_in_its_groups_goes_on(tmp_path):
+    def slowing(weights):
+        return Slowing(weights, 0.1)
+
+    trained(tmp_path, optimizer=slowing)
+    _, resumed = trained(tmp_path, True, {"steps"}, optimizer=slowing, steps=20)
+    _, whole = trained(None, optimizer=slowing, steps=20)
+    assert all(map(torch.equal, resumed.parameters(), whole.parameters()))
+
+
+def test_the_rate_of_a_group_is_a_setting_too(tmp_path):
+    def grouped(rate):
+        return lambda weights: torch.optim.SGD([{"params": weights[:2]}, {"params": weights[2:], "lr": rate}], lr=0.1)
+
+    trained(tmp_path, optimizer=grouped(0.2))
+    with pytest.raises(CheckpointError, match=r"optimizer\.1\.lr was 0\.2, is 0\.3"):
+        trained(tmp_path, True, optimizer=grouped(0.3))

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import warnings
 
+import numpy as np
 import pytest
 import torch
 
@@ -250,3 +251,28 @@ def test_a_write_to_a_full_disk_is_one_line_and_leaves_what_was_there(tmp_path, 
     assert [path.name for path in tmp_path.iterdir() if "tmp" in path.name] == []
     write_bytes(tmp_path / "deep" / "er" / "file", b"1")
     assert (tmp_path / "deep" / "er" / "file").read_bytes() == b"1"
+
+
+def test_an_identity_can_be_read_again_or_is_refused_at_once(tmp_path):
+    with Run(tmp_path, identity={"rate": np.float64(0.5)}) as run:
+        run.save({"x": 1}, {})
+    with Run(tmp_path, resume=True, identity={"rate": 0.5}) as run:
+        assert run.load({}) == {"x": 1}
+    for given in ({"data": tmp_path}, {"share": float("nan")}, {1: torch.zeros(1)}):
+        with pytest.raises(ConfigError, match=r"^identity=.*: plain data is needed") as raised:
+            Run(tmp_path, identity=given)
+        assert "\n" not in str(raised.value)
+
+
+def test_a_run_leaves_alone_what_another_writes_in_a_folder_below(tmp_path):
+    ours, theirs = (tmp_path / name / ".result.json.x.elasticnas-tmp" for name in ("rows", "other"))
+    for path in (ours, theirs):
+        path.parent.mkdir()
+        path.touch()
+    with Run(tmp_path / "other") as other:
+        theirs.touch()
+        with Run(tmp_path):
+            other.save({"x": 1}, {})
+    assert theirs.exists() and not ours.exists()
+    with Run(tmp_path / "other"):
+        assert not theirs.exists()

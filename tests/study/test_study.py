@@ -57,7 +57,10 @@ def nats(split):
     return lambda network: {"nats": sum(float(loss(network, batch)) for batch in batches(split)) / 5}
 
 
-def study(loss=loss, build=Net, settings=SETTINGS):
+TEST = nats(1002)
+
+
+def study(loss=loss, build=Net, settings=SETTINGS, test=TEST):
     torch.manual_seed(0)
     problem = Problem(
         Net(Sizes.axes()),
@@ -68,7 +71,7 @@ def study(loss=loss, build=Net, settings=SETTINGS):
         direction="minimise",
         predict=lambda network, batch: network(batch[0]),
     )
-    return Study(problem, build, scaled, nats(1002), torch.zeros(1, 4), settings, name="signs")
+    return Study(problem, build, scaled, test, torch.zeros(1, 4), settings, name="signs")
 
 
 def at(folder, resume=False, rows=160):
@@ -288,3 +291,8 @@ def test_settings_are_checked():
     for shares in ((), (0.5, 0.25), (0.5, 1.0), (0.0,), (0.5, 0.5)):
         with pytest.raises(ValueError, match="shares ascend between 0 and 1"):
             StudySettings(shares=shares)
+
+
+def test_a_test_without_the_metric_is_told_in_one_line(tmp_path):
+    with pytest.raises(ConfigError, match=r"^metric 'nats' is not among what evaluate returns: \['bits'\]$"):
+        study(test=lambda network: {"bits": 1.0}).run(at(tmp_path))

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
@@ -21,7 +20,7 @@ from elasticnas.runtime import warn
 from elasticnas.search.archive import Archive
 from elasticnas.search.evaluation import Evaluator, evaluate_at
 from elasticnas.search.evolution import nsga2, share
-from elasticnas.search.limits import Limits, finite_cost
+from elasticnas.search.limits import Limits, as_begun, finite_cost
 from elasticnas.search.local_search import local_search
 from elasticnas.search.outcome import Outcome
 from elasticnas.search.problem import Problem
@@ -125,7 +124,7 @@ class _Evolution:
         state = run.load(self.identity)
         if state is not None:
             self.evaluator.load_state_dict(state["evaluations"])
-            self.budgets = {n: replace(b, limit=state["limits"].get(n, b.limit)) for n, b in self.budgets.items()}
+            self.budgets = as_begun(self.budgets, state["limits"])
             self._before = state["seconds"]
 
     @property
@@ -203,7 +202,7 @@ class _Evolution:
             keep(study, self.space, evaluated, values)
         state = {
             "evaluations": self.evaluator.state_dict(),
-            "limits": {name: budget.limit for name, budget in self.budgets.items()},
+            "limits": {name: [budget.text, budget.limit] for name, budget in self.budgets.items()},
             "seconds": self.seconds,
         }
         self.run.save(state, self.identity)
