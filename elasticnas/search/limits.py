@@ -21,8 +21,16 @@ class Limits:
         self.budgets = dict(budgets)
 
     def allows(self, arch: Any) -> bool:
-        """Whether an architecture meets every budget."""
-        return all(budget.allows(arch) for budget in self.budgets.values())
+        """Whether an architecture meets every budget.
+
+        Raises:
+            SearchError: A cost is not finite.
+        """
+        for budget in self.budgets.values():
+            finite_cost(budget.cost, arch)
+            if not budget.allows(arch):
+                return False
+        return True
 
     def violations(self, arch: Any) -> list[float]:
         """How far an architecture is over each budget, as a share of it; negative within it.
