@@ -57,5 +57,5 @@ def test_a_mapping_takes_any_name():
 
     assert updated(Whole(), {"named.options.rounds": 3}).named.options == {"rounds": 3}
     assert updated(Whole(), {"named.options": {"a": 1}}).named.options == {"a": 1}
-    with pytest.raises(ConfigError, match="unknown setting 'named.inner.rounds'"):
+    with pytest.raises(ConfigError, match=r"unknown setting .named\.inner\.rounds."):
         updated(Whole(), {"named.inner.rounds": 3})
