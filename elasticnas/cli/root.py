@@ -17,7 +17,7 @@ from rich.table import Table
 
 import elasticnas
 from elasticnas.errors import ElasticNASError
-from elasticnas.plugins import RECIPES, SPACES, discover, listed, load_plugin
+from elasticnas.plugins import RECIPES, SPACES, STRATEGIES, discover, listed, load_plugin
 
 __all__ = ["run"]
 
@@ -37,9 +37,9 @@ def _root(
 
 
 def _plugins() -> None:
-    """List installed spaces and recipes, broken ones with the reason."""
+    """List installed spaces, strategies and recipes, broken ones with the reason."""
     table = Table("group", "name", "package", "target", "status")
-    for group in (SPACES, RECIPES):
+    for group in (SPACES, STRATEGIES, RECIPES):
         for plugin in discover(group):
             kind = group.rpartition(".")[2]
             table.add_row(kind, *map(escape, (plugin.name, plugin.distribution, plugin.target, plugin.error or "ok")))

@@ -9,7 +9,7 @@ from importlib.metadata import version
 import pytest
 
 from elasticnas.errors import PluginError
-from elasticnas.plugins import RECIPES, SPACES, discover, load_plugin
+from elasticnas.plugins import RECIPES, SPACES, STRATEGIES, discover, load_plugin
 
 MODULE = """
 from typing import Literal
@@ -97,6 +97,16 @@ def test_a_space_plug_in_must_be_a_space(packages, main):
     install(packages, "towers", "towers", [(SPACES, "tower = towers:not_a_space")])
     code, _, said = main("space", "show", "tower")
     assert code == 1 and said == "error: plug-in tower (towers:not_a_space): expected a Space class, found 3\n"
+
+
+def test_strategies_are_listed_and_one_must_be_a_strategy(packages, main):
+    install(packages, "towers", "towers", [(STRATEGIES, "tower = towers:Tower")])
+    reason = "expected a Strategy class, found <class 'towers.Tower'>"
+    code, listed, said = main("plugins")
+    assert code == 0 and reason in listed and "elasticnas.search:DARTS" in listed
+    assert said == f"warning: plug-in tower (towers:Tower) is skipped: {reason}\n"
+    with pytest.raises(PluginError, match="expected a Strategy class"):
+        load_plugin(STRATEGIES, "tower")
 
 
 def test_two_plug_ins_of_one_name_conflict(packages):
