@@ -96,8 +96,8 @@ class Controller:
 
     @torch.no_grad()
     def probabilities(self) -> dict[str, Tensor]:
-        """``softmax(logits)``: what the search believes, without temperature and noise."""
-        return {name: logits.softmax(-1) for name, logits in self.logits.items()}
+        """What the search has learned, without temperature and noise."""
+        return {name: self.relaxation.probabilities(logits) for name, logits in self.logits.items()}
 
     def entropy(self) -> dict[str, float]:
         """Entropy of every choice divided by its largest possible, from 0 (decided) to 1 (open)."""

@@ -75,6 +75,10 @@ class Relaxation(ABC):
     def after_step(self, logits: Tensor, before: Tensor, drawn: Tensor) -> None:  # noqa: B027 - most leave them
         """Correct the logits after an architecture step, given those before it and what it drew."""
 
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """What was learned, without temperature and noise, for results and the choice at the end: the softmax."""
+        return logits.softmax(-1)
+
     def temperature(self, step: int) -> float:
         """Temperature at a search step; 1 where there is none."""
         return 1.0

@@ -1,6 +1,8 @@
 """The examples run, and end in what they promise."""
 
 import importlib.util
+import json
+import os
 import shutil
 import subprocess
 import sys
@@ -9,6 +11,7 @@ import pytest
 import torch
 
 from elasticnas.cost import Flops
+from elasticnas.plugins import STRATEGIES, load_plugin, strategy_names
 from elasticnas.testing import assert_mask_slice_equal
 from tests.conftest import ROOT
 
@@ -68,20 +71,58 @@ def test_own_module_with_live_dead_channels_would_be_found_out():
 
 
 @pytest.fixture
-def installed(tmp_path, monkeypatch):
-    """The package as pip installs it, in a folder of its own."""
-    source, target = tmp_path / "source", tmp_path / "site"
-    shutil.copytree(ROOT / "examples" / "plugin_package", source)
-    pip = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-build-isolation", "--no-index", "-q", "--target"]
-    done = subprocess.run([*pip, target, source], capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    monkeypatch.syspath_prepend(str(target))
-    yield target
-    for name in [name for name in sys.modules if name.partition(".")[0] == "funnel"]:
+def install(tmp_path, monkeypatch):
+    """Installs an example's package as pip does, in a folder of its own; its source, and that folder."""
+    packages = []
+
+    def installed(example, package):
+        source, target = tmp_path / "source", tmp_path / "site"
+        shutil.copytree(ROOT / "examples" / example, source)
+        pip = ["-m", "pip", "install", "--no-deps", "--no-build-isolation", "--no-index", "-q", "--target"]
+        done = subprocess.run([sys.executable, *pip, target, source], capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        monkeypatch.syspath_prepend(str(target))
+        packages.append(package)
+        return source, target
+
+    yield installed
+    for name in [name for name in sys.modules if name.partition(".")[0] in packages]:
         del sys.modules[name]
 
 
-def test_an_installed_package_brings_a_space_and_a_recipe(installed, main):
+def test_a_strategy_of_an_installed_package_keeps_the_contract(install):
+    source, target = install("strategy_package", "sparse")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", source / "tests"]
+    path = os.pathsep.join([str(target), *sys.path])
+    done = subprocess.run(command, capture_output=True, text=True, cwd=source, env={**os.environ, "PYTHONPATH": path})
+    assert done.returncode == 0 and "16 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_a_strategy_of_an_installed_package_is_run_by_its_name(install, main, tmp_path):
+    _, target = install("strategy_package", "sparse")
+    assert load_plugin(STRATEGIES, "sparse").name == "sparse"
+    assert str(target) in sys.modules["sparse"].__file__
+    assert "elasticnas-sparse 1.0" in main("plugins")[1]
+    changes = "model.hidden=8 model.inner=8 model.length=8 model.layers=1 search.epochs=1 search.batch=256"
+    changes += " search.warmup=0 train.epochs=1 train.batch=256 search.random_architectures=2 negatives=20"
+    settings = [part for change in changes.split() for part in ("--set", change)]
+    common = ["easrec", "run", "--preset", "demo", "--threads", 1, *settings]
+
+    def run(folder, strategy, options):
+        changes = f"search.strategy={strategy}", "--set", f"search.options={options}"
+        return main(*common, "--out", tmp_path / folder, "--set", *changes)
+
+    assert run("run", "sparse", "{weight: 0.5}")[0] == 0
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["search"]["result"]["strategy"] == "sparse"
+    code, _, said = run("heat", "sparse", "{heat: 1}")
+    assert (code, said) == (1, "error: search.options: sparse does not take 'heat'; it takes weight\n")
+    names = ", ".join(sorted({"sparse", *strategy_names()}))
+    said = f"error: no plug-in 'dense' in elasticnas.strategies; installed are {names}\n"
+    assert run("dense", "dense", "{}")[::2] == (1, said) and "dynamic-constraint" in names
+
+
+def test_an_installed_package_brings_a_space_and_a_recipe(install, main):
+    _, installed = install("plugin_package", "funnel")
     code, listed, warned = main("plugins")
     assert (code, warned) == (0, "")
     for text in ("elasticnas-funnel 1.0", "funnel.space:Funnel", "funnel.recipe:recipe"):
