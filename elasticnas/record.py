@@ -51,7 +51,7 @@ def read_result(model: type[R], data: Any, what: str) -> R:
     if data.get("format") != FORMAT:
         raise ConfigError(
             f"a {what} of format {data.get('format', 1)!r}, and this version reads {FORMAT}: convert it with "
-            "python benchmarks/convert_results.py PATH"
+            "benchmarks/convert_results.py of the source repository"
         )
     try:
         return model.model_validate(dict(data))

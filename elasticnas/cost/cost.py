@@ -9,7 +9,9 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
+from elasticnas.checkpoint import plain
 from elasticnas.cost.combinations import Combinations
 from elasticnas.cost.distinct import DistinctCosts, distinct_costs
 from elasticnas.cost.expectation import Expectation, sampled
@@ -51,6 +53,16 @@ class Cost(ABC):
         self._costs: OrderedDict[tuple[int, ...], float] = OrderedDict()
         self._tables: OrderedDict[tuple[Any, ...], CostTable] = OrderedDict()
         self._samplers: OrderedDict[tuple[Any, ...], Sampler] = OrderedDict()
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What the same cost has in another process: its class, the shapes of its example, and its settings."""
+        leaves = tree_leaves(self.example)
+        example = [f"{leaf.dtype} {tuple(leaf.shape)}" if isinstance(leaf, Tensor) else plain(leaf) for leaf in leaves]
+        simple = (bool, int, float, str, torch.device)
+        public = {name: value for name, value in vars(self).items() if name[0] != "_" and isinstance(value, simple)}
+        settings = {name: str(value) if isinstance(value, torch.device) else value for name, value in public.items()}
+        return {"kind": type(self).__qualname__, "example": example, **settings}
 
     @abstractmethod
     def compute(self, arch: Any) -> float:

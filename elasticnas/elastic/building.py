@@ -45,8 +45,8 @@ class Builder:
         except Exception as error:  # whatever the caller's factory raises
             reason = " ".join(str(error).split())[:200]
             raise ConfigError(
-                f"{self.factory.call(arch)} fails ({type(error).__name__}: {reason}): mend it, or forbid the "
-                f"architecture by a rule of {self.space.__name__}"
+                f"{self.factory.call(arch)} fails ({type(error).__name__}: {reason}): fix it, or add a "
+                f"rule to {self.space.__name__} that excludes this architecture"
             ) from error
         if not isinstance(made, nn.Module):
             raise ConfigError(f"{self.factory.call(arch)} gives {made!r:.100}: expected a torch.nn.Module")

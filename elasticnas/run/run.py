@@ -1,6 +1,7 @@
 """Run: the folder of long work, locked while it is in use."""
 
 import json
+import math
 import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
@@ -88,6 +89,9 @@ class Run:
             ElasticNASError: The folder cannot be written.
         """
         if self._entered == 0 and self.folder is not None:
+            known = (self.folder / LOCK).exists()
+            if not known and (self.folder / METRICS).exists():
+                raise CheckpointError(f"{self.folder} holds a {METRICS} that no run has written; use another folder")
             self._lock = _locked(self.folder)
             remove_temporaries(self.folder)
         self._entered += 1
@@ -135,9 +139,8 @@ class Run:
             save_checkpoint(path, {"state": state, "metrics": written}, self._whole(identity))
 
     def discard(self) -> None:
-        """Delete the checkpoint, once what it led to is safe."""
-        path = self._path(CHECKPOINT)
-        if path is not None:
+        """Delete the checkpoint and those of its parts, once what they led to is safe."""
+        for path in [] if self.folder is None else self.folder.rglob(CHECKPOINT):
             path.unlink(missing_ok=True)
 
     def record(self, figures: Mapping[str, Any]) -> None:
@@ -147,7 +150,7 @@ class Run:
             return
         try:
             with path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(dict(figures)) + "\n")
+                file.write(json.dumps(_finite(figures)) + "\n")
         except OSError as error:
             raise ElasticNASError(
                 f"{path}: cannot be written, {error.strerror}; free space or another folder"
@@ -169,6 +172,15 @@ class Run:
         path = self._path(METRICS)
         if path is not None and path.exists() and path.stat().st_size > size:
             os.truncate(path, size)
+
+
+def _finite(value: Any) -> Any:
+    """Plain data in which what JSON cannot say, NaN and infinity, is None."""
+    if isinstance(value, Mapping):
+        return {name: _finite(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _locked(folder: Path) -> FileLock:

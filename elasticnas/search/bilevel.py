@@ -80,6 +80,11 @@ class BilevelSearcher:
         _require_mixable(problem, relaxation)
         if relaxation.sampled and self.settings.order == 2:
             raise ConfigError(f"order=2 follows the weights through a mixture, and {name} samples: order=1 is needed")
+        narrow = next((w.dtype for w in problem.weights() if w.dtype in (torch.bfloat16, torch.float16)), None)
+        if self.settings.order == 2 and narrow is not None:
+            raise ConfigError(
+                f"order=2 takes small differences, which {narrow} rounds away: order=1, or float32 weights"
+            )
         self.axes = problem.axes
         self.space = self.axes.space
         self.largest = self.space.largest()
@@ -100,7 +105,7 @@ class BilevelSearcher:
         self._same = Sameness(self.model).canonical
         self._evaluator = Evaluator(
             self.space,
-            lambda arch: evaluate_at(self.model, self.axes, arch, evaluate, self.metric),
+            lambda arch: evaluate_at(self.model, self.axes, arch, evaluate, self.metric, seed),
             lambda arch: {name: cost(arch) for name, cost in self.costs.items()},
             self.settings.retries,
             self._same,
@@ -109,7 +114,7 @@ class BilevelSearcher:
         self.identity = problem.identity() | {
             "settings": self.settings.model_dump(exclude={"checkpoint_every"}),
             "budgets": {name: budget.identity for name, budget in self._budgets.items()},
-            "costs": {name: type(cost).__name__ for name, cost in self.costs.items()},
+            "costs": {name: cost.identity for name, cost in self.costs.items()},
             "optimizer": self._descent.identity,
             "search": dict(identity) if identity is not None else self._described(),
         }

@@ -9,7 +9,8 @@ from torch import nn
 
 from elasticnas.axes import Axes
 from elasticnas.errors import ConfigError, SearchError
-from elasticnas.runtime import random_state, restore_random_state, warn
+from elasticnas.run import Generators
+from elasticnas.runtime import warn
 from elasticnas.search.problem import Evaluate
 from elasticnas.search.result import Candidate, Failure
 
@@ -135,10 +136,13 @@ def _revived(data: Mapping[str, Any], space: Any) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def evaluate_at(model: nn.Module, axes: Axes, arch: Any, evaluate: Evaluate, metric: str) -> dict[str, float]:
+def evaluate_at(
+    model: nn.Module, axes: Axes, arch: Any, evaluate: Evaluate, metric: str, seed: int
+) -> dict[str, float]:
     """The metrics of an architecture with the supernet's weights.
 
-    In eval mode, without gradients; modes and random generators are as before afterwards.
+    In eval mode, without gradients; modes and random generators are as before afterwards. What ``evaluate`` draws from
+    the global generators is the same for every architecture.
 
     Args:
         model: The supernet.
@@ -146,21 +150,20 @@ def evaluate_at(model: nn.Module, axes: Axes, arch: Any, evaluate: Evaluate, met
         arch: The architecture to put in scope.
         evaluate: ``evaluate(model) -> {"metric": value}``.
         metric: One that must be among them.
+        seed: Of what ``evaluate`` draws.
 
     Raises:
         ConfigError: ``evaluate`` gives something else, or not this metric.
         SearchError: The metric is not finite.
     """
-    state = random_state()
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
-        with axes.at(arch):
+        with axes.at(arch), Generators("evaluate", seed, 0).swapped_in():
             given = evaluate(model)
     finally:
         for module, mode in modes.items():
             module.training = mode
-        restore_random_state(state)
     metrics = checked(given, metric)
     if not math.isfinite(metrics[metric]):
         raise SearchError(

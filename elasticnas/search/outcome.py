@@ -64,9 +64,10 @@ class Outcome:
             warnings: What a reader should know.
             **further: Fields of the result as they are.
         """
-        front = self.front(candidates)
-        latency = self._measured([found, *front])
+        front, random_front = self.front(candidates), self.front(drawn)
+        latency = self._measured([found, *front, *random_front])
         chosen, lines = self._within_measured(found, front, latency)
+        random, _ = self._within_measured(self.best(drawn), random_front, latency)
         return SearchResult(
             strategy=self._strategy,
             metric=self.metric,
@@ -74,10 +75,10 @@ class Outcome:
             units={name: cost.unit for name, cost in self._costs.items()},
             limits={name: budget.limit for name, budget in self._budgets.items()},
             found=chosen,
-            random=self.best(drawn),
+            random=random,
             random_tried=tuple(drawn),
             pareto=front,
-            random_pareto=self.front(drawn),
+            random_pareto=random_front,
             warnings=(*warnings, *lines),
             latency=latency,
             **further,

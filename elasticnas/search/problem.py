@@ -165,8 +165,10 @@ class Problem:
 
     def identity(self) -> dict[str, Any]:
         """What a checkpoint of work on it must agree with."""
+        space = axes_of(self.model).space
         return {
-            "space": {name: list(options) for name, options in axes_of(self.model).space.choices().items()},
+            "space": {name: list(options) for name, options in space.choices().items()},
+            "rules": sorted(space.__pydantic_decorators__.model_validators),
             "model": {name: list(value.shape) for name, value in self.model.state_dict().items()},
             "metric": list(self.ranking),
         }

@@ -7,6 +7,8 @@ from typing import Any
 from torch import Tensor
 
 from elasticnas.axes import Axes
+from elasticnas.errors import ConfigError
+from elasticnas.runtime import warn
 from elasticnas.search.evaluation import evaluate_at
 from elasticnas.search.health import exhausted
 from elasticnas.search.problem import Problem
@@ -30,33 +32,47 @@ class Validation:
         rng = random.Random(f"validation {settings.seed}")
         drawn = [axes.space.sample(rng) for _ in range(settings.validated_architectures)]
         self._archs = list(dict.fromkeys([axes.space.largest(), axes.space.smallest(), *drawn]))
+        self._seed = settings.seed
         self.records: list[dict[str, Any]] = []
         self.best_weights: dict[str, Tensor] = {}
+        self._first = 0  # records of a sitting that kept no weights do not count for patience
 
     @property
     def exhausted(self) -> bool:
         """Whether patience is at its end."""
-        return exhausted([record["mean"] for record in self.records], self._patience, self.direction)
+        return exhausted(self._means(), self._patience, self.direction)
 
     def look(self, step: int) -> dict[str, float]:
-        """Evaluate now; the mean, by the name of the metric."""
-        values = [
-            evaluate_at(self._model, self._axes, arch, self._evaluate, self.metric)[self.metric] for arch in self._archs
-        ]
-        mean = sum(values) / len(values)
-        before = [record["mean"] for record in self.records]
-        self.records.append(
-            {"step": step, "mean": mean, "architectures": dict(zip(map(repr, self._archs), values, strict=True))}
-        )
+        """Evaluate now; the mean over what could be evaluated, by the name of the metric."""
+        values = {repr(arch): self._value(arch) for arch in self._archs}
+        known = [value for value in values.values() if value is not None]
+        mean = sum(known) / len(known) if known else None
+        before = self._means()
+        self.records.append({"step": step, "mean": mean, "architectures": values})
+        if mean is None:
+            return {}
         best = max if self.direction == "maximise" else min
         if self._patience is not None and (not before or mean == best(mean, *before) != best(before)):
             self.best_weights = {k: v.detach().cpu().clone() for k, v in self._model.state_dict().items()}
         return {self.metric: mean}
 
+    def _value(self, arch: Any) -> float | None:
+        try:
+            return evaluate_at(self._model, self._axes, arch, self._evaluate, self.metric, self._seed)[self.metric]
+        except ConfigError:
+            raise
+        except Exception as error:  # a training of hours does not end because one validation fails
+            warn(f"the validation of {arch!r} failed: {type(error).__name__}: {' '.join(str(error).split())[:200]}")
+            return None
+
+    def _means(self) -> list[float]:
+        return [record["mean"] for record in self.records[self._first :] if record["mean"] is not None]
+
     def state_dict(self) -> dict[str, Any]:
         """Tensors and plain data."""
-        return {"records": self.records, "best": self.best_weights}
+        return {"records": self.records, "best": self.best_weights, "first": self._first}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go to where it was."""
         self.records, self.best_weights = list(state["records"]), dict(state["best"])
+        self._first = state["first"] if self.best_weights else len(self.records)

@@ -154,18 +154,21 @@ class Pipeline:
 
     def search(self) -> Searched:
         """Search, or read what a finished search left."""
+        with self:  # the next stage reads what the run is of
+            return self._searched()
+
+    def _searched(self) -> Searched:
         done = self.folder / "supernet.ckpt"
         model = self.new_supernet()
         if self.config.search.strategy == "none":
-            with self:  # the next stage reads what the run is of
-                return Searched(self.space.largest(), self.space.largest(), None, model)
+            return Searched(self.space.largest(), self.space.largest(), None, model)
         if done.exists():
             state, _ = load_checkpoint(done, self.identity)
             model.load_state_dict(state["model"])
             found = SearchPart[self.space].model_validate(json.loads(state["search"]))  # type: ignore[name-defined]
         else:
             hint = self._hint("search.batch", self.config.search.batch)
-            with self, Stage(self.console, "search") as stage:
+            with Stage(self.console, "search") as stage:
                 run = self._part("search", lambda p: stage.show(p, _search_note(p, self.config.steer) + hint))
                 result = search_architecture(
                     model,
@@ -223,6 +226,10 @@ class Pipeline:
 
     def everything(self) -> RunResult[Any]:
         """All stages; the result is also written to ``result.json``, the network to ``model/``."""
+        with self:
+            return self._all()
+
+    def _all(self) -> RunResult[Any]:
         started, created = time.perf_counter(), datetime.now(timezone.utc).isoformat(timespec="seconds")
         searched = self.search()
         costs, where = self._costs(searched.model), environment(self.device)

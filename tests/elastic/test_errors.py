@@ -70,8 +70,8 @@ def test_build_fails_for_some_sizes():
 
     refused(
         ConfigError,
-        r"^build\(hidden=8, inner=32\) fails \(ValueError: eight is not enough\): mend it, or forbid the "
-        "architecture by a rule of Two",
+        r"^build\(hidden=8, inner=32\) fails \(ValueError: eight is not enough\): fix it, or add a "
+        "rule to Two that excludes this architecture",
         build,
         Two,
     )

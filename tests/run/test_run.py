@@ -1,6 +1,7 @@
 """Run: one process at a time, checkpoints and metrics that belong together, a folder that stays where it is."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -276,3 +277,17 @@ def test_a_run_leaves_alone_what_another_writes_in_a_folder_below(tmp_path):
     assert theirs.exists() and not ours.exists()
     with Run(tmp_path / "other"):
         assert not theirs.exists()
+
+
+def test_a_metrics_file_of_somebody_else_is_left_alone(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text("mine")
+    with pytest.raises(CheckpointError, match=r"holds a metrics\.jsonl that no run has written; use another folder"):
+        Run(tmp_path).__enter__()
+    assert (tmp_path / "metrics.jsonl").read_text() == "mine"
+
+
+def test_what_json_cannot_say_is_null(tmp_path):
+    with Run(tmp_path) as run:
+        run.record({"loss": math.inf, "metrics": {"auc": math.nan, "acc": 0.5}})
+    lines = (tmp_path / "metrics.jsonl").read_text()
+    assert json.loads(lines, parse_constant=pytest.fail) == {"loss": None, "metrics": {"auc": None, "acc": 0.5}}

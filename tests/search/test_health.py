@@ -307,3 +307,42 @@ def test_a_metric_of_the_name_of_a_figure_hides_none(tmp_path):
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [line["loss"] for line in lines] == [record["loss"] for record in result.history]
     assert [line["evaluated loss"] for line in lines] == [record["mean"] for record in result.validations]
+
+
+def watched(evaluate, folder=None, **changes):
+    torch.manual_seed(0)
+    model = nn.Sequential(enn.FeedForward(6, Width.axes().inner))
+    given = {"evaluate": evaluate, "metric": "acc", "direction": "maximise"}
+    problem = Problem(model, lambda model, x: model(x).square().mean(), [torch.ones(2, 6)], **given)
+    settings = TrainerSettings(validate_every=2, validated_architectures=0, checkpoint_every=1, **changes)
+    run = Run(folder, resume=True, allow={"patience", "steps"})
+    return SupernetTrainer(problem, settings).run(run)
+
+
+def test_a_validation_that_fails_is_left_out_and_the_training_goes_on():
+    """The smallest cannot be validated at the second validation, nothing can at the third."""
+    answers = iter([0.0, 0.0, 1.0, None, None, None, 3.0, 3.0])
+
+    def evaluate(model):
+        answer = next(answers)
+        if answer is None:
+            raise RuntimeError("out of memory (simulated)")
+        return {"acc": answer}
+
+    with pytest.warns(UserWarning, match=r"the validation of Width\(.*\) failed: RuntimeError: out of memory"):
+        result = watched(evaluate, steps=8, patience=5)
+    assert [record["mean"] for record in result.validations] == [0.0, 1.0, None, 3.0]
+    assert list(result.validations[1]["architectures"].values()) == [1.0, None]
+
+
+def test_patience_that_is_allowed_later_counts_from_there(tmp_path):
+    """Without patience no weights were kept: the better validation before it cannot be gone back to."""
+    answers = iter([9.0, 9.0, 1.0, 1.0, 2.0, 2.0, 1.5, 1.5, 0.0, 0.0])
+
+    def evaluate(model):
+        return {"acc": next(answers)}
+
+    watched(evaluate, tmp_path, steps=2)
+    with pytest.warns(UserWarning, match="settings"):
+        result = watched(evaluate, tmp_path, steps=20, patience=1)
+    assert [record["mean"] for record in result.validations] == [9.0, 1.0, 2.0, 1.5] and result.steps == 8

@@ -82,3 +82,12 @@ def test_a_search_by_gradients_keeps_it_too(monkeypatch):
     result = DynamicConstraint(depth=None).search(given, settings)
     measured = {row.architecture: row.measured for row in result.latency["latency"]}
     assert measured.get(result.best, result.found.costs["latency"]) <= 30
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_random_search_meets_the_measured_limit_too(monkeypatch):
+    given = problem(monkeypatch, lambda arch: (arch.hidden, arch.inner) == (64, 16))
+    settings = SearchSettings(steps=2, update_every=1, random_architectures=40)
+    result = DynamicConstraint(depth=None).search(given, settings)
+    assert Sizes(hidden=64, inner=16) in {candidate.architecture for candidate in result.random_tried}
+    assert result.random.architecture == Sizes(hidden=64, inner=8)

@@ -164,8 +164,11 @@ def test_every_strategy_is_there_by_name_and_needs_no_argument():
 
 def test_a_checkpoint_of_another_strategy_is_refused(tmp_path):
     quiet(SPOS(), problem(), settings(), tmp_path / "c")
-    with pytest.raises(CheckpointError, match="method was 'nsga2', is 'random'"):
+    with pytest.raises(CheckpointError, match="strategy was 'spos', is 'random'"):
         quiet(RandomSearch(), problem(), settings(), tmp_path / "c", resume=True)
+    for other, resume in ((DARTS(), True), (RandomSearch(), False)):
+        with pytest.raises(CheckpointError, match=r"(belongs to another run|holds a run already)"):
+            quiet(other, problem(), settings(), tmp_path / "c", resume=resume)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,7 +1,6 @@
 """Evolve: a Pareto front of a trained supernet by evaluations alone, random search beside it."""
 
 import time
-from collections.abc import Mapping
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
@@ -9,10 +8,8 @@ from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
 
-from elasticnas.checkpoint import plain
-from elasticnas.cost import Cost, smallest_reachable
+from elasticnas.cost import smallest_reachable
 from elasticnas.errors import BudgetError, ConfigError
 from elasticnas.extraction import Sameness
 from elasticnas.run import Progress, Run
@@ -43,7 +40,7 @@ class Evolve(Strategy):
     front is measured at the end. An evaluation that fails is recorded with its message, and the search goes on.
 
     Of the settings only the seed and ``retries`` count. The same seed gives the same search, an interrupted one that a
-    Run continues included.
+    Run continues included; with a ``storage``, NSGA-II goes on from the stored trials in its own way.
 
     Args:
         method: ``nsga2`` (Optuna), ``local`` (Pareto local search), or ``random``.
@@ -105,7 +102,7 @@ class _Evolution:
         self.budgets = problem.limits()
         self.identity = problem.identity() | {
             "weights": _digest(problem.model),
-            "costs": {name: _described(cost) for name, cost in self.costs.items()},
+            "costs": {name: cost.identity for name, cost in self.costs.items()},
             "budgets": {name: budget.identity for name, budget in self.budgets.items()},
             "seed": settings.seed,
             "method": strategy.method,
@@ -113,7 +110,7 @@ class _Evolution:
         self.same = Sameness(problem.model).canonical
         self.evaluator = Evaluator(
             self.space,
-            lambda arch: evaluate_at(problem.model, axes, arch, evaluate, self.metric),
+            lambda arch: evaluate_at(problem.model, axes, arch, evaluate, self.metric, settings.seed),
             lambda arch: {name: finite_cost(cost, arch) for name, cost in self.costs.items()},
             settings.retries,
             self.same,
@@ -200,6 +197,8 @@ class _Evolution:
             study, archive = self._walks
             values = archive.objectives(evaluated) if isinstance(evaluated, Candidate) else None
             keep(study, self.space, evaluated, values)
+        if self.run.folder is None:
+            return
         state = {
             "evaluations": self.evaluator.state_dict(),
             "limits": {name: [budget.text, budget.limit] for name, budget in self.budgets.items()},
@@ -235,6 +234,8 @@ def _warnings(ours: Archive, theirs: Archive) -> list[str]:
         lines.append(line)
     if ours.failed:
         lines.append(f"{len(ours.failed)} of {ours.spent} evaluations failed: see .failures")
+    if theirs is not ours and theirs.failed:
+        lines.append(f"{len(theirs.failed)} of {theirs.spent} evaluations of random search failed: see .failures")
     order = ours.outcome.order
     if theirs is not ours and theirs.candidates and order(theirs.best())[0] < order(ours.best())[0]:
         lines.append("random search found a better metric: give the search more trials, or take what it found")
@@ -249,13 +250,3 @@ def _digest(model: nn.Module) -> str:
             digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
             digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]
-
-
-def _described(cost: Cost) -> dict[str, Any]:
-    """Its class, the shapes of its example, and its settings."""
-    leaves = tree_leaves(cost.example)
-    example = [f"{leaf.dtype} {tuple(leaf.shape)}" if isinstance(leaf, Tensor) else plain(leaf) for leaf in leaves]
-    simple = (bool, int, float, str, torch.device)
-    public: Mapping[str, Any] = {n: v for n, v in vars(cost).items() if n[0] != "_" and isinstance(v, simple)}
-    settings = {name: str(value) if isinstance(value, torch.device) else value for name, value in public.items()}
-    return {"kind": type(cost).__qualname__, "example": example, **settings}

@@ -35,6 +35,8 @@ def train_then_evaluate(
     given = settings.model_dump(include={"steps", "weight_lr", "clip_norm", "accumulate", "checkpoint_every", "seed"})
     trainer = SupernetTrainer(problem, TrainerSettings(rule="single", distillation_weight=0.0, **given))
     with run:
+        if run.load({"strategy": name}) is None:  # another strategy must not take up the folder's parts
+            run.save({}, {"strategy": name})
         trained = trainer.run(run.part("training", steps=steps))
         found = evolve.search(problem, settings, run.part("evaluations", settings.steps, steps))
     warnings = tuple(dict.fromkeys([*trained.warnings, *found.warnings]))
