@@ -87,7 +87,8 @@ def test_metrics_are_cut_where_the_checkpoint_is(tmp_path):
 
 
 def test_metrics_without_a_checkpoint_begin_anew(tmp_path):
-    (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n{"st')
+    with Run(tmp_path):
+        (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n{"st')
     with Run(tmp_path, resume=True) as run:
         assert run.load({}) is None
         run.record({"step": 1})

@@ -415,7 +415,8 @@ def test_predicted_latency_of_the_front_is_measured():
     with pytest.warns(UserWarning, match="none is within it"):
         result = search(given=problem(model, costs={"ms": latency}, budgets={"ms": 2.0}), trials=12, population=6)
     rows = result.latency["ms"]
-    front = {candidate.architecture for candidate in (result.found, *result.pareto)}
+    fronts = (result.found, *result.pareto, *result.random_pareto)
+    front = {candidate.architecture for candidate in fronts}
     assert rows and {row.architecture for row in rows} <= front
     assert len(reads) == 2 * (4 + len(rows))
     for row in rows:
