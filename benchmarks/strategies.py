@@ -101,9 +101,7 @@ def evolved(trained: Problem) -> dict[str, Any]:
             problem = Problem(
                 trained.model,
                 costs=costs,
-                evaluate=lambda model: {
-                    "loss": float(torch.stack([loss(model, batch) for batch in held_out(0)]).mean())
-                },
+                evaluate=mean_loss,
                 metric="loss",
                 direction="minimise",
                 budgets=limits,

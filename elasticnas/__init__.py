@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from elasticnas.extraction import axes_of, check, extract, load, save
     from elasticnas.space import PerLayer, Range, Space, load_space
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 __all__ = [
     "Axes",

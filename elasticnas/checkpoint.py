@@ -2,20 +2,22 @@
 
 import io
 import pickle
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from elasticnas.errors import CheckpointError
 from elasticnas.files import write_bytes
 
-__all__ = ["differences", "first_difference", "load_checkpoint", "plain", "save_checkpoint"]
+__all__ = ["FIXED", "differences", "first_difference", "load_checkpoint", "plain", "save_checkpoint"]
 
 _FORMAT = 2
 _DIGEST = 32  # bytes of SHA-256, in front
+FIXED = frozenset({"space", "model", "metric", "strategy", "kind"})  # of the work: its state fits no other
 
 
 def save_checkpoint(path: Path, state: dict[str, Any], identity: dict[str, Any]) -> None:
@@ -41,7 +43,8 @@ def load_checkpoint(
     Args:
         path: The file.
         identity: As it was given to :func:`save_checkpoint`.
-        allow: Names that may differ: of the first or the last part of a dotted name, or the whole.
+        allow: Names that may differ: of the first or the last part of a dotted name, or the whole. What `FIXED` names
+            may not.
 
     Returns:
         The state, and what differs, in words.
@@ -54,7 +57,7 @@ def load_checkpoint(
         if sha256(data[_DIGEST:]).digest() != data[:_DIGEST]:
             raise CheckpointError(f"{path}: damaged (its checksum is wrong); delete it to start anew")
         content = torch.load(io.BytesIO(data[_DIGEST:]), map_location="cpu", weights_only=True)
-        written, state, known = content["identity"], content["state"], content["format"] == _FORMAT
+        written, state, known = dict(content["identity"]), dict(content["state"]), content["format"] == _FORMAT
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such checkpoint") from None
     except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError, OSError) as error:
@@ -68,12 +71,12 @@ def load_checkpoint(
     changes = []
     for kind in dict.fromkeys([*written, *identity]):
         for name, line in differences(written.get(kind, {}), identity.get(kind, {})):
-            if not _allowed(name, allow):
+            fixed = kind == "work" and {name.partition(".")[0], name.rpartition(".")[2]} & FIXED
+            if fixed or not _allowed(name, allow):
                 raise CheckpointError(
                     f"{path}: belongs to another run, {line}; use another folder, or the settings it was started with"
                 )
             changes.append(line)
-    assert isinstance(state, dict)
     return state, changes
 
 
@@ -101,9 +104,13 @@ def differences(before: Any, now: Any, path: str = "") -> "Iterator[tuple[str, s
 
 def plain(value: Any) -> Any:
     """Plain data that tells settings apart: numbers and texts as they are, objects by class and attributes."""
+    if isinstance(value, np.generic):  # some are floats too, and no checkpoint is read with them
+        value = value.item()
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(name): plain(item) for name, item in value.items()}
     attributes = {name: plain(item) for name, item in vars(value).items()} if hasattr(value, "__dict__") else {}
     return {"kind": getattr(value, "__qualname__", type(value).__qualname__), **attributes}

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel, ValidationError
+    from pydantic import ValidationError
 
 __all__ = [
     "ArchitectureError",
@@ -70,8 +70,8 @@ class SearchError(ElasticNASError):
     """A search was set up, or has developed, in a way that cannot give a result."""
 
 
-def one_line(model: "type[BaseModel]", error: "ValidationError") -> str:
-    """A pydantic error in one line: each field, the rule, the value."""
+def one_line(model: type, error: "ValidationError") -> str:
+    """A pydantic error in one line: the class that was asked for, each field, the rule, the value."""
     from pydantic import BaseModel  # the command line answers before it is there
 
     parts = []

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from elasticnas.errors import ElasticNASError
 
-__all__ = ["remove_temporaries", "write_bytes", "write_text"]
+__all__ = ["LOCK", "remove_temporaries", "write_bytes", "write_text"]
 
 _SUFFIX = ".elasticnas-tmp"
+LOCK = ".lock"  # of a folder that one process at a time uses
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -49,6 +50,12 @@ def write_text(path: Path, text: str) -> None:
 
 
 def remove_temporaries(folder: Path) -> None:
-    """Delete what killed writes left in a folder and below; only where no other process writes to it."""
-    for path in folder.rglob(f".*{_SUFFIX}"):
-        path.unlink(missing_ok=True)
+    """Delete what killed writes left in a folder and below, but for folders with a lock of their own.
+
+    Only where no other process writes to it.
+    """
+    for where, below, names in os.walk(folder):
+        below[:] = [name for name in below if not Path(where, name, LOCK).exists()]
+        for name in names:
+            if name.startswith(".") and name.endswith(_SUFFIX):
+                Path(where, name).unlink(missing_ok=True)

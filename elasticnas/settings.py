@@ -23,7 +23,7 @@ def updated(settings: Settings, changes: dict[str, Any]) -> Settings:
         node: Any = data
         for part in path:
             node = node.get(part) if isinstance(node, dict) else None
-        if not isinstance(node, dict) or last not in node:
+        if not isinstance(node, dict) or not (last in node or _takes_any_name(settings, path)):
             known = _names(settings.model_dump())
             near = [name for name in known if name.startswith(f"{key.partition('.')[0]}.")] or known
             raise ConfigError(f"unknown setting {key!r}; known are {', '.join(near)}")
@@ -32,6 +32,13 @@ def updated(settings: Settings, changes: dict[str, Any]) -> Settings:
         return type(settings).model_validate(data)
     except ValidationError as error:
         raise ConfigError(one_line(type(settings), error)) from None
+
+
+def _takes_any_name(settings: Any, path: list[str]) -> bool:
+    """Whether a field is a mapping, such as the arguments of something that is chosen by name."""
+    for part in path:
+        settings = getattr(settings, part, None)
+    return isinstance(settings, dict)
 
 
 def differences(settings: BaseModel) -> dict[str, tuple[Any, Any]]:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 import elasticnas
 from elasticnas.cost import Flops
-from elasticnas.search import SearchResult, SupernetTrainer, TrainerSettings, evolve
+from elasticnas.search import Evolve, Problem, SearchResult, SupernetTrainer, TrainerSettings
 
 TOKENS, LENGTH = 10, 12
 
@@ -58,14 +58,19 @@ def main(steps: int = 200, trials: int = 15, folder: Path = Path("runs/elastifie
     def loss(network: nn.Module, data: tuple[Tensor, Tensor]) -> Tensor:
         return F.cross_entropy(network(data[0]), data[1])
 
-    SupernetTrainer(model, loss, epoch, TrainerSettings(steps=steps, random_architectures=1)).run()
-
-    flops = Flops(model, HELD_OUT[0][0][:1])
-    result = evolve(model, accuracy, flops, metric="accuracy", trials=trials, population=5, budgets="50%")
-    for candidate in result.pareto:
-        print(
-            f"{candidate.cost / 1e6:.2f} MFLOPs: accuracy {candidate.metrics['accuracy']:.3f}, {candidate.architecture}"
-        )
+    problem = Problem(
+        model,
+        loss,
+        epoch,
+        costs={"flops": Flops(model, HELD_OUT[0][0][:1])},
+        evaluate=accuracy,
+        metric="accuracy",
+        direction="maximise",
+        budgets={"flops": "50%"},
+    )
+    SupernetTrainer(problem, TrainerSettings(steps=steps, random_architectures=1)).run()
+    result = Evolve(trials=trials, population=5).search(problem)
+    print(result)
 
     network = elasticnas.extract(model, result.best, HELD_OUT[0][0])  # torch's own classes, compared with the supernet
     elasticnas.save(network, result.best, folder)

@@ -15,7 +15,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, logging
 import elasticnas
 from elasticnas.cost import Flops
 from elasticnas.elastic import reorder
-from elasticnas.search import SearchResult, SupernetTrainer, TrainerSettings, evolve
+from elasticnas.search import Evolve, Problem, SearchResult, SupernetTrainer, TrainerSettings
 
 TOKENS, LENGTH, LONGEST, HEAD_DIM = 20, 24, 8, 16
 
@@ -59,17 +59,22 @@ def main(steps: int = 600, trials: int = 12, folder: Path = Path("runs/gpt2")) -
     logging.disable_progress_bar()
     torch.manual_seed(0)
     model = elasticnas.elastify(build, Sizes)
+    problem = Problem(
+        model,
+        loss=lambda network, ids: network(ids, labels=ids).loss,
+        train=epoch,
+        costs={"flops": Flops(model, HELD_OUT[0][:1])},
+        evaluate=accuracy,
+        metric="accuracy",
+        direction="maximise",
+        budgets={"flops": "60%"},
+    )
     settings = TrainerSettings(steps=steps, random_architectures=1, weight_lr=3e-3, schedule="cosine", clip_norm=1.0)
-    SupernetTrainer(model, lambda network, ids: network(ids, labels=ids).loss, epoch, settings).run()
+    SupernetTrainer(problem, settings).run()
     print(reorder(model, HELD_OUT[0]))  # units by importance: the full output stays, prefixes keep what matters
 
-    result = evolve(
-        model, accuracy, Flops(model, HELD_OUT[0][:1]), metric="accuracy", trials=trials, population=4, budgets="60%"
-    )
-    for candidate in result.pareto:
-        print(
-            f"{candidate.cost / 1e6:.2f} MFLOPs: accuracy {candidate.metrics['accuracy']:.3f}, {candidate.architecture}"
-        )
+    result = Evolve(trials=trials, population=4).search(problem)
+    print(result)
 
     network = elasticnas.extract(model, result.best, {"input_ids": HELD_OUT[0]})
     network.save_pretrained(folder)  # elasticnas is not needed to load it

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 import elasticnas
 import elasticnas.nn as enn
 from elasticnas.cost import Flops
-from elasticnas.search import BilevelSearcher, Dynamic, Gumbel, SearchSettings, Temperature
+from elasticnas.search import DynamicConstraint, Problem, SearchResult, SearchSettings
 
 LENGTH, DIGITS = 12, 10
 
@@ -69,7 +69,7 @@ class Larger(nn.Module):
 
 
 def batches(seed: int, count: int):
-    """``epoch -> batches``, the form in which the searcher takes data."""
+    """``epoch -> batches``, one of the forms in which a Problem takes data."""
 
     def epoch(number: int) -> Iterator[tuple[Tensor, Tensor]]:
         generator = torch.Generator().manual_seed(seed * 10_000 + number)
@@ -93,30 +93,27 @@ def accuracy(model: nn.Module) -> dict[str, float]:
     return {"accuracy": float(torch.stack(right).mean())}
 
 
-def main(steps: int = 600, folder: Path = Path("runs/own_transformer")) -> elasticnas.search.SearchResult:
+def main(steps: int = 600, folder: Path = Path("runs/own_transformer")) -> SearchResult:
     """Search under half of the largest network's FLOPs; extract what was found, and save it."""
     torch.manual_seed(0)
     model = Larger(Encoder.axes())
     example = torch.zeros(1, LENGTH, dtype=torch.long)
-    search = BilevelSearcher(
+    problem = Problem(
         model,
         loss,
         train=batches(1, 50),
         held_out=batches(2, 10),
-        cost=Flops(model, example),
-        settings=SearchSettings(
-            steps=steps, update_every=2, warmup_steps=steps // 5, architecture_lr=0.05, evaluate_every=steps // 6
-        ),
-        relaxation=Gumbel(Temperature.over(steps)),
-        penalty=Dynamic(0.02),
-        budget="50%",
+        costs={"flops": Flops(model, example)},
         evaluate=accuracy,
         metric="accuracy",
-        maximise=True,
+        direction="maximise",
+        budgets={"flops": "50%"},
     )
-    result = search.run()
-    for name, candidate in (("found", result.found), ("random search", result.random)):
-        print(f"{name}: {candidate.architecture!r}, {candidate.cost:,.0f} FLOPs, {candidate.metrics}")
+    settings = SearchSettings(
+        steps=steps, update_every=2, warmup_steps=steps // 5, architecture_lr=0.05, evaluate_every=steps // 6
+    )
+    result = DynamicConstraint(weight=0.02).search(problem, settings)
+    print(result)
 
     network = elasticnas.extract(model, result.best, example)  # torch's own layers, compared with the supernet
     elasticnas.save(network, result.best, folder)

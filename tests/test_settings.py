@@ -45,3 +45,17 @@ def test_differences_from_the_defaults():
     assert differences(Outer()) == {}
     given = differences(Outer(batch=9, inner=Inner(shares=(0.1, 0.2))))
     assert given == {"batch": (9, 8), "inner.shares": ([0.1, 0.2], [0.5])}
+
+
+def test_a_mapping_takes_any_name():
+    class Named(BaseModel):
+        options: dict[str, int] = {}
+        inner: Inner = Inner()
+
+    class Whole(BaseModel):
+        named: Named = Named()
+
+    assert updated(Whole(), {"named.options.rounds": 3}).named.options == {"rounds": 3}
+    assert updated(Whole(), {"named.options": {"a": 1}}).named.options == {"a": 1}
+    with pytest.raises(ConfigError, match=r"unknown setting .named\.inner\.rounds."):
+        updated(Whole(), {"named.inner.rounds": 3})

@@ -14,7 +14,8 @@ from easrec.evaluation import Evaluator, draw_negatives
 from easrec.model import EASRec, build
 from easrec.pipeline import evaluators
 from easrec.space import space_for
-from easrec.training import TrainProgress, train
+from easrec.training import train
+from elasticnas.run import Progress, Run
 
 __all__ = ["Ours"]
 
@@ -81,7 +82,7 @@ class Ours:
         """When each of the first steps ended."""
         ends: list[float] = []
 
-        def note(_: TrainProgress) -> None:
+        def note(_: Progress) -> None:
             ends.append(time.perf_counter())
             if len(ends) == steps:
                 raise _Enough
@@ -93,7 +94,7 @@ class Ours:
                 evaluators(self.split, config)["validation"],
                 config,
                 _CPU,
-                progress=note,
+                Run(progress=note),
             )
         except _Enough:
             return ends
@@ -133,14 +134,14 @@ class Ours:
         config, risen = self.config(attention), []
         validation, started = evaluators(self.split, config)["validation"], time.perf_counter()
 
-        def note(progress: TrainProgress) -> None:
+        def note(progress: Progress) -> None:
             seconds = time.perf_counter() - started
-            # before the first validation it is NaN, which is above nothing
-            if progress.metric > (risen[-1]["metric"] if risen else 0.0):
-                risen.append({"seconds": seconds, "epochs": progress.epoch, "metric": progress.metric})
+            best = progress.figures.get("best", 0.0)  # none before the first validation
+            if best > (risen[-1]["metric"] if risen else 0.0):
+                risen.append({"seconds": seconds, "epochs": int(progress.figures["epoch"]), "metric": best})
             if seconds > 60 * minutes:
                 raise _Enough
 
         with contextlib.suppress(_Enough):
-            train(self.network(config), self.split, validation, config, _CPU, progress=note)
+            train(self.network(config), self.split, validation, config, _CPU, Run(progress=note))
         return risen

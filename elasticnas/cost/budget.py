@@ -84,7 +84,7 @@ def smallest_reachable(cost: Cost) -> tuple[Any, float]:
     return descend(space.smallest(), cost, space.neighbours)
 
 
-def descend(arch: Any, cost: Cost, neighbours: Callable[[Any], list[Any]]) -> tuple[Any, float]:
+def descend(arch: Any, cost: Callable[[Any], float], neighbours: Callable[[Any], list[Any]]) -> tuple[Any, float]:
     """From an architecture to the cheapest neighbour, until none is cheaper."""
     while True:
         cheapest = min(neighbours(arch), key=cost, default=arch)

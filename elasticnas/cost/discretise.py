@@ -2,7 +2,7 @@
 
 import heapq
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations, islice, product
 from math import prod
 from typing import Any
@@ -12,7 +12,7 @@ from torch import Tensor
 from elasticnas.cost.budget import Budget, descend
 from elasticnas.cost.cost import Cost
 from elasticnas.cost.table import given_probabilities
-from elasticnas.errors import ArchitectureError, SearchError
+from elasticnas.errors import ArchitectureError, BudgetError, SearchError
 
 __all__ = ["most_probable"]
 
@@ -23,49 +23,75 @@ _EQUAL = 1e-9  # difference of log-probabilities that counts as none
 
 
 def most_probable(
-    space: Any, probabilities: Mapping[str, Tensor], budget: Budget | None = None, cost: Cost | None = None
+    space: Any, probabilities: Mapping[str, Tensor], budgets: Sequence[Budget] = (), cost: Cost | None = None
 ) -> Any:
-    """The most probable architecture that the budget allows.
+    """The most probable architecture that all budgets allow.
 
     Choices count as independent and those without probabilities stay as in the largest architecture. A layer that an
     architecture does not have counts with its most probable option, so that few layers are not preferred for having
     fewer factors. Exact where the choices have up to 50,000 combinations; in larger spaces exact if one of the 500
-    most probable architectures is allowed, else greedy: the cheapest loss of probability per cost saved until the
-    budget is met, then every change of one or two choices that regains some.
+    most probable architectures is allowed, else greedy: the cheapest loss of probability per cost saved (of the budgets
+    that are exceeded, each relative to its limit) until all are met, then every change of one or two choices that
+    regains some.
 
     Args:
         space: A Space class.
         probabilities: Per choice a tensor ``(options,)``; a per-layer field may be one ``(layers, options)``.
-        budget: None allows every architecture.
-        cost: Breaks ties, the smaller cost first (among the first 256 tied); None takes the budget's.
+        budgets: None of them allows every architecture.
+        cost: Breaks ties, the smaller cost first (among the first 256 tied); None takes that of the first budget.
 
     Raises:
-        BudgetError: No architecture found within the budget; names the smallest cost met.
+        BudgetError: No architecture found within the budgets; names the smallest cost met, or what is nearest to all.
         ArchitectureError: Probabilities that are negative or not finite.
         SearchError: More than one vector of probabilities for a choice.
     """
-    if isinstance(budget, (list, tuple)):
-        budget = budget[0] if budget else None
-    cost = cost or (budget.cost if budget is not None else None)
-    search = _Search(space, probabilities)
+    cost = cost or (budgets[0].cost if budgets else None)
+    search, limits = _Search(space, probabilities), _Limits(budgets)
     exact = search.combinations <= _EXACT
     allowed = (
         (value, arch)
         for value, arch in (search.ranked() if exact else islice(search.ranked(), _FIRST))
-        if budget is None or budget.allows(arch)
+        if limits.allow(arch)
     )
     found = _first_of_ties(allowed, cost)
-    if found is None and budget is not None and not exact:
-        found = search.greedy(budget)
+    if found is None and budgets and not exact:
+        found = search.greedy(limits)
     if found is not None:
         return found
-    if budget is None:
+    if not budgets:
         raise ArchitectureError(f"{space.__name__}: no architecture has any combination of {list(search.logs)}")
     if exact:
-        smallest = min((arch for _, arch in search.ranked()), key=budget.cost, default=space.smallest())
+        nearest = min((arch for _, arch in search.ranked()), key=limits.distance, default=space.smallest())
     else:
-        smallest = search.cheapest(budget.cost)
-    raise budget.impossible(smallest, budget.cost(smallest))
+        nearest = search.cheapest(limits.distance)
+    raise limits.impossible(nearest)
+
+
+class _Limits:
+    """Budgets together."""
+
+    def __init__(self, budgets: Sequence[Budget]) -> None:
+        self._budgets = budgets
+
+    def allow(self, arch: Any) -> bool:
+        return all(budget.allows(arch) for budget in self._budgets)
+
+    def exceeded(self, arch: Any) -> list[Budget]:
+        return [budget for budget in self._budgets if not budget.allows(arch)]
+
+    def distance(self, arch: Any) -> float:
+        """A single cost relative to its limit, or what several are over theirs."""
+        shares = [budget.cost(arch) / budget.limit for budget in self._budgets]
+        return shares[0] if len(shares) == 1 else sum(max(0.0, share - 1.0) for share in shares)
+
+    def impossible(self, nearest: Any) -> BudgetError:
+        if len(self._budgets) == 1:
+            return self._budgets[0].impossible(nearest, self._budgets[0].cost(nearest))
+        costs = ", ".join(f"{budget.cost(nearest):,.6g} {budget.cost.unit}" for budget in self._budgets)
+        return BudgetError(
+            f"no architecture was found within {' and '.join(map(str, self._budgets))} together; nearest is "
+            f"{nearest!r} with {costs}: raise a budget"
+        )
 
 
 def _first_of_ties(allowed: Iterator[tuple[float, Any]], cost: Cost | None) -> Any:
@@ -149,35 +175,39 @@ class _Search:
                     found[other] = None
         return list(found)
 
-    def cheapest(self, cost: Cost) -> Any:
+    def cheapest(self, cost: Callable[[Any], float]) -> Any:
         """The cheapest architecture that a descent over single changes finds."""
         least = {name: _least(options) for name, options in self.options.items()}
         start = self._possible(least) or next((arch for _, arch in self.ranked()), self.space.largest())
         return descend(start, cost, lambda arch: self.changed(arch, 1))[0]
 
-    def greedy(self, budget: Budget) -> Any:
+    def greedy(self, limits: _Limits) -> Any:
         """An allowed architecture of high probability, or None."""
         arch = next((arch for _, arch in self.ranked()), None)
-        while arch is not None and not budget.allows(arch):
-            arch = self._cheaper(arch, budget.cost)
+        while arch is not None and not limits.allow(arch):
+            arch = self._cheaper(arch, limits.exceeded(arch))
         if arch is None:
-            arch = self.cheapest(budget.cost)
-            if not budget.allows(arch):
+            arch = self.cheapest(limits.distance)
+            if not limits.allow(arch):
                 return None
-        while (better := self._better(arch, budget)) is not None:
+        while (better := self._better(arch, limits)) is not None:
             arch = better
         return arch
 
-    def _cheaper(self, arch: Any, cost: Cost) -> Any:
+    def _cheaper(self, arch: Any, exceeded: Sequence[Budget]) -> Any:
         """The change that loses the least probability per cost saved."""
+
+        def cost(arch: Any) -> float:
+            return sum(budget.cost(arch) / budget.limit for budget in exceeded)
+
         here, paid = self.log_probability(arch), cost(arch)
         for count in (1, 2):
             cheaper = [other for other in self.changed(arch, count) if cost(other) < paid]
             if cheaper:
-                return min(cheaper, key=_loss_per_saving(here, paid, self.log_probability, cost))
+                return min(cheaper, key=lambda other: (here - self.log_probability(other)) / (paid - cost(other)))
         return None
 
-    def _better(self, arch: Any, budget: Budget) -> Any:
+    def _better(self, arch: Any, limits: _Limits) -> Any:
         """The allowed change that gains the most probability."""
         here = self.log_probability(arch)
         for count in (1, 2):
@@ -185,19 +215,13 @@ class _Search:
             for value, other in sorted(gains, key=lambda pair: -pair[0]):
                 if value <= here + _EQUAL:
                     break
-                if budget.allows(other):
+                if limits.allow(other):
                     return other
         return None
 
 
 def _least(options: tuple[Any, ...]) -> Any:
     return min(options) if all(isinstance(option, (int, float)) for option in options) else options[0]
-
-
-def _loss_per_saving(
-    here: float, paid: float, log_probability: Callable[[Any], float], cost: Cost
-) -> Callable[[Any], float]:
-    return lambda other: (here - log_probability(other)) / (paid - cost(other))
 
 
 def _logs(name: str, probabilities: Tensor) -> list[float]:

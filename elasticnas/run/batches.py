@@ -1,12 +1,12 @@
 """BatchStream: batches without end that can be taken up again where they stopped."""
 
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
 from elasticnas.errors import CheckpointError
 from elasticnas.run.digest import Sample, digest, sample
 from elasticnas.run.epoch import END, Batches, check_batches, one_epoch
+from elasticnas.runtime import warn
 
 __all__ = ["BatchStream"]
 
@@ -67,7 +67,7 @@ class BatchStream:
         if not self._believe:
             rule = "batches must depend on the number of the epoch alone"
             raise CheckpointError(f'{text}; {rule}, or go on with other batches by Run(..., allow={{"batches"}})')
-        warnings.warn(f"{text}; going on with other batches", stacklevel=4)
+        warn(f"{text}; going on with other batches")
 
     def _digest(self) -> str | None:
         if isinstance(self._last, list):

@@ -1,6 +1,7 @@
 """drive: the loop of all long work; it owns the clock, the checkpoint, the interrupt and the progress."""
 
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -103,7 +104,9 @@ def drive(work: Work, run: Run, stage: str, checkpoint_every: int) -> float:
             left = seconds / (work.step - first) * max(0, work.steps - work.step)
             run.report(Progress(stage, work.step, work.steps, _numbers(figures), left))
             if interrupted():
-                raise KeyboardInterrupt
+                break
+        if interrupted():  # also where no step was left
+            raise KeyboardInterrupt
         return before + time.perf_counter() - started
 
 
@@ -118,6 +121,7 @@ def _deferred_interrupt() -> Iterator[Any]:
 
     def note(number: int, frame: "FrameType | None") -> None:
         pressed.set()
+        print("stopping after this step; Ctrl-C again stops at once", file=sys.stderr)
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
     main = threading.current_thread() is threading.main_thread()

@@ -100,7 +100,8 @@ def _empty(key: tuple[str, int, int]) -> str:
 
 def _returned(source: Callable[[int], Any], key: tuple[str, int, int]) -> Any:
     batches = source(key[-1])
-    if not _iterable(batches):
+    stacked = isinstance(batches, (torch.Tensor, np.ndarray)) and batches.ndim > 1  # one batch a row
+    if not (stacked or _iterable(batches)):
         given = f"the function returned {_described(batches)} for epoch {key[-1]}"
         raise SearchError(f"{key[0]}: {given}; return an iterable of batches")
     return batches

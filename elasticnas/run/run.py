@@ -10,16 +10,15 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from elasticnas.checkpoint import load_checkpoint, save_checkpoint
+from elasticnas.checkpoint import FIXED, load_checkpoint, plain, save_checkpoint
 from elasticnas.errors import CheckpointError, ConfigError, ElasticNASError
-from elasticnas.files import remove_temporaries
+from elasticnas.files import LOCK, remove_temporaries
 from elasticnas.run.progress import Progress
 from elasticnas.runtime import warn
 
 __all__ = ["Run"]
 
-CHECKPOINT, METRICS, LOCK = "checkpoint", "metrics.jsonl", ".lock"
-_FIXED = frozenset({"space", "model", "strategy"})
+CHECKPOINT, METRICS = "checkpoint", "metrics.jsonl"
 
 
 class Run:
@@ -40,7 +39,7 @@ class Run:
         changes: What differs from the work that is continued, in words.
 
     Raises:
-        ConfigError: ``allow`` names what no run can change; a folder is given and empty.
+        ConfigError: ``allow`` names what no run can change; a folder is given and empty; ``identity`` is no plain data.
     """
 
     def __init__(
@@ -52,13 +51,17 @@ class Run:
         progress: "Callable[[Progress], None] | None" = None,
         allow: Collection[str] = (),
     ) -> None:
-        if isinstance(allow, str) or (fixed := _FIXED & set(allow)):
+        if isinstance(allow, str) or (fixed := FIXED & set(allow)):
             given = repr(allow) if isinstance(allow, str) else f"{sorted(fixed)}"
             raise ConfigError(f"allow={given}: a set of names of settings is needed, such as {{'steps'}}")
         if folder is not None and not str(folder):
             raise ConfigError("the folder of a run is empty: give a path, or None to keep nothing")
         self.folder = None if folder is None else Path(folder).absolute()
-        self.resume, self.identity, self.allow = resume, dict(identity or {}), frozenset(allow)
+        try:
+            json.dumps(identity, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"identity={identity!r}: plain data is needed, such as texts ({error})") from None
+        self.resume, self.identity, self.allow = resume, plain(identity or {}), frozenset(allow)
         self.changes: list[str] = []
         self._progress, self._first, self._steps = progress, 0, 0
         self._lock: FileLock | None = None

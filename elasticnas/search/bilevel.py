@@ -1,7 +1,6 @@
 """BilevelSearcher: weights on training batches, architecture parameters on held-out batches."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,15 +10,16 @@ from elasticnas.checkpoint import plain
 from elasticnas.cost import Budget, most_probable
 from elasticnas.elastic import ElasticModel
 from elasticnas.errors import ConfigError, SearchError
+from elasticnas.extraction import Sameness
 from elasticnas.run import BatchStream, Kept, Run, Stateful, drive
 from elasticnas.runtime import random_state, restore_random_state, warn
 from elasticnas.search.architecture_loss import relaxed_loss, sampled_loss
 from elasticnas.search.collapse import undecided_or_collapsed
 from elasticnas.search.controller import Controller
 from elasticnas.search.descent import Descent, MakeOptimizer, require_finite
-from elasticnas.search.evaluation import Evaluator, evaluate_at
+from elasticnas.search.evaluation import Evaluator, beside, evaluate_at
 from elasticnas.search.health import Jumps, exhausted
-from elasticnas.search.limits import Limits
+from elasticnas.search.limits import Limits, as_begun
 from elasticnas.search.outcome import Outcome
 from elasticnas.search.penalty import NoPenalty, Penalty
 from elasticnas.search.problem import Problem
@@ -97,10 +97,13 @@ class BilevelSearcher:
         self._architecture = Descent(
             self.controller.parameters(), rate, None, lambda logits: torch.optim.Adam(logits, rate, betas=(0.5, 0.999))
         )
+        self._same = Sameness(self.model).canonical
         self._evaluator = Evaluator(
+            self.space,
             lambda arch: evaluate_at(self.model, self.axes, arch, evaluate, self.metric),
             lambda arch: {name: cost(arch) for name, cost in self.costs.items()},
             self.settings.retries,
+            self._same,
         )
         self._jumps = Jumps()
         self.identity = problem.identity() | {
@@ -146,12 +149,8 @@ class BilevelSearcher:
 
     @property
     def budgets(self) -> dict[str, Budget]:
-        """As the search began with them: a share of a measured cost would be another now."""
-        kept = self._kept["limits"]
-        return {
-            name: replace(budget, limit=kept[name][1]) if kept.get(name, [None])[0] == budget.text else budget
-            for name, budget in self._budgets.items()
-        }
+        """As the search began with them."""
+        return as_begun(self._budgets, self._kept["limits"])
 
     def advance(self) -> dict[str, float]:
         """One step of the weights, and what follows it."""
@@ -177,7 +176,7 @@ class BilevelSearcher:
                 self._kept["evaluated"].append(candidate.model_dump(mode="json"))
         if self._kept["history"]:
             figures["expected_cost"] = self._kept["history"][-1]["expected_cost"]
-        return figures | (self._kept["evaluated"][-1]["metrics"] if self._kept["evaluated"] else {})
+        return beside(figures, self._kept["evaluated"][-1]["metrics"]) if self._kept["evaluated"] else figures
 
     def _path(self) -> Any:
         """Scopes of a weight step: one architecture, sliced, or probabilities."""
@@ -283,7 +282,9 @@ class BilevelSearcher:
         # without a budget of its own, random search may spend what the found architecture costs
         limits = Limits(self.budgets or {"": Budget(self.cost(wanted), self.cost, "what was found")})
         # the found one stands in where the walk meets nothing else
-        drawn = draw_allowed(self.space, count, limits.excess, limits.allows, self.settings.seed) or [wanted]
+        drawn = draw_allowed(self.space, count, limits.excess, limits.allows, self.settings.seed, self._same) or [
+            wanted
+        ]
         tried = [candidate for candidate in map(self._evaluator, drawn) if candidate is not None]
         if not tried and found is None:
             raise self._evaluator.nothing()
@@ -328,6 +329,7 @@ class BilevelSearcher:
             "train": self._train,
             "held_out": self._held_out,
             "jumps": self._jumps,
+            "evaluations": self._evaluator,
             "kept": self._kept,
         }
 

@@ -36,14 +36,15 @@ class Descent:
         make = make or (lambda weights: torch.optim.Adam(weights, lr=rate, fused=True))
         self.optimizer = make(self.weights)  # type: ignore[arg-type]
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
+        self._made = [{n: plain(v) for n, v in group.items() if n != "params"} for group in self.optimizer.param_groups]
 
     @property
     def identity(self) -> dict[str, Any]:
         """What a checkpoint must agree with; the rate of Adam is among the settings."""
-        values = {
-            name: plain(value) for name, value in self.optimizer.defaults.items() if self._own_rate or name != "lr"
-        }
-        return {"kind": type(self.optimizer).__name__, **values}
+        first, *others = self._made
+        values = {name: value for name, value in first.items() if self._own_rate or name != "lr"}
+        further = {str(number): group for number, group in enumerate(others, 1)}
+        return {"kind": type(self.optimizer).__name__, **values, **further}
 
     def begin(self, factor: float = 1.0) -> None:
         """Forget the gradients; ``factor`` of the highest rates is taken."""
@@ -73,15 +74,15 @@ class Descent:
         self.optimizer.step()
 
     def state_dict(self) -> dict[str, Any]:
-        """Of the optimizer."""
-        return self.optimizer.state_dict()
+        """Of the optimizer, and the settings that it was made with."""
+        return {"optimizer": self.optimizer.state_dict(), "made": self._made}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up the moments; rates and the like stay as this optimizer was made with."""
+        """Take up all but the settings that this optimizer was made with and the other was not, such as a rate."""
         own = [{k: v for k, v in group.items() if k != "params"} for group in self.optimizer.param_groups]
-        self.optimizer.load_state_dict(state)
-        for group, values in zip(self.optimizer.param_groups, own, strict=True):
-            group.update(values)
+        self.optimizer.load_state_dict(state["optimizer"])
+        for group, values, now, then in zip(self.optimizer.param_groups, own, self._made, state["made"], strict=True):
+            group.update({k: v for k, v in values.items() if k not in then or then[k] != now[k]})
 
 
 def require_scalar(loss: Any, returned_by: str = "loss returns") -> None:

@@ -13,7 +13,7 @@ from elasticnas.runtime import random_state, restore_random_state, warn
 from elasticnas.search.problem import Evaluate
 from elasticnas.search.result import Candidate, Failure
 
-__all__ = ["Evaluator", "checked", "evaluate_at"]
+__all__ = ["Evaluator", "beside", "checked", "evaluate_at"]
 
 
 class Evaluator:
@@ -23,6 +23,7 @@ class Evaluator:
     shown as a warning. A function that returns no metric at all is a mistake, and raises.
 
     Args:
+        space: Of the architectures.
         metrics_of: ``metrics_of(arch) -> {"metric": value}``.
         costs_of: ``costs_of(arch) -> {"flops": value}``.
         retries: How often an evaluation that fails is tried again.
@@ -36,16 +37,18 @@ class Evaluator:
 
     def __init__(
         self,
+        space: Any,
         metrics_of: Callable[[Any], dict[str, float]],
         costs_of: Callable[[Any], dict[str, float]],
         retries: int,
         same: Callable[[Any], Any] = lambda arch: arch,
         keep: "Callable[[Candidate[Any] | Failure[Any]], None]" = lambda evaluated: None,
     ) -> None:
-        self._metrics_of, self.costs_of, self._retries = metrics_of, costs_of, retries
+        self._space, self._metrics_of, self.costs_of, self._retries = space, metrics_of, costs_of, retries
         self._same, self._keep = same, keep
         self.known: dict[Any, Candidate[Any]] = {}
         self.failures: dict[Any, Failure[Any]] = {}
+        self._forgiven: dict[Any, int] = {}  # attempts with other weights
 
     def __call__(self, arch: Any) -> "Candidate[Any] | None":
         """The candidate of an architecture, evaluated unless it is known; None where its evaluation fails.
@@ -61,13 +64,14 @@ class Evaluator:
         return None if known is None else known.model_copy(update={"architecture": arch})
 
     def forget(self) -> None:
-        """Evaluate anew: the weights have changed."""
+        """Evaluate anew: the weights have changed. Failures stay on record, and may be tried again as often."""
         self.known.clear()
+        self._forgiven = {key: failure.attempts for key, failure in self.failures.items()}
 
     def given_up(self, arch: Any) -> bool:
         """Whether no attempt is left for an architecture."""
-        failure = self.failures.get(self._same(arch))
-        return failure is not None and failure.attempts > self._retries
+        key = self._same(arch)
+        return key in self.failures and self.failures[key].attempts - self._forgiven.get(key, 0) > self._retries
 
     def _evaluate(self, arch: Any, key: Any) -> None:
         costs = self.costs_of(arch)
@@ -97,7 +101,8 @@ class Evaluator:
         failure = next(iter(self.failures.values()))
         return SearchError(
             f"all {len(self.failures)} evaluations failed, such as that of {failure.architecture!r} with "
-            f"{failure.message}; fix evaluate, and run again"
+            f"{failure.message}; fix evaluate, and run again, with retries={failure.attempts} where that continues "
+            "this search"
         )
 
     def state_dict(self) -> dict[str, Any]:
@@ -105,14 +110,15 @@ class Evaluator:
         return {
             "known": [candidate.model_dump(mode="json") for candidate in self.known.values()],
             "failures": [failure.model_dump(mode="json") for failure in self.failures.values()],
+            "forgiven": [self._forgiven.get(key, 0) for key in self.failures],
         }
 
-    def load_state_dict(self, state: Mapping[str, Any], space: Any) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take up what was evaluated."""
-        self.remember(
-            [Candidate(**_revived(data, space)) for data in state["known"]],
-            [Failure(**_revived(data, space)) for data in state["failures"]],
-        )
+        failures: list[Failure[Any]] = [Failure(**_revived(data, self._space)) for data in state["failures"]]
+        self.remember([Candidate(**_revived(data, self._space)) for data in state["known"]], failures)
+        keys = [self._same(failure.architecture) for failure in failures]
+        self._forgiven = dict(zip(keys, state["forgiven"], strict=True))
 
     def remember(self, candidates: Sequence[Candidate[Any]], failures: Sequence[Failure[Any]]) -> None:
         """Take in what others have evaluated."""
@@ -161,6 +167,12 @@ def evaluate_at(model: nn.Module, axes: Axes, arch: Any, evaluate: Evaluate, met
             f"evaluate gives {metric}={metrics[metric]} for {arch!r}: give it data on which the metric is defined"
         )
     return metrics
+
+
+def beside(figures: Mapping[str, Any], metrics: Mapping[str, float]) -> dict[str, Any]:
+    """Figures of a step with metrics beside them; a metric of the name of a figure is called ``evaluated NAME``."""
+    taken = {"step", *figures}
+    return {**figures, **{f"evaluated {n}" if n in taken else n: value for n, value in metrics.items()}}
 
 
 def checked(given: Any, metric: str) -> dict[str, float]:

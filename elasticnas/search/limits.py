@@ -1,12 +1,13 @@
 """Limits: all budgets of a problem together."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from elasticnas.cost import Budget, Cost
 from elasticnas.errors import SearchError
 
-__all__ = ["Limits", "finite_cost"]
+__all__ = ["Limits", "as_begun", "finite_cost"]
 
 
 class Limits:
@@ -20,8 +21,16 @@ class Limits:
         self.budgets = dict(budgets)
 
     def allows(self, arch: Any) -> bool:
-        """Whether an architecture meets every budget."""
-        return all(budget.allows(arch) for budget in self.budgets.values())
+        """Whether an architecture meets every budget.
+
+        Raises:
+            SearchError: A cost is not finite.
+        """
+        for budget in self.budgets.values():
+            finite_cost(budget.cost, arch)
+            if not budget.allows(arch):
+                return False
+        return True
 
     def violations(self, arch: Any) -> list[float]:
         """How far an architecture is over each budget, as a share of it; negative within it.
@@ -37,6 +46,17 @@ class Limits:
 
     def __str__(self) -> str:
         return " and ".join(map(str, self.budgets.values()))
+
+
+def as_begun(budgets: Mapping[str, Budget], begun: Mapping[str, Sequence[Any]]) -> dict[str, Budget]:
+    """Budgets with the limits that a search began with: a share of a measured cost would be another now.
+
+    Args:
+        budgets: As they are given now.
+        begun: Text and limit of each at the beginning; one that is given otherwise since has its new limit.
+    """
+    same = {name for name, budget in budgets.items() if name in begun and begun[name][0] == budget.text}
+    return {name: replace(b, limit=begun[name][1]) if name in same else b for name, b in budgets.items()}
 
 
 def finite_cost(cost: Cost, arch: Any) -> float:

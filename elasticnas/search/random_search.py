@@ -1,10 +1,12 @@
 """Random search over a trained supernet: what any search has to beat."""
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from itertools import islice
 from math import prod
 from typing import Any
+
+from elasticnas.search.shrinking import Shrinking
 
 __all__ = ["draw_allowed", "draws"]
 
@@ -13,7 +15,11 @@ _FRUITLESS = 200  # samples in a row with nothing new that is allowed, after whi
 
 
 def draws(
-    space: Any, cost: Callable[[Any], float], allowed: Callable[[Any], bool], seed: int, same: Any = None
+    space: Any,
+    cost: Callable[[Any], float],
+    allowed: Callable[[Any], bool],
+    seed: int,
+    same: Callable[[Any], Hashable] = lambda arch: arch,
 ) -> Iterator[Any]:
     """Different random architectures that are allowed, until the space has no more.
 
@@ -21,40 +27,37 @@ def draws(
 
     Args:
         space: A Space class.
-        cost: Of an architecture; samples that are not allowed walk to cheaper neighbours.
-        allowed: Whether an architecture meets the budget.
+        cost: Of an architecture, or how far it is over its budgets: lower is nearer to what is allowed.
+        allowed: Whether an architecture meets the budgets.
         seed: The same seed draws the same architectures.
+        same: Equal for architectures of which only the first drawn is wanted, as those of the same network.
     """
-    rng = random.Random(seed)
+    rng, found = random.Random(seed), set[Hashable]()
+
+    def is_new(arch: Any) -> bool:
+        known = len(found)
+        found.add(same(arch))
+        return len(found) > known
+
     if prod(len(choice.options) for choice in space.choice_list()) <= _LISTED:
         every = list(space.enumerate())
-        yield from filter(allowed, rng.sample(every, len(every)))
+        yield from filter(is_new, filter(allowed, rng.sample(every, len(every))))
         return
-    found: set[Any] = set()
-    fruitless = 0
+    shrinking, fruitless = Shrinking(space, cost, allowed, rng), 0
     while fruitless < _FRUITLESS:
-        arch = _shrunk(space, space.sample(rng), cost, allowed, rng)
-        new = arch is not None and arch not in found
-        fruitless = 0 if new else fruitless + 1
-        if new:
-            found.add(arch)
+        arch = next(filter(is_new, shrinking.allowed_below(space.sample(rng))), None)
+        fruitless = 0 if arch is not None else fruitless + 1
+        if arch is not None:
             yield arch
-    if not found and allowed(space.smallest()):
-        yield space.smallest()
 
 
 def draw_allowed(
-    space: Any, count: int, cost: Callable[[Any], float], allowed: Callable[[Any], bool], seed: int
+    space: Any,
+    count: int,
+    cost: Callable[[Any], float],
+    allowed: Callable[[Any], bool],
+    seed: int,
+    same: Callable[[Any], Hashable] = lambda arch: arch,
 ) -> list[Any]:
     """The first ``count`` of :func:`draws`, all of them where the space has no more."""
-    return list(islice(draws(space, cost, allowed, seed), count))
-
-
-def _shrunk(space: Any, arch: Any, cost: Callable[[Any], float], allowed: Callable[[Any], bool], rng: Any) -> Any:
-    """A random walk to cheaper neighbours until the budget is met: under a tight one hardly any sample meets it."""
-    while not allowed(arch):
-        now = cost(arch)
-        arch = next((other for other in space.iterate_neighbours(arch, rng) if cost(other) < now), None)
-        if arch is None:
-            return None
-    return arch
+    return list(islice(draws(space, cost, allowed, seed, same), count))

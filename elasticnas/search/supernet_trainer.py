@@ -13,6 +13,7 @@ from elasticnas.nn import idle_parameters
 from elasticnas.run import BatchStream, Kept, Run, Stateful, drive
 from elasticnas.runtime import SeededRandom
 from elasticnas.search.descent import Descent, MakeOptimizer
+from elasticnas.search.evaluation import beside
 from elasticnas.search.health import Jumps
 from elasticnas.search.problem import Problem
 from elasticnas.search.schedule import warm_cosine, warm_up
@@ -164,7 +165,7 @@ class SupernetTrainer:
         }
         self._kept["history"].append({"step": self.step, **record})
         if self._validation is not None and self.step % (settings.validate_every or 1) == 0:
-            record |= self._validation.look(self.step)
+            record = beside(record, self._validation.look(self.step))
         return record
 
     def _losses(self, batch: Any, archs: list[Any]) -> list[float]:

@@ -1,6 +1,5 @@
 """Search spaces: pydantic models whose fields are choices and whose instances are architectures."""
 
-from elasticnas.errors import one_line
 from elasticnas.space.derived import TooManyCombinations
 from elasticnas.space.factory import Factory
 from elasticnas.space.fields import PerLayer, Range
@@ -17,5 +16,4 @@ __all__ = [
     "TooManyCombinations",
     "dump_space",
     "load_space",
-    "one_line",
 ]

@@ -29,6 +29,7 @@ from elasticnas.search import (
     SupernetTrainer,
     TrainerSettings,
 )
+from elasticnas.search.evaluation import checked
 from elasticnas.search.schedule import warm_cosine
 from elasticnas.search.storage import require_optuna
 from elasticnas.space import Factory
@@ -96,7 +97,8 @@ class Study:
         """All parts.
 
         Args:
-            run: The folder where everything goes, whether it is resumed, and facts of the data as its identity.
+            run: The folder where everything goes, whether it is resumed, facts of the data as its identity, and whom
+                each part's progress is reported to.
             console: Where it reports; None for nowhere.
 
         Raises:
@@ -104,8 +106,11 @@ class Study:
             ConfigError: The run has no folder.
             ElasticNASError: The folder cannot be written.
         """
-        if run.folder is None:
-            raise ConfigError("a study needs a folder: Run(folder)")
+        if run.folder is None or run.allow:
+            given = (
+                "a folder: Run(folder)" if run.folder is None else "a Run without allow: its parts build on each other"
+            )
+            raise ConfigError(f"a study needs {given}")
         with run:
             return _Sitting(self, run, run.folder, console or Console(quiet=True)).result()
 
@@ -158,7 +163,11 @@ class _Sitting:
         return result
 
     def _part(self, name: str, progress: Callable[[Progress], None], **further: Any) -> Run:
-        return Run(self.folder / name, resume=True, identity=self.identity | further, progress=progress)
+        def report(p: Progress) -> None:
+            progress(p)
+            self.run.report(p)
+
+        return Run(self.folder / name, resume=True, identity=self.identity | further, progress=report)
 
     def _supernet(self) -> SupernetTraining:
         settings = self.settings
@@ -292,7 +301,7 @@ class _Sitting:
     @torch.no_grad()
     def _measured(self, network: nn.Module, evaluate: Callable[[nn.Module], Mapping[str, float]]) -> float:
         network.eval()
-        return float(evaluate(network)[self.study.metric])
+        return checked(evaluate(network), self.study.metric)[self.study.metric]
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -178,7 +178,7 @@ class SearchConfig(_Frozen):
     """
 
     strategy: str = "dynamic-constraint"
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default={})
     epochs: int = Field(default=10, ge=1)
     batch: int = Field(default=64, ge=1, le=10_000_000)
     learning_rate: float = Field(default=1e-3, gt=0)

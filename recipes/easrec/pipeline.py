@@ -68,8 +68,11 @@ class Pipeline:
     """
 
     def __init__(self, data: Interactions, config: Config, run: Run, device: torch.device, console: Console) -> None:
-        if run.folder is None:
-            raise ConfigError("a run of EASRec needs a folder: Run(folder)")
+        if run.folder is None or run.allow:
+            given = (
+                "a folder: Run(folder)" if run.folder is None else "a Run without allow: its stages build on each other"
+            )
+            raise ConfigError(f"a run of EASRec needs {given}")
         self.data, self.config, self.run, self.device, self.console = data, config, run, device, console
         self.folder, self._begun = run.folder, False
         self.identity = {"data": data.fingerprint, "settings": config.model_dump(mode="json")}
@@ -107,7 +110,11 @@ class Pipeline:
         self.run.__exit__(kind, error, trace)
 
     def _part(self, name: str, progress: Callable[[Progress], None]) -> Run:
-        return Run(self.folder / name, resume=True, identity=self.identity, progress=progress)
+        def report(p: Progress) -> None:
+            progress(p)
+            self.run.report(p)
+
+        return Run(self.folder / name, resume=True, identity=self.identity, progress=report)
 
     def _require_within(self, budget: Budget) -> None:
         """Refuse a budget that the largest network exceeds, where that one is trained without a search."""

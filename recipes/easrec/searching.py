@@ -4,6 +4,7 @@ from inspect import signature
 from typing import Any
 
 import torch
+from pydantic import ValidationError, validate_call
 
 from easrec.config import Config
 from easrec.data import Sequences, Split, count_batches, hold_out_users
@@ -12,7 +13,7 @@ from easrec.losses import BatchLoss
 from easrec.model import EASRec
 from easrec.training import epoch_batches
 from elasticnas.cost import Flops
-from elasticnas.errors import ConfigError
+from elasticnas.errors import ConfigError, one_line
 from elasticnas.plugins import STRATEGIES, load_plugin
 from elasticnas.run import Run
 from elasticnas.search import Problem, SearchResult, SearchSettings, Strategy
@@ -100,7 +101,7 @@ def strategy_of(config: Config, cost: Flops) -> Strategy:
     """The strategy of ``search.strategy``, with those of the search's settings that its constructor takes.
 
     Raises:
-        ConfigError: ``search.options`` has an argument that it does not take.
+        ConfigError: ``search.options`` has an argument that it does not take, or lacks one, or has one of a wrong type.
         PluginError: There is no such strategy.
     """
     search = config.search
@@ -111,7 +112,18 @@ def strategy_of(config: Config, cost: Flops) -> Strategy:
     if unknown := search.options.keys() - taken.keys():
         known = ", ".join(taken) or "none"
         raise ConfigError(f"search.options: {search.strategy} does not take {min(unknown)!r}; it takes {known}")
-    return kind(**{name: value for name, value in offered.items() if name in taken} | search.options)
+    given = {name: value for name, value in offered.items() if name in taken} | search.options
+    return _checked(kind, given) if taken else kind()
+
+
+def _checked(kind: type[Strategy], given: dict[str, Any]) -> Strategy:
+    """A strategy whose arguments have the types that its constructor declares."""
+    made = kind.__new__(kind)
+    try:
+        validate_call(config={"arbitrary_types_allowed": True})(kind.__init__)(made, **given)
+    except ValidationError as error:
+        raise ConfigError(f"search.options: {one_line(kind, error)}") from None
+    return made
 
 
 def _sequences(split: Split, config: Config) -> tuple[Sequences, Sequences]:

@@ -15,6 +15,7 @@ MODULE = """
 from typing import Literal
 import typer
 from elasticnas import Space
+from elasticnas.search import Strategy
 
 class Tower(Space):
     width: Literal[8, 4]
@@ -33,6 +34,10 @@ def root():
     pass
 
 not_a_space = 3
+
+class Guess(Strategy):
+    def search(self, problem, settings=None, run=None):
+        raise NotImplementedError
 """
 
 
@@ -99,14 +104,26 @@ def test_a_space_plug_in_must_be_a_space(packages, main):
     assert code == 1 and said == "error: plug-in tower (towers:not_a_space): expected a Space class, found 3\n"
 
 
-def test_strategies_are_listed_and_one_must_be_a_strategy(packages, main):
-    install(packages, "towers", "towers", [(STRATEGIES, "tower = towers:Tower")])
-    reason = "expected a Strategy class, found <class 'towers.Tower'>"
+def test_an_installed_strategy_is_found(packages, main):
+    install(packages, "towers", "towers", [(STRATEGIES, "guess = towers:Guess")])
+    code, listed, _ = main("plugins")
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in listed.splitlines() if "│" in line]
+    assert code == 0 and ["strategies", "guess", "towers 1.2", "towers:Guess", "ok"] in rows
+    own = {row[1] for row in rows if row[0] == "strategies" and row[2].startswith("elasticnas ")}
+    assert own == {"darts", "dynamic-constraint", "proxylessnas", "random", "recnas", "reinforce", "spos"}
+    assert load_plugin(STRATEGIES, "guess").__name__ == "Guess"
+    with pytest.raises(PluginError, match=r"no plug-in 'gues' in elasticnas\.strategies; installed are darts, .*guess"):
+        load_plugin(STRATEGIES, "gues")
+
+
+def test_a_strategy_plug_in_must_be_a_strategy(packages, main):
+    install(packages, "towers", "towers", [(STRATEGIES, "guess = towers:Tower")])
     code, listed, said = main("plugins")
-    assert code == 0 and reason in listed and "elasticnas.search:DARTS" in listed
-    assert said == f"warning: plug-in tower (towers:Tower) is skipped: {reason}\n"
-    with pytest.raises(PluginError, match="expected a Strategy class"):
-        load_plugin(STRATEGIES, "tower")
+    assert code == 0 and "expected a Strategy class" in listed
+    reason = "expected a Strategy class, found <class 'towers.Tower'>"
+    assert said == f"warning: plug-in guess (towers:Tower) is skipped: {reason}\n"
+    with pytest.raises(PluginError, match=r"plug-in guess \(towers:Tower\): expected a Strategy class"):
+        load_plugin(STRATEGIES, "guess")
 
 
 def test_two_plug_ins_of_one_name_conflict(packages):

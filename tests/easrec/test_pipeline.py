@@ -13,7 +13,7 @@ from easrec.data import prepare
 from easrec.data.synthetic import planted
 from easrec.pipeline import Pipeline
 from easrec.result import RunResult
-from elasticnas.errors import BudgetError, SearchError
+from elasticnas.errors import BudgetError, CheckpointError, ConfigError, SearchError
 from elasticnas.run import Run
 
 SMALL = {
@@ -105,3 +105,24 @@ def test_without_a_search_no_file_of_one_is_named(main, log, tmp_path):
     assert main("easrec", "retrain", "--out", out, "--threads", 1)[0] == 0
     result = RunResult.from_dict(json.loads((out / "result.json").read_text()))
     assert result.search is None and result.networks["found"].flops == result.networks["largest"].flops
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_run_reports_every_step_and_is_alone_in_its_folder(data, tmp_path):
+    told = []
+    config = Config().updated(SMALL | {"compare": []})
+    given = (torch.device("cpu"), Console(file=io.StringIO()))
+    result = Pipeline(data, config, Run(tmp_path, progress=told.append), *given).everything()
+    lines = {part: [] for part in ("search", "train")}
+    for path in tmp_path.glob("*/metrics.jsonl"):
+        lines[path.parent.name.partition("-")[0]] += [json.loads(line) for line in path.read_text().splitlines()]
+    trained = [progress for progress in told if "epoch" in progress.figures]
+    assert [p.figures["loss"] for p in trained] == [line["loss"] for line in lines["train"]] and trained
+    searched = [progress.step for progress in told if "epoch" not in progress.figures]
+    assert max(searched) == result.search.result.steps and searched[0] == 1
+    with pytest.raises(ConfigError, match=r"a run of EASRec needs a folder: Run\(folder\)"):
+        Pipeline(data, config, Run(), *given)
+    with pytest.raises(ConfigError, match="a Run without allow: its stages build on each other"):
+        Pipeline(data, config, Run(tmp_path, allow={"steps"}), *given)
+    with Run(tmp_path), pytest.raises(CheckpointError, match="is in use by another run"):
+        Pipeline(data, config, Run(tmp_path, resume=True), *given).__enter__()

@@ -1,5 +1,6 @@
 """Whole runs through the command line."""
 
+import contextlib
 import json
 import os
 import random
@@ -109,7 +110,7 @@ def test_a_run_ends_in_a_table_and_a_result(finished):
 @pytest.mark.parametrize("kills", [4, pytest.param(10, marks=pytest.mark.slow)])
 def test_killing_a_run_at_random_moments_changes_no_figure(interactions, finished, tmp_path, kills):
     expected = figures(finished[0])
-    rng, killed, compared = random.Random(0), 0, 0
+    rng, killed, compared, stages = random.Random(0), 0, 0, set()
     while killed < kills or not compared:
         out = tmp_path / f"out{compared}"
         command = [*COMMAND, *map(str, tiny("run", interactions, out, "--resume"))]
@@ -122,16 +123,23 @@ def test_killing_a_run_at_random_moments_changes_no_figure(interactions, finishe
         if killed < kills and process.poll() is None:
             process.send_signal(signal.SIGINT if killed % 3 == 2 else signal.SIGKILL)
             killed += 1
+            stages.add("train" if (out / "supernet.ckpt").exists() else "search")
         _, said = process.communicate()
         if process.returncode == 0:
             assert figures(out) == expected
             compared += 1
         else:
             assert process.returncode in (-signal.SIGKILL, 130), said
+    assert "search" in stages  # the first checkpoint is the search's
 
 
 def newest(folder: Path) -> float:
-    times = [path.stat().st_mtime_ns for path in folder.glob("*.ckpt")] if folder.exists() else []
+    """When one of the stages has last kept something."""
+    times = []
+    for pattern in ("*/checkpoint", "supernet.ckpt"):
+        for path in folder.glob(pattern):
+            with contextlib.suppress(FileNotFoundError):  # the search discards its own
+                times.append(path.stat().st_mtime_ns)
     return max(times, default=0)
 
 

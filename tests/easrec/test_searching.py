@@ -14,7 +14,9 @@ from easrec.data import Split, prepare
 from easrec.data.synthetic import planted
 from easrec.model import supernet
 from easrec.pipeline import Pipeline, evaluators
+from elasticnas.errors import ConfigError, PluginError
 from elasticnas.run import Run
+from elasticnas.search import DynamicConstraint, Gumbel, SearchSettings, Strategy, Tempered
 
 CPU = torch.device("cpu")
 CONFIG = Config().updated(
@@ -49,7 +51,8 @@ def orders(monkeypatch):
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize(
-    ("strategy", "order"), [("darts", 1), ("darts", 2), ("proxylessnas", 1), ("recnas", 1), ("spos", 1), ("random", 1)]
+    ("strategy", "order"),
+    [("darts", 1), ("darts", 2), ("proxylessnas", 1), ("recnas", 1), ("reinforce", 1), ("spos", 1), ("random", 1)],
 )
 def test_a_strategy_runs_to_a_result_within_the_budget(data, orders, tmp_path, strategy, order):
     config = CONFIG.updated({"search.strategy": strategy, "search.order": order})
@@ -97,19 +100,19 @@ def test_what_lambda_is_relative_to(unit, smallest, expected, penalty):
     changes = {"cost_unit": unit, "penalty_weight": 0.2, "penalty": penalty}
     config = CONFIG.updated({"search": changes})
     # for costs over 100: 0.2 * 100 / (100 - 60), and 0.2 * 100 for costs as they are; no range of nothing
-    found = searching._penalty(config, Range(smallest, 100.0))
-    assert found.weight == pytest.approx(expected)
+    found = searching.strategy_of(config, Range(smallest, 100.0))
+    assert type(found) is DynamicConstraint and found.weight == pytest.approx(expected)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.parametrize("strategy", ["easrec", "darts"])
+@pytest.mark.parametrize("strategy", ["dynamic-constraint", "darts"])
 def test_architecture_steps_on_training_batches_see_every_user(data, monkeypatch, strategy):
     seen = {}
 
     class Spy(searching.Problem):
-        def __init__(self, **given):
+        def __init__(self, model, **given):
             seen.update(given)
-            super().__init__(**given)
+            super().__init__(model, **given)
 
     monkeypatch.setattr(searching, "Problem", Spy)
     split = Split(data)
@@ -124,3 +127,45 @@ def test_architecture_steps_on_training_batches_see_every_user(data, monkeypatch
 
     trained, architecture = rows(seen["train"](0)), rows(seen["held_out"](0))
     assert architecture == trained and len(architecture) == len(split.training)
+
+
+def test_settings_and_options_reach_the_strategy_that_takes_them():
+    cost = Range(60.0, 100.0)
+    own = searching.strategy_of(CONFIG.updated({"search.relaxation": "tempered"}), cost)
+    assert type(own.relaxation(SearchSettings())) is Tempered
+    assert type(searching.strategy_of(CONFIG, cost).relaxation(SearchSettings())) is Gumbel
+    pruned = searching.strategy_of(CONFIG.updated({"search.strategy": "recnas", "search.options": {"rounds": 3}}), cost)
+    assert pruned.rounds == 3 and pruned.weight == pytest.approx(0.1)
+    with pytest.raises(ConfigError, match=r"search\.options: darts does not take 'rounds'; it takes none"):
+        searching.strategy_of(CONFIG.updated({"search.strategy": "darts", "search.options": {"rounds": 3}}), cost)
+    with pytest.raises(
+        PluginError, match=r"no plug-in 'easrec' in elasticnas\.strategies; installed are darts, dynamic-"
+    ):
+        searching.strategy_of(CONFIG.updated({"search.strategy": "easrec"}), cost)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "options", "message"),
+    [
+        ("recnas", {"rounds": "x"}, "RecNAS: rounds: Input should be a valid integer, unable to parse string as an"),
+        ("recnas", {"rounds": 1.5}, "RecNAS: rounds: Input should be a valid integer, got a number with a fractional"),
+        ("spos", {"population": [9]}, r"SPOS: population: Input should be a valid integer \(got \[9\]\)"),
+        ("needy", {}, r"Needy: size: Missing required argument"),
+    ],
+)
+def test_options_of_a_wrong_type_are_one_line(monkeypatch, strategy, options, message):
+    class Needy(Strategy):
+        def __init__(self, size: int):
+            self.size = size
+
+        def search(self, problem, settings=None, run=None):
+            raise NotImplementedError
+
+    installed = searching.load_plugin
+    monkeypatch.setattr(
+        searching, "load_plugin", lambda group, name: Needy if name == "needy" else installed(group, name)
+    )
+    config = CONFIG.updated({"search.strategy": strategy, "search.options": options})
+    with pytest.raises(ConfigError, match=rf"^search\.options: {message}") as raised:
+        searching.strategy_of(config, Range(60.0, 100.0))
+    assert "\n" not in str(raised.value)

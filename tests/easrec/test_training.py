@@ -7,13 +7,14 @@ import torch
 
 from easrec import searching
 from easrec.config import Config
-from easrec.data import Split, prepare
+from easrec.data import Split, count_batches, prepare
 from easrec.data.synthetic import planted
 from easrec.model import build, supernet
 from easrec.pipeline import evaluators
 from easrec.space import space_for
 from easrec.training import learning_rate, train
 from elasticnas.errors import CheckpointError, SearchError
+from elasticnas.run import Run
 
 CPU = torch.device("cpu")
 CONFIG = Config().updated(
@@ -78,45 +79,47 @@ def test_a_training_cut_off_inside_an_epoch_goes_on_to_the_same_weights(split, t
     class Cut(Exception):
         pass
 
+    per_epoch = count_batches(split.training, 12, 16, "users", "causal", 0)
+
     def cut(at):
         def progress(p):
-            if p.epoch == 1 and p.fraction >= at:
+            if p.step >= per_epoch + at:
                 raise Cut
 
         return progress
 
     torch.manual_seed(3)
     whole = train(network(split), split, validation, CONFIG, CPU)
-    path = tmp_path / "train.ckpt"
+    folder = tmp_path / "train"
     torch.manual_seed(3)
-    for at in (0.2, 0.6):
+    for at in (1, 3):
         with pytest.raises(Cut):
-            train(network(split), split, validation, CONFIG, CPU, path, True, progress=cut(at))
+            train(network(split), split, validation, CONFIG, CPU, Run(folder, resume=True, progress=cut(at)))
         torch.manual_seed(99)
-    resumed = train(network(split), split, validation, CONFIG, CPU, path, True)
+    resumed = train(network(split), split, validation, CONFIG, CPU, Run(folder, resume=True))
     assert [r["metric"] for r in resumed.history] == [r["metric"] for r in whole.history]
     for ours, theirs in zip(resumed.network.parameters(), whole.network.parameters(), strict=True):
         assert torch.equal(ours, theirs)
     with pytest.raises(CheckpointError, match="belongs to another run"):
-        train(network(split), split, validation, CONFIG.updated({"seed": 5}), CPU, path, True)
+        train(network(split), split, validation, CONFIG.updated({"seed": 5}), CPU, Run(folder, resume=True))
 
 
 def test_a_loss_that_is_not_finite_stops(split):
     broken = network(split)
     broken.items.weight.data[1:] = math.nan
-    with pytest.raises(SearchError, match=r"the training loss is nan at step 0: lower train\.learning_rate"):
+    with pytest.raises(SearchError, match="the training loss is nan at step 0: lower the learning rate"):
         train(broken, split, evaluators(split, CONFIG)["validation"], CONFIG, CPU)
 
 
 def test_architecture_steps_see_other_users_than_weight_steps(split, monkeypatch):
     seen = {}
 
-    class Spy(searching.BilevelSearcher):
-        def __init__(self, model, loss, train, held_out, *rest, **more):
-            seen["train"], seen["held out"] = train, held_out
-            super().__init__(model, loss, train, held_out, *rest, **more)
+    class Spy(searching.Problem):
+        def __init__(self, model, **given):
+            seen["train"], seen["held out"] = given["train"], given["held_out"]
+            super().__init__(model, **given)
 
-    monkeypatch.setattr(searching, "BilevelSearcher", Spy)
+    monkeypatch.setattr(searching, "Problem", Spy)
     torch.manual_seed(0)
     model = supernet(CONFIG.model, split.items, True)
     with pytest.warns(UserWarning):

@@ -63,3 +63,10 @@ def test_the_same_exhausted_iterator_is_told():
     assert [stream.next(), stream.next()] == [1, 2]
     with pytest.raises(SearchError, match=r"^train: epoch 1 has no batch$"):
         stream.next()
+
+
+def test_a_function_may_give_batches_stacked_in_one_tensor():
+    rows = torch.arange(6.0).view(3, 2)
+    for stacked in (rows, rows.numpy()):
+        stream = BatchStream(lambda epoch, stacked=stacked: stacked, "train", 7)
+        assert [[float(x) for x in stream.next()] for _ in range(4)] == [[0, 1], [2, 3], [4, 5], [0, 1]]

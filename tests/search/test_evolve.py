@@ -193,6 +193,21 @@ def test_several_processes_share_the_evaluations(method, tmp_path):
     assert 40 <= len(again.tried) <= 41 and len(log.read_text().splitlines()) == len(evaluated)
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_a_stale_lock_of_a_journal_by_a_relative_path_holds_nobody_up(method, tmp_path):
+    """A killed process of an earlier version left a symlink that points nowhere."""
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    (folder / "search.journal.lock").symlink_to("runs/search.journal")
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from tests.search.test_evolve import *; "
+        "print(len(search(sys.argv[2], few(), storage='runs/search.journal').tried))"
+    )
+    command = [sys.executable, "-c", code, str(ROOT), method]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    assert done.stdout == "3\n", done.stderr
+
+
 @pytest.mark.parametrize("method", ["nsga2", "random"])
 def test_what_a_process_that_died_had_begun_is_evaluated(method, tmp_path):
     code = (

@@ -1,6 +1,7 @@
 """Accumulated batches, validation, early stopping, and losses that jump."""
 
 import copy
+import json
 import random
 import warnings
 from typing import Literal
@@ -238,7 +239,7 @@ def test_a_training_that_falls_apart_is_told_with_both_losses():
             for parameter in model.parameters():
                 parameter.data.normal_(std=3.0)
 
-    trainer = SupernetTrainer(Problem(model, classify, lambda epoch: x), TrainerSettings(steps=100))
+    trainer = SupernetTrainer(Problem(model, classify, list(x)), TrainerSettings(steps=100))
     with pytest.warns(UserWarning, match=r"the loss jumped to [\d.]+ at step 61, from a median of 0\.\d+") as told:
         result = trainer.run(Run(progress=jump))
     (line,) = result.warnings
@@ -298,3 +299,11 @@ def test_what_was_seen_is_kept_over_an_interruption():
             for step, value in enumerate(losses[cut:], cut + 1):
                 after.see(value, step)
         assert after.warnings == seen(losses) != []
+
+
+def test_a_metric_of_the_name_of_a_figure_hides_none(tmp_path):
+    given = Problem(network(), loss=loss, train=batches(1), held_out=batches(2))
+    result = SupernetTrainer(given, TrainerSettings(steps=2, validate_every=1)).run(Run(tmp_path))
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["loss"] for line in lines] == [record["loss"] for record in result.history]
+    assert [line["evaluated loss"] for line in lines] == [record["mean"] for record in result.validations]

@@ -70,7 +70,7 @@ def whole(**changes):
         (RANKED | {"evaluate": None}, "metric='accuracy', direction='maximise' without evaluate: the mean held-out"),
         ({"direction": "maximise"}, "metric=None, direction='maximise' without evaluate: the mean held-out loss is"),
     ],
-    ids=str,
+    ids=lambda given: given[:40] if isinstance(given, str) else "",
 )
 def test_what_is_wrong_with_it_is_one_line_with_the_value(wrong, message):
     with pytest.raises(ConfigError, match=f"^{re.escape(message)}") as raised:

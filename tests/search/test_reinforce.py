@@ -153,7 +153,7 @@ def test_both_architectures_run_and_each_gets_its_own_loss():
         value, _ = sampled_loss(made, axes, loss, 0)
         pair = tuple(ran[-2:])
         (gradient,) = torch.autograd.grad(value, made.parameters())
-        found.add((pair, float(value), tuple(gradient.tolist())))
+        found.add((pair, value.item(), tuple(gradient.tolist())))
     assert found == {
         (("heads", "heads"), 5.0, (0.0, 0.0)),
         (("tails", "tails"), 2.0, (0.0, 0.0)),

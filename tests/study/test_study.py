@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Literal
 
@@ -56,7 +57,10 @@ def nats(split):
     return lambda network: {"nats": sum(float(loss(network, batch)) for batch in batches(split)) / 5}
 
 
-def study(loss=loss, build=Net, settings=SETTINGS):
+TEST = nats(1002)
+
+
+def study(loss=loss, build=Net, settings=SETTINGS, test=TEST):
     torch.manual_seed(0)
     problem = Problem(
         Net(Sizes.axes()),
@@ -67,7 +71,7 @@ def study(loss=loss, build=Net, settings=SETTINGS):
         direction="minimise",
         predict=lambda network, batch: network(batch[0]),
     )
-    return Study(problem, build, scaled, nats(1002), torch.zeros(1, 4), settings, name="signs")
+    return Study(problem, build, scaled, test, torch.zeros(1, 4), settings, name="signs")
 
 
 def at(folder, resume=False, rows=160):
@@ -186,6 +190,34 @@ def test_other_studies_are_refused(finished):
         study().run(at(folder, resume=True, rows=161))
 
 
+def test_a_study_says_what_it_lacks(tmp_path):
+    whole = study().problem
+    for part, message in (("loss", r"loss\(model, batch\)"), ("train", "batches to train on"), ("evaluate", "metric=")):
+        without = {part: None} | ({"metric": None, "direction": None} if part == "evaluate" else {})
+        with pytest.raises(ConfigError, match=rf"^Study needs Problem\({part}=\.\.\.\): .*{message}"):
+            Study(replace(whole, **without), Net, scaled, nats(1002), torch.zeros(1, 4))
+    with pytest.raises(ConfigError, match=r"a study needs a folder: Run\(folder\)"):
+        study().run(Run())
+    with pytest.raises(ConfigError, match="a Run without allow: its parts build on each other"):
+        study().run(Run(tmp_path, allow={"steps"}))
+    with at(tmp_path), pytest.raises(CheckpointError, match="is in use by another run"):
+        study().run(at(tmp_path, resume=True))
+    assert not (tmp_path / "study.json").exists()
+
+
+def test_every_part_reports_to_the_run_that_was_given(tmp_path):
+    told = []
+    settings = SETTINGS.model_copy(update={"shares": (0.5,)})
+    result = study(settings=settings).run(Run(tmp_path, progress=told.append))
+    steps = [progress.step for progress in told]
+    # the supernet, NSGA-II, each row; the random search beside it reports nothing
+    lengths = [12, *[row.steps for row in result.rows]]
+    rows = [step for length in lengths[1:] for step in range(1, length + 1)]
+    assert steps[:12] == list(range(1, 13)) and steps[-len(rows) :] == rows
+    searched = told[12 : -len(rows)]
+    assert {progress.stage for progress in searched} == {"evaluate"} and len(searched) == settings.trials
+
+
 def test_damaged_files_are_named(tmp_path):
     (tmp_path / "study.json").write_text("{")
     with pytest.raises(CheckpointError, match=r"study.json: damaged .*; delete it"):
@@ -259,3 +291,8 @@ def test_settings_are_checked():
     for shares in ((), (0.5, 0.25), (0.5, 1.0), (0.0,), (0.5, 0.5)):
         with pytest.raises(ValueError, match="shares ascend between 0 and 1"):
             StudySettings(shares=shares)
+
+
+def test_a_test_without_the_metric_is_told_in_one_line(tmp_path):
+    with pytest.raises(ConfigError, match=r"^metric 'nats' is not among what evaluate returns: \['bits'\]$"):
+        study(test=lambda network: {"bits": 1.0}).run(at(tmp_path))

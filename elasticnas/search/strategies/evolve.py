@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from elasticnas.checkpoint import plain
-from elasticnas.cost import Cost
+from elasticnas.cost import Cost, smallest_reachable
 from elasticnas.errors import BudgetError, ConfigError
 from elasticnas.extraction import Sameness
 from elasticnas.run import Progress, Run
@@ -21,7 +20,7 @@ from elasticnas.runtime import warn
 from elasticnas.search.archive import Archive
 from elasticnas.search.evaluation import Evaluator, evaluate_at
 from elasticnas.search.evolution import nsga2, share
-from elasticnas.search.limits import Limits, finite_cost
+from elasticnas.search.limits import Limits, as_begun, finite_cost
 from elasticnas.search.local_search import local_search
 from elasticnas.search.outcome import Outcome
 from elasticnas.search.problem import Problem
@@ -113,6 +112,7 @@ class _Evolution:
         }
         self.same = Sameness(problem.model).canonical
         self.evaluator = Evaluator(
+            self.space,
             lambda arch: evaluate_at(problem.model, axes, arch, evaluate, self.metric),
             lambda arch: {name: finite_cost(cost, arch) for name, cost in self.costs.items()},
             settings.retries,
@@ -123,8 +123,8 @@ class _Evolution:
         self._before, self._started = 0.0, time.perf_counter()
         state = run.load(self.identity)
         if state is not None:
-            self.evaluator.load_state_dict(state["evaluations"], self.space)
-            self.budgets = {n: replace(b, limit=state["limits"].get(n, b.limit)) for n, b in self.budgets.items()}
+            self.evaluator.load_state_dict(state["evaluations"])
+            self.budgets = as_begun(self.budgets, state["limits"])
             self._before = state["seconds"]
 
     @property
@@ -202,7 +202,7 @@ class _Evolution:
             keep(study, self.space, evaluated, values)
         state = {
             "evaluations": self.evaluator.state_dict(),
-            "limits": {name: budget.limit for name, budget in self.budgets.items()},
+            "limits": {name: [budget.text, budget.limit] for name, budget in self.budgets.items()},
             "seconds": self.seconds,
         }
         self.run.save(state, self.identity)
@@ -228,7 +228,11 @@ def _history(archive: Archive) -> list[dict[str, Any]]:
 def _warnings(ours: Archive, theirs: Archive) -> list[str]:
     lines = []
     if not ours.full:
-        lines.append(f"only {ours.spent} of {ours.trials} evaluations: nothing new is left within the budgets")
+        line = f"only {ours.spent} of {ours.trials} evaluations: nothing new is left within the budgets"
+        for budget in ours.limits.budgets.values():
+            arch, least = smallest_reachable(budget.cost)
+            line += f"; the smallest reachable cost is {least:,.6g} {budget.cost.unit} with {arch!r}"
+        lines.append(line)
     if ours.failed:
         lines.append(f"{len(ours.failed)} of {ours.spent} evaluations failed: see .failures")
     order = ours.outcome.order
