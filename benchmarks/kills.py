@@ -112,13 +112,14 @@ def page(record: dict[str, Any]) -> str:
     moments = ("half of a write", "before replace", "after replace", "truncate", "unlink")
     lines = [
         *heading("Killed and resumed", record["environment"]),
-        f"{works} works, {kills} kills by SIGKILL inside a write: **{equal} of {works}** ended with the figures of a "
+        f"{works} works, {kills} kills by SIGKILL inside a write: **{equal} of {works}** ended with equal figures to a "
         "work that nobody killed, and left no temporary file.",
         "",
         "A process counts its writes and kills itself in one of them: with half of the bytes in the file, or before or "
         "after a file is put in place, cut, or deleted. Another process resumes the work and is killed likewise, if it "
-        "gets that far; a third one finishes. NSGA-II in a journal draws otherwise after a kill: of it, the number of "
-        "evaluations, their metrics, and the random search beside it are compared.",
+        "gets that far; a third one finishes. Compared is everything but clocks, latency and memory. NSGA-II in a "
+        "journal is the exception: after a kill it draws otherwise, so that only the number of evaluations, their "
+        "metrics and the random search beside it are compared.",
         "",
         "| work | works | kills | " + " | ".join(moments) + " | temporaries left by kills | equal |",
         "|---|" + "---:|" * (len(moments) + 4),
