@@ -168,7 +168,7 @@ def _named(candidates: Any, option: Any, options: Sequence[Any]) -> nn.Module | 
 def _key(option: Any) -> str:
     """The name under which a candidate is held; a text that would be taken for another option is quoted."""
     if not isinstance(option, str):
-        return str(option)
+        return str(option).replace(".", "_")  # torch allows no point in the name of a module
     ambiguous = not option or "." in option or hasattr(nn.ModuleDict(), option) or _is_literal(option)
     return repr(option).replace(".", "_") if ambiguous else option
 

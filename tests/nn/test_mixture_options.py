@@ -465,3 +465,15 @@ def test_a_choice_that_is_no_field_is_refused():
     for choice in (2 * axes.inner, axes.inner + 1, axes.width):
         with pytest.raises(ElasticNASError, match=r"a Mixture (chooses by|takes) a field"):
             enn.Mixture(nn.Identity(), choice)
+
+
+def test_options_that_are_numbers_with_a_point():
+    class Scaled(Space):
+        factor: Literal[1.0, 0.5]
+
+    axes = Scaled.axes()
+    model = enn.Mixture({1.0: nn.Identity(), 0.5: nn.Tanh()}, axes.factor)
+    x = torch.randn(3, dtype=torch.float64)
+    for factor, expected in ((1.0, x), (0.5, x.tanh())):
+        with axes.at(Scaled(factor=factor)):
+            assert torch.equal(model(x), expected)
