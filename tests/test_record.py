@@ -32,7 +32,7 @@ def test_a_result_is_read_back_with_its_format():
     [
         (
             {"name": "a", "parts": []},
-            r"a whole of format 1, and this version reads 2: convert it with python .*convert_results\.py PATH",
+            r"a whole of format 1, and this version reads 2: convert it with .*convert_results\.py of ",
         ),
         ({"format": 3, "name": "a", "parts": []}, r"a whole of format 3, and this version reads 2: convert"),
         ({"format": 2, "parts": []}, r"damaged whole, Whole: name: Field required"),

@@ -1,6 +1,6 @@
 """What an architecture costs: counted, tabulated, expected under probabilities, and kept within a budget."""
 
-from elasticnas.cost.budget import Budget, smallest_reachable
+from elasticnas.cost.budget import Budget, jointly_smallest, smallest_reachable
 from elasticnas.cost.cost import Cost
 from elasticnas.cost.discretise import most_probable
 from elasticnas.cost.expectation import Expectation
@@ -23,6 +23,7 @@ __all__ = [
     "Params",
     "UncountedFlopsWarning",
     "count_flops",
+    "jointly_smallest",
     "most_probable",
     "smallest_reachable",
 ]

@@ -2,14 +2,15 @@
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from elasticnas.cost.cost import Cost
 from elasticnas.errors import BudgetError, SpaceError
 
-__all__ = ["Budget", "smallest_reachable"]
+__all__ = ["Budget", "excess", "jointly_smallest", "not_together", "smallest_reachable"]
 
 _ENUMERATED = 4096
 _ROUNDING = 1e-9
@@ -54,6 +55,10 @@ class Budget:
         """Whether an architecture costs at most the limit (to rounding)."""
         return self.cost(arch) <= self.limit * (1 + _ROUNDING)
 
+    def excess(self, arch: Any) -> float:
+        """How far an architecture is over the limit, as a share of it; 0 within it."""
+        return max(0.0, self.cost(arch) / self.limit - 1.0)
+
     @property
     def identity(self) -> "str | float":
         """What the same budget has in another process: its limit, or its text where the limit is a share of a time."""
@@ -72,24 +77,58 @@ class Budget:
         return f"{_amount(self.limit)} {self.cost.unit} ({self.text})"
 
 
+def excess(budgets: Sequence[Budget], arch: Any) -> float:
+    """How far an architecture is over its budgets in all, in shares of their limits; 0 within all of them."""
+    return sum(budget.excess(arch) for budget in budgets)
+
+
 def smallest_reachable(cost: Cost) -> tuple[Any, float]:
     """The cheapest architecture and its cost: exact for spaces of up to 4,096, else a descent over neighbours."""
-    space = cost.space
+    arch = _least(cost.space, cost, [cost.space.smallest])
+    return arch, cost(arch)
+
+
+def jointly_smallest(budgets: Sequence[Budget]) -> tuple[Any, tuple[float, ...]]:
+    """The architecture nearest to meeting all budgets, and what it costs in terms of each.
+
+    It has the least :func:`excess`: exact for spaces of up to 4,096, else by a descent over neighbours from the
+    cheapest in terms of any one budget.
+
+    Args:
+        budgets: One or more, of one space.
+    """
+    space = budgets[0].cost.space
+    starts = [space.smallest, *(lambda cost=budget.cost: smallest_reachable(cost)[0] for budget in budgets)]
+    arch = _least(space, partial(excess, budgets), starts)
+    return arch, tuple(budget.cost(arch) for budget in budgets)
+
+
+def not_together(budgets: Sequence[Budget], closest: Any) -> BudgetError:
+    """The error of budgets that can each be met, but not all together, with the architecture that is closest to it."""
+    costs = " and ".join(f"{_amount(budget.cost(closest))} {budget.cost.unit}" for budget in budgets)
+    return BudgetError(
+        f"budgets {' and '.join(map(str, budgets))}: each can be met, but not all together; the closest architecture "
+        f"found, {closest!r}, has {costs}; raise one"
+    )
+
+
+def _least(space: Any, cost: Callable[[Any], float], starts: Sequence[Callable[[], Any]]) -> Any:
+    """Of all architectures where they are few; else what a descent from the best start leads to."""
     try:
         small = space.size() <= _ENUMERATED
     except SpaceError:
         small = False
     if small:
-        return min(((arch, cost(arch)) for arch in space.enumerate()), key=lambda pair: pair[1])
-    return descend(space.smallest(), cost, space.neighbours)
+        return min(space.enumerate(), key=cost)
+    return descend(min((start() for start in starts), key=cost), cost, space.neighbours)
 
 
-def descend(arch: Any, cost: Callable[[Any], float], neighbours: Callable[[Any], list[Any]]) -> tuple[Any, float]:
+def descend(arch: Any, cost: Callable[[Any], float], neighbours: Callable[[Any], list[Any]]) -> Any:
     """From an architecture to the cheapest neighbour, until none is cheaper."""
     while True:
         cheapest = min(neighbours(arch), key=cost, default=arch)
         if cost(cheapest) >= cost(arch):
-            return arch, cost(arch)
+            return arch
         arch = cheapest
 
 

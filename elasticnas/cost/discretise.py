@@ -1,15 +1,16 @@
-"""most_probable: from probabilities to one architecture within the budget."""
+"""most_probable: from probabilities to one architecture within the budgets."""
 
 import heapq
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import combinations, islice, product
 from math import prod
 from typing import Any
 
 from torch import Tensor
 
-from elasticnas.cost.budget import Budget, descend
+from elasticnas.cost.budget import Budget, descend, excess, not_together
 from elasticnas.cost.cost import Cost
 from elasticnas.cost.table import given_probabilities
 from elasticnas.errors import ArchitectureError, BudgetError, SearchError
@@ -25,73 +26,45 @@ _EQUAL = 1e-9  # difference of log-probabilities that counts as none
 def most_probable(
     space: Any, probabilities: Mapping[str, Tensor], budgets: Sequence[Budget] = (), cost: Cost | None = None
 ) -> Any:
-    """The most probable architecture that all budgets allow.
+    """The most probable architecture that the budgets allow.
 
     Choices count as independent and those without probabilities stay as in the largest architecture. A layer that an
     architecture does not have counts with its most probable option, so that few layers are not preferred for having
     fewer factors. Exact where the choices have up to 50,000 combinations; in larger spaces exact if one of the 500
-    most probable architectures is allowed, else greedy: the cheapest loss of probability per cost saved (of the budgets
-    that are exceeded, each relative to its limit) until all are met, then every change of one or two choices that
-    regains some.
+    most probable architectures is allowed, else greedy: the cheapest loss of probability per cost saved, in shares of
+    the budgets that are not met, until all are, or from what is closest to meeting several; then every change of one
+    or two choices that regains some.
 
     Args:
         space: A Space class.
         probabilities: Per choice a tensor ``(options,)``; a per-layer field may be one ``(layers, options)``.
-        budgets: None of them allows every architecture.
-        cost: Breaks ties, the smaller cost first (among the first 256 tied); None takes that of the first budget.
+        budgets: All of them are met; none allows every architecture.
+        cost: Breaks ties, the smaller cost first (among the first 256 tied); None takes the first budget's.
 
     Raises:
-        BudgetError: No architecture found within the budgets; names the smallest cost met, or what is nearest to all.
+        BudgetError: No architecture found within the budgets; names the smallest cost met, or the closest architecture.
         ArchitectureError: Probabilities that are negative or not finite.
         SearchError: More than one vector of probabilities for a choice.
     """
     cost = cost or (budgets[0].cost if budgets else None)
-    search, limits = _Search(space, probabilities), _Limits(budgets)
-    exact = search.combinations <= _EXACT
+    search = _Search(space, probabilities)
     allowed = (
         (value, arch)
-        for value, arch in (search.ranked() if exact else islice(search.ranked(), _FIRST))
-        if limits.allow(arch)
+        for value, arch in (search.ranked() if search.exact else islice(search.ranked(), _FIRST))
+        if _meets(budgets, arch)
     )
     found = _first_of_ties(allowed, cost)
-    if found is None and budgets and not exact:
-        found = search.greedy(limits)
+    if found is None and budgets and not search.exact:
+        found = search.greedy(budgets)
     if found is not None:
         return found
     if not budgets:
         raise ArchitectureError(f"{space.__name__}: no architecture has any combination of {list(search.logs)}")
-    if exact:
-        nearest = min((arch for _, arch in search.ranked()), key=limits.distance, default=space.smallest())
-    else:
-        nearest = search.cheapest(limits.distance)
-    raise limits.impossible(nearest)
+    raise search.impossible(budgets)
 
 
-class _Limits:
-    """Budgets together."""
-
-    def __init__(self, budgets: Sequence[Budget]) -> None:
-        self._budgets = budgets
-
-    def allow(self, arch: Any) -> bool:
-        return all(budget.allows(arch) for budget in self._budgets)
-
-    def exceeded(self, arch: Any) -> list[Budget]:
-        return [budget for budget in self._budgets if not budget.allows(arch)]
-
-    def distance(self, arch: Any) -> float:
-        """A single cost relative to its limit, or what several are over theirs."""
-        shares = [budget.cost(arch) / budget.limit for budget in self._budgets]
-        return shares[0] if len(shares) == 1 else sum(max(0.0, share - 1.0) for share in shares)
-
-    def impossible(self, nearest: Any) -> BudgetError:
-        if len(self._budgets) == 1:
-            return self._budgets[0].impossible(nearest, self._budgets[0].cost(nearest))
-        costs = ", ".join(f"{budget.cost(nearest):,.6g} {budget.cost.unit}" for budget in self._budgets)
-        return BudgetError(
-            f"no architecture was found within {' and '.join(map(str, self._budgets))} together; nearest is "
-            f"{nearest!r} with {costs}: raise a budget"
-        )
+def _meets(budgets: Sequence[Budget], arch: Any) -> bool:
+    return all(budget.allows(arch) for budget in budgets)
 
 
 def _first_of_ties(allowed: Iterator[tuple[float, Any]], cost: Cost | None) -> Any:
@@ -114,6 +87,7 @@ class _Search:
         self.logs = {name: _logs(name, value) for name, value in given_probabilities(space, probabilities).items()}
         self.options = {name: options for name, options in space.choices().items() if name in self.logs}
         self.combinations = prod(map(len, self.options.values()))
+        self.exact = self.combinations <= _EXACT
         self._base = space.assignment(space.largest())
 
     def ranked(self) -> Iterator[tuple[float, Any]]:
@@ -175,39 +149,61 @@ class _Search:
                     found[other] = None
         return list(found)
 
-    def cheapest(self, cost: Callable[[Any], float]) -> Any:
-        """The cheapest architecture that a descent over single changes finds."""
+    def cheapest(self, cost: Cost) -> Any:
+        """The cheapest architecture; in a large space, the cheapest that a descent over single changes finds."""
+        if self.exact:
+            return min((arch for _, arch in self.ranked()), key=cost, default=self.space.smallest())
         least = {name: _least(options) for name, options in self.options.items()}
         start = self._possible(least) or next((arch for _, arch in self.ranked()), self.space.largest())
-        return descend(start, cost, lambda arch: self.changed(arch, 1))[0]
+        return descend(start, cost, partial(self.changed, count=1))
 
-    def greedy(self, limits: _Limits) -> Any:
+    def closest(self, budgets: Sequence[Budget]) -> Any:
+        """The architecture that is least over all budgets together, found likewise."""
+        over = partial(excess, budgets)
+        if self.exact:
+            return min((arch for _, arch in self.ranked()), key=over, default=self.space.smallest())
+        start = min((self.cheapest(budget.cost) for budget in budgets), key=over)
+        return descend(start, over, partial(self.changed, count=1))
+
+    def impossible(self, budgets: Sequence[Budget]) -> BudgetError:
+        """The error of budgets that no architecture was found to meet."""
+        cheapest = [(budget, self.cheapest(budget.cost)) for budget in budgets]
+        below = [budget.impossible(arch, budget.cost(arch)) for budget, arch in cheapest if not budget.allows(arch)]
+        return BudgetError("; ".join(map(str, below))) if below else not_together(budgets, self.closest(budgets))
+
+    def greedy(self, budgets: Sequence[Budget]) -> Any:
         """An allowed architecture of high probability, or None."""
         arch = next((arch for _, arch in self.ranked()), None)
-        while arch is not None and not limits.allow(arch):
-            arch = self._cheaper(arch, limits.exceeded(arch))
-        if arch is None:
-            arch = self.cheapest(limits.distance)
-            if not limits.allow(arch):
-                return None
-        while (better := self._better(arch, limits)) is not None:
+        while arch is not None and not _meets(budgets, arch):
+            arch = self._cheaper(arch, budgets)
+        starts = [] if arch is None else [arch]
+        # of several budgets, the first to be met may lead to a corner of the space
+        if (arch is None or len(budgets) > 1) and _meets(budgets, closest := self.closest(budgets)):
+            starts.append(closest)
+        return max((self._improved(arch, budgets) for arch in starts), key=self.log_probability, default=None)
+
+    def _improved(self, arch: Any, budgets: Sequence[Budget]) -> Any:
+        while (better := self._better(arch, budgets)) is not None:
             arch = better
         return arch
 
-    def _cheaper(self, arch: Any, exceeded: Sequence[Budget]) -> Any:
-        """The change that loses the least probability per cost saved."""
+    def _cheaper(self, arch: Any, budgets: Sequence[Budget]) -> Any:
+        """The change that loses the least probability per cost saved; what all are over in all falls at each step."""
+        here, over = self.log_probability(arch), excess(budgets, arch)
+        unmet = [budget for budget in budgets if budget.excess(arch) > 0]
 
-        def cost(arch: Any) -> float:
-            return sum(budget.cost(arch) / budget.limit for budget in exceeded)
+        def loss_per_saving(other: Any) -> float:
+            # what goes below a limit counts as saved too: nearness to it is no aim
+            saved = sum((budget.cost(arch) - budget.cost(other)) / budget.limit for budget in unmet)
+            return (here - self.log_probability(other)) / saved
 
-        here, paid = self.log_probability(arch), cost(arch)
         for count in (1, 2):
-            cheaper = [other for other in self.changed(arch, count) if cost(other) < paid]
+            cheaper = [other for other in self.changed(arch, count) if excess(budgets, other) < over]
             if cheaper:
-                return min(cheaper, key=lambda other: (here - self.log_probability(other)) / (paid - cost(other)))
+                return min(cheaper, key=loss_per_saving)
         return None
 
-    def _better(self, arch: Any, limits: _Limits) -> Any:
+    def _better(self, arch: Any, budgets: Sequence[Budget]) -> Any:
         """The allowed change that gains the most probability."""
         here = self.log_probability(arch)
         for count in (1, 2):
@@ -215,7 +211,7 @@ class _Search:
             for value, other in sorted(gains, key=lambda pair: -pair[0]):
                 if value <= here + _EQUAL:
                     break
-                if limits.allow(other):
+                if _meets(budgets, other):
                     return other
         return None
 

@@ -237,6 +237,8 @@ def _threads(count: int | None) -> Iterator[None]:
 
 
 def _spearman(a: Array, b: Array) -> float:
+    if len(a) < 2:
+        return float("nan")
     first, second = _ranks(a), _ranks(b)
     if first.std() == 0 or second.std() == 0:
         return float("nan")

@@ -5,7 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from elasticnas.cost import Budget, Cost
-from elasticnas.errors import SearchError
+from elasticnas.cost.budget import jointly_smallest, not_together
+from elasticnas.errors import BudgetError, SearchError
 
 __all__ = ["Limits", "as_begun", "finite_cost"]
 
@@ -44,8 +45,10 @@ class Limits:
         """How far an architecture is over its budgets in all, 0 where it is within them."""
         return sum(max(0.0, violation) for violation in self.violations(arch))
 
-    def __str__(self) -> str:
-        return " and ".join(map(str, self.budgets.values()))
+    def not_together(self) -> BudgetError:
+        """The error of budgets that can each be met, but not all together."""
+        budgets = list(self.budgets.values())
+        return not_together(budgets, jointly_smallest(budgets)[0])
 
 
 def as_begun(budgets: Mapping[str, Budget], begun: Mapping[str, Sequence[Any]]) -> dict[str, Budget]:

@@ -9,7 +9,7 @@ from elasticnas.space.schema import ascending
 
 __all__ = ["Shrinking"]
 
-_WALKED = 4000  # neighbours whose cost is asked for, by all walks together
+_WALKED = 1000  # neighbours whose cost is asked for, by all walks together
 
 
 class Shrinking:
@@ -39,8 +39,10 @@ class Shrinking:
             self._goal = self._walked(arch)
         if self._goal is None:
             return
-        way = self._way(arch)
-        first = 0 if self._allowed(arch) else self._boundary(way)
+        way, first = self._way(arch), 0
+        if not self._allowed(arch):
+            self._cost(arch)  # raises where it is not finite: that is no architecture over its budget
+            first = self._boundary(way)
         yield from filter(self._allowed, way[first:])
         if first and len(way) == 2 and (walked := self._walked(arch)) is not None:
             yield walked

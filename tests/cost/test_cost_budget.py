@@ -8,7 +8,7 @@ from pydantic import model_validator
 
 import elasticnas.nn as enn
 from elasticnas import PerLayer, Space
-from elasticnas.cost import Budget, Cost, Flops, smallest_reachable
+from elasticnas.cost import Budget, Cost, Flops, jointly_smallest, smallest_reachable
 from elasticnas.errors import BudgetError
 
 LARGEST = encoder_flops(Small.largest())
@@ -127,6 +127,32 @@ def test_descent_in_a_space_too_large_to_enumerate():
     assert arch == Wide.smallest() and smallest == 8 + 10 * 12
     with pytest.raises(BudgetError, match="the smallest reachable cost, 128 units"):
         Budget.parse("100", cost)
+
+
+class Rest(Cost):
+    unit = "rests"
+
+    def compute(self, arch):
+        return float(500 - 2 * arch.hidden - sum(arch.inner))
+
+
+def test_the_nearest_to_several_budgets(flops):
+    odd = Odd(flops.model)
+    budgets = [Budget(SMALLEST, flops, "low"), Budget(85.0, odd, "odd")]
+    shares = {a: encoder_flops(a) / SMALLEST - 1 + (100 - a.hidden + a.depth) / 85 - 1 for a in Small.enumerate()}
+    closest = min(shares, key=shares.get)
+    assert jointly_smallest(budgets) == (closest, (encoder_flops(closest), 100 - closest.hidden + closest.depth))
+    assert jointly_smallest(budgets[1:]) == (Small(hidden=16, inner=24, depth=1), (85.0,))
+
+
+def test_the_nearest_to_several_budgets_in_a_large_space():
+    axes = Wide.axes()
+    model = enn.Stack([enn.FeedForward(axes.hidden, width) for width in axes.inner], 10)
+    arch, costs = jointly_smallest([Budget(200.0, Sum(model), "200"), Budget(284.0, Rest(model), "284")])
+    # hidden + inner <= 200 and 2 hidden + inner >= 216 leave hidden 16 with exactly 184 inside
+    assert (arch.hidden, sum(arch.inner)) == (16, 184) and costs == (200.0, 284.0)
+    # 34 too many of 250 are the smaller share
+    assert jointly_smallest([Budget(200.0, Sum(model), "200"), Budget(250.0, Rest(model), "250")])[1] == costs
 
 
 def test_rules_are_obeyed():

@@ -376,7 +376,7 @@ def test_a_result_of_other_settings_is_not_taken(tmp_path):
     for content, message in (
         (lacking, r"networks.found has no test/unseen/mrr@10; or delete the folder to run it again"),
         ({"format": 2, "config": {"epochs": 1}}, r"result.json: damaged run result, Config: epochs: .*; or delete"),
-        ({"config": {}, "found/flops": 1}, r"format 1, .*convert it with python .*convert_results\.py PATH; or delete"),
+        ({"config": {}, "found/flops": 1}, r"format 1, .*convert it with .*convert_results\.py of .*; or delete"),
     ):
         path.write_text(json.dumps(content))
         with pytest.raises(CheckpointError, match=message):

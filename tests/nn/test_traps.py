@@ -9,6 +9,7 @@ from torch import nn
 import elasticnas.nn as enn
 from elasticnas.axes import Product, active_size, apply_mask, full_size
 from elasticnas.axes import select as right_select
+from elasticnas.cost import Flops
 from elasticnas.errors import AxisError
 from elasticnas.nn import attention, depth, embedding, gate, linear, linrec, norm
 from elasticnas.testing import assert_mask_slice_equal
@@ -388,16 +389,17 @@ def test_adam_moves_dead_units_only_by_weight_decay_or_momentum(decay):
 
 
 def test_trainers_leave_weight_decay_out():
-    from easrec.config import Config
-    from easrec.model import build
-    from easrec.space import space_for
-    from easrec.training import _Run
-    from tests.search.test_bilevel import searcher
+    """Searches, trainings of supernets and of plain networks descend by one class."""
+    from elasticnas.search import BilevelSearcher, PlainTraining, Problem, SearchSettings, SupernetTrainer
 
-    config = Config().updated({"model": {"hidden": 8, "inner": 8, "heads": 2, "length": 4, "layers": 1}})
-    network = build(config.model, 5, space_for(config.model).largest(), True)
-    for optimizer in (searcher()._optimizer, _Run(network, None, config).optimizer):
-        assert all(group["weight_decay"] == 0 for group in optimizer.param_groups)
+    model = enn.Linear(4, s.Hidden.axes().hidden)
+    flops, batches = Flops(model, torch.zeros(1, 4)), [torch.zeros(2, 4)]
+    problem = Problem(model, lambda model, x: model(x).sum(), batches, batches, {"flops": flops})
+    plain = PlainTraining(
+        nn.Linear(2, 2), problem.loss, batches, steps=1, rate=lambda step: 0.1, clip_norm=None, seed=0, identity={}
+    )
+    for trainer in (BilevelSearcher(problem, SearchSettings()), SupernetTrainer(problem), plain):
+        assert all(group["weight_decay"] == 0 for group in trainer._descent.optimizer.param_groups)
 
 
 def test_a_supernet_holds_the_largest_of_each_axis_and_no_mask():

@@ -88,7 +88,7 @@ def test_a_study_is_read_back_from_json():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": None}, "a study result of format None, and this version reads 2: convert it with python "),
+        ({"format": None}, "a study result of format None, and this version reads 2: convert it with "),
         ({"direction": "up"}, "damaged study result, StudyResult: direction: Input should be 'maximise' or 'minimise'"),
         (
             {"rows": [{"kind": "found"}]},

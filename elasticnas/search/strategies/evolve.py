@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from elasticnas.cost import smallest_reachable
-from elasticnas.errors import BudgetError, ConfigError
+from elasticnas.errors import ConfigError
 from elasticnas.extraction import Sameness
 from elasticnas.run import Progress, Run
 from elasticnas.runtime import warn
@@ -181,7 +181,7 @@ class _Evolution:
         else:
             local_search(archive, self.space, drawn, strategy.population, self.settings.seed)
         if not archive.candidates and shown is not None:
-            raise self.evaluator.nothing() if archive.failed else _impossible(limits)
+            raise self.evaluator.nothing() if archive.failed else limits.not_together()
         return archive
 
     def _report(self, archive: Archive, candidate: "Candidate[Any] | None", left: float) -> None:
@@ -205,12 +205,6 @@ class _Evolution:
             "seconds": self.seconds,
         }
         self.run.save(state, self.identity)
-
-
-def _impossible(limits: Limits) -> BudgetError:
-    return BudgetError(
-        f"no architecture was found within {limits}: each budget can be met, but not all of them together; raise one"
-    )
 
 
 def _history(archive: Archive) -> list[dict[str, Any]]:
