@@ -1,5 +1,6 @@
 """What the entropy of the choices tells about a search by gradients: collapsed early, or never decided."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,7 +25,7 @@ def undecided_or_collapsed(
     lines = []
     for name, value in entropy.items():
         steps = (record["step"] for record in history if record["entropy"][name] < _COLLAPSED)
-        collapsed = next(steps, settings.steps)
+        collapsed = next(steps, math.inf)
         if collapsed < early:
             lines.append(f"{name} collapsed to one option by step {collapsed}: lower architecture_lr or the penalty")
         elif value > _OPEN:
