@@ -24,13 +24,16 @@ class SPOS(Strategy):
     Args:
         population: Of a generation; a quarter of the evaluations where that is less, so that there are generations.
 
+    Raises:
+        ConfigError: The population is under 2.
+
     Source: Guo et al., Single Path One-Shot NAS, arXiv:1904.00420: uniform path sampling, evolutionary search.
     """
 
     name = "spos"
 
     def __init__(self, population: int = 50) -> None:
-        self.population = population
+        self.population = Evolve(population=population).population
 
     def search(
         self, problem: Problem, settings: "SearchSettings | None" = None, run: "Run | None" = None
