@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from elasticnas.checkpoint import plain
-from elasticnas.errors import SearchError
+from elasticnas.errors import ConfigError, SearchError
 
 __all__ = ["Descent", "MakeOptimizer", "require_finite", "require_finite_gradients", "require_scalar"]
 
@@ -23,6 +23,9 @@ class Descent:
         rate: Learning rate of Adam, without weight decay: decay and momentum move units whose gradient is zero.
         clip_norm: Largest norm of the gradients; None for no clipping.
         make: Makes another optimizer; its rate is then its own.
+
+    Raises:
+        ConfigError: ``make`` makes no optimizer.
     """
 
     def __init__(
@@ -34,7 +37,7 @@ class Descent:
     ) -> None:
         self.weights, self._clip_norm, self._own_rate = list(weights), clip_norm, make is not None
         make = make or (lambda weights: torch.optim.Adam(weights, lr=rate, fused=True))
-        self.optimizer = make(self.weights)  # type: ignore[arg-type]
+        self.optimizer = _made(make, self.weights)
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
         self._made = [{n: plain(v) for n, v in group.items() if n != "params"} for group in self.optimizer.param_groups]
 
@@ -83,6 +86,17 @@ class Descent:
         self.optimizer.load_state_dict(state["optimizer"])
         for group, values, now, then in zip(self.optimizer.param_groups, own, self._made, state["made"], strict=True):
             group.update({k: v for k, v in values.items() if k not in then or then[k] != now[k]})
+
+
+def _made(make: MakeOptimizer, weights: list[Any]) -> torch.optim.Optimizer:
+    made: Any = make(weights) if callable(make) else None
+    if isinstance(made, torch.optim.Optimizer):
+        return made
+    given = f"makes {type(made).__name__}" if callable(make) else f"is {type(make).__name__}"
+    raise ConfigError(
+        f"optimizer {given}: a function from weights to an optimizer is needed, such as "
+        "lambda weights: torch.optim.SGD(weights, lr=0.1)"
+    )
 
 
 def require_scalar(loss: Any, returned_by: str = "loss returns") -> None:
