@@ -89,7 +89,7 @@ class Run:
             ElasticNASError: The folder cannot be written.
         """
         if self._entered == 0 and self.folder is not None:
-            known = (self.folder / LOCK).exists()
+            known = (self.folder / LOCK).exists() or (self.folder / CHECKPOINT).exists()  # copies may lack the former
             if not known and (self.folder / METRICS).exists():
                 raise CheckpointError(f"{self.folder} holds a {METRICS} that no run has written; use another folder")
             self._lock = _locked(self.folder)
