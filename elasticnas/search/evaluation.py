@@ -184,7 +184,7 @@ def checked(given: Any, metric: str) -> dict[str, float]:
     Raises:
         ConfigError: It is no mapping from names to numbers, or has not this metric.
     """
-    if not isinstance(given, Mapping):
+    if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
         raise ConfigError(
             f"evaluate returns {type(given).__name__} {given!r}; a mapping from names to numbers is needed, such as "
             f"{{{metric!r}: 0.5}}"
@@ -196,5 +196,5 @@ def checked(given: Any, metric: str) -> dict[str, float]:
         except (TypeError, ValueError, RuntimeError, OverflowError):
             raise ConfigError(f"evaluate returns {name}={value!r}; a metric is a number") from None
     if metric not in metrics:
-        raise ConfigError(f"metric {metric!r} is not among what evaluate returns: {sorted(map(str, metrics))}")
+        raise ConfigError(f"metric {metric!r} is not among what evaluate returns: {sorted(metrics)}")
     return metrics
