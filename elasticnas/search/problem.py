@@ -120,11 +120,15 @@ class Problem:
         """The parameters to train.
 
         Raises:
-            SearchError: There are none.
+            SearchError: There are none, or some have no values, as on meta.
         """
         weights = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         if not weights:
             raise SearchError(f"{type(self.model).__name__} has no weights to train")
+        if any(weight.is_meta for weight in weights):
+            raise SearchError(
+                f"{type(self.model).__name__} has weights on meta: give them values first, by to_empty or a checkpoint"
+            )
         return weights
 
     def named_costs(self, user: str) -> dict[str, Cost]:
