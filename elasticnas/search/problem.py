@@ -126,9 +126,7 @@ class Problem:
         if not weights:
             raise SearchError(f"{type(self.model).__name__} has no weights to train")
         if any(weight.is_meta for weight in weights):
-            raise SearchError(
-                f"{type(self.model).__name__} has weights on meta: give them values first, by to_empty or a checkpoint"
-            )
+            raise SearchError(f"{type(self.model).__name__} has weights on meta: move it to a device, and load them")
         return weights
 
     def named_costs(self, user: str) -> dict[str, Cost]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from pydantic import Field, SerializeAsAny
+from rich.markup import escape
 from rich.table import Table
 
 from elasticnas.record import Record, Result, read_result
@@ -117,13 +118,13 @@ class SearchResult(Result, Generic[A]):
     def table(self) -> Table:
         """What was found beside random search: costs and metrics."""
         names = list(dict.fromkeys([self.metric, *self.found.metrics]))
-        shown = Table(title=f"{self.strategy}: {self.metric}, {better(self.direction)}")
+        shown = Table(title=escape(f"{self.strategy}: {self.metric}, {better(self.direction)}"))
         for name in ("", "architecture", *(f"{name}, {unit}" for name, unit in self.units.items()), *names):
-            shown.add_column(name, justify="left" if name in ("", "architecture") else "right")
+            shown.add_column(escape(name), justify="left" if name in ("", "architecture") else "right")
         for label, candidate in (("found", self.found), ("random search", self.random)):
             costs = [f"{candidate.costs[name]:,.4g}" for name in self.units]
             metrics = [f"{candidate.metrics[name]:.4f}" if name in candidate.metrics else "" for name in names]
-            shown.add_row(label, str(candidate.architecture), *costs, *metrics)
+            shown.add_row(label, escape(str(candidate.architecture)), *costs, *metrics)
         return shown
 
     def plot(self, path: "str | Path") -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from elasticnas.report import Series, bullets, pareto_plot, table
@@ -23,7 +24,8 @@ _HEAD = ["FLOPs at most", "network", "sizes", "MFLOPs", "parameters", "validatio
 def summary(result: "StudyResult[Any]") -> Table:
     """The rows for the terminal."""
     shown = Table(
-        title=f"{result.task}: {result.metric}, {better(result.direction)}", caption="\n".join(verdicts(result))
+        title=escape(f"{result.task}: {result.metric}, {better(result.direction)}"),
+        caption=escape("\n".join(verdicts(result))),
     )
     left_out = {"sizes", "steps"}
     for position, name in enumerate(_HEAD):
