@@ -159,7 +159,7 @@ class SupernetTrainer:
         first, *others = (one / settings.accumulate for one in sums)
         self._jumps.see(first, self.step)
         record = {
-            "learning_rate": self._descent.rates[0] * factor,
+            "learning_rate": float(self._descent.rates[0] * factor),
             "loss": first,
             "others": sum(others) / len(others) if others else None,
         }
