@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from numbers import Real
 from typing import Any
 
 from elasticnas.cost.cost import Cost
@@ -41,7 +42,7 @@ class Budget:
                 then names the smallest reachable cost and its architecture.
         """
         text = str(given).strip()
-        if isinstance(given, bool) or not isinstance(given, (str, int, float)):
+        if isinstance(given, bool) or not isinstance(given, (str, Real)):
             raise _malformed(given, cost)
         limit = _relative(text, cost) if text.endswith("%") else _absolute(text, cost)
         budget = cls(limit, cost, text)
