@@ -178,7 +178,9 @@ class Problem:
 
 def _require_named_costs(costs: Any, budgets: Any) -> None:
     if costs is not None and not (
-        isinstance(costs, Mapping) and costs and all(isinstance(cost, Cost) for cost in costs.values())
+        isinstance(costs, Mapping)
+        and costs
+        and all(isinstance(name, str) and isinstance(cost, Cost) for name, cost in costs.items())
     ):
         raise ConfigError(f'costs={costs!r}: costs by name are needed, such as {{"flops": Flops(model, example)}}')
     if budgets is None:
