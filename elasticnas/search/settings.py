@@ -36,7 +36,7 @@ class SearchSettings(_Settings):
 
     Attributes:
         steps: Weight steps.
-        update_every: f of EASRec's Algorithm 1: an architecture step after every so many weight steps.
+        update_every: f of EASRec's Algorithm 1: an architecture step after weight steps 0, f, 2f and so on.
         warmup_steps: Weight steps before the first architecture step.
         architecture_lr: Learning rate of Adam for the architecture parameters (betas 0.5 and 0.999, as in DARTS).
         order: 1, or 2 for DARTS's finite-difference second order.

@@ -71,6 +71,7 @@ def test_a_target_is_met_where_the_interval_reaches_it(low, high, target, at_lea
     assert Row("some ratio", (low + high) / 2, low, high, target, at_least).met is met
 
 
+@pytest.mark.slow
 def test_one_part_is_measured_anew_and_the_page_is_made_of_the_json(tmp_path):
     rows = [Row("import elasticnas", 0.25, 0.2, 0.31, 0.3, unit="s", rounds=5).record()]
     where = {"command": "python x.py", "commit": "abc", "processor": "P", "threads": 7, "torch": "2.13.0"}

@@ -107,7 +107,7 @@ def test_a_run_ends_in_a_table_and_a_result(finished):
     assert "* `model.layers`: 2 (default 4)" in page and "* seed: 0" in page
 
 
-@pytest.mark.parametrize("kills", [4, pytest.param(10, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.slow)])
 def test_killing_a_run_at_random_moments_changes_no_figure(interactions, finished, tmp_path, kills):
     expected = figures(finished[0])
     rng, killed, compared, stages = random.Random(0), 0, 0, set()
