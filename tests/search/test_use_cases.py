@@ -14,9 +14,9 @@ from rich.console import Console
 from torch import nn
 
 import elasticnas.nn as enn
-from elasticnas import PerLayer, Space, elastify
+from elasticnas import PerLayer, Space
 from elasticnas.cost import Flops, Params
-from elasticnas.errors import BudgetError, ConfigError, SearchError
+from elasticnas.errors import ConfigError, SearchError
 from elasticnas.search import (
     DARTS,
     SPOS,
@@ -139,11 +139,6 @@ def test_the_widest_within_every_budget_is_found(strategy, budgets, best):
     result = strategy.search(widths(budgets=budgets))
     assert result.best.width == result.random.architecture.width == best
     assert len(result.tried) == len(result.random_tried) == best // 2
-
-
-def test_a_budget_just_under_the_smallest_is_told_with_it():
-    with pytest.raises(BudgetError, match=r"3.99 parameters.* below the smallest reachable cost, 4 parameters"):
-        EVOLVES[0].search(widths(budgets={"params": 3.99}))
 
 
 def descent(sign):
@@ -303,17 +298,6 @@ def test_models_of_other_libraries_and_types(strategy, dtype):
     assert model.b.weight is model.a.weight
 
 
-def transformer(width):
-    return nn.TransformerEncoderLayer(6, 2, width, batch_first=True, dropout=0.0)
-
-
-def test_reinforce_takes_what_elastify_makes_down_to_where_cost_matters_most():
-    model = elastify(transformer, Width)
-    problem = classes(model, torch.zeros(1, 1, 6), lambda model, x: model(x[None])[0, :, :2])
-    settings = SearchSettings(steps=40, update_every=1, architecture_lr=0.3, random_architectures=1)
-    assert Reinforce(weight=1000).search(problem, settings).best.width == 2
-
-
 @gradients
 @pytest.mark.parametrize(
     ("lengths", "architecture_steps"),
@@ -332,13 +316,6 @@ def test_lengths_at_their_extremes(strategy, lengths, architecture_steps):
     assert not any("collapsed" in line for line in result.warnings)
 
 
-def test_the_first_evaluation_that_is_no_better_ends_a_search_with_patience_1():
-    values = iter(range(10))
-    problem = replace(descent(1), evaluate=lambda model: {"m": next(values)}, metric="m", direction="minimise")
-    settings = SearchSettings(steps=9, update_every=1, evaluate_every=1, patience=1, random_architectures=1)
-    assert DARTS().search(problem, settings).steps == 2
-
-
 @pytest.mark.parametrize(
     ("wrong", "error", "message"),
     [
@@ -347,24 +324,14 @@ def test_the_first_evaluation_that_is_no_better_ends_a_search_with_patience_1():
         (lambda: SPOS(population=1), ConfigError, "population=1: .*population >= 2 are needed"),
         (lambda: EVOLVES[0].search(widths(**{"3": [1]})), ConfigError, r"returns 3=\[1\]; a metric is a number"),
         (lambda: Problem(rich(), costs={5: Params(rich())}), ConfigError, "costs by name are needed"),
-        (
-            lambda: SearchResult.from_dict(EVOLVES[0].search(widths()).to_dict(), Inner),
-            ConfigError,
-            "damaged search result, .*hidden: Field required",
-        ),
+        (lambda: EVOLVES[0].search(replace(widths(), evaluate=lambda m: {3: 1, "m": 1})), ConfigError, "returns dict"),
     ],
-    ids=["meta", "frozen", "population", "metric", "cost", "space"],
+    ids=["meta", "frozen", "population", "metric", "cost", "name"],
 )
 def test_a_mistake_is_one_line(wrong, error, message):
     with pytest.raises(error, match=message) as told:
         wrong()
     assert "\n" not in str(told.value)
-
-
-def test_a_metric_without_a_name_is_one_line():
-    problem = replace(widths(), evaluate=lambda model: {3: 1.0, "m": 1.0})
-    with pytest.raises(ConfigError, match=r"evaluate returns dict \{3: 1.0, 'm': 1.0\}; a mapping from names"):
-        EVOLVES[0].search(problem)
 
 
 @pytest.mark.parametrize("engine", [SupernetTrainer, BilevelSearcher])
