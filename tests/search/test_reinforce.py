@@ -117,7 +117,7 @@ def test_its_expectation_over_all_pairs_of_draws_is_the_exact_gradient(space, mo
     assert max(float(gradient.abs().max()) for gradient in wanted) > 0.1
 
 
-@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize("space", [*SPACES[:2], *(pytest.param(space, marks=pytest.mark.slow) for space in SPACES[2:])])
 def test_its_mean_over_real_draws_is_within_four_standard_errors(space):
     made, wanted = controller(space), exact(space, controller(space))
     axes, loss = scopes(space)
