@@ -19,6 +19,7 @@ __all__ = [
     "SearchError",
     "SpaceError",
     "one_line",
+    "said",
 ]
 
 
@@ -80,3 +81,8 @@ def one_line(model: type, error: "ValidationError") -> str:
         given = "" if isinstance(item["input"], (dict, BaseModel)) else f" (got {item['input']!r})"
         parts.append(f"{where}: {item['msg'].removeprefix('Value error, ')}{given}")
     return f"{model.__name__}: " + "; ".join(parts)
+
+
+def said(error: BaseException) -> str:
+    """What an error of somebody else's code is and says, in one line of bounded length."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"

@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from elasticnas.errors import PluginError
 
-__all__ = ["RECIPES", "SPACES", "STRATEGIES", "Plugin", "Recipe", "discover", "listed", "load_plugin", "strategy_names"]
+__all__ = ["RECIPES", "SPACES", "STRATEGIES", "Plugin", "Recipe", "discover", "listed", "load_plugin", "plugin_names"]
 
 SPACES, RECIPES, STRATEGIES = "elasticnas.spaces", "elasticnas.recipes", "elasticnas.strategies"
 
@@ -77,7 +77,7 @@ def load_plugin(group: str, name: str) -> Any:
     """
     points = entry_points(group=group, name=name)
     if not points:
-        known = sorted(point.name for point in entry_points(group=group))
+        known = plugin_names(group)
         raise PluginError(f"no plug-in {name!r} in {group}; installed are {', '.join(known) or 'none'}")
     return _load(next(iter(points)), group, len(points) > 1).require()
 
@@ -107,9 +107,9 @@ def _load(point: EntryPoint, group: str, conflict: bool) -> Plugin:
     return Plugin(**{**vars(plugin), "loaded": loaded})
 
 
-def strategy_names() -> list[str]:
-    """The names of the installed strategies."""
-    return sorted({point.name for point in entry_points(group=STRATEGIES)})
+def plugin_names(group: str) -> list[str]:
+    """The names of a group's installed plug-ins."""
+    return sorted({point.name for point in entry_points(group=group)})
 
 
 def _is_recipe(loaded: Any) -> bool:

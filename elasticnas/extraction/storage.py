@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 from torch import nn
 
-from elasticnas.errors import CheckpointError, ConfigError, ElasticNASError, one_line
+from elasticnas.errors import CheckpointError, ConfigError, ElasticNASError, one_line, said
 from elasticnas.files import write_bytes, write_text
 from elasticnas.space import Factory, Space
 
@@ -159,7 +159,7 @@ def _made(build: Callable[..., nn.Module], description: dict[str, Any]) -> nn.Mo
     except ElasticNASError:
         raise
     except Exception as error:  # whatever the caller's factory raises
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        reason = said(error)
         raise ConfigError(f"{factory.call(arch)} fails ({reason}): is build the one it was saved with?") from error
 
 

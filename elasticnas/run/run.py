@@ -81,6 +81,22 @@ class Run:
         made._first, made._steps, made.changes = self._first + first, steps or self._steps, self.changes
         return made
 
+    def stage(self, name: str, identity: Mapping[str, Any], progress: Callable[[Progress], None]) -> "Run":
+        """The run of a stage, for an owner that has looked by itself at what the folder holds: always resumed.
+
+        Args:
+            name: Of the folder within this one.
+            identity: In the place of this run's.
+            progress: Told beside this run's.
+        """
+
+        def both(p: Progress) -> None:
+            progress(p)
+            self.report(p)
+
+        folder = None if self.folder is None else self.folder / name
+        return Run(folder, resume=True, identity=identity, progress=both)
+
     def __enter__(self) -> "Run":
         """Lock the folder, until the outermost ``with`` ends.
 

@@ -19,7 +19,7 @@ from elasticnas.search.controller import Controller
 from elasticnas.search.descent import Descent, MakeOptimizer, require_finite
 from elasticnas.search.evaluation import Evaluator, beside, evaluate_at
 from elasticnas.search.health import Jumps, exhausted
-from elasticnas.search.limits import Limits, as_begun
+from elasticnas.search.limits import Limits, as_begun, begun
 from elasticnas.search.outcome import Outcome
 from elasticnas.search.penalty import NoPenalty, Penalty
 from elasticnas.search.problem import Problem
@@ -80,7 +80,8 @@ class BilevelSearcher:
         _require_mixable(problem, relaxation)
         if relaxation.sampled and self.settings.order == 2:
             raise ConfigError(f"order=2 follows the weights through a mixture, and {name} samples: order=1 is needed")
-        narrow = next((w.dtype for w in problem.weights() if w.dtype in (torch.bfloat16, torch.float16)), None)
+        weights = problem.weights()
+        narrow = next((w.dtype for w in weights if w.dtype in (torch.bfloat16, torch.float16)), None)
         if self.settings.order == 2 and narrow is not None:
             raise ConfigError(
                 f"order=2 takes small differences, which {narrow} rounds away: order=1, or float32 weights"
@@ -90,7 +91,6 @@ class BilevelSearcher:
         self.largest = self.space.largest()
         self._budgets = problem.limits()
         self.metric, self.direction = problem.ranking
-        weights = problem.weights()
         evaluate, seed = problem.evaluator(name, self.settings.seed), self.settings.seed
         assert problem.loss is not None and problem.train is not None and problem.held_out is not None
         self.loss = problem.loss
@@ -118,8 +118,7 @@ class BilevelSearcher:
             "optimizer": self._descent.identity,
             "search": dict(identity) if identity is not None else self._described(),
         }
-        limits = {name: [budget.text, budget.limit] for name, budget in self._budgets.items()}
-        self._kept, self.step = Kept(history=[], evaluated=[], limits=limits), 0
+        self._kept, self.step = Kept(history=[], evaluated=[], limits=begun(self._budgets)), 0
 
     def run(self, run: "Run | None" = None) -> SearchResult[Any]:
         """Search.
@@ -221,7 +220,7 @@ class BilevelSearcher:
     def _architecture_gradients(self, batch: Any) -> "tuple[list[Tensor], dict[str, float], dict[str, Tensor]]":
         """Of loss and penalty to the logits; loss and expected cost; what was drawn."""
         logits, current = self.controller.parameters(), self._hard()
-        noise, dropout = self.controller.generator.get_state(), random_state()
+        noise = self.controller.generator.get_state()
         parts: dict[str, float] = {}
         drawn: dict[str, Tensor] = {}
         loss_of = sampled_loss if self.controller.relaxation.sampled else relaxed_loss
@@ -238,12 +237,13 @@ class BilevelSearcher:
             drawn.update({name: value.detach() for name, value in probabilities.items()})
             return loss + self.penalty(expected, current, self.largest).to(loss)
 
-        def again(data: Any, with_penalty: bool) -> Tensor:
-            restore_random_state(dropout)
-            return total(data, with_penalty)
-
         if self.settings.order == 2:
-            held_out = self._held_out.next()
+            held_out, dropout = self._held_out.next(), random_state()
+
+            def again(data: Any, with_penalty: bool) -> Tensor:
+                restore_random_state(dropout)
+                return total(data, with_penalty)
+
             rate = self._descent.optimizer.param_groups[0]["lr"]
             gradients, loss = unrolled_gradients(
                 lambda: again(batch, False), lambda: again(held_out, True), self._descent.weights, logits, rate

@@ -8,11 +8,11 @@ import torch
 from torch import nn
 
 from elasticnas.axes import Axes
-from elasticnas.errors import ConfigError, SearchError
+from elasticnas.errors import ConfigError, SearchError, said
 from elasticnas.run import Generators
 from elasticnas.runtime import warn
 from elasticnas.search.problem import Evaluate
-from elasticnas.search.result import Candidate, Failure
+from elasticnas.search.result import Candidate, Failure, revived
 
 __all__ = ["Evaluator", "beside", "checked", "evaluate_at"]
 
@@ -91,7 +91,7 @@ class Evaluator:
 
     def _note(self, arch: Any, key: Any, error: Exception) -> None:
         attempts = self.failures[key].attempts + 1 if key in self.failures else 1
-        message = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        message = said(error)
         self.failures[key] = Failure(architecture=arch, message=message, attempts=attempts)
         self._keep(self.failures[key])
         if self.given_up(arch):
@@ -116,8 +116,8 @@ class Evaluator:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take up what was evaluated."""
-        failures: list[Failure[Any]] = [Failure(**_revived(data, self._space)) for data in state["failures"]]
-        self.remember([Candidate(**_revived(data, self._space)) for data in state["known"]], failures)
+        failures = [revived(Failure[Any], data, self._space) for data in state["failures"]]
+        self.remember([revived(Candidate[Any], data, self._space) for data in state["known"]], failures)
         keys = [self._same(failure.architecture) for failure in failures]
         self._forgiven = dict(zip(keys, state["forgiven"], strict=True))
 
@@ -129,10 +129,6 @@ class Evaluator:
             key = self._same(failure.architecture)
             if key not in self.known and (key not in self.failures or self.failures[key].attempts < failure.attempts):
                 self.failures[key] = failure
-
-
-def _revived(data: Mapping[str, Any], space: Any) -> dict[str, Any]:
-    return {**data, "architecture": space.model_validate(data["architecture"])}
 
 
 @torch.no_grad()

@@ -8,7 +8,7 @@ from elasticnas.cost import Budget, Cost
 from elasticnas.cost.budget import jointly_smallest, not_together
 from elasticnas.errors import BudgetError, SearchError
 
-__all__ = ["Limits", "as_begun", "finite_cost"]
+__all__ = ["Limits", "as_begun", "begun", "finite_cost"]
 
 
 class Limits:
@@ -51,15 +51,20 @@ class Limits:
         return not_together(budgets, jointly_smallest(budgets)[0])
 
 
-def as_begun(budgets: Mapping[str, Budget], begun: Mapping[str, Sequence[Any]]) -> dict[str, Budget]:
+def begun(budgets: Mapping[str, Budget]) -> dict[str, list[Any]]:
+    """Text and limit of each budget, for a checkpoint."""
+    return {name: [budget.text, budget.limit] for name, budget in budgets.items()}
+
+
+def as_begun(budgets: Mapping[str, Budget], kept: Mapping[str, Sequence[Any]]) -> dict[str, Budget]:
     """Budgets with the limits that a search began with: a share of a measured cost would be another now.
 
     Args:
         budgets: As they are given now.
-        begun: Text and limit of each at the beginning; one that is given otherwise since has its new limit.
+        kept: What :func:`begun` gave at the beginning; a budget that is given otherwise since has its new limit.
     """
-    same = {name for name, budget in budgets.items() if name in begun and begun[name][0] == budget.text}
-    return {name: replace(b, limit=begun[name][1]) if name in same else b for name, b in budgets.items()}
+    same = {name for name, budget in budgets.items() if name in kept and kept[name][0] == budget.text}
+    return {name: replace(b, limit=kept[name][1]) if name in same else b for name, b in budgets.items()}
 
 
 def finite_cost(cost: Cost, arch: Any) -> float:

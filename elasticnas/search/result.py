@@ -12,7 +12,7 @@ from elasticnas.record import Record, Result, read_result
 from elasticnas.report import Series, pareto_plot
 from elasticnas.space import Space
 
-__all__ = ["Candidate", "Direction", "Failure", "Measured", "SearchResult", "better", "pareto"]
+__all__ = ["Candidate", "Direction", "Failure", "Measured", "SearchResult", "better", "pareto", "revived"]
 
 Direction: TypeAlias = Literal["maximise", "minimise"]
 A = TypeVar("A", bound=Space)
@@ -52,6 +52,14 @@ class Measured(Record, Generic[A]):
     architecture: SerializeAsAny[A]
     predicted: float
     measured: float
+
+
+R = TypeVar("R", Candidate[Any], Failure[Any])
+
+
+def revived(kind: type[R], data: Mapping[str, Any], space: type[Space]) -> R:
+    """The candidate or failure that was dumped as plain data, with an architecture of its space."""
+    return kind(**{**data, "architecture": space.model_validate(data["architecture"])})
 
 
 class SearchResult(Result, Generic[A]):

@@ -6,7 +6,6 @@ import time
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,8 @@ from filelock import FileLock
 from elasticnas.checkpoint import first_difference
 from elasticnas.cost import Budget
 from elasticnas.errors import CheckpointError, PluginError
-from elasticnas.search.result import Candidate, Failure
+from elasticnas.search.limits import as_begun, begun
+from elasticnas.search.result import Candidate, Failure, revived
 
 __all__ = ["CANDIDATE", "FAILURE", "keep", "kept_limits", "labels", "open_study", "require_optuna", "stored"]
 
@@ -88,9 +88,9 @@ def kept_limits(study: Any, budgets: Mapping[str, Budget]) -> dict[str, Budget]:
     """Budgets with the limits that a study began with."""
     written = study.user_attrs.get(_LIMITS)
     if written is None:
-        study.set_user_attr(_LIMITS, {name: budget.limit for name, budget in budgets.items()})
+        study.set_user_attr(_LIMITS, begun(budgets))
         return dict(budgets)
-    return {name: replace(budget, limit=written[name]) for name, budget in budgets.items()}
+    return as_begun(budgets, written)
 
 
 def labels(choice: Any) -> list[Any]:
@@ -107,9 +107,9 @@ def stored(study: Any, space: Any) -> "tuple[list[Candidate[Any]], list[Failure[
     failures: list[Failure[Any]] = []
     for trial in study.get_trials(deepcopy=False):
         if (data := trial.user_attrs.get(CANDIDATE)) is not None and trial.state.name == "COMPLETE":
-            candidates.append(Candidate(**{**data, "architecture": space.model_validate(data["architecture"])}))
+            candidates.append(revived(Candidate[Any], data, space))
         if (data := trial.user_attrs.get(FAILURE)) is not None:
-            failures.append(Failure(**{**data, "architecture": space.model_validate(data["architecture"])}))
+            failures.append(revived(Failure[Any], data, space))
     return candidates, failures
 
 

@@ -5,11 +5,12 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor
 
 from elasticnas.errors import SearchError
 from elasticnas.nn import idle_parameters
+from elasticnas.record import Record
 from elasticnas.run import BatchStream, Kept, Run, Stateful, drive
 from elasticnas.runtime import SeededRandom
 from elasticnas.search.descent import Descent, MakeOptimizer
@@ -25,7 +26,7 @@ __all__ = ["SupernetTrainer", "TrainingResult", "soft_cross_entropy"]
 Distillation = Callable[[Tensor, Tensor], Tensor]
 
 
-class TrainingResult(BaseModel):
+class TrainingResult(Record):
     """How a training went.
 
     Attributes:
@@ -37,8 +38,6 @@ class TrainingResult(BaseModel):
         seconds: Of all sittings together.
         steps: Done.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     history: list[dict[str, Any]] = Field(repr=False)
     validations: list[dict[str, Any]] = Field(default=[], repr=False)

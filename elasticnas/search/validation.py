@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from elasticnas.axes import Axes
-from elasticnas.errors import ConfigError
+from elasticnas.errors import ConfigError, said
 from elasticnas.runtime import warn
 from elasticnas.search.evaluation import evaluate_at
 from elasticnas.search.health import exhausted
@@ -62,7 +62,7 @@ class Validation:
         except ConfigError:
             raise
         except Exception as error:  # a training of hours does not end because one validation fails
-            warn(f"the validation of {arch!r} failed: {type(error).__name__}: {' '.join(str(error).split())[:200]}")
+            warn(f"the validation of {arch!r} failed: {said(error)}")
             return None
 
     def _means(self) -> list[float]:

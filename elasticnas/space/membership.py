@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from elasticnas.errors import ArchitectureError, ElasticNASError, SpaceError, one_line
+from elasticnas.errors import ArchitectureError, ElasticNASError, SpaceError, one_line, said
 from elasticnas.space.schema import Declared, assemble, nested_space, read
 
 __all__ = ["Membership"]
@@ -67,7 +67,7 @@ class Membership:
         except ElasticNASError:
             raise
         except Exception as error:  # whatever a rule raises
-            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            reason = said(error)
             raise SpaceError(
                 f"{self._name}: a rule fails for {data} ({reason}); a rule refuses by ValueError"
             ) from error

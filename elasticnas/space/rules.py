@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from elasticnas.errors import SpaceError
+from elasticnas.errors import SpaceError, said
 from elasticnas.space.schema import Declared, lengths, spaces_in
 from elasticnas.space.tree import NoOption, Path, leaves
 from elasticnas.space.validators import FieldValidators, after_model_validators, is_opaque, takes_info
@@ -79,7 +79,7 @@ class Rules:
             except _Changed:
                 raise SpaceError(f"{rule.name} changes {self._of(path)}; return what it is given, or raise") from None
             except Exception as error:  # whatever the rule raises
-                reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+                reason = said(error)
                 raise SpaceError(
                     f"{rule.name} fails for {self._of(path)} ({reason}); a rule refuses by ValueError"
                 ) from error

@@ -163,11 +163,7 @@ class _Sitting:
         return result
 
     def _part(self, name: str, progress: Callable[[Progress], None], **further: Any) -> Run:
-        def report(p: Progress) -> None:
-            progress(p)
-            self.run.report(p)
-
-        return Run(self.folder / name, resume=True, identity=self.identity | further, progress=report)
+        return self.run.stage(name, self.identity | further, progress)
 
     def _supernet(self) -> SupernetTraining:
         settings = self.settings

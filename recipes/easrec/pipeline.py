@@ -3,7 +3,6 @@
 import json
 import statistics
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from types import TracebackType
@@ -109,13 +108,6 @@ class Pipeline:
     ) -> None:
         self.run.__exit__(kind, error, trace)
 
-    def _part(self, name: str, progress: Callable[[Progress], None]) -> Run:
-        def report(p: Progress) -> None:
-            progress(p)
-            self.run.report(p)
-
-        return Run(self.folder / name, resume=True, identity=self.identity, progress=report)
-
     def _require_within(self, budget: Budget) -> None:
         """Refuse a budget that the largest network exceeds, where that one is trained without a search."""
         largest = self.space.largest()
@@ -169,7 +161,9 @@ class Pipeline:
         else:
             hint = self._hint("search.batch", self.config.search.batch)
             with Stage(self.console, "search") as stage:
-                run = self._part("search", lambda p: stage.show(p, _search_note(p, self.config.steer) + hint))
+                run = self.run.stage(
+                    "search", self.identity, lambda p: stage.show(p, _search_note(p, self.config.steer) + hint)
+                )
                 result = search_architecture(
                     model,
                     self.split,
@@ -215,7 +209,7 @@ class Pipeline:
                 self.evaluators["validation"],
                 self.config,
                 self.device,
-                self._part(f"train-{name}", lambda p: stage.show(p, self._train_note(p) + hint)),
+                self.run.stage(f"train-{name}", self.identity, lambda p: stage.show(p, self._train_note(p) + hint)),
             )
         return arch, trained
 

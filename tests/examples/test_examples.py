@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from elasticnas.cost import Flops
-from elasticnas.plugins import STRATEGIES, load_plugin, strategy_names
+from elasticnas.plugins import STRATEGIES, load_plugin, plugin_names
 from elasticnas.testing import assert_mask_slice_equal
 from tests.conftest import ROOT
 
@@ -116,7 +116,7 @@ def test_a_strategy_of_an_installed_package_is_run_by_its_name(install, main, tm
     assert json.loads((tmp_path / "run" / "result.json").read_text())["search"]["result"]["strategy"] == "sparse"
     code, _, said = run("heat", "sparse", "{heat: 1}")
     assert (code, said) == (1, "error: search.options: sparse does not take 'heat'; it takes weight\n")
-    names = ", ".join(sorted({"sparse", *strategy_names()}))
+    names = ", ".join(sorted({"sparse", *plugin_names(STRATEGIES)}))
     said = f"error: no plug-in 'dense' in elasticnas.strategies; installed are {names}\n"
     assert run("dense", "dense", "{}")[::2] == (1, said) and "dynamic-constraint" in names
 

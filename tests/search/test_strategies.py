@@ -13,7 +13,7 @@ import elasticnas.nn as enn
 from elasticnas import PerLayer, Space, axes_of, elastify
 from elasticnas.cost import Flops, Latency, Params
 from elasticnas.errors import CheckpointError, ConfigError, PluginError, SearchError
-from elasticnas.plugins import STRATEGIES, load_plugin, strategy_names
+from elasticnas.plugins import STRATEGIES, load_plugin, plugin_names
 from elasticnas.run import Run
 from elasticnas.search import (
     DARTS,
@@ -156,7 +156,7 @@ def figures(result):
 
 
 def test_every_strategy_is_there_by_name_and_needs_no_argument():
-    assert set(NAMES) <= set(strategy_names())
+    assert set(NAMES) <= set(plugin_names(STRATEGIES))
     assert all(load_plugin(STRATEGIES, name)().name == name for name in NAMES)
     with pytest.raises(PluginError, match=r"no plug-in 'easrec' in .*; installed are darts, dynamic"):
         load_plugin(STRATEGIES, "easrec")

@@ -17,7 +17,7 @@ from elasticnas.runtime import warn
 from elasticnas.search.archive import Archive
 from elasticnas.search.evaluation import Evaluator, evaluate_at
 from elasticnas.search.evolution import nsga2, share
-from elasticnas.search.limits import Limits, as_begun, finite_cost
+from elasticnas.search.limits import Limits, as_begun, begun, finite_cost
 from elasticnas.search.local_search import local_search
 from elasticnas.search.outcome import Outcome
 from elasticnas.search.problem import Problem
@@ -201,7 +201,7 @@ class _Evolution:
             return
         state = {
             "evaluations": self.evaluator.state_dict(),
-            "limits": {name: [budget.text, budget.limit] for name, budget in self.budgets.items()},
+            "limits": begun(self.budgets),
             "seconds": self.seconds,
         }
         self.run.save(state, self.identity)
