@@ -26,7 +26,7 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check elasticnas recipes tests examples benchmarks
 
 types: $(INSTALLED)
-	$(BIN)/mypy elasticnas recipes/easrec recipes/digits recipes/charlm
+	$(BIN)/mypy elasticnas recipes/easrec recipes/elasticnas_recipes
 
 tests: $(INSTALLED)
 	$(BIN)/python -m pytest -n auto --dist worksteal --durations 15

@@ -29,7 +29,11 @@ from elasticnas.record import FORMAT, read_result
 from elasticnas.search import SearchResult
 from elasticnas.study.result import StudyResult
 
-RENAMED = {"search.strategy=easrec": "search.strategy=dynamic-constraint"}
+RENAMED = {
+    "search.strategy=easrec": "search.strategy=dynamic-constraint",
+    "steer": "early_stopping_metric",
+    "ks": "cutoffs",
+}
 """Settings of 0.1 and what they are now: ``name`` to another name, or ``name=value`` to another value."""
 
 _OF_A_RUN = ("result.json", "search.json", "run.json", "study.json")
@@ -185,23 +189,23 @@ def _part(
     search: dict[str, Any], inherited: dict[str, float], networks: dict[str, Any], config: Config, path: Path
 ) -> dict[str, Any]:
     """The search of a run: from ``search.json`` beside it, or else what the result has of it."""
-    found, steer = networks["found"], config.steer
+    found, early_stopping_metric = networks["found"], config.early_stopping_metric
     search["found"] = {"architecture": found["architecture"], "cost": found["flops"], "metrics": inherited}
     drawn = search["random_tried"]
     if "random" in networks:
         drawn = [each for each in drawn if each["architecture"] == networks["random"]["architecture"]]
     if not drawn:
         raise DataError(f"{path}: search/random_tried lacks what random search found, and format {FORMAT} needs it")
-    search["random"] = max(drawn, key=lambda each: (each["metrics"][steer], -each["cost"]))
+    search["random"] = max(drawn, key=lambda each: (each["metrics"][early_stopping_metric], -each["cost"]))
     peak = search.pop("peak_memory_bytes")
-    known = _search(search, config.search.strategy, steer, "maximise", path)
+    known = _search(search, config.search.strategy, early_stopping_metric, "maximise", path)
     beside = path.parent / "search.json"
     if path.name != "result.json" or not beside.exists():
         return {"result": known, "peak_memory_bytes": peak}
     whole = _read(beside)
     if whole.get("format") != FORMAT:
         peak = whole.pop("peak_memory_bytes", peak)
-        whole = _search(whole, config.search.strategy, steer, "maximise", beside)
+        whole = _search(whole, config.search.strategy, early_stopping_metric, "maximise", beside)
     for name in ("found", "random", "random_tried", "limits", "seconds", "steps"):
         if whole[name] != known[name]:
             raise DataError(f"{path}: {name} of the search differs from that in {beside}: they are of two runs")
@@ -240,7 +244,7 @@ def _search_file(old: dict[str, Any], path: Path) -> dict[str, Any]:
     if "task" in result:
         return _search(old, "evolve", result["metric"], _direction(result), path)
     config = Config.model_validate(renamed(result["config"]))
-    return _search(old, config.search.strategy, config.steer, "maximise", path)
+    return _search(old, config.search.strategy, config.early_stopping_metric, "maximise", path)
 
 
 def _study_result(old: dict[str, Any], path: Path) -> dict[str, Any]:

@@ -74,10 +74,15 @@ def test_the_library_imports_no_recipe_and_no_test():
 
 
 def test_recipes_import_no_other_recipe():
-    recipes = {path.name for path in (ROOT / "recipes").iterdir() if path.is_dir() and (path / "__init__.py").exists()}
+    folders = {path.parent.relative_to(ROOT / "recipes") for path in (ROOT / "recipes").rglob("plugin.py")}
+    recipes = {".".join(folder.parts) for folder in folders}
+    assert recipes == {"easrec", "elasticnas_recipes.charlm", "elasticnas_recipes.digits"}
     for recipe in recipes:
-        for path in sources(f"recipes/{recipe}"):
-            assert not {target.split(".")[0] for target in imported(path)} & (recipes - {recipe}), path
+        for path in sources("recipes/" + recipe.replace(".", "/")):
+            others = {
+                name for name in recipes - {recipe} for target in imported(path) if f"{target}.".startswith(f"{name}.")
+            }
+            assert not others, f"{path}: imports {others}"
 
 
 def test_no_star_imports_and_every_package_names_what_is_public():

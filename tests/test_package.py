@@ -26,9 +26,9 @@ def test_the_wheel_holds_what_it_should(wheel):
         (points,) = (content.read(name).decode() for name in names if name.endswith("entry_points.txt"))
         (metadata,) = (content.read(name).decode() for name in names if name.endswith("METADATA"))
     tops = {name.split("/")[0] for name in names if ".dist-info" not in name}
-    assert tops == {"elasticnas", "easrec", "digits", "charlm"}
+    assert tops == {"elasticnas", "easrec", "elasticnas_recipes"}
     assert {"elasticnas/py.typed", "easrec/py.typed", "easrec/presets/paper.yaml", "elasticnas/nn/linrec.py"} <= names
-    assert {"digits/py.typed", "charlm/py.typed"} <= names
+    assert {f"elasticnas_recipes/{name}/py.typed" for name in ("digits", "charlm")} <= names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert "elasticnas = elasticnas.cli:main" in points and "easrec = easrec.plugin:recipe" in points
     assert "[elasticnas.strategies]" in points and "reinforce = elasticnas.search:Reinforce" in points

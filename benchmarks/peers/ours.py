@@ -11,7 +11,7 @@ import torch
 from easrec.config import Config
 from easrec.data import Split, count_batches, prepare, read_interactions, training_batches
 from easrec.evaluation import Evaluator, draw_negatives
-from easrec.model import EASRec, build
+from easrec.model import EASRecModel, build
 from easrec.pipeline import evaluators
 from easrec.space import space_for
 from easrec.training import train
@@ -44,9 +44,9 @@ class Ours:
     def config(self, attention: str, seed: int = 0) -> Config:
         """The recipe's default settings for a network of RecBole's sizes: two layers, no gates."""
         changes = {"model.layers": 2, "model.gate_layers": 0, "model.attention": attention, "seed": seed}
-        return Config().updated(changes | {"steer": "full/ndcg@10"})
+        return Config().updated(changes | {"early_stopping_metric": "full/ndcg@10"})
 
-    def network(self, config: Config) -> EASRec:
+    def network(self, config: Config) -> EASRecModel:
         """With start values drawn by the seed."""
         torch.manual_seed(config.seed)
         return build(config.model, self.split.items, space_for(config.model).largest(), causal=True)
@@ -122,9 +122,9 @@ class Ours:
         negatives = None
         if mode == "pop100":
             counts = split.training.counts(split.items)
-            negatives = draw_negatives(counts, split.everything(), config.negatives, seed)
+            negatives = draw_negatives(counts, split.complete(), config.negatives, seed)
         history, targets = split.history("test"), split.targets("test")
-        evaluator = Evaluator(history, targets, negatives, config.model.length, config.ks, items=split.items)
+        evaluator = Evaluator(history, targets, negatives, config.model.length, config.cutoffs, items=split.items)
         protocols = ("full", "unseen") if mode == "full" else ("pop100",)
         evaluator.evaluate(network.next_item, protocols=protocols)
         return {"seconds": time.perf_counter() - started, "users": len(targets)}

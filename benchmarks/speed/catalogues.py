@@ -13,7 +13,7 @@ from easrec.artifact import Recommender
 from easrec.config import Config, ModelConfig, TrainConfig
 from easrec.data import Batch
 from easrec.losses import BatchLoss
-from easrec.model import EASRec, build
+from easrec.model import EASRecModel, build
 from easrec.space import space_for
 from speed.measured import Measured, Row, medians
 from speed.own_process import in_own_process
@@ -82,12 +82,12 @@ def _config(scale: Scale) -> ModelConfig:
     return scale.config(hidden=half, inner=2 * half, layers=2, length=scale.positions, gate_layers=0)
 
 
-def _network(scale: Scale, items: int) -> EASRec:
+def _network(scale: Scale, items: int) -> EASRecModel:
     config = _config(scale)
     return build(config, items, space_for(config).largest(), True)
 
 
-def _step(scale: Scale, network: EASRec, items: int, kind: Loss) -> Step:
+def _step(scale: Scale, network: EASRecModel, items: int, kind: Loss) -> Step:
     loss: Callable[[Any, Batch], Tensor] = _at_once
     if kind != "at once":
         loss = BatchLoss(TrainConfig(loss=kind), np.ones(items + 1, dtype=np.int64))
@@ -95,7 +95,7 @@ def _step(scale: Scale, network: EASRec, items: int, kind: Loss) -> Step:
     return Step(network, loss, Batch(draw(), draw()))
 
 
-def _at_once(network: EASRec, batch: Batch) -> Tensor:
+def _at_once(network: EASRecModel, batch: Batch) -> Tensor:
     return nn.functional.cross_entropy(network.scores(network(batch.inputs)).flatten(0, 1), batch.targets.flatten())
 
 

@@ -10,7 +10,7 @@ from interval import ratio
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
-from easrec.model import EASRec, supernet
+from easrec.model import EASRecModel, supernet
 from elasticnas import axes_of
 from speed.measured import Measured, Row, medians
 from speed.scale import Scale
@@ -64,12 +64,12 @@ def _kernels(run: Callable[[], object]) -> float:
     return sum(each.self_cpu_time_total for each in profiled.key_averages() if each.key.startswith(_KERNELS)) / 1e6
 
 
-def _model(scale: Scale) -> EASRec:
+def _model(scale: Scale) -> EASRecModel:
     torch.manual_seed(0)
     return supernet(scale.config(mixing="mask"), scale.items, True).eval()
 
 
-def _both(model: EASRec, runs: nn.Module, scale: Scale, masked: bool) -> None:
+def _both(model: EASRecModel, runs: nn.Module, scale: Scale, masked: bool) -> None:
     axes: Any = axes_of(model)
     model.zero_grad(set_to_none=True)
     with (axes.masked if masked else axes.at)(axes.space(candidate=1, depth=scale.layers)):

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from interval import ratio
 
-from easrec.model import EASRec, build
+from easrec.model import EASRecModel, build
 from easrec.space import space_for
 from speed.measured import Measured, Row, medians
 from speed.own_process import in_own_process
@@ -85,10 +85,10 @@ def scoring(
 
 
 @torch.no_grad()
-def _everywhere(network: EASRec, ids: torch.Tensor, lengths: torch.Tensor) -> None:
+def _everywhere(network: EASRecModel, ids: torch.Tensor, lengths: torch.Tensor) -> None:
     network.scores(network(ids)[torch.arange(len(ids)), lengths - 1])
 
 
 @torch.no_grad()
-def _alone(network: EASRec, ids: torch.Tensor, lengths: torch.Tensor) -> None:
+def _alone(network: EASRecModel, ids: torch.Tensor, lengths: torch.Tensor) -> None:
     network.next_item(ids, lengths)

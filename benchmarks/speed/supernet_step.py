@@ -12,7 +12,7 @@ from torch import Tensor
 
 from easrec.config import Config
 from easrec.losses import BatchLoss
-from easrec.model import EASRec, build, supernet
+from easrec.model import EASRecModel, build, supernet
 from elasticnas import axes_of
 from speed.interactions import split, typical_batch
 from speed.measured import Measured, Row, medians
@@ -75,7 +75,7 @@ def _compare(found: Measured, scale: Scale, gates: int) -> None:
     found.figures += medians(times, f"{label}: ")
 
 
-def _undecided(model: EASRec) -> Callable[[], AbstractContextManager[Any]]:
+def _undecided(model: EASRecModel) -> Callable[[], AbstractContextManager[Any]]:
     """All options equally probable."""
     axes = axes_of(model)
     even = {name: torch.full((len(options),), 1 / len(options)) for name, options in axes.space.choices().items()}
@@ -85,7 +85,7 @@ def _undecided(model: EASRec) -> Callable[[], AbstractContextManager[Any]]:
 class _EveryCandidate:
     """The mean of all candidates, each by masks at full size."""
 
-    def __init__(self, model: EASRec) -> None:
+    def __init__(self, model: EASRecModel) -> None:
         self.model, self.items = model.train(), model.items
 
     def __call__(self, inputs: Tensor) -> Tensor:

@@ -43,7 +43,7 @@ def _plugins() -> None:
         for plugin in discover(group):
             kind = group.rpartition(".")[2]
             table.add_row(kind, *map(escape, (plugin.name, plugin.distribution, plugin.target, plugin.error or "ok")))
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
 
 
 def _app() -> typer.Typer:

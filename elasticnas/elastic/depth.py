@@ -45,7 +45,7 @@ class ChosenLayers:
         ):
             raise AxisError(
                 f"rule {path!r}: {name!r} must be a per-layer field with a bool for each of the {count} layers, such "
-                f"as {name}: PerLayer[bool, {count}]"
+                f"as {name}: Annotated[tuple[bool, ...], PerLayer({count})]"
             )
 
     def __bool__(self) -> bool:

@@ -31,8 +31,8 @@ def elastify(
             each dimension a name, a number, a composite with the outermost factor first, or ``_`` as found. A name is
             an axis of the space, or an integer attribute of the tensor's module or of one above; one unknown name
             takes what the others leave. And kept layers by patterns of paths of layer stacks: ``{"encoder.layers":
-            "keep"}`` for a field ``keep: PerLayer[bool, 12]``. Attention of ``nn.TransformerEncoder`` and of Hugging
-            Face's GPT-2, BERT, Llama, ViT and T5 needs none.
+            "keep"}`` for a field ``keep: Annotated[tuple[bool, ...], PerLayer(12)]``. Attention of
+            ``nn.TransformerEncoder`` and of Hugging Face's GPT-2, BERT, Llama, ViT and T5 needs none.
         weights: Of the largest model: a state dict, or a model. None leaves what ``build`` starts with.
 
     Returns:

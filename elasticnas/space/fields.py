@@ -1,7 +1,7 @@
 """Field types of a search space beyond ``Literal``: a range of integers, and one choice per layer."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any, get_args, get_origin
+from typing import Any, get_args, get_origin
 
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import core_schema
@@ -49,20 +49,19 @@ class Range:
 
 @dataclass(frozen=True)
 class PerLayer:
-    """One choice for each layer.
+    """One choice for each layer: ``Annotated[tuple[Literal[256, 128], ...], PerLayer(4)]`` is four choices in a tuple.
 
-    ``PerLayer[Literal[256, 128], 4]`` is four choices in a tuple; ``PerLayer[Literal[256, 128], "depth"]`` has as many
-    as the field ``depth`` says. It is short for ``Annotated[tuple[Literal[256, 128], ...], PerLayer(4)]``, the form
-    that type checkers read.
+    ``PerLayer("depth")`` has as many as the integer field ``depth`` says.
     """
 
     count: int | str
 
-    def __class_getitem__(cls, item: Any) -> Any:
-        """``PerLayer[option_type, count]``."""
-        if not isinstance(item, tuple) or len(item) != 2 or not isinstance(item[1], (int, str)):
-            raise SpaceError(f"PerLayer[{item!r}]: write PerLayer[Literal[256, 128], 4] or PerLayer[..., 'depth']")
-        return Annotated[tuple[item[0], ...], cls(item[1])]
+    def __post_init__(self) -> None:
+        if not isinstance(self.count, (int, str)):
+            raise SpaceError(
+                f"PerLayer({self.count!r}): give the number of layers or the name of the field that holds it, such as "
+                'Annotated[tuple[Literal[256, 128], ...], PerLayer(4)] or PerLayer("depth")'
+            )
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         """Check the length where it is fixed; one that follows a field is checked with the whole architecture."""

@@ -9,7 +9,7 @@ from elasticnas.axes import Choice, Quantity
 from elasticnas.axes.quantity import Projection
 from elasticnas.errors import ArchitectureError, SpaceError
 from elasticnas.space.architectures import Architectures
-from elasticnas.space.completing import Completing
+from elasticnas.space.completer import Completer
 from elasticnas.space.derived import derived, properties_of
 from elasticnas.space.membership import Membership
 from elasticnas.space.rules import Rules
@@ -78,7 +78,7 @@ class SpaceInfo:
         tied = self.architectures.around(names | {item.length_of for item in present if item.length_of is not None})
         free = [item for item in self.declared if item.choice.name in tied and item.choice.name not in names]
         known = [self.architectures.nearest(largest=True), self.architectures.nearest(largest=False)]
-        completing = Completing(self.space.__name__, self.declared, free, self.rules, self.possible, known)
+        completing = Completer(self.space.__name__, self.declared, free, self.rules, self.possible, known)
         for indices in product(*(range(len(choice.options)) for choice in choices)):
             given = {choice.name: choice.options[index] for choice, index in zip(choices, indices, strict=True)}
             arch = completing.around(given, present)

@@ -112,7 +112,8 @@ def _type(given: Any, where: str, field: str) -> Any:
     if isinstance(given, dict) and given.keys() == {"per_layer", "count"}:
         if not (isinstance(given["count"], str) or (type(given["count"]) is int and given["count"] > 0)):
             raise SpaceError(f"{where}: count must be a number of layers from 1, or the field that says it")
-        return PerLayer.__class_getitem__((_type(given["per_layer"], where, field), given["count"]))
+        each: Any = _type(given["per_layer"], where, field)
+        return Annotated[tuple[each, ...], PerLayer(given["count"])]
     raise SpaceError(
         f"{where}: expected a list of options, {{low, high, step}}, {{per_layer, count}} or {{fields}}; found {given!r}"
     )

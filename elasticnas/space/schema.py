@@ -100,7 +100,7 @@ def _options(space: type[BaseModel], name: str, annotation: Any, metadata: list[
         return options
     raise SpaceError(
         f"{space.__name__}.{name}: {annotation!r} is no choice; use Literal[...], Annotated[int, Range(...)], bool, "
-        "PerLayer[...] or another Space, and a plain attribute (ClassVar) for what is fixed"
+        "Annotated[tuple[..., ...], PerLayer(n)] or another Space, and a plain attribute (ClassVar) for what is fixed"
     )
 
 
@@ -117,7 +117,7 @@ def _length_options(space: type[BaseModel], name: str, count: str) -> tuple[int,
     info = space.model_fields.get(count)
     options = _options(space, count, info.annotation, info.metadata) if info is not None else ()
     if not options or not all(isinstance(option, int) and not isinstance(option, bool) for option in options):
-        raise SpaceError(f"{space.__name__}.{name}: PerLayer[..., {count!r}] needs an integer choice named {count!r}")
+        raise SpaceError(f"{space.__name__}.{name}: PerLayer({count!r}) needs an integer choice named {count!r}")
     return options
 
 

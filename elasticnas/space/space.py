@@ -24,9 +24,9 @@ Self = TypeVar("Self", bound="Space")
 class Space(BaseModel):
     """A search space. Fields are choices, instances are valid, frozen, hashable architectures.
 
-    Fields are ``Literal[...]``, ``bool``, ``Annotated[int, Range(...)]``, ``PerLayer[...]`` or another Space; integer
-    properties are derived sizes; pydantic validators are rules. Choices are named by dotted paths: ``hidden``,
-    ``encoder.hidden`` (nested), ``inner.0`` (per layer).
+    Fields are ``Literal[...]``, ``bool``, ``Annotated[int, Range(...)]``, ``Annotated[tuple[..., ...], PerLayer(n)]``
+    or another Space; integer properties are derived sizes; pydantic validators are rules. Choices are named by dotted
+    paths: ``hidden``, ``encoder.hidden`` (nested), ``inner.0`` (per layer).
 
     Raises:
         SpaceError: A field is no choice, or bears the name of one of Space's methods.

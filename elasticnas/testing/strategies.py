@@ -57,10 +57,10 @@ def spaces(draw: st.DrawFn, nested: bool = True, rules: bool = True) -> type[Spa
     elif kind == "branch":
         fields["branch"] = (Literal["left", "right"], ...)
     elif kind == "per-layer":
-        fields["inner"] = (PerLayer.__class_getitem__((Literal[tuple(draw(sizes))], draw(st.integers(1, 3)))), ...)
+        fields["inner"] = (_per_layer(draw(sizes), draw(st.integers(1, 3))), ...)
     elif kind == "tied":
         fields["depth"] = (Literal[1, 2, 3], ...)
-        fields["inner"] = (PerLayer.__class_getitem__((Literal[tuple(draw(sizes))], "depth")), ...)
+        fields["inner"] = (_per_layer(draw(sizes), "depth"), ...)
     elif kind == "nested" and nested:
         fields["part"] = (draw(spaces(nested=False, rules=False)), ...)
     if kind == "rule" and rules and len(fields) > 1:
@@ -79,3 +79,8 @@ def _ordered(draw: st.DrawFn, fields: dict[str, Any]) -> Any:
         return self
 
     return model_validator(mode="after")(check)
+
+
+def _per_layer(sizes: Any, count: int | str) -> Any:
+    option: Any = Literal[tuple(sizes)]
+    return Annotated[tuple[option, ...], PerLayer(count)]

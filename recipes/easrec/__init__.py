@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from easrec.artifact import Recommender
     from easrec.config import Config
-    from easrec.model import EASRec
+    from easrec.model import EASRecModel
     from easrec.presets import load_preset
     from easrec.space import space_for
 
-__all__ = ["Config", "EASRec", "Recommender", "load_preset", "space_for"]
+__all__ = ["Config", "EASRecModel", "Recommender", "load_preset", "space_for"]
 
 if find_spec("polars") is None:
     raise ModuleNotFoundError("polars is not installed; pip install 'elasticnas[easrec]'")
@@ -19,7 +19,7 @@ if find_spec("polars") is None:
 # loaded at first use: the command line lists the recipe without torch and polars
 _HOMES = {
     "Config": "config",
-    "EASRec": "model",
+    "EASRecModel": "model",
     "Recommender": "artifact",
     "load_preset": "presets",
     "space_for": "space",

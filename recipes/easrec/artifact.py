@@ -14,7 +14,7 @@ from easrec.backbone import require_features
 from easrec.config import Config
 from easrec.data import ItemFeatures, pad
 from easrec.evaluation import users_together
-from easrec.model import EASRec, build
+from easrec.model import EASRecModel, build
 from easrec.space import space_for
 from elasticnas.checkpoint import first_difference
 from elasticnas.errors import CheckpointError, DataError
@@ -41,7 +41,7 @@ class Recommender:
     """
 
     def __init__(
-        self, network: EASRec, arch: Any, config: Config, item_ids: list[str], features: ItemFeatures | None = None
+        self, network: EASRecModel, arch: Any, config: Config, item_ids: list[str], features: ItemFeatures | None = None
     ) -> None:
         require_features(config.model, features)
         self.features = features if config.model.has_features else None
@@ -78,14 +78,14 @@ class Recommender:
             raise CheckpointError(f"{path}: damaged ({reason}); run again") from None
         found: list[Any] = []
 
-        def make(arch: Any) -> EASRec:
+        def make(arch: Any) -> EASRecModel:
             # the space is made from the settings, so that an architecture read back is one of it
             space = space_for(config.model)
             found.append(space.build({name: getattr(arch, name) for name in space.choices()}))
             return build(config.model, len(items) - 1, found[0], config.train.form == "causal", features)
 
         network = load(folder, make)
-        assert isinstance(network, EASRec)
+        assert isinstance(network, EASRecModel)
         return cls(network.to(device or torch.device("cpu")), found[0], config, items, features)
 
     def require_run(self, folder: Path, config: Config, item_ids: list[str] | None) -> None:

@@ -102,7 +102,7 @@ def run(
     """Everything: search, extract, retrain, evaluate, compare, save."""
     source = Source(data, user, item, time, format, items, tuple(features or ()), feature_separator)
     work = _start(source, preset, budget, seed, device, out, resume, set, threads)
-    work.everything()
+    work.run_all()
     _say_where(out)
 
 
@@ -210,7 +210,7 @@ def retrain(
     configure_torch(threads)
     console = Console(width=None if Console().is_terminal else 110)
     run = Run(out, resume=True)
-    Pipeline(_data_of(out), _config_of(out), run, device_of(device), console).everything()
+    Pipeline(_data_of(out), _config_of(out), run, device_of(device), console).run_all()
     _say_where(out)
 
 
@@ -269,7 +269,7 @@ def evaluate(
     if as_json:
         typer.echo(json.dumps({f"{stage}/{key}": v for stage, r in reports.items() for key, v in r.to_flat().items()}))
         return
-    names = [f"{metric}@{k}" for k in config.ks for metric in METRICS]
+    names = [f"{metric}@{k}" for k in config.cutoffs for metric in METRICS]
     table = Table("stage", "protocol", *names)
     for stage, report in reports.items():
         for protocol in PROTOCOLS:

@@ -206,8 +206,8 @@ class Config(_Frozen):
         search: The search.
         train: Training of the found network and of those it is compared with.
         compare: Which networks are trained beside the found one.
-        ks: Cut-offs of the metrics.
-        steer: The validation metric that early stopping follows.
+        cutoffs: Cut-offs of the metrics.
+        early_stopping_metric: The validation metric that early stopping follows.
         negatives: Of pop100.
         min_user: k-core filter.
         min_item: k-core filter.
@@ -219,8 +219,8 @@ class Config(_Frozen):
     search: SearchConfig = SearchConfig()
     train: TrainConfig = TrainConfig()
     compare: tuple[Literal["largest", "random"], ...] = ("largest", "random")
-    ks: tuple[int, ...] = (5, 10, 20)
-    steer: str = "unseen/ndcg@10"
+    cutoffs: tuple[int, ...] = (5, 10, 20)
+    early_stopping_metric: str = "unseen/ndcg@10"
     negatives: int = Field(default=100, ge=1, le=100_000)
     min_user: int = Field(default=0, ge=0)
     min_item: int = Field(default=0, ge=0)
@@ -229,14 +229,20 @@ class Config(_Frozen):
 
     @model_validator(mode="after")
     def _steers_by_a_metric(self) -> "Config":
-        for name, given in (("ks", self.ks), ("compare", self.compare)):
-            if len(set(given)) < len(given) or (name == "ks" and not (given and min(self.ks) >= 1)):
+        for name, given in (("cutoffs", self.cutoffs), ("compare", self.compare)):
+            if len(set(given)) < len(given) or (name == "cutoffs" and not (given and min(self.cutoffs) >= 1)):
                 raise ValueError(f"{name}={list(given)}: different entries are needed, cut-offs from 1, at least one")
         known = [
-            f"{p}/{m}@{k}" for p in ("full", "unseen", "pop100") for m in ("recall", "mrr", "ndcg") for k in self.ks
+            f"{p}/{m}@{k}"
+            for p in ("full", "unseen", "pop100")
+            for m in ("recall", "mrr", "ndcg")
+            for k in self.cutoffs
         ]
-        if self.steer not in known:
-            raise ValueError(f"steer={self.steer!r} is not computed; choose one of {', '.join(known)}")
+        if self.early_stopping_metric not in known:
+            raise ValueError(
+                f"early_stopping_metric={self.early_stopping_metric!r} is not computed; "
+                f"choose one of {', '.join(known)}"
+            )
         return self
 
     def updated(self, changes: dict[str, Any]) -> "Config":

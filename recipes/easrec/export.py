@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from easrec.artifact import Recommender
-from easrec.model import EASRec
+from easrec.model import EASRecModel
 from elasticnas.export import Exported, to_onnx, to_torch_export
 
 __all__ = ["NextItem", "export", "fixed_length"]
@@ -21,7 +21,7 @@ class NextItem(nn.Module):
         network: A plain network.
     """
 
-    def __init__(self, network: EASRec) -> None:
+    def __init__(self, network: EASRecModel) -> None:
         super().__init__()
         self.network = network
 

@@ -25,7 +25,7 @@ def comparison(result: "RunResult[Any]") -> tuple[list[str], list[list[list[str]
         ["parameters", *(f"{network.params:,}" for network in networks), *end],
         ["latency, ms", *(f"{network.latency_ms:.2f}" for network in networks), *end],
     ]
-    k = 10 if 10 in result.config.ks else max(result.config.ks)
+    k = 10 if 10 in result.config.cutoffs else max(result.config.cutoffs)
     stages: tuple[Stage, ...] = ("validation", "test")
     metrics = [
         [

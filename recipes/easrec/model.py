@@ -16,10 +16,10 @@ from easrec.layer import layer, per_candidate
 from easrec.space import space_for
 from elasticnas.axes import Axis, is_masked
 
-__all__ = ["EASRec", "build", "supernet"]
+__all__ = ["EASRecModel", "build", "supernet"]
 
 
-class EASRec(nn.Module):
+class EASRecModel(nn.Module):
     """Embedding, layers, and scores against the item table.
 
     The backbones, ``[a; b]`` side by side, e(i) of an item, f(i) the sum over its features, p positions, T layers:
@@ -147,7 +147,7 @@ def _stack(config: ModelConfig, sizes: Any, causal: bool) -> enn.Stack:
 
 
 @torch.no_grad()
-def _initialise(model: EASRec, config: ModelConfig) -> None:
+def _initialise(model: EASRecModel, config: ModelConfig) -> None:
     positions = model.positions.weight if isinstance(model.positions, enn.ElasticParameter) else model.positions
     embeddings = [model.items] if model.features is None else [model.items, model.features.table]
     tables = [model.items.weight, positions, *(embedding.weight for embedding in embeddings[1:])]
@@ -166,11 +166,13 @@ def _initialise(model: EASRec, config: ModelConfig) -> None:
             (nn.init.kaiming_normal_ if ".cross." in name else nn.init.xavier_normal_)(parameter)
 
 
-def supernet(config: ModelConfig, items: int, causal: bool, features: ItemFeatures | None = None) -> EASRec:
+def supernet(config: ModelConfig, items: int, causal: bool, features: ItemFeatures | None = None) -> EASRecModel:
     """The network that holds every architecture of the space."""
-    return EASRec(config, items, space_for(config).axes(), causal, features)
+    return EASRecModel(config, items, space_for(config).axes(), causal, features)
 
 
-def build(config: ModelConfig, items: int, arch: Any, causal: bool, features: ItemFeatures | None = None) -> EASRec:
+def build(
+    config: ModelConfig, items: int, arch: Any, causal: bool, features: ItemFeatures | None = None
+) -> EASRecModel:
     """The plain network of an architecture."""
-    return EASRec(config, items, arch, causal, features)
+    return EASRecModel(config, items, arch, causal, features)

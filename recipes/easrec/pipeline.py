@@ -17,7 +17,7 @@ from easrec.backbone import require_features
 from easrec.config import Config
 from easrec.data import Interactions, Split, hold_out_users
 from easrec.evaluation import Evaluator, Report, draw_negatives
-from easrec.model import EASRec, build, supernet
+from easrec.model import EASRecModel, build, supernet
 from easrec.report import page
 from easrec.result import DataSummary, FeatureSummary, Metrics, Network, NetworkName, RunResult, SearchPart, Training
 from easrec.result import Stage as StageName
@@ -45,7 +45,7 @@ class Searched:
     found: Any
     random: Any
     search: SearchPart[Any] | None
-    model: EASRec
+    model: EASRecModel
 
 
 class Pipeline:
@@ -139,7 +139,7 @@ class Pipeline:
             )
         return True
 
-    def new_supernet(self) -> EASRec:
+    def new_supernet(self) -> EASRecModel:
         """The supernet with its start values."""
         torch.manual_seed(self.config.seed)
         return supernet(self.config.model, self.split.items, self.causal, self.data.features)
@@ -162,7 +162,9 @@ class Pipeline:
             hint = self._hint("search.batch", self.config.search.batch)
             with Stage(self.console, "search") as stage:
                 run = self.run.stage(
-                    "search", self.identity, lambda p: stage.show(p, _search_note(p, self.config.steer) + hint)
+                    "search",
+                    self.identity,
+                    lambda p: stage.show(p, _search_note(p, self.config.early_stopping_metric) + hint),
                 )
                 result = search_architecture(
                     model,
@@ -218,7 +220,7 @@ class Pipeline:
         epoch = min(int(p.figures["epoch"]) + 1, self.config.train.epochs)
         return f"epoch {epoch} of {self.config.train.epochs}, loss {p.figures['loss']:.3f}{best}"
 
-    def everything(self) -> RunResult[Any]:
+    def run_all(self) -> RunResult[Any]:
         """All stages; the result is also written to ``result.json``, the network to ``model/``."""
         with self:
             return self._all()
@@ -255,7 +257,7 @@ class Pipeline:
         self.console.print(result.table())
         return result
 
-    def _save(self, network: EASRec, arch: Any) -> None:
+    def _save(self, network: EASRecModel, arch: Any) -> None:
         saved = Recommender(network.to("cpu"), arch, self.config, self.data.item_ids, self.data.features)
         saved.save(self.folder / "model")
 
@@ -269,7 +271,7 @@ class Pipeline:
         )
         return _Measured(training, reports)
 
-    def _costs(self, model: EASRec) -> dict[str, Any]:
+    def _costs(self, model: EASRecModel) -> dict[str, Any]:
         example = torch.ones(1, self.config.model.length, dtype=torch.long)
         return {
             "flops": encoder_flops(model),
@@ -325,11 +327,16 @@ class _Measured:
 def evaluators(split: Split, config: Config) -> dict[StageName, Evaluator]:
     """Of the validation and the test targets, with the same negatives."""
     counts = split.training.counts(split.items)
-    negatives = draw_negatives(counts, split.everything(), config.negatives, config.seed)
+    negatives = draw_negatives(counts, split.complete(), config.negatives, config.seed)
     stages: tuple[StageName, ...] = ("validation", "test")
     return {
         stage: Evaluator(
-            split.history(stage), split.targets(stage), negatives, config.model.length, config.ks, items=split.items
+            split.history(stage),
+            split.targets(stage),
+            negatives,
+            config.model.length,
+            config.cutoffs,
+            items=split.items,
         )
         for stage in stages
     }
@@ -339,8 +346,8 @@ def _score_last(network: Any, example: Any) -> Any:
     return network.next_item(*example)
 
 
-def _search_note(p: Progress, steer: str) -> str:
+def _search_note(p: Progress, metric: str) -> str:
     notes = [f"loss {p.figures['loss']:.3f}"] if "loss" in p.figures else []
-    notes += [f"{steer} {p.figures[steer]:.4f}"] if steer in p.figures else []
+    notes += [f"{metric} {p.figures[metric]:.4f}"] if metric in p.figures else []
     notes += [f"expected {p.figures['expected_cost'] / 1e6:.2f} MFLOPs"] if "expected_cost" in p.figures else []
     return ", ".join(notes)

@@ -53,15 +53,15 @@ def _features(data: DataSummary) -> dict[str, str]:
 def _search(result: RunResult[Any]) -> dict[str, Any]:
     if result.search is None:
         return {"strategy": "none: the largest network, from random weights"}
-    search, peak, steer = result.search.result, result.search.peak_memory_bytes, result.config.steer
-    best = max((candidate.metrics[steer] for candidate in search.random_tried), default=float("nan"))
+    search, peak, metric = result.search.result, result.search.peak_memory_bytes, result.config.early_stopping_metric
+    best = max((candidate.metrics[metric] for candidate in search.random_tried), default=float("nan"))
     limit = search.limits.get("flops")
     items = {
         "strategy": search.strategy,
         "time": f"{search.seconds / 60:.1f} min, {search.steps:,} steps",
         **({"peak memory": f"{peak / 1e6:,.0f} MB"} if peak else {}),
         "budget": "none" if limit is None else f"{limit / 1e6:.2f} MFLOPs",
-        f"found, with the supernet's weights, validation {steer}": f"{search.found.metrics[steer]:.4f}",
+        f"found, with the supernet's weights, validation {metric}": f"{search.found.metrics[metric]:.4f}",
         f"best of {len(search.random_tried)} random architectures, likewise": f"{best:.4f}",
     }
     for name, values in search.probabilities.items():

@@ -147,7 +147,7 @@ class RunResult(Result, Generic[A]):
             for stage in get_args(Stage) if network.training else ():
                 protocols = network.metrics.get(stage, {})
                 for protocol in PROTOCOLS:
-                    for metric in (f"{metric}@{k}" for k in self.config.ks for metric in METRICS):
+                    for metric in (f"{metric}@{k}" for k in self.config.cutoffs for metric in METRICS):
                         if metric not in protocols.get(protocol, {}):
                             raise ValueError(f"networks.{name} has no {stage}/{protocol}/{metric}")
         return self
@@ -169,7 +169,7 @@ class RunResult(Result, Generic[A]):
         except KeyError:
             raise ConfigError(
                 f"no figure {network}/{stage}/{protocol}/{metric}: the networks are {', '.join(self.networks)}, the "
-                f"protocols {', '.join(PROTOCOLS)}, the cut-offs {', '.join(map(str, self.config.ks))}"
+                f"protocols {', '.join(PROTOCOLS)}, the cut-offs {', '.join(map(str, self.config.cutoffs))}"
             ) from None
 
     @classmethod
@@ -200,7 +200,7 @@ class RunResult(Result, Generic[A]):
                 continue
             line = f"{label}: {network.sizes}, {network.flops / 1e6:.2f} MFLOPs, {network.latency_ms:.2f} ms"
             if network.training is not None:
-                protocol, _, metric = self.config.steer.partition("/")
-                line += f", test {self.config.steer} {network.metrics['test'][protocol][metric]:.4f}"
+                protocol, _, metric = self.config.early_stopping_metric.partition("/")
+                line += f", test {self.config.early_stopping_metric} {network.metrics['test'][protocol][metric]:.4f}"
             lines.append(line)
         return "\n".join(lines)

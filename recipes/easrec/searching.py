@@ -10,7 +10,7 @@ from easrec.config import Config
 from easrec.data import Sequences, Split, count_batches, hold_out_users
 from easrec.evaluation import Evaluator
 from easrec.losses import BatchLoss
-from easrec.model import EASRec
+from easrec.model import EASRecModel
 from easrec.training import epoch_batches
 from elasticnas.cost import Flops
 from elasticnas.errors import ConfigError, one_line
@@ -21,14 +21,14 @@ from elasticnas.search import Problem, SearchResult, SearchSettings, Strategy
 __all__ = ["encoder_flops", "search_architecture", "strategy_of"]
 
 
-def encoder_flops(model: EASRec) -> Flops:
+def encoder_flops(model: EASRecModel) -> Flops:
     """FLOPs of the encoder at length N, batch 1; scoring the items is not counted."""
     example = torch.ones(1, model.config_length, dtype=torch.long)
     return Flops(model, example)
 
 
 def search_architecture(
-    model: EASRec,
+    model: EASRecModel,
     split: Split,
     validation: Evaluator,
     config: Config,
@@ -43,7 +43,7 @@ def search_architecture(
     Args:
         model: The supernet.
         split: Whose training parts are batched.
-        validation: Ranks architectures, by ``config.steer``.
+        validation: Ranks architectures, by ``config.early_stopping_metric``.
         config: Settings; ``search.strategy`` is not ``none``.
         device: Where the supernet runs, and stays.
         run: Where the search is kept and how it goes on; None keeps nothing.
@@ -90,7 +90,7 @@ def search_architecture(
         held_out=epoch_batches(held_out, config, search.batch, device),
         costs={"flops": cost},
         evaluate=evaluate,
-        metric=config.steer,
+        metric=config.early_stopping_metric,
         direction="maximise",
         budgets=None if search.budget is None else {"flops": search.budget},
     )

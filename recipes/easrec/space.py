@@ -6,7 +6,7 @@ from typing import Any, Literal
 from easrec.config import ModelConfig
 from elasticnas.space import Space
 
-__all__ = ["Paired", "space_for"]
+__all__ = ["EASRecSpace", "space_for"]
 
 
 @cache
@@ -41,10 +41,10 @@ def space_for(model: ModelConfig) -> type[Space]:
         "inner": property(inner),
         "head_dim": property(head_dim),
     }
-    space: Any = type("EASRec", (Space,), namespace)
+    space: Any = type("EASRecSpace", (Space,), namespace)
     space.made_by = (space_for, (model,))
     made: type[Space] = space
     return made
 
 
-Paired = space_for(ModelConfig())
+EASRecSpace = space_for(ModelConfig())

@@ -11,7 +11,7 @@ import elasticnas.nn as enn
 from easrec.artifact import Recommender
 from easrec.embedded import Embedded
 from easrec.layer import Layer, chosen
-from easrec.model import EASRec
+from easrec.model import EASRecModel
 from elasticnas.errors import ConfigError, DataError
 
 __all__ = ["Live", "Stream", "Streamer"]
@@ -68,7 +68,7 @@ class Streamer:
         ConfigError: The network has no recurrent form, or ``keep`` is out of range.
     """
 
-    def __init__(self, network: EASRec, keep: int | None = None, backend: str | None = None) -> None:
+    def __init__(self, network: EASRecModel, keep: int | None = None, backend: str | None = None) -> None:
         length = network.config_length
         keep = max(1, length // 2) if keep is None else keep
         if not 1 <= keep < max(2, length):

@@ -12,18 +12,18 @@ from easrec.config import Config
 from easrec.data import Batch, Sequences, Split, count_batches, training_batches
 from easrec.evaluation import Evaluator
 from easrec.losses import BatchLoss
-from easrec.model import EASRec
+from easrec.model import EASRecModel
 from elasticnas.run import Kept, Run, Stateful, drive
 from elasticnas.search import PlainTraining
 
-__all__ = ["Trained", "epoch_batches", "learning_rate", "steered", "train"]
+__all__ = ["Trained", "early_stopping_value", "epoch_batches", "learning_rate", "train"]
 
 
 @dataclass(frozen=True)
 class Trained:
     """Outcome: the network holds the weights of the best epoch."""
 
-    network: EASRec
+    network: EASRecModel
     best_epoch: int
     epochs: int
     seconds: float
@@ -43,9 +43,9 @@ def epoch_batches(
     return batches
 
 
-def steered(report: Mapping[str, Mapping[str, float]], steer: str) -> float:
+def early_stopping_value(report: Mapping[str, Mapping[str, float]], early_stopping_metric: str) -> float:
     """The metric that early stopping follows, ``"protocol/metric@k"``."""
-    protocol, _, metric = steer.partition("/")
+    protocol, _, metric = early_stopping_metric.partition("/")
     return report[protocol][metric]
 
 
@@ -65,7 +65,7 @@ class _Epochs:
     """Plain training in epochs, validated between them; the weights of the best are kept."""
 
     def __init__(
-        self, network: EASRec, split: Split, validation: Evaluator, config: Config, device: torch.device
+        self, network: EASRecModel, split: Split, validation: Evaluator, config: Config, device: torch.device
     ) -> None:
         self.network, self.config, self._validation, self._device = network, config, validation, device
         train = config.train
@@ -120,7 +120,7 @@ class _Epochs:
     def _validate(self) -> None:
         self.network.eval()
         kept, report = self.kept, self._validation.evaluate(self.network.next_item, self._device)
-        metric = steered(report, self.config.steer)
+        metric = early_stopping_value(report, self.config.early_stopping_metric)
         better = all(metric > record["metric"] for record in kept["history"])
         shown = {p: {m: v for m, v in values.items() if m.endswith("@10")} for p, values in report.items()}
         loss = sum(kept["losses"]) / len(kept["losses"])
@@ -136,7 +136,7 @@ class _Epochs:
 
 
 def train(
-    network: EASRec,
+    network: EASRecModel,
     split: Split,
     validation: Evaluator,
     config: Config,

@@ -37,6 +37,9 @@ SETTINGS = {
     "steer": "unseen/ndcg@5",
     "seed": 3,
 }
+NOW = {name: value for name, value in SETTINGS.items() if name not in ("ks", "steer")}
+NOW |= {"cutoffs": [5], "early_stopping_metric": "unseen/ndcg@5"}
+NOW["search"] = {"strategy": "dynamic-constraint", "budget": "50%"}
 ENVIRONMENT = {
     "command": "elasticnas easrec run",
     "commit": None,
@@ -244,7 +247,7 @@ def test_a_folder_is_converted_whole_and_once(tmp_path, capsys):
     whole = numbers(json.loads((folder / "result.json").read_text()))
     assert not numbers(SEARCH) - whole and not numbers(flat()) - whole
     settings = json.loads((folder / "run.json").read_text())["settings"]
-    assert settings == SETTINGS | {"search": SETTINGS["search"] | {"strategy": "dynamic-constraint"}}
+    assert settings == NOW
     assert Config.model_validate(settings) == result.config
     saved = json.loads((folder / "model" / "recommender.json").read_text())
     assert saved["config"] == settings and saved["items"] == ["", "a"]
@@ -290,7 +293,7 @@ def test_a_study_keeps_every_figure(tmp_path):
     assert main([str(tmp_path)]) == 0
     new = json.loads(path.read_text())
     assert not numbers(old) - numbers(new) and new["direction"] == "minimise" and new["rows"] == old["rows"]
-    result = StudyResult.from_dict(new, space_for(Config.model_validate(SETTINGS).model))
+    result = StudyResult.from_dict(new, space_for(Config.model_validate(NOW).model))
     assert result.search.strategy == "evolve" and result.search.best.candidate == 1
     assert result.supernet.last_loss == 2.125 and result.search.found.costs == {"flops": 999.5}
     assert json.loads((tmp_path / "search.json").read_text()) == new["search"]
@@ -407,6 +410,6 @@ def test_recorded_studies_make_their_pages(name):
 
     from elasticnas.study.page import page
 
-    folder, space = ROOT / "docs" / "results" / name, import_module(f"{name}.model").Sizes
+    folder, space = ROOT / "docs" / "results" / name, import_module(f"elasticnas_recipes.{name}.model").Sizes
     result = StudyResult.from_dict(json.loads((folder / "result.json").read_text()), space)
     assert page(result) == (folder / "result.md").read_text()

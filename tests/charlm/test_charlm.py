@@ -6,13 +6,13 @@ import math
 import pytest
 import torch
 
-from charlm.config import Config
-from charlm.corpus import Corpus, read_corpus, standard_library
-from charlm.model import GPT, Sizes, scaled
-from charlm.task import study
 from elasticnas import extract, load
 from elasticnas.cost import count_flops
 from elasticnas.errors import DataError
+from elasticnas_recipes.charlm.config import Config
+from elasticnas_recipes.charlm.corpus import Corpus, read_corpus, standard_library
+from elasticnas_recipes.charlm.model import GPT, Sizes, scaled
+from elasticnas_recipes.charlm.task import study
 
 SHORT = ["study.steps=4", "study.tune_steps=2", "study.trials=3", "study.population=2", "study.shares=[0.5]"]
 SMALL = [*SHORT, "length=16", "batch=4", "validation_windows=4", "test_windows=8"]

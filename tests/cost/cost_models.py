@@ -1,6 +1,6 @@
 """Small models and spaces for the cost tests."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import model_validator
@@ -24,7 +24,7 @@ class Ruled(Space):
     hidden: Literal[24, 16, 8]
     heads: Literal[4, 2, 3]
     depth: Literal[1, 2]
-    inner: PerLayer[Literal[12, 20], 2]
+    inner: Annotated[tuple[Literal[12, 20], ...], PerLayer(2)]
 
     @property
     def head_dim(self) -> int:

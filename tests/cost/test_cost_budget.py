@@ -1,6 +1,6 @@
 """Budgets: what is understood, what is refused, and what is out of reach."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import pytest
 from cost_models import Ruled, Small, encoder, encoder_flops, ids
@@ -103,7 +103,7 @@ def test_the_smallest_is_searched_for_not_assumed():
 
 class Wide(Space):
     hidden: Literal[16, 8]
-    inner: PerLayer[Literal[12, 20, 28], 10]
+    inner: Annotated[tuple[Literal[12, 20, 28], ...], PerLayer(10)]
 
     @model_validator(mode="after")
     def wide_first(self):

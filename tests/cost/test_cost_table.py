@@ -170,7 +170,7 @@ def test_refusals():
     class Wide(Space):
         hidden: Literal[16, 8]
         depth: Literal[1, 2]
-        inner: PerLayer[Literal[12, 20], 14]
+        inner: Annotated[tuple[Literal[12, 20], ...], PerLayer(14)]
 
     cost = Slow(encoder(Wide))
     with pytest.raises(SpaceError, match=r"would have 65,536 entries, more than 20,000; name fewer fields"):

@@ -29,7 +29,7 @@ class Headed(Space):
     hidden: Literal[24, 16, 8]
     heads: Literal[4, 2, 3]
     depth: Literal[1, 2, 3]
-    inner: PerLayer[Literal[12, 20, 8], 3]
+    inner: Annotated[tuple[Literal[12, 20, 8], ...], PerLayer(3)]
 
     @property
     def head_dim(self) -> int:
@@ -47,7 +47,7 @@ class Limited(Space):
 
     hidden: Literal[16, 8]
     depth: Literal[1, 2, 3, 4]
-    inner: PerLayer[Literal[24, 12, 4], 4]
+    inner: Annotated[tuple[Literal[24, 12, 4], ...], PerLayer(4)]
 
     @model_validator(mode="after")
     def limited(self):

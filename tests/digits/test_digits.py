@@ -5,12 +5,12 @@ import json
 import pytest
 import torch
 
-from digits.config import Config
-from digits.images import load_images
-from digits.model import Sizes, build, scaled, supernet
-from digits.task import study
 from elasticnas import extract, load
 from elasticnas.cost import count_flops
+from elasticnas_recipes.digits.config import Config
+from elasticnas_recipes.digits.images import load_images
+from elasticnas_recipes.digits.model import Sizes, build, scaled, supernet
+from elasticnas_recipes.digits.task import study
 
 SHORT = ["study.steps=6", "study.tune_steps=2", "study.trials=4", "study.population=2", "study.shares=[0.5]"]
 

@@ -20,9 +20,9 @@ ENVIRONMENT = {
 }
 
 
-def metrics(value, ks=(5, 10, 20)):
+def metrics(value, cutoffs=(5, 10, 20)):
     """The same value under every name."""
-    names = [f"{metric}@{k}" for k in ks for metric in ("recall", "mrr", "ndcg")]
+    names = [f"{metric}@{k}" for k in cutoffs for metric in ("recall", "mrr", "ndcg")]
     return {
         stage: {protocol: dict.fromkeys(names, value) for protocol in ("full", "unseen", "pop100")}
         for stage in ("validation", "test")
@@ -43,24 +43,24 @@ def network(config, value=None, flops=2e6, hidden=8, inner=16, **choices):
         latency_ms=1.5,
         latency_iqr_ms=0.25,
         training=None if value is None else training,
-        metrics={} if value is None else metrics(value, config.ks),
+        metrics={} if value is None else metrics(value, config.cutoffs),
     )
 
 
 def search(config, warnings=(), seconds=60.0, **choices):
     """One that found as much as random search, of two architectures."""
-    space, steer = space_for(config.model), config.steer
+    space, early_stopping_metric = space_for(config.model), config.early_stopping_metric
     small, large = (
         Candidate(
             architecture=space.build({"candidate": candidate, "depth": 1, **choices}),
             costs={"flops": flops},
-            metrics={steer: value},
+            metrics={early_stopping_metric: value},
         )
         for candidate, flops, value in ((0, 2e6, 0.25), (1, 3e6, 0.125))
     )
     return SearchResult(
         strategy="dynamic-constraint",
-        metric=steer,
+        metric=early_stopping_metric,
         direction="maximise",
         units={"flops": "FLOPs"},
         limits={"flops": 2e6},

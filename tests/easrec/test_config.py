@@ -56,7 +56,7 @@ def test_grid_candidates_are_every_combination():
         ({"model.heads": 3}, "heads=3 does not divide every hidden size"),
         ({"model.hidden_pruning": [0.0, 0.3]}, "does not leave whole numbers of 128 units"),
         ({"model.mixing": "mask", "model.weights": "separate"}, "needs mixing=block"),
-        ({"steer": "unseen/ndcg@7"}, "is not computed"),
+        ({"early_stopping_metric": "unseen/ndcg@7"}, "is not computed"),
     ],
 )
 def test_wrong_settings_are_one_line(changes, message):

@@ -50,7 +50,7 @@ def run(data, folder, changes=None, resume=False):
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("trained", [0, 1])
 def test_a_run_whose_training_failed_goes_on_without_searching_again(data, tmp_path, monkeypatch, trained):
-    whole = run(data, tmp_path / "whole").everything()
+    whole = run(data, tmp_path / "whole").run_all()
     train, calls = pipeline.train, []
 
     def failing(*given, **options):
@@ -64,13 +64,13 @@ def test_a_run_whose_training_failed_goes_on_without_searching_again(data, tmp_p
 
     monkeypatch.setattr(pipeline, "train", failing)
     with pytest.raises(SearchError, match="no more"):
-        run(data, tmp_path / "cut").everything()
+        run(data, tmp_path / "cut").run_all()
     assert not (tmp_path / "cut" / "search" / "checkpoint").exists()
     assert (tmp_path / "cut" / "supernet.ckpt").exists()
     assert (tmp_path / "cut" / "result.json").exists() == bool(trained)
     monkeypatch.setattr(pipeline, "train", train)
     monkeypatch.setattr(pipeline, "search_architecture", search_again)
-    resumed = run(data, tmp_path / "cut", resume=True).everything()
+    resumed = run(data, tmp_path / "cut", resume=True).run_all()
     for name, network in whole.networks.items():
         again = resumed.networks[name]
         assert (again.architecture, again.metrics) == (network.architecture, network.metrics)
@@ -87,7 +87,7 @@ def test_without_a_search_the_largest_network_must_be_within_the_budget(data, tm
     with pytest.raises(BudgetError, match=message) as raised:
         run(data, tmp_path / "over", unsearched)
     assert "\n" not in str(raised.value) and not (tmp_path / "over").exists()
-    flops = run(data, tmp_path / "free", unsearched | {"search.budget": None}).everything().networks["found"].flops
+    flops = run(data, tmp_path / "free", unsearched | {"search.budget": None}).run_all().networks["found"].flops
     assert f"{flops:,.0f} FLOPs" in str(raised.value) and f"({flops / 2:,.0f})" in str(raised.value)
     for budget in ("100%", str(flops)):
         run(data, tmp_path / budget, unsearched | {"search.budget": budget})
@@ -112,7 +112,7 @@ def test_a_run_reports_every_step_and_is_alone_in_its_folder(data, tmp_path):
     told = []
     config = Config().updated(SMALL | {"compare": []})
     given = (torch.device("cpu"), Console(file=io.StringIO()))
-    result = Pipeline(data, config, Run(tmp_path, progress=told.append), *given).everything()
+    result = Pipeline(data, config, Run(tmp_path, progress=told.append), *given).run_all()
     lines = {part: [] for part in ("search", "train")}
     for path in tmp_path.glob("*/metrics.jsonl"):
         lines[path.parent.name.partition("-")[0]] += [json.loads(line) for line in path.read_text().splitlines()]

@@ -44,13 +44,13 @@ def test_a_preset_runs_to_its_end(data, name, tmp_path):
     changes = SMALL | ({"model.gate_rank": 4} if name == "ml-1m" else {})
     config = load_preset(name, changes)
     run = Pipeline(data, config, Run(tmp_path), torch.device("cpu"), Console(file=io.StringIO()))
-    result = run.everything()
+    result = run.run_all()
     limit = result.search.result.limits.get("flops")
     assert (limit is None) == (config.search.budget is None)
     assert limit is None or result.networks["found"].flops <= limit <= result.networks["largest"].flops
     for stage in ("validation", "test"):
         for protocol in ("full", "unseen", "pop100"):
-            assert 0 < result.figure("found", stage, protocol, f"recall@{max(config.ks)}") <= 1
+            assert 0 < result.figure("found", stage, protocol, f"recall@{max(config.cutoffs)}") <= 1
     recommender = Recommender.load(tmp_path / "model")
     (answer,) = recommender.recommend([[1, 2, 3]], top=5)
     assert len(answer) == 5 and not {item for item, _ in answer} & {data.item_ids[i] for i in (1, 2, 3)}

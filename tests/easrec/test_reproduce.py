@@ -352,7 +352,10 @@ def test_mistakes_are_one_line(main, arguments, tmp_path):
         (["--set", "model.depht=1"], "unknown setting 'model.depht'"),
         (["--features", "genres"], "give it by --items"),
         (["--set", "model={gate_layers: 1}"], "--set model.gate_layers: what the methods differ in"),
-        (["--set", "ks=[5, 20]", "--set", "steer=unseen/ndcg@5"], "--set ks=[5, 20]: the tables show metrics at 10"),
+        (
+            ["--set", "cutoffs=[5, 20]", "--set", "early_stopping_metric=unseen/ndcg@5"],
+            "--set cutoffs=[5, 20]: the tables show metrics at 10",
+        ),
         (["--tables-only"], "no run of --table 3 --scale small is done there"),
     ):
         code, _, warned = main(*common, *options)

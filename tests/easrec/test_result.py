@@ -12,7 +12,7 @@ from easrec.result import RunResult
 from elasticnas.errors import ConfigError
 from tests.easrec.results import network, run_result
 
-SMALL = Config(compare=("largest",), ks=(5, 10))
+SMALL = Config(compare=("largest",), cutoffs=(5, 10))
 
 
 def compared(**changes):
@@ -143,7 +143,7 @@ def test_a_page_shows_search_training_and_settings():
         "* best of 2 random architectures, likewise: 0.2500",
         "* final probabilities of candidate: 0.750, 0.250, 0.000",
         "| found by search | 3 | 2 | 2.0 |",
-        "* `ks`: [5, 10] (default [5, 10, 20])",
+        "* `cutoffs`: [5, 10] (default [5, 10, 20])",
     ):
         assert line in text.splitlines(), line
     unsearched = page(run_result(Config().updated({"search.strategy": "none", "search.budget": None, "compare": []})))

@@ -224,7 +224,7 @@ def test_real_interactions_end_to_end(real_data, tmp_path):
     recommender, data = Recommender.load(out / "model"), Interactions.load(out / "data.npz")
     example = torch.ones(1, 100, dtype=torch.long)
     split = Split(data)
-    negatives = draw_negatives(split.training.counts(split.items), split.everything(), 100, 0)
+    negatives = draw_negatives(split.training.counts(split.items), split.complete(), 100, 0)
     evaluator = Evaluator(split.history("test"), split.targets("test"), negatives, 100)
     report = evaluator.evaluate(recommender.network.next_item)
     for protocol, values in report.items():
@@ -241,9 +241,9 @@ def test_real_interactions_end_to_end(real_data, tmp_path):
         (["--preset", "nothing"], "no preset 'nothing'"),
         (["--set", "model.nothing=1"], "unknown setting 'model.nothing'"),
         (["--set", "model.layers"], "write name=value"),
-        (["--set", "ks=[1"], "--set ks=[1: not a value"),
-        (["--set", "ks=[]"], "ks=[]: different entries are needed"),
-        (["--set", "ks=[10,10]"], "ks=[10, 10]: different entries"),
+        (["--set", "cutoffs=[1"], "--set cutoffs=[1: not a value"),
+        (["--set", "cutoffs=[]"], "cutoffs=[]: different entries are needed"),
+        (["--set", "cutoffs=[10,10]"], "cutoffs=[10, 10]: different entries"),
         (["--set", "model.heads=3"], "heads=3 does not divide every hidden size"),
         (["--set", "model.init=-1"], "model.init"),
         (["--set", "seed=-1"], "seed: Input should be greater than or equal to 0"),

@@ -56,7 +56,7 @@ def orders(monkeypatch):
 )
 def test_a_strategy_runs_to_a_result_within_the_budget(data, orders, tmp_path, strategy, order):
     config = CONFIG.updated({"search.strategy": strategy, "search.order": order})
-    result = Pipeline(data, config, Run(tmp_path), CPU, Console(file=io.StringIO())).everything()
+    result = Pipeline(data, config, Run(tmp_path), CPU, Console(file=io.StringIO())).run_all()
     assert orders == [order]
     networks, searched = result.networks, result.search.result
     assert 0 < networks["found"].flops <= searched.limits["flops"] == 0.5 * networks["largest"].flops

@@ -2,7 +2,7 @@
 
 import functools
 import sys
-from typing import Literal
+from typing import Annotated, Literal
 
 import pytest
 import torch
@@ -221,7 +221,7 @@ def test_a_name_that_is_both_an_axis_and_another_attribute():
 def test_kept_layers_need_a_bool_for_each():
     class Wrong(Space):
         inner: Literal[48, 24]
-        keep: PerLayer[bool, 2]
+        keep: Annotated[tuple[bool, ...], PerLayer(2)]
 
         @property
         def depth(self) -> int:

@@ -4,7 +4,7 @@ import copy
 import functools
 import pickle
 import random
-from typing import Literal
+from typing import Annotated, Literal
 
 import pytest
 import torch
@@ -29,7 +29,7 @@ class Chosen(Space):
     """Each of three layers may be left out, but not all."""
 
     inner: Literal[48, 24]
-    keep: PerLayer[bool, 3]
+    keep: Annotated[tuple[bool, ...], PerLayer(3)]
 
     @property
     def depth(self) -> int:
@@ -37,7 +37,7 @@ class Chosen(Space):
 
 
 class Widths(Space):
-    inner: PerLayer[Literal[16, 8, 4], 2]
+    inner: Annotated[tuple[Literal[16, 8, 4], ...], PerLayer(2)]
 
 
 class ByLayer(nn.Module):
@@ -452,7 +452,7 @@ def test_coverage_sees_what_only_joint_changes_move():
 
 def test_axes_that_move_together_around_the_largest_keep_their_names():
     class Sizes(Space):
-        inner: PerLayer[Literal[16, 8, 12, 4], 2]
+        inner: Annotated[tuple[Literal[16, 8, 12, 4], ...], PerLayer(2)]
 
         @model_validator(mode="after")
         def alike_but_for_one(self):

@@ -146,8 +146,8 @@ def test_an_axis_of_two_branches_counts_while_either_runs():
 
 class Layers(Space):
     depth: Literal[2, 1, 0]
-    kind: PerLayer[Literal["ff", "skip"], 2]
-    inner: PerLayer[Literal[16, 8, 4], 2]
+    kind: Annotated[tuple[Literal["ff", "skip"], ...], PerLayer(2)]
+    inner: Annotated[tuple[Literal[16, 8, 4], ...], PerLayer(2)]
 
 
 def layers(axes):
@@ -239,7 +239,7 @@ def test_rules_that_forbid_the_largest_option():
 
 class Tied(Space):
     kind: Literal["ff", "skip"]
-    inner: PerLayer[Literal[8, 7, 6, 5, 4, 3, 2, 1], 6]
+    inner: Annotated[tuple[Literal[8, 7, 6, 5, 4, 3, 2, 1], ...], PerLayer(6)]
 
     @model_validator(mode="after")
     def _last(self):

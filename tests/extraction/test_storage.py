@@ -5,7 +5,7 @@ import json
 import os
 import sys
 from functools import partial
-from typing import Literal
+from typing import Annotated, Literal
 
 import pytest
 import torch
@@ -101,7 +101,7 @@ def test_a_file_does_not_choose_what_is_imported(saved, capsys):
 def test_a_space_made_inside_a_function_is_rebuilt_from_its_sizes(tmp_path):
     class Local(Space):
         hidden: Literal[4, 2]
-        inner: PerLayer[Literal[3, 2], 2]
+        inner: Annotated[tuple[Literal[3, 2], ...], PerLayer(2)]
 
         @property
         def double(self) -> int:
@@ -146,7 +146,7 @@ class Grouped(nn.Module):
 class GroupedSizes(Space):
     hidden: Literal[8, 4]
     depth: Literal[0, 1, 2]
-    inner: PerLayer[Literal[3, 2], "depth"]  # noqa: F821
+    inner: Annotated[tuple[Literal[3, 2], ...], PerLayer("depth")]
 
     @property
     def groups(self) -> int:
@@ -217,7 +217,7 @@ def test_what_load_cannot_call_names_the_sizes(tmp_path, monkeypatch):
 
 def test_a_property_over_many_choices_is_saved_without_examining_it(tmp_path):
     class Deep(Space):
-        inner: PerLayer[Literal[4, 3, 2, 1], 24]
+        inner: Annotated[tuple[Literal[4, 3, 2, 1], ...], PerLayer(24)]
 
         @property
         def total(self) -> int:

@@ -1,7 +1,7 @@
 import math
 import warnings
 from dataclasses import replace
-from typing import Literal
+from typing import Annotated, Literal
 
 import pytest
 import torch
@@ -209,7 +209,7 @@ def test_a_flipped_bit_is_refused(tmp_path):
 class Large(Space):
     """More combinations than a cost table holds."""
 
-    inner: PerLayer[Literal[4, 2, 1], 10]
+    inner: Annotated[tuple[Literal[4, 2, 1], ...], PerLayer(10)]
 
 
 class Layers(nn.Module):

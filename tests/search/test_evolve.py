@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from typing import Literal
+from typing import Annotated, Literal
 
 import pytest
 import torch
@@ -30,7 +30,7 @@ class Sizes(Space):
     first: Literal[tuple(range(4, 84, 4))]
     second: Literal[tuple(range(4, 84, 4))]
     depth: Literal[1, 2, 3]
-    widths: PerLayer[Literal[8, 4], "depth"]  # noqa: F821
+    widths: Annotated[tuple[Literal[8, 4], ...], PerLayer("depth")]
 
     @model_validator(mode="after")
     def narrowing(self):
@@ -249,7 +249,7 @@ def test_only_what_is_drawn_is_costed(method, layers):
     """4,096 architectures and 8 ** 24: a cost builds a network, which takes a while."""
 
     class Wide(Space):
-        inner: PerLayer[Literal[1, 2, 3, 4, 5, 6, 7, 8], layers]
+        inner: Annotated[tuple[Literal[1, 2, 3, 4, 5, 6, 7, 8], ...], PerLayer(layers)]
 
     class Sum(Cost):
         unit = "units"

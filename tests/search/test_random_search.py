@@ -2,7 +2,7 @@
 
 import itertools
 import random
-from typing import Literal
+from typing import Annotated, Literal
 
 import pytest
 from pydantic import model_validator
@@ -12,15 +12,15 @@ from elasticnas.search.random_search import draw_allowed, draws
 
 
 class Eight(Space):
-    widths: PerLayer[Literal[8, 7, 6, 5, 4, 3, 2, 1], 12]
+    widths: Annotated[tuple[Literal[8, 7, 6, 5, 4, 3, 2, 1], ...], PerLayer(12)]
 
 
 class Five(Space):
-    widths: PerLayer[Literal[7, 6, 5, 4, 3, 2, 1, 0], 5]
+    widths: Annotated[tuple[Literal[7, 6, 5, 4, 3, 2, 1, 0], ...], PerLayer(5)]
 
 
 class Pair(Space):
-    widths: PerLayer[Literal[7, 6, 5, 4, 3, 2, 1, 0], 2]
+    widths: Annotated[tuple[Literal[7, 6, 5, 4, 3, 2, 1, 0], ...], PerLayer(2)]
 
     @model_validator(mode="after")
     def _alike(self):
@@ -44,7 +44,7 @@ class Pairs(Space):
 
 class Branches(Space):
     kind: Literal["dear", "middling", "cheap"]
-    widths: PerLayer[Literal[8, 7, 6, 5, 4, 3, 2, 1], 5]
+    widths: Annotated[tuple[Literal[8, 7, 6, 5, 4, 3, 2, 1], ...], PerLayer(5)]
 
 
 class Small(Space):

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
 import pytest
 import torch
@@ -38,7 +38,7 @@ class Deep(Space):
     """A layer beyond the depth has no width: 2 + 4 architectures of 8 draws."""
 
     depth: Literal[1, 2]
-    widths: PerLayer[Literal[4, 2], "depth"]  # noqa: F821
+    widths: Annotated[tuple[Literal[4, 2], ...], PerLayer("depth")]
 
 
 class RuledDeep(Deep):

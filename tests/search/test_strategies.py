@@ -2,7 +2,7 @@ import math
 import warnings
 from dataclasses import replace
 from itertools import pairwise
-from typing import Literal
+from typing import Annotated, Literal
 
 import pytest
 import torch
@@ -379,7 +379,7 @@ def test_an_answer_of_evaluate_that_is_none_is_one_clear_line_and_not_kept(tmp_p
 class Many(Space):
     """59,049 combinations: what is most probable within a budget is found greedily."""
 
-    inner: PerLayer[Literal[4, 2, 1], 10]
+    inner: Annotated[tuple[Literal[4, 2, 1], ...], PerLayer(10)]
 
 
 class Layers(nn.Module):

@@ -4,7 +4,7 @@ import io
 import json
 import math
 from dataclasses import replace
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import pytest
@@ -207,7 +207,7 @@ class Rich(Space):
     scale: Literal[1, 1.5]
     one: Literal[3]
     depth: Literal[2, 1]
-    widths: PerLayer[Literal[8, 4], "depth"]  # noqa: F821
+    widths: Annotated[tuple[Literal[8, 4], ...], PerLayer("depth")]
 
     @model_validator(mode="after")
     def not_both(self):

@@ -62,9 +62,9 @@ def test_what_is_rare_is_drawn_with_the_probabilities_of_what_is_frequent():
     """One in 4,096 assignments is valid: rejection gives up, the list of ways has the rest, each of them as often."""
 
     class Rare(Space):
-        inner: PerLayer[Literal[0, 1], 16]
+        inner: Annotated[tuple[Literal[0, 1], ...], PerLayer(16)]
         depth: Literal[1, 2]
-        layers: PerLayer[Literal[1, 2, 3], "depth"]  # noqa: F821
+        layers: Annotated[tuple[Literal[1, 2, 3], ...], PerLayer("depth")]
 
         @model_validator(mode="after")
         def zero(self):
@@ -104,7 +104,7 @@ def test_nothing_valid_is_said_soon(layers):
 class Mixed(Space):
     hidden: Literal[8, 4]
     depth: Literal[1, 2]
-    inner: PerLayer[Literal[2, 1], "depth"]  # noqa: F821
+    inner: Annotated[tuple[Literal[2, 1], ...], PerLayer("depth")]
 
     @model_validator(mode="after")
     def small(self):
@@ -208,7 +208,7 @@ def test_a_nested_model_that_is_no_space_is_refused():
 
 
 class Sizes(Space):
-    inner: PerLayer[Literal[2048, 1536, 1024, 512], 24]
+    inner: Annotated[tuple[Literal[2048, 1536, 1024, 512], ...], PerLayer(24)]
     heads: Literal[4, 2]
 
     @property
@@ -282,7 +282,7 @@ def test_properties_of_nested_spaces_are_named_and_used():
 
 def test_a_property_that_reads_on_a_rare_branch_depends_on_what_it_reads():
     class Rare(Space):
-        width: PerLayer[Literal[1, 2, 3, 4], 6]
+        width: Annotated[tuple[Literal[1, 2, 3, 4], ...], PerLayer(6)]
         bits: Literal[8, 4]
 
         @property
@@ -307,7 +307,7 @@ def test_options_that_a_field_refuses_are_never_drawn():
 
     class Filtered(Space):
         depth: Literal[19, 20]
-        inner: PerLayer[Annotated[Literal[5, 4, 3, 2, 1], AfterValidator(even)], "depth"]  # noqa: F821
+        inner: Annotated[tuple[Annotated[Literal[5, 4, 3, 2, 1], AfterValidator(even)], ...], PerLayer("depth")]
 
         @model_validator(mode="after")
         def small(self):

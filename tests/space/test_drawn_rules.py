@@ -6,7 +6,7 @@ import math
 import operator
 import random
 from functools import cached_property
-from typing import Literal
+from typing import Annotated, Literal
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -34,9 +34,9 @@ class Part(Space):
 class Base(Space):
     a: Literal[1, 3, 2]
     on: bool
-    w: PerLayer[Literal[3, 1, 2], 2]
+    w: Annotated[tuple[Literal[3, 1, 2], ...], PerLayer(2)]
     depth: Literal[0, 2, 1]
-    v: PerLayer[Literal[1, 2], "depth"]  # noqa: F821 (a field, no forward reference)
+    v: Annotated[tuple[Literal[1, 2], ...], PerLayer("depth")]
     part: Part
 
     @property

@@ -2,7 +2,7 @@
 
 from functools import cached_property, partial
 from types import SimpleNamespace
-from typing import Literal
+from typing import Annotated, Literal
 
 import pytest
 
@@ -13,7 +13,7 @@ from elasticnas.space import Factory
 
 class Sizes(Space):
     hidden: Literal[8, 4]
-    inner: PerLayer[Literal[6, 3], 2]
+    inner: Annotated[tuple[Literal[6, 3], ...], PerLayer(2)]
 
     @property
     def groups(self) -> int:

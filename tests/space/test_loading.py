@@ -26,7 +26,7 @@ fields:
 class Declared(Space):
     hidden: Literal[8, 4]
     inner: Annotated[int, Range(1, 5, 2)]
-    layers: PerLayer[Literal[2, 1], 2]
+    layers: Annotated[tuple[Literal[2, 1], ...], PerLayer(2)]
 
 
 class WithSize(Space):

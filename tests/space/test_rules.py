@@ -47,7 +47,7 @@ class AfterOnAField(Space):
 
 class AfterOnElements(Space):
     depth: Literal[1, 2, 3]
-    inner: PerLayer[Annotated[int, Range(1, 4), AfterValidator(even)], "depth"]  # noqa: F821
+    inner: Annotated[tuple[Annotated[int, Range(1, 4), AfterValidator(even)], ...], PerLayer("depth")]
 
 
 class AfterOnLayers(Space):
@@ -77,7 +77,7 @@ class PlainOnAField(Space):
 
 class Constrained(Space):
     a: Annotated[int, Range(1, 6), Field(gt=2)]
-    inner: PerLayer[Annotated[int, Range(1, 3), Field(multiple_of=2)], 2]
+    inner: Annotated[tuple[Annotated[int, Range(1, 3), Field(multiple_of=2)], ...], PerLayer(2)]
 
 
 class InfoOnAField(Space):
@@ -115,7 +115,7 @@ class DecoratorOnEverything(Space):
 
 class BeforeDecorator(Space):
     a: Literal[1, 2, 3]
-    inner: PerLayer[Literal[1, 2], 2]
+    inner: Annotated[tuple[Literal[1, 2], ...], PerLayer(2)]
 
     @field_validator("inner", mode="before")
     @classmethod
@@ -278,8 +278,8 @@ class Stages(Space):
     early: Literal[1, 2]
     late: Literal[0, 1, 2]
     strict: bool
-    first: PerLayer[Literal[1, 2, 3], "early"]  # noqa: F821
-    second: PerLayer[Literal[1, 2], "late"]  # noqa: F821
+    first: Annotated[tuple[Literal[1, 2, 3], ...], PerLayer("early")]
+    second: Annotated[tuple[Literal[1, 2], ...], PerLayer("late")]
 
     @model_validator(mode="after")
     def narrows(self):
@@ -342,7 +342,7 @@ def test_every_kind_of_validator_is_counted_and_listed(space):
 
 def test_a_rule_behind_a_rare_branch_is_found():
     class Rare(Space):
-        width: PerLayer[Literal[1, 2, 3, 4, 5], 5]
+        width: Annotated[tuple[Literal[1, 2, 3, 4, 5], ...], PerLayer(5)]
         bits: Literal[8, 4, 2]
 
         @model_validator(mode="after")
@@ -361,7 +361,7 @@ def test_rules_that_have_nothing_in_common_are_counted_apart():
     """Six stages of 6 ** 4 combinations each: 4.7e18 together."""
 
     class Stage(Space):
-        width: PerLayer[Literal[1, 2, 3, 4, 5, 6], 4]
+        width: Annotated[tuple[Literal[1, 2, 3, 4, 5, 6], ...], PerLayer(4)]
 
         @model_validator(mode="after")
         def narrows(self):
@@ -384,7 +384,7 @@ def test_rules_that_have_nothing_in_common_are_counted_apart():
 def test_layers_that_are_not_there_have_no_rules():
     class Filtered(Space):
         depth: Literal[1, 2]
-        inner: PerLayer[Annotated[Literal[1, 3], AfterValidator(even)], "depth"]  # noqa: F821
+        inner: Annotated[tuple[Annotated[Literal[1, 3], AfterValidator(even)], ...], PerLayer("depth")]
         b: Literal[1, 2]
 
     assert Filtered.size() == 0 and list(Filtered.enumerate()) == []
@@ -397,7 +397,7 @@ def test_a_validator_that_changes_a_value_is_refused(mode):
 
     class Plain(Space):
         a: Literal[1, 2, 3, 4]
-        inner: PerLayer[Literal[1, 2], 2]
+        inner: Annotated[tuple[Literal[1, 2], ...], PerLayer(2)]
         b: Literal[1, 2]
 
     def model_rule(arch):
@@ -461,7 +461,7 @@ def test_a_rule_that_looks_at_more_than_the_architecture_is_refused():
 
 def test_what_reads_the_memory_of_a_tuple_is_no_silent_answer():
     class Formatted(Space):
-        inner: PerLayer[Literal[1, 2], 2]
+        inner: Annotated[tuple[Literal[1, 2], ...], PerLayer(2)]
 
         @model_validator(mode="after")
         def not_both(self):
@@ -475,7 +475,7 @@ def test_what_reads_the_memory_of_a_tuple_is_no_silent_answer():
 
 def test_too_many_ways_are_refused_at_once_and_never_guessed():
     class Knotted(Space):
-        inner: PerLayer[Literal[1, 2, 3, 4], 24]
+        inner: Annotated[tuple[Literal[1, 2, 3, 4], ...], PerLayer(24)]
         free: Literal[1, 2]
 
         @model_validator(mode="after")

@@ -43,11 +43,11 @@ class Nested(Space):
 
 class Tied(Space):
     depth: Literal[1, 2, 3]
-    inner: PerLayer[Literal[256, 128], "depth"]  # noqa: F821 (a field, no forward reference)
+    inner: Annotated[tuple[Literal[256, 128], ...], PerLayer("depth")]
 
 
 class Fixed(Space):
-    inner: PerLayer[Literal[3, 2, 1], 2]
+    inner: Annotated[tuple[Literal[3, 2, 1], ...], PerLayer(2)]
     width: Annotated[int, Range(32, 64, step=16)]
     ratio: ClassVar[int] = 4
 
@@ -153,7 +153,7 @@ def test_sampling_is_seeded_and_reaches_everything():
 
 def test_a_large_space_is_counted_without_going_through_it():
     class Large(Space):
-        inner: PerLayer[Literal[1, 2, 3, 4, 5, 6, 7, 8], 12]
+        inner: Annotated[tuple[Literal[1, 2, 3, 4, 5, 6, 7, 8], ...], PerLayer(12)]
         heads: Literal[1, 2]
 
     assert Large.size() == 8**12 * 2
@@ -163,7 +163,7 @@ def test_a_large_space_is_counted_without_going_through_it():
 
 def test_rules_over_too_much_refuse_to_count_and_still_sample():
     class Knotted(Space):
-        inner: PerLayer[Literal[1, 2, 3, 4], 12]
+        inner: Annotated[tuple[Literal[1, 2, 3, 4], ...], PerLayer(12)]
 
         @model_validator(mode="after")
         def falls(self):
@@ -180,7 +180,7 @@ def test_rules_over_many_layers_leave_every_option_that_some_architecture_has():
     """10 ** 5 completions and more are not gone through: a walk finds one."""
 
     class Falling(Space):
-        width: PerLayer[Literal[tuple(range(1, 33))], 12]
+        width: Annotated[tuple[Literal[tuple(range(1, 33))], ...], PerLayer(12)]
 
         @model_validator(mode="after")
         def narrowing(self):
@@ -194,7 +194,7 @@ def test_rules_over_many_layers_leave_every_option_that_some_architecture_has():
         """Following layers differ by 1 or 2: no architecture has all choices at one share of their range."""
 
         depth: Literal[2, 6, 7, 8]
-        width: PerLayer[Literal[1, 2, 3, 4, 5, 6, 7, 8], "depth"]  # noqa: F821
+        width: Annotated[tuple[Literal[1, 2, 3, 4, 5, 6, 7, 8], ...], PerLayer("depth")]
 
         @model_validator(mode="after")
         def near(self):
@@ -207,7 +207,7 @@ def test_rules_over_many_layers_leave_every_option_that_some_architecture_has():
 
 def test_what_no_architecture_has_is_no_option(monkeypatch):
     class Strict(Space):
-        width: PerLayer[Literal[1, 2, 3, 4], 4]
+        width: Annotated[tuple[Literal[1, 2, 3, 4], ...], PerLayer(4)]
 
         @model_validator(mode="after")
         def narrowing(self):
@@ -216,8 +216,8 @@ def test_what_no_architecture_has_is_no_option(monkeypatch):
             return self
 
     for few in (64, 10):  # all at once, and after a walk that leads nowhere
-        monkeypatch.setattr("elasticnas.space.completing._FEW", few)
-        monkeypatch.setattr("elasticnas.space.completing._MOVES", 100)
+        monkeypatch.setattr("elasticnas.space.completer._FEW", few)
+        monkeypatch.setattr("elasticnas.space.completer._MOVES", 100)
         assert [axis.options for axis in Strict.axes().width] == [(4 - layer,) for layer in range(4)]
     monkeypatch.undo()
 
@@ -226,7 +226,7 @@ def test_what_no_architecture_has_is_no_option(monkeypatch):
 
         hidden: Literal[128, 96]
         heads: Literal[4, 2]
-        inner: PerLayer[Literal[1, 2, 3, 4], 12]
+        inner: Annotated[tuple[Literal[1, 2, 3, 4], ...], PerLayer(12)]
 
         @property
         def head_dim(self) -> int:
@@ -250,7 +250,7 @@ def test_what_no_architecture_has_is_no_option(monkeypatch):
 
 def test_an_option_that_may_be_impossible_is_refused_rather_than_dropped():
     class Unsure(Space):
-        inner: PerLayer[Literal[1, 2, 3, 4], 12]
+        inner: Annotated[tuple[Literal[1, 2, 3, 4], ...], PerLayer(12)]
 
         @model_validator(mode="after")
         def never_the_widest_first(self):
@@ -283,7 +283,10 @@ def test_the_axes_of_a_choice_tell_true_from_one():
         ("declares no choice", {}),
         ("is no choice; use Literal", {"hidden": int}),
         ("is no choice; use Literal", {"hidden": float}),
-        ("PerLayer[..., 'depth'] needs an integer choice named 'depth'", {"inner": PerLayer[Literal[1, 2], "depth"]}),
+        (
+            "PerLayer('depth') needs an integer choice named 'depth'",
+            {"inner": Annotated[tuple[Literal[1, 2], ...], PerLayer("depth")]},
+        ),
     ],
 )
 def test_wrong_declarations_are_refused_in_words(message, declare):

@@ -57,7 +57,7 @@ class Split:
         """``(users,)`` item ids."""
         return self._data.items[self._data.offsets[1:] - (2 if stage == "validation" else 1)]
 
-    def everything(self) -> Sequences:
+    def complete(self) -> Sequences:
         """Whole sequences, targets included: what a user has ever interacted with."""
         return Sequences(self._data.items, self._data.offsets[:-1], self._data.offsets[1:])
 

@@ -59,7 +59,7 @@ class Evaluator:
         negatives: ``(users, number)`` from :func:`easrec.evaluation.draw_negatives`, 0 where a user has no more; None
             where pop100 is never asked for.
         length: N.
-        ks: Cut-offs.
+        cutoffs: Cut-offs.
         batch_users: Users scored together at most; fewer where the items are many, so that memory is bounded.
         items: V; None takes the largest id there is, and a model may then score more columns.
 
@@ -74,22 +74,23 @@ class Evaluator:
         targets: NDArray[np.int32] | NDArray[np.int64],
         negatives: NDArray[np.int64] | None,
         length: int,
-        ks: Sequence[int] = (5, 10, 20),
+        cutoffs: Sequence[int] = (5, 10, 20),
         batch_users: int = 256,
         items: int | None = None,
     ) -> None:
         if len(histories) == 0:
             raise DataError("no user to evaluate: the data has no sequence long enough")
-        if min(length, batch_users, *ks) < 1 or not ks:
+        if min(length, batch_users, *cutoffs) < 1 or not cutoffs:
             raise SearchError(
-                f"length, batch_users and every cut-off must be 1 or more: got {length}, {batch_users}, {tuple(ks)}"
+                f"length, batch_users and every cut-off must be 1 or more: "
+                f"got {length}, {batch_users}, {tuple(cutoffs)}"
             )
         if len(histories.items) == 0:
             # nobody knows anything: padding needs an array to point into
             histories = Sequences(np.zeros(1, dtype=np.int32), histories.starts, histories.stops)
         self.histories, self.targets = histories, targets.astype(np.int64)
         self.negatives = None if negatives is None else negatives.astype(np.int64)
-        self.length, self.ks, self.batch_users, self.items = length, tuple(ks), batch_users, items
+        self.length, self.cutoffs, self.batch_users, self.items = length, tuple(cutoffs), batch_users, items
         self._check()
 
     def _check(self) -> None:
@@ -137,7 +138,7 @@ class Evaluator:
         fewest = None
         if "pop100" in ranks and self.negatives is not None:
             fewest = int((self.negatives[chosen] > 0).sum(1).min())
-        metrics = {name: metrics_at(found, self.ks) for name, found in ranks.items()}
+        metrics = {name: metrics_at(found, self.cutoffs) for name, found in ranks.items()}
         return Report(metrics, ranks, chosen, fewest)
 
     @torch.no_grad()

@@ -48,7 +48,7 @@ def per_user(ranks: NDArray[np.int64], metric: str, k: int) -> NDArray[np.float6
     return np.where(rank <= k, gain, 0.0)
 
 
-def metrics_at(ranks: NDArray[np.int64], ks: Sequence[int] = (5, 10, 20)) -> dict[str, float]:
+def metrics_at(ranks: NDArray[np.int64], cutoffs: Sequence[int] = (5, 10, 20)) -> dict[str, float]:
     """Mean over the users of every metric at every k: ``{"recall@10": ..., "mrr@10": ..., "ndcg@10": ...}``.
 
     Raises:
@@ -57,4 +57,4 @@ def metrics_at(ranks: NDArray[np.int64], ks: Sequence[int] = (5, 10, 20)) -> dic
     """
     if len(ranks) == 0:
         raise DataError("no ranks to average: there is no user to evaluate")
-    return {f"{metric}@{k}": float(per_user(ranks, metric, k).mean()) for k in ks for metric in METRICS}
+    return {f"{metric}@{k}": float(per_user(ranks, metric, k).mean()) for k in cutoffs for metric in METRICS}

@@ -52,8 +52,8 @@ def cells_of(methods: Sequence[Method], seeds: int, scale: str, changes: dict[st
     if scale not in SCALES:
         raise ConfigError(f"--scale {scale}: choose one of {', '.join(SCALES)}")
     asked = Config().updated(SCALES[scale]).updated(changes)
-    if 10 not in asked.ks:
-        raise ConfigError(f"--set ks={list(asked.ks)}: the tables show metrics at 10; keep it among them")
+    if 10 not in asked.cutoffs:
+        raise ConfigError(f"--set cutoffs={list(asked.cutoffs)}: the tables show metrics at 10; keep it among them")
     given = changes.keys() | differences_of(Config().updated(changes)).keys()
     for method in METHODS:
         if own := sorted(({"seed", *method.changes} - _SIZES) & given):

@@ -99,7 +99,7 @@ def test_leave_one_out():
     assert list(split.targets("validation")) == [3, 3] and list(split.targets("test")) == [4, 1]
     assert [list(split.history("validation")[u]) for u in range(2)] == [[1, 2], [2]]
     assert [list(split.history("test")[u]) for u in range(2)] == [[1, 2, 3], [2, 3]]
-    assert [list(split.everything()[u]) for u in range(2)] == [[1, 2, 3, 4], [2, 3, 1]]
+    assert [list(split.complete()[u]) for u in range(2)] == [[1, 2, 3, 4], [2, 3, 1]]
     assert split.training.counts(4).tolist() == [0, 1, 2, 0, 0]
 
 

@@ -54,7 +54,7 @@ def test_a_recommender_that_knows_the_rule_reaches_the_stated_metrics(stage):
         p = (0.8 * (category[None] == c[:, None]) + 0.2 / 4) * weight
         return torch.from_numpy(p)
 
-    negatives = draw_negatives(split.training.counts(split.items), split.everything(), 10, 0)
+    negatives = draw_negatives(split.training.counts(split.items), split.complete(), 10, 0)
     evaluator = Evaluator(split.history(stage), split.targets(stage), negatives, 30, (1, 5, 10, 20))
     report = evaluator.evaluate(next_item)
     for name, value in generated.best[stage].items():

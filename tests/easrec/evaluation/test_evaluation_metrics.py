@@ -12,7 +12,7 @@ from elasticnas.errors import DataError, SearchError
 
 def test_hand_worked_example():
     # ranks 1, 2, 10, 11: three of four within 10, two within 5
-    found = metrics_at(np.array([1, 2, 10, 11]), ks=(5, 10))
+    found = metrics_at(np.array([1, 2, 10, 11]), cutoffs=(5, 10))
     assert found == pytest.approx(
         {
             "recall@5": 2 / 4,
@@ -49,6 +49,6 @@ def test_errors_name_the_values():
     with pytest.raises(DataError, match="from 1, got 0 for user number 2"):
         per_user(np.array([1, 2, 0]), "mrr", 10)
     with pytest.raises(SearchError, match="1 or more, got 0"):
-        metrics_at(np.array([1]), ks=(5, 0))
+        metrics_at(np.array([1]), cutoffs=(5, 0))
     with pytest.raises(SearchError, match="unknown metric 'hits'; there are recall, mrr, ndcg"):
         per_user(np.array([1]), "hits", 10)

@@ -43,8 +43,8 @@ def by_content(items):
     return score
 
 
-def literal_report(histories, targets, negatives, items, length, ks, score):
-    totals = {p: {f"{m}@{k}": 0.0 for k in ks for m in ("recall", "mrr", "ndcg")} for p in PROTOCOLS}
+def literal_report(histories, targets, negatives, items, length, cutoffs, score):
+    totals = {p: {f"{m}@{k}": 0.0 for k in cutoffs for m in ("recall", "mrr", "ndcg")} for p in PROTOCOLS}
     ranks = {p: [] for p in PROTOCOLS}
     for history, target, against in zip(histories, targets, negatives, strict=True):
         known = history[-length:]
@@ -57,7 +57,7 @@ def literal_report(histories, targets, negatives, items, length, ks, score):
         for protocol in PROTOCOLS:
             rank = 1 + sum(scores[i] >= scores[target] for i in candidates[protocol] if i != target)
             ranks[protocol].append(rank)
-            for k in ks:
+            for k in cutoffs:
                 if rank <= k:
                     totals[protocol][f"recall@{k}"] += 1
                     totals[protocol][f"mrr@{k}"] += 1 / rank

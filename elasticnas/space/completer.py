@@ -1,4 +1,4 @@
-"""Completing: a valid architecture in which some choices are given."""
+"""Completer: a valid architecture in which some choices are given."""
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,7 +10,7 @@ from elasticnas.errors import SpaceError
 from elasticnas.space.rules import Rules
 from elasticnas.space.schema import Declared, ascending
 
-__all__ = ["Completing"]
+__all__ = ["Completer"]
 
 _FEW = 10_000  # completions gone through at once
 _MOST = 1_000_000  # gone through where the walk finds nothing
@@ -19,7 +19,7 @@ _MOVES = 10_000
 Assignment = Mapping[str, Any]
 
 
-class Completing:
+class Completer:
     """Finds valid architectures around given options.
 
     Few completions are gone through one by one. Where they are many, a walk over valid architectures leads from a known

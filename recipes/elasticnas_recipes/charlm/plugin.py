@@ -12,7 +12,7 @@ class _Recipe:
     @property
     def commands(self) -> typer.Typer:
         """The commands, mounted as ``elasticnas charlm``."""
-        from charlm.cli import commands
+        from elasticnas_recipes.charlm.cli import commands
 
         return commands
 

@@ -12,7 +12,7 @@ class _Recipe:
     @property
     def commands(self) -> typer.Typer:
         """The commands, mounted as ``elasticnas digits``."""
-        from digits.cli import commands
+        from elasticnas_recipes.digits.cli import commands
 
         return commands
 

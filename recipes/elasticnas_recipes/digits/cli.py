@@ -5,12 +5,12 @@ from pathlib import Path
 import typer
 from rich.console import Console
 
-from digits.config import Config
-from digits.task import study
 from elasticnas.cli.options import Device, Out, Resume, Seed, Set, Threads, changes_of
 from elasticnas.run import Run
 from elasticnas.runtime import configure_torch, device_of
 from elasticnas.settings import updated
+from elasticnas_recipes.digits.config import Config
+from elasticnas_recipes.digits.task import study
 
 __all__ = ["commands"]
 

@@ -7,11 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from charlm.config import Config
-from charlm.corpus import Corpus
-from charlm.model import GPT, Sizes, scaled
 from elasticnas.search import Problem
 from elasticnas.study import Study
+from elasticnas_recipes.charlm.config import Config
+from elasticnas_recipes.charlm.corpus import Corpus
+from elasticnas_recipes.charlm.model import GPT, Sizes, scaled
 
 __all__ = ["study"]
 

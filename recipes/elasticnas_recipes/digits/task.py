@@ -6,11 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from digits.config import Config
-from digits.images import Images, load_images
-from digits.model import build, scaled, supernet
 from elasticnas.search import Problem
 from elasticnas.study import Study
+from elasticnas_recipes.digits.config import Config
+from elasticnas_recipes.digits.images import Images, load_images
+from elasticnas_recipes.digits.model import build, scaled, supernet
 
 __all__ = ["study"]
 

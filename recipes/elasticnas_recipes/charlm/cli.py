@@ -6,13 +6,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from charlm.config import Config
-from charlm.corpus import read_corpus, standard_library
-from charlm.task import study
 from elasticnas.cli.options import Device, Out, Resume, Seed, Set, Threads, changes_of
 from elasticnas.run import Run
 from elasticnas.runtime import configure_torch, device_of
 from elasticnas.settings import updated
+from elasticnas_recipes.charlm.config import Config
+from elasticnas_recipes.charlm.corpus import read_corpus, standard_library
+from elasticnas_recipes.charlm.task import study
 
 __all__ = ["commands"]
 
