@@ -13,7 +13,7 @@ import torch
 from elasticnas.errors import CheckpointError
 from elasticnas.files import write_bytes
 
-__all__ = ["FIXED", "differences", "first_difference", "load_checkpoint", "plain", "save_checkpoint"]
+__all__ = ["FIXED", "differences", "first_difference", "load_checkpoint", "save_checkpoint", "to_builtins"]
 
 _FORMAT = 2
 _DIGEST = 32  # bytes of SHA-256, in front
@@ -102,15 +102,15 @@ def differences(before: Any, now: Any, path: str = "") -> "Iterator[tuple[str, s
         yield path, f"{path} was {before!r}, is {now!r}"
 
 
-def plain(value: Any) -> Any:
+def to_builtins(value: Any) -> Any:
     """Plain data that tells settings apart: numbers and texts as they are, objects by class and attributes."""
     if isinstance(value, np.generic):  # some are floats too, and no checkpoint is read with them
         value = value.item()
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
+        return [to_builtins(item) for item in value]
     if isinstance(value, Mapping):
-        return {str(name): plain(item) for name, item in value.items()}
-    attributes = {name: plain(item) for name, item in vars(value).items()} if hasattr(value, "__dict__") else {}
+        return {str(name): to_builtins(item) for name, item in value.items()}
+    attributes = {name: to_builtins(item) for name, item in vars(value).items()} if hasattr(value, "__dict__") else {}
     return {"kind": getattr(value, "__qualname__", type(value).__qualname__), **attributes}

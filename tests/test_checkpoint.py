@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from elasticnas.checkpoint import first_difference, load_checkpoint, plain, save_checkpoint
+from elasticnas.checkpoint import first_difference, load_checkpoint, save_checkpoint, to_builtins
 from elasticnas.errors import CheckpointError
 
 
@@ -71,8 +71,8 @@ def test_a_checkpoint_of_an_earlier_version_is_refused_in_one_line(tmp_path):
 
 
 def test_plain_data_tells_mappings_apart_and_has_no_numbers_of_numpy():
-    assert plain({"a": np.float64(0.5), "b": (np.int64(2), {"c": np.float32(0.25)})}) == {
+    assert to_builtins({"a": np.float64(0.5), "b": (np.int64(2), {"c": np.float32(0.25)})}) == {
         "a": 0.5,
         "b": [2, {"c": 0.25}],
     }
-    assert type(plain(np.float64(0.5))) is float
+    assert type(to_builtins(np.float64(0.5))) is float

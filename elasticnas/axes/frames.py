@@ -56,14 +56,14 @@ class Masked:
         indices = [space.indices(arch) for arch in archs]
         self._chosen = {choice: [index[choice.name] for index in indices] for choice in space.choice_list()}
         # made here, not while the model runs: a compiled graph then takes the weights as inputs
-        self._prepared: dict[str, OptionWeights] = {}
-        self._prepared_choices: dict[str, Tensor] = {}
+        self._precomputed: dict[str, OptionWeights] = {}
+        self._precomputed_choices: dict[str, Tensor] = {}
         if torch.compiler.is_dynamo_compiling() or not is_transformed():
-            self._prepared = {quantity.name: self._prepare(quantity) for quantity in quantities}
-            self._prepared_choices = self._one_hot_choices()
+            self._precomputed = {quantity.name: self._precompute(quantity) for quantity in quantities}
+            self._precomputed_choices = self._one_hot_choices()
 
-    def _prepare(self, quantity: Quantity) -> OptionWeights:
-        quantity.prepare()  # now, for the same reason
+    def _precompute(self, quantity: Quantity) -> OptionWeights:
+        quantity.precompute()  # now, for the same reason
         return self._one_hot(quantity)
 
     def _one_hot(self, quantity: Quantity) -> OptionWeights:
@@ -86,8 +86,8 @@ class Masked:
     def value(self, quantity: Quantity) -> OptionWeights:
         """Weights that are 1 at the value of the architecture, ``(options,)`` or ``(B, options)``."""
         compiling = torch.compiler.is_dynamo_compiling()
-        if (compiling or not is_transformed()) and quantity.name in self._prepared:
-            return self._prepared[quantity.name]
+        if (compiling or not is_transformed()) and quantity.name in self._precomputed:
+            return self._precomputed[quantity.name]
         # a mode takes no tensor from outside
         made: OptionWeights = self.caches.values.get(quantity, lambda: self._one_hot(quantity))
         return made
@@ -101,7 +101,7 @@ class Masked:
 
     def _relaxed(self) -> "Relaxed":
         compiling = torch.compiler.is_dynamo_compiling()
-        ready = self._prepared_choices if compiling or not is_transformed() else {}
+        ready = self._precomputed_choices if compiling or not is_transformed() else {}
         return Relaxed(ready or self._one_hot_choices(), {})
 
     def _one_hot_choices(self) -> dict[str, Tensor]:

@@ -49,19 +49,19 @@ class Constant:
 
     def __init__(self, make: Callable[[torch.device], Tensor]) -> None:
         self._make = make
-        self._prepared: Tensor | None = None
+        self._precomputed: Tensor | None = None
         self._kept: dict[tuple[torch.dtype, torch.device], Tensor] = {}
 
-    def prepare(self) -> None:
+    def precompute(self) -> None:
         """Make it now, so that a graph traced later takes it as an input instead of computing it."""
-        if self._prepared is None and not is_transformed():
+        if self._precomputed is None and not is_transformed():
             with torch.inference_mode(False):
-                self._prepared = self._make(torch.device("cpu"))
+                self._precomputed = self._make(torch.device("cpu"))
 
     def like(self, tensor: Tensor) -> Tensor:
         """The numbers in the dtype and on the device of a tensor."""
-        if torch.compiler.is_dynamo_compiling() and self._prepared is not None:
-            return self._prepared.to(tensor)
+        if torch.compiler.is_dynamo_compiling() and self._precomputed is not None:
+            return self._precomputed.to(tensor)
         if is_transformed():
             return self._make(tensor.device).to(tensor.dtype)
         key = (tensor.dtype, tensor.device)

@@ -114,12 +114,12 @@ class Quantity:
 
         return Constant(make)
 
-    def prepare(self) -> None:
+    def precompute(self) -> None:
         """Make what is worked out once, before a graph is traced: tracing cannot build architectures."""
         _ = self.by_indices, self._some_impossible
-        self._joint_to_options.prepare()
+        self._joint_to_options.precompute()
         if self.is_number:
-            self.prefixes.prepare()
+            self.prefixes.precompute()
 
     def position(self, arch: Any) -> int:
         """Position of an architecture's value among the options."""

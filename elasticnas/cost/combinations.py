@@ -71,6 +71,6 @@ class Combinations:
     def _built(self, row: Rows) -> Any:
         options = {choice.name: choice.options[index] for choice, index in zip(self.choices, row.tolist(), strict=True)}
         try:
-            return self.space.build(self._assignment | options)
+            return self.space.from_assignment(self._assignment | options)
         except ArchitectureError:
             return None

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from elasticnas.checkpoint import plain
+from elasticnas.checkpoint import to_builtins
 from elasticnas.cost.combinations import Combinations
 from elasticnas.cost.distinct import DistinctCosts, distinct_costs
 from elasticnas.cost.expectation import Expectation, sampled
@@ -58,7 +58,9 @@ class Cost(ABC):
     def identity(self) -> dict[str, Any]:
         """What the same cost has in another process: its class, the shapes of its example, and its settings."""
         leaves = tree_leaves(self.example)
-        example = [f"{leaf.dtype} {tuple(leaf.shape)}" if isinstance(leaf, Tensor) else plain(leaf) for leaf in leaves]
+        example = [
+            f"{leaf.dtype} {tuple(leaf.shape)}" if isinstance(leaf, Tensor) else to_builtins(leaf) for leaf in leaves
+        ]
         simple = (bool, int, float, str, torch.device)
         public = {name: value for name, value in vars(self).items() if name[0] != "_" and isinstance(value, simple)}
         settings = {name: str(value) if isinstance(value, torch.device) else value for name, value in public.items()}

@@ -119,7 +119,7 @@ class _Search:
 
     def _possible(self, chosen: Mapping[str, Any]) -> Any:
         try:
-            return self.space.build(self._base | chosen)
+            return self.space.from_assignment(self._base | chosen)
         except ArchitectureError:
             return None
 

@@ -74,11 +74,11 @@ def is_free(operation: Any) -> bool:
         return True
     if operation.namespace != "aten":
         return False
-    name = _plain(schema.name.removeprefix("aten::"))
+    name = _base_name(schema.name.removeprefix("aten::"))
     return name in _FREE or operation.is_view or _is_pointwise(name)
 
 
-def _plain(name: str) -> str:
+def _base_name(name: str) -> str:
     """The name without the marks of variants: in place, for lists, as a copy, internal."""
     return name.removeprefix("_foreach_").strip("_").removesuffix("_copy")
 

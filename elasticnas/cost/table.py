@@ -63,7 +63,7 @@ class CostTable:
         """
         values = self.space.assignment(arch)
         here = {name: values[name] for name in self.names}
-        if self.space.build(self.space.assignment(self.base) | here) != arch:
+        if self.space.from_assignment(self.space.assignment(self.base) | here) != arch:
             raise ArchitectureError(
                 f"{arch!r} is not in the table: outside {list(self.names)} it differs from its base"
             )
@@ -124,7 +124,7 @@ def tabulate(cost: Callable[[Any], float], unit: str, space: Any, names: tuple[s
     values = []
     for combination in product(*options):
         try:
-            arch = space.build(assignment | dict(zip(names, combination, strict=True)))
+            arch = space.from_assignment(assignment | dict(zip(names, combination, strict=True)))
         except ArchitectureError:
             values.append(float("nan"))
         else:

@@ -67,7 +67,7 @@ class Branches:
             for options in product(*(choice.options for choice in self._choices)):
                 change = {choice.name: option for choice, option in zip(self._choices, options, strict=True)}
                 try:
-                    yield self._space.build({**self._base, **change})
+                    yield self._space.from_assignment({**self._base, **change})
                 except ArchitectureError:
                     continue
         for choice in self._choices:

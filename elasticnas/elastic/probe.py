@@ -97,7 +97,7 @@ def valid(space: Any, base: Mapping[str, Any], change: dict[str, Any]) -> Any:
     pairs = ({choice.name: option} for choice in space.choice_list() for option in choice.options)
     for other in ({}, *pairs):
         try:
-            return space.build({**base, **other, **change})
+            return space.from_assignment({**base, **other, **change})
         except ArchitectureError:
             continue
     # several move together: any architecture with the option

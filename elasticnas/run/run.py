@@ -11,7 +11,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from elasticnas.checkpoint import FIXED, load_checkpoint, plain, save_checkpoint
+from elasticnas.checkpoint import FIXED, load_checkpoint, save_checkpoint, to_builtins
 from elasticnas.errors import CheckpointError, ConfigError, ElasticNASError
 from elasticnas.files import LOCK, remove_temporaries
 from elasticnas.run.progress import Progress
@@ -62,7 +62,7 @@ class Run:
             json.dumps(identity, allow_nan=False)
         except (TypeError, ValueError) as error:
             raise ConfigError(f"identity={identity!r}: plain data is needed, such as texts ({error})") from None
-        self.resume, self.identity, self.allow = resume, plain(identity or {}), frozenset(allow)
+        self.resume, self.identity, self.allow = resume, to_builtins(identity or {}), frozenset(allow)
         self.changes: list[str] = []
         self._progress, self._first, self._steps = progress, 0, 0
         self._lock: FileLock | None = None

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from elasticnas.checkpoint import plain
+from elasticnas.checkpoint import to_builtins
 from elasticnas.cost import Budget, most_probable
 from elasticnas.elastic import ElasticModel
 from elasticnas.errors import ConfigError, SearchError
@@ -320,8 +320,12 @@ class BilevelSearcher:
         return lines
 
     def _described(self) -> dict[str, Any]:
-        penalty = {k: v for k, v in plain(self.penalty).items() if k not in self.penalty.learned}
-        return {"relaxation": plain(self.controller.relaxation), "penalty": penalty, "pruning": plain(self.pruning)}
+        penalty = {k: v for k, v in to_builtins(self.penalty).items() if k not in self.penalty.learned}
+        return {
+            "relaxation": to_builtins(self.controller.relaxation),
+            "penalty": penalty,
+            "pruning": to_builtins(self.pruning),
+        }
 
     def parts(self) -> dict[str, Stateful]:
         """What a checkpoint holds."""

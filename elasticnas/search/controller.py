@@ -75,7 +75,7 @@ class Controller:
             ArchitectureError: They break a rule together.
         """
         choices = self.space.choices()
-        return self.space.build({name: choices[name][int(p.argmax())] for name, p in drawn.items()})
+        return self.space.from_assignment({name: choices[name][int(p.argmax())] for name, p in drawn.items()})
 
     def _obeys_the_rules(self, drawn: Mapping[str, Tensor]) -> bool:
         try:

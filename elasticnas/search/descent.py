@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from elasticnas.checkpoint import plain
+from elasticnas.checkpoint import to_builtins
 from elasticnas.errors import ConfigError, SearchError
 
 __all__ = ["Descent", "MakeOptimizer", "require_finite", "require_finite_gradients", "require_scalar"]
@@ -39,7 +39,9 @@ class Descent:
         make = make or (lambda weights: torch.optim.Adam(weights, lr=rate, fused=True))
         self.optimizer = _made(make, self.weights)
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
-        self._made = [{n: plain(v) for n, v in group.items() if n != "params"} for group in self.optimizer.param_groups]
+        self._made = [
+            {n: to_builtins(v) for n, v in group.items() if n != "params"} for group in self.optimizer.param_groups
+        ]
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -144,7 +144,7 @@ def _built(space: Any, labelled: dict[str, Any]) -> Any:
     """The architecture; None for one that a rule forbids, or of a trial that has just begun."""
     try:
         chosen = {c.name: c.options[labels(c).index(labelled[c.name])] for c in space.choice_list()}
-        return space.build(chosen)
+        return space.from_assignment(chosen)
     except (ArchitectureError, KeyError):
         return None
 

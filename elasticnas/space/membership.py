@@ -48,7 +48,7 @@ class Membership:
         """
         if not isinstance(arch, self._space):
             raise ArchitectureError(f"expected an architecture of {self._name}, got {arch!r} ({type(arch).__name__})")
-        again = self._validated(_plain(self._space, arch))
+        again = self._validated(_field_values(self._space, arch))
         values = {}
         for item in self._items:
             value, expected = read(arch, item.path, _ABSENT), read(again, item.path, _ABSENT)
@@ -105,10 +105,12 @@ def _is_same(one: Any, other: Any) -> bool:
     return one is other or (type(one) is type(other) and bool(one == other))
 
 
-def _plain(space: Any, arch: Any) -> Any:
+def _field_values(space: Any, arch: Any) -> Any:
     """The fields of an architecture as data to validate; whatever else is in their place stays as it is."""
     if not isinstance(arch, space):
         return arch
     fields = {name: getattr(arch, name, None) for name in space.model_fields}
     nested = {name: nested_space(info) for name, info in space.model_fields.items()}
-    return {name: value if nested[name] is None else _plain(nested[name], value) for name, value in fields.items()}
+    return {
+        name: value if nested[name] is None else _field_values(nested[name], value) for name, value in fields.items()
+    }

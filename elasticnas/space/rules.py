@@ -191,7 +191,7 @@ def _whole_field(node: Node, name: str, validate: Callable[[Any], Any]) -> Calla
 
 def _validated(watch: Watch, below: Any, validate: Callable[[Any], Any]) -> None:
     """Run pydantic itself on what it would be given; all of it is read."""
-    given = watch.plain(below)
+    given = watch.unwatched(below)
     if not _is_same(given, validate(watch.data(below))):
         raise _Changed
 

@@ -71,7 +71,7 @@ class Space(BaseModel):
         return {choice.name: choice.options for choice in cls.choice_list()}
 
     @classmethod
-    def build(cls: type[Self], assignment: Mapping[str, Any]) -> Self:
+    def from_assignment(cls: type[Self], assignment: Mapping[str, Any]) -> Self:
         """The architecture with a value for each choice name.
 
         Raises:
@@ -126,7 +126,7 @@ class Space(BaseModel):
         Raises:
             SpaceError: Rules tie too many choices together to count.
         """
-        return map(cls.build, cls.info().architectures)
+        return map(cls.from_assignment, cls.info().architectures)
 
     @classmethod
     def sample(cls: type[Self], rng: random.Random) -> Self:
@@ -139,7 +139,7 @@ class Space(BaseModel):
         Raises:
             SpaceError: There is no valid architecture, or none was found.
         """
-        return cls.build(cls.info().architectures.sample(rng))
+        return cls.from_assignment(cls.info().architectures.sample(rng))
 
     @classmethod
     @cache
@@ -151,7 +151,7 @@ class Space(BaseModel):
         Raises:
             SpaceError: There is no valid architecture, or none was found.
         """
-        return cls.build(cls.info().architectures.nearest(largest=True))
+        return cls.from_assignment(cls.info().architectures.nearest(largest=True))
 
     @classmethod
     @cache
@@ -163,7 +163,7 @@ class Space(BaseModel):
         Raises:
             SpaceError: There is no valid architecture, or none was found.
         """
-        return cls.build(cls.info().architectures.nearest(largest=False))
+        return cls.from_assignment(cls.info().architectures.nearest(largest=False))
 
     @classmethod
     def neighbours(cls: type[Self], arch: Self) -> list[Self]:

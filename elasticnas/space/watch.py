@@ -92,19 +92,19 @@ class Watch:
         length = items[0].length_of if items else None
         return len(items) if length is None else int(self._lengths[length][self.path.index(length)])
 
-    def plain(self, below: Any) -> Any:
+    def unwatched(self, below: Any) -> Any:
         """The value of a field with nothing watched any more: all of it counts as read."""
         if isinstance(below, Node):
-            return below.cls.model_construct(**{name: self.plain(part) for name, part in below.fields.items()})
+            return below.cls.model_construct(**{name: self.unwatched(part) for name, part in below.fields.items()})
         if isinstance(below, Declared):
             return below.choice.options[self.path.index(below.choice.name)]
-        return tuple(self.plain(item) for item in below[: self.layers(below)])
+        return tuple(self.unwatched(item) for item in below[: self.layers(below)])
 
     def data(self, below: Any) -> Any:
         """The same as plain data, ready for validation."""
         if isinstance(below, Node):
             return {name: self.data(part) for name, part in below.fields.items()}
-        return self.plain(below)
+        return self.unwatched(below)
 
     def field(self, node: Node, name: str) -> Any:
         """The watched value of a field."""
@@ -128,7 +128,7 @@ class Watch:
             attributes.clear()
             attributes[_STATE] = state
         state.cached.clear()
-        vars(state).pop("plain", None)
+        vars(state).pop("unwatched", None)
         object.__setattr__(instance, "__pydantic_private__", None)
 
 
@@ -149,8 +149,8 @@ class _State:
         return value
 
     @cached_property
-    def plain(self) -> Any:
-        return self.watch.plain(self.node)
+    def unwatched(self) -> Any:
+        return self.watch.unwatched(self.node)
 
     def compute(self, owner: Any, name: str, function: Callable[[Any], Any]) -> Any:
         if name not in self.cached:
@@ -160,10 +160,10 @@ class _State:
     def is_untouched(self, attributes: dict[str, Any]) -> bool:
         if len(attributes) > 1 and attributes.keys() & self.node.fields.keys():
             return False
-        if "plain" not in vars(self):
+        if "unwatched" not in vars(self):
             return True
         fields = self.node.fields.items()
-        return all(vars(self.plain).get(name) == self.watch.plain(below) for name, below in fields)
+        return all(vars(self.unwatched).get(name) == self.watch.unwatched(below) for name, below in fields)
 
 
 @cache
@@ -177,7 +177,7 @@ def _watched_class(cls: Any) -> Any:
         if name in watched and (state := object.__getattribute__(self, "__dict__").get(_STATE)) is not None:
             if name in fields:
                 return state.read(name)
-            return state.compute(self, name, kept[name]) if name in kept else getattr(state.plain, name)
+            return state.compute(self, name, kept[name]) if name in kept else getattr(state.unwatched, name)
         return cls if name == "__class__" else object.__getattribute__(self, name)
 
     # not by pydantic's metaclass, which would build the schema again

@@ -21,7 +21,7 @@ def architectures(space: type[Space]) -> st.SearchStrategy[Any]:
 
     def build(assignment: dict[str, Any], seed: int) -> Any:
         try:
-            return space.build(assignment)
+            return space.from_assignment(assignment)
         except ArchitectureError:  # a rule forbids the combination: draw one that obeys
             return space.sample(random.Random(seed))
 

@@ -81,7 +81,7 @@ class Recommender:
         def make(arch: Any) -> EASRecModel:
             # the space is made from the settings, so that an architecture read back is one of it
             space = space_for(config.model)
-            found.append(space.build({name: getattr(arch, name) for name in space.choices()}))
+            found.append(space.from_assignment({name: getattr(arch, name) for name in space.choices()}))
             return build(config.model, len(items) - 1, found[0], config.train.form == "causal", features)
 
         network = load(folder, make)

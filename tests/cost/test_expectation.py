@@ -104,7 +104,7 @@ def over_all(space, cost, given):
     for indices in product(*(range(len(options)) for options in choices.values())):
         at = dict(zip(choices, indices, strict=True))
         try:
-            arch = space.build({name: choices[name][index] for name, index in at.items()})
+            arch = space.from_assignment({name: choices[name][index] for name, index in at.items()})
         except ArchitectureError:
             continue
         weight = torch.stack([given[name][index] for name, index in at.items()]).prod()
@@ -115,7 +115,7 @@ def over_all(space, cost, given):
 def breaks_a_rule(space, given):
     """Whether no architecture has the likeliest options."""
     try:
-        space.build({name: space.choices()[name][int(p.argmax())] for name, p in given.items()})
+        space.from_assignment({name: space.choices()[name][int(p.argmax())] for name, p in given.items()})
     except ArchitectureError:
         return True
     return False
@@ -236,7 +236,7 @@ def test_one_hot_has_the_gradient_of_every_single_change(no_table):
     cost.expected(given).backward()
     for name, options in Deep.choices().items():
         values = Deep.assignment(arch)
-        changed = [encoder_flops(Deep.build(values | {name: option})) for option in options]
+        changed = [encoder_flops(Deep.from_assignment(values | {name: option})) for option in options]
         difference = given[name].grad - given[name].grad[indices[name]]
         torch.testing.assert_close(difference, torch.tensor(changed).double() - encoder_flops(arch))
 

@@ -31,7 +31,7 @@ def metrics(value, cutoffs=(5, 10, 20)):
 
 def network(config, value=None, flops=2e6, hidden=8, inner=16, **choices):
     """Trained to ``value`` everywhere, or only measured."""
-    arch = space_for(config.model).build({"candidate": 0, "depth": 1, **choices})
+    arch = space_for(config.model).from_assignment({"candidate": 0, "depth": 1, **choices})
     training = Training(best_epoch=2, epochs=3, seconds=120.0, history=[{"epoch": 1, "loss": 4.5}])
     return Network(
         architecture=arch,
@@ -52,7 +52,7 @@ def search(config, warnings=(), seconds=60.0, **choices):
     space, early_stopping_metric = space_for(config.model), config.early_stopping_metric
     small, large = (
         Candidate(
-            architecture=space.build({"candidate": candidate, "depth": 1, **choices}),
+            architecture=space.from_assignment({"candidate": candidate, "depth": 1, **choices}),
             costs={"flops": flops},
             metrics={early_stopping_metric: value},
         )

@@ -237,7 +237,7 @@ def test_a_scope_serves_inside_and_outside_of_vmap(masked):
 def test_what_is_traced_in_a_scope_leaves_nothing_in_it(masked):
     axes = s.Hidden.axes()
     module, x = random_weights(enn.Linear(axes.hidden, axes.hidden)), normal(20, 7)
-    axes.hidden.quantity.prepare()
+    axes.hidden.quantity.precompute()
     target = axes.space.smallest() if masked else {"hidden": vector(0.5, 0.3, 0.2)}
     with (axes.masked if masked else axes.relaxed)(target):
         with FakeTensorMode(allow_non_fake_inputs=True):

@@ -126,7 +126,7 @@ def test_draws_that_break_a_rule_are_drawn_again(relaxation):
     work = searcher(space=Ruled, relaxation=relaxation(Temperature(0.01, 0, 0.01)))
     for _ in range(50):
         drawn = {name: Ruled.choices()[name][int(p.argmax())] for name, p in work.controller.sample(0).items()}
-        Ruled.build(drawn)
+        Ruled.from_assignment(drawn)
     assert isinstance(run(work).best, Ruled)
     with torch.no_grad():
         work.controller.logits["inner"].copy_(torch.tensor([99.0, 0, 0]))

@@ -75,7 +75,7 @@ def distribution(space, made):
     for drawn in itertools.product(*(range(len(options)) for options in choices.values())):
         options = {name: choices[name][index] for name, index in zip(choices, drawn, strict=True)}
         try:
-            arch = space.build(options)
+            arch = space.from_assignment(options)
         except ArchitectureError:
             continue
         mass[arch] = mass[arch] + math.prod(

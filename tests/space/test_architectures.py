@@ -173,9 +173,9 @@ def test_options_that_validation_cannot_tell_apart_are_refused():
 
 def test_a_value_for_each_choice_is_needed():
     with pytest.raises(ArchitectureError, match="the choice 'depth' has no value; give it one"):
-        Mixed.build({"hidden": 8})
+        Mixed.from_assignment({"hidden": 8})
     with pytest.raises(ArchitectureError, match="hidden: Input should be 8 or 4"):
-        Mixed.build({"hidden": 7, "depth": 1, "inner.0": 1})
+        Mixed.from_assignment({"hidden": 7, "depth": 1, "inner.0": 1})
 
 
 PUBLIC = sorted(name for name in dir(Axes) if not name.startswith("_"))

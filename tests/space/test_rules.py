@@ -422,7 +422,7 @@ def test_a_validator_that_changes_a_value_is_refused(mode):
         space.size()
     assert "\n" not in str(raised.value) and "return what it is given" in str(raised.value)
     with pytest.raises(SpaceError, match=r"a validator changes|returns"):
-        space.build({"a": 1, "inner.0": 2, "inner.1": 1, "b": 1})
+        space.from_assignment({"a": 1, "inner.0": 2, "inner.1": 1, "b": 1})
 
 
 def test_a_rule_that_fails_names_itself_and_what_it_was_given():
@@ -436,7 +436,7 @@ def test_a_rule_that_fails_names_itself_and_what_it_was_given():
                 raise self.missing
             return self
 
-    for call in (Typo.size, Typo.smallest, lambda: Typo.build({"a": 1, "b": 1})):
+    for call in (Typo.size, Typo.smallest, lambda: Typo.from_assignment({"a": 1, "b": 1})):
         with pytest.raises(SpaceError, match=r"AttributeError: .*missing.*a rule refuses by ValueError") as raised:
             call()
         assert "Typo" in str(raised.value) and "\n" not in str(raised.value)

@@ -113,7 +113,7 @@ def test_architectures_go_through_yaml_json_and_plain_data(data):
     arch = data.draw(architectures(space))
     assert space.from_yaml(arch.to_yaml()) == arch
     assert space.model_validate_json(arch.model_dump_json()) == arch
-    assert space.build(space.assignment(arch)) == arch
+    assert space.from_assignment(space.assignment(arch)) == arch
 
 
 @relaxed

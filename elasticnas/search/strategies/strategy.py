@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
-from elasticnas.checkpoint import plain
+from elasticnas.checkpoint import to_builtins
 from elasticnas.run import Run
 from elasticnas.search.bilevel import BilevelSearcher
 from elasticnas.search.penalty import NoPenalty, Penalty
@@ -84,6 +84,6 @@ class GradientStrategy(Strategy):
             penalty=self.penalty(problem),
             pruning=self.pruning(settings),
             name=self.name,
-            identity=plain(self),  # what follows from the settings, such as a temperature, may change with them
+            identity=to_builtins(self),  # what follows from the settings, such as a temperature, may change with them
         )
         return searcher.run(run)
