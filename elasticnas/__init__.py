@@ -1,14 +1,26 @@
 """elasticnas: neural architecture search on transformers, with masking, slicing and extraction proven equal."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from elasticnas import axes as axes
+    from elasticnas import cost as cost
+    from elasticnas import elastic as elastic
+    from elasticnas import errors as errors
+    from elasticnas import export as export
+    from elasticnas import extraction as extraction
+    from elasticnas import nn as nn
+    from elasticnas import report as report
+    from elasticnas import run as run
+    from elasticnas import search as search
+    from elasticnas import space as space
+    from elasticnas import study as study
+    from elasticnas import testing as testing
     from elasticnas.axes import Axes, Axis
     from elasticnas.elastic import ElasticModel, elastify
     from elasticnas.errors import ElasticNASError
     from elasticnas.extraction import axes_of, check, extract, load, save
-    from elasticnas.space import PerLayer, Range, Space, load_space
+    from elasticnas.space import PerLayer, Range, SizesOf, Space, load_space
 
 __version__ = "0.2.0.dev0"
 
@@ -19,6 +31,7 @@ __all__ = [
     "ElasticNASError",
     "PerLayer",
     "Range",
+    "SizesOf",
     "Space",
     "axes_of",
     "check",
@@ -29,22 +42,42 @@ __all__ = [
     "save",
 ]
 
-# loaded at first use: the command line can then answer before torch is there
+# packages and names are loaded at first use: the command line can then answer before torch is there
+_PACKAGES = (
+    "axes",
+    "cost",
+    "elastic",
+    "errors",
+    "export",
+    "extraction",
+    "nn",
+    "report",
+    "run",
+    "search",
+    "space",
+    "study",
+    "testing",
+)
 _HOMES = {
     "axes": ("Axes", "Axis"),
     "elastic": ("ElasticModel", "elastify"),
     "errors": ("ElasticNASError",),
     "extraction": ("axes_of", "check", "extract", "load", "save"),
-    "space": ("PerLayer", "Range", "Space", "load_space"),
+    "space": ("PerLayer", "Range", "SizesOf", "Space", "load_space"),
 }
 
+if not TYPE_CHECKING:  # a checker that saw it would take every misspelt name
 
-def __getattr__(name: str) -> Any:
-    for home, names in _HOMES.items():
-        if name in names:
-            return getattr(import_module(f"elasticnas.{home}"), name)
-    raise AttributeError(f"module 'elasticnas' has no attribute {name!r}")
+    def __getattr__(name: str) -> object:
+        from importlib import import_module
+
+        if name in _PACKAGES:
+            return import_module(f"elasticnas.{name}")
+        for home, names in _HOMES.items():
+            if name in names:
+                return getattr(import_module(f"elasticnas.{home}"), name)
+        raise AttributeError(f"module 'elasticnas' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return [*globals(), *__all__]
+    return sorted(["__version__", *__all__, *_PACKAGES])

@@ -5,12 +5,13 @@ from elasticnas.space.factory import Factory
 from elasticnas.space.fields import PerLayer, Range
 from elasticnas.space.info import SpaceInfo
 from elasticnas.space.loading import dump_space, load_space
-from elasticnas.space.space import Space
+from elasticnas.space.space import SizesOf, Space
 
 __all__ = [
     "Factory",
     "PerLayer",
     "Range",
+    "SizesOf",
     "Space",
     "SpaceInfo",
     "TooManyCombinations",

@@ -95,6 +95,16 @@ class SpaceInfo:
         """The valid architectures, as assignments."""
         return Architectures(self.space.__name__, self.declared, self.rules, self.possible)
 
+    @cached_property
+    def largest(self) -> Any:
+        """The valid architecture nearest to every choice at its maximum."""
+        return self.membership.make(self.architectures.nearest(largest=True))
+
+    @cached_property
+    def smallest(self) -> Any:
+        """The valid architecture nearest to every choice at its minimum."""
+        return self.membership.make(self.architectures.nearest(largest=False))
+
     def possible(self, assignment: Mapping[str, Any]) -> Any:
         """The architecture with an option for each choice; None where a rule refuses it."""
         try:

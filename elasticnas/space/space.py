@@ -2,23 +2,34 @@
 
 import inspect
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, cached_property
 from itertools import chain
-from typing import Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeAlias, cast
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from torch import Tensor
+from typing_extensions import Self, TypeVar
 
-from elasticnas.axes import Axes, Choice
+from elasticnas.axes import Axes, Axis, Choice, Scope
 from elasticnas.errors import ArchitectureError, SpaceError, one_line
 from elasticnas.space.info import SpaceInfo
 from elasticnas.space.neighbours import neighbours
 from elasticnas.space.schema import per_layer
 
-__all__ = ["Space", "reserved"]
+__all__ = ["A", "S", "SizesOf", "Space", "reserved"]
 
-Self = TypeVar("Self", bound="Space")
+S = TypeVar("S", bound="Space")
+A = TypeVar("A", bound="Space", default=Any)
+"""The architectures of a space, where a class can be used without saying which: ``Flops[Encoder]``, ``Flops``."""
+
+SizesOf: TypeAlias = Annotated[S, "axes of the space, or one of its architectures"]
+"""What a model is built from: ``sizes: SizesOf[Encoder]`` are axes in a supernet, an architecture in a plain network.
+
+Checkers take it as the space itself, whose fields and properties are ints and bools: both kinds have all of these by
+name, and elastic parts take both.
+"""
 
 
 class Space(BaseModel):
@@ -45,7 +56,7 @@ class Space(BaseModel):
         super().__init_subclass__(**kwargs)
 
     @model_validator(mode="after")
-    def _lengths_follow_their_fields(self) -> Any:
+    def _lengths_follow_their_fields(self) -> Self:
         for name, info in type(self).model_fields.items():
             layers = per_layer(info)
             if layers is not None and isinstance(layers.count, str):
@@ -55,10 +66,9 @@ class Space(BaseModel):
         return self
 
     @classmethod
-    @cache
     def info(cls) -> SpaceInfo:
         """What follows from the class: its choices, properties and rules, worked out once."""
-        return SpaceInfo(cls)
+        return _info(cls)
 
     @classmethod
     def choice_list(cls) -> tuple[Choice, ...]:
@@ -71,7 +81,7 @@ class Space(BaseModel):
         return {choice.name: choice.options for choice in cls.choice_list()}
 
     @classmethod
-    def from_assignment(cls: type[Self], assignment: Mapping[str, Any]) -> Self:
+    def from_assignment(cls, assignment: Mapping[str, object]) -> Self:
         """The architecture with a value for each choice name.
 
         Raises:
@@ -82,7 +92,7 @@ class Space(BaseModel):
         return arch
 
     @classmethod
-    def assignment(cls, arch: Any) -> dict[str, Any]:
+    def assignment(cls, arch: Self) -> dict[str, Any]:
         """The value of every choice; a layer the architecture does not have gives its first option.
 
         Raises:
@@ -91,7 +101,7 @@ class Space(BaseModel):
         return cls.info().membership.values(arch)
 
     @classmethod
-    def present(cls, arch: Any) -> frozenset[str]:
+    def present(cls, arch: Self) -> frozenset[str]:
         """Names of the choices that an architecture has: all but those of layers beyond its depth.
 
         Raises:
@@ -101,7 +111,7 @@ class Space(BaseModel):
         return frozenset(item.choice.name for item in cls.info().declared if item.active(values))
 
     @classmethod
-    def indices(cls, arch: Any) -> dict[str, int]:
+    def indices(cls, arch: Self) -> dict[str, int]:
         """The option index of every choice.
 
         Raises:
@@ -120,7 +130,7 @@ class Space(BaseModel):
         return cls.info().architectures.size
 
     @classmethod
-    def enumerate(cls: type[Self]) -> Iterator[Self]:
+    def enumerate(cls) -> Iterator[Self]:
         """Every valid architecture once.
 
         Raises:
@@ -129,7 +139,7 @@ class Space(BaseModel):
         return map(cls.from_assignment, cls.info().architectures)
 
     @classmethod
-    def sample(cls: type[Self], rng: random.Random) -> Self:
+    def sample(cls, rng: random.Random) -> Self:
         """A valid architecture, every choice uniform, impossible combinations drawn again.
 
         Where 10,000 draws give none, it is drawn from the list of those that the rules leave, with the same
@@ -142,8 +152,7 @@ class Space(BaseModel):
         return cls.from_assignment(cls.info().architectures.sample(rng))
 
     @classmethod
-    @cache
-    def largest(cls: type[Self]) -> Self:
+    def largest(cls) -> Self:
         """The valid architecture nearest to every choice at its maximum (branches at their first option).
 
         Where rules leave too many to list, and none is near: one in which no choice by itself can get a larger option.
@@ -151,11 +160,11 @@ class Space(BaseModel):
         Raises:
             SpaceError: There is no valid architecture, or none was found.
         """
-        return cls.from_assignment(cls.info().architectures.nearest(largest=True))
+        arch: Self = cls.info().largest
+        return arch
 
     @classmethod
-    @cache
-    def smallest(cls: type[Self]) -> Self:
+    def smallest(cls) -> Self:
         """The valid architecture nearest to every choice at its minimum (branches at their first option).
 
         Where rules leave too many to list, and none is near: one in which no choice by itself can get a smaller option.
@@ -163,10 +172,11 @@ class Space(BaseModel):
         Raises:
             SpaceError: There is no valid architecture, or none was found.
         """
-        return cls.from_assignment(cls.info().architectures.nearest(largest=False))
+        arch: Self = cls.info().smallest
+        return arch
 
     @classmethod
-    def neighbours(cls: type[Self], arch: Self) -> list[Self]:
+    def neighbours(cls, arch: Self) -> list[Self]:
         """Valid architectures that differ in one choice; where rules allow none such, in two ruled choices.
 
         A layer that a larger layer count adds starts at its first option.
@@ -174,12 +184,12 @@ class Space(BaseModel):
         return list(cls.iterate_neighbours(arch))
 
     @classmethod
-    def iterate_neighbours(cls: type[Self], arch: Self, rng: random.Random | None = None) -> Iterator[Self]:
+    def iterate_neighbours(cls, arch: Self, rng: random.Random | None = None) -> Iterator[Self]:
         """The neighbours one by one, each made when it is asked for: in random order where a generator is given."""
         return neighbours(cls.info(), arch, rng)
 
     @classmethod
-    def projections(cls: type[Self], choices: tuple[Choice, ...]) -> Iterator[tuple[tuple[int, ...], Self]]:
+    def projections(cls, choices: tuple[Choice, ...]) -> Iterator[tuple[tuple[int, ...], Self]]:
         """One architecture for every combination of these choices' options that some valid architecture has.
 
         Raises:
@@ -188,9 +198,49 @@ class Space(BaseModel):
         return cls.info().projection(choices)
 
     @classmethod
-    def axes(cls) -> Axes:
-        """Fresh axes: one attribute per field and per integer property, sharing one scope."""
-        return Axes(cls, cls.info())
+    def axes(cls) -> SizesOf[Self]:
+        """Fresh :class:`~elasticnas.axes.Axes`: one attribute per field and per integer property, sharing one scope."""
+        # no type has the attributes of another and methods beside: checkers see an architecture, whose class says both
+        return cast(Self, Axes(cls, cls.info()))
+
+    def at(self, arch: Self) -> Scope:
+        """Of axes, :meth:`elasticnas.axes.Axes.at`; the sizes of an architecture are fixed.
+
+        Raises:
+            ArchitectureError: Always.
+        """
+        raise self._fixed("at")
+
+    def masked(self, archs: Self | Sequence[Self]) -> Scope:
+        """Of axes, :meth:`elasticnas.axes.Axes.masked`; the sizes of an architecture are fixed.
+
+        Raises:
+            ArchitectureError: Always.
+        """
+        raise self._fixed("masked")
+
+    def relaxed(self, probabilities: Mapping[str, Tensor | Mapping[str, Tensor]]) -> Scope:
+        """Of axes, :meth:`elasticnas.axes.Axes.relaxed`; the sizes of an architecture are fixed.
+
+        Raises:
+            ArchitectureError: Always.
+        """
+        raise self._fixed("relaxed")
+
+    def named(self, name: str) -> Axis:
+        """Of axes, :meth:`elasticnas.axes.Axes.named`; an architecture has no axis.
+
+        Raises:
+            ArchitectureError: Always.
+        """
+        raise self._fixed("named")
+
+    def _fixed(self, method: str) -> ArchitectureError:
+        space = type(self).__name__
+        return ArchitectureError(
+            f"{self!r}.{method}: the sizes of an architecture are fixed; make axes, {space}.axes(), build the model "
+            f"from them, and call axes.{method}"
+        )
 
     @classmethod
     def json_schema(cls) -> dict[str, Any]:
@@ -202,7 +252,7 @@ class Space(BaseModel):
         return yaml.safe_dump(self.model_dump(mode="json", round_trip=True), sort_keys=False)
 
     @classmethod
-    def from_yaml(cls: type[Self], text: str) -> Self:
+    def from_yaml(cls, text: str) -> Self:
         """The architecture in a YAML (or JSON) text.
 
         Raises:
@@ -216,6 +266,11 @@ class Space(BaseModel):
             return cls.model_validate(data)
         except ValidationError as error:
             raise ArchitectureError(one_line(cls, error)) from None
+
+
+@cache
+def _info(space: type[Space]) -> SpaceInfo:
+    return SpaceInfo(space)
 
 
 def reserved(name: str) -> str | None:

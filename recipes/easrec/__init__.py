@@ -1,8 +1,7 @@
 """EASRec: elastic architecture search for sequential recommenders (arXiv:2402.00390), as a recipe of elasticnas."""
 
-from importlib import import_module
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from easrec.artifact import Recommender
@@ -25,12 +24,15 @@ _HOMES = {
     "space_for": "space",
 }
 
+if not TYPE_CHECKING:  # a checker that saw it would take every misspelt name
 
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(f"easrec.{_HOMES[name]}"), name)
-    raise AttributeError(f"module 'easrec' has no attribute {name!r}")
+    def __getattr__(name: str) -> object:
+        from importlib import import_module
+
+        if name in _HOMES:
+            return getattr(import_module(f"easrec.{_HOMES[name]}"), name)
+        raise AttributeError(f"module 'easrec' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return [*globals(), *__all__]
+    return list(__all__)
