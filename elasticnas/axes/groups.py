@@ -16,17 +16,21 @@ __all__ = ["Group", "tree"]
 class Group:
     """The axes of a nested space, one attribute each; a property is examined when it is used."""
 
+    _place: "tuple[Axes, str]"
+
     def __init__(self, axes: "Axes", prefix: str, below: dict[str, Any]) -> None:
         self.__dict__.update(below)
         self.__dict__["_place"] = (axes, prefix)
 
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        axes, prefix = self._place
-        if (found := axes.of_property(f"{prefix}.{name}")) is None:
-            raise AttributeError(f"{axes.space.__name__}.{prefix} has no size {name!r}; it has {dir(self)}")
-        return found
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("_"):
+                raise AttributeError(name)
+            axes, prefix = self._place
+            if (found := axes.of_property(f"{prefix}.{name}")) is None:
+                raise AttributeError(f"{axes.space.__name__}.{prefix} has no size {name!r}; it has {dir(self)}")
+            return found
 
     def all(self) -> "list[Axis]":
         """The axes below this group."""

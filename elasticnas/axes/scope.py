@@ -2,9 +2,10 @@
 
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 from elasticnas.axes.frames import Frame, Masked, Relaxed, Sliced
 from elasticnas.axes.groups import tree
@@ -47,14 +48,16 @@ class Axes:
         self._used: dict[str, Any] = {}
         self._tree = tree(self, self._named)
 
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(f"Axes has no attribute {name!r}")
-        found = self._tree[name] if name in self._tree else self.of_property(name)
-        if found is None:
-            known = sorted({*self._tree, *(each for each in self._info.properties if "." not in each)})
-            raise AttributeError(f"{self.space.__name__} has no size {name!r}; it has {known}")
-        return found
+    if not TYPE_CHECKING:  # a checker that saw it would take every misspelt name
+
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("_"):
+                raise AttributeError(f"Axes has no attribute {name!r}")
+            found = self._tree[name] if name in self._tree else self.of_property(name)
+            if found is None:
+                known = sorted({*self._tree, *(each for each in self._info.properties if "." not in each)})
+                raise AttributeError(f"{self.space.__name__} has no size {name!r}; it has {known}")
+            return found
 
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self._tree, *(name for name in self._info.properties if "." not in name)]
@@ -106,7 +109,7 @@ class Axes:
         """How to find an axis again after pickling: its name, or the parts it is divided from."""
         return ("divide", *self._derived[axis.name][1]) if axis.name in self._derived else (axis.name,)
 
-    def at(self, arch: Any) -> Scope:
+    def at(self, arch: object) -> Scope:
         """A scope in which the sizes are those of an architecture: weights are sliced.
 
         Scopes nest and always restore.
@@ -120,7 +123,7 @@ class Axes:
             raise ArchitectureError("axes.at takes one architecture: for one per sample of a batch use axes.masked")
         return self.scopes.open(self._sliced(arch), self)
 
-    def masked(self, archs: Any) -> Scope:
+    def masked(self, archs: object) -> Scope:
         """A scope with tensors of full size that are exactly 0 beyond the active units.
 
         Args:
@@ -130,16 +133,16 @@ class Axes:
         Raises:
             ArchitectureError: One is no valid architecture of the space, or the list is empty.
         """
-        per_sample = isinstance(archs, (list, tuple))
+        given = archs if isinstance(archs, (list, tuple)) else None
         if isinstance(archs, Mapping):
             raise ArchitectureError(f"axes.masked({archs!r}): probabilities are for axes.relaxed")
-        if per_sample and not archs:
+        if given is not None and not given:
             raise ArchitectureError("axes.masked([]) has no architecture: give one per sample of the batch")
-        checked = [self._sliced(arch).arch for arch in (archs if per_sample else [archs])]
+        checked = [self._sliced(arch).arch for arch in ([archs] if given is None else given)]
         quantities = [axis.quantity for axis in self.all()]
-        return self.scopes.open(Masked(self.space, quantities, checked, per_sample), self)
+        return self.scopes.open(Masked(self.space, quantities, checked, per_sample=given is not None), self)
 
-    def relaxed(self, probabilities: Mapping[str, Any]) -> Scope:
+    def relaxed(self, probabilities: Mapping[str, Tensor | Mapping[str, object]]) -> Scope:
         """A scope with soft masks, in one pass of full size: the weighted sum of the options' masks, with gradients.
 
         Args:

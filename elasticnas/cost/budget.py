@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from numbers import Real
-from typing import Any
+from typing import Any, Generic
 
 from elasticnas.cost.cost import Cost
 from elasticnas.errors import BudgetError, SpaceError
+from elasticnas.space.space import A
 
 __all__ = ["Budget", "excess", "jointly_smallest", "not_together", "smallest_reachable"]
 
@@ -20,7 +21,7 @@ _ABSOLUTE = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([kKMGT]?
 
 
 @dataclass(frozen=True)
-class Budget:
+class Budget(Generic[A]):
     """A limit that an architecture's cost must not exceed; :meth:`parse` makes one.
 
     Attributes:
@@ -30,11 +31,11 @@ class Budget:
     """
 
     limit: float
-    cost: Cost
+    cost: Cost[A]
     text: str
 
     @classmethod
-    def parse(cls, given: "str | float", cost: Cost) -> "Budget":
+    def parse(cls, given: "str | float", cost: Cost[A]) -> "Budget[A]":
         """A budget from ``"50%"`` of the largest architecture's cost, ``"1.5e6"``, ``"2M"`` (k, M, G, T) or a number.
 
         Raises:
@@ -52,11 +53,11 @@ class Budget:
                 raise budget.impossible(arch, smallest)
         return budget
 
-    def allows(self, arch: Any) -> bool:
+    def allows(self, arch: A) -> bool:
         """Whether an architecture costs at most the limit (to rounding)."""
         return self.cost(arch) <= self.limit * (1 + _ROUNDING)
 
-    def excess(self, arch: Any) -> float:
+    def excess(self, arch: A) -> float:
         """How far an architecture is over the limit, as a share of it; 0 within it."""
         return max(0.0, self.cost(arch) / self.limit - 1.0)
 
@@ -65,7 +66,7 @@ class Budget:
         """What the same budget has in another process: its limit, or its text where the limit is a share of a time."""
         return self.text if self.cost.measured and self.text.endswith("%") else self.limit
 
-    def impossible(self, arch: Any, smallest: float) -> BudgetError:
+    def impossible(self, arch: A, smallest: float) -> BudgetError:
         """The error of a budget below everything that can be reached."""
         largest = self.cost(self.cost.space.largest())
         hint = f"; for that fraction of the largest write '{100 * self.limit:g}%'" if self.limit < 1 else ""
@@ -83,13 +84,13 @@ def excess(budgets: Sequence[Budget], arch: Any) -> float:
     return sum(budget.excess(arch) for budget in budgets)
 
 
-def smallest_reachable(cost: Cost) -> tuple[Any, float]:
+def smallest_reachable(cost: Cost[A]) -> tuple[A, float]:
     """The cheapest architecture and its cost: exact for spaces of up to 4,096, else a descent over neighbours."""
-    arch = _least(cost.space, cost, [cost.space.smallest])
+    arch: A = _least(cost.space, cost, [cost.space.smallest])
     return arch, cost(arch)
 
 
-def jointly_smallest(budgets: Sequence[Budget]) -> tuple[Any, tuple[float, ...]]:
+def jointly_smallest(budgets: Sequence[Budget[A]]) -> tuple[A, tuple[float, ...]]:
     """The architecture nearest to meeting all budgets, and what it costs in terms of each.
 
     It has the least :func:`excess`: exact for spaces of up to 4,096, else by a descent over neighbours from the
@@ -100,7 +101,7 @@ def jointly_smallest(budgets: Sequence[Budget]) -> tuple[Any, tuple[float, ...]]
     """
     space = budgets[0].cost.space
     starts = [space.smallest, *(lambda cost=budget.cost: smallest_reachable(cost)[0] for budget in budgets)]
-    arch = _least(space, partial(excess, budgets), starts)
+    arch: A = _least(space, partial(excess, budgets), starts)
     return arch, tuple(budget.cost(arch) for budget in budgets)
 
 

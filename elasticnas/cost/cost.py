@@ -5,7 +5,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from math import prod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +17,10 @@ from elasticnas.cost.distinct import DistinctCosts, distinct_costs
 from elasticnas.cost.expectation import Expectation, sampled
 from elasticnas.cost.sampler import Sampler
 from elasticnas.cost.table import ENTRIES, CostTable, choice_names, given_probabilities, tabulate
+from elasticnas.elastic import ElasticModel
 from elasticnas.errors import ArchitectureError, SpaceError
 from elasticnas.extraction import axes_of, check
+from elasticnas.space.space import A
 
 __all__ = ["Cost"]
 
@@ -26,7 +28,7 @@ _CACHED_COSTS = 65_536
 _CACHED_TABLES = 16
 
 
-class Cost(ABC):
+class Cost(ABC, Generic[A]):
     """What the extracted network of an architecture costs. A new cost defines ``unit`` and :meth:`compute`.
 
     Args:
@@ -46,12 +48,12 @@ class Cost(ABC):
     unit: ClassVar[str]
     measured: ClassVar[bool] = False
 
-    def __init__(self, model: nn.Module, example: Any = None) -> None:
+    def __init__(self, model: nn.Module | ElasticModel[A], example: object = None) -> None:
         check(model)
         self.model, self.example = model, example
-        self.space: Any = axes_of(model).space
+        self.space: type[A] = axes_of(model).space
         self._costs: OrderedDict[tuple[int, ...], float] = OrderedDict()
-        self._tables: OrderedDict[tuple[Any, ...], CostTable] = OrderedDict()
+        self._tables: OrderedDict[tuple[Any, ...], CostTable[A]] = OrderedDict()
         self._samplers: OrderedDict[tuple[Any, ...], Sampler] = OrderedDict()
 
     @property
@@ -67,10 +69,10 @@ class Cost(ABC):
         return {"kind": type(self).__qualname__, "example": example, **settings}
 
     @abstractmethod
-    def compute(self, arch: Any) -> float:
+    def compute(self, arch: A) -> float:
         """The cost of an architecture, in ``unit``, worked out anew."""
 
-    def __call__(self, arch: Any) -> float:
+    def __call__(self, arch: A) -> float:
         """The cost of an architecture, in ``unit``; remembered.
 
         Raises:
@@ -84,7 +86,9 @@ class Cost(ABC):
         self._costs.move_to_end(key)
         return self._costs[key]
 
-    def table(self, space: Any = None, fields: Sequence[str] | None = None, base: Any = None) -> CostTable:
+    def table(
+        self, space: type[A] | None = None, fields: Sequence[str] | None = None, base: A | None = None
+    ) -> CostTable[A]:
         """The cost of every combination of some choices.
 
         Args:
@@ -110,11 +114,11 @@ class Cost(ABC):
         self._tables.move_to_end(key)
         return self._tables[key]
 
-    def expected(self, probabilities: Mapping[str, Tensor], base: Any = None, seed: int = 0) -> Tensor:
+    def expected(self, probabilities: Mapping[str, Tensor], base: A | None = None, seed: int = 0) -> Tensor:
         """The value of :meth:`expectation`: ``(...)`` in ``unit``, with gradients to the probabilities."""
         return self.expectation(probabilities, base, seed).value
 
-    def expectation(self, probabilities: Mapping[str, Tensor], base: Any = None, seed: int = 0) -> Expectation:
+    def expectation(self, probabilities: Mapping[str, Tensor], base: A | None = None, seed: int = 0) -> Expectation:
         """Expected cost in ``unit``, with gradients to the probabilities, and its standard error.
 
         The choices count as independent; combinations that no architecture has are left out and the rest is scaled

@@ -14,6 +14,7 @@ from elasticnas.cost.budget import Budget, descend, excess, not_together
 from elasticnas.cost.cost import Cost
 from elasticnas.cost.table import given_probabilities
 from elasticnas.errors import ArchitectureError, BudgetError, SearchError
+from elasticnas.space.space import A
 
 __all__ = ["most_probable"]
 
@@ -24,7 +25,10 @@ _EQUAL = 1e-9  # difference of log-probabilities that counts as none
 
 
 def most_probable(
-    space: Any, probabilities: Mapping[str, Tensor], budgets: Sequence[Budget] = (), cost: Cost | None = None
+    space: type[A],
+    probabilities: Mapping[str, Tensor],
+    budgets: Sequence[Budget[A]] = (),
+    cost: Cost[A] | None = None,
 ) -> Any:
     """The most probable architecture that the budgets allow.
 

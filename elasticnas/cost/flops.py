@@ -10,6 +10,8 @@ from elasticnas.cost.cost import Cost
 from elasticnas.cost.counting import ProductCounter, VecdotAsProduct
 from elasticnas.cost.meta import Call, MetaNetwork
 from elasticnas.cost.shapes import ElementwiseShapes, MatmulShapes
+from elasticnas.elastic import ElasticModel
+from elasticnas.space.space import A
 
 __all__ = ["Flops", "UncountedFlopsWarning", "count_flops"]
 
@@ -18,7 +20,7 @@ class UncountedFlopsWarning(UserWarning):
     """A network runs operations whose FLOPs are not known; the count leaves them out."""
 
 
-class Flops(Cost):
+class Flops(Cost[A]):
     """FLOPs of one inference pass on the example; one multiply-add is 2 FLOPs.
 
     Counted, not estimated: the extracted network runs on the meta device, and each operation that sums products
@@ -45,7 +47,7 @@ class Flops(Cost):
 
     unit = "FLOPs"
 
-    def __init__(self, model: nn.Module, example: Any, call: Call | None = None) -> None:
+    def __init__(self, model: nn.Module | ElasticModel[A], example: object, call: Call | None = None) -> None:
         super().__init__(model, example)
         self._meta = MetaNetwork(model, example, call)
         self._uncounted: set[str] = set()
@@ -55,7 +57,7 @@ class Flops(Cost):
         """Names of the operations left out of the counts so far, sorted; empty where everything was counted."""
         return tuple(sorted(self._uncounted))
 
-    def compute(self, arch: Any) -> float:
+    def compute(self, arch: A) -> float:
         """FLOPs, counted anew."""
         counter = _counted(self._meta, self._meta.extract(arch), self._meta.example(arch))
         new = counter.uncounted - self._uncounted
@@ -64,7 +66,7 @@ class Flops(Cost):
         return float(counter.flops)
 
 
-def count_flops(network: nn.Module, example: Any, call: Call | None = None) -> float:
+def count_flops(network: nn.Module, example: object, call: Call | None = None) -> float:
     """FLOPs of one inference pass of any plain network, counted as :class:`Flops` counts.
 
     Operations whose FLOPs are not known are left out and named in an :class:`UncountedFlopsWarning` at every call;

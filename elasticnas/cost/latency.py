@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +17,10 @@ from torch.utils._pytree import tree_map
 from elasticnas.cost.cost import Cost
 from elasticnas.cost.flops import Flops
 from elasticnas.cost.meta import Call, example_of, run
+from elasticnas.elastic import ElasticModel
 from elasticnas.errors import ConfigError, SpaceError
 from elasticnas.extraction import unverified
+from elasticnas.space.space import A
 
 __all__ = ["Latency", "LatencyReport", "Measurement"]
 
@@ -40,7 +42,7 @@ class Measurement:
 
 
 @dataclass(frozen=True)
-class LatencyReport:
+class LatencyReport(Generic[A]):
     """How well the interpolation predicts architectures that it was not fitted to.
 
     Attributes:
@@ -49,7 +51,7 @@ class LatencyReport:
         mean_relative_error: Mean of ``|predicted - measured| / measured``.
     """
 
-    rows: tuple[tuple[Any, float, float], ...]
+    rows: tuple[tuple[A, float, float], ...]
     rank_correlation: float
     mean_relative_error: float
 
@@ -70,7 +72,7 @@ class LatencyReport:
         return "\n".join([*lines, *(f"{p:12.4g}  {m:11.4g}  {arch!r}" for arch, p, m in self.rows)])
 
 
-class Latency(Cost):
+class Latency(Cost[A]):
     """Median milliseconds of one inference pass of the extracted network.
 
     Spaces of up to ``max_measured`` architectures are measured one by one as they are asked for. In larger ones, the
@@ -98,8 +100,8 @@ class Latency(Cost):
 
     def __init__(
         self,
-        model: nn.Module,
-        example: Any,
+        model: nn.Module | ElasticModel[A],
+        example: object,
         device: torch.device | str | None = None,
         warmup: int = 5,
         repeats: int = 30,
@@ -121,10 +123,10 @@ class Latency(Cost):
         self.warmup, self.repeats, self.max_measured, self.threads = warmup, repeats, max_measured, threads
         self._call, self._clock, self._seed = call, clock, seed
         self._flops = Flops(model, example, call)
-        self._measured: dict[tuple[int, ...], tuple[Any, Measurement]] = {}
+        self._measured: dict[tuple[int, ...], tuple[A, Measurement]] = {}
         self._weights: Array | None = None
 
-    def measure(self, arch: Any) -> Measurement:
+    def measure(self, arch: A) -> Measurement:
         """Measure an architecture now; from then on its median is its cost."""
         key = self._key(arch)
         plain = unverified(self.model, arch).to(self.device).eval()
@@ -144,7 +146,7 @@ class Latency(Cost):
         self._costs.pop(key, None)
         return self._measured[key][1]
 
-    def compute(self, arch: Any) -> float:
+    def compute(self, arch: A) -> float:
         """Milliseconds: the measured median, or the prediction."""
         key = self._key(arch)
         if key in self._measured:
@@ -157,7 +159,7 @@ class Latency(Cost):
             return self.compute(arch)
         return self._predict(self._weights, arch)
 
-    def report(self) -> LatencyReport:
+    def report(self) -> LatencyReport[A]:
         """Predicted against measured, by cross-validation over the measured architectures: ``max_measured`` or more."""
         if len(self._measured) < self.max_measured:
             self._measure_planned()
@@ -169,7 +171,7 @@ class Latency(Cost):
             rows += [(arch, self._predict(weights, arch), m.median_ms) for arch, m in measured[fold::_FOLDS]]
         return _report(rows)
 
-    def verify(self, archs: Sequence[Any]) -> LatencyReport:
+    def verify(self, archs: Sequence[A]) -> LatencyReport[A]:
         """Predicted against measured: measures those of the architectures whose cost is a prediction so far."""
         predicted = [] if self._small() else [(arch, self(arch)) for arch in archs]
         unknown = [(arch, value) for arch, value in predicted if self._key(arch) not in self._measured]
@@ -193,13 +195,13 @@ class Latency(Cost):
             if len(self._measured) < self.max_measured and self._key(arch) not in self._measured:
                 self.measure(arch)
 
-    def _features(self, arch: Any) -> Array:
+    def _features(self, arch: A) -> Array:
         one_hot: list[float] = []
         for choice, index in zip(self.space.choice_list(), self._key(arch), strict=True):
             one_hot += [float(position == index) for position in range(len(choice.options))]
         return np.array([1.0, np.log1p(self._flops(arch)), *one_hot])
 
-    def _fit(self, measured: Sequence[tuple[Any, Measurement]]) -> Array:
+    def _fit(self, measured: Sequence[tuple[A, Measurement]]) -> Array:
         """Ridge regression of log(ms), its penalty only there to choose among equal fits."""
         x = np.stack([self._features(arch) for arch, _ in measured])
         y = np.log(np.maximum([m.median_ms for _, m in measured], 1e-9))
@@ -208,7 +210,7 @@ class Latency(Cost):
         weights: Array = np.linalg.lstsq(x.T @ x + penalty, x.T @ y, rcond=None)[0]
         return weights
 
-    def _predict(self, weights: Array, arch: Any) -> float:
+    def _predict(self, weights: Array, arch: A) -> float:
         return float(np.exp(self._features(arch) @ weights))
 
     def _synchronise(self) -> None:
@@ -218,7 +220,7 @@ class Latency(Cost):
             torch.mps.synchronize()
 
 
-def _report(rows: Sequence[tuple[Any, float, float]]) -> LatencyReport:
+def _report(rows: Sequence[tuple[A, float, float]]) -> LatencyReport[A]:
     predicted, actual = np.array([row[1] for row in rows]), np.array([row[2] for row in rows])
     errors = np.abs(predicted - actual) / np.maximum(actual, 1e-12)
     return LatencyReport(tuple(rows), _spearman(predicted, actual), float(errors.mean()) if rows else 0.0)

@@ -11,11 +11,13 @@ from torch.utils._pytree import tree_leaves
 
 from elasticnas.cost.cost import Cost
 from elasticnas.cost.meta import Call, MetaNetwork
+from elasticnas.elastic import ElasticModel
+from elasticnas.space.space import A
 
 __all__ = ["Memory"]
 
 
-class Memory(Cost):
+class Memory(Cost[A]):
     """Bytes of parameters and buffers, plus the largest sum of activations alive at one time in an inference pass.
 
     Activations are what the operations of the pass make, views counted with what they view, and the input. What
@@ -29,11 +31,11 @@ class Memory(Cost):
 
     unit = "bytes"
 
-    def __init__(self, model: nn.Module, example: Any, call: Call | None = None) -> None:
+    def __init__(self, model: nn.Module | ElasticModel[A], example: object, call: Call | None = None) -> None:
         super().__init__(model, example)
         self._meta = MetaNetwork(model, example, call)
 
-    def compute(self, arch: Any) -> float:
+    def compute(self, arch: A) -> float:
         """Bytes, counted anew."""
         plain, example = self._meta.extract(arch), self._meta.example(arch)
         weights = [*plain.parameters(), *plain.buffers()]

@@ -1,16 +1,16 @@
 """Params: parameters of the extracted network."""
 
-from typing import Any
-
 from torch import nn
 
 from elasticnas.cost.cost import Cost
 from elasticnas.cost.meta import MetaNetwork
+from elasticnas.elastic import ElasticModel
+from elasticnas.space.space import A
 
 __all__ = ["Params"]
 
 
-class Params(Cost):
+class Params(Cost[A]):
     """Number of parameters of the extracted network, shared ones once.
 
     Args:
@@ -20,10 +20,10 @@ class Params(Cost):
 
     unit = "parameters"
 
-    def __init__(self, model: nn.Module, example: Any = None) -> None:
+    def __init__(self, model: nn.Module | ElasticModel[A], example: object = None) -> None:
         super().__init__(model, example)
         self._meta = MetaNetwork(model)
 
-    def compute(self, arch: Any) -> float:
+    def compute(self, arch: A) -> float:
         """Parameters, counted anew."""
         return float(sum(parameter.numel() for parameter in self._meta.extract(arch).parameters()))

@@ -4,13 +4,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from math import prod
-from typing import Any
+from typing import Any, Generic
 
 import torch
 from torch import Tensor
 
 from elasticnas.axes import by_choice
 from elasticnas.errors import ArchitectureError, SpaceError
+from elasticnas.space.space import A
 
 __all__ = ["ENTRIES", "CostTable", "choice_names", "contracted", "given_probabilities", "tabulate", "wide"]
 
@@ -19,7 +20,7 @@ _PRINTED = 12  # rows and columns of a printed grid
 
 
 @dataclass(frozen=True, eq=False)
-class CostTable:
+class CostTable(Generic[A]):
     """Costs over some choices, the others fixed.
 
     Attributes:
@@ -35,8 +36,8 @@ class CostTable:
     names: tuple[str, ...]
     options: tuple[tuple[Any, ...], ...]
     values: Tensor
-    base: Any
-    space: Any = field(repr=False)
+    base: A
+    space: type[A] = field(repr=False)
 
     def expected(self, probabilities: Mapping[str, Tensor]) -> Tensor:
         """Expected cost ``(...)`` for probabilities ``(..., options)`` of exactly the table's choices.
@@ -55,7 +56,7 @@ class CostTable:
         values = self.values.flatten()
         return contracted(joint * (~values.isnan()).to(joint), values.nan_to_num(0.0), self.names, self.space)
 
-    def __getitem__(self, arch: Any) -> float:
+    def __getitem__(self, arch: A) -> float:
         """The cost of an architecture that agrees with ``base`` in all other choices.
 
         Raises:
@@ -105,7 +106,7 @@ def contracted(weights: Tensor, values: Tensor, names: Sequence[str], space: Any
     return (weights * values.to(weights)).sum(-1) / total
 
 
-def tabulate(cost: Callable[[Any], float], unit: str, space: Any, names: tuple[str, ...], base: Any) -> CostTable:
+def tabulate(cost: Callable[[A], float], unit: str, space: type[A], names: tuple[str, ...], base: A) -> CostTable[A]:
     """The table of a cost over the named choices.
 
     Raises:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from torch import Tensor, nn
 
 from elasticnas.elastic.layouts import Layout, starred
-from elasticnas.elastic.model import ElasticModel, wrap
+from elasticnas.elastic.model import ElasticModel, M, wrap
 from elasticnas.errors import CheckpointError
-from elasticnas.space import Space
+from elasticnas.space.space import S
 
 __all__ = ["elastify"]
 
@@ -16,11 +16,11 @@ _NAMED = 4  # tensors in a warning
 
 
 def elastify(
-    build: Callable[..., nn.Module],
-    space: type[Space],
+    build: Callable[..., M],
+    space: type[S],
     rules: Mapping[str, str] | None = None,
     weights: Mapping[str, Tensor] | nn.Module | None = None,
-) -> ElasticModel:
+) -> ElasticModel[S, M]:
     """A supernet from a model as it is: its axes are found by building it with each size changed in turn.
 
     Args:

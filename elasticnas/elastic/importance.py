@@ -64,7 +64,7 @@ class Reordering:
 class _Check:
     """What must stay as it is: outputs of architectures on an example."""
 
-    example: Any
+    example: object
     axes: Axes
 
     def outputs(self, model: nn.Module, archs: Sequence[Any]) -> list[Tensor]:
@@ -84,7 +84,7 @@ class _Check:
 
 @torch.no_grad()
 def reorder(
-    model: nn.Module, example: Any, importance: Importance = "magnitude", batches: Iterable[Any] | None = None
+    model: nn.Module, example: object, importance: Importance = "magnitude", batches: Iterable[object] | None = None
 ) -> Reordering:
     """Sort the units of every elastic axis by importance, in place; the full network computes what it did.
 
@@ -270,13 +270,13 @@ def _tensors(model: nn.Module) -> dict[str, Tensor]:
     return {**dict(model.named_parameters()), **dict(model.named_buffers())}
 
 
-def _call(model: nn.Module, example: Any) -> Any:
+def _call(model: nn.Module, example: object) -> Any:
     if isinstance(example, Mapping):
         return model(**example)
     return model(*(example if isinstance(example, tuple) else (example,)))
 
 
-def _output(model: nn.Module, example: Any) -> list[Tensor]:
+def _output(model: nn.Module, example: object) -> list[Tensor]:
     wide = tree_map(lambda x: x.double() if isinstance(x, Tensor) and x.is_floating_point() else x, example)
     found = [x for x in tree_leaves(_call(model, wide)) if isinstance(x, Tensor)]
     return [x for x in found if x.is_floating_point()]

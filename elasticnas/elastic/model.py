@@ -5,10 +5,11 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from operator import attrgetter
-from typing import Any
+from typing import Any, Generic, cast
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import TypeVar
 
 from elasticnas.axes import Axes, Masked, Relaxed, Scope
 from elasticnas.elastic.building import Builder
@@ -23,13 +24,17 @@ from elasticnas.elastic.subnetwork import Slot, SubNetwork, cut, places
 from elasticnas.errors import AxisError, ConfigError, InactiveChoiceError
 from elasticnas.nn.module import ElasticModule
 from elasticnas.space import Space, TooManyCombinations
+from elasticnas.space.space import A, S
 
-__all__ = ["ElasticModel"]
+__all__ = ["ElasticModel", "M"]
+
+M = TypeVar("M", bound=nn.Module, default=nn.Module, covariant=True)
+"""What ``build`` makes."""
 
 _CACHED = 32  # skeletons; one holds no weights, but what build computes
 
 
-class ElasticModel(ElasticModule):
+class ElasticModel(ElasticModule, Generic[A, M]):
     """A supernet around an unchanged model; :func:`elasticnas.elastify` makes one.
 
     ``with model.at(arch): model(x)`` runs what ``build(**sizes)`` computes, on views of the supernet's weights. Outside
@@ -42,14 +47,15 @@ class ElasticModel(ElasticModule):
         space: The search space.
     """
 
-    def __init__(self, network: nn.Module, builder: Builder, probing: Probing, rules: Mapping[str, str]) -> None:
+    def __init__(self, network: M, builder: Builder, probing: Probing, rules: Mapping[str, str]) -> None:
         super().__init__()
-        self.network, self.axes, self.space = network, probing.axes, probing.axes.space
+        self.network, self.axes = network, probing.axes
+        self.space: type[A] = probing.axes.space
         self.sizes = [self.axes.named(name) for name in self.space.choices()]
         self.probing, self._builder, self._layers, self._rules = probing, builder, probing.layers, dict(rules)
         self._skeletons = _Cache()
 
-    def at(self, arch: Space) -> Scope:
+    def at(self, arch: A) -> Scope:
         """A scope in which the model is the sub-network of an architecture.
 
         Raises:
@@ -57,7 +63,7 @@ class ElasticModel(ElasticModule):
         """
         return self.axes.at(arch)
 
-    def masked(self, archs: Any) -> Scope:
+    def masked(self, archs: object) -> Scope:
         """Refused: an unchanged model runs sliced.
 
         Raises:
@@ -65,7 +71,7 @@ class ElasticModel(ElasticModule):
         """
         raise _runs_sliced()
 
-    def relaxed(self, probabilities: Any) -> Scope:
+    def relaxed(self, probabilities: object) -> Scope:
         """Refused: an unchanged model runs sliced.
 
         Raises:
@@ -73,7 +79,7 @@ class ElasticModel(ElasticModule):
         """
         raise _runs_sliced()
 
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
+    def forward(self, *args: object, **kwargs: object) -> Any:
         """What the model of the architecture in scope gives.
 
         Raises:
@@ -87,7 +93,7 @@ class ElasticModel(ElasticModule):
         sub.keep()
         return output
 
-    def subnetwork(self, arch: Any) -> nn.Module:
+    def subnetwork(self, arch: A) -> M:
         """The model of an architecture on views of the supernet's weights, as they are until its next use.
 
         For methods other than a call, such as ``generate``. It is valid until the weights are replaced (an
@@ -98,7 +104,7 @@ class ElasticModel(ElasticModule):
             AxisError: A size of the architecture is larger than the supernet's.
             ConfigError: ``build`` fails for it.
         """
-        return self._skeletons.get(arch, self._made).bind()
+        return cast(M, self._skeletons.get(arch, self._made).bind())
 
     def coverage(self) -> Coverage:
         """Every tensor, the axes of its dimensions, and what stayed fixed; it prints well."""
@@ -190,12 +196,11 @@ def _restored(network: nn.Module, build: Callable[..., nn.Module], space: type[S
     return wrap(network, build, space, rules)
 
 
-def wrap(
-    network: nn.Module | None, build: Callable[..., nn.Module], space: type[Space], rules: Mapping[str, str]
-) -> ElasticModel:
+def wrap(network: M | None, build: Callable[..., M], space: type[S], rules: Mapping[str, str]) -> ElasticModel[S, M]:
     """The supernet around a network, or around what ``build`` makes of the largest architecture."""
     builder, probing = shell(build, space, rules)
-    return ElasticModel(_largest(builder, probing) if network is None else network, builder, probing, rules)
+    whole = cast(M, _largest(builder, probing)) if network is None else network
+    return ElasticModel(whole, builder, probing, rules)
 
 
 def _largest(builder: Builder, probing: Probing) -> nn.Module:
@@ -213,7 +218,7 @@ def shell(
     build: Callable[..., nn.Module], space: type[Space], rules: Mapping[str, str] | None = None
 ) -> tuple[Builder, Probing]:
     """Everything about a supernet but its weights."""
-    axes, builder = space.axes(), Builder(build, space)
+    axes, builder = Axes(space, space.info()), Builder(build, space)
     _use_properties(axes)
     shapes = builder.shapes(space.largest())
     stacks = {path for path, m in shapes.named_modules() if isinstance(m, (nn.ModuleList, nn.Sequential))}

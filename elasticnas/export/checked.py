@@ -46,7 +46,7 @@ class Exported:
 
 def export_checked(
     module: nn.Module,
-    example: Any,
+    example: object,
     path: str | Path,
     dynamic: Dynamic | None,
     write: Callable[[ExportedProgram, Signature, Path], None],

@@ -21,7 +21,7 @@ _SILENT = 4
 
 def to_onnx(
     module: nn.Module,
-    example: Any,
+    example: object,
     path: str | Path,
     dynamic: Dynamic | None = None,
     outputs: Sequence[str] | None = None,

@@ -40,10 +40,10 @@ class Signature:
         ConfigError: The example does not fit forward, or ``dynamic`` names what is not there.
     """
 
-    def __init__(self, module: nn.Module, example: Any, dynamic: Dynamic | None = None) -> None:
+    def __init__(self, module: nn.Module, example: object, dynamic: Dynamic | None = None) -> None:
         self._by_name = isinstance(example, Mapping)
-        args = () if self._by_name else example if isinstance(example, tuple) else (example,)
-        kwargs = dict(example) if self._by_name else {}
+        args = example if isinstance(example, tuple) else () if self._by_name else (example,)
+        kwargs = dict(example) if isinstance(example, Mapping) else {}
         forward = inspect.signature(module.forward)
         self._parameters = set(forward.parameters)
         try:

@@ -1,7 +1,6 @@
 """to_torch_export: a plain network as a .pt2 file."""
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +13,7 @@ from elasticnas.export.signature import Dynamic, Inputs, Signature
 __all__ = ["to_torch_export"]
 
 
-def to_torch_export(module: nn.Module, example: Any, path: str | Path, dynamic: Dynamic | None = None) -> Exported:
+def to_torch_export(module: nn.Module, example: object, path: str | Path, dynamic: Dynamic | None = None) -> Exported:
     """Write a plain network by ``torch.export``, for the CPU and eval mode, and check the file.
 
     ``torch.export.load(path).module()`` is called as the module was in the example: by position or by name.

@@ -4,13 +4,14 @@ import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import is_dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from elasticnas.axes import EXTRACTING, Scope, select
+from elasticnas.elastic.model import ElasticModel, M
 from elasticnas.errors import ExtractionError
 from elasticnas.extraction.inspect import axes_of, check
 from elasticnas.extraction.parts import (
@@ -20,13 +21,23 @@ from elasticnas.extraction.parts import (
     refuse_torn,
 )
 from elasticnas.nn import ElasticModule
+from elasticnas.space import Space
+from elasticnas.space.space import S
 
 __all__ = ["extract", "unverified"]
 
 Model = TypeVar("Model", bound=nn.Module)
 
 
-def extract(model: Model, arch: Any, example: Any = None) -> Model:
+@overload
+def extract(model: ElasticModel[S, M], arch: S, example: object = None) -> M: ...
+
+
+@overload
+def extract(model: Model, arch: Space, example: object = None) -> Model: ...
+
+
+def extract(model: nn.Module, arch: Space, example: object = None) -> nn.Module:
     """The plain network of an architecture, with inherited weights.
 
     A deep copy in which axes are ints and elastic parts what their ``plain()`` gives. Each part is compared with the
@@ -52,7 +63,7 @@ def extract(model: Model, arch: Any, example: Any = None) -> Model:
     return plain
 
 
-def unverified(model: Model, arch: Any) -> Model:
+def unverified(model: Model, arch: Space) -> Model:
     """As :func:`extract`, without the comparison: for counting on the meta device, where nothing can be compared.
 
     Raises:

@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import is_dataclass
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 
 from elasticnas.axes import Axes, Group, Size
 from elasticnas.errors import AxisError, InactiveChoiceError
+from elasticnas.space import Space
 
 __all__ = ["axes_of", "check", "sizes_of"]
 
@@ -54,7 +55,7 @@ def axes_of(model: nn.Module) -> Axes:
     return next(iter(owners.values()))
 
 
-def check(model: nn.Module, axes: Axes | None = None) -> None:
+def check(model: nn.Module, axes: Axes | Space | None = None) -> None:
     """Refuse a model that some choice of its space cannot change.
 
     A choice reaches the model through any size that follows from it: a parameter or buffer shape, a count of
@@ -64,7 +65,7 @@ def check(model: nn.Module, axes: Axes | None = None) -> None:
         InactiveChoiceError: Names each choice that reaches nothing.
         AxisError: The model follows other axes.
     """
-    axes = axes or axes_of(model)
+    axes = cast(Axes, axes or axes_of(model))  # a Space for checkers only: see SizesOf
     reached: set[str] = set()
     for _, size in sizes_of(model):
         for axis in size.leaves:

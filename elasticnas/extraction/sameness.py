@@ -10,6 +10,7 @@ from elasticnas.extraction.inspect import axes_of
 from elasticnas.extraction.reading import Reach
 from elasticnas.nn.idle import running_modules
 from elasticnas.nn.module import ElasticModule
+from elasticnas.space.space import S
 
 __all__ = ["Sameness"]
 
@@ -40,7 +41,7 @@ class Sameness:
         self._running: dict[tuple[int, ...], frozenset[str]] = {}
         self._known: dict[tuple[int | None, ...], Any] = {}
 
-    def canonical(self, arch: Any) -> Any:
+    def canonical(self, arch: S) -> S:
         """The one that stands for all architectures that are certainly the same network.
 
         What nothing reads has the option of the largest architecture; where rules forbid that, the first options, in
@@ -56,7 +57,8 @@ class Sameness:
         key = tuple(index if name in read else None for name, index in indices.items())
         if key not in self._known:
             self._known[key] = self._first({name: self._options[name][indices[name]] for name in read})
-        return arch if self._known[key] is None else self._known[key]
+        known: S | None = self._known[key]
+        return arch if known is None else known
 
     def _first(self, read: Mapping[str, Any]) -> Any:
         """The first valid architecture in which these choices are given; None where it takes too long to find."""

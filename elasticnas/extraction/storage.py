@@ -8,7 +8,7 @@ from hashlib import sha256
 from operator import attrgetter
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from pydantic import BaseModel, ValidationError
@@ -25,6 +25,8 @@ __all__ = ["ARCHITECTURE", "WEIGHTS", "load", "save"]
 
 ARCHITECTURE, WEIGHTS = "architecture.json", "model.safetensors"
 _FORMAT = 1
+
+M = TypeVar("M", bound=nn.Module)
 
 
 class _Description(BaseModel):
@@ -77,7 +79,7 @@ def save(module: nn.Module, arch: Space, folder: str | Path) -> None:
     write_text(folder / ARCHITECTURE, json.dumps(description, indent=2) + "\n")
 
 
-def load(folder: str | Path, build: Callable[..., nn.Module]) -> nn.Module:
+def load(folder: str | Path, build: Callable[..., M]) -> M:
     """A saved network, built anew and filled with its weights.
 
     Args:
@@ -140,7 +142,7 @@ def _weights(folder: Path, description: dict[str, Any]) -> dict[str, torch.Tenso
     return tensors | {name: tensors[owner] for name, owner in description["shared"].items()}
 
 
-def _made(build: Callable[..., nn.Module], description: dict[str, Any]) -> nn.Module:
+def _made(build: Callable[..., M], description: dict[str, Any]) -> M:
     name, fields = description["space"], description["architecture"]
     space = _imported(name)
     arch: Any

@@ -26,7 +26,7 @@ class DepthSkip(ElasticModule):
         AxisError: It has another option.
     """
 
-    def __init__(self, module: nn.Module, alive: "bool | Axis") -> None:
+    def __init__(self, module: nn.Module, alive: "int | Axis") -> None:
         super().__init__()
         options = alive.options if isinstance(alive, Axis) else (alive,)
         if not all(isinstance(option, int) and option in (0, 1) for option in options):
@@ -36,7 +36,7 @@ class DepthSkip(ElasticModule):
         self.alive = alive
         self.module = module if isinstance(alive, Axis) or alive else None
 
-    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    def forward(self, x: Tensor, *args: object, **kwargs: object) -> Tensor:
         """``x`` or the module's output, of the same shape; softly, their mix."""
         active = self.alive.at() if isinstance(self.alive, Axis) else self.alive
         if not isinstance(active, OptionWeights):
@@ -46,7 +46,7 @@ class DepthSkip(ElasticModule):
         given = x if on.requires_grad else torch.where(on > 0, x, 0.0)
         return contribute(1 - on, x, contribute(on, self._run(given, *args, **kwargs)))
 
-    def _run(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    def _run(self, x: Tensor, *args: object, **kwargs: object) -> Tensor:
         assert self.module is not None
         out = self.module(x, *args, **kwargs)
         assert isinstance(out, Tensor)
@@ -93,7 +93,7 @@ class Stack(ElasticModule):
             raise AxisError(f"depth={depth!r}: a depth is at least 0")
         self.layers = nn.ModuleList(layers[:depth] if isinstance(depth, int) else layers)
 
-    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    def forward(self, x: Tensor, *args: object, **kwargs: object) -> Tensor:
         """``x`` through the active layers; further arguments go to every layer."""
         depth = self.depth.at() if isinstance(self.depth, Axis) else self.depth
         if isinstance(depth, OptionWeights):
@@ -113,7 +113,7 @@ class Stack(ElasticModule):
             raise AxisError(f"{self.depth!r} is masked in this scope: no one layer is the last")
         return list(self.layers[:depth] if isinstance(depth, int) else self.layers)
 
-    def _exits(self, depth: OptionWeights, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    def _exits(self, depth: OptionWeights, x: Tensor, *args: object, **kwargs: object) -> Tensor:
         share = {option: fit_share(depth.weights[..., i], x) for i, option in enumerate(depth.quantity.options)}
         out = contribute(share[0], x) if 0 in share else None
         for position in range(max(share)):

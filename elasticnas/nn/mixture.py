@@ -49,12 +49,13 @@ class Mixture(ElasticModule):
     def __init__(
         self,
         candidates: "Mapping[Any, nn.Module] | Sequence[nn.Module] | nn.Module",
-        choice: Any,
+        choice: object,
         inputs: SizeLike | None = None,
         outputs: SizeLike | None = None,
     ) -> None:
         super().__init__()
-        self.choice, self.inputs, self.outputs = choice, inputs, inputs if outputs is None else outputs
+        self.choice: Any = choice
+        self.inputs, self.outputs = inputs, inputs if outputs is None else outputs
         if self.inputs is not None:
             require_sizes("Mixture", inputs=self.inputs)
         if self.outputs is not None:
@@ -68,7 +69,7 @@ class Mixture(ElasticModule):
         options = choice.options if isinstance(choice, Axis) else (choice,)
         self._keys = {repr(option): "shared" if self.shared else _key(option) for option in options}
 
-    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    def forward(self, x: Tensor, *args: object, **kwargs: object) -> Tensor:
         """Run the chosen candidate, or mix them; further arguments go to each candidate."""
         active = self.choice.at() if isinstance(self.choice, Axis) else self.choice
         if not isinstance(active, OptionWeights):
@@ -102,7 +103,7 @@ class Mixture(ElasticModule):
         chosen = self.chosen()
         return [candidate for candidate in self.candidates.values() if candidate is not chosen]
 
-    def _sliced(self, choice: Choice, option: Any, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    def _sliced(self, choice: Choice, option: Any, x: Tensor, *args: object, **kwargs: object) -> Tensor:
         """One candidate at its own sizes, between the sizes that the scope around it has."""
         around = [None if size is None else layout_of(size) for size in (self.inputs, self.outputs)]
         with self.choice.scopes.narrowed(choice, choice.index(option)):
@@ -113,7 +114,7 @@ class Mixture(ElasticModule):
                 out = pad_last(out, layout_of(self.outputs), around[1])
             return out
 
-    def _run(self, option: Any, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    def _run(self, option: Any, x: Tensor, *args: object, **kwargs: object) -> Tensor:
         out = self.candidates["shared" if self.shared else self._keys[repr(option)]](x, *args, **kwargs)
         assert isinstance(out, Tensor)
         return out
@@ -131,7 +132,7 @@ class Mixture(ElasticModule):
         return made
 
 
-def _by_key(candidates: Any, choice: Any) -> dict[str, nn.Module]:
+def _by_key(candidates: Any, choice: object) -> dict[str, nn.Module]:
     """The candidate of every option, by its key."""
     options = _choice(choice).options if isinstance(choice, Axis) else (choice,)
     keys = [_key(option) for option in options]

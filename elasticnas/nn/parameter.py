@@ -99,7 +99,7 @@ def _as_tensor(value: Any) -> Any:
 def _like_a_tensor(name: str) -> Callable[..., Any]:
     """A method that does what the tensor's own does, on what is active."""
 
-    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def method(self: Any, *args: object, **kwargs: object) -> Any:
         return getattr(self(), name)(*map(_as_tensor, args), **kwargs)
 
     method.__name__ = name

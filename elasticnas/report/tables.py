@@ -1,12 +1,11 @@
 """Markdown of a result page."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 __all__ = ["bullets", "table"]
 
 
-def bullets(items: Mapping[str, Any]) -> str:
+def bullets(items: Mapping[str, object]) -> str:
     """``* name: value`` lines."""
     return "\n".join(f"* {name}: {value}" for name, value in items.items())
 

@@ -48,7 +48,7 @@ class Run:
         folder: "str | Path | None" = None,
         *,
         resume: bool = False,
-        identity: "Mapping[str, Any] | None" = None,
+        identity: "Mapping[str, object] | None" = None,
         progress: "Callable[[Progress], None] | None" = None,
         allow: Collection[str] = (),
     ) -> None:
@@ -81,7 +81,7 @@ class Run:
         made._first, made._steps, made.changes = self._first + first, steps or self._steps, self.changes
         return made
 
-    def stage(self, name: str, identity: Mapping[str, Any], progress: Callable[[Progress], None]) -> "Run":
+    def stage(self, name: str, identity: Mapping[str, object], progress: Callable[[Progress], None]) -> "Run":
         """The run of a stage, for an owner that has looked by itself at what the folder holds: always resumed.
 
         Args:
@@ -121,7 +121,7 @@ class Run:
             self._lock.release()
             self._lock = None
 
-    def load(self, identity: Mapping[str, Any]) -> "dict[str, Any] | None":
+    def load(self, identity: Mapping[str, object]) -> "dict[str, Any] | None":
         """The state to continue from; None where the work begins. Metrics after it are cut off.
 
         Args:
@@ -146,7 +146,7 @@ class Run:
         state: dict[str, Any] = content["state"]
         return state
 
-    def save(self, state: dict[str, Any], identity: Mapping[str, Any]) -> None:
+    def save(self, state: dict[str, Any], identity: Mapping[str, object]) -> None:
         """Write the checkpoint, whole or not at all."""
         path = self._path(CHECKPOINT)
         if path is not None:
@@ -159,7 +159,7 @@ class Run:
         for path in [] if self.folder is None else self.folder.rglob(CHECKPOINT):
             path.unlink(missing_ok=True)
 
-    def record(self, figures: Mapping[str, Any]) -> None:
+    def record(self, figures: Mapping[str, object]) -> None:
         """Append a line to ``metrics.jsonl``."""
         path = self._path(METRICS)
         if path is None:
@@ -181,7 +181,7 @@ class Run:
     def _path(self, name: str) -> "Path | None":
         return None if self.folder is None else self.folder / name
 
-    def _whole(self, identity: Mapping[str, Any]) -> dict[str, Any]:
+    def _whole(self, identity: Mapping[str, object]) -> dict[str, Any]:
         return {"work": dict(identity), "caller": self.identity}
 
     def _cut(self, size: int) -> None:

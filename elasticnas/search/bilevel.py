@@ -1,7 +1,7 @@
 """BilevelSearcher: weights on training batches, architecture parameters on held-out batches."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Generic
 
 import torch
 from torch import Tensor
@@ -29,11 +29,12 @@ from elasticnas.search.relaxation import Relaxation, Softmax
 from elasticnas.search.result import SearchResult
 from elasticnas.search.second_order import unrolled_gradients
 from elasticnas.search.settings import SearchSettings
+from elasticnas.space.space import A
 
 __all__ = ["BilevelSearcher"]
 
 
-class BilevelSearcher:
+class BilevelSearcher(Generic[A]):
     """Architecture search by gradients: the engine of every :class:`GradientStrategy`.
 
     Every step trains the weights on a training batch with the relaxed architecture; every ``update_every`` steps the
@@ -62,7 +63,7 @@ class BilevelSearcher:
 
     def __init__(
         self,
-        problem: Problem,
+        problem: Problem[A],
         settings: "SearchSettings | None" = None,
         *,
         relaxation: "Relaxation | None" = None,
@@ -70,7 +71,7 @@ class BilevelSearcher:
         pruning: "Pruning | None" = None,
         optimizer: "MakeOptimizer | None" = None,
         name: str = "bilevel",
-        identity: "Mapping[str, Any] | None" = None,
+        identity: "Mapping[str, object] | None" = None,
     ) -> None:
         self.problem, self.settings, self.name = problem, settings or SearchSettings(), name
         self.penalty, self.pruning, relaxation = penalty or NoPenalty(), pruning, relaxation or Softmax()
@@ -120,7 +121,7 @@ class BilevelSearcher:
         }
         self._kept, self.step = Kept(history=[], evaluated=[], limits=begun(self._budgets)), 0
 
-    def run(self, run: "Run | None" = None) -> SearchResult[Any]:
+    def run(self, run: "Run | None" = None) -> SearchResult[A]:
         """Search.
 
         Args:
@@ -279,7 +280,7 @@ class BilevelSearcher:
         indices, present = self.space.indices(arch), self.space.present(arch)
         return all(bool(self.controller.logits[name][indices[name]].isfinite()) for name in present)
 
-    def _result(self, seconds: float, changes: list[str]) -> SearchResult[Any]:
+    def _result(self, seconds: float, changes: list[str]) -> SearchResult[A]:
         self._evaluator.forget()
         wanted = self._within_budgets()
         found = self._evaluator(wanted)

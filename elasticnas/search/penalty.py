@@ -2,11 +2,12 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from torch import Tensor
 
 from elasticnas.errors import ConfigError
+from elasticnas.space import Space
 
 __all__ = ["DualAscent", "Dynamic", "Fixed", "NoPenalty", "Penalty"]
 
@@ -24,7 +25,7 @@ class Penalty(ABC):
     learned: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
-    def __call__(self, expected: Tensor, current: Any, largest: Any) -> Tensor:
+    def __call__(self, expected: Tensor, current: Space, largest: Space) -> Tensor:
         """The term.
 
         Args:
@@ -52,7 +53,7 @@ class Penalty(ABC):
 class NoPenalty(Penalty):
     """Accuracy alone."""
 
-    def __call__(self, expected: Tensor, current: Any, largest: Any) -> Tensor:
+    def __call__(self, expected: Tensor, current: Space, largest: Space) -> Tensor:
         """Zero."""
         return expected * 0.0
 
@@ -72,7 +73,7 @@ class Fixed(Penalty):
         """The weight."""
         return self._weight
 
-    def __call__(self, expected: Tensor, current: Any, largest: Any) -> Tensor:
+    def __call__(self, expected: Tensor, current: Space, largest: Space) -> Tensor:
         """The term."""
         return self._weight * expected
 
@@ -102,7 +103,7 @@ class Dynamic(Penalty):
         """lambda times L_t / L at the last call."""
         return self._last
 
-    def __call__(self, expected: Tensor, current: Any, largest: Any) -> Tensor:
+    def __call__(self, expected: Tensor, current: Space, largest: Space) -> Tensor:
         """The term."""
         if not hasattr(current, self.depth):
             raise ConfigError(f"Dynamic(depth={self.depth!r}): {type(current).__name__} has no such field")
@@ -134,7 +135,7 @@ class DualAscent(Penalty):
         """The multiplier now."""
         return self._weight
 
-    def __call__(self, expected: Tensor, current: Any, largest: Any) -> Tensor:
+    def __call__(self, expected: Tensor, current: Space, largest: Space) -> Tensor:
         """The term."""
         return self._weight * (expected / self.limit - 1.0)
 

@@ -39,7 +39,7 @@ class PlainTraining:
         rate: Callable[[int], float],
         clip_norm: float | None,
         seed: int,
-        identity: Mapping[str, Any],
+        identity: Mapping[str, object],
     ) -> None:
         self.network, self.loss, self.steps, self._rate = network, loss, steps, rate
         self.stream = BatchStream(train, "train", seed)

@@ -2,16 +2,18 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic
 
 from torch import Tensor, nn
 
 from elasticnas.axes import Axes
 from elasticnas.cost import Budget, Cost
+from elasticnas.elastic import ElasticModel
 from elasticnas.errors import ConfigError, SearchError
 from elasticnas.extraction import axes_of, check
 from elasticnas.run import Batches, one_epoch
 from elasticnas.search.result import Direction
+from elasticnas.space.space import A
 
 __all__ = ["Evaluate", "Loss", "Predict", "Problem"]
 
@@ -29,7 +31,7 @@ _PARTS = {
 
 
 @dataclass(frozen=True)
-class Problem:
+class Problem(Generic[A]):
     """A supernet, its data and its limits, as plain callables: no strategy knows a task, and none sees test data.
 
     Only ``model`` is required: whoever takes a Problem names the part that it misses.
@@ -52,11 +54,11 @@ class Problem:
         ConfigError: A part is of a wrong kind, a metric has no direction, or a budget has no cost.
     """
 
-    model: nn.Module
+    model: ElasticModel[A] | nn.Module
     loss: "Loss | None" = None
     train: "Batches | None" = None
     held_out: "Batches | None" = None
-    costs: "Mapping[str, Cost] | None" = None
+    costs: "Mapping[str, Cost[A]] | None" = None
     evaluate: "Evaluate | None" = None
     metric: "str | None" = None
     direction: "Direction | None" = None
@@ -129,7 +131,7 @@ class Problem:
             raise SearchError(f"{type(self.model).__name__} has weights on meta: move it to a device, and load them")
         return weights
 
-    def named_costs(self, user: str) -> dict[str, Cost]:
+    def named_costs(self, user: str) -> dict[str, Cost[A]]:
         """The costs by name, at least one.
 
         Raises:
@@ -138,7 +140,7 @@ class Problem:
         self.require(user, "costs")
         return dict(self.costs or {})
 
-    def limits(self) -> dict[str, Budget]:
+    def limits(self) -> dict[str, Budget[A]]:
         """The budgets by the name of their cost.
 
         Raises:

@@ -111,7 +111,7 @@ class SearchResult(Result, Generic[A]):
         return self.found.architecture
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any], space: type[A]) -> "SearchResult[A]":
+    def from_dict(cls, data: Mapping[str, object], space: type[A]) -> "SearchResult[A]":
         """The result that :meth:`to_dict` gave.
 
         Args:

@@ -46,15 +46,15 @@ class Factory(Generic[T]):
         factory._set(build, space, fields, properties)
         return factory
 
-    def __call__(self, arch: Any) -> T:
+    def __call__(self, arch: object) -> T:
         """The model of an architecture; raises whatever the factory raises."""
         return self.build(arch) if self.taken is None else self.build(**self.arguments(arch))
 
-    def arguments(self, arch: Any) -> dict[str, Any]:
+    def arguments(self, arch: object) -> dict[str, Any]:
         """The keywords for an architecture; none where the factory takes the architecture itself."""
         return {name: getattr(arch, name) for name in self.taken or ()}
 
-    def call(self, arch: Any) -> str:
+    def call(self, arch: object) -> str:
         """The call for an architecture, for messages."""
         given = [f"{name}={value!r}" for name, value in self.arguments(arch).items()]
         return f"{_named(self.build)}({', '.join(given) if self.taken is not None else repr(arch)})"

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from itertools import product
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from elasticnas.axes import Choice, Quantity
 from elasticnas.axes.quantity import Projection
@@ -14,6 +14,9 @@ from elasticnas.space.derived import derived, properties_of
 from elasticnas.space.membership import Membership
 from elasticnas.space.rules import Rules
 from elasticnas.space.schema import Declared, declared, read
+
+if TYPE_CHECKING:
+    from elasticnas.space.space import Space
 
 __all__ = ["SpaceInfo"]
 
@@ -28,7 +31,7 @@ class SpaceInfo:
         SpaceError: A field is no choice, or there is none.
     """
 
-    def __init__(self, space: Any) -> None:
+    def __init__(self, space: "type[Space]") -> None:
         self.space = space
         self.declared: tuple[Declared, ...] = tuple(declared(space))
         if not self.declared:
@@ -105,14 +108,14 @@ class SpaceInfo:
         """The valid architecture nearest to every choice at its minimum."""
         return self.membership.make(self.architectures.nearest(largest=False))
 
-    def possible(self, assignment: Mapping[str, Any]) -> Any:
+    def possible(self, assignment: Mapping[str, object]) -> Any:
         """The architecture with an option for each choice; None where a rule refuses it."""
         try:
             return self.membership.make(assignment)
         except ArchitectureError:
             return None
 
-    def check(self, arch: Any) -> None:
+    def check(self, arch: object) -> None:
         """Require a valid architecture: copies with updates may have no option's value, or break a rule.
 
         Raises:
@@ -121,7 +124,7 @@ class SpaceInfo:
         """
         self.membership.values(arch)
 
-    def key(self, arch: Any) -> tuple[int | None, ...]:
+    def key(self, arch: object) -> tuple[int | None, ...]:
         """What tells architectures apart where Python holds their values equal, such as 1 and True.
 
         Raises:

@@ -219,7 +219,7 @@ class Space(BaseModel):
         """
         raise self._fixed("masked")
 
-    def relaxed(self, probabilities: Mapping[str, Tensor | Mapping[str, Tensor]]) -> Scope:
+    def relaxed(self, probabilities: Mapping[str, Tensor | Mapping[str, object]]) -> Scope:
         """Of axes, :meth:`elasticnas.axes.Axes.relaxed`; the sizes of an architecture are fixed.
 
         Raises:

@@ -57,7 +57,7 @@ class StudyResult(Result, Generic[A]):
     rows: tuple[Row, ...]
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any], space: type[A]) -> "StudyResult[A]":
+    def from_dict(cls, data: Mapping[str, object], space: type[A]) -> "StudyResult[A]":
         """The result that :meth:`to_dict` gave.
 
         Args:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 
 import torch
 from pydantic import ValidationError
@@ -33,6 +33,7 @@ from elasticnas.search.evaluation import checked
 from elasticnas.search.schedule import warm_cosine
 from elasticnas.search.storage import require_optuna
 from elasticnas.space import Factory
+from elasticnas.space.space import A
 from elasticnas.study.page import page
 from elasticnas.study.result import StudyResult, SupernetTraining
 from elasticnas.study.row import SCRATCH, SEARCHED, UNIFORM, Kind, Row, label
@@ -42,7 +43,7 @@ from elasticnas.study.uniform import uniform_sizes
 __all__ = ["Study"]
 
 
-class Study:
+class Study(Generic[A]):
     """A study in a folder, every part resumable.
 
     1. The supernet is trained by :class:`~elasticnas.search.SupernetTrainer`.
@@ -72,11 +73,11 @@ class Study:
 
     def __init__(
         self,
-        problem: Problem,
+        problem: Problem[A],
         build: Callable[..., nn.Module],
-        scaled: Callable[[float], Any],
+        scaled: Callable[[float], object],
         test: Callable[[nn.Module], Mapping[str, float]],
-        example: Any,
+        example: object,
         settings: StudySettings | None = None,
         *,
         name: str = "study",

@@ -5,7 +5,7 @@ import pickle
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic
 
 import pytest
 import torch
@@ -13,11 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from elasticnas.axes import Axes, SizeLike
+from elasticnas.axes import SizeLike
 from elasticnas.cost import Flops
 from elasticnas.extraction import axes_of, check, extract
 from elasticnas.nn import checkpoint
-from elasticnas.space import Space
+from elasticnas.space import SizesOf, Space
+from elasticnas.space.space import A
 from elasticnas.testing.containers import ScalingStack
 from elasticnas.testing.ends import End
 from elasticnas.testing.isolation import MODES, Mode, assert_threads_apart, pass_in_mode
@@ -37,7 +38,7 @@ def checked_examples() -> int:
     return _checked[0]
 
 
-class ElasticModuleContract(ABC):
+class ElasticModuleContract(ABC, Generic[A]):
     """Inherit, say what to build and what to feed, and pytest checks the promises of an elastic part.
 
     Attributes:
@@ -48,46 +49,46 @@ class ElasticModuleContract(ABC):
         outputs_dim: Likewise of the output.
     """
 
-    space: ClassVar[type[Space]]
+    space: ClassVar[type[Any]]
     examples: ClassVar[int] = 60
     picklable: ClassVar[bool] = True
     inputs_dim: ClassVar[int] = -1
     outputs_dim: ClassVar[int] = -1
 
     @abstractmethod
-    def build(self, sizes: Any) -> nn.Module:
+    def build(self, sizes: SizesOf[A]) -> nn.Module:
         """The module, from axes (supernet) or from an architecture (plain)."""
 
     @abstractmethod
-    def inputs(self, arch: Any, generator: torch.Generator) -> tuple[Any, ...]:
+    def inputs(self, arch: A, generator: torch.Generator) -> tuple[Any, ...]:
         """Inputs in slice form, batch first; tensors in float64 or integers."""
 
-    def inputs_size(self, axes: Axes) -> SizeLike | None:
+    def inputs_size(self, axes: SizesOf[A]) -> SizeLike | None:
         """What the dimension ``inputs_dim`` of the first input holds, where it is elastic."""
         return None
 
-    def outputs_size(self, axes: Axes) -> SizeLike | None:
+    def outputs_size(self, axes: SizesOf[A]) -> SizeLike | None:
         """Likewise of the output; the input's where not overridden."""
         return self.inputs_size(axes)
 
-    def flops(self, arch: Any) -> float | None:
+    def flops(self, arch: A) -> float | None:
         """FLOPs by hand for the inputs of :meth:`inputs`; None where nothing is counted."""
         return None
 
-    def _module(self, seed: int = 0) -> tuple[nn.Module, Axes]:
+    def _module(self, seed: int = 0) -> tuple[nn.Module, Any]:
         torch.manual_seed(seed)
-        axes = self.space.axes()
+        axes: Any = self.space.axes()
         module = self.build(axes).double().eval()
         for parameter in module.parameters():  # start values of norms and biases hide mistakes
             nn.init.normal_(parameter, std=0.5)
         return module, axes
 
-    def _full(self, inputs: tuple[Any, ...], axes: Axes, arch: Any) -> tuple[Any, ...]:
+    def _full(self, inputs: tuple[Any, ...], axes: Any, arch: Any) -> tuple[Any, ...]:
         """Inputs in slice form, in the full size."""
         given = End(self.inputs_size(axes), self.inputs_dim, axes, arch)
         return (given.embed(inputs[0]), *inputs[1:]) if inputs else ()
 
-    def _keeps_the_law(self, module: nn.Module, axes: Axes, arch: Any, *inputs: Any, others: Any = ()) -> None:
+    def _keeps_the_law(self, module: nn.Module, axes: Any, arch: Any, *inputs: Any, others: Any = ()) -> None:
         assert_mask_slice_equal(
             module,
             arch,

@@ -1,12 +1,12 @@
 """End: the elastic dimension of a model's input or output, between the active and the full size."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from elasticnas.axes import Axes, SizeLike, full_size, select
+from elasticnas.space import Space
 
 __all__ = ["End", "embed"]
 
@@ -24,8 +24,8 @@ class End:
 
     size: SizeLike | None
     dim: int
-    axes: Axes
-    arch: Any
+    axes: Axes | Space
+    arch: Space
 
     @property
     def elastic(self) -> bool:
@@ -59,7 +59,9 @@ class End:
         return x.index_select(self.dim, dead.nonzero().flatten())
 
 
-def embed(x: Tensor, size: SizeLike | None, axes: Axes, arch: Any, fill: float = 0.0, dim: int = -1) -> Tensor:
+def embed(
+    x: Tensor, size: SizeLike | None, axes: Axes | Space, arch: Space, fill: float = 0.0, dim: int = -1
+) -> Tensor:
     """Put a dimension of a sliced tensor into its places in the full size.
 
     Args:

@@ -13,6 +13,7 @@ from elasticnas.axes import Axes, SizeLike
 from elasticnas.extraction import axes_of, unverified
 from elasticnas.nn import idle_parameters
 from elasticnas.nn.module import without_parametrizations
+from elasticnas.space import Space
 from elasticnas.testing.ends import End
 
 __all__ = ["assert_mask_slice_equal"]
@@ -22,13 +23,13 @@ _TOLERANCE = 1e-9
 
 def assert_mask_slice_equal(
     model: nn.Module,
-    arch: Any,
+    arch: Space,
     *inputs: Any,
     inputs_size: SizeLike | None = None,
     outputs_size: SizeLike | None = None,
     inputs_dim: int = -1,
     outputs_dim: int = -1,
-    others: Sequence[Any] = (),
+    others: Sequence[Space] = (),
 ) -> None:
     """Check that slicing, masking, per-sample masking, one-hot soft masking and extraction compute the same.
 

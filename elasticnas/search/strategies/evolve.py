@@ -26,6 +26,7 @@ from elasticnas.search.result import Candidate, SearchResult
 from elasticnas.search.settings import SearchSettings
 from elasticnas.search.storage import keep, kept_limits, open_study, require_optuna, stored
 from elasticnas.search.strategies.strategy import Strategy
+from elasticnas.space.space import S
 
 __all__ = ["Evolve"]
 
@@ -75,8 +76,8 @@ class Evolve(Strategy):
         self.storage, self.study = storage, study
 
     def search(
-        self, problem: Problem, settings: "SearchSettings | None" = None, run: "Run | None" = None
-    ) -> SearchResult[Any]:
+        self, problem: Problem[S], settings: "SearchSettings | None" = None, run: "Run | None" = None
+    ) -> SearchResult[S]:
         """See :meth:`Strategy.search`; the model is trained already, and its weights stay as they are.
 
         Raises:

@@ -1,13 +1,12 @@
 """What the strategies share that train a supernet by single paths first and then evaluate."""
 
-from typing import Any
-
 from elasticnas.run import Run
 from elasticnas.search.problem import Problem
 from elasticnas.search.result import SearchResult
 from elasticnas.search.settings import SearchSettings, TrainerSettings
 from elasticnas.search.strategies.evolve import Evolve
 from elasticnas.search.supernet_trainer import SupernetTrainer
+from elasticnas.space.space import S
 
 __all__ = ["evaluations", "train_then_evaluate"]
 
@@ -22,8 +21,8 @@ def evaluations(settings: SearchSettings) -> int:
 
 
 def train_then_evaluate(
-    name: str, problem: Problem, settings: SearchSettings, run: Run, evolve: Evolve
-) -> SearchResult[Any]:
+    name: str, problem: Problem[S], settings: SearchSettings, run: Run, evolve: Evolve
+) -> SearchResult[S]:
     """Train by single paths, then search with the shared weights, as the strategy of a name.
 
     Of the settings, those of architecture steps and ``patience`` have no meaning here.

@@ -1,7 +1,5 @@
 """RandomSearch: the best of random architectures, evaluated in a supernet."""
 
-from typing import Any
-
 from elasticnas.run import Run
 from elasticnas.search.problem import Problem
 from elasticnas.search.result import SearchResult
@@ -9,6 +7,7 @@ from elasticnas.search.settings import SearchSettings
 from elasticnas.search.strategies.evolve import Evolve
 from elasticnas.search.strategies.one_shot import evaluations, train_then_evaluate
 from elasticnas.search.strategies.strategy import Strategy
+from elasticnas.space.space import S
 
 __all__ = ["RandomSearch"]
 
@@ -25,8 +24,8 @@ class RandomSearch(Strategy):
     name = "random"
 
     def search(
-        self, problem: Problem, settings: "SearchSettings | None" = None, run: "Run | None" = None
-    ) -> SearchResult[Any]:
+        self, problem: Problem[S], settings: "SearchSettings | None" = None, run: "Run | None" = None
+    ) -> SearchResult[S]:
         """See :meth:`Strategy.search`."""
         settings = settings or SearchSettings()
         evolve = Evolve("random", evaluations(settings))

@@ -1,7 +1,5 @@
 """SPOS: a supernet trained by single paths, then evolution."""
 
-from typing import Any
-
 from elasticnas.run import Run
 from elasticnas.search.problem import Problem
 from elasticnas.search.result import SearchResult
@@ -10,6 +8,7 @@ from elasticnas.search.storage import require_optuna
 from elasticnas.search.strategies.evolve import Evolve
 from elasticnas.search.strategies.one_shot import evaluations, train_then_evaluate
 from elasticnas.search.strategies.strategy import Strategy
+from elasticnas.space.space import S
 
 __all__ = ["SPOS"]
 
@@ -36,8 +35,8 @@ class SPOS(Strategy):
         self.population = Evolve(population=population).population
 
     def search(
-        self, problem: Problem, settings: "SearchSettings | None" = None, run: "Run | None" = None
-    ) -> SearchResult[Any]:
+        self, problem: Problem[S], settings: "SearchSettings | None" = None, run: "Run | None" = None
+    ) -> SearchResult[S]:
         """See :meth:`Strategy.search`; PluginError where Optuna is not installed."""
         require_optuna()
         settings = settings or SearchSettings()

@@ -1,7 +1,7 @@
 """Strategy: the one interface of every way to search."""
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from elasticnas.checkpoint import to_builtins
 from elasticnas.run import Run
@@ -12,6 +12,7 @@ from elasticnas.search.pruning import Pruning
 from elasticnas.search.relaxation import Relaxation
 from elasticnas.search.result import SearchResult
 from elasticnas.search.settings import SearchSettings
+from elasticnas.space.space import S
 
 __all__ = ["GradientStrategy", "Strategy"]
 
@@ -30,8 +31,8 @@ class Strategy(ABC):
 
     @abstractmethod
     def search(
-        self, problem: Problem, settings: "SearchSettings | None" = None, run: "Run | None" = None
-    ) -> SearchResult[Any]:
+        self, problem: Problem[S], settings: "SearchSettings | None" = None, run: "Run | None" = None
+    ) -> SearchResult[S]:
         """Search.
 
         Args:
@@ -73,8 +74,8 @@ class GradientStrategy(Strategy):
         return None
 
     def search(
-        self, problem: Problem, settings: "SearchSettings | None" = None, run: "Run | None" = None
-    ) -> SearchResult[Any]:
+        self, problem: Problem[S], settings: "SearchSettings | None" = None, run: "Run | None" = None
+    ) -> SearchResult[S]:
         """See :meth:`Strategy.search`."""
         settings = settings or SearchSettings()
         searcher = BilevelSearcher(

@@ -36,7 +36,7 @@ def check_composition(composition: Composition) -> None:
         ElasticNASError: A part refuses what it should take.
     """
     first, *others = composition.architectures(3)
-    axes = composition.space.axes()
+    axes: Any = composition.space.axes()
     model, given, seed = composition.build(axes), composition.input(first), composition.seed
     inputs_size, outputs_size = composition.ends(axes)
     full = End(inputs_size, -1, axes, first).embed(given)

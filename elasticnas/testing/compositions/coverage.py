@@ -54,7 +54,7 @@ def traits(composition: Composition) -> set[str]:
     part, options = composition.part, composition.space.choices()
     found = part.kinds() | {name for name, path in _NESTED.items() if _has(part, path)}
     found |= {trait for each in _all(part) for trait in _of(each)}
-    allowed = composition.space.axes().odd.options
+    allowed = composition.space.axes().named("odd").options
     conditions = {
         "an option that no rule allows": len(allowed) < len(options["odd"]),
         "an option 0": 0 in options["inner"] or 0 in options["depth"],

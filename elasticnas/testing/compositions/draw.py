@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import elasticnas.nn as enn
-from elasticnas.axes import Axes, SizeLike
+from elasticnas.axes import SizeLike
 from elasticnas.errors import ElasticNASError
 from elasticnas.space import Space
 from elasticnas.testing.compositions.parts import Part, make
@@ -96,7 +96,7 @@ class Composition:
                 parameter.normal_(std=0.5)
         return model
 
-    def ends(self, axes: Axes) -> tuple[SizeLike | None, SizeLike]:
+    def ends(self, axes: Any) -> tuple[SizeLike | None, SizeLike]:
         """What the last dimension of the input holds, and that of the output."""
         return axes.hidden if self.reads == "features" else None, axes.rows if self.scored else axes.hidden
 
