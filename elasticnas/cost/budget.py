@@ -10,7 +10,7 @@ from typing import Any, Generic
 
 from elasticnas.cost.cost import Cost
 from elasticnas.errors import BudgetError, SpaceError
-from elasticnas.space.space import A
+from elasticnas.space.space import A, S
 
 __all__ = ["Budget", "excess", "jointly_smallest", "not_together", "smallest_reachable"]
 
@@ -35,7 +35,7 @@ class Budget(Generic[A]):
     text: str
 
     @classmethod
-    def parse(cls, given: "str | float", cost: Cost[A]) -> "Budget[A]":
+    def parse(cls, given: "str | float", cost: Cost[S]) -> "Budget[S]":
         """A budget from ``"50%"`` of the largest architecture's cost, ``"1.5e6"``, ``"2M"`` (k, M, G, T) or a number.
 
         Raises:
@@ -46,7 +46,7 @@ class Budget(Generic[A]):
         if isinstance(given, bool) or not isinstance(given, (str, Real)):
             raise _malformed(given, cost)
         limit = _relative(text, cost) if text.endswith("%") else _absolute(text, cost)
-        budget = cls(limit, cost, text)
+        budget = Budget(limit, cost, text)
         if not budget.allows(cost.space.smallest()):
             arch, smallest = smallest_reachable(cost)
             if not budget.allows(arch):

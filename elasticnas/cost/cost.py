@@ -17,7 +17,6 @@ from elasticnas.cost.distinct import DistinctCosts, distinct_costs
 from elasticnas.cost.expectation import Expectation, sampled
 from elasticnas.cost.sampler import Sampler
 from elasticnas.cost.table import ENTRIES, CostTable, choice_names, given_probabilities, tabulate
-from elasticnas.elastic import ElasticModel
 from elasticnas.errors import ArchitectureError, SpaceError
 from elasticnas.extraction import axes_of, check
 from elasticnas.space.space import A
@@ -48,7 +47,7 @@ class Cost(ABC, Generic[A]):
     unit: ClassVar[str]
     measured: ClassVar[bool] = False
 
-    def __init__(self, model: nn.Module | ElasticModel[A], example: object = None) -> None:
+    def __init__(self, model: nn.Module, example: object = None) -> None:
         check(model)
         self.model, self.example = model, example
         self.space: type[A] = axes_of(model).space

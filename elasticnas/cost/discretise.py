@@ -29,7 +29,7 @@ def most_probable(
     probabilities: Mapping[str, Tensor],
     budgets: Sequence[Budget[A]] = (),
     cost: Cost[A] | None = None,
-) -> Any:
+) -> A:
     """The most probable architecture that the budgets allow.
 
     Choices count as independent and those without probabilities stay as in the largest architecture. A layer that an
@@ -57,7 +57,7 @@ def most_probable(
         for value, arch in (search.ranked() if search.exact else islice(search.ranked(), _FIRST))
         if _meets(budgets, arch)
     )
-    found = _first_of_ties(allowed, cost)
+    found: A | None = _first_of_ties(allowed, cost)
     if found is None and budgets and not search.exact:
         found = search.greedy(budgets)
     if found is not None:

@@ -10,7 +10,6 @@ from elasticnas.cost.cost import Cost
 from elasticnas.cost.counting import ProductCounter, VecdotAsProduct
 from elasticnas.cost.meta import Call, MetaNetwork
 from elasticnas.cost.shapes import ElementwiseShapes, MatmulShapes
-from elasticnas.elastic import ElasticModel
 from elasticnas.space.space import A
 
 __all__ = ["Flops", "UncountedFlopsWarning", "count_flops"]
@@ -47,7 +46,7 @@ class Flops(Cost[A]):
 
     unit = "FLOPs"
 
-    def __init__(self, model: nn.Module | ElasticModel[A], example: object, call: Call | None = None) -> None:
+    def __init__(self, model: nn.Module, example: object, call: Call | None = None) -> None:
         super().__init__(model, example)
         self._meta = MetaNetwork(model, example, call)
         self._uncounted: set[str] = set()

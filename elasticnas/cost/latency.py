@@ -17,7 +17,6 @@ from torch.utils._pytree import tree_map
 from elasticnas.cost.cost import Cost
 from elasticnas.cost.flops import Flops
 from elasticnas.cost.meta import Call, example_of, run
-from elasticnas.elastic import ElasticModel
 from elasticnas.errors import ConfigError, SpaceError
 from elasticnas.extraction import unverified
 from elasticnas.space.space import A
@@ -100,7 +99,7 @@ class Latency(Cost[A]):
 
     def __init__(
         self,
-        model: nn.Module | ElasticModel[A],
+        model: nn.Module,
         example: object,
         device: torch.device | str | None = None,
         warmup: int = 5,

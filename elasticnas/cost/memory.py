@@ -11,7 +11,6 @@ from torch.utils._pytree import tree_leaves
 
 from elasticnas.cost.cost import Cost
 from elasticnas.cost.meta import Call, MetaNetwork
-from elasticnas.elastic import ElasticModel
 from elasticnas.space.space import A
 
 __all__ = ["Memory"]
@@ -31,7 +30,7 @@ class Memory(Cost[A]):
 
     unit = "bytes"
 
-    def __init__(self, model: nn.Module | ElasticModel[A], example: object, call: Call | None = None) -> None:
+    def __init__(self, model: nn.Module, example: object, call: Call | None = None) -> None:
         super().__init__(model, example)
         self._meta = MetaNetwork(model, example, call)
 

@@ -4,7 +4,6 @@ from torch import nn
 
 from elasticnas.cost.cost import Cost
 from elasticnas.cost.meta import MetaNetwork
-from elasticnas.elastic import ElasticModel
 from elasticnas.space.space import A
 
 __all__ = ["Params"]
@@ -20,7 +19,7 @@ class Params(Cost[A]):
 
     unit = "parameters"
 
-    def __init__(self, model: nn.Module | ElasticModel[A], example: object = None) -> None:
+    def __init__(self, model: nn.Module, example: object = None) -> None:
         super().__init__(model, example)
         self._meta = MetaNetwork(model)
 

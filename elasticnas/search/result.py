@@ -11,6 +11,7 @@ from rich.table import Table
 from elasticnas.record import Record, Result, read_result
 from elasticnas.report import Series, pareto_plot
 from elasticnas.space import Space
+from elasticnas.space.space import S
 
 __all__ = ["Candidate", "Direction", "Failure", "Measured", "SearchResult", "better", "pareto", "revived"]
 
@@ -111,7 +112,7 @@ class SearchResult(Result, Generic[A]):
         return self.found.architecture
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, object], space: type[A]) -> "SearchResult[A]":
+    def from_dict(cls, data: Mapping[str, object], space: type[S]) -> "SearchResult[S]":
         """The result that :meth:`to_dict` gave.
 
         Args:

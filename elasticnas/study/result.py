@@ -10,6 +10,7 @@ from elasticnas.record import Record, Result, read_result
 from elasticnas.search import SearchResult
 from elasticnas.search.result import Direction
 from elasticnas.space import Space
+from elasticnas.space.space import S
 from elasticnas.study.page import draw, summary, verdicts
 from elasticnas.study.row import Row
 from elasticnas.study.settings import StudySettings
@@ -57,7 +58,7 @@ class StudyResult(Result, Generic[A]):
     rows: tuple[Row, ...]
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, object], space: type[A]) -> "StudyResult[A]":
+    def from_dict(cls, data: Mapping[str, object], space: type[S]) -> "StudyResult[S]":
         """The result that :meth:`to_dict` gave.
 
         Args:

@@ -1,0 +1,68 @@
+"""A typed user's modules: both checkers refuse the lines marked as errors, and no others."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.conftest import ROOT
+
+HERE = Path(__file__).parent
+MODULES = [path for path in sorted(HERE.glob("*.py")) if path.name not in ("__init__.py", Path(__file__).name)]
+
+
+def marked():
+    lines = [(path, text.split("\n")) for path in MODULES for text in [path.read_text(encoding="utf-8")]]
+    return {(path.name, n) for path, text in lines for n, line in enumerate(text, 1) if line.endswith("  # error")}
+
+
+def checked(*command):
+    environment = {**os.environ, "MYPYPATH": os.pathsep.join([str(ROOT), str(ROOT / "recipes")])}
+    command = [sys.executable, "-m", *map(str, command)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
+
+
+def test_enough_lines_are_marked():
+    assert len(marked()) >= 30 and {name for name, _ in marked()} == {"wrong.py"}
+
+
+def test_mypy_refuses_the_marked_lines_and_no_others():
+    if find_spec("mypy") is None:
+        pytest.skip("mypy is not installed")
+    done = checked("mypy", "--config-file", ROOT / "pyproject.toml", *MODULES)
+    found = {(Path(name).name, int(line)) for name, line in re.findall(r"^(.+?):(\d+): error:", done.stdout, re.M)}
+    assert found == marked(), done.stdout + done.stderr
+
+
+def test_pyright_refuses_the_marked_lines_and_no_others():
+    """basedpyright is pyright with its own node: nothing is downloaded at the first run."""
+    if find_spec("basedpyright") is None:
+        pytest.skip("basedpyright is not installed")
+    done = checked("basedpyright", "-p", HERE, "--pythonpath", sys.executable, "--outputjson")
+    if not done.stdout:
+        pytest.skip(f"basedpyright does not run here: {done.stderr[-300:]}")
+    errors = [each for each in json.loads(done.stdout)["generalDiagnostics"] if each["severity"] == "error"]
+    found = {(Path(each["file"]).name, each["range"]["start"]["line"] + 1) for each in errors}
+    assert found == marked(), json.dumps(errors, indent=1)
+
+
+def test_the_typed_network_runs_as_its_types_say():
+    """What the checkers take for an architecture are axes: sizes of the largest outside a scope, else of the scope."""
+    from elasticnas import Axes, extract
+    from tests.typed.network import Encoder, Net, arch, axes, scopes, supernet
+
+    assert isinstance(axes, Axes) and (arch.head_dim, arch.head.width) == (arch.hidden // arch.heads, 8)
+    x = torch.randn(2, 4, 3, generator=torch.Generator().manual_seed(0))
+    small = Encoder.smallest()
+    with axes.at(small):
+        expected = supernet(x)
+    plain, built = extract(supernet, small, x), Net(small)
+    built.load_state_dict(plain.state_dict())
+    assert type(plain) is Net and torch.allclose(built.eval()(x), expected, atol=1e-6)
+    scopes(x)
