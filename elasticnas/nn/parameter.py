@@ -103,6 +103,7 @@ def _like_a_tensor(name: str) -> Callable[..., Any]:
         return getattr(self(), name)(*map(_as_tensor, args), **kwargs)
 
     method.__name__ = name
+    method.__doc__ = f"As ``Tensor.{name}``, of what is active."
     return method
 
 

@@ -1,5 +1,6 @@
 """A typed user's space and network: what the checkers must accept."""
 
+from types import ModuleType
 from typing import Annotated, Literal
 
 import torch
@@ -61,6 +62,22 @@ class Net(nn.Module):
         out: Tensor = self.end(self.middle(self.blocks(self.start(x))))
         return out
 
+
+PACKAGES: list[ModuleType] = [
+    elasticnas.axes,
+    elasticnas.cost,
+    elasticnas.elastic,
+    elasticnas.errors,
+    elasticnas.export,
+    elasticnas.extraction,
+    elasticnas.nn,
+    elasticnas.report,
+    elasticnas.run,
+    elasticnas.search,
+    elasticnas.space,
+    elasticnas.study,
+    elasticnas.testing,
+]
 
 axes = Encoder.axes()
 arch = Encoder.largest()

@@ -54,9 +54,10 @@ def test_pyright_refuses_the_marked_lines_and_no_others():
 
 def test_the_typed_network_runs_as_its_types_say():
     """What the checkers take for an architecture are axes: sizes of the largest outside a scope, else of the scope."""
-    from elasticnas import Axes, extract
-    from tests.typed.network import Encoder, Net, arch, axes, scopes, supernet
+    from elasticnas import _PACKAGES, Axes, extract
+    from tests.typed.network import PACKAGES, Encoder, Net, arch, axes, scopes, supernet
 
+    assert [package.__name__ for package in PACKAGES] == [f"elasticnas.{name}" for name in _PACKAGES]
     assert isinstance(axes, Axes) and (arch.head_dim, arch.head.width) == (arch.hidden // arch.heads, 8)
     x = torch.randn(2, 4, 3, generator=torch.Generator().manual_seed(0))
     small = Encoder.smallest()
