@@ -1,4 +1,4 @@
-"""elasticnas: neural architecture search on transformers, with masking, slicing and extraction proven equal."""
+"""Neural architecture search on transformers, with masking, slicing and extraction proven equal."""
 
 from typing import TYPE_CHECKING
 

@@ -30,6 +30,8 @@ _CACHED_TABLES = 16
 class Cost(ABC, Generic[A]):
     """What the extracted network of an architecture costs. A new cost defines ``unit`` and :meth:`compute`.
 
+    ``Flops[Encoder](model, example)`` tells type checkers whose architectures it takes.
+
     Args:
         model: A model made of elastic primitives; it is neither changed nor moved.
         example: Input of the model: a tensor, a tuple of arguments, a mapping of keyword arguments, or a function

@@ -295,6 +295,19 @@ def test_wrong_declarations_are_refused_in_words(message, declare):
     assert message in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("method", "given"), [("at", None), ("masked", []), ("relaxed", {"hidden": torch.ones(1)}), ("named", "hidden")]
+)
+def test_scopes_of_an_architecture_are_refused_in_words(method, given):
+    arch = Fixed.largest()
+    with pytest.raises(ArchitectureError) as raised:
+        getattr(arch, method)(arch if given is None else given)
+    assert str(raised.value) == (
+        f"{arch!r}.{method}: the sizes of an architecture are fixed; make axes, Fixed.axes(), build the model from "
+        f"them, and call axes.{method}"
+    )
+
+
 @pytest.mark.parametrize("given", [(4, 2, 1), (1, 4, 2), (1, 4, 0)])
 def test_empty_ranges_are_refused(given):
     with pytest.raises(SpaceError, match="low <= high, step >= 1 and a step that lands on high"):
