@@ -35,7 +35,7 @@ class Problem(Generic[A]):
     """A supernet, its data and its limits, as plain callables: no strategy knows a task, and none sees test data.
 
     Only ``model`` is required: whoever takes a Problem names the part that it misses. Type checkers know the space of
-    what is found from a supernet of ``elastify``, a typed cost, or ``Problem[Encoder](model, ...)``.
+    what is found from a typed cost, or from ``Problem[Encoder](model, ...)``.
 
     Attributes:
         model: The supernet. Its weights are trained in place.
