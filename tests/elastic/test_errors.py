@@ -230,7 +230,7 @@ def test_kept_layers_need_a_bool_for_each():
     refused(
         AxisError,
         r"^rule 'layers': 'keep' must be a per-layer field with a bool for each of the 3 layers, such as keep: "
-        r"PerLayer\[bool, 3\]",
+        r"Annotated\[tuple\[bool, \.\.\.\], PerLayer\(3\)\]",
         lambda inner, depth: SASRec(32, inner, depth),
         Wrong,
         {"layers": "keep"},
