@@ -84,9 +84,9 @@ def problem() -> Problem:
 
 
 def one_search(strategy: Strategy, seed: int, settings: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Test accuracy and share of the largest network's FLOPs of what a search found, of random search's, of the largest.
+    """Accuracy and share of the FLOPs of what a search found, of what random search found, and of the largest.
 
-    All three run with the weights that the search left in its supernet.
+    All three run on test batches, with the weights that the search left in its supernet.
     """
     torch.manual_seed(seed)
     searched = problem()
