@@ -35,7 +35,7 @@ from elasticnas.search import (
 )
 
 STRATEGIES = (DARTS, ProxylessNAS, RecNAS, DynamicConstraint, Reinforce, SPOS, RandomSearch)
-VALIDATION, TEST = -1, -2  # numbers of epochs that no search trains on
+TEST = -2  # number of an epoch that no search trains on, as -1, by which the searches rank
 SETTINGS = {"steps": 300, "warmup_steps": 100, "update_every": 2, "weight_lr": 0.01, "architecture_lr": 0.05}
 
 
@@ -63,7 +63,7 @@ def loss(model, batch):
     return nn.functional.cross_entropy(model(batch[0]), batch[1])
 
 
-def accuracy(model, epoch=VALIDATION):
+def accuracy(model, epoch=-1):
     hits = [(model(x).argmax(-1) == y).float().mean() for x, y in batches(epoch)]
     return {"accuracy": float(torch.stack(hits).mean())}
 
