@@ -52,7 +52,8 @@ def all_chains(language):
 NOT_RUN = ("easrec download", "easrec reproduce")
 SHORT = {
     "easrec": "model.hidden=8 model.inner=8 model.length=8 model.layers=1 model.heads=1 search.epochs=1 "
-    "search.batch=256 search.warmup=0 search.random_architectures=2 search.budget=none train.epochs=1 train.batch=256 negatives=20",
+    "search.batch=256 search.warmup=0 search.random_architectures=2 search.budget=none train.epochs=1 "
+    "train.batch=256 negatives=20",
     "digits": "study.steps=4 study.tune_steps=1 study.trials=2 study.population=2 study.shares=[0.5]",
     "charlm": "study.steps=4 study.tune_steps=1 study.trials=2 study.population=2 study.shares=[0.5]",
 }
