@@ -93,7 +93,7 @@ class CostContract(ABC):
                 given[name] = torch.eye(options, dtype=torch.float64)[index].requires_grad_()
             expected = cost.expected(given)
             assert math.isclose(float(expected.detach()), cost(arch), rel_tol=1e-6)
-            expected.backward()  # type: ignore[no-untyped-call]
+            expected.backward()
             assert all(value.grad is not None and value.grad.isfinite().all() for value in given.values())
 
     def test_an_architecture_of_another_space_is_refused(self) -> None:
