@@ -17,6 +17,7 @@ from elasticnas.cost import Flops
 from elasticnas.search import Evolve, Problem, SearchResult, SupernetTrainer, TrainerSettings
 
 TOKENS, LENGTH = 10, 12
+RULES = {"3.weight": f"_ ({LENGTH} hidden)"}  # Flatten puts the positions side by side: each keeps its first units
 
 
 class Sizes(elasticnas.Space):
@@ -52,7 +53,7 @@ def accuracy(model: nn.Module) -> dict[str, float]:
 
 def main(steps: int = 200, trials: int = 15, folder: Path = Path("runs/elastified")) -> SearchResult:
     torch.manual_seed(0)
-    model = elasticnas.elastify(build, Sizes)
+    model = elasticnas.elastify(build, Sizes, rules=RULES)
     print(model.coverage())  # what was found in the model, and why the rest is fixed
 
     def loss(network: nn.Module, data: tuple[Tensor, Tensor]) -> Tensor:

@@ -1,4 +1,4 @@
-"""Property tests for elastic parts, contract tests for strategies; needs ``pip install elasticnas[testing]``."""
+"""Property tests for elastic parts, contracts of strategies and costs; needs ``pip install elasticnas[testing]``."""
 
 from elasticnas.errors import PluginError
 
@@ -9,12 +9,14 @@ except ImportError as error:
     raise PluginError(f"elasticnas.testing needs {error.name}: pip install 'elasticnas[testing]'") from None
 
 from elasticnas.testing.contract import ElasticModuleContract, checked_examples
+from elasticnas.testing.cost_contract import CostContract
 from elasticnas.testing.ends import embed
 from elasticnas.testing.law import assert_mask_slice_equal
 from elasticnas.testing.strategies import architectures, inputs, spaces
 from elasticnas.testing.strategy_contract import StrategyContract
 
 __all__ = [
+    "CostContract",
     "ElasticModuleContract",
     "StrategyContract",
     "architectures",

@@ -2,7 +2,7 @@
 
 from easrec.data.dataset import Interactions, Statistics, prepare
 from easrec.data.features import ItemFeatures, number_features
-from easrec.data.formats import FORMATS
+from easrec.data.formats import FORMATS, Columns, Format, known_formats
 from easrec.data.items import read_items
 from easrec.data.readers import read_interactions
 from easrec.data.split import Sequences, Split, hold_out_users
@@ -11,6 +11,8 @@ from easrec.data.windows import Batch, count_batches, pad, training_batches
 __all__ = [
     "FORMATS",
     "Batch",
+    "Columns",
+    "Format",
     "Interactions",
     "ItemFeatures",
     "Sequences",
@@ -18,6 +20,7 @@ __all__ = [
     "Statistics",
     "count_batches",
     "hold_out_users",
+    "known_formats",
     "number_features",
     "pad",
     "prepare",

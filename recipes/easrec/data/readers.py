@@ -4,7 +4,7 @@ from pathlib import Path
 
 import polars as pl
 
-from easrec.data.formats import FORMATS, Columns, detect
+from easrec.data.formats import Columns, detect, known_formats
 from elasticnas.errors import DataError
 
 __all__ = ["read_interactions"]
@@ -21,7 +21,7 @@ def read_interactions(
 
     Args:
         path: CSV, TSV or Parquet (gz too) with named columns, MovieLens ``ratings.dat``, RecBole ``.inter``, SNAP
-            Gowalla check-ins, or Kaggle ``DMSC.csv``.
+            Gowalla check-ins, Kaggle ``DMSC.csv``, or a format of an installed package.
         user: Column of the user; None takes the format's own name (``user_id`` in a table).
         item: Column of the item; likewise ``item_id``.
         time: Column of the time, numbers or ISO dates; None takes ``timestamp`` where there is one, else row order.
@@ -33,25 +33,25 @@ def read_interactions(
 
     Raises:
         DataError: One line that names the file and the row or column, the rule and the way out.
+        PluginError: A format of an installed package cannot be loaded.
     """
     path = Path(path)
     if not path.exists():
         raise DataError(f"{path}: no such file; give the interactions by --data")
     if path.is_dir():
         raise DataError(f"{path}: a folder; give the file of interactions inside it")
-    if format != "auto" and format not in FORMATS:
-        raise DataError(f"format {format!r} is unknown; choose one of {', '.join(FORMATS)}")
-    kind = detect(path) if format == "auto" else format
+    kind = detect(path) if format == "auto" else known_formats().get(format)
+    if kind is None:
+        raise DataError(f"format {format!r} is unknown; choose one of {', '.join(known_formats())}")
     try:
-        frame = FORMATS[kind](path, Columns(user, item, time))
+        frame = kind.read(path, Columns(user, item, time))
     except OSError as error:
         raise DataError(
             f"{path}: cannot be read, {error.strerror or error}; check the file and its permissions"
         ) from None
     if frame.is_empty():
         raise DataError(f"{path}: a header and no rows; expected one interaction per row")
-    # rows count from 1, the header is one where there is one
-    frame = frame.with_row_index("row", offset=1 if kind in ("ratings.dat", "gowalla", "parquet") else 2)
+    frame = frame.with_row_index("row", offset=kind.first_row)
     # a blank line is no interaction
     frame = frame.filter(~pl.all_horizontal(pl.col("user", "item", "time").is_null()))
     for name in ("user", "item"):
