@@ -11,8 +11,8 @@ PEERS := .venv-peers/.installed
 .PHONY: run test lint types tests slow bench peers clean
 
 run: $(INSTALLED)
-	rm -rf runs/demo
-	$(BIN)/elasticnas easrec run --preset demo --out runs/demo
+	@rm -rf runs/demo
+	@$(BIN)/elasticnas easrec run --preset demo --out runs/demo
 
 test: lint types tests
 

@@ -8,9 +8,23 @@ from typing import Any, Protocol, runtime_checkable
 
 from elasticnas.errors import PluginError
 
-__all__ = ["RECIPES", "SPACES", "STRATEGIES", "Plugin", "Recipe", "discover", "listed", "load_plugin", "plugin_names"]
+__all__ = [
+    "BUILT_IN",
+    "RECIPES",
+    "SPACES",
+    "STRATEGIES",
+    "Plugin",
+    "Recipe",
+    "discover",
+    "listed",
+    "load_plugin",
+    "plugin_names",
+]
 
 SPACES, RECIPES, STRATEGIES = "elasticnas.spaces", "elasticnas.recipes", "elasticnas.strategies"
+
+BUILT_IN = ("space", "plugins")
+"""Commands of elasticnas itself, whose names no recipe can take."""
 
 
 @runtime_checkable
@@ -57,10 +71,14 @@ def discover(group: str) -> list[Plugin]:
 def listed() -> list[tuple[str, str | None]]:
     """Name and summary of every recipe, by name; None in place of the summary of one that cannot be loaded.
 
+    One that has the name of a built-in command is left out.
+
     Commands are not made: that may import all that a recipe needs.
     """
     found = []
     for point, conflict in _points(RECIPES):
+        if point.name in BUILT_IN:
+            continue
         try:
             summary = None if conflict else str(point.load().summary)
         except Exception:  # as for any broken plug-in; its name, as a command, gives the reason
@@ -93,6 +111,9 @@ def _points(group: str) -> list[tuple[EntryPoint, bool]]:
 def _load(point: EntryPoint, group: str, conflict: bool) -> Plugin:
     distribution = f"{point.dist.name} {point.dist.version}" if point.dist is not None else "unknown"
     plugin = Plugin(point.name, group, distribution, point.value)
+    if group == RECIPES and point.name in BUILT_IN:
+        reason = f"{point.name} is a command of elasticnas itself; rename the entry point"
+        return Plugin(**{**vars(plugin), "error": reason})
     if conflict:
         return Plugin(**{**vars(plugin), "error": "two plug-ins have this name; uninstall one"})
     try:

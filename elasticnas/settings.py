@@ -1,12 +1,15 @@
-"""Settings by dotted name: changed, and compared with their defaults."""
+"""Settings by dotted name: changed, compared with their defaults, and as YAML files."""
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
+import yaml
 from pydantic import BaseModel, ValidationError
 
 from elasticnas.errors import ConfigError, one_line
 
-__all__ = ["differences", "updated"]
+__all__ = ["as_yaml", "differences", "read_changes", "updated"]
 
 Settings = TypeVar("Settings", bound=BaseModel)
 
@@ -39,6 +42,43 @@ def _takes_any_name(settings: Any, path: list[str]) -> bool:
     for part in path:
         settings = getattr(settings, part, None)
     return isinstance(settings, dict)
+
+
+def as_yaml(settings: BaseModel) -> str:
+    """All settings as the YAML that :func:`read_changes` reads."""
+    text: str = yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)
+    return text
+
+
+def read_changes(path: Path, settings: BaseModel) -> dict[str, Any]:
+    """The settings that a YAML file names, nested or by dotted name: changes for :func:`updated`.
+
+    Args:
+        path: The file.
+        settings: What is to be changed: says which values are settings by name, and which are mappings.
+
+    Raises:
+        ConfigError: The file cannot be read or is no mapping.
+    """
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot be read, {error.strerror}") from None
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"not YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(data, dict | None):
+        raise ConfigError(f"a mapping of settings is needed, such as 'seed: 1' (got {str(data)[:40]!r})")
+    return dict(_flat(data or {}, settings, ""))
+
+
+def _flat(data: dict[Any, Any], settings: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    """By dotted name, down to where the settings have no further settings of their own."""
+    for key, value in data.items():
+        below = getattr(settings, str(key), None)
+        if isinstance(value, dict) and isinstance(below, BaseModel):
+            yield from _flat(value, below, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def differences(settings: BaseModel) -> dict[str, tuple[Any, Any]]:

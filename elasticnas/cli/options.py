@@ -1,21 +1,61 @@
 """Options that commands of several recipes share."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 import yaml
+from pydantic import BaseModel
 
 from elasticnas.errors import ConfigError
+from elasticnas.settings import read_changes, updated
 
-__all__ = ["Device", "Out", "Resume", "Seed", "Set", "Threads", "changes_of"]
+__all__ = [
+    "ConfigFile",
+    "Device",
+    "Out",
+    "Resume",
+    "Seed",
+    "Threads",
+    "changes_of",
+    "completing",
+    "read_config",
+    "set_option",
+]
+
+Settings = TypeVar("Settings", bound=BaseModel)
+
+
+def completing(names: Sequence[str]) -> Callable[[str], list[str]]:
+    """For ``autocompletion`` of an option: the names that begin with what was typed."""
+
+    def complete(incomplete: str) -> list[str]:
+        return [name for name in names if name.startswith(incomplete)]
+
+    return complete
+
 
 Out = Annotated[Path, typer.Option(help="Folder of the run.")]
-Seed = Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help="Of everything that draws.")]
-Device = Annotated[str, typer.Option(help="cpu, cuda, mps; auto takes what there is.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Continue the run in the folder.")]
-Set = Annotated[list[str] | None, typer.Option("--set", help="A setting by dotted name, such as model.layers=2.")]
-Threads = Annotated[int | None, typer.Option(min=1, max=1024, help="CPU threads of torch.")]
+Seed = Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help="Random seed.")]
+Device = Annotated[
+    str,
+    typer.Option(
+        help="Device: cpu, cuda, mps, or auto for the fastest available.",
+        autocompletion=completing(["auto", "cpu", "cuda", "mps"]),
+    ),
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Resume the run in the folder.")]
+Threads = Annotated[int | None, typer.Option(min=1, max=1024, help="Number of CPU threads.")]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", help="YAML file of settings, as config show prints; other options override it."),
+]
+
+
+def set_option(example: str) -> Any:
+    """The option ``--set``, with a setting that the recipe has as the example of its help."""
+    return typer.Option("--set", help=f"Change a setting, such as {example}. Repeat the option for several.")
 
 
 def changes_of(given: list[str] | None) -> dict[str, Any]:
@@ -28,9 +68,24 @@ def changes_of(given: list[str] | None) -> dict[str, Any]:
     for change in given or []:
         key, equals, value = change.partition("=")
         if not equals:
-            raise ConfigError(f"--set {change}: write name=value, such as model.layers=2")
+            raise ConfigError(f"--set {change}: write name=value; the command config show lists the names")
         try:
             changes[key] = yaml.safe_load(value)
         except yaml.YAMLError as error:
             raise ConfigError(f"--set {change}: not a value ({' '.join(str(error).split())})") from None
     return changes
+
+
+def read_config(settings: Settings, file: Path | None) -> Settings:
+    """Settings, changed by what the file of ``--config`` holds.
+
+    Raises:
+        ConfigError: The file cannot be read, or holds an unknown setting or a value that is not allowed; in one line
+            that names the file.
+    """
+    if file is None:
+        return settings
+    try:
+        return updated(settings, read_changes(file, settings))
+    except ConfigError as error:
+        raise ConfigError(f"--config {file}: {error}") from None

@@ -1,4 +1,4 @@
-"""The root of the command line: plug-ins, spaces, and every installed recipe as a group of its own."""
+"""The root of the command line: spaces, plug-ins, and every installed recipe as a group of its own."""
 
 import io
 import os
@@ -6,20 +6,21 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable
-from functools import partial
+from functools import cached_property, partial
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from typer.core import TyperGroup
 
 import elasticnas
 from elasticnas.errors import ElasticNASError
-from elasticnas.plugins import RECIPES, SPACES, STRATEGIES, discover, listed, load_plugin
+from elasticnas.plugins import BUILT_IN, RECIPES, SPACES, STRATEGIES, discover, listed, load_plugin
 
 __all__ = ["run"]
+
+_NAME, _COMPLETING = "elasticnas", "_ELASTICNAS_COMPLETE"
 
 
 def _version(show: bool) -> None:
@@ -30,31 +31,69 @@ def _version(show: bool) -> None:
 
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
     """Neural architecture search on transformers."""
 
 
 def _plugins() -> None:
-    """List installed spaces, strategies and recipes, broken ones with the reason."""
-    table = Table("group", "name", "package", "target", "status")
+    """List installed spaces, strategies and recipes, and the reason for each one that cannot be used."""
+    from elasticnas.report import figures_table, open_console  # imports torch
+
+    console, broken = open_console(), []
     for group in (SPACES, STRATEGIES, RECIPES):
-        for plugin in discover(group):
-            kind = group.rpartition(".")[2]
-            table.add_row(kind, *map(escape, (plugin.name, plugin.distribution, plugin.target, plugin.error or "ok")))
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
+        table = figures_table([group.rpartition(".")[2], "target (package)"], labels=2)
+        for each in discover(group):
+            table.add_row(escape(each.name), escape(f"{each.target} ({each.distribution})"))
+            broken += [each] if each.error else []
+        console.print(table)
+        console.print()
+    for each in broken:
+        line = f"broken: {each.name} ({each.target}), {each.error}"
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+class _Mounted(TyperGroup):
+    """A group of commands that are made, with the imports that they need, when it is entered."""
+
+    def __init__(self, name: str, help: str, commands: Callable[[], typer.Typer]) -> None:
+        super().__init__(name=name, help=help)
+        self._commands = commands
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """The context of the commands' own group: it is what runs, shows its help, and completes."""
+        group = typer.main.get_group(self._commands())
+        signal.signal(signal.SIGINT, _interrupted)  # imports are over: a run can be stopped in order
+        return group.make_context(info_name, args, parent=parent, **extra)
+
+
+class _Root(TyperGroup):
+    """The commands of elasticnas, and every installed recipe as a group of its own."""
+
+    @cached_property
+    def _recipes(self) -> dict[str, str | None]:
+        return dict(listed())
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
+        """Its own first."""
+        return [*BUILT_IN, *self._recipes]
+
+    def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:  # type: ignore[override]
+        """A command or a group that has not loaded its commands yet; None where there is no such name."""
+        if cmd_name == "space":
+            return _Mounted("space", "Show, check and sample search spaces.", _spaces)
+        if cmd_name in self.commands or cmd_name not in self._recipes:
+            return super().get_command(ctx, cmd_name)  # type: ignore[arg-type]
+        help = self._recipes[cmd_name] or "Cannot be loaded; elasticnas plugins says why."
+        return _Mounted(cmd_name, help, partial(_recipe, cmd_name))
 
 
 def _app() -> typer.Typer:
     app = typer.Typer(
-        name="elasticnas", callback=_root, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+        name="elasticnas", cls=_Root, callback=_root, no_args_is_help=True, pretty_exceptions_enable=False
     )
     app.command("plugins")(_plugins)
-    _mount(app, "space", "Show, check and sample search spaces.", _spaces)
-    for name, summary in listed():
-        help = summary or "Cannot be loaded; elasticnas plugins says why."
-        _mount(app, name, help, partial(_recipe, name))
     return app
 
 
@@ -69,24 +108,6 @@ def _recipe(name: str) -> typer.Typer:
     return commands
 
 
-def _mount(app: typer.Typer, name: str, help: str, commands: Callable[[], typer.Typer]) -> None:
-    """A group whose commands, and the imports that they need, are made when it is the one that is run."""
-
-    def enter(context: typer.Context) -> None:
-        group = typer.main.get_group(commands())
-        signal.signal(signal.SIGINT, _interrupted)  # imports are over: a run can be stopped in order
-        group.main(args=context.args, prog_name=context.command_path)
-
-    # whatever follows the name, --help included, is the group's
-    everything = {
-        "allow_extra_args": True,
-        "allow_interspersed_args": False,
-        "ignore_unknown_options": True,
-        "help_option_names": [],
-    }
-    app.command(name, help=help, context_settings=everything)(enter)
-
-
 def run() -> None:
     """Run the command that the arguments name; every failure that a caller can cause is one line."""
     warnings.showwarning = _warn
@@ -95,10 +116,12 @@ def run() -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         try:
-            _app()()
+            _app()(prog_name=_NAME)
         finally:
             sys.stdout.flush()
     except ElasticNASError as error:
+        if _COMPLETING in os.environ:  # a shell would take the message for an answer
+            sys.exit(1)
         _fail(str(error))
     except BrokenPipeError:  # whoever read the output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -8,18 +8,19 @@ from typing import Annotated, Literal
 
 import typer
 import yaml
-from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from elasticnas.errors import ArchitectureError, SpaceError
 from elasticnas.plugins import SPACES, load_plugin
+from elasticnas.report import figures_table, open_console
 from elasticnas.space import Space, TooManyCombinations, load_space
 
 __all__ = ["spaces"]
 
 spaces = typer.Typer(no_args_is_help=True)
-Source = Annotated[str, typer.Argument(help="A .yaml file, module:Class, file.py:Class, or an installed space's name.")]
+Source = Annotated[
+    str, typer.Argument(help="Space: a .yaml file, module:Class, file.py:Class, or the name of an installed one.")
+]
 
 
 def _load(source: str) -> type[Space]:
@@ -40,17 +41,16 @@ def _derived(space: type[Space], name: str) -> Iterator[tuple[str, str]]:
 
 @spaces.command()
 def show(source: Source) -> None:
-    """Show the choices, the sizes that follow, and how many architectures there are."""
+    """Show the choices, the sizes derived from them, and the number of architectures."""
     space = _load(source)
-    console = Console()
-    table = Table("choice", "options", title=escape(space.__name__))
+    table = figures_table(["choice", "options"], space.__name__, labels=2)
     choices = space.choices()
     for name, options in choices.items():
         table.add_row(escape(name), escape(", ".join(map(str, options))))
     for name in space.info().properties:
         for label, values in _derived(space, name):
-            table.add_row(f"{label} (derived)", values)
-    console.print(table)
+            table.add_row(escape(f"{label} (derived)"), escape(values))
+    open_console().print(table)
     try:
         count = f"{space.size():,}"
     except SpaceError:
@@ -63,9 +63,9 @@ def show(source: Source) -> None:
 @spaces.command()
 def check(
     source: Source,
-    architecture: Annotated[Path | None, typer.Argument(help="A YAML or JSON file with an architecture.")] = None,
+    architecture: Annotated[Path | None, typer.Argument(help="YAML or JSON file of an architecture.")] = None,
 ) -> None:
-    """Check that a space holds together, and that an architecture belongs to it."""
+    """Check that a space is valid, and that an architecture belongs to it."""
     space = _load(source)
     largest = space.largest()
     for name in space.info().properties:
@@ -85,13 +85,13 @@ def check(
 @spaces.command()
 def sample(
     source: Source,
-    count: Annotated[int, typer.Option(min=1, help="How many.")] = 1,
-    seed: Annotated[int, typer.Option(help="The same seed draws the same architectures.")] = 0,
+    count: Annotated[int, typer.Option(min=1, help="Number of architectures.")] = 1,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
     format: Annotated[
-        Literal["yaml", "json"], typer.Option(help="One document each, or one JSON object a line.")
+        Literal["yaml", "json"], typer.Option(help="yaml: one document each; json: one object per line.")
     ] = "yaml",
 ) -> None:
-    """Draw random architectures."""
+    """Sample random architectures."""
     space, rng = _load(source), random.Random(seed)
     drawn = [space.sample(rng).model_dump(mode="json") for _ in range(count)]
     if format == "json":

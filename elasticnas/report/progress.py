@@ -1,11 +1,15 @@
 """Progress on the terminal: a bar where there is one, a line now and then where there is not."""
 
 import time
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Protocol
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.text import Text
+
+from elasticnas.report.plan import Whole
 
 __all__ = ["Stage", "Steps"]
 
@@ -28,26 +32,39 @@ class Steps(Protocol):
         """Estimated."""
 
 
+class _Bar(Progress):
+    """A bar as wide as the terminal, and a line of text above it: neither takes room from the other."""
+
+    text = ""
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        """The text, then the bar."""
+        yield Text(self.text, overflow="fold")
+        yield from super().get_renderables()
+
+
 class Stage:
     """Progress of one stage; a context manager.
 
     Args:
         console: Where it shows.
         name: Of the stage.
+        whole: Makes the progress of the whole run from that of the stage, see :class:`~elasticnas.report.Plan`; None
+            where the stage is all there is.
     """
 
-    def __init__(self, console: Console, name: str) -> None:
-        self.console, self.name = console, name
+    def __init__(self, console: Console, name: str, whole: Whole | None = None) -> None:
+        self.console, self.name, self.whole = console, name, whole
         self._last = time.monotonic()
         self._started = time.monotonic()
         columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.fields[note]}"),
-            TimeElapsedColumn(),
+            BarColumn(bar_width=None),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TextColumn("{task.fields[left]}"),
         )
-        self._bar = Progress(*columns, console=console, transient=True)
-        self._task = self._bar.add_task(name, total=1.0, note="")
+        self._bar = _Bar(*columns, console=console, transient=True, expand=True)
+        self._bar.text = name
+        self._task = self._bar.add_task(name, total=1.0, left="")
 
     def __enter__(self) -> "Stage":
         if self.console.is_terminal:
@@ -68,12 +85,15 @@ class Stage:
             note: Loss, metric and the like.
             seconds_left: Estimated.
         """
-        note = f"{note}, {_clock(seconds_left)} left"
+        ratio, seconds = (fraction, seconds_left) if self.whole is None else self.whole(fraction, seconds_left)
+        left = f"{_clock(seconds)} left{'' if self.whole is None else ' in all'}"
+        text = ", ".join(filter(None, [f"{self.name}: {fraction:.0%}", note]))
         if self.console.is_terminal:
-            self._bar.update(self._task, completed=fraction, note=note)
+            self._bar.text = text
+            self._bar.update(self._task, completed=ratio, left=left)
         elif time.monotonic() - self._last > _LINE_SECONDS:
             self._last = time.monotonic()
-            self.console.print(f"{self.name}: {fraction:.0%}, {note}", highlight=False)
+            self.console.print(f"{text}, {left}", highlight=False, markup=False)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

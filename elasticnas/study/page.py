@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.markup import escape
+from rich.console import Console
 from rich.table import Table
 
-from elasticnas.report import Series, bullets, pareto_plot, table
+from elasticnas.report import Series, bullets, figures_table, pareto_plot, table
 from elasticnas.search import Candidate, pareto
 from elasticnas.search.result import better
 from elasticnas.settings import differences
@@ -16,28 +16,30 @@ from elasticnas.study.row import SCRATCH, SEARCHED, UNIFORM, Kind, label
 if TYPE_CHECKING:
     from elasticnas.study.result import StudyResult
 
-__all__ = ["draw", "page", "summary", "verdicts"]
+__all__ = ["draw", "page", "show", "summary", "verdicts"]
 
 _HEAD = ["FLOPs at most", "network", "sizes", "MFLOPs", "parameters", "validation", "test", "steps", "seconds"]
 
 
 def summary(result: "StudyResult[Any]") -> Table:
-    """The rows for the terminal."""
-    shown = Table(
-        title=escape(f"{result.task}: {result.metric}, {better(result.direction)}"),
-        caption=escape("\n".join(verdicts(result))),
-    )
-    left_out = {"sizes", "steps"}
-    for position, name in enumerate(_HEAD):
-        if name not in left_out:
-            shown.add_column(name, justify="left" if position < 2 else "right", no_wrap=position < 2)
+    """The trained networks for the terminal, by share of the FLOPs."""
+    head = ["FLOPs\nat most", "network", "MFLOPs", "params", "validation", "test"]
+    shown = figures_table(head, f"{result.task}: {result.metric}, {better(result.direction)}", labels=2)
     share = None
-    for row, cells in zip(result.rows, _cells(result), strict=True):
+    for row in result.rows:
         if share is not None and row.share != share:
             shown.add_section()
         share = row.share
-        shown.add_row(*(cell for name, cell in zip(_HEAD, cells, strict=True) if name not in left_out))
+        figures = f"{row.flops / 1e6:.2f}", f"{row.params:,}", f"{row.validation:.4f}", f"{row.test:.4f}"
+        shown.add_row(_percent(row.share), row.label, *figures)
     return shown
+
+
+def show(result: "StudyResult[Any]", console: Console) -> None:
+    """Print the networks side by side, and what they say."""
+    console.print(summary(result))
+    for line in verdicts(result):
+        console.print(f"\n{line}", highlight=False, markup=False)
 
 
 def page(result: "StudyResult[Any]") -> str:

@@ -18,7 +18,7 @@ from elasticnas.cost import Flops, count_flops
 from elasticnas.errors import CheckpointError, ConfigError, ElasticNASError, one_line
 from elasticnas.extraction import extract, save
 from elasticnas.files import write_text
-from elasticnas.report import Stage, environment, require_matplotlib
+from elasticnas.report import Plan, Stage, environment, require_matplotlib
 from elasticnas.run import Progress, Run, drive
 from elasticnas.search import (
     Evolve,
@@ -34,7 +34,7 @@ from elasticnas.search.schedule import warm_cosine
 from elasticnas.search.storage import require_optuna
 from elasticnas.space import Factory
 from elasticnas.space.space import A
-from elasticnas.study.page import page
+from elasticnas.study.page import page, show
 from elasticnas.study.result import StudyResult, SupernetTraining
 from elasticnas.study.row import SCRATCH, SEARCHED, UNIFORM, Kind, Row, label
 from elasticnas.study.settings import StudySettings
@@ -122,6 +122,7 @@ class _Sitting:
     def __init__(self, study: Study, run: Run, folder: Path, console: Console) -> None:
         self.study, self.run, self.folder, self.console = study, run, folder, console
         self.settings, self.model, self.device = study.settings, study.model, study.device
+        self.plan = _plan_of(self.settings)
         self.identity = {
             "task": study.name,
             "settings": self.settings.model_dump(mode="json"),
@@ -160,7 +161,7 @@ class _Sitting:
         write_text(self.folder / "result.json", json.dumps(result.to_dict(), indent=2) + "\n")
         result.plot(self.folder / "pareto.png")
         write_text(self.folder / "result.md", page(result))
-        self.console.print(result.table())
+        show(result, self.console)
         return result
 
     def _part(self, name: str, progress: Callable[[Progress], None], **further: Any) -> Run:
@@ -184,7 +185,7 @@ class _Sitting:
             ),
         )
         torch.manual_seed(settings.seed)
-        with Stage(self.console, "train the supernet") as stage:
+        with Stage(self.console, "train the supernet", self.plan.of("supernet")) as stage:
             done = trainer.run(self._part("supernet", lambda p: stage.show(p, f"loss {p.figures['loss']:.3f}")))
         return SupernetTraining(steps=done.steps, seconds=done.seconds, last_loss=done.history[-1]["loss"])
 
@@ -198,7 +199,7 @@ class _Sitting:
         def note(p: Progress) -> str:
             return ", ".join(f"{name} {p.figures[name]:.4f}" for name in (metric, "best") if name in p.figures)
 
-        with Stage(self.console, "search it") as stage:
+        with Stage(self.console, "search it", self.plan.of("search")) as stage:
             run = self._part("search", lambda p: stage.show(p, note(p)))
             result = strategy.search(problem, SearchSettings(seed=settings.seed), run)
         write_text(path, json.dumps(result.to_dict(), indent=2) + "\n")
@@ -248,7 +249,8 @@ class _Sitting:
         network = make().to(self.device)
         assert problem.evaluate is not None
         inherited = self._measured(network, problem.evaluate) if kind == SEARCHED else None
-        with Stage(self.console, f"{percent}% of the FLOPs: {label(kind, share)}") as stage:
+        name = f"{percent}% of the FLOPs: {label(kind, share)}"
+        with Stage(self.console, name, self.plan.of(path.stem)) as stage:
             run = self._part(
                 f"rows/{path.stem}",
                 lambda p: stage.show(p, f"loss {p.figures['loss']:.3f}"),
@@ -299,6 +301,17 @@ class _Sitting:
     def _measured(self, network: nn.Module, evaluate: Callable[[nn.Module], Mapping[str, float]]) -> float:
         network.eval()
         return checked(evaluate(network), self.study.metric)[self.study.metric]
+
+
+def _plan_of(settings: StudySettings) -> Plan:
+    """The parts of a study, in training steps of one network; an evaluation of the search counts as two."""
+    evaluations = 2 * settings.trials  # as many by random search
+    work = {"supernet": float(settings.steps * settings.passes), "search": 2.0 * evaluations}
+    for share in (*settings.shares, 1.0):
+        work[f"{100 * share:g}-{SEARCHED}"] = settings.tune_steps
+        for kind in (SCRATCH, UNIFORM) if share < 1.0 else (UNIFORM,):
+            work[f"{100 * share:g}-{kind}"] = settings.steps_from_scratch
+    return Plan(work)
 
 
 def _read(path: Path) -> dict[str, Any] | None:

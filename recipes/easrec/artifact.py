@@ -23,7 +23,7 @@ from elasticnas.files import write_text
 
 __all__ = ["Recommender", "digest"]
 
-_SETTINGS = "recommender.json"
+_SETTINGS, _MODEL = "recommender.json", "model"
 
 
 class Recommender:
@@ -48,8 +48,9 @@ class Recommender:
         self.network, self.arch, self.config, self.item_ids = network.eval(), arch, config, item_ids
         self._numbers = {item: number for number, item in enumerate(item_ids) if number}
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: str | Path) -> None:
         """Write ``model.safetensors``, ``architecture.json`` and ``recommender.json``."""
+        folder = Path(folder)
         save(self.network, self.arch, folder)
         content = {"config": self.config.model_dump(mode="json"), "items": self.item_ids}
         if self.features is not None:
@@ -57,12 +58,19 @@ class Recommender:
         write_text(folder / _SETTINGS, json.dumps(content | {"sha256": digest(content)}) + "\n")
 
     @classmethod
-    def load(cls, folder: Path, device: torch.device | None = None) -> "Recommender":
+    def load(cls, folder: str | Path, device: torch.device | None = None) -> "Recommender":
         """Read what :meth:`save` wrote.
+
+        Args:
+            folder: The folder of a run, or the folder ``model/`` within it.
+            device: Where the network is to run; None for the CPU.
 
         Raises:
             CheckpointError: Files are missing or damaged.
         """
+        folder = Path(folder)
+        if not (folder / _SETTINGS).exists() and (folder / _MODEL).is_dir():
+            folder = folder / _MODEL
         path = folder / _SETTINGS
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
@@ -72,7 +80,9 @@ class Recommender:
             packed = content["features"] if config.model.has_features else None
             features = None if packed is None else ItemFeatures.from_json(packed, len(items) - 1)
         except FileNotFoundError:
-            raise CheckpointError(f"{path}: not found; give the folder model/ of a finished run") from None
+            raise CheckpointError(
+                f"{path}: not found; give the folder of a finished run, or its folder model/"
+            ) from None
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             reason = str(error).splitlines()[0]
             raise CheckpointError(f"{path}: damaged ({reason}); run again") from None
@@ -120,7 +130,10 @@ class Recommender:
         """
         unknown = [item for item in history if item not in self._numbers]
         if unknown:
-            raise DataError(f"unknown item {unknown[0]!r}; the model knows {len(self._numbers):,} items")
+            shown = ", ".join(self.item_ids[1:4])
+            raise DataError(
+                f"unknown item {unknown[0]!r}; the model knows {len(self._numbers):,} items, such as {shown}"
+            )
         return [self._numbers[item] for item in history]
 
     @torch.no_grad()

@@ -1,13 +1,18 @@
 """The networks of a run side by side, for the terminal and for pages."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-if TYPE_CHECKING:
-    from easrec.result import Metrics, NetworkName, RunResult, Stage
+from easrec.evaluation import METRICS, PROTOCOLS
+from elasticnas.report import figures_table
 
-__all__ = ["NETWORKS", "comparison", "summary_table"]
+if TYPE_CHECKING:
+    from easrec.config import Config
+    from easrec.result import Metrics, Network, NetworkName, RunResult, Stage
+
+__all__ = ["NETWORKS", "comparison", "metrics_table", "summary_table"]
 
 NETWORKS: "dict[NetworkName, str]" = {"largest": "largest", "found": "found by search", "random": "random search"}
 
@@ -43,17 +48,63 @@ def comparison(result: "RunResult[Any]") -> tuple[list[str], list[list[list[str]
     return head, [costs, *metrics]
 
 
-def summary_table(result: "RunResult[Any]", title: str) -> Table:
-    """The comparison for the terminal."""
-    head, sections = comparison(result)
-    table = Table(title=title)
-    for position, name in enumerate(head):
-        table.add_column(name, justify="right" if position else "left")
-    for section in sections:
-        for cells in section:
-            table.add_row(*cells)
+def summary_table(result: "RunResult[Any]", title: str = "", every: bool = False) -> Table:
+    """Sizes, costs and metrics of the networks for the terminal: networks across, metrics down.
+
+    Args:
+        result: Of a run.
+        title: Above the table.
+        every: Validation and test under all protocols; else test under that of the early-stopping metric.
+    """
+    names = [name for name in NETWORKS if name in result.networks]
+    networks, best = [result.networks[name] for name in names], result.best_reachable
+    heads = [NETWORKS[name].replace("by search", "by\nsearch").replace("m s", "m\ns") for name in names]
+    table = figures_table(["", *heads, *([] if best is None else ["best\nreachable"])], title)
+    for label, cells in _costs(networks).items():
+        table.add_row(label, *cells)
+    own, _, metric = result.config.early_stopping_metric.partition("/")
+    stages: tuple[Stage, ...] = ("validation", "test") if every else ("test",)
+    for stage in stages:
+        for protocol in PROTOCOLS if every else (own,):
+            table.add_section()
+            table.add_row(f"{stage}, {protocol}")
+            for name in (f"{each}@{metric.partition('@')[2]}" for each in METRICS):
+                cells = [_shown(network.metrics, stage, protocol, name, "-") for network in networks]
+                table.add_row(name, *cells, *([] if best is None else [_shown(best, stage, protocol, name, "")]))
+    return table
+
+
+def metrics_table(reports: "Mapping[Stage, Mapping[str, Mapping[str, float]]]", config: "Config", every: bool) -> Table:
+    """Metrics of one network at every cut-off: protocols across, metrics of validation and test down.
+
+    Args:
+        reports: By stage, protocol and metric.
+        config: Of the run.
+        every: All protocols; else that of the early-stopping metric.
+    """
+    protocols = PROTOCOLS if every else (config.early_stopping_metric.partition("/")[0],)
+    table = figures_table(["", *protocols])
+    for stage, report in reports.items():
+        for name in (f"{metric}@{k}" for k in config.cutoffs for metric in METRICS):
+            table.add_row(f"{stage} {name}", *(f"{report[protocol][name]:.4f}" for protocol in protocols))
         table.add_section()
     return table
+
+
+def _costs(networks: "list[Network[Any]]") -> dict[str, list[str]]:
+    """Rows of cells by label; networks[0] is the largest."""
+    rows = {
+        "hidden": [str(each.hidden) for each in networks],
+        "inner": [str(each.inner) for each in networks],
+        "layers": [str(each.architecture.depth) for each in networks],
+        "encoder MFLOPs": [f"{each.flops / 1e6:.2f}" for each in networks],
+        "of the largest": [f"{each.flops / networks[0].flops:.0%}" for each in networks],
+        "parameters": [f"{each.params:,}" for each in networks],
+        "latency, ms": [f"{each.latency_ms:.2f}" for each in networks],
+    }
+    if hasattr(networks[0].architecture, "attention"):
+        rows = {"attention": [each.architecture.attention for each in networks]} | rows
+    return rows
 
 
 def _shown(metrics: "Metrics", stage: "Stage", protocol: str, name: str, missing: str) -> str:

@@ -29,7 +29,7 @@ from elasticnas.cost import Budget, Latency, Params
 from elasticnas.errors import BudgetError, CheckpointError, ConfigError
 from elasticnas.extraction import extract
 from elasticnas.files import write_text
-from elasticnas.report import Stage, environment, peak_memory, slow_because
+from elasticnas.report import Plan, Stage, environment, peak_memory, slow_because
 from elasticnas.run import Progress, Run
 
 __all__ = ["Pipeline", "Searched", "evaluators"]
@@ -81,6 +81,7 @@ class Pipeline:
         self.evaluators = evaluators(self.split, config)
         self.causal = config.train.form == "causal"
         self.space = space_for(config.model)
+        self.plan = _plan_of(config)
         if not there:
             # whatever is wrong with data or settings is said before anything is written
             hold_out_users(self.split.training.lengths, config.search.held_out_users, config.seed)
@@ -160,7 +161,7 @@ class Pipeline:
             found = SearchPart[self.space].model_validate(json.loads(state["search"]))  # type: ignore[name-defined]
         else:
             hint = self._hint("search.batch", self.config.search.batch)
-            with Stage(self.console, "search") as stage:
+            with Stage(self.console, "search", self.plan.of("search")) as stage:
                 run = self.run.stage(
                     "search",
                     self.identity,
@@ -204,7 +205,7 @@ class Pipeline:
         else:
             network = build(self.config.model, self.split.items, arch, self.causal, self.data.features)
         hint = self._hint("train.batch", self.config.train.batch)
-        with self, Stage(self.console, f"train {which} ({name})") as stage:
+        with self, Stage(self.console, f"train {which} ({name})", self.plan.of(which)) as stage:
             trained = train(
                 network,
                 self.split,
@@ -216,7 +217,8 @@ class Pipeline:
         return arch, trained
 
     def _train_note(self, p: Progress) -> str:
-        best = f", best metric {p.figures['best']:.4f}" if "best" in p.figures else ""
+        metric = self.config.early_stopping_metric
+        best = f", best validation {metric} {p.figures['best']:.4f}" if "best" in p.figures else ""
         epoch = min(int(p.figures["epoch"]) + 1, self.config.train.epochs)
         return f"epoch {epoch} of {self.config.train.epochs}, loss {p.figures['loss']:.3f}{best}"
 
@@ -254,7 +256,6 @@ class Pipeline:
             # after every network: a long run has something to show before its end
             write_text(self.folder / "result.json", json.dumps(result.to_dict(), indent=2) + "\n")
             write_text(self.folder / "result.md", page(result))
-        self.console.print(result.table())
         return result
 
     def _save(self, network: EASRecModel, arch: Any) -> None:
@@ -324,6 +325,14 @@ class _Measured:
     reports: dict[StageName, Report]
 
 
+def _plan_of(config: Config) -> Plan:
+    """The stages that take time, in passes over the data through one network; a supernet runs its candidates."""
+    candidates = len(config.model.sizes()) if config.model.mixing == "block" else 1
+    search = {} if config.search.strategy == "none" else {"search": float(config.search.epochs * candidates)}
+    trained = [name for name in ("found", "random", "largest") if name in ("found", *config.compare)]
+    return Plan(search | dict.fromkeys(trained, float(config.train.epochs)))
+
+
 def evaluators(split: Split, config: Config) -> dict[StageName, Evaluator]:
     """Of the validation and the test targets, with the same negatives."""
     counts = split.training.counts(split.items)
@@ -348,6 +357,6 @@ def _score_last(network: Any, example: Any) -> Any:
 
 def _search_note(p: Progress, metric: str) -> str:
     notes = [f"loss {p.figures['loss']:.3f}"] if "loss" in p.figures else []
-    notes += [f"{metric} {p.figures[metric]:.4f}"] if metric in p.figures else []
+    notes += [f"validation {metric} {p.figures[metric]:.4f}"] if metric in p.figures else []
     notes += [f"expected {p.figures['expected_cost'] / 1e6:.2f} MFLOPs"] if "expected_cost" in p.figures else []
     return ", ".join(notes)

@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
 from easrec.config import Config
 from easrec.data import Interactions, number_features, prepare, read_interactions, read_items
@@ -97,12 +96,16 @@ class Source:
 def show_statistics(data: Interactions, console: Console) -> None:
     """Print counts, what was dropped, and which items have no features."""
     s = data.statistics
-    table = Table("users", "items", "interactions", "per user", "per item", "dropped")
-    dropped = (
-        f"{s.duplicates_dropped:,} repeated rows, {s.core_dropped:,} by k-core, {s.short_users_dropped:,} short users"
-    )
-    cells = [f"{s.users:,}", f"{s.items:,}", f"{s.interactions:,}"]
-    table.add_row(*cells, f"{s.actions_per_user:.2f}", f"{s.actions_per_item:.2f}", dropped)
-    console.print(table)
+    lines = [
+        f"data: {s.users:,} users, {s.items:,} items, {s.interactions:,} interactions "
+        f"({s.actions_per_user:.2f} per user, {s.actions_per_item:.2f} per item)"
+    ]
+    if s.duplicates_dropped or s.core_dropped or s.short_users_dropped:
+        lines.append(
+            f"dropped: {s.duplicates_dropped:,} repeated rows, {s.core_dropped:,} by the k-core filter, "
+            f"{s.short_users_dropped:,} short users"
+        )
     if data.features is not None:
-        console.print(data.features.describe(), highlight=False, markup=False, soft_wrap=True)
+        lines.append(data.features.describe())
+    for line in lines:
+        console.print(line, highlight=False, markup=False)

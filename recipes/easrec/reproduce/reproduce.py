@@ -27,7 +27,7 @@ from elasticnas.packages import require_package
 from elasticnas.report import Stage, bullets, environment
 from elasticnas.settings import differences as differences_of
 
-__all__ = ["cells_of", "reproduce"]
+__all__ = ["cells_of", "reproduce", "set_by_methods"]
 
 # methods set these too, where they must: for the others they are sizes like any
 _SIZES = {"model.layers", "model.gate_rank", "search.budget", "search.random_architectures"}
@@ -69,6 +69,11 @@ def cells_of(methods: Sequence[Method], seeds: int, scale: str, changes: dict[st
                 config = config.updated({"train.epochs": config.search.epochs + config.train.epochs})
             cells.append(Cell(method, seed, folder / "runs" / method.name / f"seed-{seed}", config))
     return cells
+
+
+def set_by_methods() -> set[str]:
+    """Settings in which the methods differ, and the seed: they cannot be set for all."""
+    return {name for method in METHODS for name in ("seed", *method.changes)} - _SIZES
 
 
 def reproduce(

@@ -1,15 +1,15 @@
-"""``elasticnas charlm``: run."""
+"""``elasticnas charlm``: run, config."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from elasticnas.cli.options import Device, Out, Resume, Seed, Set, Threads, changes_of
+from elasticnas.cli.options import ConfigFile, Device, Out, Resume, Seed, Threads, changes_of, read_config, set_option
+from elasticnas.report import open_console
 from elasticnas.run import Run
 from elasticnas.runtime import configure_torch, device_of
-from elasticnas.settings import updated
+from elasticnas.settings import as_yaml, updated
 from elasticnas_recipes.charlm.config import Config
 from elasticnas_recipes.charlm.corpus import read_corpus, standard_library
 from elasticnas_recipes.charlm.task import study
@@ -17,17 +17,23 @@ from elasticnas_recipes.charlm.task import study
 __all__ = ["commands"]
 
 commands = typer.Typer(no_args_is_help=True)
+config = typer.Typer(no_args_is_help=True, help="Settings as a YAML file for --config.")
+commands.add_typer(config, name="config")
 
 Data = Annotated[
     list[Path] | None,
-    typer.Option(help="Text file or folder; may be given several times. Without one, Python's standard library."),
+    typer.Option(help="Text file or folder; Python's standard library by default. Repeat the option for several."),
 ]
-Glob = Annotated[str | None, typer.Option(help="Which files of a folder; *.txt, or *.py of the standard library.")]
+Glob = Annotated[
+    str | None,
+    typer.Option(help="Pattern of the files to read in a folder; *.txt by default, *.py for the standard library."),
+]
+Set = Annotated[list[str] | None, set_option("length=128")]
 
 
 @commands.callback()
 def group() -> None:
-    """A small language model of bytes on text files."""
+    """A small byte-level language model of text files, searched and compared with uniformly scaled ones."""
 
 
 @commands.command()
@@ -39,21 +45,33 @@ def run(
     device: Device = "auto",
     threads: Threads = None,
     resume: Resume = False,
+    config: ConfigFile = None,
     set: Set = None,
 ) -> None:
-    """Train the supernet, search it, take networks out, compare them with uniformly scaled ones."""
+    """Train a supernet, search it, extract networks, and compare them with uniformly scaled ones."""
     configure_torch(threads)
     changes = changes_of(set) | ({} if seed is None else {"study.seed": seed})
-    config, where = updated(Config(), changes), device_of(device)
+    settings, where = updated(read_config(Config(), config), changes), device_of(device)
     paths, pattern = data or standard_library(), glob or ("*.txt" if data else "*.py")
-    console = Console(width=None if Console().is_terminal else 120)
-    corpus = read_corpus(paths, pattern, config.length, config.most_bytes, config.study.seed)
+    console = open_console()
+    corpus = read_corpus(paths, pattern, settings.length, settings.most_bytes, settings.study.seed)
     left_out = f", {corpus.skipped:,} left out (no UTF-8 text, or copies)" if corpus.skipped else ""
     console.print(
         f"{corpus.files:,} files of {', '.join(map(str, paths))}{left_out}: {len(corpus.train):,} bytes to train on",
         highlight=False,
     )
-    work, facts = study(config, corpus, where)
+    work, facts = study(settings, corpus, where)
     work.run(Run(out, resume=resume, identity=facts), console)
     for name in ("result.md", "pareto.png", "networks"):
         typer.echo(f"{name}: {out / name}")
+
+
+@config.callback()
+def config_group() -> None:
+    """Settings as a YAML file for --config."""
+
+
+@config.command()
+def show() -> None:
+    """Print all settings as YAML, ready to be saved, changed, and given by --config."""
+    typer.echo(as_yaml(Config()), nl=False)

@@ -1,25 +1,30 @@
-"""``elasticnas digits``: run."""
+"""``elasticnas digits``: run, config."""
 
 from pathlib import Path
+from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from elasticnas.cli.options import Device, Out, Resume, Seed, Set, Threads, changes_of
+from elasticnas.cli.options import ConfigFile, Device, Out, Resume, Seed, Threads, changes_of, read_config, set_option
+from elasticnas.report import open_console
 from elasticnas.run import Run
 from elasticnas.runtime import configure_torch, device_of
-from elasticnas.settings import updated
+from elasticnas.settings import as_yaml, updated
 from elasticnas_recipes.digits.config import Config
 from elasticnas_recipes.digits.task import study
 
 __all__ = ["commands"]
 
 commands = typer.Typer(no_args_is_help=True)
+config = typer.Typer(no_args_is_help=True, help="Settings as a YAML file for --config.")
+commands.add_typer(config, name="config")
+
+Set = Annotated[list[str] | None, set_option("study.steps=500")]
 
 
 @commands.callback()
 def group() -> None:
-    """A small vision transformer on scikit-learn's handwritten digits."""
+    """A small vision transformer on handwritten digits, searched and compared with uniformly scaled ones."""
 
 
 @commands.command()
@@ -29,14 +34,26 @@ def run(
     device: Device = "auto",
     threads: Threads = None,
     resume: Resume = False,
+    config: ConfigFile = None,
     set: Set = None,
 ) -> None:
-    """Train the supernet, search it, take networks out, compare them with uniformly scaled ones."""
+    """Train a supernet, search it, extract networks, and compare them with uniformly scaled ones."""
     configure_torch(threads)
     changes = changes_of(set) | ({} if seed is None else {"study.seed": seed})
-    config, where = updated(Config(), changes), device_of(device)
-    console = Console(width=None if Console().is_terminal else 120)
-    work, facts = study(config, where)
+    settings, where = updated(read_config(Config(), config), changes), device_of(device)
+    console = open_console()
+    work, facts = study(settings, where)
     work.run(Run(out, resume=resume, identity=facts), console)
     for name in ("result.md", "pareto.png", "networks"):
         typer.echo(f"{name}: {out / name}")
+
+
+@config.callback()
+def config_group() -> None:
+    """Settings as a YAML file for --config."""
+
+
+@config.command()
+def show() -> None:
+    """Print all settings as YAML, ready to be saved, changed, and given by --config."""
+    typer.echo(as_yaml(Config()), nl=False)

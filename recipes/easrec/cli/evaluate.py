@@ -1,0 +1,42 @@
+"""``evaluate``: the metrics of a saved network, computed anew."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from easrec.cli.folder import config_of, data_of, recommender_of
+from easrec.data import Split
+from easrec.evaluation import without_popularity
+from easrec.figures import metrics_table
+from easrec.pipeline import evaluators
+from elasticnas.cli.options import Device, Out, Threads
+from elasticnas.report import open_console
+from elasticnas.runtime import configure_torch, device_of
+
+__all__ = ["evaluate"]
+
+
+def evaluate(
+    out: Out = Path("runs/easrec"),
+    device: Device = "auto",
+    threads: Threads = None,
+    popularity: Annotated[
+        float,
+        typer.Option(help="Subtract this many times log(training interactions) from each score, to favour rare items."),
+    ] = 0.0,
+    every: Annotated[bool, typer.Option("--all", help="Show all protocols.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all metrics as one JSON object.")] = False,
+) -> None:
+    """Load the saved network and evaluate it on validation and test targets."""
+    configure_torch(threads)
+    where, config, data = device_of(device), config_of(out), data_of(out)
+    recommender = recommender_of(out, where, data)
+    split = Split(data)
+    score = without_popularity(recommender.network.next_item, split.training.counts(split.items), popularity)
+    reports = {stage: evaluator.evaluate(score, where) for stage, evaluator in evaluators(split, config).items()}
+    if as_json:
+        typer.echo(json.dumps({f"{stage}/{key}": v for stage, r in reports.items() for key, v in r.to_flat().items()}))
+    else:
+        open_console().print(metrics_table(reports, config, every))

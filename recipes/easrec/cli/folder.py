@@ -1,0 +1,60 @@
+"""What a run has left in its folder: settings, data and model, checked against each other."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+
+from easrec.artifact import Recommender
+from easrec.config import Config
+from easrec.data import Interactions
+from elasticnas.errors import ConfigError, DataError, one_line
+
+__all__ = ["config_of", "data_of", "recommender_of"]
+
+
+def config_of(out: Path) -> Config:
+    """The settings of the run in a folder.
+
+    Raises:
+        ConfigError: There is no run, or ``run.json`` is damaged.
+    """
+    try:
+        return Config.model_validate(_run_of(out)["settings"])
+    except ValidationError as error:
+        raise ConfigError(f"{out / 'run.json'}: {one_line(Config, error)}; run again into another folder") from None
+
+
+def data_of(out: Path) -> Interactions:
+    """The data of the run in a folder.
+
+    Raises:
+        DataError: ``data.npz`` is missing, damaged, or of another run.
+    """
+    data = Interactions.load(out / "data.npz")
+    if data.fingerprint != _run_of(out)["data"]:
+        raise DataError(f"{out / 'data.npz'}: other data than the run in this folder was made with; run again")
+    return data
+
+
+def recommender_of(out: Path, device: torch.device | None = None, data: Interactions | None = None) -> Recommender:
+    """The model in the folder of a run, checked to be the run's own; a folder that holds ``model/`` alone will do."""
+    recommender = Recommender.load(out / "model", device)
+    if (out / "run.json").exists():
+        if data is None and (out / "data.npz").exists():
+            data = data_of(out)
+        recommender.require_run(out, config_of(out), None if data is None else data.item_ids)
+    return recommender
+
+
+def _run_of(out: Path) -> dict[str, Any]:
+    path = out / "run.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return {"data": str(content["data"]), "settings": dict(content["settings"])}
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: not found; give the folder of a run by --out") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{path}: damaged ({str(error).splitlines()[0]}); run again into another folder") from None

@@ -1,0 +1,93 @@
+"""``reproduce``: the paper's experiment."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from easrec.cli.options import Features, Format, Item, Items, MinItem, MinUser, Separator, Set, Time, User
+from easrec.config import Config
+from easrec.reproduce import SCALES, TABLES, set_by_methods
+from easrec.reproduce import reproduce as run_and_write
+from easrec.source import Source
+from elasticnas.cli.options import ConfigFile, Device, Out, changes_of, completing, read_config
+from elasticnas.errors import ConfigError
+from elasticnas.runtime import device_of
+from elasticnas.settings import differences, read_changes
+
+__all__ = ["reproduce"]
+
+_PIPE_WIDTH = 160  # the paper's tables have up to fifteen columns
+
+
+def reproduce(
+    data: Annotated[Path, typer.Option(help="File of interactions, or prepared data.")],
+    table: Annotated[
+        str,
+        typer.Option(
+            help=f"Table of the paper: {', '.join(TABLES)}, or all.", autocompletion=completing([*TABLES, "all"])
+        ),
+    ] = "3",
+    seeds: Annotated[int, typer.Option(min=1, max=1_000, help="Number of seeds, from 0.")] = 5,
+    scale: Annotated[
+        str,
+        typer.Option(
+            help=f"Sizes of networks and lengths of training: {', '.join(SCALES)}.",
+            autocompletion=completing([*SCALES]),
+        ),
+    ] = "full",
+    jobs: Annotated[int, typer.Option(min=1, max=1_024, help="Number of runs in parallel.")] = 1,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Run this method, or METHOD/SEED, only. Repeat the option for several."),
+    ] = None,
+    tables_only: Annotated[
+        bool, typer.Option("--tables-only", help="Run nothing; write the tables of the finished runs.")
+    ] = False,
+    device: Device = "auto",
+    out: Out = Path("runs/reproduce"),
+    config: ConfigFile = None,
+    set: Set = None,
+    user: User = None,
+    item: Item = None,
+    time: Time = None,
+    format: Format = "auto",
+    items: Items = None,
+    features: Features = None,
+    feature_separator: Separator = "|",
+    min_user: MinUser = None,
+    min_item: MinItem = None,
+    threads: Annotated[int, typer.Option(min=1, max=1_024, help="Number of CPU threads of each run.")] = 1,
+) -> None:
+    """Run the paper's experiment: every method and seed, then tables and plots.
+
+    Run the same command again to resume.
+    """
+    source = Source(data, user, item, time, format, items, tuple(features or ()), feature_separator)
+    console, where = Console(width=None if Console().is_terminal else _PIPE_WIDTH), device_of(device)
+    changes = _changes_in(config) | changes_of(set)
+    changes |= {key: value for key, value in (("min_user", min_user), ("min_item", min_item)) if value is not None}
+    prepared = source.load("", Config().updated(changes), console)
+    failed = run_and_write(
+        prepared, table, seeds, scale, jobs, threads, where, out, changes, only or (), not tables_only, console
+    )
+    if (out / "README.md").exists():
+        typer.echo(f"page: {out / 'README.md'}")
+    if failed:
+        raise ConfigError(f"{len(failed)} of the runs failed: {', '.join(cell.name for cell in failed)}")
+
+
+def _changes_in(file: Path | None) -> dict[str, Any]:
+    """What a file of settings asks for; what the methods differ in may stand in it, but only at its default.
+
+    Raises:
+        ConfigError: The file cannot be read, or holds what cannot be set.
+    """
+    if file is None:
+        return {}
+    changed, fixed = differences(read_config(Config(), file)), set_by_methods()
+    for name in changed:
+        if name in fixed:
+            raise ConfigError(f"--config {file}: the methods differ in {name}, so it cannot be set for all; remove it")
+    return {name: value for name, value in read_changes(file, Config()).items() if name not in fixed}

@@ -1,0 +1,150 @@
+"""``run``, ``search`` and ``retrain``: from interactions to a trained recommender, at once or in two steps."""
+
+import shlex
+from pathlib import Path
+from textwrap import fill
+from typing import Annotated
+
+import typer
+
+from easrec.cli.folder import config_of, data_of
+from easrec.cli.options import (
+    Budget,
+    Data,
+    Features,
+    Format,
+    Item,
+    Items,
+    Preset,
+    Separator,
+    Set,
+    Time,
+    User,
+    settings_of,
+)
+from easrec.conclusion import conclusion
+from easrec.figures import summary_table
+from easrec.picture import draw_beside
+from easrec.pipeline import Pipeline
+from easrec.source import Source
+from elasticnas.cli.options import ConfigFile, Device, Out, Resume, Seed, Threads
+from elasticnas.errors import ConfigError
+from elasticnas.report import open_console
+from elasticnas.run import Run
+from elasticnas.runtime import configure_torch, device_of
+
+__all__ = ["retrain", "run", "search"]
+
+_OUT = Path("runs/easrec")
+All = Annotated[bool, typer.Option("--all", help="Show validation too, and all protocols.")]
+
+
+def run(
+    data: Data = None,
+    preset: Preset = "default",
+    config: ConfigFile = None,
+    budget: Budget = None,
+    seed: Seed = None,
+    device: Device = "auto",
+    out: Out = _OUT,
+    resume: Resume = False,
+    set: Set = None,
+    user: User = None,
+    item: Item = None,
+    time: Time = None,
+    format: Format = "auto",
+    items: Items = None,
+    features: Features = None,
+    feature_separator: Separator = "|",
+    threads: Threads = None,
+    every: All = False,
+) -> None:
+    """Search, extract, retrain, evaluate, compare and save, in one command."""
+    source = Source(data, user, item, time, format, items, tuple(features or ()), feature_separator)
+    work = _start(source, preset, config, budget, seed, device, out, resume, set, threads)
+    _finish(work, out, every)
+
+
+def search(
+    data: Data = None,
+    preset: Preset = "default",
+    config: ConfigFile = None,
+    budget: Budget = None,
+    seed: Seed = None,
+    device: Device = "auto",
+    out: Out = _OUT,
+    resume: Resume = False,
+    set: Set = None,
+    user: User = None,
+    item: Item = None,
+    time: Time = None,
+    format: Format = "auto",
+    items: Items = None,
+    features: Features = None,
+    feature_separator: Separator = "|",
+    threads: Threads = None,
+) -> None:
+    """Search only. The command retrain continues from there."""
+    source = Source(data, user, item, time, format, items, tuple(features or ()), feature_separator)
+    work = _start(source, preset, config, budget, seed, device, out, resume, set, threads)
+    searched = work.search()
+    if work.config.search.strategy == "none":
+        typer.echo(
+            f"search: none (search.strategy=none); elasticnas easrec retrain --out {out} trains the largest network"
+        )
+        return
+    typer.echo(f"found:  {searched.found!r}: hidden {searched.found.hidden}, inner {searched.found.inner}")
+    typer.echo(f"random: {searched.random!r}: hidden {searched.random.hidden}, inner {searched.random.inner}")
+    typer.echo(f"search: {out / 'search.json'}")
+
+
+def retrain(
+    out: Out = _OUT,
+    device: Device = "auto",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Resume the run in the folder. This command always does.")
+    ] = False,
+    threads: Threads = None,
+    every: All = False,
+) -> None:
+    """Extract and train what a search in the folder found; evaluate, compare and save it."""
+    searched = (out / "supernet.ckpt").exists()
+    if not searched and not ((out / "run.json").exists() and config_of(out).search.strategy == "none"):
+        raise ConfigError(f"{out}: no finished search there; run elasticnas easrec search --out {out} first")
+    configure_torch(threads)
+    work = Pipeline(data_of(out), config_of(out), Run(out, resume=True), device_of(device), open_console())
+    _finish(work, out, every)
+
+
+def _start(
+    source: Source,
+    preset: str,
+    file: Path | None,
+    budget: str | None,
+    seed: int | None,
+    device: str,
+    out: Path,
+    resume: bool,
+    changes: list[str] | None,
+    threads: int | None,
+) -> Pipeline:
+    console = open_console()
+    config, where = settings_of(preset, file, budget, seed, changes), device_of(device)
+    configure_torch(threads)
+    found = source.load(preset, config, console)
+    if found.features is not None and not config.model.has_features:
+        console.print(f"features are not used: model.backbone is {config.model.backbone}", highlight=False)
+    return Pipeline(found, config, Run(out, resume=resume), where, console)
+
+
+def _finish(work: Pipeline, out: Path, every: bool) -> None:
+    """Do what is left; then show the networks side by side, and in one sentence what was found."""
+    result, console = work.run_all(), work.console
+    picture = draw_beside(result, out, console)
+    console.print(summary_table(result, every=every))
+    typer.echo(f"\nresult: {out / 'result.md'}, {out / 'result.json'}")
+    typer.echo(f"model:  {out / 'model'}")
+    asking = ["elasticnas", "easrec", "recommend", "--out", str(out), "--user", work.data.user_ids[0]]
+    typer.echo(f"next:   {shlex.join(asking)}\n")
+    # paths stay whole, so that they can be copied
+    typer.echo(fill(conclusion(result, picture), console.width, break_long_words=False, break_on_hyphens=False))

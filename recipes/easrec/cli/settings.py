@@ -1,0 +1,29 @@
+"""``config``: settings as a file."""
+
+from typing import Annotated
+
+import typer
+
+from easrec.presets import load_preset, preset_names
+from elasticnas.cli.options import completing
+from elasticnas.settings import as_yaml
+
+__all__ = ["config"]
+
+config = typer.Typer(no_args_is_help=True, help="Settings as a YAML file for --config.")
+
+
+@config.callback()
+def group() -> None:
+    """Settings as a YAML file for --config."""
+
+
+@config.command()
+def show(
+    preset: Annotated[
+        str,
+        typer.Argument(help=f"Preset: {', '.join(preset_names())}.", autocompletion=completing(preset_names())),
+    ] = "default",
+) -> None:
+    """Print all settings of a preset as YAML, ready to be saved, changed, and given by --config."""
+    typer.echo(as_yaml(load_preset(preset)), nl=False)

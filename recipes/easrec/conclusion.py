@@ -1,0 +1,49 @@
+"""conclusion: what a run found, in one sentence."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from easrec.result import RunResult
+
+__all__ = ["conclusion"]
+
+
+def conclusion(result: "RunResult[Any]", picture: Path | None) -> str:
+    """The found network, its share of the FLOPs, and its test metric beside all that it can be compared with.
+
+    Args:
+        result: Of a run.
+        picture: Where the plot is; None where there is none.
+    """
+    found, largest, metric = (*map(result.networks.get, ("found", "largest")), result.config.early_stopping_metric)
+    assert found is not None and largest is not None
+    verb = "The search found" if result.search is not None else "Without a search, the run trained"
+    layers = f"{found.architecture.depth} layer{'' if found.architecture.depth == 1 else 's'}"
+    sentence = (
+        f"{verb} a network of {layers}, hidden size {found.hidden} and inner size {found.inner}, with "
+        f"{found.flops / largest.flops:.0%} of the FLOPs of the largest network and a test {metric} of "
+        f"{_test(result, 'found'):.4f}"
+    )
+    others = _others(result)
+    beside = f" ({'; '.join(f'{label}: {value:.4f}' for label, value in others.items())})" if others else ""
+    return f"{sentence}{beside}{'' if picture is None else f'; the plot is {picture}'}."
+
+
+def _test(result: "RunResult[Any]", name: Any) -> float:
+    protocol, _, metric = result.config.early_stopping_metric.partition("/")
+    return result.figure(name, "test", protocol, metric)
+
+
+def _others(result: "RunResult[Any]") -> dict[str, float]:
+    """Test metrics of what the found network is compared with, by what it is called."""
+    found, others = result.networks["found"], {}
+    for name, label in (("random", "network of random search"), ("largest", "largest network")):
+        network = result.networks.get(name)  # type: ignore[call-overload]
+        if network is None or network.training is None or (result.search is None and name == "random"):
+            continue
+        same = ", the same one" if network.architecture == found.architecture else ""
+        others[label + same] = _test(result, name)
+    protocol, _, metric = result.config.early_stopping_metric.partition("/")
+    best = (result.best_reachable or {}).get("test", {}).get(protocol, {}).get(metric)
+    return others if best is None else others | {"best that any model can reach": best}

@@ -1,0 +1,68 @@
+"""The plot of a run: the metric of its networks over their FLOPs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from easrec.figures import NETWORKS
+from elasticnas.errors import PluginError
+from elasticnas.report import Series, pareto_plot
+from elasticnas.search import Candidate, pareto
+
+if TYPE_CHECKING:
+    from easrec.result import RunResult
+
+__all__ = ["draw_beside", "panels"]
+
+
+def draw_beside(result: "RunResult[Any]", folder: Path, console: Console) -> Path | None:
+    """Write ``pareto.png`` into the folder of a run; without matplotlib, say in one line what to install.
+
+    Returns:
+        The file, or None where it could not be drawn.
+    """
+    path, metric = folder / "pareto.png", result.config.early_stopping_metric
+    drawn = panels(result)
+    labels = [f"{'validation' if name.startswith('Search') else 'test'} {metric}" for name in drawn]
+    title = f"EASRec, {result.data.statistics.users:,} users: {metric} (higher is better) against FLOPs"
+    try:
+        pareto_plot(drawn, path, cost="encoder MFLOPs of one sequence", metrics=labels, title=title)
+    except PluginError as error:
+        console.print(f"no plot: {error}", highlight=False, markup=False, soft_wrap=True)
+        return None
+    return path
+
+
+def panels(result: "RunResult[Any]") -> dict[str, list[Series]]:
+    """What is drawn: the search on validation data, where there was one; the trained networks on test data."""
+    protocol, _, metric = result.config.early_stopping_metric.partition("/")
+    trained = {name: network for name, network in result.networks.items() if network.training is not None}
+    costs = [network.flops / 1e6 for network in trained.values()]
+    series = [
+        Series(NETWORKS[name], [(network.flops / 1e6, result.figure(name, "test", protocol, metric))])
+        for name, network in trained.items()
+    ]
+    best = (result.best_reachable or {}).get("test", {}).get(protocol, {}).get(metric)
+    if best is not None:
+        series.append(Series("best reachable", [(min(costs), best), (max(costs), best)], "steps"))
+    return _searched(result) | {"Trained networks: test": series}
+
+
+def _searched(result: "RunResult[Any]") -> dict[str, list[Series]]:
+    if result.search is None:
+        return {}
+    search, metric = result.search.result, result.config.early_stopping_metric
+
+    def points(candidates: Sequence[Candidate[Any]]) -> list[tuple[float, float]]:
+        return [(each.costs["flops"] / 1e6, each.metrics[metric]) for each in candidates]
+
+    random = [each for each in search.random_tried if metric in each.metrics]
+    return {
+        "Search: validation, the supernet's weights": [
+            Series("found by search", points([search.found])),
+            Series("random search, front", points(pareto(random, metric, search.direction)), "steps"),
+            Series("random search, evaluated", points(random), "dots", str(len(random))),
+        ]
+    }
