@@ -84,7 +84,7 @@ class _Root(TyperGroup):
         if cmd_name == "space":
             return _Mounted("space", "Show, check and sample search spaces.", _spaces)
         if cmd_name in self.commands or cmd_name not in self._recipes:
-            return super().get_command(ctx, cmd_name)  # type: ignore[arg-type]
+            return super().get_command(ctx, cmd_name)
         help = self._recipes[cmd_name] or "Cannot be loaded; elasticnas plugins says why."
         return _Mounted(cmd_name, help, partial(_recipe, cmd_name))
 

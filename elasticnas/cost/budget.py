@@ -69,7 +69,10 @@ class Budget(Generic[A]):
     def impossible(self, arch: A, smallest: float) -> BudgetError:
         """The error of a budget below everything that can be reached."""
         largest = self.cost(self.cost.space.largest())
-        hint = f"; for that fraction of the largest write '{100 * self.limit:g}%'" if self.limit < 1 else ""
+        hint = ""
+        if self.limit <= 100:
+            share = 100 * self.limit if self.limit < 1 else self.limit
+            hint = f"; for that share of the largest write '{share:g}%'"
         return BudgetError(
             f"budget {self.text} ({_amount(self.limit)} {self.cost.unit}) is below the smallest reachable cost, "
             f"{_amount(smallest)} {self.cost.unit} ({smallest / largest:.2%} of the largest) with {arch!r}{hint}"

@@ -23,7 +23,8 @@ def figures_table(head: list[str], title: str = "", labels: int = 1) -> Table:
         title: Above the table.
         labels: How many columns, from the left, hold text that may wrap; the others hold figures.
     """
-    table = Table(title=escape(title) or None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table = Table(title=escape(title) or None, title_justify="left", box=SIMPLE_HEAD, show_edge=False)
+    table.padding, table.pad_edge = (0, 1, 0, 0), False  # narrow: every column counts at 60
     for position, name in enumerate(head):
         if position < labels:
             table.add_column(escape(name), overflow="fold")

@@ -23,8 +23,8 @@ _HEAD = ["FLOPs at most", "network", "sizes", "MFLOPs", "parameters", "validatio
 
 def summary(result: "StudyResult[Any]") -> Table:
     """The trained networks for the terminal, by share of the FLOPs."""
-    head = ["FLOPs\nat most", "network", "MFLOPs", "params", "validation", "test"]
-    shown = figures_table(head, f"{result.task}: {result.metric}, {better(result.direction)}", labels=2)
+    head = ["FLOPs", "network", "MFLOPs", "params", "validation", "test"]
+    shown = figures_table(head, f"{result.task}: {result.metric}, {better(result.direction)}; FLOPs at most", labels=2)
     share = None
     for row in result.rows:
         if share is not None and row.share != share:

@@ -16,8 +16,7 @@ def conclusion(result: "RunResult[Any]", picture: Path | None) -> str:
         result: Of a run.
         picture: Where the plot is; None where there is none.
     """
-    found, largest, metric = (*map(result.networks.get, ("found", "largest")), result.config.early_stopping_metric)
-    assert found is not None and largest is not None
+    found, largest, metric = result.networks["found"], result.networks["largest"], result.config.early_stopping_metric
     verb = "The search found" if result.search is not None else "Without a search, the run trained"
     layers = f"{found.architecture.depth} layer{'' if found.architecture.depth == 1 else 's'}"
     sentence = (

@@ -12,7 +12,7 @@ from elasticnas.report import Series, pareto_plot
 from elasticnas.search import Candidate, pareto
 
 if TYPE_CHECKING:
-    from easrec.result import RunResult
+    from easrec.result import NetworkName, RunResult
 
 __all__ = ["draw_beside", "panels"]
 
@@ -38,7 +38,10 @@ def draw_beside(result: "RunResult[Any]", folder: Path, console: Console) -> Pat
 def panels(result: "RunResult[Any]") -> dict[str, list[Series]]:
     """What is drawn: the search on validation data, where there was one; the trained networks on test data."""
     protocol, _, metric = result.config.early_stopping_metric.partition("/")
-    trained = {name: network for name, network in result.networks.items() if network.training is not None}
+    # in the order of the other panel, so that a method has one colour
+    names: tuple[NetworkName, ...] = ("found", "random", "largest")
+    networks = {name: result.networks[name] for name in names if name in result.networks}
+    trained = {name: network for name, network in networks.items() if network.training is not None}
     costs = [network.flops / 1e6 for network in trained.values()]
     series = [
         Series(NETWORKS[name], [(network.flops / 1e6, result.figure(name, "test", protocol, metric))])

@@ -107,9 +107,9 @@ def test_a_space_plug_in_must_be_a_space(packages, main):
 def test_an_installed_strategy_is_found(packages, main):
     install(packages, "towers", "towers", [(STRATEGIES, "guess = towers:Guess")])
     code, listed, _ = main("plugins")
-    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in listed.splitlines() if "│" in line]
-    assert code == 0 and ["strategies", "guess", "towers 1.2", "towers:Guess", "ok"] in rows
-    own = {row[1] for row in rows if row[0] == "strategies" and row[2].startswith("elasticnas ")}
+    assert code == 0 and "towers:Guess (towers 1.2)" in listed
+    lines = listed.split("strategies ")[1].split("recipes ")[0].splitlines()
+    own = {line.split()[0] for line in lines if "(elasticnas " in line}
     assert own == {"darts", "dynamic-constraint", "proxylessnas", "random", "recnas", "reinforce", "spos"}
     assert load_plugin(STRATEGIES, "guess").__name__ == "Guess"
     with pytest.raises(PluginError, match=r"no plug-in 'gues' in elasticnas\.strategies; installed are darts, .*guess"):
@@ -124,6 +124,19 @@ def test_a_strategy_plug_in_must_be_a_strategy(packages, main):
     assert said == f"warning: plug-in guess (towers:Tower) is skipped: {reason}\n"
     with pytest.raises(PluginError, match=r"plug-in guess \(towers:Tower\): expected a Strategy class"):
         load_plugin(STRATEGIES, "guess")
+
+
+@pytest.mark.parametrize("name", ["space", "plugins"])
+def test_a_recipe_cannot_take_the_name_of_a_built_in_command(packages, main, name):
+    install(packages, "towers", "towers", [(RECIPES, f"{name} = towers:recipe")])
+    reason = f"{name} is a command of elasticnas itself; rename the entry point"
+    code, listed, said = main("plugins")
+    assert code == 0 and f"broken: {name} (towers:recipe), {reason}\n" in listed and "EASRecSpace" in listed
+    assert said == f"warning: plug-in {name} (towers:recipe) is skipped: {reason}\n"
+    assert "architectures:" in main("space", "show", "easrec")[1]
+    shown = main("--help")[1]
+    assert "Show, check and sample search spaces." in shown and "Builds towers." not in shown
+    assert shown.count(f"│ {name} ") == 1
 
 
 def test_two_plug_ins_of_one_name_conflict(packages):

@@ -77,7 +77,7 @@ def test_impossible_names_the_smallest_reachable(flops):
     assert f"the smallest reachable cost, {SMALLEST:,} FLOPs" in text
     assert f"({SMALLEST / LARGEST:.2%} of the largest) with {Small.smallest()!r}" in text
     assert "\n" not in text
-    with pytest.raises(BudgetError, match=r"budget 0\.5 .* for that fraction of the largest write '50%'"):
+    with pytest.raises(BudgetError, match=r"budget 0\.5 .* for that share of the largest write '50%'"):
         Budget.parse("0.5", flops)
 
 

@@ -1,10 +1,8 @@
 """RunResult: round trip, figures by name, what is missing, table and page."""
 
-import io
 import json
 
 import pytest
-from rich.console import Console
 
 from easrec.config import Config
 from easrec.report import page
@@ -106,26 +104,6 @@ def test_other_data_is_refused(data, message):
     with pytest.raises(ConfigError) as raised:
         RunResult.from_dict(data)
     assert message in str(raised.value) and "\n" not in str(raised.value)
-
-
-def rows(result):
-    """Of the table, by their first cells."""
-    console = Console(file=io.StringIO(), width=160)
-    console.print(result.table())
-    text = console.file.getvalue()
-    assert "EASRec, 1,000 users" in text and "random search" not in text
-    cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in text.splitlines() if "│" in line]
-    return {name: values for name, *values in cells}
-
-
-def test_the_table_has_a_column_for_each_network():
-    shown = rows(compared(best_reachable={"validation": {}, "test": {"full": {"ndcg@10": 0.875}}}))
-    assert shown["hidden, inner, layers"] == ["128, 256, 4", "8, 16, 1", ""]
-    assert shown["encoder MFLOPs"] == ["4.00 (100%)", "2.00 (50%)", ""]
-    assert shown["test full ndcg@10"] == ["0.7500", "0.5000", "0.8750"]
-    assert shown["test full mrr@10"] == ["0.7500", "0.5000", ""]
-    only_measured = rows(run_result(SMALL))
-    assert only_measured["latency, ms"] == ["1.50", "1.50"] and only_measured["test full mrr@10"] == ["-", "0.5000"]
 
 
 def test_a_page_shows_search_training_and_settings():

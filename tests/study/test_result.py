@@ -1,11 +1,9 @@
 """StudyResult: round trip, what is missing, verdicts, table, page and plot, all of one written by hand."""
 
-import io
 import json
 from typing import Literal
 
 import pytest
-from rich.console import Console
 
 from elasticnas import Space
 from elasticnas.errors import ConfigError
@@ -112,17 +110,6 @@ def test_verdicts_follow_the_direction():
     assert verdicts(study()) == [line.format("better than")]
     assert verdicts(study(direction="maximise")) == [line.format("worse than")]
     assert str(study()).splitlines() == ["signs: nats of 5 networks of up to 2.00 MFLOPs", line.format("better than")]
-
-
-def test_the_table_has_a_row_for_each_network():
-    console = Console(file=io.StringIO(), width=200)
-    console.print(study().table())
-    text = console.file.getvalue()
-    assert "signs: nats, lower is better" in text
-    cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in text.splitlines() if "│" in line]
-    assert cells[0] == ["50%", "searched, inherits weights", "0.75", "1,234", "0.6875 (0.6250)", "0.4375", "8"]
-    assert cells[2] == ["50%", "uniformly scaled, from scratch", "1.00", "1,234", "0.7500", "0.5000", "8"]
-    assert [line[1] for line in cells[3:]] == ["largest, inherits weights", "largest, from scratch"]
 
 
 def test_a_page_says_how_it_was_measured(tmp_path):
