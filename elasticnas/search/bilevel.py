@@ -293,7 +293,7 @@ class BilevelSearcher:
         tried = [candidate for candidate in map(self._evaluator, drawn) if candidate is not None]
         if not tried and found is None:
             raise self._evaluator.nothing()
-        outcome = Outcome(self.name, self.costs, self.budgets, self.metric, self.direction)
+        outcome = Outcome(self.name, self.costs, self.budgets, self.metric, self.direction, self.largest)
         tried = tried or [found]  # type: ignore[list-item]
         lines = [*changes, *self._jumps.warnings, *self._warnings(wanted)]
         if found is None:

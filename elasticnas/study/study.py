@@ -33,7 +33,7 @@ from elasticnas.search.evaluation import checked
 from elasticnas.search.schedule import warm_cosine
 from elasticnas.search.storage import require_optuna
 from elasticnas.space import Factory
-from elasticnas.study.page import page
+from elasticnas.study.page import page, summary
 from elasticnas.study.result import StudyResult, SupernetTraining
 from elasticnas.study.row import SCRATCH, SEARCHED, UNIFORM, Kind, Row, label
 from elasticnas.study.settings import StudySettings
@@ -159,7 +159,7 @@ class _Sitting:
         write_text(self.folder / "result.json", json.dumps(result.to_dict(), indent=2) + "\n")
         result.plot(self.folder / "pareto.png")
         write_text(self.folder / "result.md", page(result))
-        self.console.print(result.table())
+        self.console.print(summary(result))
         return result
 
     def _part(self, name: str, progress: Callable[[Progress], None], **further: Any) -> Run:

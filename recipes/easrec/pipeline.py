@@ -17,6 +17,7 @@ from easrec.backbone import require_features
 from easrec.config import Config
 from easrec.data import Interactions, Split, hold_out_users
 from easrec.evaluation import Evaluator, Report, draw_negatives
+from easrec.figures import summary_table
 from easrec.model import EASRecModel, build, supernet
 from easrec.report import page
 from easrec.result import DataSummary, FeatureSummary, Metrics, Network, NetworkName, RunResult, SearchPart, Training
@@ -254,7 +255,7 @@ class Pipeline:
             # after every network: a long run has something to show before its end
             write_text(self.folder / "result.json", json.dumps(result.to_dict(), indent=2) + "\n")
             write_text(self.folder / "result.md", page(result))
-        self.console.print(result.table())
+        self.console.print(summary_table(result, f"EASRec, {self.data.statistics.users:,} users"))
         return result
 
     def _save(self, network: EASRecModel, arch: Any) -> None:

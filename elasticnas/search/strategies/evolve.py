@@ -164,7 +164,8 @@ class _Evolution:
             if strategy.storage is not None:
                 self.budgets = kept_limits(study, self.budgets)  # a measured one would be another
         limits = Limits(self.budgets)
-        outcome = Outcome(strategy.name, self.costs, self.budgets, self.metric, self.direction)
+        largest = self.space.largest()
+        outcome = Outcome(strategy.name, self.costs, self.budgets, self.metric, self.direction, largest)
         archive = Archive(self.evaluator, limits, outcome, trials, self.same, shown)
         drawn = draws(self.space, limits.excess, limits.allows, self.settings.seed, self.same)
         self._walks = None
