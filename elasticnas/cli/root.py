@@ -99,7 +99,7 @@ def run() -> None:
         finally:
             sys.stdout.flush()
     except ElasticNASError as error:
-        _fail(str(error))
+        _fail(str(error).replace("resume=True", "--resume"))  # the library words its errors for Python
     except BrokenPipeError:  # whoever read the output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

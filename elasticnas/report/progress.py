@@ -1,6 +1,7 @@
 """Progress on the terminal: a bar where there is one, a line now and then where there is not."""
 
 import time
+from importlib.util import find_spec
 from types import TracebackType
 from typing import Protocol
 
@@ -34,10 +35,14 @@ class Stage:
     Args:
         console: Where it shows.
         name: Of the stage.
+        transient: Leave nothing behind where there was a bar.
     """
 
-    def __init__(self, console: Console, name: str) -> None:
+    def __init__(self, console: Console, name: str, transient: bool = False) -> None:
         self.console, self.name = console, name
+        # in a notebook rich draws bars as widgets
+        self._has_bar = console.is_terminal or (console.is_jupyter and find_spec("ipywidgets") is not None)
+        self._says_end = not (transient and self._has_bar)
         self._last = time.monotonic()
         self._started = time.monotonic()
         columns = (
@@ -50,7 +55,7 @@ class Stage:
         self._task = self._bar.add_task(name, total=1.0, note="")
 
     def __enter__(self) -> "Stage":
-        if self.console.is_terminal:
+        if self._has_bar:
             self._bar.start()
         else:
             self.console.print(f"{self.name} ...", highlight=False)
@@ -68,8 +73,8 @@ class Stage:
             note: Loss, metric and the like.
             seconds_left: Estimated.
         """
-        note = f"{note}, {_clock(seconds_left)} left"
-        if self.console.is_terminal:
+        note = ", ".join(filter(None, [note, f"{_clock(seconds_left)} left"]))
+        if self._has_bar:
             self._bar.update(self._task, completed=fraction, note=note)
         elif time.monotonic() - self._last > _LINE_SECONDS:
             self._last = time.monotonic()
@@ -78,9 +83,9 @@ class Stage:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.console.is_terminal:
+        if self._has_bar:
             self._bar.stop()
-        if kind is None:
+        if kind is None and self._says_end:
             self.console.print(f"{self.name}: done in {_clock(time.monotonic() - self._started)}", highlight=False)
 
 

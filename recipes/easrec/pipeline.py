@@ -57,7 +57,7 @@ class Pipeline:
         config: Settings.
         run: The folder where everything goes, and whether it is resumed.
         device: Where networks run.
-        console: Where it reports.
+        console: Where it shows its stages and, at the end, the table; None shows the stages as ``run`` says.
 
     Raises:
         CheckpointError: The folder holds a run and ``resume`` is off, or a run of other data or settings; when it is
@@ -67,13 +67,16 @@ class Pipeline:
         DataError: Too few users have something to train on.
     """
 
-    def __init__(self, data: Interactions, config: Config, run: Run, device: torch.device, console: Console) -> None:
+    def __init__(
+        self, data: Interactions, config: Config, run: Run, device: torch.device, console: Console | None = None
+    ) -> None:
         if run.folder is None or run.allow:
             given = (
                 "a folder: Run(folder)" if run.folder is None else "a Run without allow: its stages build on each other"
             )
             raise ConfigError(f"a run of EASRec needs {given}")
-        self.data, self.config, self.run, self.device, self.console = data, config, run, device, console
+        self.data, self.config, self.run, self.device = data, config, run, device
+        self.console, self._shows_table = console or run.reporting.console, console is not None
         self.folder, self._begun = run.folder, False
         self.identity = {"data": data.fingerprint, "settings": config.model_dump(mode="json")}
         require_features(config.model, data.features)
@@ -128,7 +131,7 @@ class Pipeline:
         except OSError as error:
             raise ConfigError(f"--out {str(self.folder)[:80]}: {error.strerror}; use another folder") from None
         if not self.run.resume and not self._begun:
-            raise CheckpointError(f"{self.folder} holds a run already; --resume continues it, or use another --out")
+            raise CheckpointError(f"{self.folder} holds a run already; resume=True continues it, or use another folder")
         try:
             there = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
@@ -255,7 +258,8 @@ class Pipeline:
             # after every network: a long run has something to show before its end
             write_text(self.folder / "result.json", json.dumps(result.to_dict(), indent=2) + "\n")
             write_text(self.folder / "result.md", page(result))
-        self.console.print(summary_table(result, f"EASRec, {self.data.statistics.users:,} users"))
+        if self._shows_table:
+            self.console.print(summary_table(result, f"EASRec, {self.data.statistics.users:,} users"))
         return result
 
     def _save(self, network: EASRecModel, arch: Any) -> None:

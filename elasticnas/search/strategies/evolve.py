@@ -132,8 +132,10 @@ class _Evolution:
     def result(self) -> SearchResult[Any]:
         strategy = self.strategy
         ours = self._search(strategy.method, strategy.trials, self._report)
+        if not ours.candidates:
+            raise self.evaluator.nothing() if ours.failed else ours.limits.not_together()
         seconds, random = self.seconds, strategy.method == "random"
-        theirs = ours if random else self._search("random", len(ours.candidates), None)
+        theirs = ours if random else self._search("random", len(ours.candidates), self._show)
         tried = list(ours.candidates.values())
         lines = [*self.run.changes, *_warnings(ours, theirs)]
         result = ours.outcome.result(
@@ -181,8 +183,6 @@ class _Evolution:
                 archive.evaluate(arch)
         else:
             local_search(archive, self.space, drawn, strategy.population, self.settings.seed)
-        if not archive.candidates and shown is not None:
-            raise self.evaluator.nothing() if archive.failed else limits.not_together()
         return archive
 
     def _report(self, archive: Archive, candidate: "Candidate[Any] | None", left: float) -> None:
@@ -190,6 +190,10 @@ class _Evolution:
         if archive.candidates:
             figures["best"] = archive.best().metrics[self.metric]
         self.run.report(Progress("evaluate", archive.spent, archive.trials, figures, left))
+
+    def _show(self, archive: Archive, candidate: "Candidate[Any] | None", left: float) -> None:
+        """Random search is no progress of the search; only who looks sees it."""
+        self.run.reporting.show(Progress("random search", archive.spent, archive.trials, {}, left))
 
     def _keep(self, evaluated: Any) -> None:
         """A line of metrics and a checkpoint for each evaluation: one may take minutes."""
