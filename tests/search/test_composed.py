@@ -33,6 +33,5 @@ class Deeper(Strategy):
 def test_its_result_bears_its_own_name(strategy, name):
     model = nn.Sequential(enn.FeedForward(4, Sizes.axes().width))
     costs = {"flops": Flops(model, torch.zeros(1, 4))}
-    evaluate = lambda model: {"size": 1.0}
-    problem = Problem(model, costs=costs, evaluate=evaluate, metric="size", direction="maximise")
+    problem = Problem(model, costs=costs, evaluate=lambda model: {"size": 1.0}, metric="size", direction="maximise")
     assert strategy.search(problem).strategy == name and Mine.search.__doc__ == "Only one."
