@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from easrec import running
 from easrec.artifact import Recommender
 from easrec.config import Config
 from easrec.data import FORMATS, Interactions, Split
@@ -51,33 +52,8 @@ Separator = Annotated[str, typer.Option(help="What stands between the features i
 Format = Annotated[str, typer.Option(help=f"auto, or one of {', '.join(FORMATS)}.")]
 
 
-def _config(preset: str, budget: str | None, seed: int | None, changes: list[str] | None) -> Config:
-    given = changes_of(changes)
-    if budget is not None:
-        given["search.budget"] = budget
-    if seed is not None:
-        given["seed"] = seed
-    return load_preset(preset, given)
-
-
-def _start(
-    source: Source,
-    preset: str,
-    budget: str | None,
-    seed: int | None,
-    device: str,
-    out: Path,
-    resume: bool,
-    changes: list[str] | None,
-    threads: int | None,
-) -> Pipeline:
-    console = Console(width=None if Console().is_terminal else 110)
-    config, where = _config(preset, budget, seed, changes), device_of(device)
-    configure_torch(threads)
-    found = source.load(preset, config, console)
-    if found.features is not None and not config.model.has_features:
-        console.print(f"features are not used: model.backbone is {config.model.backbone}", highlight=False)
-    return Pipeline(found, config, Run(out, resume=resume), where, console)
+def _console() -> Console:
+    return Console(width=None if Console().is_terminal else 110)
 
 
 @commands.command()
@@ -100,9 +76,25 @@ def run(
     threads: Threads = None,
 ) -> None:
     """Everything: search, extract, retrain, evaluate, compare, save."""
-    source = Source(data, user, item, time, format, items, tuple(features or ()), feature_separator)
-    work = _start(source, preset, budget, seed, device, out, resume, set, threads)
-    work.run_all()
+    running.run(
+        data,
+        preset,
+        out,
+        budget=budget,
+        settings=changes_of(set),
+        seed=seed,
+        resume=resume,
+        device=device,
+        threads=threads,
+        user=user,
+        item=item,
+        time=time,
+        format=format,
+        items=items,
+        features=features or (),
+        feature_separator=feature_separator,
+        console=_console(),
+    )
     _say_where(out)
 
 
@@ -182,7 +174,8 @@ def search(
 ) -> None:
     """Search only; ``retrain`` continues."""
     source = Source(data, user, item, time, format, items, tuple(features or ()), feature_separator)
-    work = _start(source, preset, budget, seed, device, out, resume, set, threads)
+    config = running.configured(preset, budget, seed, changes_of(set))
+    work = running.pipeline(source, preset, config, Run(out, resume=resume), device, threads, _console())
     searched = work.search()
     if work.config.search.strategy == "none":
         typer.echo(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from elasticnas.errors import DataError
 
-__all__ = ["FORMATS", "Columns", "detect", "read_table"]
+__all__ = ["FORMATS", "Columns", "detect", "of_table", "read_table"]
 
 
 class Columns:
@@ -111,7 +111,7 @@ def _short_row(
     return None
 
 
-def _pick(path: Path, frame: pl.DataFrame, user: str, item: str, time: str | None) -> pl.DataFrame:
+def _pick(path: Path | str, frame: pl.DataFrame, user: str, item: str, time: str | None) -> pl.DataFrame:
     for wanted, option in ((user, "--user"), (item, "--item"), (time, "--time")):
         if wanted is not None and wanted not in frame.columns:
             raise DataError(
@@ -154,7 +154,11 @@ def _parquet(path: Path, what: str = "interaction") -> pl.DataFrame:
 
 def read_parquet(path: Path, columns: Columns) -> pl.DataFrame:
     """A Parquet file with named columns."""
-    frame = _parquet(path)
+    return of_table(path, _parquet(path), columns)
+
+
+def of_table(path: Path | str, frame: pl.DataFrame, columns: Columns) -> pl.DataFrame:
+    """The columns of a table with types; dates become seconds."""
     picked = columns.or_default("user_id", "item_id", "timestamp", frame.columns)
     if picked[2] in frame.columns and frame.schema[picked[2]] in (pl.Date, pl.Datetime):
         frame = frame.with_columns(pl.col(picked[2]).cast(pl.Datetime("us")).dt.epoch("us") / 1e6)

@@ -7,7 +7,7 @@ import polars as pl
 from easrec.data.formats import FORMATS, Columns, detect
 from elasticnas.errors import DataError
 
-__all__ = ["read_interactions"]
+__all__ = ["checked", "read_interactions"]
 
 
 def read_interactions(
@@ -51,7 +51,22 @@ def read_interactions(
     if frame.is_empty():
         raise DataError(f"{path}: a header and no rows; expected one interaction per row")
     # rows count from 1, the header is one where there is one
-    frame = frame.with_row_index("row", offset=1 if kind in ("ratings.dat", "gowalla", "parquet") else 2)
+    return checked(path, frame, 1 if kind in ("ratings.dat", "gowalla", "parquet") else 2, time)
+
+
+def checked(path: Path | str, frame: pl.DataFrame, first_row: int, time: str | None) -> pl.DataFrame:
+    """Interactions of which each has a user and an item, with times as numbers.
+
+    Args:
+        path: Named in errors.
+        frame: ``user``, ``item`` and ``time`` as text.
+        first_row: Number of the first row, for errors.
+        time: Column of the time that was asked for.
+
+    Raises:
+        DataError: A row lacks something.
+    """
+    frame = frame.with_row_index("row", offset=first_row)
     # a blank line is no interaction
     frame = frame.filter(~pl.all_horizontal(pl.col("user", "item", "time").is_null()))
     for name in ("user", "item"):
@@ -65,7 +80,7 @@ def read_interactions(
     return _with_seconds(path, frame)
 
 
-def _with_seconds(path: Path, frame: pl.DataFrame) -> pl.DataFrame:
+def _with_seconds(path: Path | str, frame: pl.DataFrame) -> pl.DataFrame:
     times, rows = frame["time"], frame["row"]
     frame = frame.drop("row")
     if times.null_count() == len(times):
