@@ -24,7 +24,7 @@ from elasticnas.search.problem import Problem
 from elasticnas.search.random_search import draws
 from elasticnas.search.result import Candidate, SearchResult
 from elasticnas.search.settings import SearchSettings
-from elasticnas.search.storage import keep, kept_limits, open_study, require_optuna, stored
+from elasticnas.search.storage import Stored, keep, kept_limits, open_study, require_optuna
 from elasticnas.search.strategies.strategy import Strategy
 
 __all__ = ["Evolve"]
@@ -172,7 +172,7 @@ class _Evolution:
         drawn = draws(self.space, limits.excess, limits.allows, self.settings.seed, self.same)
         self._walks = None
         if study is not None and method == "local":  # it walks the same way again, and finds what is stored
-            self.evaluator.remember(*stored(study, self.space))
+            self.evaluator.remember(*Stored(study, self.space).new())
             self._walks = study, archive
         if method == "nsga2":
             nsga2(study, archive, self.space, drawn, strategy.population, self.settings.seed)
