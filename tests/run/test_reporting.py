@@ -88,7 +88,7 @@ def test_a_terminal_shows_every_stage_with_time_left_and_keeps_nothing(name, ter
     work, stages = WORK[name]
     work(None)
     shown = screen.getvalue()
-    assert all(f"{stage} " in shown for stage in stages) and "0:00 left" in shown and "done in" not in shown
+    assert all(stage in shown for stage in stages) and "0:00 left" in shown and "done in" not in shown
     assert shown.rstrip("\x1b[?25h\r\n").endswith("\x1b[2K")  # the last line is erased, the cursor is back
 
 
@@ -117,7 +117,7 @@ def test_figures_stand_beside_the_bar(terminal):
     screen = terminal()
     with Run() as run:
         run.report(Progress("train", 1, 4, {"learning_rate": 0.5, "loss": 2.0, "accuracy": 1 / 3}, 90.0))
-    assert "loss 2, accuracy 0.3333, 1:30 left" in screen.getvalue()
+    assert "loss 2, accuracy 0.3333" in screen.getvalue() and "1:30 left" in screen.getvalue()
 
 
 def test_parts_share_the_bar_of_their_run_also_where_that_is_not_entered(terminal):
