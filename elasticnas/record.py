@@ -1,21 +1,23 @@
 """Results as files: typed, frozen, and with the version of their schema."""
 
+import math
 from collections.abc import Mapping
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from elasticnas.errors import ConfigError, one_line
 
-__all__ = ["FORMAT", "Record", "Result", "read_result"]
+__all__ = ["FORMAT", "Figures", "Record", "Result", "read_result"]
 
 FORMAT: Literal[2] = 2
+_NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}  # as pydantic reads them
 
 
 class Record(BaseModel):
     """Frozen data that refuses unknown keys; losses and metrics may be infinite or no number."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=True, ser_json_inf_nan="strings")
 
 
 class Result(Record):
@@ -28,8 +30,32 @@ class Result(Record):
     format: Literal[2] = FORMAT
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, ready for JSON."""
-        return self.model_dump(mode="json")
+        """Plain data for strict JSON: a number that JSON lacks is ``"NaN"``, ``"Infinity"`` or ``"-Infinity"``."""
+        data: dict[str, Any] = _strict(self.model_dump(mode="json"))
+        return data
+
+
+def _strict(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _strict(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_strict(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value
+
+
+def _figures(value: Any) -> Any:
+    """Numbers in the place of the texts that :meth:`Result.to_dict` gives for them."""
+    if isinstance(value, dict):
+        return {name: _figures(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_figures(item) for item in value]
+    return _NOT_FINITE.get(value, value) if isinstance(value, str) else value
+
+
+Figures: TypeAlias = Annotated[dict[str, Any], BeforeValidator(_figures)]
+"""A line of a history: numbers by name, nested or not."""
 
 
 R = TypeVar("R", bound=Result)

@@ -81,6 +81,21 @@ def _flat(data: dict[Any, Any], settings: Any, prefix: str) -> Iterator[tuple[st
             yield f"{prefix}{key}", value
 
 
+def read_config(settings: Settings, file: Path | None) -> Settings:
+    """Settings, changed by what a YAML file holds; the same ones where there is no file.
+
+    Raises:
+        ConfigError: The file cannot be read, or holds an unknown setting or a value that is not allowed; in one line
+            that names the file.
+    """
+    if file is None:
+        return settings
+    try:
+        return updated(settings, read_changes(file, settings))
+    except ConfigError as error:
+        raise ConfigError(f"{file}: {error}") from None
+
+
 def differences(settings: BaseModel) -> dict[str, tuple[Any, Any]]:
     """What differs from the defaults, by dotted name: the value and the default, ``{"model.layers": (2, 4)}``."""
     return _differences(settings.model_dump(mode="json"), type(settings)().model_dump(mode="json"), "")

@@ -6,7 +6,7 @@ import math
 import pytest
 
 from elasticnas.errors import ConfigError
-from elasticnas.record import Record, Result, read_result
+from elasticnas.record import Figures, Record, Result, read_result
 
 
 class Part(Record):
@@ -21,7 +21,7 @@ class Whole(Result):
 def test_a_result_is_read_back_with_its_format():
     whole = Whole(name="a", parts=[Part(loss=math.inf), Part(loss=0.1)])
     data = json.loads(json.dumps(whole.to_dict()))
-    assert data == {"format": 2, "name": "a", "parts": [{"loss": math.inf}, {"loss": 0.1}]}
+    assert data == {"format": 2, "name": "a", "parts": [{"loss": "Infinity"}, {"loss": 0.1}]}
     assert read_result(Whole, data, "whole") == whole
     (part,) = read_result(Whole, {"format": 2, "name": "a", "parts": [{"loss": math.nan}]}, "whole").parts
     assert math.isnan(part.loss)
@@ -45,6 +45,23 @@ def test_what_cannot_be_read_is_one_line(data, message):
     with pytest.raises(ConfigError, match=message) as raised:
         read_result(Whole, data, "whole")
     assert "\n" not in str(raised.value)
+
+
+class Told(Result):
+    metrics: dict[str, float | None]
+    history: list[Figures]
+    facts: dict[str, object]
+
+
+def test_numbers_that_json_lacks_go_there_and_back():
+    figures = {"loss": math.nan, "by layer": [math.inf, {"a": -math.inf}, None, 3, "text"]}
+    told = Told(metrics={"a": math.nan, "b": -math.inf, "c": None}, history=[figures], facts={"title": "NaN"})
+    text = json.dumps(told.to_dict(), allow_nan=False)
+    again = read_result(Told, json.loads(text), "told")
+    assert repr(again.metrics) == "{'a': nan, 'b': -inf, 'c': None}"
+    assert repr(again.history) == "[{'loss': nan, 'by layer': [inf, {'a': -inf}, None, 3, 'text']}]"
+    assert again.facts == {"title": "NaN"}  # a text stays one
+    assert json.dumps(again.to_dict(), allow_nan=False) == text
 
 
 def test_results_do_not_change():

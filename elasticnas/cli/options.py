@@ -2,14 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
 import yaml
-from pydantic import BaseModel
 
 from elasticnas.errors import ConfigError
-from elasticnas.settings import read_changes, updated
 
 __all__ = [
     "ConfigFile",
@@ -20,11 +18,8 @@ __all__ = [
     "Threads",
     "changes_of",
     "completing",
-    "read_config",
     "set_option",
 ]
-
-Settings = TypeVar("Settings", bound=BaseModel)
 
 
 def completing(names: Sequence[str]) -> Callable[[str], list[str]]:
@@ -74,18 +69,3 @@ def changes_of(given: list[str] | None) -> dict[str, Any]:
         except yaml.YAMLError as error:
             raise ConfigError(f"--set {change}: not a value ({' '.join(str(error).split())})") from None
     return changes
-
-
-def read_config(settings: Settings, file: Path | None) -> Settings:
-    """Settings, changed by what the file of ``--config`` holds.
-
-    Raises:
-        ConfigError: The file cannot be read, or holds an unknown setting or a value that is not allowed; in one line
-            that names the file.
-    """
-    if file is None:
-        return settings
-    try:
-        return updated(settings, read_changes(file, settings))
-    except ConfigError as error:
-        raise ConfigError(f"--config {file}: {error}") from None

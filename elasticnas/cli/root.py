@@ -122,7 +122,7 @@ def run() -> None:
     except ElasticNASError as error:
         if _COMPLETING in os.environ:  # a shell would take the message for an answer
             sys.exit(1)
-        _fail(str(error))
+        _fail(str(error).replace("resume=True", "--resume"))  # the library words its errors for Python
     except BrokenPipeError:  # whoever read the output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

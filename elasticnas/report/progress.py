@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 from types import TracebackType
 from typing import Protocol
 
@@ -51,10 +52,14 @@ class Stage:
         name: Of the stage.
         whole: Makes the progress of the whole run from that of the stage, see :class:`~elasticnas.report.Plan`; None
             where the stage is all there is.
+        transient: Leave nothing behind where there was a bar.
     """
 
-    def __init__(self, console: Console, name: str, whole: Whole | None = None) -> None:
+    def __init__(self, console: Console, name: str, whole: Whole | None = None, transient: bool = False) -> None:
         self.console, self.name, self.whole = console, name, whole
+        # in a notebook rich draws bars as widgets
+        self._has_bar = console.is_terminal or (console.is_jupyter and find_spec("ipywidgets") is not None)
+        self._says_end = not (transient and self._has_bar)
         self._last = time.monotonic()
         self._started = time.monotonic()
         columns = (
@@ -67,7 +72,7 @@ class Stage:
         self._task = self._bar.add_task(name, total=1.0, left="")
 
     def __enter__(self) -> "Stage":
-        if self.console.is_terminal:
+        if self._has_bar:
             self._bar.start()
         else:
             self.console.print(f"{self.name} ...", highlight=False)
@@ -88,7 +93,7 @@ class Stage:
         ratio, seconds = (fraction, seconds_left) if self.whole is None else self.whole(fraction, seconds_left)
         left = f"{_clock(seconds)} left{'' if self.whole is None else ' in all'}"
         text = ", ".join(filter(None, [f"{self.name}: {fraction:.0%}", note]))
-        if self.console.is_terminal:
+        if self._has_bar:
             self._bar.text = text
             self._bar.update(self._task, completed=ratio, left=left)
         elif time.monotonic() - self._last > _LINE_SECONDS:
@@ -98,9 +103,9 @@ class Stage:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.console.is_terminal:
+        if self._has_bar:
             self._bar.stop()
-        if kind is None:
+        if kind is None and self._says_end:
             self.console.print(f"{self.name}: done in {_clock(time.monotonic() - self._started)}", highlight=False)
 
 

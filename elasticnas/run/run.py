@@ -4,7 +4,6 @@ import json
 import math
 import os
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,6 +14,7 @@ from elasticnas.checkpoint import FIXED, load_checkpoint, save_checkpoint, to_bu
 from elasticnas.errors import CheckpointError, ConfigError, ElasticNASError
 from elasticnas.files import LOCK, remove_temporaries
 from elasticnas.run.progress import Progress
+from elasticnas.run.reporting import Reporting, Shown
 from elasticnas.runtime import warn
 
 __all__ = ["Run"]
@@ -32,15 +32,19 @@ class Run:
         folder: Made where it does not exist, and with all below it the run's own; None keeps nothing.
         resume: Continue what the folder holds. Where it holds nothing, the work begins.
         identity: Plain data that what is continued must agree with, such as a fingerprint of the data.
-        progress: Called after each step and each evaluation.
+        progress: A function that is called after each step and each evaluation; True for a bar on stderr, with a line
+            now and then in a pipe; None or False for silence; ``"auto"`` for the bar where stderr is a terminal or a
+            Jupyter kernel runs.
         allow: Names of settings that may differ from those the work was begun with, such as ``{"steps",
             "weight_lr"}``; ``"batches"`` accepts other batches than those seen before. What differs is a warning.
 
     Attributes:
         changes: What differs from the work that is continued, in words.
+        reporting: Whom it tells how far it is.
 
     Raises:
-        ConfigError: ``allow`` names what no run can change; a folder is given and empty; ``identity`` is no plain data.
+        ConfigError: ``allow`` names what no run can change; a folder is given and empty; ``identity`` is no plain data;
+            ``progress`` is none of these.
     """
 
     def __init__(
@@ -49,7 +53,7 @@ class Run:
         *,
         resume: bool = False,
         identity: "Mapping[str, object] | None" = None,
-        progress: "Callable[[Progress], None] | None" = None,
+        progress: Shown = "auto",
         allow: Collection[str] = (),
     ) -> None:
         if isinstance(allow, str) or (fixed := FIXED & set(allow)):
@@ -64,7 +68,7 @@ class Run:
             raise ConfigError(f"identity={identity!r}: plain data is needed, such as texts ({error})") from None
         self.resume, self.identity, self.allow = resume, to_builtins(identity or {}), frozenset(allow)
         self.changes: list[str] = []
-        self._progress, self._first, self._steps = progress, 0, 0
+        self.reporting = Reporting(progress)
         self._lock: FileLock | None = None
         self._entered = 0
 
@@ -77,8 +81,8 @@ class Run:
             steps: Of this run in all; 0 leaves the piece's own count to the progress.
         """
         folder = None if self.folder is None else self.folder / name
-        made = Run(folder, resume=self.resume, identity=self.identity, progress=self._progress, allow=self.allow)
-        made._first, made._steps, made.changes = self._first + first, steps or self._steps, self.changes
+        made = Run(folder, resume=self.resume, identity=self.identity, allow=self.allow)
+        made.reporting, made.changes = self.reporting.piece(first, steps), self.changes
         return made
 
     def stage(self, name: str, identity: Mapping[str, object], progress: Callable[[Progress], None]) -> "Run":
@@ -87,12 +91,12 @@ class Run:
         Args:
             name: Of the folder within this one.
             identity: In the place of this run's.
-            progress: Told beside this run's.
+            progress: Shows the stage, in the place of this run's bar; this run's function is told as well.
         """
 
         def both(p: Progress) -> None:
             progress(p)
-            self.report(p)
+            self.reporting.tell(p)
 
         folder = None if self.folder is None else self.folder / name
         return Run(folder, resume=True, identity=identity, progress=both)
@@ -111,11 +115,13 @@ class Run:
             self._lock = _locked(self.folder)
             remove_temporaries(self.folder)
         self._entered += 1
+        self.reporting.__enter__()
         return self
 
     def __exit__(
         self, kind: "type[BaseException] | None", error: "BaseException | None", trace: "TracebackType | None"
     ) -> None:
+        self.reporting.__exit__(kind, error, trace)
         self._entered -= 1
         if self._entered == 0 and self._lock is not None:
             self._lock.release()
@@ -174,9 +180,7 @@ class Run:
 
     def report(self, progress: Progress) -> None:
         """Hand progress on, counted in this run's steps."""
-        if self._progress is not None:
-            steps = self._steps or progress.steps
-            self._progress(replace(progress, step=progress.step + self._first, steps=steps))
+        self.reporting.report(progress)
 
     def _path(self, name: str) -> "Path | None":
         return None if self.folder is None else self.folder / name

@@ -22,7 +22,8 @@ from elasticnas.search.strategies import (
     Reinforce,
     Strategy,
 )
-from elasticnas.search.supernet_trainer import SupernetTrainer, TrainingResult
+from elasticnas.search.supernet_trainer import SupernetTrainer
+from elasticnas.search.training_result import TrainingResult
 
 __all__ = [
     "DARTS",

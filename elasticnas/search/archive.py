@@ -84,12 +84,15 @@ class Archive:
         key = self.same(arch)
         if key in self.candidates:
             return self.candidates[key]
+        known = self._evaluator.is_known(arch)
         candidate = self._evaluator(arch)
         if candidate is None:
             self.failed.add(key)
         else:
             self.candidates[key] = candidate
-        if self._progress is not None:
+        if known:  # from an interrupted run, or another search
+            self._already += 1
+        elif self._progress is not None:
             seconds = time.perf_counter() - self._started
             left = seconds / max(1, self.spent - self._already) * max(0, self.trials - self.spent)
             self._progress(self, candidate, left)

@@ -136,7 +136,7 @@ class BilevelSearcher(Generic[A]):
         run = run or Run()
         with run:
             seconds = drive(self, run, "search", self.settings.checkpoint_every)
-            result = self._result(seconds, run.changes)
+            result = self._result(seconds, run)
         for line in result.warnings[len(self._jumps.warnings) + len(run.changes) :]:
             warn(line)
         return result
@@ -280,7 +280,7 @@ class BilevelSearcher(Generic[A]):
         indices, present = self.space.indices(arch), self.space.present(arch)
         return all(bool(self.controller.logits[name][indices[name]].isfinite()) for name in present)
 
-    def _result(self, seconds: float, changes: list[str]) -> SearchResult[A]:
+    def _result(self, seconds: float, run: Run) -> SearchResult[A]:
         self._evaluator.forget()
         wanted = self._within_budgets()
         found = self._evaluator(wanted)
@@ -291,12 +291,13 @@ class BilevelSearcher(Generic[A]):
         drawn = draw_allowed(self.space, count, limits.excess, limits.allows, self.settings.seed, self._same) or [
             wanted
         ]
-        tried = [candidate for candidate in map(self._evaluator, drawn) if candidate is not None]
+        seen = run.reporting.watched("random search", drawn)
+        tried = [candidate for candidate in map(self._evaluator, seen) if candidate is not None]
         if not tried and found is None:
             raise self._evaluator.nothing()
-        outcome = Outcome(self.name, self.costs, self.budgets, self.metric, self.direction)
+        outcome = Outcome(self.name, self.costs, self.budgets, self.metric, self.direction, self.largest)
         tried = tried or [found]  # type: ignore[list-item]
-        lines = [*changes, *self._jumps.warnings, *self._warnings(wanted)]
+        lines = [*run.changes, *self._jumps.warnings, *self._warnings(wanted)]
         if found is None:
             found = outcome.best(tried)
             lines.append(f"{wanted!r}, the most probable, could not be evaluated: the best of the others is taken")

@@ -69,6 +69,10 @@ class Evaluator:
         self.known.clear()
         self._forgiven = {key: failure.attempts for key, failure in self.failures.items()}
 
+    def is_known(self, arch: Any) -> bool:
+        """Whether no evaluation is needed for an architecture, or none is left."""
+        return self._same(arch) in self.known or self.given_up(arch)
+
     def given_up(self, arch: Any) -> bool:
         """Whether no attempt is left for an architecture."""
         key = self._same(arch)

@@ -6,7 +6,7 @@ from typing import Any
 
 from elasticnas.errors import ArchitectureError
 from elasticnas.search.archive import Archive
-from elasticnas.search.storage import CANDIDATE, FAILURE, labels, stored
+from elasticnas.search.storage import ARCHITECTURE, CANDIDATE, FAILURE, Stored, labels
 
 __all__ = ["nsga2", "share"]
 
@@ -31,10 +31,10 @@ def nsga2(study: Any, archive: Archive, space: Any, drawn: Iterator[Any], popula
 
     Source: NSGA-II, Deb et al., IEEE Transactions on Evolutionary Computation 6(2), 2002.
     """
-    others, fruitless, apart = _Others(drawn), 0, False
+    others, trials, fruitless, apart = _Others(drawn), Stored(study, space), 0, False
     study.sampler = _sampler(population, seed, 0)
     while True:
-        archive.add(*stored(study, space))  # what other processes have evaluated
+        archive.add(*trials.new())  # what other processes have evaluated
         if archive.full:
             return
         if len(archive.candidates) < population or fruitless == population:
@@ -46,7 +46,7 @@ def nsga2(study: Any, archive: Archive, space: Any, drawn: Iterator[Any], popula
         trial = study.ask()
         if not apart:  # of all processes, and of those before an interruption, only this one has this number
             study.sampler, apart = _sampler(population, seed, trial.number), True
-        fruitless = 0 if _tell(study, trial, archive, space) else fruitless + 1
+        fruitless = 0 if _tell(study, trial, archive, space, trials) else fruitless + 1
 
 
 def share(study: Any, archive: Archive, space: Any, drawn: Iterable[Any]) -> None:
@@ -58,22 +58,22 @@ def share(study: Any, archive: Archive, space: Any, drawn: Iterable[Any]) -> Non
         space: The search space.
         drawn: What to evaluate.
     """
-    archs = []
+    archs, trials = [], Stored(study, space)
     for arch in drawn:
         archs.append(arch)
-        archive.add(*stored(study, space))
+        archive.add(*trials.new())
         if arch not in archive and arch not in _begun(study, space):
             _enqueue(study, space, arch)
-            _tell(study, study.ask(), archive, space, queued_only=True)
-    archive.add(*stored(study, space))
+            _tell(study, study.ask(), archive, space, trials, queued_only=True)
+    archive.add(*trials.new())
     while left := [arch for arch in archs if arch not in archive]:
         _enqueue(study, space, left[0], anyhow=True)
-        _tell(study, study.ask(), archive, space, queued_only=True)
-        archive.add(*stored(study, space))
+        _tell(study, study.ask(), archive, space, trials, queued_only=True)
+        archive.add(*trials.new())
     archive.in_order(archs)
 
 
-def _tell(study: Any, trial: Any, archive: Archive, space: Any, queued_only: bool = False) -> bool:
+def _tell(study: Any, trial: Any, archive: Archive, space: Any, trials: Stored, queued_only: bool = False) -> bool:
     """Evaluate what a trial proposes unless that is needless, and tell the study; whether it was new."""
     try:
         queued = _QUEUED in trial.user_attrs
@@ -83,13 +83,14 @@ def _tell(study: Any, trial: Any, archive: Archive, space: Any, queued_only: boo
         if arch is None or begun or (queued_only and not queued):
             study.tell(trial, state=_state("FAIL"))
             return False
+        trial.set_user_attr(ARCHITECTURE, arch.model_dump(mode="json"))
         allowed = archive.limits.allows(arch)
         for name, value in zip(archive.limits.budgets, archive.limits.violations(arch), strict=True):
             trial.set_constraint(f"budget {name}", min(0.0, value) if allowed else value)
         if not allowed:
             study.tell(trial, [*archive.costs_of(arch).values(), 0.0])
             return False
-        archive.add(*stored(study, space))  # after the look at what is running, lest something ends in between
+        archive.add(*trials.new())  # after the look at what is running, lest something ends in between
         new = arch not in archive
         candidate = archive.evaluate(arch)
         if candidate is None:

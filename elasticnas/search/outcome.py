@@ -1,5 +1,6 @@
 """Outcome: from evaluated candidates to the result of a search."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ class Outcome:
         budgets: By the name of their cost.
         metric: That ranks candidates.
         direction: Whether more of it is better.
+        largest: The largest architecture, whose costs the others are compared with.
     """
 
     def __init__(
@@ -29,9 +31,12 @@ class Outcome:
         budgets: Mapping[str, Budget],
         metric: str,
         direction: Direction,
+        largest: Any,
     ) -> None:
         self._strategy, self._costs, self._budgets = strategy, costs, budgets
         self.metric, self._direction = metric, direction
+        whole = {name: float(cost(largest)) for name, cost in costs.items()}
+        self._largest_costs = {name: value for name, value in whole.items() if math.isfinite(value)}
 
     def order(self, candidate: Candidate[Any]) -> tuple[float, float]:
         """The better metric first, then the cheaper."""
@@ -74,6 +79,7 @@ class Outcome:
             direction=self._direction,
             units={name: cost.unit for name, cost in self._costs.items()},
             limits={name: budget.limit for name, budget in self._budgets.items()},
+            largest_costs=self._largest_costs,
             found=chosen,
             random=random,
             random_tried=tuple(drawn),
@@ -107,8 +113,9 @@ class Outcome:
         kept = found.architecture not in over
         chosen = found if kept or not within else self.best(within)
         worst = over[found.architecture] if not kept else max(over.values(), key=lambda row: row.measured)
+        those = "architecture of the front is" if len(over) == 1 else "architectures of the front are"
         line = (
-            f"{len(over)} architectures of the front are over the budget when measured, such as "
+            f"{len(over)} {those} over the budget when measured, such as "
             f"{worst.architecture!r}, predicted at {worst.predicted:.3g} and measured at {worst.measured:.3g}"
         )
         if not kept:

@@ -5,11 +5,9 @@ from pathlib import Path
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from pydantic import Field, SerializeAsAny
-from rich.markup import escape
-from rich.table import Table
 
-from elasticnas.record import Record, Result, read_result
-from elasticnas.report import Series, pareto_plot
+from elasticnas.record import Figures, Record, Result, read_result
+from elasticnas.search.presentation import better, brief, draw, rows
 from elasticnas.space import Space
 from elasticnas.space.space import S
 
@@ -64,7 +62,7 @@ def revived(kind: type[R], data: Mapping[str, Any], space: type[Space]) -> R:
 
 
 class SearchResult(Result, Generic[A]):
-    """Outcome of a search; ``str(result)`` says the most important in a few lines.
+    """Outcome of a search: ``print(result)`` shows it in ten lines, and a notebook as a table.
 
     Attributes:
         strategy: Name of the strategy.
@@ -72,6 +70,7 @@ class SearchResult(Result, Generic[A]):
         direction: Whether more of it is better.
         units: Of the costs, by name.
         limits: The budgets, by name of the cost, in its unit.
+        largest_costs: Of the largest architecture, by name; empty where that was not recorded.
         found: The architecture that the search chose; ``best`` is its architecture.
         random: The best of ``random_tried`` drawn over the same supernet under the same budgets.
         random_tried: What random search evaluated.
@@ -92,6 +91,7 @@ class SearchResult(Result, Generic[A]):
     direction: Direction
     units: dict[str, str]
     limits: dict[str, float] = Field(default={})
+    largest_costs: dict[str, float] = Field(default={})
     found: Candidate[A]
     random: Candidate[A]
     random_tried: tuple[Candidate[A], ...] = ()
@@ -99,7 +99,7 @@ class SearchResult(Result, Generic[A]):
     random_pareto: tuple[Candidate[A], ...] = ()
     tried: tuple[Candidate[A], ...] = ()
     probabilities: dict[str, list[float]] = Field(default={})
-    history: list[dict[str, Any]] = Field(default=[], repr=False)
+    history: list[Figures] = Field(default=[])
     failures: tuple[Failure[A], ...] = ()
     warnings: tuple[str, ...] = ()
     latency: dict[str, tuple[Measured[A], ...]] = Field(default={})
@@ -110,6 +110,11 @@ class SearchResult(Result, Generic[A]):
     def best(self) -> A:
         """The architecture that the search chose."""
         return self.found.architecture
+
+    @property
+    def evaluated(self) -> int:
+        """How many different architectures the search and random search evaluated together."""
+        return len({c.architecture for c in (self.found, *self.tried, *self.pareto, self.random, *self.random_tried)})
 
     @classmethod
     def from_dict(cls, data: Mapping[str, object], space: type[S]) -> "SearchResult[S]":
@@ -124,17 +129,14 @@ class SearchResult(Result, Generic[A]):
         """
         return read_result(SearchResult[space], data, "search result")  # type: ignore[valid-type]
 
-    def table(self) -> Table:
-        """What was found beside random search: costs and metrics."""
-        names = list(dict.fromkeys([self.metric, *self.found.metrics]))
-        shown = Table(title=escape(f"{self.strategy}: {self.metric}, {better(self.direction)}"))
-        for name in ("", "architecture", *(f"{name}, {unit}" for name, unit in self.units.items()), *names):
-            shown.add_column(escape(name), justify="left" if name in ("", "architecture") else "right")
-        for label, candidate in (("found", self.found), ("random search", self.random)):
-            costs = [f"{candidate.costs[name]:,.4g}" for name in self.units]
-            metrics = [f"{candidate.metrics[name]:.4f}" if name in candidate.metrics else "" for name in names]
-            shown.add_row(label, escape(str(candidate.architecture)), *costs, *metrics)
-        return shown
+    def table(self) -> list[dict[str, Any]]:
+        """One row for each evaluated architecture, as plain data: ``pandas.DataFrame(result.table())``.
+
+        The columns are ``search`` (the strategy, or ``"random search"``), ``chosen``, ``front``, the fields of the
+        architecture (of nested spaces by dotted names), the costs and the metrics. A cost or metric whose name is
+        taken is called ``cost NAME`` or ``metric NAME``.
+        """
+        return rows(self)
 
     def plot(self, path: "str | Path") -> None:
         """The fronts of the search and of random search over the first cost, as a PNG file.
@@ -143,45 +145,16 @@ class SearchResult(Result, Generic[A]):
             PluginError: matplotlib is not installed.
             ElasticNASError: The file cannot be written.
         """
-        cost, unit = next(iter(self.units.items()))
-        series = []
-        for name, front, tried in (
-            (self.strategy, self.pareto, self.tried),
-            ("random search", self.random_pareto, self.random_tried),
-        ):
-            series.append(Series(f"{name}, front", self._points(front, cost), "steps"))
-            series.append(Series(f"{name}, evaluated", self._points(tried or front, cost), "dots"))
-        pareto_plot({f"{self.strategy} and random search": series}, path, cost=f"{cost}, {unit}", metrics=[self.metric])
-
-    def _points(self, candidates: "Sequence[Candidate[A]]", cost: str) -> list[tuple[float, float]]:
-        return [(candidate.costs[cost], candidate.metrics[self.metric]) for candidate in candidates]
+        draw(self, path)
 
     def __str__(self) -> str:
-        lines = [
-            f"{self.strategy}: {self.steps:,} steps in {self.seconds:.1f} s; {self.metric}, {better(self.direction)}",
-            f"found   {self._line(self.found)}",
-            f"random  {self._line(self.random)}, best of {len(self.random_tried)}",
-            f"front   {len(self.pareto)} architectures",
-        ]
-        if self.limits:
-            limits = (f"{name} at most {limit:,.6g} {self.units[name]}" for name, limit in self.limits.items())
-            lines.append(f"budget  {', '.join(limits)}")
-        if self.failures:
-            lines.append(f"failed  {len(self.failures)} evaluations, such as {self.failures[0].message[:80]}")
-        lines += [f"warning {line[:200]}" for line in self.warnings[:3]]
-        if len(self.warnings) > 3:
-            lines.append(f"        and {len(self.warnings) - 3} more in .warnings")
-        return "\n".join(lines)
+        return brief(self).text()
 
-    def _line(self, candidate: "Candidate[A]") -> str:
-        costs = ", ".join(f"{value:,.6g} {self.units[name]}" for name, value in candidate.costs.items())
-        metric = candidate.metrics.get(self.metric)
-        return f"{candidate.architecture!r}: {costs}" + ("" if metric is None else f", {self.metric} {metric:.4g}")
+    def __repr__(self) -> str:
+        return str(self)  # the fields of a search with its history are thousands of lines
 
-
-def better(direction: Direction) -> str:
-    """The direction of a metric, for titles."""
-    return "higher is better" if direction == "maximise" else "lower is better"
+    def _repr_html_(self) -> str:
+        return brief(self).html()
 
 
 def pareto(candidates: "Sequence[Candidate[A]]", metric: str, direction: Direction) -> "tuple[Candidate[A], ...]":

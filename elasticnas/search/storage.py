@@ -17,8 +17,19 @@ from elasticnas.errors import CheckpointError, PluginError
 from elasticnas.search.limits import as_begun, begun
 from elasticnas.search.result import Candidate, Failure, revived
 
-__all__ = ["CANDIDATE", "FAILURE", "keep", "kept_limits", "labels", "open_study", "require_optuna", "stored"]
+__all__ = [
+    "ARCHITECTURE",
+    "CANDIDATE",
+    "FAILURE",
+    "Stored",
+    "keep",
+    "kept_limits",
+    "labels",
+    "open_study",
+    "require_optuna",
+]
 
+ARCHITECTURE = "architecture"  # by field, for readers: Optuna stores the numbers of options
 CANDIDATE, FAILURE = "elasticnas candidate", "elasticnas failure"  # of a trial's user attributes
 _IDENTITY, _LIMITS = "elasticnas identity", "elasticnas limits"
 _ATTEMPTS = 4
@@ -101,16 +112,33 @@ def labels(choice: Any) -> list[Any]:
     return [f"{type(option).__name__} {option!r}" for option in choice.options]
 
 
-def stored(study: Any, space: Any) -> "tuple[list[Candidate[Any]], list[Failure[Any]]]":
-    """Candidates of a study's finished trials, in order, and its failed evaluations."""
-    candidates: list[Candidate[Any]] = []
-    failures: list[Failure[Any]] = []
-    for trial in study.get_trials(deepcopy=False):
-        if (data := trial.user_attrs.get(CANDIDATE)) is not None and trial.state.name == "COMPLETE":
-            candidates.append(revived(Candidate[Any], data, space))
-        if (data := trial.user_attrs.get(FAILURE)) is not None:
-            failures.append(revived(Failure[Any], data, space))
-    return candidates, failures
+class Stored:
+    """Candidates and failed evaluations of a study's trials, each read once.
+
+    Args:
+        study: Of Optuna.
+        space: Of the architectures.
+    """
+
+    def __init__(self, study: Any, space: Any) -> None:
+        self._study, self._space = study, space
+        self._seen: set[int] = set()  # numbers of trials
+
+    def new(self) -> "tuple[list[Candidate[Any]], list[Failure[Any]]]":
+        """What finished since the last look, in order."""
+        candidates: list[Candidate[Any]] = []
+        failures: list[Failure[Any]] = []
+        for trial in self._study.get_trials(deepcopy=False):
+            if trial.number in self._seen:
+                continue
+            attributes, done = trial.user_attrs, trial.state.is_finished()
+            if trial.state.name == "COMPLETE" and CANDIDATE in attributes:
+                candidates.append(revived(Candidate[Any], attributes[CANDIDATE], self._space))
+            if FAILURE in attributes:
+                failures.append(revived(Failure[Any], attributes[FAILURE], self._space))
+            if done or FAILURE in attributes:
+                self._seen.add(trial.number)
+        return candidates, failures
 
 
 def keep(study: Any, space: Any, evaluated: "Candidate[Any] | Failure[Any]", values: "Sequence[float] | None") -> None:
@@ -122,7 +150,10 @@ def keep(study: Any, space: Any, evaluated: "Candidate[Any] | Failure[Any]", val
         params={name: named[indices[name]] for name, named in options.items()},
         distributions={n: optuna.distributions.CategoricalDistribution(named) for n, named in options.items()},
         values=values,
-        user_attrs={FAILURE if values is None else CANDIDATE: evaluated.model_dump(mode="json")},
+        user_attrs={
+            ARCHITECTURE: evaluated.architecture.model_dump(mode="json"),
+            FAILURE if values is None else CANDIDATE: evaluated.model_dump(mode="json"),
+        },
     )
     study.add_trial(trial)
 

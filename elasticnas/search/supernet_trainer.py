@@ -5,12 +5,10 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from elasticnas.errors import SearchError
 from elasticnas.nn import idle_parameters
-from elasticnas.record import Record
 from elasticnas.run import BatchStream, Kept, Run, Stateful, drive
 from elasticnas.runtime import SeededRandom
 from elasticnas.search.descent import Descent, MakeOptimizer
@@ -19,31 +17,12 @@ from elasticnas.search.health import Jumps
 from elasticnas.search.problem import Problem
 from elasticnas.search.schedule import warm_cosine, warm_up
 from elasticnas.search.settings import TrainerSettings
+from elasticnas.search.training_result import TrainingResult
 from elasticnas.search.validation import Validation
 
-__all__ = ["SupernetTrainer", "TrainingResult", "soft_cross_entropy"]
+__all__ = ["SupernetTrainer", "soft_cross_entropy"]
 
 Distillation = Callable[[Tensor, Tensor], Tensor]
-
-
-class TrainingResult(Record):
-    """How a training went.
-
-    Attributes:
-        history: One record per step: step, learning rate, the loss of the first architecture (with the sandwich rule
-            the largest's), and the mean of the others', None where there is none.
-        validations: One record per validation: step, the metric of the largest, the smallest and each of the fixed
-            random architectures, and their mean.
-        warnings: What a reader should know, such as losses that jumped.
-        seconds: Of all sittings together.
-        steps: Done.
-    """
-
-    history: list[dict[str, Any]] = Field(repr=False)
-    validations: list[dict[str, Any]] = Field(default=[], repr=False)
-    warnings: tuple[str, ...] = ()
-    seconds: float
-    steps: int
 
 
 class SupernetTrainer:
@@ -125,6 +104,8 @@ class SupernetTrainer:
         if self._validation is not None and self.settings.patience is not None and self._validation.best_weights:
             self.model.load_state_dict(self._validation.best_weights)
         return TrainingResult(
+            metric=None if self._validation is None else self._validation.metric,
+            direction=None if self._validation is None else self._validation.direction,
             history=self._kept["history"],
             validations=[] if self._validation is None else self._validation.records,
             warnings=(*run.changes, *self._jumps.warnings),

@@ -4,14 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from rich.table import Table
-
 from elasticnas.record import Record, Result, read_result
 from elasticnas.search import SearchResult
 from elasticnas.search.result import Direction
 from elasticnas.space import Space
 from elasticnas.space.space import S
-from elasticnas.study.page import draw, summary, verdicts
+from elasticnas.study.page import draw
+from elasticnas.study.presentation import brief, rows
 from elasticnas.study.row import Row
 from elasticnas.study.settings import StudySettings
 
@@ -29,7 +28,7 @@ class SupernetTraining(Record):
 
 
 class StudyResult(Result, Generic[A]):
-    """Outcome of a study; ``str(result)`` says it in a few lines.
+    """Outcome of a study: ``print(result)`` shows it in ten lines, and a notebook as a table.
 
     Attributes:
         task: Its name.
@@ -70,9 +69,13 @@ class StudyResult(Result, Generic[A]):
         """
         return read_result(StudyResult[space], data, "study result")  # type: ignore[valid-type]
 
-    def table(self) -> Table:
-        """The networks side by side, and what they say."""
-        return summary(self)
+    def table(self) -> list[dict[str, Any]]:
+        """One row for each trained network, as plain data: ``pandas.DataFrame(result.table())``.
+
+        The columns are ``kind``, ``share``, the sizes, and what was measured, as :class:`Row` names it. What is
+        measured under the name of a size is called ``measured NAME``.
+        """
+        return rows(self)
 
     def plot(self, path: "str | Path") -> None:
         """Search and trained networks over FLOPs, as a PNG file.
@@ -84,7 +87,10 @@ class StudyResult(Result, Generic[A]):
         draw(self, path)
 
     def __str__(self) -> str:
-        first = (
-            f"{self.task}: {self.metric} of {len(self.rows)} networks of up to {self.largest_flops / 1e6:.2f} MFLOPs"
-        )
-        return "\n".join([first, *verdicts(self)])
+        return brief(self).text()
+
+    def __repr__(self) -> str:
+        return str(self)  # the fields of the search in it are thousands of lines
+
+    def _repr_html_(self) -> str:
+        return brief(self).html()

@@ -100,7 +100,7 @@ class Study(Generic[A]):
         Args:
             run: The folder where everything goes, whether it is resumed, facts of the data as its identity, and whom
                 each part's progress is reported to.
-            console: Where it reports; None for nowhere.
+            console: Where it shows its stages and, at the end, the table; None shows the stages as ``run`` says.
 
         Raises:
             CheckpointError: The folder holds a study and ``resume`` is off, or another study, or is in use.
@@ -113,7 +113,10 @@ class Study(Generic[A]):
             )
             raise ConfigError(f"a study needs {given}")
         with run:
-            return _Sitting(self, run, run.folder, console or Console(quiet=True)).result()
+            result = _Sitting(self, run, run.folder, console or run.reporting.console).result()
+        if console is not None:
+            show(result, console)
+        return result
 
 
 class _Sitting:
@@ -135,7 +138,7 @@ class _Sitting:
         if there is None:
             write_text(path, json.dumps(self.identity, indent=2) + "\n")
         elif not run.resume:
-            raise CheckpointError(f"{folder} holds a study already; --resume continues it, or use another folder")
+            raise CheckpointError(f"{folder} holds a study already; resume=True continues it, or use another folder")
         elif difference := first_difference(there, json.loads(json.dumps(self.identity))):
             raise CheckpointError(f"{folder} holds another study, {difference}; use another folder")
 
@@ -161,7 +164,6 @@ class _Sitting:
         write_text(self.folder / "result.json", json.dumps(result.to_dict(), indent=2) + "\n")
         result.plot(self.folder / "pareto.png")
         write_text(self.folder / "result.md", page(result))
-        show(result, self.console)
         return result
 
     def _part(self, name: str, progress: Callable[[Progress], None], **further: Any) -> Run:

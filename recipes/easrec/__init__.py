@@ -8,9 +8,10 @@ if TYPE_CHECKING:
     from easrec.config import Config
     from easrec.model import EASRecModel
     from easrec.presets import load_preset
+    from easrec.running import run
     from easrec.space import space_for
 
-__all__ = ["Config", "EASRecModel", "Recommender", "load_preset", "space_for"]
+__all__ = ["Config", "EASRecModel", "Recommender", "load_preset", "run", "space_for"]
 
 if find_spec("polars") is None:
     raise ModuleNotFoundError("polars is not installed; pip install 'elasticnas[easrec]'")
@@ -21,6 +22,7 @@ _HOMES = {
     "EASRecModel": "model",
     "Recommender": "artifact",
     "load_preset": "presets",
+    "run": "running",
     "space_for": "space",
 }
 

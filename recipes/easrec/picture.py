@@ -14,7 +14,20 @@ from elasticnas.search import Candidate, pareto
 if TYPE_CHECKING:
     from easrec.result import NetworkName, RunResult
 
-__all__ = ["draw_beside", "panels"]
+__all__ = ["draw", "draw_beside", "panels"]
+
+
+def draw(result: "RunResult[Any]", path: "str | Path") -> None:
+    """Write the plot as a PNG file.
+
+    Raises:
+        PluginError: matplotlib is not installed.
+        ElasticNASError: The file cannot be written.
+    """
+    drawn, metric = panels(result), result.config.early_stopping_metric
+    labels = [f"{'validation' if name.startswith('Search') else 'test'} {metric}" for name in drawn]
+    title = f"EASRec, {result.data.statistics.users:,} users: {metric} (higher is better) against FLOPs"
+    pareto_plot(drawn, path, cost="encoder MFLOPs of one sequence", metrics=labels, title=title)
 
 
 def draw_beside(result: "RunResult[Any]", folder: Path, console: Console) -> Path | None:
@@ -23,12 +36,9 @@ def draw_beside(result: "RunResult[Any]", folder: Path, console: Console) -> Pat
     Returns:
         The file, or None where it could not be drawn.
     """
-    path, metric = folder / "pareto.png", result.config.early_stopping_metric
-    drawn = panels(result)
-    labels = [f"{'validation' if name.startswith('Search') else 'test'} {metric}" for name in drawn]
-    title = f"EASRec, {result.data.statistics.users:,} users: {metric} (higher is better) against FLOPs"
+    path = folder / "pareto.png"
     try:
-        pareto_plot(drawn, path, cost="encoder MFLOPs of one sequence", metrics=labels, title=title)
+        draw(result, path)
     except PluginError as error:
         console.print(f"no plot: {error}", highlight=False, markup=False, soft_wrap=True)
         return None

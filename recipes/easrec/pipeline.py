@@ -56,7 +56,7 @@ class Pipeline:
         config: Settings.
         run: The folder where everything goes, and whether it is resumed.
         device: Where networks run.
-        console: Where it reports.
+        console: Where it shows its stages; None shows them where ``run`` reports its progress.
 
     Raises:
         CheckpointError: The folder holds a run and ``resume`` is off, or a run of other data or settings; when it is
@@ -66,13 +66,16 @@ class Pipeline:
         DataError: Too few users have something to train on.
     """
 
-    def __init__(self, data: Interactions, config: Config, run: Run, device: torch.device, console: Console) -> None:
+    def __init__(
+        self, data: Interactions, config: Config, run: Run, device: torch.device, console: Console | None = None
+    ) -> None:
         if run.folder is None or run.allow:
             given = (
                 "a folder: Run(folder)" if run.folder is None else "a Run without allow: its stages build on each other"
             )
             raise ConfigError(f"a run of EASRec needs {given}")
-        self.data, self.config, self.run, self.device, self.console = data, config, run, device, console
+        self.data, self.config, self.run, self.device = data, config, run, device
+        self.console = console or run.reporting.console
         self.folder, self._begun = run.folder, False
         self.identity = {"data": data.fingerprint, "settings": config.model_dump(mode="json")}
         require_features(config.model, data.features)
@@ -128,7 +131,7 @@ class Pipeline:
         except OSError as error:
             raise ConfigError(f"--out {str(self.folder)[:80]}: {error.strerror}; use another folder") from None
         if not self.run.resume and not self._begun:
-            raise CheckpointError(f"{self.folder} holds a run already; --resume continues it, or use another --out")
+            raise CheckpointError(f"{self.folder} holds a run already; resume=True continues it, or use another folder")
         try:
             there = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:

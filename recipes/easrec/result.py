@@ -1,18 +1,19 @@
 """RunResult: every figure of a run, as ``result.json`` holds it."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Generic, Literal, TypeAlias, TypeVar, get_args
 
 from pydantic import Field, SerializeAsAny, ValidationError, model_validator
-from rich.table import Table
 
 from easrec.config import Config
 from easrec.data import Statistics
 from easrec.evaluation import METRICS, PROTOCOLS
-from easrec.figures import NETWORKS, summary_table
+from easrec.picture import draw
+from easrec.presentation import brief, rows
 from easrec.space import space_for
 from elasticnas.errors import ConfigError, one_line
-from elasticnas.record import Record, Result, read_result
+from elasticnas.record import Figures, Record, Result, read_result
 from elasticnas.search import SearchResult
 from elasticnas.space import Space
 
@@ -73,7 +74,7 @@ class Training(Record):
     best_epoch: int
     epochs: int
     seconds: float
-    history: list[dict[str, Any]]
+    history: list[Figures]
 
 
 class Network(Record, Generic[A]):
@@ -113,6 +114,8 @@ class Network(Record, Generic[A]):
 
 class RunResult(Result, Generic[A]):
     """Every figure of a run; rewritten after each network that is trained.
+
+    ``print(result)`` shows the networks in ten lines, and a notebook as a table.
 
     Attributes:
         created: When the run, or its last resumption, began; ISO 8601.
@@ -187,20 +190,29 @@ class RunResult(Result, Generic[A]):
                 raise ConfigError(f"damaged run result, {one_line(Config, error)}") from None
         return read_result(made, data, "run result")
 
-    def table(self) -> Table:
-        """The networks side by side."""
-        return summary_table(self, f"EASRec, {self.data.statistics.users:,} users")
+    def table(self) -> list[dict[str, Any]]:
+        """One row for each network, as plain data: ``pandas.DataFrame(result.table())``.
+
+        The columns are ``network``, sizes, the fields of the architecture, what was measured and how it was trained,
+        as :class:`Network` and :class:`Training` name it, and every metric as ``stage/protocol/metric``; None where a
+        network was not trained.
+        """
+        return rows(self)
+
+    def plot(self, path: "str | Path") -> None:
+        """Search and trained networks over FLOPs, as a PNG file.
+
+        Raises:
+            PluginError: matplotlib is not installed.
+            ElasticNASError: The file cannot be written.
+        """
+        draw(self, path)
 
     def __str__(self) -> str:
-        counts = self.data.statistics
-        lines = [f"EASRec, {counts.users:,} users, {counts.items:,} items, seed {self.seed}, {self.seconds:.1f} s"]
-        for name, label in NETWORKS.items():
-            network = self.networks.get(name)
-            if network is None:
-                continue
-            line = f"{label}: {network.sizes}, {network.flops / 1e6:.2f} MFLOPs, {network.latency_ms:.2f} ms"
-            if network.training is not None:
-                protocol, _, metric = self.config.early_stopping_metric.partition("/")
-                line += f", test {self.config.early_stopping_metric} {network.metrics['test'][protocol][metric]:.4f}"
-            lines.append(line)
-        return "\n".join(lines)
+        return brief(self).text()
+
+    def __repr__(self) -> str:
+        return str(self)  # the fields of the search in it are thousands of lines
+
+    def _repr_html_(self) -> str:
+        return brief(self).html()

@@ -1,4 +1,4 @@
-"""What the options of a command name as data: a file of interactions, prepared data, or the demo's own."""
+"""What a run is given as data: a file of interactions, a data frame, prepared data, or the demo's own."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 
 from easrec.config import Config
-from easrec.data import Interactions, number_features, prepare, read_interactions, read_items
+from easrec.data import DataFrame, Interactions, number_features, prepare, read_frame, read_interactions, read_items
 from elasticnas.errors import ConfigError
 
 __all__ = ["Source", "show_statistics"]
@@ -17,7 +17,8 @@ class Source:
     """Files and columns, as options give them.
 
     Attributes:
-        data: File of interactions or prepared data; None for the demo's generated interactions.
+        data: File of interactions or prepared data, a data frame, or prepared interactions; None for the demo's
+            generated interactions.
         user: Column of the user; None for the format's own, and likewise:
         item: Column of the item, in the items file too.
         time: Column of the time.
@@ -27,7 +28,7 @@ class Source:
         separator: Between the features in a cell.
     """
 
-    data: Path | None
+    data: Path | Interactions | DataFrame | None
     user: str | None = None
     item: str | None = None
     time: str | None = None
@@ -49,9 +50,9 @@ class Source:
             ConfigError: Options that do not go together.
             DataError: Something is wrong with a file.
         """
-        if self.data is not None and self.data.suffix == ".npz":
+        if isinstance(self.data, Interactions) or (isinstance(self.data, Path) and self.data.suffix == ".npz"):
             found = self._prepared(self.data)
-            found.require_core(config.min_user, config.min_item, str(self.data))
+            found.require_core(config.min_user, config.min_item, self.name)
         elif self.data is not None:
             found = self.read(config.min_user, config.min_item)
         elif preset == "demo":
@@ -64,8 +65,16 @@ class Source:
     def read(self, min_user: int, min_item: int) -> Interactions:
         """Read and prepare the interactions, and the features of their items."""
         assert self.data is not None
-        frame = read_interactions(self.data, self.user, self.item, self.time, self.format)
-        return self._with_features(prepare(frame, min_user, min_item, str(self.data)))
+        if isinstance(self.data, Path):
+            frame = read_interactions(self.data, self.user, self.item, self.time, self.format)
+        else:
+            frame = read_frame(self.data, self.user, self.item, self.time)
+        return self._with_features(prepare(frame, min_user, min_item, self.name))
+
+    @property
+    def name(self) -> str:
+        """Of the data, for messages."""
+        return str(self.data) if isinstance(self.data, Path) else "the data"
 
     def _with_features(self, data: Interactions) -> Interactions:
         if self.items is None:
@@ -73,16 +82,17 @@ class Source:
         frame = read_items(self.items, self.features, self.item, self.separator)
         return replace(data, features=number_features(frame, data.item_ids, self.features, str(self.items)))
 
-    def _prepared(self, path: Path) -> Interactions:
+    def _prepared(self, given: Path | Interactions) -> Interactions:
         if any((self.user, self.item, self.time)) or self.format != "auto":
             raise ConfigError(
-                f"{path}: prepared data has no columns to choose; leave --user, --item, --time, --format out"
+                f"{self.name}: prepared data has no columns to choose; leave --user, --item, --time, --format out"
             )
         if self.items is not None:
             raise ConfigError(
-                f"{path}: prepared data holds its features already, or none; give --items and --features to prepare"
+                f"{self.name}: prepared data holds its features already, or none; give --items and --features to "
+                "prepare"
             )
-        return Interactions.load(path)
+        return given if isinstance(given, Interactions) else Interactions.load(given)
 
     def _generated(self, seed: int, console: Console) -> Interactions:
         from easrec.data.synthetic import planted

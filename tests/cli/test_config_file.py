@@ -3,11 +3,10 @@
 import pytest
 import yaml
 
-from easrec.cli.options import settings_of
 from easrec.config import Config
 from easrec.presets import load_preset, preset_names
-from elasticnas.cli.options import read_config
-from elasticnas.settings import read_changes
+from easrec.running import configured
+from elasticnas.settings import read_changes, read_config
 from elasticnas_recipes.charlm.config import Config as CharlmConfig
 from elasticnas_recipes.digits.config import Config as DigitsConfig
 
@@ -34,14 +33,14 @@ def test_shown_settings_of_the_small_recipes_are_read_back(main, tmp_path, recip
 def test_options_override_the_file_and_the_file_the_preset(tmp_path):
     file = tmp_path / "run.yaml"
     file.write_text("seed: 3\nmodel.layers: 2\nsearch:\n  budget: 40%\n  epochs: 4\n  options: {depth: 1}\n")
-    found = settings_of("demo", file, None, None, None)
+    found = configured("demo", file)
     assert (found.seed, found.model.layers, found.search.budget, found.search.epochs) == (3, 2, "40%", 4)
     assert found.search.options == {"depth": 1} and found.model.hidden == load_preset("demo").model.hidden == 32
-    over = settings_of("demo", file, "2M", 7, ["model.layers=1", "search.options={width: 2}"])
+    over = configured("demo", file, "2M", 7, {"model.layers": 1, "search.options": {"width": 2}})
     assert (over.seed, over.model.layers, over.search.budget, over.search.epochs) == (7, 1, "2M", 4)
     assert over.search.options == {"depth": 1, "width": 2}
     file.write_text("")
-    assert settings_of("demo", file, None, None, None) == load_preset("demo")
+    assert configured("demo", file) == load_preset("demo")
 
 
 @pytest.mark.parametrize(
@@ -63,7 +62,7 @@ def test_what_is_wrong_in_a_file_is_one_line_that_names_it(main, tmp_path, comma
         file.write_text(text)
     data.write_text("user_id,item_id\na,b\n")
     code, _, said = main("easrec", command, "--data", data, "--out", tmp_path / "o", "--config", file)
-    assert code == 1 and said.startswith(f"error: --config {file}: ") and message in said and said.count("\n") == 1
+    assert code == 1 and said.startswith(f"error: {file}: ") and message in said and said.count("\n") == 1
     assert not (tmp_path / "o").exists()
 
 

@@ -10,6 +10,7 @@ from easrec.result import RunResult
 from elasticnas.errors import ConfigError
 from tests.easrec.results import network, run_result
 
+NOTHING_SEARCHED = {"search.strategy": "none", "search.budget": None, "compare": []}
 SMALL = Config(compare=("largest",), cutoffs=(5, 10))
 
 
@@ -23,7 +24,7 @@ def compared(**changes):
     "config",
     [
         SMALL.updated({"compare": []}),
-        Config().updated({"search.strategy": "none", "search.budget": None, "compare": []}),
+        Config().updated(NOTHING_SEARCHED),
         Config().updated({"model.attention_choices": ["linrec", "hstu"], "compare": []}),
     ],
 )
@@ -106,6 +107,36 @@ def test_other_data_is_refused(data, message):
     assert message in str(raised.value) and "\n" not in str(raised.value)
 
 
+def test_it_prints_in_ten_lines():
+    best = {"test": {"unseen": {"ndcg@10": 0.875}}}
+    assert str(compared(best_reachable=best)).splitlines() == [
+        "EASRec: 1,000 users, 50 items, seed 0, 300.0 s",
+        "                           largest  found by search",
+        "test unseen/ndcg@10         0.7500           0.5000",
+        "encoder FLOPs           4 M (100%)        2 M (50%)",
+        "parameters                   1,000            1,000",
+        "latency, ms                   1.50             1.50",
+        "hidden, inner, layers  128, 256, 4         8, 16, 1",
+        "reachable  at most 0.8750 on these generated interactions",
+        "search     dynamic-constraint, 40 steps in 60.0 s, 2 architectures evaluated, 0",
+        "           failed, budget 2 M FLOPs",
+    ]
+    assert "\nsearch" not in str(run_result(Config().updated(NOTHING_SEARCHED)))
+
+
+def test_its_table_has_a_row_for_each_network():
+    largest, found = run_result(SMALL).table()
+    assert largest.keys() == found.keys() and (largest["network"], found["network"]) == ("largest", "found")
+    assert (largest["test/full/mrr@5"], found["test/full/mrr@5"]) == (None, 0.5)
+    assert (found["candidate"], found["depth"], found["flops"], found["best_epoch"]) == (0, 1, 2e6, 2)
+
+
+def test_it_is_drawn(tmp_path):
+    for number, result in enumerate((compared(), run_result(Config().updated(NOTHING_SEARCHED)))):
+        result.plot(tmp_path / f"{number}.png")
+        assert (tmp_path / f"{number}.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_a_page_shows_search_training_and_settings():
     text = page(compared())
     for line in (
@@ -124,13 +155,5 @@ def test_a_page_shows_search_training_and_settings():
         "* `cutoffs`: [5, 10] (default [5, 10, 20])",
     ):
         assert line in text.splitlines(), line
-    unsearched = page(run_result(Config().updated({"search.strategy": "none", "search.budget": None, "compare": []})))
+    unsearched = page(run_result(Config().updated(NOTHING_SEARCHED)))
     assert "* strategy: none: the largest network, from random weights" in unsearched
-
-
-def test_its_text_is_a_line_for_each_network():
-    assert str(compared()).splitlines() == [
-        "EASRec, 1,000 users, 50 items, seed 0, 300.0 s",
-        "largest: 128, 256, 4, 4.00 MFLOPs, 1.50 ms, test unseen/ndcg@10 0.7500",
-        "found by search: 8, 16, 1, 2.00 MFLOPs, 1.50 ms, test unseen/ndcg@10 0.5000",
-    ]

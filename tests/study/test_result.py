@@ -109,7 +109,26 @@ def test_verdicts_follow_the_direction():
     )
     assert verdicts(study()) == [line.format("better than")]
     assert verdicts(study(direction="maximise")) == [line.format("worse than")]
-    assert str(study()).splitlines() == ["signs: nats of 5 networks of up to 2.00 MFLOPs", line.format("better than")]
+
+
+def test_it_prints_in_ten_lines():
+    lines = str(study()).splitlines()
+    assert lines == [
+        "signs: test nats, lower is better; 46 s",
+        "                  searched, inheriting  from scratch  scaled uniformly",
+        "50% of the FLOPs                0.4375        0.5000            0.5000",
+        "largest network                 0.2500             -            0.3750",
+        "largest  2 M FLOPs",
+        "search   2 architectures evaluated, 0 failed; best validation nats 0.5000, by",
+        "         random search 0.7500",
+        "warning  few trials",
+    ]
+
+
+def test_its_table_has_a_row_for_each_network():
+    first, *others = study().table()
+    assert (first["kind"], first["share"], first["hidden"], first["inner"]) == ("searched", 0.5, 8, [4, 2])
+    assert (first["test"], first["inherited"], first["params"], len(others)) == (0.4375, 0.625, 1234, 4)
 
 
 def test_a_page_says_how_it_was_measured(tmp_path):

@@ -182,7 +182,7 @@ def test_a_finished_study_is_read_not_repeated(finished):
 
 def test_other_studies_are_refused(finished):
     folder, _ = finished
-    with pytest.raises(CheckpointError, match="holds a study already; --resume continues it"):
+    with pytest.raises(CheckpointError, match="holds a study already; resume=True continues it"):
         study().run(at(folder))
     with pytest.raises(CheckpointError, match=r"holds another study, settings.tune_steps was 4, is 5"):
         study(settings=SETTINGS.model_copy(update={"tune_steps": 5})).run(at(folder, resume=True))

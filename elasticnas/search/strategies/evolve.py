@@ -24,7 +24,7 @@ from elasticnas.search.problem import Problem
 from elasticnas.search.random_search import draws
 from elasticnas.search.result import Candidate, SearchResult
 from elasticnas.search.settings import SearchSettings
-from elasticnas.search.storage import keep, kept_limits, open_study, require_optuna, stored
+from elasticnas.search.storage import Stored, keep, kept_limits, open_study, require_optuna
 from elasticnas.search.strategies.strategy import Strategy
 from elasticnas.space.space import S
 
@@ -133,8 +133,10 @@ class _Evolution:
     def result(self) -> SearchResult[Any]:
         strategy = self.strategy
         ours = self._search(strategy.method, strategy.trials, self._report)
+        if not ours.candidates:
+            raise self.evaluator.nothing() if ours.failed else ours.limits.not_together()
         seconds, random = self.seconds, strategy.method == "random"
-        theirs = ours if random else self._search("random", len(ours.candidates), None)
+        theirs = ours if random else self._search("random", len(ours.candidates), self._show)
         tried = list(ours.candidates.values())
         lines = [*self.run.changes, *_warnings(ours, theirs)]
         result = ours.outcome.result(
@@ -165,12 +167,13 @@ class _Evolution:
             if strategy.storage is not None:
                 self.budgets = kept_limits(study, self.budgets)  # a measured one would be another
         limits = Limits(self.budgets)
-        outcome = Outcome(strategy.name, self.costs, self.budgets, self.metric, self.direction)
+        largest = self.space.largest()
+        outcome = Outcome(strategy.name, self.costs, self.budgets, self.metric, self.direction, largest)
         archive = Archive(self.evaluator, limits, outcome, trials, self.same, shown)
         drawn = draws(self.space, limits.excess, limits.allows, self.settings.seed, self.same)
         self._walks = None
         if study is not None and method == "local":  # it walks the same way again, and finds what is stored
-            self.evaluator.remember(*stored(study, self.space))
+            self.evaluator.remember(*Stored(study, self.space).new())
             self._walks = study, archive
         if method == "nsga2":
             nsga2(study, archive, self.space, drawn, strategy.population, self.settings.seed)
@@ -181,8 +184,6 @@ class _Evolution:
                 archive.evaluate(arch)
         else:
             local_search(archive, self.space, drawn, strategy.population, self.settings.seed)
-        if not archive.candidates and shown is not None:
-            raise self.evaluator.nothing() if archive.failed else limits.not_together()
         return archive
 
     def _report(self, archive: Archive, candidate: "Candidate[Any] | None", left: float) -> None:
@@ -190,6 +191,10 @@ class _Evolution:
         if archive.candidates:
             figures["best"] = archive.best().metrics[self.metric]
         self.run.report(Progress("evaluate", archive.spent, archive.trials, figures, left))
+
+    def _show(self, archive: Archive, candidate: "Candidate[Any] | None", left: float) -> None:
+        """Random search is no progress of the search; only who looks sees it."""
+        self.run.reporting.show(Progress("random search", archive.spent, archive.trials, {}, left))
 
     def _keep(self, evaluated: Any) -> None:
         """A line of metrics and a checkpoint for each evaluation: one may take minutes."""

@@ -1,7 +1,9 @@
 """Strategy: the one interface of every way to search."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ClassVar, TypeAlias
 
 from elasticnas.checkpoint import to_builtins
 from elasticnas.run import Run
@@ -29,6 +31,12 @@ class Strategy(ABC):
 
     name: ClassVar[str]
 
+    def __init_subclass__(cls, **further: Any) -> None:
+        """A result bears the name of the strategy that was asked for, whatever that one is composed of."""
+        super().__init_subclass__(**further)
+        if "search" in vars(cls):
+            cls.search = _under_own_name(cls.search)  # type: ignore[method-assign]
+
     @abstractmethod
     def search(
         self, problem: Problem[S], settings: "SearchSettings | None" = None, run: "Run | None" = None
@@ -52,6 +60,19 @@ class Strategy(ABC):
                 gradient, an epoch has no batch, the model has no weights to train or is of a kind that the strategy
                 does not search.
         """
+
+
+Search: TypeAlias = Callable[..., SearchResult[Any]]
+
+
+def _under_own_name(search: Search) -> Search:
+    @wraps(search)
+    def named(self: Strategy, *given: Any, **further: Any) -> SearchResult[Any]:
+        result = search(self, *given, **further)
+        name = getattr(self, "name", result.strategy)  # a long search is not lost for want of a name
+        return result if result.strategy == name else result.model_copy(update={"strategy": name})
+
+    return named
 
 
 class GradientStrategy(Strategy):

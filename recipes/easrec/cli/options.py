@@ -1,15 +1,13 @@
 """Options that several commands share."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from easrec.config import Config
 from easrec.data import FORMATS
-from easrec.presets import load_preset, preset_names
-from elasticnas.cli.options import changes_of, completing, read_config, set_option
-from elasticnas.settings import updated
+from easrec.presets import preset_names
+from elasticnas.cli.options import completing, set_option
 
 __all__ = [
     "Budget",
@@ -25,7 +23,6 @@ __all__ = [
     "Set",
     "Time",
     "User",
-    "settings_of",
 ]
 
 Data = Annotated[
@@ -65,19 +62,3 @@ MinUser = Annotated[
 MinItem = Annotated[
     int | None, typer.Option(min=0, help="Drop items with fewer interactions (k-core filter, with --min-user).")
 ]
-
-
-def settings_of(
-    preset: str, file: Path | None, budget: str | None, seed: int | None, changes: list[str] | None
-) -> Config:
-    """The settings of a run: the preset, changed by the file, changed by the options.
-
-    Raises:
-        ConfigError: An unknown preset or setting, or a value that is not allowed; one of the file's names the file.
-    """
-    given: dict[str, Any] = changes_of(changes)
-    if budget is not None:
-        given["search.budget"] = budget
-    if seed is not None:
-        given["seed"] = seed
-    return updated(read_config(load_preset(preset), file), given)

@@ -11,10 +11,10 @@ from easrec.config import Config
 from easrec.reproduce import SCALES, TABLES, set_by_methods
 from easrec.reproduce import reproduce as run_and_write
 from easrec.source import Source
-from elasticnas.cli.options import ConfigFile, Device, Out, changes_of, completing, read_config
+from elasticnas.cli.options import ConfigFile, Device, Out, changes_of, completing
 from elasticnas.errors import ConfigError
 from elasticnas.runtime import device_of
-from elasticnas.settings import differences, read_changes
+from elasticnas.settings import differences, read_changes, read_config
 
 __all__ = ["reproduce"]
 

@@ -20,14 +20,14 @@ from easrec.cli.options import (
     Set,
     Time,
     User,
-    settings_of,
 )
 from easrec.conclusion import conclusion
 from easrec.figures import summary_table
 from easrec.picture import draw_beside
 from easrec.pipeline import Pipeline
+from easrec.running import configured, pipeline
 from easrec.source import Source
-from elasticnas.cli.options import ConfigFile, Device, Out, Resume, Seed, Threads
+from elasticnas.cli.options import ConfigFile, Device, Out, Resume, Seed, Threads, changes_of
 from elasticnas.errors import ConfigError
 from elasticnas.report import open_console
 from elasticnas.run import Run
@@ -128,13 +128,8 @@ def _start(
     changes: list[str] | None,
     threads: int | None,
 ) -> Pipeline:
-    console = open_console()
-    config, where = settings_of(preset, file, budget, seed, changes), device_of(device)
-    configure_torch(threads)
-    found = source.load(preset, config, console)
-    if found.features is not None and not config.model.has_features:
-        console.print(f"features are not used: model.backbone is {config.model.backbone}", highlight=False)
-    return Pipeline(found, config, Run(out, resume=resume), where, console)
+    config = configured(preset, file, budget, seed, changes_of(changes))
+    return pipeline(source, preset, config, Run(out, resume=resume), device, threads, open_console())
 
 
 def _finish(work: Pipeline, out: Path, every: bool) -> None:

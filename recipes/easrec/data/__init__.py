@@ -3,6 +3,7 @@
 from easrec.data.dataset import Interactions, Statistics, prepare
 from easrec.data.features import ItemFeatures, number_features
 from easrec.data.formats import FORMATS, Columns, Format, known_formats
+from easrec.data.frames import DataFrame, read_frame
 from easrec.data.items import read_items
 from easrec.data.readers import read_interactions
 from easrec.data.split import Sequences, Split, hold_out_users
@@ -12,6 +13,7 @@ __all__ = [
     "FORMATS",
     "Batch",
     "Columns",
+    "DataFrame",
     "Format",
     "Interactions",
     "ItemFeatures",
@@ -24,6 +26,7 @@ __all__ = [
     "number_features",
     "pad",
     "prepare",
+    "read_frame",
     "read_interactions",
     "read_items",
     "training_batches",

@@ -10,7 +10,7 @@ import polars as pl
 from easrec.data.tables import delimited, parquet, text_of
 from elasticnas.errors import DataError, PluginError, said
 
-__all__ = ["FORMATS", "GROUP", "Columns", "Format", "detect", "known_formats", "read_table"]
+__all__ = ["FORMATS", "GROUP", "Columns", "Format", "detect", "known_formats", "of_table", "read_table"]
 
 GROUP = "easrec.formats"
 """The entry points by which installed packages add formats."""
@@ -66,7 +66,7 @@ class Format:
     first_row: int = 2
 
 
-def _picked(path: Path, frame: pl.DataFrame, user: str, item: str, time: str | None) -> pl.DataFrame:
+def _picked(path: Path | str, frame: pl.DataFrame, user: str, item: str, time: str | None) -> pl.DataFrame:
     for wanted, option in ((user, "--user"), (item, "--item"), (time, "--time")):
         if wanted is not None and wanted not in frame.columns:
             raise DataError(
@@ -99,7 +99,11 @@ def read_tsv(path: Path, columns: Columns) -> pl.DataFrame:
 
 def read_parquet(path: Path, columns: Columns) -> pl.DataFrame:
     """A Parquet file with named columns."""
-    frame = parquet(path)
+    return of_table(path, parquet(path), columns)
+
+
+def of_table(path: Path | str, frame: pl.DataFrame, columns: Columns) -> pl.DataFrame:
+    """The columns of a table with types; dates become seconds."""
     picked = columns.or_default("user_id", "item_id", "timestamp", frame.columns)
     if picked[2] in frame.columns and frame.schema[picked[2]] in (pl.Date, pl.Datetime):
         frame = frame.with_columns(pl.col(picked[2]).cast(pl.Datetime("us")).dt.epoch("us") / 1e6)

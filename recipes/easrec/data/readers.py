@@ -7,7 +7,7 @@ import polars as pl
 from easrec.data.formats import Columns, detect, known_formats
 from elasticnas.errors import DataError
 
-__all__ = ["read_interactions"]
+__all__ = ["checked", "read_interactions"]
 
 
 def read_interactions(
@@ -51,7 +51,22 @@ def read_interactions(
         ) from None
     if frame.is_empty():
         raise DataError(f"{path}: a header and no rows; expected one interaction per row")
-    frame = frame.with_row_index("row", offset=kind.first_row)
+    return checked(path, frame, kind.first_row, time)
+
+
+def checked(path: Path | str, frame: pl.DataFrame, first_row: int, time: str | None) -> pl.DataFrame:
+    """Interactions of which each has a user and an item, with times as numbers.
+
+    Args:
+        path: Named in errors.
+        frame: ``user``, ``item`` and ``time`` as text.
+        first_row: Number of the first row, for errors.
+        time: Column of the time that was asked for.
+
+    Raises:
+        DataError: A row lacks something.
+    """
+    frame = frame.with_row_index("row", offset=first_row)
     # a blank line is no interaction
     frame = frame.filter(~pl.all_horizontal(pl.col("user", "item", "time").is_null()))
     for name in ("user", "item"):
@@ -65,7 +80,7 @@ def read_interactions(
     return _with_seconds(path, frame)
 
 
-def _with_seconds(path: Path, frame: pl.DataFrame) -> pl.DataFrame:
+def _with_seconds(path: Path | str, frame: pl.DataFrame) -> pl.DataFrame:
     times, rows = frame["time"], frame["row"]
     frame = frame.drop("row")
     if times.null_count() == len(times):

@@ -5,11 +5,11 @@ from typing import Annotated
 
 import typer
 
-from elasticnas.cli.options import ConfigFile, Device, Out, Resume, Seed, Threads, changes_of, read_config, set_option
+from elasticnas.cli.options import ConfigFile, Device, Out, Resume, Seed, Threads, changes_of, set_option
 from elasticnas.report import open_console
 from elasticnas.run import Run
 from elasticnas.runtime import configure_torch, device_of
-from elasticnas.settings import as_yaml, updated
+from elasticnas.settings import as_yaml, read_config, updated
 from elasticnas_recipes.charlm.config import Config
 from elasticnas_recipes.charlm.corpus import read_corpus, standard_library
 from elasticnas_recipes.charlm.task import study

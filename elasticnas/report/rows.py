@@ -1,0 +1,28 @@
+"""Rows of tables as plain dictionaries, for pandas, polars and csv."""
+
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["Row", "flat", "row"]
+
+Row = dict[str, Any]
+
+
+def flat(data: Mapping[str, Any]) -> Row:
+    """Nested mappings as one, with dotted names; lists stay."""
+    found: Row = {}
+    for name, value in data.items():
+        if isinstance(value, Mapping):
+            found |= {f"{name}.{below}": item for below, item in flat(value).items()}
+        else:
+            found[name] = value
+    return found
+
+
+def row(**parts: Mapping[str, Any]) -> Row:
+    """The columns of several parts, in order; a name that is taken has that of its part in front: ``cost hidden``."""
+    found: Row = {}
+    for kind, columns in parts.items():
+        taken = set(found)
+        found |= {f"{kind} {name}" if name in taken else name: value for name, value in columns.items()}
+    return found

@@ -1,0 +1,102 @@
+"""What a search result shows: a brief, rows of a table, a plot; all made from the result alone."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from elasticnas.report import Series, pareto_plot
+from elasticnas.report.brief import Brief
+from elasticnas.report.numbers import compact, counted
+from elasticnas.report.rows import Row, flat, row
+
+if TYPE_CHECKING:
+    from elasticnas.search.result import Candidate, Direction, SearchResult
+
+__all__ = ["better", "brief", "draw", "rows"]
+
+
+def better(direction: "Direction") -> str:
+    """The direction of a metric, for titles."""
+    return "higher is better" if direction == "maximise" else "lower is better"
+
+
+def brief(result: "SearchResult[Any]") -> Brief:
+    """Found, random search and largest side by side, then what else a reader should know."""
+    shown: dict[str, Candidate[Any]] = {"found": result.found, "random search": result.random}
+    largest = ["largest"] if result.largest_costs else []
+    metric = [_metric(candidate, result.metric) for candidate in shown.values()]
+    lines = [[f"{result.metric}, {better(result.direction)}", *metric, *("-" for _ in largest)]]
+    for name, unit in result.units.items():
+        whole = result.largest_costs.get(name)
+        costs = [_cost(candidate.costs[name], whole) for candidate in shown.values()]
+        lines.append([f"{name}, {unit}", *costs, *("-" if whole is None else compact(whole) for _ in largest)])
+    title = (
+        f"{result.strategy}: {counted(result.steps, 'step')} in {result.seconds:.1f} s, "
+        f"{counted(result.evaluated, 'architecture')} evaluated, {len(result.failures)} failed"
+    )
+    return Brief(title, ["", *shown, *largest], lines, _notes(result))
+
+
+def rows(result: "SearchResult[Any]") -> list[Row]:
+    """One for each evaluated architecture, those of the search first."""
+    ours = result.tried or (result.found, *(c for c in result.pareto if c.architecture != result.best))
+    several = [
+        (result.strategy, ours, result.found, result.pareto),
+        ("random search", result.random_tried, result.random, result.random_pareto),
+    ]
+    metrics = list(dict.fromkeys(name for _, tried, _, _ in several for c in tried for name in c.metrics))
+    return [
+        row(
+            result={
+                "search": search,
+                "chosen": candidate.architecture == chosen.architecture,
+                "front": candidate.architecture in {each.architecture for each in front},
+            },
+            architecture=flat(candidate.architecture.model_dump(mode="json")),
+            cost=candidate.costs,
+            metric={name: candidate.metrics.get(name) for name in metrics},
+        )
+        for search, tried, chosen, front in several
+        for candidate in tried
+    ]
+
+
+def draw(result: "SearchResult[Any]", path: "str | Path") -> None:
+    """The fronts of the search and of random search over the first cost."""
+    cost, unit = next(iter(result.units.items()))
+
+    def points(candidates: "Sequence[Candidate[Any]]") -> list[tuple[float, float]]:
+        return [(candidate.costs[cost], candidate.metrics[result.metric]) for candidate in candidates]
+
+    series = []
+    for name, front, tried in (
+        (result.strategy, result.pareto, result.tried),
+        ("random search", result.random_pareto, result.random_tried),
+    ):
+        series.append(Series(f"{name}, front", points(front), "steps"))
+        series.append(Series(f"{name}, evaluated", points(tried or front), "dots"))
+    title = f"{result.strategy} and random search"
+    pareto_plot({title: series}, path, cost=f"{cost}, {unit}", metrics=[result.metric])
+
+
+def _notes(result: "SearchResult[Any]") -> list[tuple[str, str]]:
+    limits = [f"{name} at most {compact(limit)} {result.units[name]}" for name, limit in result.limits.items()]
+    notes = [
+        ("found", repr(result.best)),
+        ("random", f"best of {len(result.random_tried)}: {result.random.architecture!r}"),
+        ("front", "; budget: ".join([counted(len(result.pareto), "architecture"), *filter(None, [", ".join(limits)])])),
+    ]
+    if result.failures:
+        notes.append(("failed", f"{counted(len(result.failures), 'evaluation')}: {result.failures[0].message}"))
+    if result.warnings:
+        others = f"(1 of {len(result.warnings)} in .warnings) " if len(result.warnings) > 1 else ""
+        notes.append(("warning", others + result.warnings[0]))
+    return notes
+
+
+def _metric(candidate: "Candidate[Any]", metric: str) -> str:
+    return f"{candidate.metrics[metric]:.4g}" if metric in candidate.metrics else "-"
+
+
+def _cost(value: float, whole: "float | None") -> str:
+    return compact(value) + ("" if not whole else f" ({value / whole:.0%})")

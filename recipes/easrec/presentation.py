@@ -1,0 +1,74 @@
+"""What a run's result shows in Python: a brief and rows of a table, made from the result alone."""
+
+from typing import TYPE_CHECKING, Any
+
+from easrec.figures import NETWORKS
+from elasticnas.report.brief import Brief
+from elasticnas.report.numbers import compact, counted
+from elasticnas.report.rows import Row, flat, row
+
+if TYPE_CHECKING:
+    from easrec.result import RunResult
+
+__all__ = ["brief", "rows"]
+
+
+def brief(result: "RunResult[Any]") -> Brief:
+    """The networks side by side by the test metric that training was stopped by, and the search."""
+    protocol, _, metric = result.config.early_stopping_metric.partition("/")
+    networks = {name: result.networks[name] for name in NETWORKS if name in result.networks}
+    whole, best = result.networks["largest"].flops, (result.best_reachable or {}).get("test", {})
+    values = [each.metrics.get("test", {}).get(protocol, {}).get(metric) for each in networks.values()]
+    lines = [
+        [f"test {result.config.early_stopping_metric}", *("-" if v is None else f"{v:.4f}" for v in values)],
+        ["encoder FLOPs", *(f"{compact(each.flops)} ({each.flops / whole:.0%})" for each in networks.values())],
+        ["parameters", *(compact(each.params) for each in networks.values())],
+        ["latency, ms", *(f"{each.latency_ms:.2f}" for each in networks.values())],
+        ["hidden, inner, layers", *(each.sizes for each in networks.values())],
+    ]
+    reachable = best.get(protocol, {}).get(metric)
+    notes = [] if reachable is None else [("reachable", f"at most {reachable:.4f} on these generated interactions")]
+    if result.search is not None:
+        search = result.search.result
+        notes.append(("search", _search(search)))
+        notes += [("warning", line) for line in search.warnings[:1]]
+    counts = result.data.statistics
+    title = (
+        f"EASRec: {counted(counts.users, 'user')}, {counted(counts.items, 'item')}, seed {result.seed}, "
+        f"{result.seconds:.1f} s"
+    )
+    return Brief(title, ["", *(NETWORKS[name] for name in networks)], lines, notes)
+
+
+def _search(search: Any) -> str:
+    limit = search.limits.get("flops")
+    return (
+        f"{search.strategy}, {counted(search.steps, 'step')} in {search.seconds:.1f} s, "
+        f"{counted(search.evaluated, 'architecture')} evaluated, {len(search.failures)} failed, "
+        + ("no budget" if limit is None else f"budget {compact(limit)} FLOPs")
+    )
+
+
+def rows(result: "RunResult[Any]") -> list[Row]:
+    """One for each network."""
+    found = []
+    for name, each in result.networks.items():
+        training = {} if each.training is None else each.training.model_dump(exclude={"history"})
+        measured = each.model_dump(mode="json", exclude={"architecture", "training", "metrics", "hidden", "inner"})
+        metrics = {
+            f"{stage}/{protocol}/{metric}": value
+            for stage, protocols in each.metrics.items()
+            for protocol, values in protocols.items()
+            for metric, value in values.items()
+        }
+        found.append(
+            row(
+                result={"network": name, "hidden": each.hidden, "inner": each.inner},
+                architecture=flat(each.architecture.model_dump(mode="json")),
+                measured=measured,
+                training=training,
+                metric=metrics,
+            )
+        )
+    columns: Row = dict.fromkeys((column for each in found for column in each), None)
+    return [columns | each for each in found]
