@@ -21,9 +21,9 @@ class Plan:
     def __init__(self, work: Mapping[str, float]) -> None:
         self._work, self._seconds_per_unit = dict(work), 0.0
 
-    def of(self, stage: str) -> Whole:
-        """What makes the whole run's progress from that of a stage."""
-        return partial(self._whole, stage)
+    def of(self, stage: str) -> Whole | None:
+        """What makes the whole run's progress from that of a stage; None for a stage that was not planned."""
+        return partial(self._whole, stage) if stage in self._work else None
 
     def _whole(self, stage: str, fraction: float, seconds_left: float) -> tuple[float, float]:
         work, position = list(self._work.values()), list(self._work).index(stage)

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from easrec.data.synthetic import planted
 from easrec.evaluation import Evaluator, draw_negatives
 from easrec.result import RunResult
 from elasticnas.cost import Flops
+from elasticnas.errors import CheckpointError
 
 COMMAND = [sys.executable, "-c", "from elasticnas.cli import main; main()", "easrec"]
 TINY = [
@@ -86,10 +88,20 @@ def finished(interactions, tmp_path_factory):
 
 def test_a_run_ends_in_a_table_and_a_result(finished):
     out, printed = finished
-    for text in ("found by search", "random search", "largest", "latency, ms", "test pop100 ndcg@10", "result.json"):
+    for text in ("found by", "random", "largest", "latency, ms", "test, unseen", "result.json"):
         assert text in printed
+    assert len(printed.splitlines()) < 40 and max(map(len, printed.splitlines()[:-10])) <= 80
     result = result_of(out)
     networks = result.networks
+    sentence = " ".join(printed.split("\n\n")[-1].split())
+    assert sentence.startswith(f"The search found a network of {networks['found'].architecture.depth} layer")
+    assert f"with {networks['found'].flops / networks['largest'].flops:.0%} of the FLOPs of the largest" in sentence
+    found, random = (networks[name].metrics["test"]["unseen"]["ndcg@10"] for name in ("found", "random"))
+    assert (
+        f"a test unseen/ndcg@10 of {found:.4f} (network of random search" in sentence
+        and f": {random:.4f}; " in sentence
+    )
+    assert sentence.endswith(f"the plot is {out / 'pareto.png'}.") and (out / "pareto.png").stat().st_size > 10_000
     limit = result.search.result.limits["flops"]
     assert networks["found"].flops <= 0.5 * networks["largest"].flops == limit
     for network in ("largest", "found", "random"):
@@ -151,7 +163,7 @@ def test_stages_one_by_one_give_the_same_figures(interactions, finished, tmp_pat
     assert searched.returncode == 0 and "found:" in searched.stdout, searched.stderr
     assert easrec("retrain", "--out", staged, "--threads", 1).returncode == 0
     assert figures(staged) == figures(out)
-    evaluated = easrec("evaluate", "--out", staged, "--threads", 1)
+    evaluated = easrec("evaluate", "--out", staged, "--threads", 1, "--all")
     result = result_of(staged)
     assert f"{result.figure('found', 'test', 'pop100', 'ndcg@10'):.4f}" in evaluated.stdout
     flat = json.loads(easrec("evaluate", "--out", staged, "--threads", 1, "--popularity", 0.3, "--json").stdout)
@@ -176,12 +188,35 @@ def test_recommendations_are_original_ids(finished, interactions):
     table = easrec("recommend", "--out", out, "--history", f"{items[0]},{items[1]}")
     assert table.returncode == 0 and "item-" in table.stdout
     for wrong, message in (
-        (("--history", "nothing"), "unknown item 'nothing'"),
-        (("--user", "nobody"), "unknown user 'nobody'"),
+        (
+            ("--history", "nothing"),
+            rf"unknown item 'nothing'; the model knows 48 items, such as (item-\d{{4}}, ){{2}}item-\d{{4}}; "
+            f"elasticnas easrec ids items --out {out} lists them",
+        ),
+        (
+            ("--user", "nobody"),
+            rf"unknown user 'nobody'; the data has 300 users, such as (user-\d{{5}}, ){{2}}user-\d{{5}}; "
+            f"elasticnas easrec ids users --out {out} lists them",
+        ),
         ((), "give --user, --history or --stream"),
     ):
         refused = easrec("recommend", "--out", out, *wrong)
-        assert refused.returncode == 1 and message in refused.stderr and refused.stderr.count("\n") == 1
+        assert refused.returncode == 1 and re.fullmatch(f"error: {message}\n", refused.stderr), refused.stderr
+
+
+def test_ids_that_exist_are_listed(main, finished, interactions):
+    columns = [*zip(*(line.split("\t")[:2] for line in interactions.read_text().splitlines()[1:]), strict=True)]
+    for kind, known in zip(("users", "items"), columns, strict=True):
+        code, listed, _ = main("easrec", "ids", kind, "--out", finished[0])
+        assert code == 0 and len(listed.splitlines()) == len({*known}) and {*listed.splitlines()} == {*known}
+
+
+def test_a_recommender_is_loaded_from_the_run_or_from_its_model(finished):
+    out, _ = finished
+    for folder in (out, str(out), out / "model", str(out / "model")):
+        assert Recommender.load(folder).arch == result_of(out).networks["found"].architecture
+    with pytest.raises(CheckpointError, match=r"recommender\.json: not found; give the folder of a finished run"):
+        Recommender.load(out.parent)
 
 
 def test_a_saved_model_that_is_damaged_is_refused(finished, tmp_path):
@@ -249,6 +284,7 @@ def test_real_interactions_end_to_end(real_data, tmp_path):
         (["--set", "seed=-1"], "seed: Input should be greater than or equal to 0"),
         (["--set", "seed=99999999999999999999"], "seed"),
         (["--budget", "1%"], "smallest"),
+        (["--budget", "50"], "; for that share of the largest write '50%'"),
         (["--budget", "101%"], "up to 100%"),
         (["--budget", "half"], "budget"),
         (["--device", "cuda:7"], "not available here"),

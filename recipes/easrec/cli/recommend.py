@@ -10,6 +10,7 @@ from typing import Annotated
 import torch
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from easrec.artifact import Recommender
 from easrec.cli.folder import data_of, recommender_of
@@ -93,7 +94,7 @@ def _numbers(text: str, recommender: Recommender, out: Path) -> list[int]:
 def _show(name: str, answer: Answer, console: Console) -> None:
     table = figures_table(["rank", "item", "score"], name, labels=2)
     for rank, (item, score) in enumerate(answer, 1):
-        table.add_row(str(rank), item, f"{score:.3f}")
+        table.add_row(str(rank), escape(item), f"{score:.3f}")
     console.print(table)
     if not answer:
         console.print("every item has been seen; --include-seen recommends those too")
