@@ -9,7 +9,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from elasticnas.record import Record, Result, read_result
-from elasticnas.report import Series, pareto_plot
+from elasticnas.report import Report, Series, pareto_plot
+from elasticnas.search.report import search_report
 from elasticnas.space import Space
 
 __all__ = ["Candidate", "Direction", "Failure", "Measured", "SearchResult", "better", "pareto", "revived"]
@@ -148,9 +149,17 @@ class SearchResult(Result, Generic[A]):
             (self.strategy, self.pareto, self.tried),
             ("random search", self.random_pareto, self.random_tried),
         ):
-            series.append(Series(f"{name}, front", self._points(front, cost), "steps"))
-            series.append(Series(f"{name}, evaluated", self._points(tried or front, cost), "dots"))
+            series.append(Series(f"{name}, front", self._points(front, cost), "steps", method=name))
+            series.append(Series(f"{name}, evaluated", self._points(tried or front, cost), "dots", method=name))
         pareto_plot({f"{self.strategy} and random search": series}, path, cost=f"{cost}, {unit}", metrics=[self.metric])
+
+    def report(self, folder: Path | None = None) -> Report:
+        """Sections for :func:`elasticnas.report.write_report`: what was found, the front, the history.
+
+        Args:
+            folder: Of the search's run: its loss at every step is shown too.
+        """
+        return search_report(self, folder)
 
     def _points(self, candidates: "Sequence[Candidate[A]]", cost: str) -> list[tuple[float, float]]:
         return [(candidate.costs[cost], candidate.metrics[self.metric]) for candidate in candidates]

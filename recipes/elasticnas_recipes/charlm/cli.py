@@ -55,5 +55,5 @@ def run(
     )
     work, facts = study(config, corpus, where)
     work.run(Run(out, resume=resume, identity=facts), console)
-    for name in ("result.md", "pareto.png", "networks"):
+    for name in ("result.md", "report.html", "pareto.png", "networks"):
         typer.echo(f"{name}: {out / name}")

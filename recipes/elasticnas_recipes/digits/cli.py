@@ -38,5 +38,5 @@ def run(
     console = Console(width=None if Console().is_terminal else 120)
     work, facts = study(config, where)
     work.run(Run(out, resume=resume, identity=facts), console)
-    for name in ("result.md", "pareto.png", "networks"):
+    for name in ("result.md", "report.html", "pareto.png", "networks"):
         typer.echo(f"{name}: {out / name}")

@@ -1,0 +1,109 @@
+"""Chart: series over one pair of axes, drawn by plotly in the reader's browser."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from typing import Any
+
+from elasticnas.packages import require_package
+from elasticnas.report.axis import axis_label, axis_range
+from elasticnas.report.series import Series, colours_of
+
+__all__ = ["Chart"]
+
+_FORMS: dict[str, dict[str, Any]] = {
+    "dots": {"mode": "markers", "marker": {"size": 6, "opacity": 0.4}},
+    "steps": {"mode": "lines+markers", "line": {"shape": "hv", "width": 2}, "marker": {"size": 4}},
+    "line": {"mode": "lines+markers", "line": {"width": 2}, "marker": {"size": 8}},
+    "area": {"mode": "lines", "line": {"width": 0.5}, "stackgroup": "shares"},
+}
+_CURVE: dict[str, Any] = {"mode": "lines", "line": {"width": 1.5}}
+_MANY = 30  # points of a line: more are a curve without markers
+_CONFIG = {"responsive": True, "displayModeBar": False, "displaylogo": False}
+_GRID = "#e5e5e5"
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Series over one pair of axes.
+
+    Attributes:
+        title: Above it.
+        series: What is drawn.
+        x: Label of the horizontal axis, with its unit.
+        y: Label of the vertical axis.
+        note: Below it: what error bars are, which points were left out.
+        vertical: Lines at a value of x, by what they are, such as a budget.
+        horizontal: Likewise at a value of y.
+        ends: Of the vertical axis; None chooses them as :func:`~elasticnas.report.axis.axis_range` does.
+        wide: Whether it takes the whole width of the page.
+    """
+
+    title: str
+    series: Sequence[Series]
+    x: str
+    y: str
+    note: str = ""
+    vertical: Mapping[str, float] = field(default_factory=dict)
+    horizontal: Mapping[str, float] = field(default_factory=dict)
+    ends: tuple[float, float] | None = None
+    wide: bool = False
+
+    def figure(self) -> Any:
+        """The plotly figure.
+
+        Raises:
+            PluginError: plotly is not installed.
+        """
+        graphs: Any = require_package("plotly.graph_objects", "report")
+        heights = [value for each in self.series for value in each.heights()]
+        ends = self.ends or axis_range([*heights, *self.horizontal.values()])
+        figure = graphs.Figure(
+            [_trace(graphs, each, colour) for each, colour in zip(self.series, colours_of(self.series), strict=True)]
+        )
+        axes = {"gridcolor": _GRID, "zeroline": False, "automargin": True, "ticks": "outside", "linecolor": "#888"}
+        figure.update_xaxes(title={"text": escape(self.x)}, nticks=7, **axes)
+        figure.update_yaxes(title={"text": escape(axis_label(self.y, ends))}, range=list(ends), nticks=7, **axes)
+        for place, value in self.vertical.items():
+            figure.add_vline(value, line={"dash": "dash", "color": "#555", "width": 1}, annotation_text=escape(place))
+        for place, value in self.horizontal.items():
+            figure.add_hline(value, line={"dash": "dash", "color": "#555", "width": 1}, annotation_text=escape(place))
+        figure.update_layout(
+            template="none",
+            showlegend=False,
+            height=380 if self.wide else 300,
+            margin={"l": 10, "r": 20, "t": 20, "b": 10},
+            hovermode="closest",
+            font={"family": "system-ui, sans-serif", "size": 12, "color": "#222"},
+        )
+        return figure
+
+    def html(self, name: str) -> str:
+        """As :meth:`~elasticnas.report.html.parts.Part.html`."""
+        drawn = self.figure().to_html(full_html=False, include_plotlyjs=False, div_id=name, config=_CONFIG)
+        note = f'<p class="note">{escape(self.note)}</p>' if self.note else ""
+        kind = "chart wide" if self.wide else "chart"
+        head = f"<figcaption>{escape(self.title)}</figcaption>"
+        return f'<figure class="{kind}">{head}{drawn}{self._legend()}{note}</figure>'
+
+    def _legend(self) -> str:
+        """Text that wraps with the page; a legend of plotly's would cover or squeeze the plot where that is narrow."""
+        items = (
+            f'<li><span class="{each.form}" style="color:{colour}"></span>{escape(each.label)}</li>'
+            for each, colour in zip(self.series, colours_of(self.series), strict=True)
+        )
+        return f'<ul class="legend">{"".join(items)}</ul>'
+
+
+def _trace(graphs: Any, series: Series, colour: str) -> Any:
+    rows = series.ordered()
+    form = _CURVE if series.form == "line" and len(rows) > _MANY else _FORMS[series.form]
+    trace = graphs.Scatter(x=[x for x, _, _ in rows], y=[y for _, y, _ in rows], name=escape(series.name), **form)
+    if series.form == "area":
+        trace.update(fillcolor=colour)
+    trace.update(line_color=colour, marker_color=colour)
+    if any(interval is not None for _, _, interval in rows):
+        above = [None if interval is None else interval[1] - y for _, y, interval in rows]
+        below = [None if interval is None else y - interval[0] for _, y, interval in rows]
+        trace.update(error_y={"array": above, "arrayminus": below, "symmetric": False, "thickness": 1.3, "width": 5})
+    return trace

@@ -1,0 +1,77 @@
+"""What a section of a report is made of: text, facts, tables."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any, Protocol
+
+__all__ = ["Facts", "Grid", "Lines", "Part", "Text"]
+
+
+class Part(Protocol):
+    """Anything that a section shows."""
+
+    def html(self, name: str) -> str:
+        """Its HTML, all texts escaped.
+
+        Args:
+            name: Different for each part of a page: for ids.
+        """
+
+
+@dataclass(frozen=True)
+class Text:
+    """A paragraph."""
+
+    text: str
+
+    def html(self, name: str) -> str:
+        """As :meth:`Part.html`."""
+        return f"<p>{escape(self.text)}</p>"
+
+
+@dataclass(frozen=True)
+class Lines:
+    """A list of sentences."""
+
+    lines: Sequence[str]
+
+    def html(self, name: str) -> str:
+        """As :meth:`Part.html`."""
+        return f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in self.lines)}</ul>"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Names and values."""
+
+    facts: Mapping[str, Any]
+
+    def html(self, name: str) -> str:
+        """As :meth:`Part.html`."""
+        rows = (f"<dt>{escape(key)}</dt><dd>{escape(str(value))}</dd>" for key, value in self.facts.items())
+        return f"<dl>{''.join(rows)}</dl>"
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table; cells that are numbers are aligned to the right.
+
+    Attributes:
+        head: Names of the columns.
+        rows: Cells.
+    """
+
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    def html(self, name: str) -> str:
+        """As :meth:`Part.html`."""
+        head = "".join(f"<th>{escape(cell)}</th>" for cell in self.head)
+        rows = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in self.rows)
+        return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+
+
+def _cell(text: str) -> str:
+    kind = ' class="number"' if text[:1].isdigit() or text[:1] in "+-" else ""
+    return f"<td{kind}>{escape(text)}</td>"
