@@ -60,14 +60,14 @@ def history(result: "SearchResult[Any]", folder: Path | None) -> list[Part]:
     losses += curves(records, {"held_out_loss": "held-out loss"})
     expected = curves(records, {"expected_cost": f"expected {cost}"})
     evaluated = {"metric": "evaluated", "best": "best so far"}
+    # a search by the loss itself records nothing but it under that name
+    measured = [] if result.metric == "loss" else curves(steps, {result.metric: result.metric})
     charts = [
         Chart("Loss", losses, step, "loss", " ".join(dict.fromkeys(filter(None, [steps_note, note])))),
         Chart("Entropy of the choices", _entropies(records), step, "entropy, 1 is undecided", note, ends=(0.0, 1.0)),
         Chart(f"Expected {cost}", expected, step, unit, note, horizontal=_limit(result, cost)),
         Chart("Metric of the evaluations", curves(records, evaluated, "evaluated"), "evaluation", result.metric, note),
-        Chart(
-            "Metric during the search", curves(steps, {result.metric: result.metric}), step, result.metric, steps_note
-        ),
+        Chart("Metric during the search", measured, step, result.metric, steps_note),
     ]
     return [chart for chart in charts if chart.series]
 
@@ -86,7 +86,7 @@ def _facts(result: "SearchResult[Any]", metric: str) -> dict[str, str]:
 
 
 def _candidates(result: "SearchResult[Any]", metric: str) -> Grid:
-    head = ["", "architecture", *(f"{name}, {unit}" for name, unit in result.units.items()), metric]
+    head = ["", "architecture", *(_axis(name, unit) for name, unit in result.units.items()), metric]
 
     def row(name: str, candidate: "Candidate[Any]") -> list[str]:
         costs = [f"{candidate.costs[cost]:,.6g}" for cost in result.units]
@@ -105,11 +105,15 @@ def _front(result: "SearchResult[Any]", metric: str) -> list[Part]:
         ("random search", result.random_pareto, result.random_tried),
     ):
         series.append(Series(f"{name}, front", _points(result, front, cost), "steps", method=name))
-        series.append(Series(f"{name}, evaluated", _points(result, tried or front, cost), "dots", method=name))
+        series.append(Series(f"{name}, evaluated", _points(result, tried, cost), "dots", method=name))
     found = Series("found", _points(result, [result.found], cost), "line", method="found")
     shown = [each for each in [*series, found] if each.points]
     note = "Metrics with the supernet's weights, one evaluation each: no interval."
-    return [Chart("Pareto front", shown, f"{cost}, {unit}", metric, note, vertical=_limit(result, cost), wide=True)]
+    return [Chart("Pareto front", shown, _axis(cost, unit), metric, note, vertical=_limit(result, cost), wide=True)]
+
+
+def _axis(cost: str, unit: str) -> str:
+    return unit if unit.lower() == cost.lower() else f"{cost}, {unit}"
 
 
 def _points(

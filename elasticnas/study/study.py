@@ -170,7 +170,7 @@ class _Sitting:
         write_text(self.folder / "result.json", json.dumps(result.to_dict(), indent=2) + "\n")
         result.plot(self.folder / "pareto.png")
         write_text(self.folder / "result.md", page(result))
-        try_report(result, self.folder, self.console)
+        try_report(result.report(self.folder), self.folder / "report.html", self.console)
         self.console.print(result.table())
         return result
 

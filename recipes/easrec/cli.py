@@ -98,11 +98,12 @@ def run(
     features: Features = None,
     feature_separator: Separator = "|",
     threads: Threads = None,
+    report: Annotated[bool, typer.Option(help="Write report.html, a page of plots.")] = True,
 ) -> None:
     """Everything: search, extract, retrain, evaluate, compare, save."""
     source = Source(data, user, item, time, format, items, tuple(features or ()), feature_separator)
     work = _start(source, preset, budget, seed, device, out, resume, set, threads)
-    work.run_all()
+    work.run_all(report)
     _say_where(out)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from itertools import cycle, islice
 from typing import Any
 
 from elasticnas.packages import require_package
@@ -14,13 +15,30 @@ __all__ = ["Chart"]
 _FORMS: dict[str, dict[str, Any]] = {
     "dots": {"mode": "markers", "marker": {"size": 6, "opacity": 0.4}},
     "steps": {"mode": "lines+markers", "line": {"shape": "hv", "width": 2}, "marker": {"size": 4}},
-    "line": {"mode": "lines+markers", "line": {"width": 2}, "marker": {"size": 8}},
+    "line": {"mode": "lines+markers", "line": {"width": 2}, "marker": {"size": 9}},
     "area": {"mode": "lines", "line": {"width": 0.5}, "stackgroup": "shares"},
 }
 _CURVE: dict[str, Any] = {"mode": "lines", "line": {"width": 1.5}}
 _MANY = 30  # points of a line: more are a curve without markers
+# as many colours as symbols have no common divisor: thirty series before a pair comes again
+_SYMBOLS = {"circle": "●", "square": "■", "triangle-up": "▲", "diamond": "◆", "triangle-down": "▼"}
 _CONFIG = {"responsive": True, "displayModeBar": False, "displaylogo": False}
-_GRID = "#e5e5e5"
+_MARK: dict[str, Any] = {"line": {"dash": "dash", "color": "#555", "width": 1}}
+_AXIS = {
+    "gridcolor": "#e5e5e5",
+    "linecolor": "#888",
+    "zeroline": False,
+    "automargin": True,
+    "ticks": "outside",
+    "nticks": 7,
+}
+_LAYOUT: dict[str, Any] = {
+    "template": "none",
+    "showlegend": False,
+    "margin": {"l": 10, "r": 20, "t": 20, "b": 10},
+    "hovermode": "closest",
+    "font": {"family": "system-ui, sans-serif", "size": 12, "color": "#222"},
+}
 
 
 @dataclass(frozen=True)
@@ -36,6 +54,7 @@ class Chart:
         vertical: Lines at a value of x, by what they are, such as a budget.
         horizontal: Likewise at a value of y.
         ends: Of the vertical axis; None chooses them as :func:`~elasticnas.report.axis.axis_range` does.
+        log: Whether the horizontal axis is logarithmic.
         wide: Whether it takes the whole width of the page.
     """
 
@@ -47,6 +66,7 @@ class Chart:
     vertical: Mapping[str, float] = field(default_factory=dict)
     horizontal: Mapping[str, float] = field(default_factory=dict)
     ends: tuple[float, float] | None = None
+    log: bool = False
     wide: bool = False
 
     def figure(self) -> Any:
@@ -58,24 +78,15 @@ class Chart:
         graphs: Any = require_package("plotly.graph_objects", "report")
         heights = [value for each in self.series for value in each.heights()]
         ends = self.ends or axis_range([*heights, *self.horizontal.values()])
-        figure = graphs.Figure(
-            [_trace(graphs, each, colour) for each, colour in zip(self.series, colours_of(self.series), strict=True)]
-        )
-        axes = {"gridcolor": _GRID, "zeroline": False, "automargin": True, "ticks": "outside", "linecolor": "#888"}
-        figure.update_xaxes(title={"text": escape(self.x)}, nticks=7, **axes)
-        figure.update_yaxes(title={"text": escape(axis_label(self.y, ends))}, range=list(ends), nticks=7, **axes)
+        figure = graphs.Figure([_trace(graphs, *styled) for styled in self._styled()])
+        scale = {"type": "log"} if self.log else {"rangemode": "tozero"}
+        figure.update_xaxes(title={"text": escape(self.x)}, **scale, **_AXIS)
+        figure.update_yaxes(title={"text": escape(axis_label(self.y, ends))}, range=list(ends), **_AXIS)
         for place, value in self.vertical.items():
-            figure.add_vline(value, line={"dash": "dash", "color": "#555", "width": 1}, annotation_text=escape(place))
+            figure.add_vline(value, annotation=_note(place), annotation_position="top left", **_MARK)
         for place, value in self.horizontal.items():
-            figure.add_hline(value, line={"dash": "dash", "color": "#555", "width": 1}, annotation_text=escape(place))
-        figure.update_layout(
-            template="none",
-            showlegend=False,
-            height=380 if self.wide else 300,
-            margin={"l": 10, "r": 20, "t": 20, "b": 10},
-            hovermode="closest",
-            font={"family": "system-ui, sans-serif", "size": 12, "color": "#222"},
-        )
+            figure.add_hline(value, annotation=_note(place), annotation_position="top right", **_MARK)
+        figure.update_layout(height=380 if self.wide else 300, **_LAYOUT)
         return figure
 
     def html(self, name: str) -> str:
@@ -89,19 +100,34 @@ class Chart:
     def _legend(self) -> str:
         """Text that wraps with the page; a legend of plotly's would cover or squeeze the plot where that is narrow."""
         items = (
-            f'<li><span class="{each.form}" style="color:{colour}"></span>{escape(each.label)}</li>'
-            for each, colour in zip(self.series, colours_of(self.series), strict=True)
+            f"<li>{_key(series, colour, symbol)}{escape(series.label)}</li>"
+            for series, colour, symbol in self._styled()
         )
         return f'<ul class="legend">{"".join(items)}</ul>'
 
+    def _styled(self) -> list[tuple[Series, str, str]]:
+        """Each series with its colour and the symbol of its points."""
+        symbols = islice(cycle(_SYMBOLS), len(self.series))
+        return list(zip(self.series, colours_of(self.series), symbols, strict=True))
 
-def _trace(graphs: Any, series: Series, colour: str) -> Any:
+
+def _note(text: str) -> dict[str, Any]:
+    return {"text": escape(text), "bgcolor": "rgba(255, 255, 255, 0.8)", "font": {"color": "#333"}}
+
+
+def _key(series: Series, colour: str, symbol: str) -> str:
+    if series.form == "line" and len(series.points) <= _MANY:
+        return f'<b style="color:{colour}">{_SYMBOLS[symbol]}</b>'
+    return f'<span class="{series.form}" style="color:{colour}"></span>'
+
+
+def _trace(graphs: Any, series: Series, colour: str, symbol: str) -> Any:
     rows = series.ordered()
     form = _CURVE if series.form == "line" and len(rows) > _MANY else _FORMS[series.form]
     trace = graphs.Scatter(x=[x for x, _, _ in rows], y=[y for _, y, _ in rows], name=escape(series.name), **form)
     if series.form == "area":
         trace.update(fillcolor=colour)
-    trace.update(line_color=colour, marker_color=colour)
+    trace.update(line_color=colour, marker_color=colour, marker_symbol=symbol if series.form == "line" else "circle")
     if any(interval is not None for _, _, interval in rows):
         above = [None if interval is None else interval[1] - y for _, y, interval in rows]
         below = [None if interval is None else y - interval[0] for _, y, interval in rows]

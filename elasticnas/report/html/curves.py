@@ -35,7 +35,7 @@ def thinned(records: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any
     every = -(-len(records) // _MOST)
     if every <= 1:
         return list(records), ""
-    return list(records[(len(records) - 1) % every :: every]), f"Every {every}th record is shown."
+    return list(records[(len(records) - 1) % every :: every]), f"1 record in {every} is shown."
 
 
 def curves(records: Sequence[Mapping[str, Any]], names: Mapping[str, str], at: str = "step") -> list[Series]:

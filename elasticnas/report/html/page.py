@@ -91,18 +91,18 @@ def write_report(result: Reportable, path: "str | Path", folder: "str | Path | N
     write_text(Path(path), result.report(None if folder is None else Path(folder)).html())
 
 
-def try_report(result: Reportable, folder: Path, console: Console) -> None:
-    """Write ``report.html`` of a run that has ended; without plotly, print the line that says what to install.
+def try_report(report: Report, path: Path, console: Console) -> None:
+    """Write the report of a run that has ended; without plotly, print the line that says what to install.
 
     Args:
-        result: Of the run.
-        folder: Of the run, where the report goes.
+        report: Of the run.
+        path: The HTML file.
         console: Where the line is printed.
     """
     try:
-        write_report(result, folder / "report.html", folder)
+        write_text(path, report.html())
     except PluginError as error:
-        console.print(f"no report.html: {error}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"no {path.name}: {error}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _section(number: int, section: Section) -> str:

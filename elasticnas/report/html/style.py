@@ -29,6 +29,7 @@ figcaption { font-weight: 600; overflow-wrap: anywhere; }
   list-style: none; font-size: 0.85rem; }
 .legend span { display: inline-block; width: 1.4em; height: 0; border-top: 3px solid;
   margin-right: 0.4em; vertical-align: middle; }
+.legend b { margin-right: 0.4em; }
 .legend span.dots { width: 0.6em; height: 0.6em; border: 0; border-radius: 50%;
   background: currentColor; opacity: 0.6; }
 .legend span.area { width: 0.9em; height: 0.9em; border: 0; background: currentColor; }
