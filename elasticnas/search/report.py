@@ -1,6 +1,7 @@
 """The report of a search: how it went, what it found, and random search beside it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,22 +59,26 @@ def history(result: "SearchResult[Any]", folder: Path | None) -> list[Part]:
     step = "weight step"
     losses = curves(steps, {"loss": "training loss, every step"}) or curves(records, {"train_loss": "training loss"})
     losses += curves(records, {"held_out_loss": "held-out loss"})
-    expected = curves(records, {"expected_cost": f"expected {cost}"})
-    evaluated = {"metric": "evaluated", "best": "best so far"}
+    expected_cost = f"Expected {unit if _same(cost, unit) else cost}"
+    expected = curves(records, {"expected_cost": expected_cost})
+    evaluated = [
+        *(replace(each, form="dots") for each in curves(records, {"metric": "evaluated"}, "evaluated")),
+        *curves(records, {"best": "best so far"}, "evaluated"),
+    ]
     # a search by the loss itself records nothing but it under that name
     measured = [] if result.metric == "loss" else curves(steps, {result.metric: result.metric})
     charts = [
         Chart("Loss", losses, step, "loss", " ".join(dict.fromkeys(filter(None, [steps_note, note])))),
         Chart("Entropy of the choices", _entropies(records), step, "entropy, 1 is undecided", note, ends=(0.0, 1.0)),
-        Chart(f"Expected {cost}", expected, step, unit, note, horizontal=_limit(result, cost)),
-        Chart("Metric of the evaluations", curves(records, evaluated, "evaluated"), "evaluation", result.metric, note),
+        Chart(expected_cost, expected, step, unit, note, horizontal=_limit(result, cost)),
+        Chart("Metric of the evaluations", evaluated, "evaluation", result.metric, note),
         Chart("Metric during the search", measured, step, result.metric, steps_note),
     ]
     return [chart for chart in charts if chart.series]
 
 
 def _facts(result: "SearchResult[Any]", metric: str) -> dict[str, str]:
-    limits = (f"{name} at most {limit:,.6g} {result.units[name]}" for name, limit in result.limits.items())
+    limits = (f"{name} at most {_number(limit)} {result.units[name]}" for name, limit in result.limits.items())
     facts = {
         "strategy": result.strategy,
         "metric": f"{metric}, {'higher' if result.direction == 'maximise' else 'lower'} is better",
@@ -89,7 +94,7 @@ def _candidates(result: "SearchResult[Any]", metric: str) -> Grid:
     head = ["", "architecture", *(_axis(name, unit) for name, unit in result.units.items()), metric]
 
     def row(name: str, candidate: "Candidate[Any]") -> list[str]:
-        costs = [f"{candidate.costs[cost]:,.6g}" for cost in result.units]
+        costs = [_number(candidate.costs[cost]) for cost in result.units]
         value = candidate.metrics.get(result.metric)
         return [name, _said(candidate.architecture), *costs, "" if value is None else f"{value:.4f}"]
 
@@ -112,8 +117,16 @@ def _front(result: "SearchResult[Any]", metric: str) -> list[Part]:
     return [Chart("Pareto front", shown, _axis(cost, unit), metric, note, vertical=_limit(result, cost), wide=True)]
 
 
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
 def _axis(cost: str, unit: str) -> str:
-    return unit if unit.lower() == cost.lower() else f"{cost}, {unit}"
+    return unit if _same(cost, unit) else f"{cost}, {unit}"
+
+
+def _same(cost: str, unit: str) -> bool:
+    return cost.lower() == unit.lower()
 
 
 def _points(
@@ -152,6 +165,9 @@ def _probabilities(result: "SearchResult[Any]") -> list[Part]:
 def _sizes(arch: Any) -> dict[str, Any]:
     """Fields, and the properties that are sizes."""
     sizes: dict[str, Any] = arch.model_dump(mode="json")
+    for name in sizes.keys() & type(arch).choices().keys():
+        if 0 in type(arch).choices()[name]:  # an index: its share of the largest means nothing
+            sizes[name] = str(sizes[name])
     for name in type(arch).info().properties:
         value = getattr(arch, name)
         if isinstance(value, int) or (isinstance(value, tuple) and all(isinstance(each, int) for each in value)):
@@ -160,8 +176,8 @@ def _sizes(arch: Any) -> dict[str, Any]:
 
 
 def _said(arch: Any) -> str:
-    return ", ".join(f"{name} {_text(value)}" for name, value in arch.model_dump(mode="json").items())
+    return ", ".join(f"{name} {_text(value)}" for name, value in _sizes(arch).items())
 
 
 def _text(value: Any) -> str:
-    return "-".join(map(str, value)) if isinstance(value, list) else str(value)
+    return "-".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)

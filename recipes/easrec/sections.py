@@ -1,5 +1,6 @@
 """The report of a run of EASRec: networks, search, training, data."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["run_report"]
 
+_STAGES: "tuple[Stage, ...]" = ("validation", "test")
+_CHOSEN: "tuple[Stage, ...]" = ("test",)
 _NORMAL = 1.96  # standard errors on either side of a mean: 95 %
 
 
@@ -26,10 +29,11 @@ def run_report(result: "RunResult[Any]", folder: Path | None = None) -> Report:
     """
     counts = result.data.statistics
     sections = [
-        Section("Networks", [_accuracy(result), _networks(result), Text(_meaning(result))]),
+        Section("Networks", [_accuracy(result), _networks(result, _CHOSEN), Text(_meaning(result))]),
         *_search(result, folder),
         Section("Training", _training(result, folder)),
         Section("Data", [Facts(_data(result))]),
+        Section("Every metric", [_networks(result, ())], folded=True),
         Section("How it was made", [Facts(_record(result))], folded=True),
     ]
     return Report(f"EASRec, {counts.users:,} users, {counts.items:,} items", sections)
@@ -62,7 +66,8 @@ def _bars(result: "RunResult[Any]") -> str:
     return f"Error bars: 95% intervals of the mean over {users:,} users, normal approximation, of one training each."
 
 
-def _networks(result: "RunResult[Any]") -> Grid:
+def _networks(result: "RunResult[Any]", stages: "Sequence[Stage]") -> Grid:
+    """The networks side by side, with metrics under the protocol of early stopping; of no stages: under all."""
     names = [name for name in NETWORKS if name in result.networks]
     networks, largest = [result.networks[name] for name in names], result.networks["largest"].flops
     rows = [
@@ -71,12 +76,12 @@ def _networks(result: "RunResult[Any]") -> Grid:
         ["parameters", *(f"{each.params:,}" for each in networks)],
         ["latency, ms", *(f"{each.latency_ms:.2f}" for each in networks)],
     ]
-    for stage in ("validation", "test"):
+    chosen = result.config.early_stopping_metric.partition("/")[0]
+    for stage in stages or _STAGES:
         for protocol, found in result.networks["found"].metrics.get(stage, {}).items():
-            for metric in found:
-                rows.append(
-                    [f"{stage} {protocol} {metric}", *(_cell(each, stage, protocol, metric) for each in networks)]
-                )
+            for metric in found if protocol == chosen or not stages else ():
+                values = [_cell(each, stage, protocol, metric) for each in networks]
+                rows.append([f"{stage} {protocol} {metric}", *values])
     return Grid(["", *(NETWORKS[name] for name in names)], rows)
 
 
@@ -97,7 +102,10 @@ def _interval(network: "Network[Any]", stage: "Stage", protocol: str, metric: st
 def _meaning(result: "RunResult[Any]") -> str:
     text = "FLOPs are the encoder's for one sequence of full length; latency is the median of one sequence scored once."
     if any(network.standard_errors for network in result.networks.values()):
-        text += " After ± stands half of the 95% interval over users; networks are compared on the same users."
+        text += (
+            " After ± stands half of the 95% interval over users, of each network alone. All networks have the same "
+            "users, so that a difference is known better than these intervals show."
+        )
     return text
 
 

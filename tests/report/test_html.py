@@ -69,7 +69,7 @@ def test_series_of_one_method_share_a_colour_and_others_do_not():
 
 def test_the_axis_that_is_cut_says_so_and_marks_have_their_values():
     layout = chart(vertical={"budget": 1.5}).figure().layout
-    assert layout.yaxis.title.text == "accuracy (axis starts at 0.464, not 0)" and layout.yaxis.range[0] == 0.464
+    assert layout.yaxis.title.text == "accuracy<br>(axis starts at 0.464, not 0)" and layout.yaxis.range[0] == 0.464
     assert (layout.shapes[0].x0, layout.annotations[0].text) == (1.5, "budget")
     assert chart(ends=(0.0, 1.0)).figure().layout.yaxis.title.text == "accuracy"
 

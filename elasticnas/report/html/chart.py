@@ -15,7 +15,7 @@ __all__ = ["Chart"]
 _FORMS: dict[str, dict[str, Any]] = {
     "dots": {"mode": "markers", "marker": {"size": 6, "opacity": 0.4}},
     "steps": {"mode": "lines+markers", "line": {"shape": "hv", "width": 2}, "marker": {"size": 4}},
-    "line": {"mode": "lines+markers", "line": {"width": 2}, "marker": {"size": 9}},
+    "line": {"mode": "lines+markers", "line": {"width": 2}, "marker": {"size": 9}, "cliponaxis": False},
     "area": {"mode": "lines", "line": {"width": 0.5}, "stackgroup": "shares"},
 }
 _CURVE: dict[str, Any] = {"mode": "lines", "line": {"width": 1.5}}
@@ -81,7 +81,8 @@ class Chart:
         figure = graphs.Figure([_trace(graphs, *styled) for styled in self._styled()])
         scale = {"type": "log"} if self.log else {"rangemode": "tozero"}
         figure.update_xaxes(title={"text": escape(self.x)}, **scale, **_AXIS)
-        figure.update_yaxes(title={"text": escape(axis_label(self.y, ends))}, range=list(ends), **_AXIS)
+        label = {"text": _broken(axis_label(self.y, ends)), "standoff": 12}
+        figure.update_yaxes(title=label, range=list(ends), **_AXIS)
         for place, value in self.vertical.items():
             figure.add_vline(value, annotation=_note(place), annotation_position="top left", **_MARK)
         for place, value in self.horizontal.items():
@@ -109,6 +110,11 @@ class Chart:
         """Each series with its colour and the symbol of its points."""
         symbols = islice(cycle(_SYMBOLS), len(self.series))
         return list(zip(self.series, colours_of(self.series), symbols, strict=True))
+
+
+def _broken(label: str) -> str:
+    """With what stands in brackets on a line of its own: an axis is short."""
+    return escape(label).replace(" (", "<br>(")
 
 
 def _note(text: str) -> dict[str, Any]:

@@ -67,11 +67,17 @@ class Grid:
 
     def html(self, name: str) -> str:
         """As :meth:`Part.html`."""
-        head = "".join(f"<th>{escape(cell)}</th>" for cell in self.head)
+        columns = [[row[place] for row in self.rows] for place in range(len(self.head))]
+        kinds = [' class="number"' if cells and all(map(_is_number, cells)) else "" for cells in columns]
+        head = "".join(f"<th{kind}>{escape(cell)}</th>" for kind, cell in zip(kinds, self.head, strict=True))
         rows = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in self.rows)
         return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
 
 
 def _cell(text: str) -> str:
-    kind = ' class="number"' if text[:1].isdigit() or text[:1] in "+-" else ""
+    kind = ' class="number"' if _is_number(text) else ""
     return f"<td{kind}>{escape(text)}</td>"
+
+
+def _is_number(text: str) -> bool:
+    return text[:1].isdigit() or text[:1] in ("", "+", "-")

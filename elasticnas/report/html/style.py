@@ -18,7 +18,8 @@ dd { margin: 0; overflow-wrap: anywhere; min-width: 0; }
 table { border-collapse: collapse; font-size: 0.88rem; font-variant-numeric: tabular-nums; }
 th, td { padding: 0.25rem 0.6rem; border-bottom: 1px solid #e5e5e5; text-align: left; }
 th { border-bottom-color: #888; vertical-align: bottom; }
-td.number { text-align: right; white-space: nowrap; }
+th.number, td.number { text-align: right; }
+td.number { white-space: nowrap; }
 .charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 330px), 1fr)); gap: 1rem;
   align-items: start; }
 figure { margin: 0; min-width: 0; }
