@@ -9,7 +9,6 @@ from elasticnas.report.html import (
     Drawing,
     Facts,
     Grid,
-    Lines,
     Part,
     Section,
     Text,
@@ -22,7 +21,7 @@ from elasticnas.study.page import HEAD, cells
 from elasticnas.study.plots import COST, networks
 from elasticnas.study.protocol import differing, protocol, record, title
 from elasticnas.study.row import SEARCHED
-from elasticnas.study.verdicts import caution, verdicts
+from elasticnas.study.verdicts import VERDICTS, caution, verdict_cells
 
 if TYPE_CHECKING:
     from elasticnas.study.result import StudyResult
@@ -38,7 +37,7 @@ def study_report(result: "StudyResult[Any]", folder: Path | None = None) -> Repo
         folder: Of its run; losses of every step are shown too.
     """
     sections = [
-        Section("What was found", [Lines(verdicts(result)), Text(caution(result)), _accuracy(result)]),
+        Section("What was found", [Grid(VERDICTS, verdict_cells(result)), Text(caution(result)), _accuracy(result)]),
         Section("Networks", [Grid(HEAD, cells(result)), Text(protocol(result))]),
         Section("Searched architectures", _drawings(result)),
         *search_sections(result.search, None, "validation"),

@@ -8,7 +8,9 @@ from elasticnas.study.row import SEARCHED, UNIFORM
 if TYPE_CHECKING:
     from elasticnas.study.result import StudyResult
 
-__all__ = ["caution", "verdicts"]
+__all__ = ["VERDICTS", "caution", "verdict_cells", "verdicts"]
+
+VERDICTS = ["FLOPs", "searched network", "test", "uniformly scaled", "difference", "95% interval", "verdict"]
 
 _HOW: Final = {SEARCHED: "inheriting weights"}
 
@@ -29,6 +31,23 @@ def verdicts(result: "StudyResult[Any]") -> list[str]:
         )
 
     return [line(each) for each in comparisons_of(result)]
+
+
+def verdict_cells(result: "StudyResult[Any]") -> list[list[str]]:
+    """The same as cells of a table, as :data:`VERDICTS` names them."""
+    rows = {(row.share, row.kind): row for row in result.rows}
+    return [
+        [
+            f"{100 * each.share:g}%",
+            _HOW.get(each.kind, "from scratch"),
+            f"{rows[each.share, each.kind].test:.4f}",
+            f"{rows[each.share, UNIFORM].test:.4f}",
+            f"{each.difference:+.4f}",
+            "" if each.interval is None else f"{each.interval[0]:+.4f} to {each.interval[1]:+.4f}",
+            each.verdict(result.direction),
+        ]
+        for each in comparisons_of(result)
+    ]
 
 
 def caution(result: "StudyResult[Any]") -> str:

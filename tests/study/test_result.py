@@ -13,7 +13,7 @@ from elasticnas.search import Candidate, SearchResult
 from elasticnas.study import Row, StudyResult, StudySettings, SupernetTraining
 from elasticnas.study.comparison import Comparison, compare_over_seeds
 from elasticnas.study.page import page
-from elasticnas.study.verdicts import caution, verdicts
+from elasticnas.study.verdicts import caution, verdict_cells, verdicts
 
 
 class Sizes(Space):
@@ -139,6 +139,7 @@ def test_a_verdict_needs_an_interval_without_zero_and_follows_the_direction(low,
     interval = f"difference -0.0625, 95% interval {low:+.4f} to {high:+.4f} over 360 test examples: {word}"
     assert line == INHERITING + interval and other.endswith("not judged: one value each")
     assert "not for other seeds" in caution(judged(low, high))
+    assert verdict_cells(judged(low, high, direction=direction))[0][5:] == [f"{low:+.4f} to {high:+.4f}", word]
 
 
 def of_seed(seed, ours, theirs):
@@ -202,7 +203,16 @@ def test_a_report_draws_what_the_result_holds(tmp_path):
     result = study(rows=(with_bars, *study().rows[1:]), task="<script>", facts={"<b>": "</script>"})
     report = result.report()
     sections = {section.title: section.parts for section in report.sections if section.parts}
-    chart = sections["What was found"][-1]
+    verdict, _, chart = sections["What was found"]
+    assert verdict.rows[0] == [
+        "50%",
+        "inheriting weights",
+        "0.4375",
+        "0.5000",
+        "-0.0625",
+        "",
+        "not judged: one value each",
+    ]
     searched = json.loads(chart.figure().to_json())["data"][0]
     assert (searched["x"], searched["y"]) == ([0.75], [0.4375])
     assert searched["error_y"]["array"] == [0.0625] and searched["error_y"]["arrayminus"] == [0.0625]

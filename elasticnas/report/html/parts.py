@@ -7,6 +7,8 @@ from typing import Any, Protocol
 
 __all__ = ["Facts", "Grid", "Lines", "Part", "Text"]
 
+_LONG = 24  # characters of a cell: more are not squeezed into a narrow column
+
 
 class Part(Protocol):
     """Anything that a section shows."""
@@ -75,7 +77,7 @@ class Grid:
 
 
 def _cell(text: str) -> str:
-    kind = ' class="number"' if _is_number(text) else ""
+    kind = ' class="number"' if _is_number(text) else ' class="long"' if len(text) > _LONG else ""
     return f"<td{kind}>{escape(text)}</td>"
 
 

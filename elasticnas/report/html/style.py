@@ -20,6 +20,7 @@ th, td { padding: 0.25rem 0.6rem; border-bottom: 1px solid #e5e5e5; text-align: 
 th { border-bottom-color: #888; vertical-align: bottom; }
 th.number, td.number { text-align: right; }
 td.number { white-space: nowrap; }
+td.long { min-width: 11rem; }
 .charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 330px), 1fr)); gap: 1rem;
   align-items: start; }
 figure { margin: 0; min-width: 0; }
