@@ -15,6 +15,7 @@ __all__ = ["Series", "pareto_plot", "require_matplotlib"]
 _MARKERS = ("o", "s", "^", "D", "v")
 _COLUMNS = 3  # of a legend that panels share
 _APART = 5.0  # points of the page between networks of equal cost, whose error bars would cover each other
+_NEAR = 0.01  # of the largest cost
 _SMALL, _TEXT = 10, 11  # font sizes that are readable where the picture is shown at half its size
 
 
@@ -38,8 +39,8 @@ def pareto_plot(
 ) -> None:
     """Draw panels side by side with one scale of costs, and write the file whole or not at all.
 
-    Axes start at 0 where that shows the differences; an axis that does not says where it starts. Points with error
-    bars are moved apart by a few pixels where their costs are equal.
+    Axes start at 0 where that shows the differences; an axis that does not says where it starts. Series with
+    error bars are moved apart by a few pixels where their costs are about equal.
 
     Args:
         panels: Series by title of their panel.
@@ -92,14 +93,23 @@ def _costs(ax: Any, costs: Sequence[float], log: bool) -> None:
 
 
 def _panel(ax: Any, several: Sequence[Series]) -> None:
-    with_bars = [number for number, series in enumerate(several) if any(series.intervals)]
     for number, (series, colour) in enumerate(zip(several, colours_of(several), strict=True)):
-        place = with_bars.index(number) - (len(with_bars) - 1) / 2 if number in with_bars else 0.0
-        _draw(ax, series, number, colour, _APART * place)
+        _draw(ax, series, number, colour, _APART * _place(series, several))
     ax.grid(color="#dddddd", linewidth=0.6)
     ax.set_axisbelow(True)
     ax.tick_params(labelsize=_SMALL)
     ax.spines[["top", "right"]].set_visible(False)
+
+
+def _place(series: Series, several: Sequence[Series]) -> float:
+    """Where a series stands among those with error bars at about the same costs, which cover each other: 0 alone."""
+    near = _NEAR * max((x for each in several for x, _ in each.points), default=0.0)
+
+    def beside(other: Series) -> bool:
+        return any(abs(x - y) <= near for x, _ in series.points for y, _ in other.points)
+
+    group = [each for each in several if any(each.intervals) and beside(each)]
+    return group.index(series) - (len(group) - 1) / 2 if series in group else 0.0
 
 
 def _draw(ax: Any, series: Series, number: int, colour: str, moved: float = 0.0) -> None:

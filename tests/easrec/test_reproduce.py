@@ -515,6 +515,8 @@ def test_plots_of_the_matrix_have_intervals_over_seeds():
     section = table_section("Table III", {"seeds": "0, 1, 2"}, [overall([three, one], None, "pop100")], [three, one])
     charts = [part for part in section.parts if hasattr(part, "series")]
     assert [chart.title for chart in charts] == ["Protocol unseen", "Protocol pop100"]
-    rows = next(part for part in section.parts if hasattr(part, "rows")).rows
+    grid = next(part for part in section.parts if hasattr(part, "rows"))
+    rows = grid.rows
+    assert grid.caption == "Table III, pop100" and (1, 3) in grid.bold and (0, 3) not in grid.bold
     assert [row[0] for row in rows] == [three.method.label, one.method.label] and "*" not in rows[1][-2]
     assert [drawn.title for drawn in architectures([one]).parts] == [f"{one.method.label}, seed 0"]

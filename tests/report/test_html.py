@@ -93,6 +93,12 @@ def test_every_text_is_escaped():
     assert shown.count(HOSTILE) == 19  # title, heading, sections; 6 in texts, 4 of the chart, 5 of the drawing
 
 
+def test_numbers_stand_right_and_the_best_are_bold():
+    text = Grid(["method", "value"], [["a", "0.5"], ["b", "-1"]], "all <of> them", {(1, 1)}).html("n")
+    assert '<td>a</td><td class="number">0.5</td>' in text and '<td class="number"><b>-1</b></td>' in text
+    assert "<caption>all &lt;of&gt; them</caption>" in text and '<th>method</th><th class="number">value</th>' in text
+
+
 def test_the_page_names_no_address_but_inside_of_the_script_of_plotly():
     text = whole(chart(), Text("x")).html()
     assert Page(text).addresses == ["data:,"]

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from elasticnas.errors import ElasticNASError
 from elasticnas.report import Series, Stage, bullets, pareto_plot, table
-from elasticnas.report.pareto import _draw, _panel
+from elasticnas.report.pareto import _draw, _panel, _place
 
 
 def png_size(path):
@@ -51,6 +51,14 @@ def test_error_bars_reach_from_end_to_end():
     assert line.get_xdata().tolist() == [1.0, 3.0]
     moved = line.get_transform().transform((1.0, 0.5)) - ax.transData.transform((1.0, 0.5))
     assert moved.tolist() == pytest.approx([5.0 / 72 * ax.figure.dpi, 0.0], abs=1e-6)
+
+
+def test_only_series_whose_bars_would_cover_each_other_are_moved():
+    bars = {"intervals": [(0.0, 1.0)]}
+    a, b, c = (Series(name, [(x, 0.5)], **bars) for name, x in (("a", 1.0), ("b", 1.002), ("c", 2.0)))
+    without = Series("d", [(1.0, 0.5)])
+    several = [a, b, c, without]
+    assert [_place(each, several) for each in several] == [-0.5, 0.5, 0.0, 0.0]
 
 
 def test_dots_and_line_of_one_method_have_one_colour_and_a_cut_axis_says_so():

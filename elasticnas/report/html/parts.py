@@ -1,6 +1,6 @@
 """What a section of a report is made of: text, facts, tables."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any, Protocol
@@ -62,23 +62,32 @@ class Grid:
     Attributes:
         head: Names of the columns.
         rows: Cells.
+        caption: Above it.
+        bold: Row and column of the cells that are set in bold, from 0.
     """
 
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
+    caption: str = ""
+    bold: Collection[tuple[int, int]] = ()
 
     def html(self, name: str) -> str:
         """As :meth:`Part.html`."""
         columns = [[row[place] for row in self.rows] for place in range(len(self.head))]
         kinds = [' class="number"' if cells and all(map(_is_number, cells)) else "" for cells in columns]
         head = "".join(f"<th{kind}>{escape(cell)}</th>" for kind, cell in zip(kinds, self.head, strict=True))
-        rows = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in self.rows)
-        return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+        rows = "".join(f"<tr>{self._row(number)}</tr>" for number in range(len(self.rows)))
+        above = f"<caption>{escape(self.caption)}</caption>" if self.caption else ""
+        return f'<div class="scroll"><table>{above}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+
+    def _row(self, number: int) -> str:
+        cells = enumerate(self.rows[number])
+        return "".join(_cell(text, (number, column) in self.bold) for column, text in cells)
 
 
-def _cell(text: str) -> str:
+def _cell(text: str, bold: bool) -> str:
     kind = ' class="number"' if _is_number(text) else ' class="long"' if len(text) > _LONG else ""
-    return f"<td{kind}>{escape(text)}</td>"
+    return f"<td{kind}><b>{escape(text)}</b></td>" if bold else f"<td{kind}>{escape(text)}</td>"
 
 
 def _is_number(text: str) -> bool:

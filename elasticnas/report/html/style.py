@@ -16,6 +16,7 @@ dt { color: #555; overflow-wrap: anywhere; max-width: 24rem; }
 dd { margin: 0; overflow-wrap: anywhere; min-width: 0; }
 .scroll { overflow-x: auto; margin: 0.8rem 0; }
 table { border-collapse: collapse; font-size: 0.88rem; font-variant-numeric: tabular-nums; }
+caption { text-align: left; font-weight: 600; }
 th, td { padding: 0.25rem 0.6rem; border-bottom: 1px solid #e5e5e5; text-align: left; }
 th { border-bottom-color: #888; vertical-align: bottom; }
 th.number, td.number { text-align: right; }

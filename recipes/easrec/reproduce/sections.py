@@ -29,7 +29,7 @@ def table_section(
     parts: list[Part] = [Facts(record)]
     for sheet in sheets:
         parts += _charts(sheet.name, measured)
-        parts += [Lines([sheet.title]), Grid(sheet.head, [[_plain(cell) for cell in row] for row in sheet.rows])]
+        parts.append(_grid(sheet))
         parts += [Lines([_plain(note) for note in sheet.notes])] if sheet.notes else []
     return Section(title, parts)
 
@@ -41,6 +41,17 @@ def architectures(measured: Sequence[Measured]) -> Section:
         for each in measured
     ]
     return Section("Found architectures", drawn, folded=True)
+
+
+def _grid(sheet: Sheet) -> Grid:
+    """Cells that Markdown sets in bold are bold here too."""
+    bold = {
+        (row, column)
+        for row, cells in enumerate(sheet.rows)
+        for column, cell in enumerate(cells)
+        if cell.startswith("**")
+    }
+    return Grid(sheet.head, [[_plain(cell) for cell in row] for row in sheet.rows], sheet.title, bold)
 
 
 def _charts(name: str, measured: Sequence[Measured]) -> list[Part]:
