@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from easrec.figures import NETWORKS
+from easrec.figures import NETWORKS, interval
 from elasticnas.errors import PluginError
 from elasticnas.report import Series, pareto_plot
 from elasticnas.search import Candidate, pareto
@@ -54,7 +54,11 @@ def panels(result: "RunResult[Any]") -> dict[str, list[Series]]:
     trained = {name: network for name, network in networks.items() if network.training is not None}
     costs = [network.flops / 1e6 for network in trained.values()]
     series = [
-        Series(NETWORKS[name], [(network.flops / 1e6, result.figure(name, "test", protocol, metric))])
+        Series(
+            NETWORKS[name],
+            [(network.flops / 1e6, result.figure(name, "test", protocol, metric))],
+            intervals=[interval(network, "test", protocol, metric)],
+        )
         for name, network in trained.items()
     ]
     best = (result.best_reachable or {}).get("test", {}).get(protocol, {}).get(metric)
@@ -72,10 +76,11 @@ def _searched(result: "RunResult[Any]") -> dict[str, list[Series]]:
         return [(each.costs["flops"] / 1e6, each.metrics[metric]) for each in candidates]
 
     random = [each for each in search.random_tried if metric in each.metrics]
+    front = pareto(random, metric, search.direction)
     return {
         "Search: validation, the supernet's weights": [
             Series("found by search", points([search.found])),
-            Series("random search, front", points(pareto(random, metric, search.direction)), "steps"),
-            Series("random search, evaluated", points(random), "dots", str(len(random))),
+            Series("random search, front", points(front), "steps", method=NETWORKS["random"]),
+            Series("random search, evaluated", points(random), "dots", str(len(random)), NETWORKS["random"]),
         ]
     }

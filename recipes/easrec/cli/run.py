@@ -23,7 +23,6 @@ from easrec.cli.options import (
 )
 from easrec.conclusion import conclusion
 from easrec.figures import summary_table
-from easrec.picture import draw_beside
 from easrec.pipeline import Pipeline
 from easrec.running import configured, pipeline
 from easrec.source import Source
@@ -58,11 +57,12 @@ def run(
     feature_separator: Separator = "|",
     threads: Threads = None,
     every: All = False,
+    report: Annotated[bool, typer.Option(help="Write pareto.png and report.html, a page of plots.")] = True,
 ) -> None:
     """Search, extract, retrain, evaluate, compare and save, in one command."""
     source = Source(data, user, item, time, format, items, tuple(features or ()), feature_separator)
     work = _start(source, preset, config, budget, seed, device, out, resume, set, threads)
-    _finish(work, out, every)
+    _finish(work, out, every, report)
 
 
 def search(
@@ -132,14 +132,16 @@ def _start(
     return pipeline(source, preset, config, Run(out, resume=resume), device, threads, open_console())
 
 
-def _finish(work: Pipeline, out: Path, every: bool) -> None:
+def _finish(work: Pipeline, out: Path, every: bool, report: bool = True) -> None:
     """Do what is left; then show the networks side by side, and in one sentence what was found."""
-    result, console = work.run_all(), work.console
-    picture = draw_beside(result, out, console)
+    result, console = work.run_all(report), work.console
     console.print(summary_table(result, every=every))
-    typer.echo(f"\nresult: {out / 'result.md'}, {out / 'result.json'}")
+    written = [out / name for name in ("result.md", "result.json", "report.html") if (out / name).exists()]
+    picture = out / "pareto.png"
+    typer.echo(f"\nresult: {', '.join(map(str, written))}")
     typer.echo(f"model:  {out / 'model'}")
     asking = ["elasticnas", "easrec", "recommend", "--out", str(out), "--user", work.data.user_ids[0]]
     typer.echo(f"next:   {shlex.join(asking)}\n")
     # paths stay whole, so that they can be copied
-    typer.echo(fill(conclusion(result, picture), console.width, break_long_words=False, break_on_hyphens=False))
+    said = conclusion(result, picture if picture.exists() else None)
+    typer.echo(fill(said, console.width, break_long_words=False, break_on_hyphens=False))
