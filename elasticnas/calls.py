@@ -4,7 +4,8 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, PrivateAttr, ValidationError
+from typing_extensions import dataclass_transform
 
 from elasticnas.errors import ConfigError, ElasticNASError, one_line, shown
 
@@ -44,6 +45,7 @@ def usage(example: str, error: type[ElasticNASError] = ConfigError) -> Callable[
     return decorate
 
 
+@dataclass_transform(kw_only_default=True, field_specifiers=(Field, PrivateAttr))
 class NamedFields(ModelMetaclass):
     """The metaclass of pydantic models whose constructor answers in one line.
 
