@@ -1,6 +1,8 @@
 """Errors that a caller can cause: each message gives the rule, the values received and the way out."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -18,8 +20,11 @@ __all__ = [
     "PluginError",
     "SearchError",
     "SpaceError",
+    "UnknownNameError",
+    "did_you_mean",
     "one_line",
     "said",
+    "shown",
 ]
 
 
@@ -37,6 +42,10 @@ class ArchitectureError(ElasticNASError):
 
 class AxisError(ElasticNASError):
     """Axes, sizes and tensors do not fit together."""
+
+
+class UnknownNameError(ElasticNASError, AttributeError):
+    """A space, an architecture or axes have no attribute of this name."""
 
 
 class InactiveChoiceError(ElasticNASError):
@@ -78,9 +87,43 @@ def one_line(model: type, error: "ValidationError") -> str:
     parts = []
     for item in error.errors():
         where = ".".join(map(str, item["loc"])) or "rule"
-        given = "" if isinstance(item["input"], (dict, BaseModel)) else f" (got {item['input']!r})"
-        parts.append(f"{where}: {item['msg'].removeprefix('Value error, ')}{given}")
+        given = "" if isinstance(item["input"], (dict, BaseModel)) else f" (got {shown(item['input'])})"
+        rule = item["msg"].removeprefix("Value error, ")
+        if item["type"] == "extra_forbidden":
+            rule = f"unknown{did_you_mean(str(item['loc'][-1]), _fields(model, item['loc'][:-1]))}"
+        parts.append(f"{where}: {rule}{given}")
     return f"{model.__name__}: " + "; ".join(parts)
+
+
+def _fields(model: Any, path: Iterable[Any]) -> list[str]:
+    """The names of a nested model's fields; none where the path leads through something else."""
+    for part in path:
+        model = getattr(getattr(model, "model_fields", {}).get(part), "annotation", None)
+    return list(getattr(model, "model_fields", {}))
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown name: what resembles it, or all that is known; empty where nothing is.
+
+    Examples:
+        >>> did_you_mean("stps", ["steps", "seed"])
+        ", did you mean 'steps'?"
+        >>> did_you_mean("lr", ["steps", "weight_lr"])
+        ", did you mean 'weight_lr'?"
+        >>> did_you_mean("epochs", ["steps", "seed"])
+        '; known are seed, steps'
+    """
+    known = sorted(known)
+    alike = get_close_matches(name, known, n=2) or [each for each in known if name in each.split("_")]
+    if alike:
+        return f", did you mean {' or '.join(map(repr, alike))}?"
+    return f"; known are {', '.join(known)}" if known else ""
+
+
+def shown(value: object, most: int = 100) -> str:
+    """What a caller gave, in one line of bounded length."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def said(error: BaseException) -> str:

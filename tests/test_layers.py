@@ -11,6 +11,7 @@ from tests.conftest import ROOT
 # lower ones never import higher ones; those on one line do not import each other
 LAYERS = [
     ["errors"],
+    ["calls"],
     ["packages", "files", "runtime", "settings", "record"],
     ["checkpoint", "report"],
     ["axes"],

@@ -5,6 +5,7 @@ from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from elasticnas.axes.size import EXTRACTING
+from elasticnas.errors import UnknownNameError, did_you_mean
 
 if TYPE_CHECKING:
     from elasticnas.axes.scope import Axes
@@ -29,7 +30,9 @@ class Group:
                 raise AttributeError(name)
             axes, prefix = self._place
             if (found := axes.of_property(f"{prefix}.{name}")) is None:
-                raise AttributeError(f"{axes.space.__name__}.{prefix} has no size {name!r}; it has {dir(self)}")
+                raise UnknownNameError(
+                    f"{axes.space.__name__}.{prefix} has no size {name!r}{did_you_mean(name, dir(self))}"
+                )
             return found
 
     def all(self) -> "list[Axis]":

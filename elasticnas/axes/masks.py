@@ -159,7 +159,8 @@ def require_batch(per_sample: Tensor, like: Tensor) -> None:
     Raises:
         AxisError: The sizes differ; the message names both.
     """
-    if like.ndim == 0 or like.shape[0] not in (1, per_sample.shape[0]):
+    # not `in`: a compiled graph compares its symbolic sizes by identity there
+    if like.ndim == 0 or (like.shape[0] != 1 and like.shape[0] != per_sample.shape[0]):
         batch = f"a batch of {like.shape[0]}" if like.ndim else "a tensor without a batch"
         raise AxisError(
             f"this scope has an architecture for each of {per_sample.shape[0]} samples, but {batch} "

@@ -8,9 +8,11 @@ from torch import Tensor
 
 from elasticnas.axes.modes import is_transformed
 from elasticnas.axes.quantity import Choice
-from elasticnas.errors import ArchitectureError
+from elasticnas.errors import ArchitectureError, did_you_mean, shown
 
 __all__ = ["by_choice"]
+
+_ROUNDING = 1e-2  # of a sum of probabilities, in bfloat16 too
 
 
 def by_choice(probabilities: Mapping[str, Any], choices: Sequence[Choice]) -> dict[str, Tensor]:
@@ -21,7 +23,8 @@ def by_choice(probabilities: Mapping[str, Any], choices: Sequence[Choice]) -> di
         choices: Of the space.
 
     Raises:
-        ArchitectureError: Unknown names, shapes that do not fit the options, or values that are negative or not finite.
+        ArchitectureError: Unknown names, shapes that do not fit the options, or values that are negative, not
+            finite, or do not sum to 1.
     """
     given = _flatten(probabilities, [choice.name for choice in choices])
     found = {}
@@ -29,24 +32,38 @@ def by_choice(probabilities: Mapping[str, Any], choices: Sequence[Choice]) -> di
         if choice.name not in given:
             continue
         value = given[choice.name]
-        value = value if isinstance(value, Tensor) else torch.tensor(value, device="cpu")
+        value = value if isinstance(value, Tensor) else _tensor(choice, value)
         if value.ndim < 1 or value.shape[-1] != len(choice.options):
             raise ArchitectureError(
                 f"{choice.name} has {len(choice.options)} options {list(choice.options)}, "
-                f"but the probabilities have the shape {tuple(value.shape)}"
+                f"but the probabilities have the shape {tuple(value.shape)}: give one for each option"
             )
-        _require_finite(choice, value)
+        _require_probabilities(choice, value)
         found[choice.name] = value if value.is_floating_point() else value.float()
     return found
 
 
-def _require_finite(choice: Choice, value: Tensor) -> None:
-    # under a trace or a transform there are no values to look at
-    if not is_transformed() and not bool(((value >= 0) & (value < torch.inf)).all()):
+def _tensor(choice: Choice, value: Any) -> Tensor:
+    try:
+        return torch.tensor(value, device="cpu")
+    except (TypeError, ValueError, RuntimeError):
         raise ArchitectureError(
-            f"{choice.name} has the probabilities {value.tolist()}: each must be finite and at least 0, "
-            "as a softmax of finite logits gives them"
-        )
+            f"{choice.name} has the probabilities {shown(value)}: give a tensor or a list of numbers, one for each of "
+            f"its options {list(choice.options)}"
+        ) from None
+
+
+def _require_probabilities(choice: Choice, value: Tensor) -> None:
+    # under a trace or a transform there are no values to look at
+    if is_transformed():
+        return
+    proper, whole = ((value >= 0) & (value < torch.inf)).all(), ((value.sum(-1) - 1).abs() <= _ROUNDING).all()
+    if bool(proper & whole):
+        return
+    rule = "they must sum to 1" if proper else "each must be finite and at least 0"
+    raise ArchitectureError(
+        f"{choice.name} has the probabilities {shown(value.tolist())}: {rule}, as a softmax of finite logits gives them"
+    )
 
 
 def _flatten(target: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
@@ -57,8 +74,8 @@ def _flatten(target: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
             given[key] = value
         elif below and isinstance(value, Mapping):
             given |= {f"{key}.{name}": inner for name, inner in _flatten(value, below).items()}
-        elif below == [str(position) for position in range(len(value))]:
+        elif hasattr(value, "__len__") and below == [str(position) for position in range(len(value))]:
             given |= {f"{key}.{position}": value[position] for position in range(len(below))}
         else:
-            raise ArchitectureError(f"no choice is named {key!r}; the space has {sorted(names)}")
+            raise ArchitectureError(f"no choice is named {key!r}{did_you_mean(str(key), names)}")
     return given

@@ -1,19 +1,21 @@
 """Axes: all sizes of a space, and the scopes that they follow."""
 
 import threading
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 from torch import Tensor
 
 from elasticnas.axes.frames import Frame, Masked, Relaxed, Sliced
 from elasticnas.axes.groups import tree
+from elasticnas.axes.no_value import NoValueError
 from elasticnas.axes.probabilities import by_choice
 from elasticnas.axes.quantity import Quantity, SpaceFacts
 from elasticnas.axes.size import EXTRACTING, Axis, Size, SizeLike
 from elasticnas.axes.stack import Scope, ScopeStack
-from elasticnas.errors import ArchitectureError, AxisError
+from elasticnas.calls import usage
+from elasticnas.errors import ArchitectureError, AxisError, UnknownNameError, did_you_mean, shown
 
 __all__ = ["Axes"]
 
@@ -55,9 +57,31 @@ class Axes:
                 raise AttributeError(f"Axes has no attribute {name!r}")
             found = self._tree[name] if name in self._tree else self.of_property(name)
             if found is None:
-                known = sorted({*self._tree, *(each for each in self._info.properties if "." not in each)})
-                raise AttributeError(f"{self.space.__name__} has no size {name!r}; it has {known}")
+                known = {*self._tree, *(each for each in self._info.properties if "." not in each)}
+                raise UnknownNameError(f"{self.space.__name__} has no size {name!r}{did_you_mean(name, known)}")
             return found
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in self.__dict__.get("_tree", ()):
+            raise AxisError(
+                f"axes.{name} = {shown(value)}: axes hold no values; open axes.at(arch) with an architecture of "
+                f"{self.space.__name__} that has this one"
+            )
+        super().__setattr__(name, value)
+
+    def __getitem__(self, name: object) -> NoReturn:
+        raise NoValueError(
+            f"axes[{name!r}]: axes are attributes, axes.hidden; axes.named('encoder.hidden') takes a name"
+        )
+
+    def __iter__(self) -> Iterator[Axis]:
+        raise NoValueError("axes are attributes, and not a sequence: axes.all() is the list of them")
+
+    def __len__(self) -> int:
+        raise NoValueError("axes are attributes, and have no length: axes.all() is the list of them")
+
+    def __bool__(self) -> bool:
+        return True
 
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self._tree, *(name for name in self._info.properties if "." not in name)]
@@ -85,7 +109,7 @@ class Axes:
             if name not in self._named:
                 self.of_property(owner)
         if name not in self._named:
-            raise AxisError(f"{self.space.__name__} has no axis {name!r}; it has {sorted(self._named)}")
+            raise AxisError(f"{self.space.__name__} has no axis {name!r}{did_you_mean(name, self._named)}")
         return self._named[name]
 
     def all(self) -> list[Axis]:
@@ -93,7 +117,10 @@ class Axes:
         return [*self._named.values(), *(axis for axis, _ in self._derived.values())]
 
     def derive(self, name: str, parts: tuple[SizeLike, ...], getter: Callable[[Any], int]) -> Axis:
-        """An axis computed from the choices behind others, made once per name."""
+        """An axis computed from the choices behind others, made once per name.
+
+        An impossible one, such as a division with a remainder, raises here and leaves nothing behind.
+        """
         if name not in self._derived:
             choices = dict.fromkeys(
                 choice
@@ -102,13 +129,16 @@ class Axes:
                 for axis in part.leaves
                 for choice in axis.quantity.choices
             )
-            self._derived[name] = (Axis(self, Quantity(name, tuple(choices), getter, self._info.projection)), parts)
+            axis = Axis(self, Quantity(name, tuple(choices), getter, self._info.projection))
+            _ = axis.options
+            self._derived[name] = axis, parts
         return self._derived[name][0]
 
     def origin(self, axis: Axis) -> tuple[Any, ...]:
         """How to find an axis again after pickling: its name, or the parts it is divided from."""
         return ("divide", *self._derived[axis.name][1]) if axis.name in self._derived else (axis.name,)
 
+    @usage("axes.at(arch), with an architecture of the space such as Sizes(hidden=64, depth=2)", ArchitectureError)
     def at(self, arch: object) -> Scope:
         """A scope in which the sizes are those of an architecture: weights are sliced.
 
@@ -118,11 +148,12 @@ class Axes:
             ArchitectureError: It is no valid architecture of the space.
         """
         if isinstance(arch, Mapping):
-            raise ArchitectureError(f"axes.at({arch!r}): probabilities are for axes.relaxed")
+            raise self._of_mapping("at", arch)
         if isinstance(arch, (list, tuple)):
             raise ArchitectureError("axes.at takes one architecture: for one per sample of a batch use axes.masked")
         return self.scopes.open(self._sliced(arch), self)
 
+    @usage("axes.masked(arch), or axes.masked([arch, ...]) with one per sample of the batch", ArchitectureError)
     def masked(self, archs: object) -> Scope:
         """A scope with tensors of full size that are exactly 0 beyond the active units.
 
@@ -135,13 +166,14 @@ class Axes:
         """
         given = archs if isinstance(archs, (list, tuple)) else None
         if isinstance(archs, Mapping):
-            raise ArchitectureError(f"axes.masked({archs!r}): probabilities are for axes.relaxed")
+            raise self._of_mapping("masked", archs)
         if given is not None and not given:
             raise ArchitectureError("axes.masked([]) has no architecture: give one per sample of the batch")
         checked = [self._sliced(arch).arch for arch in ([archs] if given is None else given)]
         quantities = [axis.quantity for axis in self.all()]
         return self.scopes.open(Masked(self.space, quantities, checked, per_sample=given is not None), self)
 
+    @usage("axes.relaxed({'hidden': probabilities over its options, ...})", ArchitectureError)
     def relaxed(self, probabilities: Mapping[str, Tensor | Mapping[str, object]]) -> Scope:
         """A scope with soft masks, in one pass of full size: the weighted sum of the options' masks, with gradients.
 
@@ -161,6 +193,17 @@ class Axes:
         largest = self.space.indices(self.space.largest())
         fixed = {name: index for name, index in largest.items() if name not in given}
         return self.scopes.open(Relaxed(given, fixed), self)
+
+    def _of_mapping(self, scope: str, given: Mapping[Any, Any]) -> ArchitectureError:
+        """The error of values or probabilities by name in place of an architecture."""
+        choices = {choice.name: choice.options for choice in self.space.choice_list()}
+        values = all(type(value) in (int, str, bool) for value in given.values())
+        instead = "probabilities are for axes.relaxed"
+        if values:
+            missing = [f"{name}={choices[name][0]!r}" for name in choices if name not in given and "." not in name]
+            fields = ", ".join([*(f"{name}={value!r}" for name, value in given.items()), *missing])
+            instead = f"an architecture is an instance of its space, axes.{scope}({self.space.__name__}({fields}))"
+        return ArchitectureError(f"axes.{scope}({shown(given)}): {instead}")
 
     def current(self) -> Any:
         """The architecture of the innermost slice scope, or the largest outside every scope."""

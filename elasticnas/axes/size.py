@@ -5,8 +5,9 @@ from functools import cached_property
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+from elasticnas.axes.no_value import NoValue
 from elasticnas.axes.quantity import Quantity
-from elasticnas.errors import AxisError
+from elasticnas.errors import AxisError, shown
 
 if TYPE_CHECKING:
     from elasticnas.axes.scope import Axes
@@ -32,7 +33,7 @@ __all__ = [
 EXTRACTING = "elasticnas.extracting"  # a key in deepcopy's memo: sizes turn into ints, elastic parts into plain ones
 
 
-class Size:
+class Size(NoValue):
     """An elastic size. Sizes multiply (``3 * heads * head_dim`` is laid out as einops' ``(3 heads head_dim)``),
     add (concatenation) and divide (``heads // kv_heads``)."""
 
@@ -106,7 +107,7 @@ class Axis(Size):
         """Full size: the largest value over all valid architectures."""
         largest = max(self.options) if self.is_number else None
         if largest is None:
-            raise AxisError(f"{self.name} is no size: its options are {list(self.options)}; give it to a Mixture")
+            raise AxisError(f"{self.name} is no size: its options are {list(self.options)}; {_branch(self.options)}")
         return int(largest)
 
     @property
@@ -141,10 +142,33 @@ class Axis(Size):
         return _restore_axis, (self.axes, *self.axes.origin(self))
 
 
+def _same(ours: Sequence[SizeLike], theirs: Sequence[SizeLike]) -> bool:
+    """Whether two products or sums have equal parts; a size and a number are not to be compared."""
+    return len(ours) == len(theirs) and all(
+        isinstance(a, int) == isinstance(b, int) and a == b for a, b in zip(ours, theirs, strict=True)
+    )
+
+
+def _branch(options: Sequence[Any]) -> str:
+    """What to do with options that are no sizes."""
+    try:
+        numbers = [float(option) for option in options if not isinstance(option, bool)]
+    except (TypeError, ValueError):
+        numbers = []
+    if len(numbers) == len(options) and all(number.is_integer() for number in numbers):
+        return f"a size is an integer, Literal{[int(number) for number in numbers]}"
+    return "give it to a Mixture"
+
+
 def _divided(above: "int | Axis", below: "int | Axis") -> Axis:
     """The axis ``above // below``; every valid architecture must divide without remainder."""
     axis = above if isinstance(above, Axis) else below
     assert isinstance(axis, Axis)
+    if not all(isinstance(part, Axis) or _is_count(part) for part in (above, below)):
+        raise AxisError(
+            f"{_label(above)} // {_label(below)}: an axis divides by an axis or an int, and is divided by one; make "
+            "anything else an integer property of the space"
+        )
 
     def divide(arch: Any) -> int:
         dividend, divisor = _read(above, arch), _read(below, arch)
@@ -155,9 +179,7 @@ def _divided(above: "int | Axis", below: "int | Axis") -> Axis:
             )
         return dividend // divisor
 
-    derived = axis.axes.derive(f"{_label(above)}//{_label(below)}", (above, below), divide)
-    _ = derived.options  # an impossible division is refused here, not in the middle of a run
-    return derived
+    return axis.axes.derive(f"{_label(above)}//{_label(below)}", (above, below), divide)
 
 
 def _restore_axis(axes: "Axes", how: Any, *parts: Any) -> Any:
@@ -195,7 +217,7 @@ class Product(Size):
         self._hash = hash(factors)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Product) and self.factors == other.factors
+        return _same(self.factors, other.factors) if isinstance(other, Product) else super().__eq__(other)
 
     def __hash__(self) -> int:
         return self._hash
@@ -231,7 +253,7 @@ class Sum(Size):
         self._hash = hash(terms)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Sum) and self.terms == other.terms
+        return _same(self.terms, other.terms) if isinstance(other, Sum) else super().__eq__(other)
 
     def __hash__(self) -> int:
         return self._hash
@@ -322,7 +344,7 @@ def terms_of(size: SizeLike) -> Sequence[SizeLike]:
 def _factors(size: SizeLike) -> Sequence[SizeLike]:
     if isinstance(size, (Product, Axis)) or _is_count(size):
         return factors_of(size)
-    raise AxisError(f"cannot multiply an axis by {size!r}: give an int from 0 or an Axis")
+    raise AxisError(f"cannot multiply an axis by {shown(size)}: give an int from 0 or an Axis")
 
 
 def _is_count(size: object) -> bool:
@@ -332,7 +354,7 @@ def _is_count(size: object) -> bool:
 def _terms(size: SizeLike) -> Sequence[SizeLike]:
     if isinstance(size, Size) or _is_count(size):
         return terms_of(size)
-    raise AxisError(f"cannot add {size!r} to an axis: give an int from 0 or an Axis")
+    raise AxisError(f"cannot add {shown(size)} to an axis: give an int from 0 or an Axis")
 
 
 def _owner(sizes: Sequence[SizeLike]) -> "Axes":

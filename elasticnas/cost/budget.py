@@ -70,8 +70,8 @@ class Budget(Generic[A]):
         """The error of a budget below everything that can be reached."""
         largest = self.cost(self.cost.space.largest())
         hint = ""
-        if self.limit <= 100:
-            share = 100 * self.limit if self.limit < 1 else self.limit
+        if self.limit <= 100 and not self.text.endswith("%"):
+            share = 100 * self.limit if self.limit <= 1 else self.limit
             hint = f"; for that share of the largest write '{share:g}%'"
         return BudgetError(
             f"budget {self.text} ({_amount(self.limit)} {self.cost.unit}) is below the smallest reachable cost, "

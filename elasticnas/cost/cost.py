@@ -17,7 +17,7 @@ from elasticnas.cost.distinct import DistinctCosts, distinct_costs
 from elasticnas.cost.expectation import Expectation, sampled
 from elasticnas.cost.sampler import Sampler
 from elasticnas.cost.table import ENTRIES, CostTable, choice_names, given_probabilities, tabulate
-from elasticnas.errors import ArchitectureError, SpaceError
+from elasticnas.errors import SpaceError
 from elasticnas.extraction import axes_of, check
 from elasticnas.space.space import A
 
@@ -170,10 +170,7 @@ class Cost(ABC, Generic[A]):
     def _key(self, arch: Any) -> tuple[int, ...]:
         # indices rather than the architecture itself: True and 1 are equal, but different options
         if not isinstance(arch, self.space):
-            raise ArchitectureError(
-                f"{type(self).__name__}({arch!r}): expected an architecture of {self.space.__name__}, "
-                f"got {type(arch).__name__}"
-            )
+            raise self.space.info().membership.stranger(arch)
         return tuple(self.space.indices(arch).values())
 
     def __repr__(self) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import nn
 
+from elasticnas.calls import usage
 from elasticnas.cost.cost import Cost
 from elasticnas.cost.counting import ProductCounter, VecdotAsProduct
 from elasticnas.cost.meta import Call, MetaNetwork
@@ -46,6 +47,7 @@ class Flops(Cost[A]):
 
     unit = "FLOPs"
 
+    @usage("Flops(model, example), with an input of the model such as torch.zeros(1, 64)")
     def __init__(self, model: nn.Module, example: object, call: Call | None = None) -> None:
         super().__init__(model, example)
         self._meta = MetaNetwork(model, example, call)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
+from elasticnas.calls import usage
 from elasticnas.cost.cost import Cost
 from elasticnas.cost.flops import Flops
 from elasticnas.cost.meta import Call, example_of, run
@@ -97,6 +98,7 @@ class Latency(Cost[A]):
     unit = "ms"
     measured = True
 
+    @usage("Latency(model, example), with an input of the model such as torch.zeros(1, 64)")
     def __init__(
         self,
         model: nn.Module,

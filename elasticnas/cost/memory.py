@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from elasticnas.calls import usage
 from elasticnas.cost.cost import Cost
 from elasticnas.cost.meta import Call, MetaNetwork
 from elasticnas.space.space import A
@@ -30,6 +31,7 @@ class Memory(Cost[A]):
 
     unit = "bytes"
 
+    @usage("Memory(model, example), with an input of the model such as torch.zeros(1, 64)")
     def __init__(self, model: nn.Module, example: object, call: Call | None = None) -> None:
         super().__init__(model, example)
         self._meta = MetaNetwork(model, example, call)

@@ -46,15 +46,18 @@ class ElementwiseShapes(TorchDispatchMode):
 
 
 class MatmulShapes(TorchDispatchMode):
-    """On meta tensors, gives dense layers their output's shape. Open it outside the counter, which sees them first."""
+    """On meta tensors, gives dense layers their output's shape. Open it outside the counter, which sees them first.
+
+    Sizes that do not fit are torch's to refuse.
+    """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """An empty output, or the operation itself."""
-        if func is _aten.addmm.default and args[0].is_meta:
+        if func is _aten.addmm.default and args[0].is_meta and args[1].shape[1] == args[2].shape[0]:
             return args[0].new_empty((args[1].shape[0], args[2].shape[1]))
-        if func is _aten.mm.default and args[0].is_meta:
+        if func is _aten.mm.default and args[0].is_meta and args[0].shape[1] == args[1].shape[0]:
             return args[0].new_empty((args[0].shape[0], args[1].shape[1]))
         return func(*args, **(kwargs or {}))

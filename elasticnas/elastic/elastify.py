@@ -1,13 +1,17 @@
 """elastify: a factory of plain models becomes a supernet."""
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
+from elasticnas.axes import Axes
+from elasticnas.calls import usage
 from elasticnas.elastic.layouts import Layout, starred
 from elasticnas.elastic.model import ElasticModel, M, wrap
-from elasticnas.errors import CheckpointError
+from elasticnas.errors import CheckpointError, ConfigError, shown
+from elasticnas.runtime import warn
+from elasticnas.space import Space
 from elasticnas.space.space import S
 
 __all__ = ["elastify"]
@@ -15,6 +19,7 @@ __all__ = ["elastify"]
 _NAMED = 4  # tensors in a warning
 
 
+@usage("elasticnas.elastify(build, Space)")
 def elastify(
     build: Callable[..., M],
     space: type[S],
@@ -40,11 +45,13 @@ def elastify(
         assumed. See :meth:`ElasticModel.coverage`.
 
     Raises:
-        ConfigError: ``build`` fails, gives no module, one that it gave before, or more than there is memory for.
+        ConfigError: ``build`` fails, gives no module, one that it gave before, other shapes for the same sizes, or more
+            than there is memory for; or an argument is something else.
         InactiveChoiceError: A choice reaches nothing in the model.
         AxisError: Two axes move one dimension, heads would be cut, or a rule does not fit; it names the rule to write.
         CheckpointError: The weights are not those of the largest model.
     """
+    _require_arguments(build, space, weights)
     model = wrap(None, build, space, rules or {})
     if any(dimension.how == "assumed" for layout in model.probing.layouts.values() for dimension in layout.dimensions):
         _warn(model.coverage().assumed)
@@ -53,14 +60,31 @@ def elastify(
     return model
 
 
+def _require_arguments(build: Any, space: Any, weights: Any) -> None:
+    example = "elastify(build, Space), where build makes the model from the sizes of an architecture"
+    if isinstance(build, nn.Module):
+        raise ConfigError(f"build is a {type(build).__name__}, a model already: write {example}")
+    if isinstance(build, type) and issubclass(build, Space):
+        raise ConfigError(f"build is the space {build.__name__}, which comes second: write {example}")
+    if not callable(build):
+        raise ConfigError(f"build is {shown(build)}: write {example}")
+    if isinstance(space, (Space, Axes)):
+        owner = space.space if isinstance(space, Axes) else type(space)
+        what = "axes" if isinstance(space, Axes) else "an architecture"
+        raise ConfigError(f"space is {what}, {shown(space)}: give the class, elastify(build, {owner.__name__})")
+    if not (isinstance(space, type) and issubclass(space, Space)):
+        raise ConfigError(f"space is {shown(space)}: give a class of elasticnas.Space; write {example}")
+    if not (weights is None or isinstance(weights, (Mapping, nn.Module))):
+        raise ConfigError(f"weights={shown(weights)}: give a state dict, such as torch.load(path), or a model")
+
+
 def _warn(assumed: Sequence[Layout]) -> None:
     names = [f"{name} ({label})" for name, label in dict.fromkeys((starred(x.name), _assumed(x)) for x in assumed)]
     if names:
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-        warnings.warn(
+        warn(
             f"{', '.join(names[:_NAMED])}{more} keep their first units, which is wrong where several parts are "
-            "fused: settle it by a rule for each, a layout such as '(2 inner) _', or '_' where the first are right",
-            stacklevel=3,
+            "fused: settle it by a rule for each, a layout such as '(2 inner) _', or '_' where the first are right"
         )
 
 

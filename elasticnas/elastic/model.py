@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from typing_extensions import TypeVar
 
 from elasticnas.axes import Axes, Masked, Relaxed, Scope
+from elasticnas.calls import usage
 from elasticnas.elastic.building import Builder
 from elasticnas.elastic.coverage import Coverage
 from elasticnas.elastic.depth import ChosenLayers
@@ -21,7 +22,7 @@ from elasticnas.elastic.memory import available_bytes
 from elasticnas.elastic.probe import tensors
 from elasticnas.elastic.probing import Probing
 from elasticnas.elastic.subnetwork import Slot, SubNetwork, cut, places
-from elasticnas.errors import AxisError, ConfigError, InactiveChoiceError
+from elasticnas.errors import ArchitectureError, AxisError, ConfigError, InactiveChoiceError
 from elasticnas.nn.module import ElasticModule
 from elasticnas.space import Space, TooManyCombinations
 from elasticnas.space.space import A, S
@@ -55,6 +56,7 @@ class ElasticModel(ElasticModule, Generic[A, M]):
         self.probing, self._builder, self._layers, self._rules = probing, builder, probing.layers, dict(rules)
         self._skeletons = _Cache()
 
+    @usage("model.at(arch), with an architecture of the space such as Sizes(hidden=64, depth=2)", ArchitectureError)
     def at(self, arch: A) -> Scope:
         """A scope in which the model is the sub-network of an architecture.
 
@@ -221,6 +223,7 @@ def shell(
     axes, builder = Axes(space, space.info()), Builder(build, space)
     _use_properties(axes)
     shapes = builder.shapes(space.largest())
+    _require_repeatable(shapes, builder)
     stacks = {path for path, m in shapes.named_modules() if isinstance(m, (nn.ModuleList, nn.Sequential))}
     names = [name for name, _ in tensors(shapes)]
     parsed, layers = [], {}
@@ -237,6 +240,20 @@ def shell(
     probing = Probing(builder, axes, shapes, [*parsed, *family_rules(shapes)], ChosenLayers(layers, axes, shapes))
     _refuse_silent(probing, builder)
     return builder, probing
+
+
+def _require_repeatable(shapes: nn.Module, builder: Builder) -> None:
+    """Sizes that follow from no choice, such as drawn ones, would pass for those of the size that is changed."""
+    largest = builder.space.largest()
+    first, second = (
+        {name: tuple(tensor.shape) for name, tensor in tensors(made)} for made in (shapes, builder.shapes(largest))
+    )
+    for name in (*first, *second):
+        if first.get(name) != second.get(name):
+            raise ConfigError(
+                f"{builder.factory.call(largest)} gives {name} the shape {first.get(name)} and, called again, "
+                f"{second.get(name)}: let every shape follow from the sizes alone"
+            )
 
 
 def _use_properties(axes: Axes) -> None:

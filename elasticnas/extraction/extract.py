@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from elasticnas.axes import EXTRACTING, Scope, select
+from elasticnas.calls import usage
 from elasticnas.elastic.model import ElasticModel, M
-from elasticnas.errors import ExtractionError
+from elasticnas.errors import ElasticNASError, ExtractionError, said
 from elasticnas.extraction.inspect import axes_of, check
 from elasticnas.extraction.parts import (
     hold_parameters,
@@ -37,6 +38,7 @@ def extract(model: ElasticModel[S, M], arch: S, example: object = None) -> M: ..
 def extract(model: Model, arch: Space, example: object = None) -> Model: ...
 
 
+@usage("elasticnas.extract(model, architecture, example)", ExtractionError)
 def extract(model: nn.Module, arch: Space, example: object = None) -> nn.Module:
     """The plain network of an architecture, with inherited weights.
 
@@ -50,7 +52,7 @@ def extract(model: nn.Module, arch: Space, example: object = None) -> nn.Module:
 
     Raises:
         ExtractionError: A module computes something else after extraction; the message names the first. Or a part
-            cannot be extracted, or be compared without an example.
+            cannot be extracted, or be compared without an example; or the model cannot run on the example.
         InactiveChoiceError: A choice of the space reaches nothing in the model.
     """
     check(model)
@@ -164,6 +166,15 @@ def _outputs(model: nn.Module, example: Any) -> dict[str, Any]:
             model(**example)
         else:
             model(*(example if isinstance(example, tuple) else (example,)))
+    except ElasticNASError:
+        raise
+    except Exception as error:  # whatever a forward raises
+        held = next(model.parameters(), None)
+        kind = "" if held is None else f" (its weights are {held.dtype} on {held.device})"
+        raise ExtractionError(
+            f"{type(model).__name__} cannot run on the example ({said(error)}): give an input of the model{kind}, a "
+            "tensor, a tuple of arguments, or a mapping of keyword arguments"
+        ) from error
     finally:
         for hook in hooks:
             hook.remove()

@@ -8,7 +8,7 @@ from typing import Any, cast
 from torch import nn
 
 from elasticnas.axes import Axes, Group, Size
-from elasticnas.errors import AxisError, InactiveChoiceError
+from elasticnas.errors import AxisError, InactiveChoiceError, shown
 from elasticnas.space import Space
 
 __all__ = ["axes_of", "check", "sizes_of"]
@@ -43,16 +43,33 @@ def axes_of(model: nn.Module) -> Axes:
     """The axes that a model follows.
 
     Raises:
-        AxisError: The model has no elastic size, or sizes of two spaces.
+        AxisError: It is no model, has no elastic size, or sizes of two spaces.
     """
+    if not isinstance(model, nn.Module):
+        raise _no_model(model)
     owners = {id(size.axes): size.axes for _, size in sizes_of(model)}
-    if len(owners) != 1:
+    if not owners:
+        raise AxisError(
+            f"{type(model).__name__} has no elastic size: build it with axes, Net(Space.axes()), or make it elastic by "
+            "elasticnas.elastify(build, Space)"
+        )
+    if len(owners) > 1:
         names = sorted(axes.space.__name__ for axes in owners.values())
         raise AxisError(
             f"{type(model).__name__} follows {len(owners)} Axes objects {names}, expected one: "
             "call Space.axes() once and give its attributes to the model's parts"
         )
     return next(iter(owners.values()))
+
+
+def _no_model(given: Any) -> AxisError:
+    """The error of what is no model, with what was meant."""
+    if isinstance(given, type) and issubclass(given, nn.Module):
+        return AxisError(f"a model is needed, got the class {given.__name__}: make it, {given.__name__}(Space.axes())")
+    if isinstance(given, Axes):
+        return AxisError(f"a model is needed, got axes: build one with them, Net({given.space.__name__}.axes())")
+    more = "; the model comes first, then the architecture" if hasattr(type(given), "choice_list") else ""
+    return AxisError(f"a model (torch.nn.Module) is needed, got {shown(given)} ({type(given).__name__}){more}")
 
 
 def check(model: nn.Module, axes: Axes | Space | None = None) -> None:

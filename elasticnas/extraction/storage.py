@@ -17,7 +17,9 @@ from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 from torch import nn
 
-from elasticnas.errors import CheckpointError, ConfigError, ElasticNASError, one_line, said
+from elasticnas.calls import usage
+from elasticnas.errors import CheckpointError, ConfigError, ElasticNASError, one_line, said, shown
+from elasticnas.extraction.inspect import sizes_of
 from elasticnas.files import write_bytes, write_text
 from elasticnas.space import Factory, Space
 
@@ -41,6 +43,7 @@ class _Description(BaseModel):
     torch: str
 
 
+@usage("elasticnas.save(network, architecture, folder)", CheckpointError)
 def save(module: nn.Module, arch: Space, folder: str | Path) -> None:
     """Save a plain network and its architecture; each file is written whole or not at all.
 
@@ -50,9 +53,10 @@ def save(module: nn.Module, arch: Space, folder: str | Path) -> None:
         folder: Made where it is missing.
 
     Raises:
-        CheckpointError: A tensor is on the meta device.
+        CheckpointError: A tensor is on the meta device, or an argument is something else; a supernet is none either.
         ElasticNASError: The folder cannot be written.
     """
+    _require_saved(module, arch, folder)
     folder = Path(folder)
     tensors: dict[str, torch.Tensor] = {}
     shared: dict[str, str] = {}
@@ -79,6 +83,7 @@ def save(module: nn.Module, arch: Space, folder: str | Path) -> None:
     write_text(folder / ARCHITECTURE, json.dumps(description, indent=2) + "\n")
 
 
+@usage("elasticnas.load(folder, build), with what builds the network from its sizes, such as its class")
 def load(folder: str | Path, build: Callable[..., M]) -> M:
     """A saved network, built anew and filled with its weights.
 
@@ -90,8 +95,15 @@ def load(folder: str | Path, build: Callable[..., M]) -> M:
 
     Raises:
         CheckpointError: Files are missing or damaged, or ``build`` makes a network of other shapes.
-        ConfigError: ``build`` takes neither sizes of the space nor its architecture.
+        ConfigError: ``build`` takes neither sizes of the space nor its architecture, or makes no network.
     """
+    if not isinstance(folder, (str, Path)):
+        raise CheckpointError(f"load got {shown(folder)} in place of a folder: write elasticnas.load(folder, build)")
+    if not callable(build) or isinstance(build, nn.Module):
+        raise ConfigError(
+            f"load got {type(build).__name__} in place of build: give what makes the network from its sizes, a class "
+            "or a function"
+        )
     folder = Path(folder)
     description = _description(folder)
     tensors = _weights(folder, description)
@@ -111,12 +123,29 @@ def load(folder: str | Path, build: Callable[..., M]) -> M:
     return module
 
 
+def _require_saved(module: Any, arch: Any, folder: Any) -> None:
+    order = "write elasticnas.save(network, architecture, folder)"
+    if not isinstance(module, nn.Module):
+        raise CheckpointError(f"save got {shown(module)} in place of a network: {order}")
+    if not isinstance(arch, Space):
+        raise CheckpointError(f"save got {shown(arch)} in place of an architecture: {order}")
+    if not isinstance(folder, (str, Path)):
+        raise CheckpointError(f"save got {shown(folder)} in place of a folder: {order}")
+    if next(sizes_of(module), None) is not None:
+        raise CheckpointError(
+            f"{type(module).__name__} is a supernet: save the network that elasticnas.extract(model, "
+            "architecture) gives"
+        )
+
+
 def _description(folder: Path) -> dict[str, Any]:
     path = folder / ARCHITECTURE
     try:
         description = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise CheckpointError(f"{path}: not found; give the folder that elasticnas.save wrote") from None
+    except NotADirectoryError:
+        raise CheckpointError(f"{folder} is a file; give the folder that elasticnas.save wrote") from None
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path}: cannot be read ({error}); save the network again") from None
     if not isinstance(description, dict) or description.get("format") != _FORMAT:
@@ -157,12 +186,15 @@ def _made(build: Callable[..., M], description: dict[str, Any]) -> M:
             raise CheckpointError(f"{ARCHITECTURE}: {one_line(space, error)}; has the space changed?") from None
         arch, factory = valid, Factory(build, space)
     try:
-        return factory(arch)
+        made = factory(arch)
     except ElasticNASError:
         raise
     except Exception as error:  # whatever the caller's factory raises
         reason = said(error)
         raise ConfigError(f"{factory.call(arch)} fails ({reason}): is build the one it was saved with?") from error
+    if not isinstance(made, nn.Module):
+        raise ConfigError(f"{factory.call(arch)} gives {shown(made)}: expected a torch.nn.Module")
+    return made
 
 
 def _imported(name: str) -> type[Space] | None:

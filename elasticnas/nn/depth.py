@@ -79,6 +79,10 @@ class Stack(ElasticModule):
 
     def __init__(self, layers: Iterable[nn.Module], depth: "SizeLike | Sequence[bool | Axis]") -> None:
         super().__init__()
+        if isinstance(layers, Axis) or not isinstance(layers, Iterable):
+            raise AxisError(
+                f"Stack: layers is {type(layers).__name__}: write Stack(layers, depth), with several layers"
+            )
         layers = list(layers)
         self.depth: Any = depth
         if not isinstance(depth, (int, Axis)):

@@ -75,6 +75,8 @@ def align(parameter: "Tensor | ElasticParameter", x: Tensor) -> Tensor:
     Raises:
         AxisError: ``x`` has no batch dimension beside those of the parameter, or another batch size.
     """
+    if isinstance(x, ElasticParameter):
+        raise AxisError("align(x, parameter): the parameter comes first, align(parameter, x)")
     if not isinstance(parameter, ElasticParameter):
         return parameter
     active = parameter._masked()
@@ -131,7 +133,9 @@ class ElasticParameter(ElasticModule):
         if any(is_per_sample(size) for size in self.sizes):
             raise AxisError(
                 f"a parameter {self!r} is used in a scope with an architecture per sample, where torch would line its "
-                "batch up with another dimension: write x * enn.align(parameter, x), and likewise for other operations"
+                "batch up with another dimension: write x * enn.align(parameter, x), and likewise for other "
+                "elementwise operations; one that sums, such as F.conv1d, needs a module of its own "
+                "(docs/own-primitive.md)"
             )
         return self._masked()
 

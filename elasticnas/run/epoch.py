@@ -72,7 +72,7 @@ def _iterated(source: Any, key: tuple[str, int, int], start: int) -> Iterator[An
         if position > start:
             yield batch
     if position == 0:
-        raise SearchError(_empty(key))
+        raise SearchError(_empty(key, loader))
 
 
 def _begun(loader: Any, key: tuple[str, int, int]) -> Iterator[Any]:
@@ -94,8 +94,10 @@ def _parts(loader: Any) -> list[Any]:
     return list(distinct.values())
 
 
-def _empty(key: tuple[str, int, int]) -> str:
-    return f"{key[0]}: epoch {key[-1]} has no batch"
+def _empty(key: tuple[str, int, int], batches: Any = None) -> str:
+    spent = key[-1] > 0 and isinstance(batches, Iterator)
+    again = "; make the batches anew for each epoch: an iterator is read only once" if spent else ""
+    return f"{key[0]}: epoch {key[-1]} has no batch{again}"
 
 
 def _returned(source: Callable[[int], Any], key: tuple[str, int, int]) -> Any:
@@ -120,7 +122,24 @@ def check_batches(source: Any, name: str) -> None:
         return
     forms = "a DataLoader, a list of batches, or a function from the number of an epoch to its batches"
     given = _described(source) + (" that does not take the number" if function else "")
-    raise SearchError(f"{name}: give {forms}; received {given}")
+    raise SearchError(f"{name}: give {forms}; received {given}{_instead(source, function)}")
+
+
+def _instead(source: Any, function: bool) -> str:
+    """What was probably meant."""
+    if function:
+        return ": write lambda epoch: ..."
+    if isinstance(source, Iterator):
+        return ": give list(batches), or lambda epoch: ... that makes them anew"
+    if isinstance(source, torch.Tensor):
+        return ": give its batches, such as list(tensor.split(32))"
+    if (
+        hasattr(source, "__getitem__")
+        and hasattr(source, "__len__")
+        and not isinstance(source, (str, bytes, bytearray, Mapping, np.ndarray))
+    ):
+        return ": give DataLoader(dataset, batch_size=32)"
+    return ""
 
 
 def _iterable(batches: Any) -> bool:

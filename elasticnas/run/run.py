@@ -10,6 +10,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from elasticnas.calls import usage
 from elasticnas.checkpoint import FIXED, load_checkpoint, save_checkpoint, to_builtins
 from elasticnas.errors import CheckpointError, ConfigError, ElasticNASError
 from elasticnas.files import LOCK, remove_temporaries
@@ -47,6 +48,7 @@ class Run:
             ``progress`` is none of these.
     """
 
+    @usage("Run('runs/name', resume=True)")
     def __init__(
         self,
         folder: "str | Path | None" = None,
@@ -59,6 +61,8 @@ class Run:
         if isinstance(allow, str) or (fixed := FIXED & set(allow)):
             given = repr(allow) if isinstance(allow, str) else f"{sorted(fixed)}"
             raise ConfigError(f"allow={given}: a set of names of settings is needed, such as {{'steps'}}")
+        if not (folder is None or isinstance(folder, (str, Path))):
+            raise ConfigError(f"folder={folder!r:.100}: a path is needed, or None to keep nothing")
         if folder is not None and not str(folder):
             raise ConfigError("the folder of a run is empty: give a path, or None to keep nothing")
         self.folder = None if folder is None else Path(folder).absolute()
@@ -71,6 +75,18 @@ class Run:
         self.reporting = Reporting(progress)
         self._lock: FileLock | None = None
         self._entered = 0
+
+    @classmethod
+    def given(cls, run: "Run | None") -> "Run":
+        """What the caller of some work gave; one that keeps nothing for None.
+
+        Raises:
+            ConfigError: It is no Run, such as a path: whether the folder is resumed is the caller's to say.
+        """
+        if run is None or isinstance(run, Run):
+            return run or cls()
+        path = repr(str(run)) if isinstance(run, (str, Path)) else "'runs/name'"
+        raise ConfigError(f"run={run!r:.100}: give Run({path}), or Run({path}, resume=True) to continue what it holds")
 
     def part(self, name: str, first: int = 0, steps: int = 0) -> "Run":
         """The run of a piece of this work, in a folder of its own.

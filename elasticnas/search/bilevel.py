@@ -14,6 +14,7 @@ from elasticnas.extraction import Sameness
 from elasticnas.run import BatchStream, Kept, Run, Stateful, drive
 from elasticnas.runtime import random_state, restore_random_state, warn
 from elasticnas.search.architecture_loss import relaxed_loss, sampled_loss
+from elasticnas.search.arguments import require_kind, settings_or_default
 from elasticnas.search.collapse import undecided_or_collapsed
 from elasticnas.search.controller import Controller
 from elasticnas.search.descent import Descent, MakeOptimizer, require_finite
@@ -73,7 +74,9 @@ class BilevelSearcher(Generic[A]):
         name: str = "bilevel",
         identity: "Mapping[str, object] | None" = None,
     ) -> None:
-        self.problem, self.settings, self.name = problem, settings or SearchSettings(), name
+        require_kind("BilevelSearcher", problem, Problem, "Problem(model, loss, train, held_out, costs)")
+        self.problem, self.name = problem, name
+        self.settings = settings_or_default("BilevelSearcher", settings, SearchSettings)
         self.penalty, self.pruning, relaxation = penalty or NoPenalty(), pruning, relaxation or Softmax()
         problem.require(name, "loss", "train", "held_out")
         self.costs, self.model = problem.named_costs(name), problem.model
@@ -133,7 +136,7 @@ class BilevelSearcher(Generic[A]):
                 before stays.
             ConfigError: ``evaluate`` gives no mapping with the metric.
         """
-        run = run or Run()
+        run = Run.given(run)
         with run:
             seconds = drive(self, run, "search", self.settings.checkpoint_every)
             result = self._result(seconds, run)

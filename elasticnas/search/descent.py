@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from elasticnas.checkpoint import to_builtins
-from elasticnas.errors import ConfigError, SearchError
+from elasticnas.errors import ConfigError, SearchError, shown
+from elasticnas.search.arguments import can_call, require_function
 
 __all__ = ["Descent", "MakeOptimizer", "require_finite", "require_finite_gradients", "require_scalar"]
 
@@ -91,14 +92,22 @@ class Descent:
 
 
 def _made(make: MakeOptimizer, weights: list[Any]) -> torch.optim.Optimizer:
+    example = "lambda weights: torch.optim.SGD(weights, lr=0.1)"
+    if callable(make):
+        require_function("optimizer", make, "weights")
     made: Any = make(weights) if callable(make) else None
-    if isinstance(made, torch.optim.Optimizer):
-        return made
-    given = f"makes {type(made).__name__}" if callable(make) else f"is {type(make).__name__}"
-    raise ConfigError(
-        f"optimizer {given}: a function from weights to an optimizer is needed, such as "
-        "lambda weights: torch.optim.SGD(weights, lr=0.1)"
-    )
+    if not isinstance(made, torch.optim.Optimizer):
+        given = f"makes {type(made).__name__}" if callable(make) else f"is {type(make).__name__}"
+        raise ConfigError(f"optimizer {given}: a function from weights to an optimizer is needed, such as {example}")
+    if not can_call(made.step):
+        raise ConfigError(
+            f"optimizer makes {type(made).__name__}, whose step() needs a closure: give one that steps on gradients, "
+            f"such as {example}"
+        )
+    ours = {id(weight) for weight in weights}
+    if not any(id(held) in ours for group in made.param_groups for held in group["params"]):
+        raise ConfigError(f"optimizer has none of the model's weights: make it of the weights given, such as {example}")
+    return made
 
 
 def require_scalar(loss: Any, returned_by: str = "loss returns") -> None:
@@ -109,7 +118,9 @@ def require_scalar(loss: Any, returned_by: str = "loss returns") -> None:
     """
     if isinstance(loss, Tensor) and loss.ndim == 0 and loss.requires_grad:
         return
-    given = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else f"{type(loss).__name__} {loss!r}"
+    given = f"{type(loss).__name__} {shown(loss)}"
+    if isinstance(loss, Tensor):
+        given = f"a tensor of shape {tuple(loss.shape)}"
     if isinstance(loss, Tensor) and not loss.requires_grad:
         given += " without a gradient"
     raise SearchError(f"the loss is {given}; {returned_by} a scalar tensor that depends on the weights")

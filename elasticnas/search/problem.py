@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from elasticnas.axes import Axes
 from elasticnas.cost import Budget, Cost
 from elasticnas.elastic import ElasticModel
-from elasticnas.errors import ConfigError, SearchError
+from elasticnas.errors import ConfigError, SearchError, did_you_mean, shown
 from elasticnas.extraction import axes_of, check
 from elasticnas.run import Batches, one_epoch
+from elasticnas.search.arguments import require_function, require_kind, require_loss
 from elasticnas.search.result import Direction
 from elasticnas.space.space import A
 
@@ -67,15 +68,12 @@ class Problem(Generic[A]):
     predict: "Predict | None" = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.loss, nn.modules.loss._Loss):
-            raise ConfigError(
-                f"loss={type(self.loss).__name__}(): loss(model, batch) is needed, such as lambda model, batch: "
-                "criterion(model(batch[0]), batch[1])"
-            )
-        for name in ("loss", "evaluate", "predict"):
-            given = getattr(self, name)
-            if given is not None and not callable(given):
-                raise ConfigError(f"{name}={given!r}: a function is needed")
+        require_kind("Problem", self.model, nn.Module, "the supernet, such as Net(Space.axes())")
+        require_loss(self.loss)
+        require_function("evaluate", self.evaluate, "model")
+        require_function("predict", self.predict, "model", "batch")
+        if self.metric is not None and not isinstance(self.metric, str):
+            raise ConfigError(f"metric={shown(self.metric)}: the name of what evaluate returns is needed")
         _require_named_costs(self.costs, self.budgets)
         self._require_direction()
 
@@ -163,7 +161,7 @@ class Problem(Generic[A]):
         assert loss is not None and held_out is not None
 
         def mean_loss(model: nn.Module) -> dict[str, float]:
-            losses = [float(loss(model, batch)) for batch in one_epoch(held_out, "held_out", seed)]
+            losses = [_value(loss(model, batch)) for batch in one_epoch(held_out, "held_out", seed)]
             return {"loss": sum(losses) / len(losses)}
 
         return mean_loss
@@ -179,17 +177,28 @@ class Problem(Generic[A]):
         }
 
 
+def _value(loss: Any) -> float:
+    """A loss as a number; what is none fails the search at once, as it would for every architecture."""
+    number = loss.ndim == 0 if isinstance(loss, Tensor) else isinstance(loss, (int, float))
+    if not number:
+        given = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else shown(loss)
+        raise ConfigError(f"loss returns {given} on a held-out batch: a scalar tensor is needed")
+    return float(loss)
+
+
 def _require_named_costs(costs: Any, budgets: Any) -> None:
     if costs is not None and not (
         isinstance(costs, Mapping)
         and costs
         and all(isinstance(name, str) and isinstance(cost, Cost) for name, cost in costs.items())
     ):
-        raise ConfigError(f'costs={costs!r}: costs by name are needed, such as {{"flops": Flops(model, example)}}')
+        raise ConfigError(f'costs={shown(costs)}: costs by name are needed, such as {{"flops": Flops(model, example)}}')
     if budgets is None:
         return
     if not isinstance(budgets, Mapping):
-        raise ConfigError(f'budgets={budgets!r}: limits by the name of a cost are needed, such as {{"flops": "50%"}}')
+        raise ConfigError(
+            f'budgets={shown(budgets)}: limits by the name of a cost are needed, such as {{"flops": "50%"}}'
+        )
     for name in budgets:
         if name not in (costs or {}):
-            raise ConfigError(f"budgets[{name!r}]: no cost has this name; costs are {sorted(costs or {})}")
+            raise ConfigError(f"budgets[{name!r}]: no cost has this name{did_you_mean(str(name), costs or {})}")

@@ -4,10 +4,12 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from elasticnas.calls import NamedFields
+
 __all__ = ["SearchSettings", "TrainerSettings"]
 
 
-class _Settings(BaseModel):
+class _Settings(BaseModel, metaclass=NamedFields):
     """What all training has.
 
     Attributes:

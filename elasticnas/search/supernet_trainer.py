@@ -7,10 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from elasticnas.calls import usage
 from elasticnas.errors import SearchError
 from elasticnas.nn import idle_parameters
 from elasticnas.run import BatchStream, Kept, Run, Stateful, drive
 from elasticnas.runtime import SeededRandom
+from elasticnas.search.arguments import require_kind, settings_or_default
 from elasticnas.search.descent import Descent, MakeOptimizer
 from elasticnas.search.evaluation import beside
 from elasticnas.search.health import Jumps
@@ -54,6 +56,7 @@ class SupernetTrainer:
     Source: sandwich rule and in-place distillation, arXiv:1903.05134; single path, arXiv:1904.00420.
     """
 
+    @usage("SupernetTrainer(Problem(model, loss, train), TrainerSettings(steps=1000)).run()")
     def __init__(
         self,
         problem: Problem,
@@ -62,7 +65,8 @@ class SupernetTrainer:
         distillation: "Distillation | None" = None,
         optimizer: "MakeOptimizer | None" = None,
     ) -> None:
-        self.settings = settings = settings or TrainerSettings()
+        require_kind("SupernetTrainer", problem, Problem, "Problem(model, loss, train)")
+        self.settings = settings = settings_or_default("SupernetTrainer", settings, TrainerSettings)
         problem.require("SupernetTrainer", "loss", "train")
         assert problem.loss is not None and problem.train is not None
         self.axes, self.model, self.loss = problem.axes, problem.model, problem.loss
@@ -99,7 +103,7 @@ class SupernetTrainer:
             SearchError: A loss or a gradient is not finite, or the loss is no scalar with a gradient; the checkpoint
                 before stays.
         """
-        run = run or Run()
+        run = Run.given(run)
         seconds = drive(self, run, "train", self.settings.checkpoint_every)
         if self._validation is not None and self.settings.patience is not None and self._validation.best_weights:
             self.model.load_state_dict(self._validation.best_weights)

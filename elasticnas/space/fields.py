@@ -1,7 +1,7 @@
 """Field types of a search space beyond ``Literal``: a range of integers, and one choice per layer."""
 
 from dataclasses import dataclass
-from typing import Any, get_args, get_origin
+from typing import Any, NoReturn, get_args, get_origin
 
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import core_schema
@@ -56,8 +56,14 @@ class PerLayer:
 
     count: int | str
 
+    def __class_getitem__(cls, item: Any) -> NoReturn:
+        """Refused: it is written as a call."""
+        raise SpaceError(
+            f"PerLayer[{item!r}]: PerLayer is called, Annotated[tuple[Literal[256, 128], ...], PerLayer(4)]"
+        )
+
     def __post_init__(self) -> None:
-        if not isinstance(self.count, (int, str)):
+        if not isinstance(self.count, (int, str)) or isinstance(self.count, bool):
             raise SpaceError(
                 f"PerLayer({self.count!r}): give the number of layers or the name of the field that holds it, such as "
                 'Annotated[tuple[Literal[256, 128], ...], PerLayer(4)] or PerLayer("depth")'

@@ -5,7 +5,16 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from elasticnas.errors import ArchitectureError, ElasticNASError, SpaceError, one_line, said
+from elasticnas.errors import (
+    ArchitectureError,
+    ElasticNASError,
+    SpaceError,
+    UnknownNameError,
+    did_you_mean,
+    one_line,
+    said,
+    shown,
+)
 from elasticnas.space.schema import Declared, assemble, nested_space, read
 
 __all__ = ["Membership"]
@@ -34,7 +43,9 @@ class Membership:
         try:
             data = assemble(self._items, assignment)
         except KeyError as error:
-            raise ArchitectureError(f"{self._name}: the choice {error} has no value; give it one") from None
+            names = [item.choice.name for item in self._items]
+            unknown = next((f", and {n!r} is none{did_you_mean(n, names)}" for n in assignment if n not in names), "")
+            raise ArchitectureError(f"{self._name}: the choice {error} has no value; give it one{unknown}") from None
         arch = self._validated(data)
         if type(arch) is not self._space or not _holds(arch, data):
             self._require_unchanged(arch, assignment)
@@ -47,7 +58,7 @@ class Membership:
             ArchitectureError: ``arch`` is no valid architecture of the space.
         """
         if not isinstance(arch, self._space):
-            raise ArchitectureError(f"expected an architecture of {self._name}, got {arch!r} ({type(arch).__name__})")
+            raise self.stranger(arch)
         again = self._validated(_field_values(self._space, arch))
         values = {}
         for item in self._items:
@@ -59,14 +70,27 @@ class Membership:
             values[item.choice.name] = item.choice.options[0 if value is _ABSENT else item.choice.index(value)]
         return values
 
+    def stranger(self, given: Any) -> ArchitectureError:
+        """The error of what is no architecture of the space, with what was meant."""
+        name = self._name
+        way_out = ""
+        if isinstance(given, Mapping):
+            way_out = f"; write {name}(**{shown(given, 60)})"
+        elif given is self._space:
+            way_out = f"; write {name}({', '.join(f'{field}=...' for field in self._space.model_fields)})"
+        elif isinstance(given, type) or hasattr(given, "model_dump"):
+            way_out = f"; its class is not {name}"
+        kind = "a class" if isinstance(given, type) else type(given).__name__
+        return ArchitectureError(f"expected an architecture of {name}, got {shown(given)} ({kind}){way_out}")
+
     def _validated(self, data: Any) -> Any:
         try:
             return self._space.model_validate(data)
         except ValidationError as error:
             raise ArchitectureError(one_line(self._space, error)) from None
-        except ElasticNASError:
-            raise
         except Exception as error:  # whatever a rule raises
+            if isinstance(error, ElasticNASError) and not isinstance(error, UnknownNameError):
+                raise
             reason = said(error)
             raise SpaceError(
                 f"{self._name}: a rule fails for {data} ({reason}); a rule refuses by ValueError"

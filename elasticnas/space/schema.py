@@ -1,7 +1,8 @@
 """What a Space class declares: its choices, in order, and how an architecture is put together from them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter
@@ -73,9 +74,18 @@ def _of_field(space: type[BaseModel], name: str, info: FieldInfo, path: tuple[st
             raise SpaceError(f"{space.__name__}.{name}: {nested.__name__} is no Space; derive it from elasticnas.Space")
         yield from declared(nested, path)
     elif layers is None:
-        yield Declared(Choice(_name(path), _options(space, name, info.annotation, info.metadata)), path)
+        options = _options(space, name, info.annotation, info.metadata)
+        if not (info.is_required() or info.default_factory or info.default in options):
+            raise SpaceError(f"{space.__name__}.{name}: the default {info.default!r} is none of {list(options)}")
+        yield Declared(Choice(_name(path), options), path)
     else:
-        options = _options(space, name, get_args(info.annotation)[0], [])
+        inner = get_args(info.annotation)
+        if get_origin(info.annotation) is not tuple or not inner:
+            raise SpaceError(
+                f"{space.__name__}.{name}: PerLayer({layers.count!r}) belongs to a tuple of choices; write "
+                f"Annotated[tuple[Literal[64, 32], ...], PerLayer({layers.count!r})]"
+            )
+        options = _options(space, name, inner[0], [])
         count, length_of = layers.count, None
         if isinstance(count, str):
             length_of = _name((*path[:-1], count))
@@ -105,7 +115,11 @@ def _options(space: type[BaseModel], name: str, annotation: Any, metadata: list[
 
 
 def _require_told_apart(where: str, annotation: Any, options: tuple[Any, ...]) -> None:
-    """Each option must come back from validation as itself: of 1 and 1.0, only one does."""
+    """Each option must be a plain value, and come back from validation as itself: of 1 and 1.0, only one does."""
+    for option in options:
+        if not isinstance(option, (int, float, str, bytes, Enum, type(None))):
+            parts = f"; write Literal[{', '.join(map(repr, option))}]" if isinstance(option, Iterable) else ""
+            raise SpaceError(f"{where}: the option {option!r} is no plain value such as 64 or 'relu'{parts}")
     adapter: TypeAdapter[Any] = TypeAdapter(annotation)
     for option in options:
         given = adapter.validate_python(option)

@@ -5,7 +5,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, cached_property
 from itertools import chain
-from typing import Annotated, Any, ClassVar, TypeAlias, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias, cast
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -13,10 +13,20 @@ from torch import Tensor
 from typing_extensions import Self, TypeVar
 
 from elasticnas.axes import Axes, Axis, Choice, Scope
-from elasticnas.errors import ArchitectureError, SpaceError, one_line
+from elasticnas.calls import usage
+from elasticnas.errors import (
+    ArchitectureError,
+    ConfigError,
+    SpaceError,
+    UnknownNameError,
+    did_you_mean,
+    one_line,
+    shown,
+)
 from elasticnas.space.info import SpaceInfo
 from elasticnas.space.neighbours import neighbours
 from elasticnas.space.schema import per_layer
+from elasticnas.space.space_type import SpaceType
 
 __all__ = ["A", "S", "SizesOf", "Space", "reserved"]
 
@@ -32,7 +42,7 @@ name, and elastic parts take both.
 """
 
 
-class Space(BaseModel):
+class Space(BaseModel, metaclass=SpaceType):
     """A search space. Fields are choices, instances are valid, frozen, hashable architectures.
 
     Fields are ``Literal[...]``, ``bool``, ``Annotated[int, Range(...)]``, ``Annotated[tuple[..., ...], PerLayer(n)]``
@@ -41,6 +51,7 @@ class Space(BaseModel):
 
     Raises:
         SpaceError: A field is no choice, or bears the name of one of Space's methods.
+        ArchitectureError: An instance is no valid architecture; its fields are given by name.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -54,6 +65,25 @@ class Space(BaseModel):
                 if not name.startswith("_") and (owner := reserved(name)) is not None:
                     raise SpaceError(f"{cls.__name__}.{name}: {name!r} is {owner}; give the field another name")
         super().__init_subclass__(**kwargs)
+
+    if not TYPE_CHECKING:  # checkers know the fields
+
+        def __getattr__(self, name: str) -> Any:
+            try:
+                return super().__getattr__(name)
+            except AttributeError:
+                if name[0] == "_" or inspect.getattr_static(type(self), name, None) is not None:
+                    raise  # of a property, which says itself what it lacks
+                raise UnknownNameError(_unknown(type(self), name)) from None
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            try:
+                super().__setattr__(name, value)
+            except ValidationError:
+                raise ArchitectureError(
+                    f"{type(self).__name__}.{name} = {shown(value)}: an architecture is frozen; make another one, "
+                    f"such as {type(self).__name__}(**{{**dict(arch), {name!r}: {shown(value)}}})"
+                ) from None
 
     @model_validator(mode="after")
     def _lengths_follow_their_fields(self) -> Self:
@@ -81,6 +111,7 @@ class Space(BaseModel):
         return {choice.name: choice.options for choice in cls.choice_list()}
 
     @classmethod
+    @usage("Space.from_assignment({'hidden': 64, ...}), or the class itself with its fields, Space(hidden=64, ...)")
     def from_assignment(cls, assignment: Mapping[str, object]) -> Self:
         """The architecture with a value for each choice name.
 
@@ -139,6 +170,7 @@ class Space(BaseModel):
         return map(cls.from_assignment, cls.info().architectures)
 
     @classmethod
+    @usage("Space.sample(random.Random(3)): the generator, not the seed, is given")
     def sample(cls, rng: random.Random) -> Self:
         """A valid architecture, every choice uniform, impossible combinations drawn again.
 
@@ -147,8 +179,11 @@ class Space(BaseModel):
         uniform over those that the walk can reach.
 
         Raises:
+            ConfigError: ``rng`` is no ``random.Random``.
             SpaceError: There is no valid architecture, or none was found.
         """
+        if not isinstance(rng, random.Random) and rng is not random:
+            raise ConfigError(f"{cls.__name__}.sample({shown(rng)}): give a generator, such as random.Random(3)")
         return cls.from_assignment(cls.info().architectures.sample(rng))
 
     @classmethod
@@ -271,6 +306,14 @@ class Space(BaseModel):
 @cache
 def _info(space: type[Space]) -> SpaceInfo:
     return SpaceInfo(space)
+
+
+def _unknown(space: type[Space], name: str) -> str:
+    derived = [
+        each for each in dir(space) if isinstance(inspect.getattr_static(space, each), (property, cached_property))
+    ]
+    known = [*space.model_fields, *(each for each in derived if each[0] != "_" and not hasattr(Space, each))]
+    return f"an architecture of {space.__name__} has no {name!r}{did_you_mean(name, known)}"
 
 
 def reserved(name: str) -> str | None:

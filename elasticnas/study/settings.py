@@ -4,10 +4,12 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from elasticnas.calls import NamedFields
+
 __all__ = ["StudySettings"]
 
 
-class StudySettings(BaseModel):
+class StudySettings(BaseModel, metaclass=NamedFields):
     """How long each part of a study is, and what is compared.
 
     Attributes:

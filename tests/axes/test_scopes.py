@@ -137,12 +137,16 @@ def test_select_takes_units_per_factor_and_views_where_it_can():
         ("expected an architecture of Widths, got Hidden", "at", s.Hidden(hidden=2)),
         ("expected an architecture of Widths, got 4 (int)", "at", 4),
         ("axes.at takes one architecture: for one per sample of a batch use axes.masked", "at", [s.Widths.largest()]),
-        ("axes.at({'hidden': 4}): probabilities are for axes.relaxed", "at", {"hidden": 4}),
+        (
+            "axes.at({'hidden': 4}): an architecture is an instance of its space, axes.at(Widths(hidden=4, inner=10))",
+            "at",
+            {"hidden": 4},
+        ),
         ("expected an architecture of Widths, got Hidden", "masked", [s.Widths.largest(), s.Hidden(hidden=2)]),
         ("axes.masked([]) has no architecture", "masked", []),
         ("probabilities are for axes.relaxed", "masked", {"hidden": [1.0, 0.0, 0.0]}),
         ("architectures are for axes.at and axes.masked", "relaxed", s.Widths.largest()),
-        ("no choice is named 'depth'; the space has ['hidden', 'inner']", "relaxed", {"depth": [1.0]}),
+        ("no choice is named 'depth'; known are hidden, inner", "relaxed", {"depth": [1.0]}),
         (
             "hidden has 3 options [8, 6, 4], but the probabilities have the shape (2,)",
             "relaxed",
@@ -177,7 +181,7 @@ def test_a_list_is_for_layers_not_for_a_nested_space():
 
 
 def test_unknown_attributes_list_what_is_there():
-    with pytest.raises(AttributeError, match=r"Widths has no size 'depth'; it has \['hidden', 'inner'\]"):
+    with pytest.raises(AttributeError, match="Widths has no size 'depth'; known are hidden, inner"):
         _ = s.Widths.axes().depth
 
 

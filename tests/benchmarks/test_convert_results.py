@@ -326,7 +326,7 @@ def lacking(*keys, **changes):
         (lacking("found/test/unseen/mrr@5"), "networks.found has no test/unseen/mrr@5"),
         (lacking(**{"search/random_tried": []}), "search/random_tried lacks what random search found"),
         (lacking(**{"found/energy_j": 3.5}), "'found/energy_j' has no place in format 2"),
-        (lacking(config={"epochs": 1}), "Config: epochs: Extra inputs are not permitted"),
+        (lacking(config={"epochs": 1}), "Config: epochs: unknown"),
         (lacking(config=SETTINGS | {"compare": ["random", "largest"]}), "0.1 began it and did not finish it"),
         ({"title": "Table III"}, "no result that 0.1 recorded"),
         ([1], "no result that 0.1 recorded"),

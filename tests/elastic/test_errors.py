@@ -288,7 +288,7 @@ def test_a_model_that_is_built_once_for_all():
     module = nn.Linear(3, 3)
     refused(
         ConfigError,
-        r"^<lambda>\(hidden=8\) gives a model whose 0\.weight is the very parameter of one that it gave before: each "
+        r"^<lambda>\(hidden=16\) gives a model whose 0\.weight is the very parameter of one that it gave before: each "
         "call must give an independent model, so build it anew",
         lambda hidden: nn.Sequential(module, nn.Linear(3, hidden)),
         Hidden,

@@ -163,3 +163,17 @@ def test_a_scope_may_be_opened_inside_the_compiled_function():
 
     for mine, theirs in zip(torch.compile(both, backend="aot_eager", fullgraph=True)(x), both(x), strict=True):
         torch.testing.assert_close(mine, theirs)
+
+
+class Wide(Space):
+    hidden: Literal[8, 4]
+    depth: Literal[2, 1]
+
+
+def test_a_graph_with_symbolic_sizes_takes_an_architecture_per_sample():
+    axes, arch = Wide.axes(), Wide(hidden=4, depth=1)
+    blocks = enn.Stack([enn.FeedForward(6, axes.hidden) for _ in range(2)], axes.depth).eval()
+    compiled, x = torch.compile(blocks, backend="eager", fullgraph=True), torch.randn(3, 6)
+    for scope in (axes.at(arch), axes.masked(arch), axes.relaxed({"hidden": [0.5, 0.5]}), axes.masked([arch] * 3)):
+        with scope:
+            torch.testing.assert_close(compiled(x), blocks(x))

@@ -8,6 +8,8 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 from elasticnas.errors import SearchError
 from elasticnas.run import BatchStream, one_epoch
 
+AGAIN = ": give list(batches), or lambda epoch: ... that makes them anew"
+
 
 class MapStyle(Dataset):
     def __getitem__(self, index):
@@ -17,20 +19,29 @@ class MapStyle(Dataset):
 @pytest.mark.parametrize(
     ("source", "told"),
     [
-        (iter([1]), "list_iterator, which can be read only once"),
-        ((i for i in range(3)), "generator, which can be read only once"),
-        (zip([1], [2], strict=True), "zip, which can be read only once"),
+        (
+            iter([1]),
+            "list_iterator, which can be read only once" + AGAIN,
+        ),
+        (
+            (i for i in range(3)),
+            "generator, which can be read only once" + AGAIN,
+        ),
+        (
+            zip([1], [2], strict=True),
+            "zip, which can be read only once" + AGAIN,
+        ),
         ("text", "str"),
         (b"bytes", "bytes"),
         ({"x": 1}, "dict"),
         ({1}, "set"),
-        (torch.zeros(3, 2), "Tensor"),
+        (torch.zeros(3, 2), "Tensor: give its batches, such as list(tensor.split(32))"),
         (np.zeros(3), "ndarray"),
         (MapStyle(), "MapStyle"),
-        (TensorDataset(torch.arange(3)), "TensorDataset"),
+        (TensorDataset(torch.arange(3)), "TensorDataset: give DataLoader(dataset, batch_size=32)"),
         (None, "None"),
         (3, "int"),
-        (lambda: [1], "function that does not take the number"),
+        (lambda: [1], "function that does not take the number: write lambda epoch: ..."),
     ],
 )
 def test_what_is_no_source_is_told(source, told):
@@ -61,7 +72,7 @@ def test_the_same_exhausted_iterator_is_told():
     once = iter([1, 2])
     stream = BatchStream(lambda epoch: once, "train", 7)
     assert [stream.next(), stream.next()] == [1, 2]
-    with pytest.raises(SearchError, match=r"^train: epoch 1 has no batch$"):
+    with pytest.raises(SearchError, match=r"^train: epoch 1 has no batch; make the batches anew for each epoch"):
         stream.next()
 
 

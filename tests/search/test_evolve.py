@@ -440,7 +440,7 @@ def test_wrong_use_is_one_line(tmp_path, monkeypatch):
             search(given=problem(**given), trials=3)
     for settings, message in (
         ({"method": "genetic"}, "method='genetic': choose 'nsga2', 'local' or 'random'"),
-        ({"trials": 0, "population": 20}, "trials=0, population=20: trials >= 1"),
+        ({"trials": 0, "population": 20}, "trials=0: an integer of at least 1 is needed"),
     ):
         with pytest.raises(ConfigError, match=message):
             search(**settings)

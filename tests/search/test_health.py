@@ -8,12 +8,12 @@ from typing import Literal
 
 import pytest
 import torch
-from pydantic import ValidationError
 from torch import nn
 
 import elasticnas.nn as enn
 from elasticnas import Space, axes_of
 from elasticnas.cost import Params
+from elasticnas.errors import ConfigError
 from elasticnas.run import Run
 from elasticnas.search import BilevelSearcher, Fixed, Problem, SearchSettings, SupernetTrainer, TrainerSettings
 from elasticnas.search.health import Jumps, exhausted
@@ -86,9 +86,9 @@ def test_a_search_that_accumulates_equal_parts_steps_as_on_the_whole_batch(count
 
 
 def test_second_order_and_patience_say_what_they_need():
-    with pytest.raises(ValidationError, match="order=2 is the second order of one batch: accumulate=1 is needed"):
+    with pytest.raises(ConfigError, match="order=2 is the second order of one batch: accumulate=1 is needed"):
         SearchSettings(order=2, accumulate=2)
-    with pytest.raises(ValidationError, match="patience counts validations: set validate_every"):
+    with pytest.raises(ConfigError, match="patience counts validations: set validate_every"):
         TrainerSettings(patience=2)
 
 

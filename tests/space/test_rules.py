@@ -437,7 +437,7 @@ def test_a_rule_that_fails_names_itself_and_what_it_was_given():
             return self
 
     for call in (Typo.size, Typo.smallest, lambda: Typo.from_assignment({"a": 1, "b": 1})):
-        with pytest.raises(SpaceError, match=r"AttributeError: .*missing.*a rule refuses by ValueError") as raised:
+        with pytest.raises(SpaceError, match=r"UnknownNameError: .*missing.*a rule refuses by ValueError") as raised:
             call()
         assert "Typo" in str(raised.value) and "\n" not in str(raised.value)
 

@@ -9,12 +9,14 @@ from typing import Any, Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from elasticnas.calls import usage
 from elasticnas.cost import smallest_reachable
-from elasticnas.errors import ConfigError
+from elasticnas.errors import ConfigError, shown
 from elasticnas.extraction import Sameness
 from elasticnas.run import Progress, Run
 from elasticnas.runtime import warn
 from elasticnas.search.archive import Archive
+from elasticnas.search.arguments import require_integer
 from elasticnas.search.evaluation import Evaluator, evaluate_at
 from elasticnas.search.evolution import nsga2, share
 from elasticnas.search.limits import Limits, as_begun, begun, finite_cost
@@ -25,7 +27,7 @@ from elasticnas.search.random_search import draws
 from elasticnas.search.result import Candidate, SearchResult
 from elasticnas.search.settings import SearchSettings
 from elasticnas.search.storage import Stored, keep, kept_limits, open_study, require_optuna
-from elasticnas.search.strategies.strategy import Strategy
+from elasticnas.search.strategies.strategy import Strategy, arguments
 from elasticnas.space.space import S
 
 __all__ = ["Evolve"]
@@ -60,6 +62,7 @@ class Evolve(Strategy):
 
     name = "evolve"
 
+    @usage("Evolve(method='nsga2', trials=100, population=20, storage=None, study='elasticnas')")
     def __init__(
         self,
         method: Method = "nsga2",
@@ -69,9 +72,11 @@ class Evolve(Strategy):
         study: str = "elasticnas",
     ) -> None:
         if method not in ("nsga2", "local", "random"):
-            raise ConfigError(f"method={method!r}: choose 'nsga2', 'local' or 'random'")
-        if trials < 1 or population < 2:
-            raise ConfigError(f"trials={trials}, population={population}: trials >= 1 and population >= 2 are needed")
+            raise ConfigError(f"method={shown(method)}: choose 'nsga2', 'local' or 'random'")
+        require_integer("trials", trials, 1)
+        require_integer("population", population, 2)
+        if storage is not None and not isinstance(storage, (str, Path)):
+            raise ConfigError(f"storage={shown(storage)}: a path or a URL is needed, such as 'runs/search.journal'")
         self.method, self.trials, self.population = method, trials, population
         self.storage, self.study = storage, study
 
@@ -83,11 +88,11 @@ class Evolve(Strategy):
         Raises:
             CheckpointError: The storage cannot be opened, or holds another search.
         """
+        settings, run = arguments(self, problem, settings, run)
         if self.method == "nsga2":
             require_optuna()
-        run = run or Run()
         with run:
-            return _Evolution(self, problem, settings or SearchSettings(), run).result()
+            return _Evolution(self, problem, settings, run).result()
 
 
 class _Evolution:

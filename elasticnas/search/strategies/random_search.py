@@ -6,7 +6,7 @@ from elasticnas.search.result import SearchResult
 from elasticnas.search.settings import SearchSettings
 from elasticnas.search.strategies.evolve import Evolve
 from elasticnas.search.strategies.one_shot import evaluations, train_then_evaluate
-from elasticnas.search.strategies.strategy import Strategy
+from elasticnas.search.strategies.strategy import Strategy, arguments
 from elasticnas.space.space import S
 
 __all__ = ["RandomSearch"]
@@ -27,6 +27,6 @@ class RandomSearch(Strategy):
         self, problem: Problem[S], settings: "SearchSettings | None" = None, run: "Run | None" = None
     ) -> SearchResult[S]:
         """See :meth:`Strategy.search`."""
-        settings = settings or SearchSettings()
+        settings, run = arguments(self, problem, settings, run)
         evolve = Evolve("random", evaluations(settings))
-        return train_then_evaluate(self.name, problem, settings, run or Run(), evolve)
+        return train_then_evaluate(self.name, problem, settings, run, evolve)

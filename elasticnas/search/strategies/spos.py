@@ -7,7 +7,7 @@ from elasticnas.search.settings import SearchSettings
 from elasticnas.search.storage import require_optuna
 from elasticnas.search.strategies.evolve import Evolve
 from elasticnas.search.strategies.one_shot import evaluations, train_then_evaluate
-from elasticnas.search.strategies.strategy import Strategy
+from elasticnas.search.strategies.strategy import Strategy, arguments
 from elasticnas.space.space import S
 
 __all__ = ["SPOS"]
@@ -38,8 +38,8 @@ class SPOS(Strategy):
         self, problem: Problem[S], settings: "SearchSettings | None" = None, run: "Run | None" = None
     ) -> SearchResult[S]:
         """See :meth:`Strategy.search`; PluginError where Optuna is not installed."""
+        settings, run = arguments(self, problem, settings, run)
         require_optuna()
-        settings = settings or SearchSettings()
         trials = evaluations(settings)
         evolve = Evolve("nsga2", trials, max(2, min(self.population, trials // 4)))
-        return train_then_evaluate(self.name, problem, settings, run or Run(), evolve)
+        return train_then_evaluate(self.name, problem, settings, run, evolve)

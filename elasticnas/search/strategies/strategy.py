@@ -5,8 +5,11 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, ClassVar, TypeAlias
 
+from elasticnas.calls import usage
 from elasticnas.checkpoint import to_builtins
+from elasticnas.errors import ConfigError
 from elasticnas.run import Run
+from elasticnas.search.arguments import require_kind, settings_or_default
 from elasticnas.search.bilevel import BilevelSearcher
 from elasticnas.search.penalty import NoPenalty, Penalty
 from elasticnas.search.problem import Problem
@@ -16,7 +19,7 @@ from elasticnas.search.result import SearchResult
 from elasticnas.search.settings import SearchSettings
 from elasticnas.space.space import S
 
-__all__ = ["GradientStrategy", "Strategy"]
+__all__ = ["GradientStrategy", "Strategy", "arguments"]
 
 
 class Strategy(ABC):
@@ -30,6 +33,10 @@ class Strategy(ABC):
     """
 
     name: ClassVar[str]
+
+    @usage("DARTS().search(problem, settings): what is searched is given to search")
+    def __init__(self) -> None:
+        super().__init__()
 
     def __init_subclass__(cls, **further: Any) -> None:
         """A result bears the name of the strategy that was asked for, whatever that one is composed of."""
@@ -60,6 +67,24 @@ class Strategy(ABC):
                 gradient, an epoch has no batch, the model has no weights to train or is of a kind that the strategy
                 does not search.
         """
+
+
+def arguments(strategy: Any, problem: Any, settings: Any, run: Any) -> tuple[SearchSettings, Run]:
+    """Settings and run of a search, with their defaults.
+
+    Args:
+        strategy: That of the method.
+        problem: As the method was given it; likewise the others.
+        settings: None for the defaults.
+        run: None keeps nothing.
+
+    Raises:
+        ConfigError: One of them is something else; or the method was called on the class.
+    """
+    if not isinstance(strategy, Strategy):
+        raise ConfigError("search was called on a class: make the strategy first, such as DARTS().search(problem)")
+    require_kind(f"{strategy.name}.search", problem, Problem, "Problem(model, loss, train, held_out, costs)")
+    return settings_or_default(f"{strategy.name}.search", settings, SearchSettings), Run.given(run)
 
 
 Search: TypeAlias = Callable[..., SearchResult[Any]]
@@ -98,7 +123,7 @@ class GradientStrategy(Strategy):
         self, problem: Problem[S], settings: "SearchSettings | None" = None, run: "Run | None" = None
     ) -> SearchResult[S]:
         """See :meth:`Strategy.search`."""
-        settings = settings or SearchSettings()
+        settings, run = arguments(self, problem, settings, run)
         searcher = BilevelSearcher(
             problem,
             settings,

@@ -1,0 +1,110 @@
+"""What a size refuses, because it has one value only in a scope: numbers, conditions, loops, torch's functions."""
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from elasticnas.errors import AxisError
+
+__all__ = ["NoValue", "NoValueError"]
+
+_NUMBER = (
+    "in __init__ give the axis to a layer of elasticnas.nn, in forward take elasticnas.axes.active_size(axis); "
+    "axis.size is the largest"
+)
+_ARITHMETIC = "sizes multiply, add and divide (//); make anything else an integer property of the space"
+
+
+class NoValueError(AxisError, TypeError):
+    """A size is used as the one value that it has only in a scope.
+
+    A TypeError as well: Python and libraries that only try whether something is a number go on.
+    """
+
+
+def _refuse(size: object, use: str, way_out: str) -> NoReturn:
+    raise NoValueError(f"{size!r} has no single value for {use}: {way_out}")
+
+
+def _refused(sign: str) -> Callable[[Any, Any], NoReturn]:
+    def method(self: Any, other: Any) -> NoReturn:
+        _refuse(self, f"the operator {sign}", _ARITHMETIC)
+
+    return method
+
+
+def _compared(sign: str) -> Callable[[Any, Any], NoReturn]:
+    def method(self: Any, other: Any) -> NoReturn:
+        _refuse(self, f"the comparison {sign}", f"{_NUMBER}; a condition on sizes is a rule of the space")
+
+    return method
+
+
+class NoValue:
+    """The operations that a size refuses, each with the way out in its error."""
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, (int, float, str)):
+            _refuse(
+                self,
+                f"the comparison == {other!r}",
+                "enn.Mixture(modules, axis) runs one of several modules; " + _NUMBER,
+            )
+        return self is other
+
+    __hash__ = object.__hash__
+
+    if not TYPE_CHECKING:  # a checker refuses them of itself
+
+        def __index__(self) -> NoReturn:
+            _refuse(self, "range(), an index or a slice", f"{_NUMBER}; enn.Stack(layers, axis) runs that many layers")
+
+        def __int__(self) -> NoReturn:
+            _refuse(self, "int()", _NUMBER)
+
+        def __float__(self) -> NoReturn:
+            _refuse(self, "float()", _NUMBER)
+
+        def __round__(self, digits: int = 0) -> NoReturn:
+            _refuse(self, "round()", _ARITHMETIC)
+
+        def __iter__(self) -> Iterator[Any]:
+            _refuse(
+                self,
+                "a loop or a tuple",
+                "enn.Stack(layers, axis) runs that many layers, and the layers of elasticnas.nn, such as "
+                "enn.LayerNorm, take an axis as their size",
+            )
+
+        def __bool__(self) -> NoReturn:
+            _refuse(
+                self,
+                "a condition",
+                "enn.DepthSkip(module, axis) runs a module where the axis is True, enn.Mixture(modules, axis) one of "
+                "several",
+            )
+
+        __lt__, __le__, __gt__, __ge__ = _compared("<"), _compared("<="), _compared(">"), _compared(">=")
+        __sub__, __rsub__ = _refused("-"), _refused("-")
+        __truediv__, __rtruediv__ = _refused("/"), _refused("/")
+        __floordiv__, __rfloordiv__ = _refused("//"), _refused("//")
+        __mod__, __rmod__ = _refused("%"), _refused("%")
+        __pow__, __rpow__ = _refused("**"), _refused("**")
+
+        def __neg__(self) -> NoReturn:
+            _refuse(self, "the operator -", _ARITHMETIC)
+
+        @classmethod
+        def __torch_function__(
+            cls, function: Callable[..., Any], types: Any, args: Any = (), kwargs: "dict[str, Any] | None" = None
+        ) -> NoReturn:
+            """Refuse torch's functions: they take numbers."""
+            sizes = [part for part in _flat([*args, *(kwargs or {}).values()]) if isinstance(part, NoValue)]
+            _refuse(sizes[0] if sizes else cls, f"torch's {function.__name__}", _NUMBER)
+
+
+def _flat(values: Any) -> Iterator[Any]:
+    for value in values:
+        if isinstance(value, (list, tuple)):
+            yield from _flat(value)
+        else:
+            yield value

@@ -1,0 +1,103 @@
+"""What a search and a training are given: anything else is refused in one line that shows the right call."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from torch import nn
+
+from elasticnas.errors import ConfigError, shown
+
+__all__ = ["can_call", "require_function", "require_integer", "require_kind", "require_loss", "settings_or_default"]
+
+Settings = TypeVar("Settings")
+
+
+def require_kind(user: str, given: Any, kind: type, example: str) -> None:
+    """Refuse what is not of a class.
+
+    Args:
+        user: Who needs it.
+        given: The value.
+        kind: The class.
+        example: How it is made.
+
+    Raises:
+        ConfigError: It is something else.
+    """
+    if not isinstance(given, kind):
+        what = f"the class {given.__name__}" if isinstance(given, type) else type(given).__name__
+        raise ConfigError(f"{user} takes a {kind.__name__}, got {what}: give {example}")
+
+
+def settings_or_default(user: str, given: Any, kind: type[Settings]) -> Settings:
+    """The settings; the defaults where there are none.
+
+    Raises:
+        ConfigError: They are something else, such as those of another kind of work.
+    """
+    if given is None:
+        return kind()
+    require_kind(user, given, kind, f"{kind.__name__}(steps=1000, ...)")
+    assert isinstance(given, kind)
+    return given
+
+
+def require_integer(name: str, given: Any, least: int) -> None:
+    """Refuse what is no integer of at least so much.
+
+    Raises:
+        ConfigError: It is something else.
+    """
+    if isinstance(given, bool) or not isinstance(given, int) or given < least:
+        raise ConfigError(f"{name}={shown(given)}: an integer of at least {least} is needed")
+
+
+def require_function(name: str, given: Any, *arguments: str) -> None:
+    """Refuse what cannot be called with so many arguments; None is left to whoever needs the function.
+
+    Args:
+        name: Of the function.
+        given: The function, or None.
+        *arguments: The names of the arguments it is called with.
+
+    Raises:
+        ConfigError: It is no function, or takes others.
+    """
+    if given is None:
+        return
+    call = f"{name}({', '.join(arguments)})"
+    if not callable(given):
+        raise ConfigError(f"{name}={shown(given)}: a function is needed, {call}")
+    if not can_call(given, len(arguments)):
+        raise ConfigError(
+            f"{name}{inspect.signature(given)} cannot be called as {call}: give a function of these arguments"
+        )
+
+
+def require_loss(given: Any) -> None:
+    """Refuse what is no function of a model and a batch; None is left to whoever needs a loss.
+
+    Raises:
+        ConfigError: It is something else, such as a loss of torch, which takes predictions and targets.
+    """
+    own = given if isinstance(given, type) or inspect.isroutine(given) else type(given)
+    if isinstance(given, nn.modules.loss._Loss) or str(getattr(own, "__module__", "")).startswith("torch."):
+        name = getattr(own, "__name__", "criterion")
+        criterion = name if inspect.isroutine(given) else f"{name}()"
+        raise ConfigError(
+            f"loss={criterion} takes predictions and targets: loss(model, batch) is needed, such as lambda model, "
+            f"batch: {criterion}(model(batch[0]), batch[1])"
+        )
+    require_function("loss", given, "model", "batch")
+
+
+def can_call(function: Callable[..., Any], count: int = 0) -> bool:
+    """Whether a function takes so many positional arguments."""
+    try:
+        inspect.signature(function).bind(*range(count))
+    except TypeError:
+        return False
+    except ValueError:  # written in C, without a signature
+        return True
+    return True
