@@ -55,7 +55,9 @@ ConfigFile = Annotated[
 
 def set_option(example: str) -> Any:
     """The option ``--set``, with a setting that the recipe has as the example of its help."""
-    return typer.Option("--set", help=f"Change a setting, such as {example}. Repeat the option for several.")
+    return typer.Option(
+        "--set", help=f"Change a setting, such as {example}; config show lists all. Repeat for several."
+    )
 
 
 def changes_of(given: list[str] | None) -> dict[str, Any]:
