@@ -27,13 +27,9 @@ __all__ = [
 Settings = TypeVar("Settings", bound=BaseModel)
 
 
-def completing(names: Sequence[str]) -> Callable[[str], list[str]]:
-    """For ``autocompletion`` of an option: the names that begin with what was typed."""
-
-    def complete(incomplete: str) -> list[str]:
-        return [name for name in names if name.startswith(incomplete)]
-
-    return complete
+def completing(names: Sequence[str]) -> Callable[[], list[str]]:
+    """For ``autocompletion`` of an option: the names among which the shell chooses."""
+    return lambda: list(names)
 
 
 Out = Annotated[Path, typer.Option(help="Folder of the run.")]
