@@ -22,13 +22,9 @@ __all__ = [
 ]
 
 
-def completing(names: Sequence[str]) -> Callable[[str], list[str]]:
-    """For ``autocompletion`` of an option: the names that begin with what was typed."""
-
-    def complete(incomplete: str) -> list[str]:
-        return [name for name in names if name.startswith(incomplete)]
-
-    return complete
+def completing(names: Sequence[str]) -> Callable[[], list[str]]:
+    """For ``autocompletion`` of an option: the names among which the shell chooses."""
+    return lambda: list(names)
 
 
 Out = Annotated[Path, typer.Option(help="Folder of the run.")]
@@ -50,7 +46,9 @@ ConfigFile = Annotated[
 
 def set_option(example: str) -> Any:
     """The option ``--set``, with a setting that the recipe has as the example of its help."""
-    return typer.Option("--set", help=f"Change a setting, such as {example}. Repeat the option for several.")
+    return typer.Option(
+        "--set", help=f"Change a setting, such as {example}; config show lists all. Repeat for several."
+    )
 
 
 def changes_of(given: list[str] | None) -> dict[str, Any]:

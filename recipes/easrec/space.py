@@ -35,6 +35,8 @@ def space_for(model: ModelConfig) -> type[Space]:
         fields["attention"] = Literal[model.attention_choices]
     namespace = {
         "__module__": __name__,
+        # as of a class statement here: files must not take one model's space for that of the module's name
+        "__qualname__": "space_for.<locals>.EASRecSpace",
         "__doc__": f"Candidates (hidden, inner): {', '.join(map(str, sizes))}.",
         "__annotations__": fields,
         "hidden": property(hidden),
