@@ -81,7 +81,7 @@ class Study(Generic[A]):
         problem: Problem[A],
         build: Callable[..., nn.Module],
         scaled: Callable[[float], object],
-        test: Callable[[nn.Module], Mapping[str, Any]],
+        test: Callable[[nn.Module], Mapping[str, object]],
         example: object,
         settings: StudySettings | None = None,
         *,

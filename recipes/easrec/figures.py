@@ -12,10 +12,7 @@ if TYPE_CHECKING:
     from easrec.config import Config
     from easrec.result import Metrics, Network, NetworkName, RunResult, Stage
 
-__all__ = ["NETWORKS", "NORMAL", "comparison", "interval", "metrics_table", "summary_table"]
-
-NORMAL = 1.96
-"""Standard errors on either side of a mean: a 95% interval, by the normal approximation."""
+__all__ = ["NETWORKS", "comparison", "metrics_table", "summary_table"]
 
 NETWORKS: "dict[NetworkName, str]" = {"largest": "largest", "found": "found by search", "random": "random search"}
 
@@ -113,10 +110,3 @@ def _costs(networks: "list[Network[Any]]") -> dict[str, list[str]]:
 def _shown(metrics: "Metrics", stage: "Stage", protocol: str, name: str, missing: str) -> str:
     value = metrics.get(stage, {}).get(protocol, {}).get(name)
     return missing if value is None else f"{value:.4f}"
-
-
-def interval(network: "Network[Any]", stage: "Stage", protocol: str, metric: str) -> "tuple[float, float] | None":
-    """The 95% interval over users of a metric; None where the run kept no standard error."""
-    value = network.metrics[stage][protocol][metric]
-    error = network.standard_errors.get(stage, {}).get(protocol, {}).get(metric)
-    return None if error is None else (max(0.0, value - NORMAL * error), min(1.0, value + NORMAL * error))

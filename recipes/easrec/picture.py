@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from easrec.figures import NETWORKS, interval
+from easrec.figures import NETWORKS
+from easrec.intervals import interval
 from elasticnas.errors import PluginError
 from elasticnas.report import Series, pareto_plot
 from elasticnas.search import Candidate, pareto
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from easrec.result import NetworkName, RunResult
 
 __all__ = ["draw", "draw_beside", "panels"]
+
+_RANDOM = "random search"
 
 
 def draw(result: "RunResult[Any]", path: "str | Path") -> None:
@@ -25,7 +28,8 @@ def draw(result: "RunResult[Any]", path: "str | Path") -> None:
         ElasticNASError: The file cannot be written.
     """
     drawn, metric = panels(result), result.config.early_stopping_metric
-    labels = [f"{'validation' if name.startswith('Search') else 'test'} {metric}" for name in drawn]
+    bars = " with 95% intervals" if any(network.standard_errors for network in result.networks.values()) else ""
+    labels = [f"validation {metric}" if name.startswith("Search") else f"test {metric}{bars}" for name in drawn]
     title = f"EASRec, {result.data.statistics.users:,} users: {metric} (higher is better) against FLOPs"
     pareto_plot(drawn, path, cost="encoder MFLOPs of one sequence", metrics=labels, title=title)
 
@@ -76,11 +80,10 @@ def _searched(result: "RunResult[Any]") -> dict[str, list[Series]]:
         return [(each.costs["flops"] / 1e6, each.metrics[metric]) for each in candidates]
 
     random = [each for each in search.random_tried if metric in each.metrics]
-    front = pareto(random, metric, search.direction)
     return {
         "Search: validation, the supernet's weights": [
             Series("found by search", points([search.found])),
-            Series("random search, front", points(front), "steps", method=NETWORKS["random"]),
-            Series("random search, evaluated", points(random), "dots", str(len(random)), NETWORKS["random"]),
+            Series("random search, front", points(pareto(random, metric, search.direction)), "steps", method=_RANDOM),
+            Series("random search, evaluated", points(random), "dots", str(len(random)), method=_RANDOM),
         ]
     }

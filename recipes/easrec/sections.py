@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from easrec.figures import NETWORKS, NORMAL, interval
+from easrec.figures import NETWORKS
+from easrec.intervals import half_width, interval
 from elasticnas.report import Report, Series
 from elasticnas.report.html import Chart, Facts, Grid, Part, Section, Text, curves, read_metrics, thinned
 from elasticnas.search.report import drawing, search_sections
@@ -88,8 +89,8 @@ def _cell(network: "Network[Any]", stage: "Stage", protocol: str, metric: str) -
     value = network.metrics.get(stage, {}).get(protocol, {}).get(metric)
     if value is None:
         return "-"
-    error = network.standard_errors.get(stage, {}).get(protocol, {}).get(metric)
-    return f"{value:.4f}" if error is None else f"{value:.4f} ± {NORMAL * error:.4f}"
+    half = half_width(network, stage, protocol, metric)
+    return f"{value:.4f}" if half is None else f"{value:.4f} ± {half:.4f}"
 
 
 def _meaning(result: "RunResult[Any]") -> str:
