@@ -1,26 +1,36 @@
-"""What a run shows and records: progress, the environment of its figures, a Pareto plot, tables."""
+"""What a run shows and records: progress, the environment of its figures, reports, plots, tables, intervals."""
 
 from elasticnas.report.console import figures_table, open_console
 from elasticnas.report.environment import environment
 from elasticnas.report.hints import slow_because
+from elasticnas.report.html import Report, Reportable, try_report, write_report
+from elasticnas.report.intervals import difference_interval, mean_interval, require_scipy
 from elasticnas.report.memory import count_peak_anew, peak_memory
-from elasticnas.report.pareto import Series, pareto_plot, require_matplotlib
+from elasticnas.report.pareto import pareto_plot, require_matplotlib
 from elasticnas.report.plan import Plan
 from elasticnas.report.progress import Stage
+from elasticnas.report.series import Series
 from elasticnas.report.tables import bullets, table
 
 __all__ = [
     "Plan",
+    "Report",
+    "Reportable",
     "Series",
     "Stage",
     "bullets",
     "count_peak_anew",
+    "difference_interval",
     "environment",
     "figures_table",
+    "mean_interval",
     "open_console",
     "pareto_plot",
     "peak_memory",
     "require_matplotlib",
+    "require_scipy",
     "slow_because",
     "table",
+    "try_report",
+    "write_report",
 ]

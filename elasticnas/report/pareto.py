@@ -2,37 +2,21 @@
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from elasticnas.files import write_bytes
 from elasticnas.packages import require_package
+from elasticnas.report.axis import axis_label, axis_range
+from elasticnas.report.series import Series, colours_of
 
 __all__ = ["Series", "pareto_plot", "require_matplotlib"]
 
-# Okabe and Ito's colours, told apart by colour-blind readers too
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 _MARKERS = ("o", "s", "^", "D", "v")
 _COLUMNS = 3  # of a legend that panels share
-
-
-@dataclass(frozen=True)
-class Series:
-    """Points of one kind.
-
-    Attributes:
-        name: In the legend.
-        points: ``(cost, metric)`` pairs.
-        form: ``dots`` for a cloud, ``steps`` for a front (the best metric that a cost buys), ``line`` for networks
-            one by one.
-        note: Behind the name in the legend, such as how many.
-    """
-
-    name: str
-    points: Sequence[tuple[float, float]]
-    form: Literal["dots", "steps", "line"] = "line"
-    note: str = ""
+_APART = 5.0  # points of the page between networks of equal cost, whose error bars would cover each other
+_NEAR = 0.01  # of the largest cost
+_SMALL, _TEXT = 10, 11  # font sizes that are readable where the picture is shown at half its size
 
 
 def require_matplotlib() -> None:
@@ -55,6 +39,9 @@ def pareto_plot(
 ) -> None:
     """Draw panels side by side with one scale of costs, and write the file whole or not at all.
 
+    Axes start at 0 where that shows the differences; an axis that does not says where it starts. Series with
+    error bars are moved apart by a few pixels where their costs are about equal.
+
     Args:
         panels: Series by title of their panel.
         path: The PNG file.
@@ -74,43 +61,86 @@ def pareto_plot(
     names = [[series.name for series in several] for several in panels.values()]
     shared = len(panels) > 1 and all(other == names[0] for other in names)
     lines = -(-len(names[0]) // _COLUMNS) if shared else max(map(len, names), default=0)
-    figure = Figure(figsize=(5.6 * len(panels), 4.0 + 0.2 * lines), layout="constrained")
+    figure = Figure(figsize=(5.6 * len(panels), 4.2 + 0.22 * lines), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, len(panels), sharex=True, squeeze=False)[0]
     for ax, (name, several), metric in zip(axes, panels.items(), metrics, strict=True):
-        for number, series in enumerate(several):
-            _draw(ax, series, number)
-        ax.set_title(name, fontsize=11)
-        if log:
-            ax.set_xscale("log")
-        ax.set_xlabel(cost)
-        ax.set_ylabel(metric)
-        ax.grid(color="#dddddd", linewidth=0.6)
-        ax.set_axisbelow(True)
-        ax.spines[["top", "right"]].set_visible(False)
+        _panel(ax, several)
+        ax.set_title(name, fontsize=_TEXT + 1)
+        ends = axis_range([height for series in several for height in series.heights()])
+        ax.set_ylim(*ends)
+        _costs(ax, [x for several in panels.values() for series in several for x, _ in series.points], log)
+        ax.set_xlabel(cost, fontsize=_TEXT)
+        ax.set_ylabel(axis_label(metric, ends).replace(" (", "\n("), fontsize=_TEXT)
         if not shared:
-            ax.legend(frameon=False, fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=1)
+            ax.legend(frameon=False, fontsize=_SMALL, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=1)
     if shared:  # one legend for all
         handles, labels = axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=_COLUMNS, frameon=False, fontsize=9)
+        figure.legend(handles, labels, loc="outside lower center", ncols=_COLUMNS, frameon=False, fontsize=_SMALL)
     if title:
-        figure.suptitle(title, fontsize=12, fontweight="bold")
+        figure.suptitle(title, fontsize=13, fontweight="bold")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=150)
     write_bytes(Path(path), buffer.getvalue())
 
 
-def _draw(ax: Any, series: Series, number: int) -> None:
-    colour, points = _COLOURS[number % len(_COLOURS)], sorted(series.points)
-    x, y = [cost for cost, _ in points], [metric for _, metric in points]
-    label = f"{series.name} ({series.note})" if series.note else series.name
+def _costs(ax: Any, costs: Sequence[float], log: bool) -> None:
+    if log:
+        ax.set_xscale("log")
+    elif costs:
+        low, high = axis_range(costs)
+        ax.set_xlim(min(0.0, low), high)
+
+
+def _panel(ax: Any, several: Sequence[Series]) -> None:
+    for number, (series, colour) in enumerate(zip(several, colours_of(several), strict=True)):
+        _draw(ax, series, number, colour, _APART * _place(series, several))
+    ax.grid(color="#dddddd", linewidth=0.6)
+    ax.set_axisbelow(True)
+    ax.tick_params(labelsize=_SMALL)
+    ax.spines[["top", "right"]].set_visible(False)
+
+
+def _place(series: Series, several: Sequence[Series]) -> float:
+    """Where a series stands among those with error bars at about the same costs, which cover each other: 0 alone."""
+    near = _NEAR * max((x for each in several for x, _ in each.points), default=0.0)
+
+    def beside(other: Series) -> bool:
+        return any(abs(x - y) <= near for x, _ in series.points for y, _ in other.points)
+
+    group = [each for each in several if any(each.intervals) and beside(each)]
+    return group.index(series) - (len(group) - 1) / 2 if series in group else 0.0
+
+
+def _draw(ax: Any, series: Series, number: int, colour: str, moved: float = 0.0) -> None:
+    rows = series.ordered()
+    x, y = [cost for cost, _, _ in rows], [metric for _, metric, _ in rows]
     if series.form == "dots":
-        ax.scatter(x, y, s=16, color=colour, alpha=0.35, linewidths=0, label=label)
+        ax.scatter(x, y, s=18, color=colour, alpha=0.4, linewidths=0, label=series.label)
     elif series.form == "steps":
-        ax.plot(
-            x, y, drawstyle="steps-post", color=colour, linewidth=1.8, marker="o", markersize=3, label=label, zorder=1
-        )
+        style = {"drawstyle": "steps-post", "linewidth": 1.8, "marker": "o", "markersize": 4, "zorder": 1}
+        ax.plot(x, y, color=colour, label=series.label, **style)
     else:
         # as many colours as markers have no common divisor: thirty series before a pair comes again
-        marker, line = _MARKERS[number % len(_MARKERS)], "-" if len(points) > 1 else ""
-        ax.plot(x, y, line, color=colour, linewidth=1.6, marker=marker, markersize=7, label=label)
+        marker, line = _MARKERS[number % len(_MARKERS)], "-" if len(rows) > 1 else ""
+        style = {"linewidth": 1.6, "marker": marker, "markersize": 7, "capsize": 3, "elinewidth": 1.2}
+        ax.errorbar(
+            x, y, _bars(rows), fmt=line, color=colour, label=series.label, transform=_shifted(ax, moved), **style
+        )
+
+
+def _bars(rows: Sequence[Any]) -> Any:
+    """Below and above each point; None where no point has an interval."""
+    if not any(interval for _, _, interval in rows):
+        return None
+    return [
+        [y - (interval[0] if interval else y) for _, y, interval in rows],
+        [(interval[1] if interval else y) - y for _, y, interval in rows],
+    ]
+
+
+def _shifted(ax: Any, points: float) -> Any:
+    """Data coordinates, moved to the right by points of the page."""
+    from matplotlib.transforms import ScaledTranslation
+
+    return ax.transData + ScaledTranslation(points / 72, 0, ax.figure.dpi_scale_trans)

@@ -73,8 +73,8 @@ def draw(result: "SearchResult[Any]", path: "str | Path") -> None:
         (result.strategy, result.pareto, result.tried),
         ("random search", result.random_pareto, result.random_tried),
     ):
-        series.append(Series(f"{name}, front", points(front), "steps"))
-        series.append(Series(f"{name}, evaluated", points(tried or front), "dots"))
+        series.append(Series(f"{name}, front", points(front), "steps", method=name))
+        series.append(Series(f"{name}, evaluated", points(tried or front), "dots", method=name))
     title = f"{result.strategy} and random search"
     pareto_plot({title: series}, path, cost=f"{cost}, {unit}", metrics=[result.metric])
 

@@ -7,7 +7,9 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar
 from pydantic import Field, SerializeAsAny
 
 from elasticnas.record import Figures, Record, Result, read_result
+from elasticnas.report import Report
 from elasticnas.search.presentation import better, brief, draw, rows
+from elasticnas.search.report import search_report
 from elasticnas.space import Space
 from elasticnas.space.space import S
 
@@ -146,6 +148,14 @@ class SearchResult(Result, Generic[A]):
             ElasticNASError: The file cannot be written.
         """
         draw(self, path)
+
+    def report(self, folder: Path | None = None) -> Report:
+        """Sections for :func:`elasticnas.report.write_report`: what was found, the front, the history.
+
+        Args:
+            folder: Of the search's run: its loss at every step is shown too.
+        """
+        return search_report(self, folder)
 
     def __str__(self) -> str:
         return brief(self).text()

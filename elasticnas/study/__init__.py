@@ -1,8 +1,9 @@
 """From a supernet to a Pareto front of trained networks, compared with uniformly scaled-down ones."""
 
+from elasticnas.study.comparison import Comparison, compare_over_seeds
 from elasticnas.study.result import StudyResult, SupernetTraining
 from elasticnas.study.row import Row
 from elasticnas.study.settings import StudySettings
 from elasticnas.study.study import Study
 
-__all__ = ["Row", "Study", "StudyResult", "StudySettings", "SupernetTraining"]
+__all__ = ["Comparison", "Row", "Study", "StudyResult", "StudySettings", "SupernetTraining", "compare_over_seeds"]

@@ -5,12 +5,15 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from elasticnas.record import Record, Result, read_result
+from elasticnas.report import Report
 from elasticnas.search import SearchResult
 from elasticnas.search.result import Direction
 from elasticnas.space import Space
 from elasticnas.space.space import S
-from elasticnas.study.page import draw
+from elasticnas.study.comparison import Comparison
+from elasticnas.study.plots import draw
 from elasticnas.study.presentation import brief, rows
+from elasticnas.study.report import study_report
 from elasticnas.study.row import Row
 from elasticnas.study.settings import StudySettings
 
@@ -42,6 +45,7 @@ class StudyResult(Result, Generic[A]):
         supernet: How it was trained.
         search: What was found in it.
         rows: The trained networks, by share of the FLOPs.
+        comparisons: Of searched networks with the uniformly scaled one at their share.
     """
 
     task: str
@@ -55,6 +59,7 @@ class StudyResult(Result, Generic[A]):
     supernet: SupernetTraining
     search: SearchResult[A]
     rows: tuple[Row, ...]
+    comparisons: tuple[Comparison, ...] = ()
 
     @classmethod
     def from_dict(cls, data: Mapping[str, object], space: type[S]) -> "StudyResult[S]":
@@ -85,6 +90,14 @@ class StudyResult(Result, Generic[A]):
             ElasticNASError: The file cannot be written.
         """
         draw(self, path)
+
+    def report(self, folder: Path | None = None) -> Report:
+        """Sections for :func:`elasticnas.report.write_report`: networks, verdicts, search, training, data.
+
+        Args:
+            folder: Of the study's run: losses of every step are shown too.
+        """
+        return study_report(self, folder)
 
     def __str__(self) -> str:
         return brief(self).text()

@@ -4,13 +4,14 @@ from typing import Any, Final, Literal, TypeAlias
 
 from elasticnas.record import Record
 
-__all__ = ["SCRATCH", "SEARCHED", "UNIFORM", "Kind", "Row", "label"]
+__all__ = ["KINDS", "SCRATCH", "SEARCHED", "UNIFORM", "Kind", "Row", "label"]
 
 Kind: TypeAlias = Literal["searched", "scratch", "uniform"]
 
 SEARCHED: Final = "searched"
 SCRATCH: Final = "scratch"
 UNIFORM: Final = "uniform"
+KINDS: tuple[Kind, ...] = (SEARCHED, SCRATCH, UNIFORM)
 _LABELS: dict[Kind, str] = {
     SEARCHED: "searched, inherits weights",
     SCRATCH: "searched, from scratch",
@@ -39,6 +40,8 @@ class Row(Record):
         inherited: Validation metric with the supernet's weights; None for networks from scratch.
         validation: Metric after training.
         test: Likewise.
+        interval: 95 % interval of ``test`` over the test examples; None where there is one value alone.
+        examples: How many of them; 0 where there is one value alone.
     """
 
     kind: Kind
@@ -51,6 +54,8 @@ class Row(Record):
     inherited: float | None
     validation: float
     test: float
+    interval: tuple[float, float] | None = None
+    examples: int = 0
 
     @property
     def label(self) -> str:

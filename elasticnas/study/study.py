@@ -1,7 +1,7 @@
 """Study: train a supernet, search it, take networks out, and compare them with scaled-down ones."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -18,7 +18,7 @@ from elasticnas.cost import Flops, count_flops
 from elasticnas.errors import CheckpointError, ConfigError, ElasticNASError, one_line
 from elasticnas.extraction import extract, save
 from elasticnas.files import write_text
-from elasticnas.report import Plan, Stage, environment, require_matplotlib
+from elasticnas.report import Plan, Stage, environment, mean_interval, require_matplotlib, require_scipy, try_report
 from elasticnas.run import Progress, Run, drive
 from elasticnas.search import (
     Evolve,
@@ -34,6 +34,8 @@ from elasticnas.search.schedule import warm_cosine
 from elasticnas.search.storage import require_optuna
 from elasticnas.space import Factory
 from elasticnas.space.space import A
+from elasticnas.study.comparison import Comparison, compared
+from elasticnas.study.examples import Values, read_values, split_values, write_values
 from elasticnas.study.page import page, show
 from elasticnas.study.result import StudyResult, SupernetTraining
 from elasticnas.study.row import SCRATCH, SEARCHED, UNIFORM, Kind, Row, label
@@ -51,7 +53,8 @@ class Study(Generic[A]):
     3. For each share of the largest network's FLOPs, the best architecture found between the share before and this one
        is extracted and trained on for ``tune_steps``. Beside it, each trained from random weights for
        ``scratch_steps``: the same architecture, and the narrowest uniformly scaled network with at least its FLOPs.
-    4. ``result.json``, ``result.md``, ``pareto.png``, and each searched network in ``networks/<percent>``.
+    4. ``result.json``, ``result.md``, ``report.html``, ``pareto.png``, and each searched network in
+       ``networks/<percent>``.
 
     Args:
         problem: The supernet with start values, on the device to use; loss, train, evaluate on validation data, metric,
@@ -61,14 +64,16 @@ class Study(Generic[A]):
         scaled: ``scaled(factor)``: the sizes of the largest network with every width multiplied by a factor in (0, 1],
             rounded to what can be built, as attributes named like fields and properties; ``scaled(1.0)`` is the largest
             network. The baseline that needs no search.
-        test: ``test(network) -> {metric: value}`` on data that nothing is chosen by, which the problem does not see.
+        test: ``test(network) -> {metric: values}`` on data that nothing is chosen by, which the problem does not see:
+            one value per example, in the same order for all networks, of which the metric is the mean. A single number
+            serves too, and then nothing is judged.
         example: An input of the network on the CPU: FLOPs are counted on it, extraction is checked on it.
         settings: Lengths and rates.
         name: In titles.
 
     Raises:
         ConfigError: The problem lacks a part, or ``build`` takes neither sizes of the space nor its architecture.
-        PluginError: Optuna or matplotlib is not installed.
+        PluginError: Optuna, matplotlib or SciPy is not installed.
     """
 
     def __init__(
@@ -76,7 +81,7 @@ class Study(Generic[A]):
         problem: Problem[A],
         build: Callable[..., nn.Module],
         scaled: Callable[[float], object],
-        test: Callable[[nn.Module], Mapping[str, float]],
+        test: Callable[[nn.Module], Mapping[str, object]],
         example: object,
         settings: StudySettings | None = None,
         *,
@@ -84,6 +89,7 @@ class Study(Generic[A]):
     ) -> None:
         require_optuna()
         require_matplotlib()
+        require_scipy()
         problem.require("Study", "loss", "train", "evaluate")
         self.problem, self.scaled, self.test, self.example, self.name = problem, scaled, test, example, name
         self.settings, self.model = settings or StudySettings(), problem.model
@@ -147,7 +153,11 @@ class _Sitting:
         study = self.study
         supernet = self._supernet()
         search = self._search()
-        rows = [row for share in (*self.settings.shares, 1.0) for row in self._compare(share, search)]
+        rows, comparisons = [], []
+        for share in (*self.settings.shares, 1.0):
+            measured = self._compare(share, search)
+            rows += [row for row, _ in measured]
+            comparisons += _compared(measured) if share < 1.0 else []
         result: StudyResult[Any] = StudyResult(
             task=study.name,
             created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -160,10 +170,12 @@ class _Sitting:
             supernet=supernet,
             search=search,
             rows=tuple(rows),
+            comparisons=tuple(comparisons),
         )
         write_text(self.folder / "result.json", json.dumps(result.to_dict(), indent=2) + "\n")
         result.plot(self.folder / "pareto.png")
         write_text(self.folder / "result.md", page(result))
+        try_report(result.report(self.folder), self.folder / "report.html", self.console)
         return result
 
     def _part(self, name: str, progress: Callable[[Progress], None], **further: Any) -> Run:
@@ -207,7 +219,7 @@ class _Sitting:
         write_text(path, json.dumps(result.to_dict(), indent=2) + "\n")
         return result
 
-    def _compare(self, share: float, search: SearchResult[Any]) -> list[Row]:
+    def _compare(self, share: float, search: SearchResult[Any]) -> list[tuple[Row, Values | None]]:
         """The rows at one share of the FLOPs; at 1 the searched architecture is the largest."""
         study, whole = self.study, self.study.whole
         sign = 1.0 if study.direction == "maximise" else -1.0
@@ -238,13 +250,14 @@ class _Sitting:
 
     def _row(
         self, kind: Kind, share: float, sizes: dict[str, Any], make: Callable[[], nn.Module], arch: Any = None
-    ) -> Row:
-        """Train one network and measure it, or read what was measured."""
+    ) -> tuple[Row, Values | None]:
+        """Train one network and measure it, or read what was measured; its values of single test examples."""
         percent, problem = f"{100 * share:g}", self.study.problem
         path = self.folder / "rows" / f"{percent}-{kind}.json"
         if (there := _read(path)) is not None:
             try:
-                return Row.model_validate(there)
+                known = Row.model_validate(there)
+                return known, read_values(path.with_suffix(".values"), known.examples)
             except ValidationError as error:
                 raise CheckpointError(f"{path}: damaged ({one_line(Row, error)}); delete it to make it again") from None
         torch.manual_seed(self.settings.seed)
@@ -260,6 +273,7 @@ class _Sitting:
                 sizes=sizes,
             )
             steps, seconds = self._train(network, kind, run)
+        test, values = self._tested(network)
         row = Row(
             kind=kind,
             share=share,
@@ -270,13 +284,17 @@ class _Sitting:
             seconds=seconds,
             inherited=inherited,
             validation=self._measured(network, problem.evaluate),
-            test=self._measured(network, self.study.test),
+            test=test,
+            interval=None if values is None else mean_interval(values),
+            examples=0 if values is None else len(values),
         )
         if kind == SEARCHED:
             save(network, arch, self.folder / "networks" / percent)
+        if values is not None:
+            write_values(path.with_suffix(".values"), values)
         write_text(path, json.dumps(row.model_dump(mode="json"), indent=2) + "\n")
         run.discard()
-        return row
+        return row, values
 
     def _train(self, network: nn.Module, kind: str, run: Run) -> tuple[int, float]:
         """Every network of a comparison gets the same training; steps and seconds."""
@@ -303,6 +321,19 @@ class _Sitting:
     def _measured(self, network: nn.Module, evaluate: Callable[[nn.Module], Mapping[str, float]]) -> float:
         network.eval()
         return checked(evaluate(network), self.study.metric)[self.study.metric]
+
+    @torch.no_grad()
+    def _tested(self, network: nn.Module) -> tuple[float, Values | None]:
+        network.eval()
+        given, values = split_values(self.study.test(network), self.study.metric)
+        return checked(given, self.study.metric)[self.study.metric], values
+
+
+def _compared(measured: Sequence[tuple[Row, Values | None]]) -> list[Comparison]:
+    """Those of one share, each with the uniformly scaled network's."""
+    theirs = next((row for row, _ in measured if row.kind == UNIFORM), None)
+    values = {row.kind: found for row, found in measured if found is not None}
+    return [] if theirs is None else [compared(row, theirs, values) for row, _ in measured if row is not theirs]
 
 
 def _plan_of(settings: StudySettings) -> Plan:

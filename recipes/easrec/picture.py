@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from easrec.figures import NETWORKS
+from easrec.intervals import interval
 from elasticnas.errors import PluginError
 from elasticnas.report import Series, pareto_plot
 from elasticnas.search import Candidate, pareto
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from easrec.result import NetworkName, RunResult
 
 __all__ = ["draw", "draw_beside", "panels"]
+
+_RANDOM = "random search"
 
 
 def draw(result: "RunResult[Any]", path: "str | Path") -> None:
@@ -25,7 +28,8 @@ def draw(result: "RunResult[Any]", path: "str | Path") -> None:
         ElasticNASError: The file cannot be written.
     """
     drawn, metric = panels(result), result.config.early_stopping_metric
-    labels = [f"{'validation' if name.startswith('Search') else 'test'} {metric}" for name in drawn]
+    bars = " with 95% intervals" if any(network.standard_errors for network in result.networks.values()) else ""
+    labels = [f"validation {metric}" if name.startswith("Search") else f"test {metric}{bars}" for name in drawn]
     title = f"EASRec, {result.data.statistics.users:,} users: {metric} (higher is better) against FLOPs"
     pareto_plot(drawn, path, cost="encoder MFLOPs of one sequence", metrics=labels, title=title)
 
@@ -54,7 +58,11 @@ def panels(result: "RunResult[Any]") -> dict[str, list[Series]]:
     trained = {name: network for name, network in networks.items() if network.training is not None}
     costs = [network.flops / 1e6 for network in trained.values()]
     series = [
-        Series(NETWORKS[name], [(network.flops / 1e6, result.figure(name, "test", protocol, metric))])
+        Series(
+            NETWORKS[name],
+            [(network.flops / 1e6, result.figure(name, "test", protocol, metric))],
+            intervals=[interval(network, "test", protocol, metric)],
+        )
         for name, network in trained.items()
     ]
     best = (result.best_reachable or {}).get("test", {}).get(protocol, {}).get(metric)
@@ -75,7 +83,7 @@ def _searched(result: "RunResult[Any]") -> dict[str, list[Series]]:
     return {
         "Search: validation, the supernet's weights": [
             Series("found by search", points([search.found])),
-            Series("random search, front", points(pareto(random, metric, search.direction)), "steps"),
-            Series("random search, evaluated", points(random), "dots", str(len(random))),
+            Series("random search, front", points(pareto(random, metric, search.direction)), "steps", method=_RANDOM),
+            Series("random search, evaluated", points(random), "dots", str(len(random)), method=_RANDOM),
         ]
     }

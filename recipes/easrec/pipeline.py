@@ -16,7 +16,7 @@ from easrec.artifact import Recommender
 from easrec.backbone import require_features
 from easrec.config import Config
 from easrec.data import Interactions, Split, hold_out_users
-from easrec.evaluation import Evaluator, Report, draw_negatives
+from easrec.evaluation import Evaluator, Report, draw_negatives, standard_errors_at
 from easrec.model import EASRecModel, build, supernet
 from easrec.report import page
 from easrec.result import DataSummary, FeatureSummary, Metrics, Network, NetworkName, RunResult, SearchPart, Training
@@ -29,7 +29,7 @@ from elasticnas.cost import Budget, Latency, Params
 from elasticnas.errors import BudgetError, CheckpointError, ConfigError
 from elasticnas.extraction import extract
 from elasticnas.files import write_text
-from elasticnas.report import Plan, Stage, environment, peak_memory, slow_because
+from elasticnas.report import Plan, Stage, environment, peak_memory, slow_because, try_report
 from elasticnas.run import Progress, Run
 
 __all__ = ["Pipeline", "Searched", "evaluators"]
@@ -225,10 +225,17 @@ class Pipeline:
         epoch = min(int(p.figures["epoch"]) + 1, self.config.train.epochs)
         return f"epoch {epoch} of {self.config.train.epochs}, loss {p.figures['loss']:.3f}{best}"
 
-    def run_all(self) -> RunResult[Any]:
-        """All stages; the result is also written to ``result.json``, the network to ``model/``."""
+    def run_all(self, report: bool = True) -> RunResult[Any]:
+        """All stages; the result is also written to ``result.json``, the network to ``model/``.
+
+        Args:
+            report: Whether to write ``report.html`` too.
+        """
         with self:
-            return self._all()
+            result = self._all()
+            if report:
+                try_report(result.report(self.folder), self.folder / "report.html", self.console)
+        return result
 
     def _all(self) -> RunResult[Any]:
         started, created = time.perf_counter(), datetime.now(timezone.utc).isoformat(timespec="seconds")
@@ -255,6 +262,7 @@ class Pipeline:
                 networks=self._networks(archs, costs, trained),
                 best_reachable=self._best_reachable(),
                 fewest_negatives={stage: each.fewest_negatives for stage, each in trained["found"].reports.items()},
+                evaluated_users={stage: len(each.users) for stage, each in trained["found"].reports.items()},
             )
             # after every network: a long run has something to show before its end
             write_text(self.folder / "result.json", json.dumps(result.to_dict(), indent=2) + "\n")
@@ -303,8 +311,16 @@ class Pipeline:
                 latency_iqr_ms=statistics.median(measured[arch].iqr_ms for measured in rounds),
                 training=None if done is None else done.training,
                 metrics={} if done is None else {stage: dict(report) for stage, report in done.reports.items()},
+                standard_errors={} if done is None else self._standard_errors(done),
             )
         return networks
+
+    def _standard_errors(self, done: "_Measured") -> Metrics:
+        cutoffs = self.config.cutoffs
+        return {
+            stage: {protocol: standard_errors_at(ranks, cutoffs) for protocol, ranks in report.ranks.items()}
+            for stage, report in done.reports.items()
+        }
 
     def _data(self) -> DataSummary:
         features = self.data.features

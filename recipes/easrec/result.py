@@ -11,9 +11,11 @@ from easrec.data import Statistics
 from easrec.evaluation import METRICS, PROTOCOLS
 from easrec.picture import draw
 from easrec.presentation import brief, rows
+from easrec.sections import run_report
 from easrec.space import space_for
 from elasticnas.errors import ConfigError, one_line
 from elasticnas.record import Figures, Record, Result, read_result
+from elasticnas.report import Report
 from elasticnas.search import SearchResult
 from elasticnas.space import Space
 
@@ -91,6 +93,7 @@ class Network(Record, Generic[A]):
         latency_iqr_ms: Interquartile range of the same.
         training: None where it is only measured, not trained.
         metrics: After training.
+        standard_errors: Of the metrics, over the users; empty where they were not kept.
     """
 
     architecture: SerializeAsAny[A]
@@ -103,6 +106,7 @@ class Network(Record, Generic[A]):
     latency_iqr_ms: float
     training: Training | None = None
     metrics: Metrics = Field(default={})
+    standard_errors: Metrics = Field(default={})
 
     @property
     def sizes(self) -> str:
@@ -128,6 +132,7 @@ class RunResult(Result, Generic[A]):
         networks: The largest, the found one, and the best of random search where it is compared.
         best_reachable: For generated data, what no model can beat.
         fewest_negatives: Per stage, negatives of the user with fewest, under pop100.
+        evaluated_users: Per stage, how many users the metrics are over.
     """
 
     created: str
@@ -140,6 +145,7 @@ class RunResult(Result, Generic[A]):
     networks: dict[NetworkName, Network[A]]
     best_reachable: Metrics | None = None
     fewest_negatives: dict[Stage, int | None] = Field(default={})
+    evaluated_users: dict[Stage, int] = Field(default={})
 
     @model_validator(mode="after")
     def _has_every_figure(self) -> "RunResult[A]":
@@ -207,6 +213,14 @@ class RunResult(Result, Generic[A]):
             ElasticNASError: The file cannot be written.
         """
         draw(self, path)
+
+    def report(self, folder: Path | None = None) -> Report:
+        """Sections for :func:`elasticnas.report.write_report`: networks, search, training, data.
+
+        Args:
+            folder: Of the run: losses of every step are shown too.
+        """
+        return run_report(self, folder)
 
     def __str__(self) -> str:
         return brief(self).text()

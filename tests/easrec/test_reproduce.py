@@ -310,6 +310,9 @@ def test_the_matrix_runs_fails_goes_on_and_ends_in_tables(main, arguments):
     page = (folder / "out" / "table3.md").read_text()
     assert "failed" not in page and "of-another-day; " in page and result.stat().st_mtime_ns == before
     assert (folder / "out" / "accuracy-flops.png").read_bytes().startswith(b"\x89PNG")
+    report = (folder / "out" / "report.html").read_text()
+    assert "Error bars: 95% intervals of the mean over 1 to 2 seeds" in report and "Found architectures" in report
+    assert not list((folder / "out" / "runs").rglob("report.html"))
     code, said, warned = main(*common, *features, "--table", "4", "--seeds", 1, "--only", "sasrec/0")
     assert code == 0, warned
     rows = json.loads((folder / "out" / "table4.json").read_text())["rows"]
@@ -492,3 +495,28 @@ def children_of(parent):
         if int(text.rpartition(")")[2].split()[1]) == parent:
             found.append(int(path.parent.name))
     return found
+
+
+def test_plots_of_the_matrix_have_intervals_over_seeds():
+    from easrec.reproduce.plots import accuracy_panels, lambda_panels, seeds_note
+    from easrec.reproduce.sections import architectures, table_section
+
+    # t of 2 degrees of freedom at 97.5 % is 4.3027; the deviation of 0.1, 0.2, 0.3 is 0.1
+    three, one = measured("sasrec", [0.1, 0.2, 0.3], 3e6), measured("easrec", [0.5])
+    panel = accuracy_panels([three, one])["Protocol unseen"]
+    half = 4.3027 * 0.1 / 3**0.5
+    assert panel[0].points == [(3.0, pytest.approx(0.2))]
+    assert panel[0].intervals == [pytest.approx((0.2 - half, 0.2 + half), abs=1e-5)]
+    assert panel[1].intervals == [None] and panel[2].points == [(2.0, 0.5)]
+    assert seeds_note([three, one]) == "Error bars: 95% intervals of the mean over 1 to 3 seeds, Student's t."
+    assert seeds_note([one]) == "No error bars: one seed each."
+    accuracy, cost = lambda_panels([three])[0].values()
+    assert accuracy[0].intervals == panel[0].intervals and cost[0].points[0][1] == pytest.approx(3.0)
+    section = table_section("Table III", {"seeds": "0, 1, 2"}, [overall([three, one], None, "pop100")], [three, one])
+    charts = [part for part in section.parts if hasattr(part, "series")]
+    assert [chart.title for chart in charts] == ["Protocol unseen", "Protocol pop100"]
+    grid = next(part for part in section.parts if hasattr(part, "rows"))
+    rows = grid.rows
+    assert grid.caption == "Table III, pop100" and (1, 3) in grid.bold and (0, 3) not in grid.bold
+    assert [row[0] for row in rows] == [three.method.label, one.method.label] and "*" not in rows[1][-2]
+    assert [drawn.title for drawn in architectures([one]).parts] == [f"{one.method.label}, seed 0"]

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from elasticnas.errors import ElasticNASError
 from elasticnas.report import Series, Stage, bullets, pareto_plot, table
-from elasticnas.report.pareto import _draw
+from elasticnas.report.pareto import _draw, _panel, _place
 
 
 def png_size(path):
@@ -33,10 +33,44 @@ def test_points_are_drawn_in_order_of_cost_with_what_they_are():
     from matplotlib.figure import Figure
 
     ax = Figure().subplots()
-    _draw(ax, Series("found", [(3.0, 0.9), (1.0, 0.5)], note="2"), 0)
+    _draw(ax, Series("found", [(3.0, 0.9), (1.0, 0.5)], note="2"), 0, "#0072B2")
     (line,) = ax.lines
     assert line.get_xdata().tolist() == [1.0, 3.0] and line.get_ydata().tolist() == [0.5, 0.9]
-    assert line.get_label() == "found (2)"
+    assert ax.get_legend_handles_labels()[1] == ["found (2)"]
+
+
+def test_error_bars_reach_from_end_to_end():
+    from matplotlib.figure import Figure
+
+    ax = Figure().subplots()
+    _draw(ax, Series("found", [(3.0, 0.9), (1.0, 0.5)], intervals=[(0.8, 0.95), None]), 0, "#0072B2", 5.0)
+    (bars,) = ax.collections
+    ends = [[y for _, y in segment] for segment in bars.get_segments()]
+    assert ends == [[0.5, 0.5], pytest.approx([0.8, 0.95])]
+    line = ax.lines[0]  # moved on the page, not in the data
+    assert line.get_xdata().tolist() == [1.0, 3.0]
+    moved = line.get_transform().transform((1.0, 0.5)) - ax.transData.transform((1.0, 0.5))
+    assert moved.tolist() == pytest.approx([5.0 / 72 * ax.figure.dpi, 0.0], abs=1e-6)
+
+
+def test_only_series_whose_bars_would_cover_each_other_are_moved():
+    bars = {"intervals": [(0.0, 1.0)]}
+    a, b, c = (Series(name, [(x, 0.5)], **bars) for name, x in (("a", 1.0), ("b", 1.002), ("c", 2.0)))
+    without = Series("d", [(1.0, 0.5)])
+    several = [a, b, c, without]
+    assert [_place(each, several) for each in several] == [-0.5, 0.5, 0.0, 0.0]
+
+
+def test_dots_and_line_of_one_method_have_one_colour_and_a_cut_axis_says_so():
+    from matplotlib.colors import to_hex
+    from matplotlib.figure import Figure
+
+    ax = Figure().subplots()
+    points = [(1.0, 0.9), (2.0, 0.95)]
+    series = [Series("a, front", points, "steps", method="a"), Series("b", points, "steps")]
+    _panel(ax, [*series, Series("a, evaluated", points, "dots", method="a")])
+    front, other = (line.get_color() for line in ax.lines)
+    assert to_hex(ax.collections[0].get_facecolor()[0]) == front.lower() != other.lower()
 
 
 def test_a_file_that_cannot_be_written_is_one_line(tmp_path):

@@ -7,6 +7,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Literal
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -18,8 +19,10 @@ from elasticnas.errors import CheckpointError, ConfigError, ElasticNASError, Sea
 from elasticnas.run import Run
 from elasticnas.search import Problem
 from elasticnas.study import Study, StudyResult, StudySettings
-from elasticnas.study.page import page, verdicts
+from elasticnas.study.examples import split_values
+from elasticnas.study.page import page
 from elasticnas.study.uniform import uniform_sizes
+from elasticnas.study.verdicts import verdicts
 
 SETTINGS = StudySettings(steps=12, tune_steps=4, trials=5, population=3, checkpoint_every=3, shares=(0.3, 0.7))
 
@@ -136,14 +139,15 @@ def test_pages_are_made_from_the_result_alone(finished):
     text = (folder / "result.md").read_text()
     assert text == page(there)
     for row in result.rows:
-        assert f"| {row.test:.4f} |" in text
+        assert f"| {row.test:.4f} |  |" in text
     assert "lower is better" in text and "* rows: 160" in text and "`steps`: 12 (default 1000)" in text
     assert (folder / "pareto.png").read_bytes().startswith(b"\x89PNG")
     ours, alone, theirs = (row.test for row in result.rows[:3])
-    said = {-1: "better than", 0: "equal to", 1: "worse than"}
-    words = [said[(value > theirs) - (value < theirs)] for value in (ours, alone)]
-    line = f"30%: searched, inheriting {ours:.4f}, {words[0]}, and from scratch {alone:.4f}, {words[1]}"
-    assert verdicts(result)[0].startswith(f"{line} uniformly scaled {theirs:.4f}")
+    lines = verdicts(result)
+    assert lines[0].startswith(f"30%: searched, inheriting weights, {ours:.4f} against {theirs:.4f} uniformly scaled")
+    assert lines[1].startswith(f"30%: searched, from scratch, {alone:.4f} against {theirs:.4f} uniformly scaled")
+    assert all(line.endswith("not judged: one value each") and line in text for line in lines)
+    assert "searched networks against uniformly scaled ones" in (folder / "report.html").read_text()
     assert "| 100% | largest, inherits weights |" in text and "| 100% | largest, from scratch |" in text
 
 
@@ -296,3 +300,62 @@ def test_settings_are_checked():
 def test_a_test_without_the_metric_is_told_in_one_line(tmp_path):
     with pytest.raises(ConfigError, match=r"^metric 'nats' is not among what evaluate returns: \['bits'\]$"):
         study(test=lambda network: {"bits": 1.0}).run(at(tmp_path))
+
+
+def each_example(network):
+    """Nats of each test example, of which TEST gives the mean."""
+    parts = [nn.functional.cross_entropy(network(x), y, reduction="none") for x, y in batches(1002)]
+    return {"nats": torch.cat(parts)}
+
+
+def test_values_of_examples_give_intervals_by_which_networks_are_judged(finished, tmp_path):
+    from scipy import stats
+
+    result = study(test=each_example).run(at(tmp_path))
+    assert [row.test for row in result.rows] == pytest.approx([row.test for row in finished[1].rows], abs=1e-6)
+    assert all(row.examples == 160 for row in result.rows)
+    assert {(each.share, each.kind) for each in result.comparisons} == {
+        (share, kind) for share in (0.3, 0.7) for kind in ("searched", "scratch")
+    }
+    values = {row.kind: np.fromfile(tmp_path / "rows" / f"30-{row.kind}.values") for row in result.rows[:3]}
+    network = load(tmp_path / "networks" / "30", Net).eval()
+    with torch.no_grad():
+        assert each_example(network)["nats"].numpy() == pytest.approx(values["searched"], abs=1e-5)
+    expected = stats.ttest_rel(values["searched"], values["uniform"]).confidence_interval(0.95)
+    assert result.comparisons[0].interval == pytest.approx((expected.low, expected.high))
+    own = stats.ttest_1samp(values["searched"], 0.0).confidence_interval(0.95)
+    assert result.rows[0].interval == pytest.approx((own.low, own.high))
+    assert figures(study(stopping(0), test=each_example).run(at(tmp_path, resume=True))) == figures(result)
+    (tmp_path / "rows" / "30-scratch.values").write_bytes(b"")
+    with pytest.raises(CheckpointError, match=r"30-scratch.values: missing or damaged; delete 30-scratch.json to make"):
+        study(test=each_example).run(at(tmp_path, resume=True))
+
+
+@pytest.mark.parametrize(
+    ("given", "mean", "values"),
+    [
+        ({"nats": torch.tensor([True, False])}, 0.5, [1.0, 0.0]),
+        ({"nats": [1.0, 3.0]}, 2.0, [1.0, 3.0]),
+        ({"nats": np.array([2.0])}, 2.0, [2.0]),
+        ({"nats": torch.tensor(0.5)}, 0.5, None),
+        ({"nats": 0.5, "other": 1}, 0.5, None),
+    ],
+)
+def test_a_metric_is_a_number_or_one_value_per_example(given, mean, values):
+    found, split = split_values(given, "nats")
+    assert float(found["nats"]) == mean and (split is None) == (values is None)
+    assert split is None or split.tolist() == values
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (torch.zeros(2, 3), r"nats of shape \(2, 3\); one value per example is needed: \(examples,\)"),
+        ([], r"nats of shape \(0,\); one value per example"),
+        (["a"], r"test returns nats=\['a'\]: numbers are needed, one per example"),
+    ],
+)
+def test_other_values_are_told_in_one_line(given, message):
+    with pytest.raises(ConfigError, match=message) as raised:
+        split_values({"nats": given}, "nats")
+    assert "\n" not in str(raised.value)

@@ -58,11 +58,12 @@ def run(
     feature_separator: Separator = "|",
     threads: Threads = None,
     every: All = False,
+    report: Annotated[bool, typer.Option(help="Write report.html, a page of plots.")] = True,
 ) -> None:
     """Search, extract, retrain, evaluate, compare and save, in one command."""
     source = Source(data, user, item, time, format, items, tuple(features or ()), feature_separator)
     work = _start(source, preset, config, budget, seed, device, out, resume, set, threads)
-    _finish(work, out, every)
+    _finish(work, out, every, report)
 
 
 def search(
@@ -132,12 +133,13 @@ def _start(
     return pipeline(source, preset, config, Run(out, resume=resume), device, threads, open_console())
 
 
-def _finish(work: Pipeline, out: Path, every: bool) -> None:
+def _finish(work: Pipeline, out: Path, every: bool, report: bool = True) -> None:
     """Do what is left; then show the networks side by side, and in one sentence what was found."""
-    result, console = work.run_all(), work.console
+    result, console = work.run_all(report), work.console
     picture = draw_beside(result, out, console)
     console.print(summary_table(result, every=every))
-    typer.echo(f"\nresult: {out / 'result.md'}, {out / 'result.json'}")
+    pages = [path for name in ("result.md", "report.html", "result.json") if (path := out / name).exists()]
+    typer.echo(f"\nresult: {', '.join(map(str, pages))}")
     typer.echo(f"model:  {out / 'model'}")
     asking = ["elasticnas", "easrec", "recommend", "--out", str(out), "--user", work.data.user_ids[0]]
     typer.echo(f"next:   {shlex.join(asking)}\n")

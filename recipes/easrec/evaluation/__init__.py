@@ -1,7 +1,7 @@
 """Evaluation by leave-one-out: three protocols, always reported together."""
 
 from easrec.evaluation.evaluator import Evaluator, Report, Score, users_together
-from easrec.evaluation.metrics import METRICS, metrics_at, per_user
+from easrec.evaluation.metrics import METRICS, metrics_at, per_user, standard_errors_at
 from easrec.evaluation.negatives import draw_negatives
 from easrec.evaluation.popularity import popularity_scores, without_popularity
 from easrec.evaluation.protocols import PROTOCOLS, ranks_from_scores
@@ -17,6 +17,7 @@ __all__ = [
     "per_user",
     "popularity_scores",
     "ranks_from_scores",
+    "standard_errors_at",
     "users_together",
     "without_popularity",
 ]

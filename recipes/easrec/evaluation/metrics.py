@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from elasticnas.errors import DataError, SearchError
 
-__all__ = ["METRICS", "metrics_at", "per_user"]
+__all__ = ["METRICS", "metrics_at", "per_user", "standard_errors_at"]
 
 METRICS = ("recall", "mrr", "ndcg")
 
@@ -58,3 +58,18 @@ def metrics_at(ranks: NDArray[np.int64], cutoffs: Sequence[int] = (5, 10, 20)) -
     if len(ranks) == 0:
         raise DataError("no ranks to average: there is no user to evaluate")
     return {f"{metric}@{k}": float(per_user(ranks, metric, k).mean()) for k in cutoffs for metric in METRICS}
+
+
+def standard_errors_at(ranks: NDArray[np.int64], cutoffs: Sequence[int] = (5, 10, 20)) -> dict[str, float]:
+    """Standard error, over the users, of the mean of every metric at every k; empty for fewer than two users.
+
+    Raises:
+        DataError: A rank is below 1.
+        SearchError: A k is below 1.
+    """
+    if len(ranks) < 2:
+        return {}
+    root = float(np.sqrt(len(ranks)))
+    return {
+        f"{metric}@{k}": float(per_user(ranks, metric, k).std(ddof=1)) / root for k in cutoffs for metric in METRICS
+    }

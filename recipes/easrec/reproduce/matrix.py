@@ -251,6 +251,7 @@ def _command(cell: Cell, data: Path, threads: int, device: str) -> list[str]:
     settings = [
         word for key, (value, _) in differences(cell.config).items() for word in ("--set", f"{key}={json.dumps(value)}")
     ]
-    run = ["easrec", "run", "--resume", "--data", str(data), "--out", str(cell.folder)]
+    # the matrix has a report of its own
+    run = ["easrec", "run", "--resume", "--no-report", "--data", str(data), "--out", str(cell.folder)]
     run += ["--device", device, "--threads", str(threads)]
     return [sys.executable, "-c", _COMMAND, *run, *settings]

@@ -20,11 +20,13 @@ from easrec.reproduce.matrix import Cell, run_matrix
 from easrec.reproduce.methods import METHODS, SCALES, TABLES, Method, methods_of
 from easrec.reproduce.plots import accuracy_against_flops, lambda_plot
 from easrec.reproduce.published import dataset_of
+from easrec.reproduce.sections import architectures, table_section
 from easrec.reproduce.tables import Sheet, differences, efficiency, gates, lambdas, network_of, overall, write
 from elasticnas.errors import CheckpointError, ConfigError
 from elasticnas.files import write_text
 from elasticnas.packages import require_package
-from elasticnas.report import Stage, bullets, environment
+from elasticnas.report import Report, Stage, bullets, environment, try_report
+from elasticnas.report.html import Section
 from elasticnas.settings import differences as differences_of
 
 __all__ = ["cells_of", "reproduce", "set_by_methods"]
@@ -92,6 +94,8 @@ def reproduce(
 ) -> list[Cell]:
     """Run what is missing, then write a page for each table asked, its plots, and ``README.md``, which links all pages.
 
+    ``report.html`` has the tables of this call, with plots to look at.
+
     Args:
         interactions: Prepared; kept in ``data.npz`` of the folder.
         table: One of ``TABLES``, or all.
@@ -135,10 +139,13 @@ def reproduce(
             markup=False,
             soft_wrap=True,
         )
+    sections = []
     for name in TABLES if table == "all" else (table,):
-        _Page(name, [cell for cell in cells if name in cell.method.tables], interactions, folder, scale, device).write(
-            data, threads, console
-        )
+        own = [cell for cell in cells if name in cell.method.tables]
+        sections += _Page(name, own, interactions, folder, scale, device).write(data, threads, console)
+    if sections:
+        report = Report("The paper's experiment", [*sections, architectures(collect(cells))])
+        try_report(report, folder / "report.html", console)
     return [cell for cell, _ in failed]
 
 
@@ -217,11 +224,15 @@ class _Page:
         self.left_out = _left_out(table, interactions)
         self.dataset = dataset_of(interactions.statistics.users, interactions.statistics.items)
 
-    def write(self, data: Path, threads: int, console: Console) -> None:
-        """The page, its CSV, JSON and plots, and the index of all pages; nothing where no run is done or has failed."""
+    def write(self, data: Path, threads: int, console: Console) -> list[Section]:
+        """The page, its CSV, JSON and plots, and the index of all pages; nothing where no run is done or has failed.
+
+        Returns:
+            Its section of the report, where there is a table.
+        """
         failed, waiting = unfinished(self.cells)
         if not self.measured and not failed:
-            return
+            return []
         if not self.measured:
             sheets = []
         elif self.table == "4":
@@ -231,7 +242,8 @@ class _Page:
         runs = _environments(self.measured)
         environments = {"scale": self.scale, "runs": runs, "page": environment(self.device)}
         write_text(self.folder / f"{_PAGES[self.table]}-environment.json", json.dumps(environments, indent=2) + "\n")
-        parts = [f"# {_TITLES[self.table]}", bullets(_record(self.measured, runs, self.interactions, self.scale))]
+        record = _record(self.measured, runs, self.interactions, self.scale)
+        parts = [f"# {_TITLES[self.table]}", bullets({**record, "command": f"`{record['command']}`"})]
         for sheet in sheets:
             if sheet.name in _PLOTS:
                 parts.append(f"![{sheet.title}]({_PLOTS[sheet.name]})")
@@ -249,6 +261,7 @@ class _Page:
         write_text(self.folder / "README.md", "# The paper's experiment\n\n" + "\n".join(links) + "\n")
         if sheets:
             _show(sheets[0], console)
+        return [table_section(_TITLES[self.table], record, sheets, self.measured)] if sheets else []
 
     def _sheets(self) -> list[Sheet]:
         if self.table == "3":
@@ -320,7 +333,7 @@ def _record(
     machines = (f"{run['processor']}, {run['device']}, {run['threads']} threads a run" for run in runs)
     versions = (f"elasticnas {run['elasticnas']}, torch {run['torch']}, Python {run['python']}" for run in runs)
     return {
-        "command": f"`{shlex.join(['elasticnas', *sys.argv[1:]])}`",
+        "command": shlex.join(["elasticnas", *sys.argv[1:]]),
         "commit of the runs": "; ".join(dict.fromkeys(map(_commit, runs))),
         "scale": scale,
         "seeds": _seeds(measured),

@@ -62,7 +62,7 @@ def run(
     )
     work, facts = study(settings, corpus, where)
     work.run(Run(out, resume=resume, identity=facts), console)
-    for name in ("result.md", "pareto.png", "networks"):
+    for name in ("result.md", "report.html", "pareto.png", "networks"):
         typer.echo(f"{name}: {out / name}")
 
 

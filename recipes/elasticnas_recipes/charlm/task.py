@@ -15,6 +15,8 @@ from elasticnas_recipes.charlm.model import GPT, Sizes, scaled
 
 __all__ = ["study"]
 
+_METRIC = "bits per byte"
+
 
 def study(config: Config, corpus: Corpus, device: torch.device) -> tuple[Study, dict[str, Any]]:
     """Cross entropy of the next byte, bits per byte on validation and test windows; and facts of the data."""
@@ -29,15 +31,15 @@ def study(config: Config, corpus: Corpus, device: torch.device) -> tuple[Study, 
         loss=_loss,
         predict=lambda network, batch: network(batch[:, :-1]),
         train=lambda epoch: (batch.to(device) for batch in corpus.windows(length, config.batch, epoch, seed)),
-        evaluate=lambda network: _bits(network, held_out["validation"], config.batch),
-        metric="bits per byte",
+        evaluate=lambda network: {_METRIC: float(_bits(network, held_out["validation"], config.batch).mean())},
+        metric=_METRIC,
         direction="minimise",
     )
     made = Study(
         problem,
         lambda sizes: GPT(sizes, length),
         scaled,
-        lambda network: _bits(network, held_out["test"], config.batch),
+        lambda network: {_METRIC: _bits(network, held_out["test"], config.batch)},
         torch.zeros(1, length, dtype=torch.long),
         config.study,
         name="charlm",
@@ -56,6 +58,11 @@ def _loss(network: nn.Module, windows: Tensor) -> Tensor:
     return F.cross_entropy(network(windows[:, :-1]).flatten(0, 1), windows[:, 1:].flatten())
 
 
-def _bits(network: nn.Module, windows: Tensor, batch: int) -> dict[str, float]:
-    nats = sum(float(_loss(network, part)) * len(part) for part in windows.split(4 * batch)) / len(windows)
-    return {"bits per byte": nats / math.log(2)}
+def _bits(network: nn.Module, windows: Tensor, batch: int) -> Tensor:
+    """Bits per byte of each window ``(n,)``; the metric is the mean."""
+
+    def nats(part: Tensor) -> Tensor:
+        logits = network(part[:, :-1]).transpose(1, 2)
+        return F.cross_entropy(logits, part[:, 1:], reduction="none").mean(1)
+
+    return torch.cat([nats(part) for part in windows.split(4 * batch)]).double() / math.log(2)

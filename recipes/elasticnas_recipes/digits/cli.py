@@ -44,7 +44,7 @@ def run(
     console = open_console()
     work, facts = study(settings, where)
     work.run(Run(out, resume=resume, identity=facts), console)
-    for name in ("result.md", "pareto.png", "networks"):
+    for name in ("result.md", "report.html", "pareto.png", "networks"):
         typer.echo(f"{name}: {out / name}")
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from elasticnas.search import Problem
 from elasticnas.study import Study
@@ -26,7 +26,7 @@ def study(config: Config, device: torch.device) -> tuple[Study, dict[str, Any]]:
         loss=lambda network, batch: F.cross_entropy(network(batch[0]), batch[1]),
         predict=lambda network, batch: network(batch[0]),
         train=lambda epoch: train.shifted(epoch, config.batch, seed),
-        evaluate=lambda network: _accuracy(network, validation),
+        evaluate=lambda network: {"accuracy": float(_right(network, validation).float().mean())},
         metric="accuracy",
         direction="maximise",
     )
@@ -35,7 +35,7 @@ def study(config: Config, device: torch.device) -> tuple[Study, dict[str, Any]]:
         problem,
         build,
         scaled,
-        lambda network: _accuracy(network, test),
+        lambda network: {"accuracy": _right(network, test)},
         torch.zeros(1, 8, 8),
         config.study,
         name="digits",
@@ -43,5 +43,7 @@ def study(config: Config, device: torch.device) -> tuple[Study, dict[str, Any]]:
     return made, facts | {"batch": config.batch, "fingerprint": fingerprint[:12]}
 
 
-def _accuracy(network: nn.Module, images: Images) -> dict[str, float]:
-    return {"accuracy": float((network(images.pixels).argmax(-1) == images.digits).float().mean())}
+def _right(network: nn.Module, images: Images) -> Tensor:
+    """Whether the digit of each image is found; accuracy is the mean."""
+    found: Tensor = network(images.pixels).argmax(-1) == images.digits
+    return found

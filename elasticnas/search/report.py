@@ -1,0 +1,183 @@
+"""The report of a search: how it went, what it found, and random search beside it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from elasticnas.report import Report, Series
+from elasticnas.report.html import Chart, Drawing, Facts, Grid, Lines, Part, Section, curves, read_metrics, thinned
+
+if TYPE_CHECKING:
+    from elasticnas.search.result import Candidate, SearchResult
+
+__all__ = ["drawing", "history", "search_report", "search_sections"]
+
+_PROBABILITY = (0.0, 1.0)
+_FOLDED = 12  # charts of probabilities: more are behind a click
+
+
+def search_report(result: "SearchResult[Any]", folder: Path | None = None) -> Report:
+    """The report of a search alone.
+
+    Args:
+        result: Of the search.
+        folder: Of its run; its losses of every step are shown too.
+    """
+    return Report(f"{result.strategy}: search by {result.metric}", search_sections(result, folder))
+
+
+def search_sections(result: "SearchResult[Any]", folder: Path | None = None, label: str = "") -> list[Section]:
+    """What was found, the front, the history and the probabilities.
+
+    Args:
+        result: Of the search.
+        folder: Of its run, with ``metrics.jsonl``; None where there is none.
+        label: Before the metric: whose it is, such as ``validation``.
+    """
+    metric = f"{label} {result.metric}".strip()
+    found: list[Part] = [Facts(_facts(result, metric)), _candidates(result, metric), *_front(result, metric)]
+    found.append(drawing("Found architecture", result.best))
+    sections = [Section("Search", found), Section("Search history", history(result, folder))]
+    charts = _probabilities(result)
+    sections.append(Section("Probabilities of every choice", charts, folded=len(charts) > _FOLDED))
+    if result.warnings:
+        sections.insert(1, Section("Warnings of the search", [Lines(result.warnings)]))
+    return sections
+
+
+def drawing(title: str, arch: Any) -> Drawing:
+    """An architecture of a space, layer by layer, with the sizes that its properties give."""
+    return Drawing(title, _sizes(arch), _sizes(type(arch).largest()))
+
+
+def history(result: "SearchResult[Any]", folder: Path | None) -> list[Part]:
+    """Loss, entropy, cost and metric over the steps of the search, as far as it has them."""
+    records, note = thinned(result.history)
+    steps, steps_note = thinned(read_metrics(folder / "metrics.jsonl") if folder is not None else [])
+    cost, unit = next(iter(result.units.items()))
+    step = "weight step"
+    losses = curves(steps, {"loss": "training loss, every step"}) or curves(records, {"train_loss": "training loss"})
+    losses += curves(records, {"held_out_loss": "held-out loss"})
+    expected_cost = f"Expected {unit if _same(cost, unit) else cost}"
+    expected = curves(records, {"expected_cost": expected_cost})
+    evaluated = [
+        *(replace(each, form="dots") for each in curves(records, {"metric": "evaluated"}, "evaluated")),
+        *curves(records, {"best": "best so far"}, "evaluated"),
+    ]
+    # a search by the loss itself records nothing but it under that name
+    measured = [] if result.metric == "loss" else curves(steps, {result.metric: result.metric})
+    charts = [
+        Chart("Loss", losses, step, "loss", " ".join(dict.fromkeys(filter(None, [steps_note, note])))),
+        Chart("Entropy of the choices", _entropies(records), step, "entropy, 1 is undecided", note, ends=(0.0, 1.0)),
+        Chart(expected_cost, expected, step, unit, note, horizontal=_limit(result, cost)),
+        Chart("Metric of the evaluations", evaluated, "evaluation", result.metric, note),
+        Chart("Metric during the search", measured, step, result.metric, steps_note),
+    ]
+    return [chart for chart in charts if chart.series]
+
+
+def _facts(result: "SearchResult[Any]", metric: str) -> dict[str, str]:
+    limits = (f"{name} at most {_number(limit)} {result.units[name]}" for name, limit in result.limits.items())
+    facts = {
+        "strategy": result.strategy,
+        "metric": f"{metric}, {'higher' if result.direction == 'maximise' else 'lower'} is better",
+        "budget": ", ".join(limits) or "none",
+        "time": f"{result.seconds:,.1f} s, {result.steps:,} steps",
+    }
+    if result.failures:
+        facts["failed evaluations"] = f"{len(result.failures)}, such as {result.failures[0].message}"
+    return facts
+
+
+def _candidates(result: "SearchResult[Any]", metric: str) -> Grid:
+    head = ["", "architecture", *(_axis(name, unit) for name, unit in result.units.items()), metric]
+
+    def row(name: str, candidate: "Candidate[Any]") -> list[str]:
+        costs = [_number(candidate.costs[cost]) for cost in result.units]
+        value = candidate.metrics.get(result.metric)
+        return [name, _said(candidate.architecture), *costs, "" if value is None else f"{value:.4f}"]
+
+    front = [row("on the front", candidate) for candidate in result.pareto]
+    return Grid(head, [row("found", result.found), row("best of random search", result.random), *front])
+
+
+def _front(result: "SearchResult[Any]", metric: str) -> list[Part]:
+    cost, unit = next(iter(result.units.items()))
+    series = []
+    for name, front, tried in (
+        (result.strategy, result.pareto, result.tried),
+        ("random search", result.random_pareto, result.random_tried),
+    ):
+        series.append(Series(f"{name}, front", _points(result, front, cost), "steps", method=name))
+        series.append(Series(f"{name}, evaluated", _points(result, tried, cost), "dots", method=name))
+    found = Series("found", _points(result, [result.found], cost), "line", method="found")
+    shown = [each for each in [*series, found] if each.points]
+    note = "Metrics with the supernet's weights, one evaluation each: no interval."
+    return [Chart("Pareto front", shown, _axis(cost, unit), metric, note, vertical=_limit(result, cost), wide=True)]
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def _axis(cost: str, unit: str) -> str:
+    return unit if _same(cost, unit) else f"{cost}, {unit}"
+
+
+def _same(cost: str, unit: str) -> bool:
+    return cost.lower() == unit.lower()
+
+
+def _points(
+    result: "SearchResult[Any]", candidates: "Sequence[Candidate[Any]]", cost: str
+) -> list[tuple[float, float]]:
+    return [(each.costs[cost], each.metrics[result.metric]) for each in candidates if result.metric in each.metrics]
+
+
+def _limit(result: "SearchResult[Any]", cost: str) -> dict[str, float]:
+    return {"budget": result.limits[cost]} if cost in result.limits else {}
+
+
+def _entropies(records: Sequence[Mapping[str, Any]]) -> list[Series]:
+    """A line for each choice that has more than one option: of others it is 0 throughout."""
+    rows = [record for record in records if isinstance(record.get("entropy"), Mapping)]
+    names = [name for name in (rows[0]["entropy"] if rows else ()) if any(row["entropy"][name] for row in rows)]
+    return [Series(name, [(row["step"], row["entropy"][name]) for row in rows]) for name in names]
+
+
+def _probabilities(result: "SearchResult[Any]") -> list[Part]:
+    """A stack for each choice: the probability of each of its options at every architecture step."""
+    records, note = thinned([record for record in result.history if "probabilities" in record])
+    charts: list[Part] = []
+    for name, options in type(result.best).choices().items() if records else ():
+        steps = [record["step"] for record in records]
+        shares = list(zip(*(record["probabilities"][name] for record in records), strict=True))
+        series = [
+            Series(f"{option}", list(zip(steps, share, strict=True)), "area")
+            for option, share in zip(options, shares, strict=True)
+        ]
+        if len(series) > 1:
+            charts.append(Chart(name, series, "weight step", "probability", note, ends=_PROBABILITY))
+    return charts
+
+
+def _sizes(arch: Any) -> dict[str, Any]:
+    """Fields, and the properties that are sizes."""
+    sizes: dict[str, Any] = arch.model_dump(mode="json")
+    for name in sizes.keys() & type(arch).choices().keys():
+        if 0 in type(arch).choices()[name]:  # an index: its share of the largest means nothing
+            sizes[name] = str(sizes[name])
+    for name in type(arch).info().properties:
+        value = getattr(arch, name)
+        if isinstance(value, int) or (isinstance(value, tuple) and all(isinstance(each, int) for each in value)):
+            sizes[name] = value
+    return sizes
+
+
+def _said(arch: Any) -> str:
+    return ", ".join(f"{name} {_text(value)}" for name, value in _sizes(arch).items())
+
+
+def _text(value: Any) -> str:
+    return "-".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)

@@ -1,0 +1,61 @@
+"""What a study draws: the search on validation data, and the trained networks on test data."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from elasticnas.report import Series, pareto_plot
+from elasticnas.search import Candidate, pareto
+from elasticnas.search.result import better
+from elasticnas.study.row import KINDS, label
+
+if TYPE_CHECKING:
+    from elasticnas.study.result import StudyResult
+
+__all__ = ["COST", "draw", "networks"]
+
+COST = "MFLOPs of one forward pass"
+
+
+def draw(result: "StudyResult[Any]", path: "str | Path") -> None:
+    """Two panels, as a PNG file.
+
+    Raises:
+        PluginError: matplotlib is not installed.
+        ElasticNASError: The file cannot be written.
+    """
+    metric, bars = result.metric, any(row.interval for row in result.rows)
+    pareto_plot(
+        {"Search: validation, the supernet's weights": _search(result), "Networks trained: test": networks(result)},
+        path,
+        cost=COST,
+        metrics=[f"validation {metric}", f"test {metric}" + (" with 95% intervals" if bars else "")],
+        title=f"{result.task}: {metric} ({better(result.direction)}) against FLOPs",
+    )
+
+
+def networks(result: "StudyResult[Any]") -> list[Series]:
+    """The trained networks on test data: a line for each kind, and the largest, neither searched nor scaled."""
+    found = []
+    for whole in (False, True):
+        for kind in KINDS:
+            rows = [row for row in result.rows if row.kind == kind and (row.share == 1.0) == whole]
+            points = [(row.flops / 1e6, row.test) for row in rows]
+            if points:
+                name = label(kind, 1.0 if whole else 0.0)
+                found.append(Series(name, points, method=kind, intervals=[row.interval for row in rows]))
+    return found
+
+
+def _search(result: "StudyResult[Any]") -> list[Series]:
+    search, metric = result.search, result.metric
+
+    def points(candidates: Sequence[Candidate[Any]]) -> list[tuple[float, float]]:
+        return [(each.costs["flops"] / 1e6, each.metrics[metric]) for each in candidates]
+
+    series = []
+    for name, tried in (("NSGA-II", search.tried), ("random search", search.random_tried)):
+        front = pareto(tried, metric, result.direction)
+        series.append(Series(f"{name}, front", points(front), "steps", method=name))
+        series.append(Series(f"{name}, evaluated", points(tried), "dots", str(len(tried)), name))
+    return series
