@@ -126,17 +126,19 @@ def test_a_network_is_drawn_layer_by_layer():
 def test_depth_counts_the_layers_where_no_size_has_one_for_each():
     drawing = Drawing("n", {"block": {"hidden": 8}, "depth": 3}, {"block": {"hidden": 8}, "depth": 3})
     assert drawing.layers() == [{"block.hidden": (8, 8)}] * 3 and "n, 3 layers" in drawing.html("n")
+    uneven = Drawing("n", {"first": [1, 2], "second": [3]}, {"first": [1, 2], "second": [3]}).layers()
+    assert uneven == [{"first": (1, 1), "second": (3, 3)}, {"first": (2, 2)}]
     assert Drawing("n", {"hidden": 8}, {}).layers() == [{"hidden": (8, None)}]
     assert "n, 1 layer<" in Drawing("n", {"hidden": 8}, {}).html("n")
 
 
 def test_long_histories_are_thinned_and_say_so():
-    records = [{"step": step, "loss": step / 2} for step in range(1, 1001)]
+    records = [{"step": step, "loss": step / 2} for step in range(1, 1002)]
     kept, note = thinned(records)
-    assert [record["step"] for record in kept][:2] == [1, 4] and kept[-1]["step"] == 1000
+    assert [record["step"] for record in kept][:2] == [2, 5] and kept[-1]["step"] == 1001
     assert note == "1 record in 3 is shown." and thinned(records[:400]) == (records[:400], "")
     (line,) = curves(kept, {"loss": "training loss", "other": "nothing"})
-    assert line.name == "training loss" and line.points[0] == (1, 0.5)
+    assert line.name == "training loss" and line.points[0] == (2, 1.0)
 
 
 def test_metrics_of_a_killed_run_are_read(tmp_path):
