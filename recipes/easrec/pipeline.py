@@ -1,6 +1,7 @@
 """The stages of a run, each resumable: prepare, search, retrain, evaluate, report."""
 
 import json
+import re
 import statistics
 import time
 from dataclasses import dataclass
@@ -347,11 +348,18 @@ class _Measured:
 
 
 def _plan_of(config: Config) -> Plan:
-    """The stages that take time, in passes over the data through one network; a supernet runs its candidates."""
+    """The stages that take time, in passes over the data through the largest network.
+
+    A supernet runs all its candidates; the networks of the search are expected at the budget's share of the FLOPs.
+    """
+    budget, searches = config.search.budget or "100%", config.search.strategy != "none"
+    share = float(budget[:-1]) / 100 if searches and re.fullmatch(r"[\d.]+%", budget) else 1.0
     candidates = len(config.model.sizes()) if config.model.mixing == "block" else 1
-    search = {} if config.search.strategy == "none" else {"search": float(config.search.epochs * candidates)}
-    trained = [name for name in ("found", "random", "largest") if name in ("found", *config.compare)]
-    return Plan(search | dict.fromkeys(trained, float(config.train.epochs)))
+    work = {"search": float(config.search.epochs * candidates)} if searches else {}
+    for name in _ORDER:
+        if name in ("found", *config.compare):
+            work[name] = config.train.epochs * (1.0 if name == "largest" else share)
+    return Plan(work)
 
 
 def evaluators(split: Split, config: Config) -> dict[StageName, Evaluator]:

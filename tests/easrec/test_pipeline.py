@@ -11,7 +11,8 @@ from easrec import pipeline
 from easrec.config import Config
 from easrec.data import prepare
 from easrec.data.synthetic import planted
-from easrec.pipeline import Pipeline
+from easrec.pipeline import Pipeline, _plan_of
+from easrec.presets import load_preset
 from easrec.result import RunResult
 from elasticnas.errors import BudgetError, CheckpointError, ConfigError, SearchError
 from elasticnas.run import Run
@@ -126,3 +127,18 @@ def test_a_run_reports_every_step_and_is_alone_in_its_folder(data, tmp_path):
         Pipeline(data, config, Run(tmp_path, allow={"steps"}), *given)
     with Run(tmp_path), pytest.raises(CheckpointError, match="is in use by another run"):
         Pipeline(data, config, Run(tmp_path, resume=True), *given).__enter__()
+
+
+@pytest.mark.parametrize(
+    ("changes", "left"),
+    [
+        # 10 epochs of three candidates; then 30 epochs each of two networks at half the FLOPs and of the largest one
+        ({}, 15 + 15 + 15 + 30),
+        ({"search.budget": "2M"}, 15 + 30 + 30 + 30),
+        ({"compare": []}, 15 + 15),
+    ],
+)
+def test_what_is_left_counts_all_stages_by_their_size(changes, left):
+    plan = _plan_of(load_preset("demo", changes))
+    # half of the search's 30 passes in 15 s: a pass a second
+    assert plan.of("search")(0.5, 15.0)[1] == pytest.approx(left)
