@@ -1,4 +1,4 @@
-"""Probabilities over options, brought into one form: a tensor for each choice."""
+"""Probabilities over options, converted to one form: a tensor for each choice."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,14 +14,14 @@ __all__ = ["by_choice"]
 
 
 def by_choice(probabilities: Mapping[str, Any], choices: Sequence[Choice]) -> dict[str, Tensor]:
-    """Probabilities ``(..., options)`` by choice name, in the order of the choices; those not given are left out.
+    """Return the given probabilities ``(..., options)`` by choice name, in the order of the choices.
 
     Args:
         probabilities: By choice name; a per-layer field may be one ``(layers, options)``, a nested space a mapping.
-        choices: Of the space.
+        choices: The choices of the space.
 
     Raises:
-        ArchitectureError: Unknown names, shapes that do not fit the options, or values that are negative or not finite.
+        ArchitectureError: A name is unknown, a shape does not match the options, or a value is negative or not finite.
     """
     given = _flatten(probabilities, [choice.name for choice in choices])
     found = {}
