@@ -161,7 +161,7 @@ def test_an_example_whose_positions_are_alike_is_refused(shape):
     weights = [parameter.clone() for parameter in model.parameters()]
     with pytest.raises(
         ConfigError,
-        match=rf"^example \({shape[0]}, {shape[1]}, 5\): its positions are all equal, .*: give several positions of "
+        match=rf"^example \({shape[0]}, {shape[1]}, 5\): its positions are all equal, .*: give several positions with "
         "different values$",
     ):
         reorder(model, example)

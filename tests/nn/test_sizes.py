@@ -501,7 +501,7 @@ def test_layers_and_tables_without_units():
 def test_attention_without_units_is_refused(name):
     axes = Sizes.axes()
     sizes = {"hidden": 6, "heads": 4, "head_dim": 3, name: axes.inner}
-    message = rf"Attention: {name}=Axis\(inner: 0, 2, 4\) has the option 0, and at least 1 is needed"
+    message = rf"Attention: {name}=Axis\(inner: 0, 2, 4\) has the option 0, but at least 1 is needed"
     with pytest.raises(AxisError, match=message):
         enn.Attention(**sizes)
     with pytest.raises(AxisError, match=f"{name}=.* has the option 0"):
