@@ -1,4 +1,4 @@
-"""Axes: named sizes that may vary, what is active in a scope, and how tensors follow."""
+"""Axes: elastic sizes, the scopes that set their active values, and functions that slice and mask tensors."""
 
 from elasticnas.axes.frames import Frame, Masked, Relaxed
 from elasticnas.axes.groups import Group

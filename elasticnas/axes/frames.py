@@ -1,4 +1,4 @@
-"""Frames: what one scope makes active."""
+"""Frames: the active values that one scope sets."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -16,46 +16,46 @@ __all__ = ["Frame", "Masked", "Relaxed", "Sliced", "Unmasked"]
 
 
 class Frame(Protocol):
-    """What one scope makes active. Never changed once made; what follows from it is kept in its caches.
+    """The active values that one scope sets. Immutable, apart from its caches.
 
     Attributes:
-        caches: What follows from it.
+        caches: Values derived from the frame.
     """
 
     caches: Caches
 
     def masks(self, quantity: Quantity) -> bool:
-        """Whether a quantity has weights over its options instead of a value."""
+        """Return whether a quantity is masked: it has weights over its options instead of one value."""
 
     def value(self, quantity: Quantity) -> Any:
-        """The active value of a quantity, or OptionWeights."""
+        """Return the active value of a quantity, or OptionWeights if it is masked."""
 
 
 class Sliced:
-    """One architecture; axes are ints."""
+    """Frame of one architecture; axes are ints."""
 
     def __init__(self, arch: Any) -> None:
         self.arch, self.caches = arch, Caches()
         self._values: Cache[Quantity, Any] = Cache()
 
     def masks(self, quantity: Quantity) -> bool:
-        """Never."""
+        """Return False: nothing is masked."""
         return False
 
     def value(self, quantity: Quantity) -> Any:
-        """The architecture's own value."""
+        """Return the value of the architecture."""
         return self._values.get(quantity, lambda: quantity.getter(self.arch))
 
 
 class Masked:
-    """One architecture for all samples, or one per sample; axes are 0/1 masks."""
+    """Frame of one architecture for all samples, or of one per sample; axes are 0/1 masks."""
 
     def __init__(self, space: Any, quantities: Sequence[Quantity], archs: Sequence[Any], per_sample: bool) -> None:
         self.caches = Caches()
         self._archs, self._per_sample = archs, per_sample
         indices = [space.indices(arch) for arch in archs]
         self._chosen = {choice: [index[choice.name] for index in indices] for choice in space.choice_list()}
-        # made here, not while the model runs: a compiled graph then takes the weights as inputs
+        # computed here, not while the model runs: a compiled graph then takes the weights as inputs
         self._precomputed: dict[str, OptionWeights] = {}
         self._precomputed_choices: dict[str, Tensor] = {}
         if torch.compiler.is_dynamo_compiling() or not is_transformed():
@@ -63,15 +63,15 @@ class Masked:
             self._precomputed_choices = self._one_hot_choices()
 
     def _precompute(self, quantity: Quantity) -> OptionWeights:
-        quantity.precompute()  # now, for the same reason
+        quantity.precompute()  # here for the same reason
         return self._one_hot(quantity)
 
     def _one_hot(self, quantity: Quantity) -> OptionWeights:
-        weights = self._rows([quantity.position(arch) for arch in self._archs], len(quantity.options))
+        weights = self._one_hot_rows([quantity.position(arch) for arch in self._archs], len(quantity.options))
         return OptionWeights(quantity, weights, hard=True)
 
-    def _rows(self, positions: list[int], count: int) -> Tensor:
-        """1 at each position, ``(count,)`` or ``(B, count)``; normal tensors in inference mode too."""
+    def _one_hot_rows(self, positions: list[int], count: int) -> Tensor:
+        """Return one-hot rows, ``(count,)`` or ``(B, count)``; never inference tensors."""
         if torch.compiler.is_dynamo_compiling():
             one_hot = torch.eye(count, device="cpu")[positions]
         else:
@@ -80,20 +80,20 @@ class Masked:
         return one_hot if self._per_sample else one_hot[0]
 
     def masks(self, quantity: Quantity) -> bool:
-        """Always."""
+        """Return True: every quantity is masked."""
         return True
 
     def value(self, quantity: Quantity) -> OptionWeights:
-        """Weights that are 1 at the value of the architecture, ``(options,)`` or ``(B, options)``."""
+        """Return one-hot weights of the architecture's value, ``(options,)`` or ``(B, options)``."""
         compiling = torch.compiler.is_dynamo_compiling()
         if (compiling or not is_transformed()) and quantity.name in self._precomputed:
             return self._precomputed[quantity.name]
-        # a mode takes no tensor from outside
-        made: OptionWeights = self.caches.values.get(quantity, lambda: self._one_hot(quantity))
-        return made
+        # a mode or transform does not accept a tensor made outside of it
+        weights: OptionWeights = self.caches.values.get(quantity, lambda: self._one_hot(quantity))
+        return weights
 
     def relaxed(self) -> "Relaxed":
-        """The same as probabilities that are 0 and 1."""
+        """Return the same frame with probabilities that are 0 and 1."""
         if is_transformed():
             return self._relaxed()
         frame: Relaxed = self.caches.frames.get("relaxed", self._relaxed)
@@ -105,33 +105,34 @@ class Masked:
         return Relaxed(ready or self._one_hot_choices(), {})
 
     def _one_hot_choices(self) -> dict[str, Tensor]:
-        return {choice.name: self._rows(rows, len(choice.options)) for choice, rows in self._chosen.items()}
+        return {choice.name: self._one_hot_rows(rows, len(choice.options)) for choice, rows in self._chosen.items()}
 
 
 class Relaxed:
-    """Probabilities over the options of some choices; the others, and those narrowed, are fixed."""
+    """Frame with probabilities over the options of some choices; each other choice is fixed to one option."""
 
     def __init__(self, probabilities: dict[str, Tensor], fixed: dict[str, int]) -> None:
         self.caches = Caches(probabilities.values())
         self.probabilities, self.fixed = probabilities, fixed
 
     def masks(self, quantity: Quantity) -> bool:
-        """Where a choice behind it is not fixed."""
+        """Return whether any choice that the quantity depends on is not fixed."""
         return any(choice.name not in self.fixed for choice in quantity.choices)
 
     def value(self, quantity: Quantity) -> Any:
-        """A plain value where every choice behind it is fixed, else weights with gradients to the probabilities."""
+        """Return a plain value if every choice that it depends on is fixed, else differentiable weights."""
         return self.caches.values.get(quantity, lambda: self._value(quantity))
 
     def _value(self, quantity: Quantity) -> Any:
         if not self.masks(quantity):
             indices = tuple(self.fixed[choice.name] for choice in quantity.choices)
             if indices not in quantity.by_indices:
-                raise ArchitectureError(f"no architecture has the options {indices} of {quantity.name}")
+                raise ArchitectureError(f"no valid architecture has the option indices {indices} for {quantity.name}")
             return quantity.by_indices[indices]
-        return OptionWeights(quantity, quantity.weights([self._of(choice) for choice in quantity.choices]))
+        probabilities = [self._probabilities_of(choice) for choice in quantity.choices]
+        return OptionWeights(quantity, quantity.weights(probabilities))
 
-    def _of(self, choice: Choice) -> Tensor:
+    def _probabilities_of(self, choice: Choice) -> Tensor:
         if choice.name not in self.fixed:
             return self.probabilities[choice.name]
         like = next(iter(self.probabilities.values()))
@@ -140,7 +141,7 @@ class Relaxed:
         return one_hot
 
     def narrowed(self, choice: Choice, index: int) -> "Relaxed":
-        """The same, with one choice fixed to an option."""
+        """Return the same frame with one choice fixed to an option."""
         frame: Relaxed = self.caches.frames.get((choice, index), lambda: self._narrowed(choice, index))
         return frame
 
@@ -150,17 +151,17 @@ class Relaxed:
 
 
 class Unmasked:
-    """Another frame whose masked axes are full instead: every unit is there, and none is attenuated."""
+    """A copy of another frame in which masked axes have their full size, without a mask."""
 
     def __init__(self, frame: Frame) -> None:
         self.caches = Caches(frame.caches.sources)
         self._frame = frame
 
     def masks(self, quantity: Quantity) -> bool:
-        """Branches only."""
+        """Return whether the quantity is masked in the other frame and is not a number: branches only."""
         return self._frame.masks(quantity) and not quantity.is_number
 
     def value(self, quantity: Quantity) -> Any:
-        """The frame's value; the largest option where it is masked."""
+        """Return the other frame's value, or the largest option if it is a masked number."""
         value = self._frame.value(quantity)
         return max(quantity.options) if isinstance(value, OptionWeights) and quantity.is_number else value

@@ -1,4 +1,4 @@
-"""Groups: the axes of a nested space, and the tree that dotted names make."""
+"""Groups: the axes of a nested space, and the tree of groups built from dotted names."""
 
 from collections.abc import Mapping
 from functools import reduce
@@ -15,20 +15,20 @@ __all__ = ["Group", "tree"]
 
 
 class Group:
-    """The axes of a nested space, one attribute each; a property is examined when it is used."""
+    """The axes of a nested space, one attribute each; a property is evaluated when it is first used."""
 
-    _place: "tuple[Axes, str]"
+    _location: "tuple[Axes, str]"
 
-    def __init__(self, axes: "Axes", prefix: str, below: dict[str, Any]) -> None:
-        self.__dict__.update(below)
-        self.__dict__["_place"] = (axes, prefix)
+    def __init__(self, axes: "Axes", prefix: str, children: dict[str, Any]) -> None:
+        self.__dict__.update(children)
+        self.__dict__["_location"] = (axes, prefix)
 
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
             if name.startswith("_"):
                 raise AttributeError(name)
-            axes, prefix = self._place
+            axes, prefix = self._location
             if (found := axes.of_property(f"{prefix}.{name}")) is None:
                 raise UnknownNameError(
                     f"{axes.space.__name__}.{prefix} has no size {name!r}{did_you_mean(name, dir(self))}"
@@ -36,8 +36,8 @@ class Group:
             return found
 
     def all(self) -> "list[Axis]":
-        """The axes below this group."""
-        axes, prefix = self._place
+        """Return the axes in this group and its subgroups."""
+        axes, prefix = self._location
         return [axis for axis in axes.all() if axis.name.startswith(f"{prefix}.")]
 
     def __copy__(self) -> "Group":
@@ -46,17 +46,17 @@ class Group:
     def __deepcopy__(self, memo: dict[Any, Any]) -> Any:
         if EXTRACTING not in memo:
             return self
-        axes, prefix = self._place
+        axes, prefix = self._location
         return reduce(getattr, prefix.split("."), axes.current())
 
     def __reduce__(self) -> Any:
-        axes, prefix = self._place
+        axes, prefix = self._location
         return _restore, (axes, prefix)
 
     def __dir__(self) -> list[str]:
-        axes, prefix = self._place
+        axes, prefix = self._location
         named = [name.removeprefix(f"{prefix}.") for name in axes.properties() if name.startswith(f"{prefix}.")]
-        return sorted({*(set(vars(self)) - {"_place"}), *(name for name in named if "." not in name)})
+        return sorted({*(set(vars(self)) - {"_location"}), *(name for name in named if "." not in name)})
 
 
 def _restore(axes: "Axes", prefix: str) -> Any:
@@ -64,7 +64,7 @@ def _restore(axes: "Axes", prefix: str) -> Any:
 
 
 def tree(axes: "Axes", named: "Mapping[str, Axis]") -> dict[str, Any]:
-    """Nested groups and tuples from dotted names; numbers are positions in a tuple."""
+    """Build nested groups and tuples from dotted names; numbers are positions in a tuple."""
     root: dict[str, Any] = {}
     for name, axis in named.items():
         *path, last = name.split(".")
@@ -72,12 +72,12 @@ def tree(axes: "Axes", named: "Mapping[str, Axis]") -> dict[str, Any]:
         for part in path:
             node = node.setdefault(part, {})
         node[last] = axis
-    return {key: _closed(axes, value, key) for key, value in root.items()}
+    return {key: _make_node(axes, value, key) for key, value in root.items()}
 
 
-def _closed(axes: "Axes", node: Any, prefix: str) -> Any:
+def _make_node(axes: "Axes", node: Any, prefix: str) -> Any:
     if not isinstance(node, dict):
         return node
     if all(key.isdigit() for key in node):
         return tuple(node[key] for key in sorted(node, key=int))
-    return Group(axes, prefix, {key: _closed(axes, value, f"{prefix}.{key}") for key, value in node.items()})
+    return Group(axes, prefix, {key: _make_node(axes, value, f"{prefix}.{key}") for key, value in node.items()})

@@ -1,4 +1,4 @@
-"""Masks on activations and weights: one set of helpers for hard, soft and per-sample masks."""
+"""Masks on activations and weights: one set of functions for hard, soft and per-sample masks."""
 
 from collections.abc import Sequence
 
@@ -28,28 +28,28 @@ __all__ = [
 
 
 def mask(size: SizeLike, like: Tensor, dim: int = -1) -> Tensor | None:
-    """The mask of a size in the current scope, shaped to multiply ``like`` along ``dim``.
+    """Return the mask of a size in the current scope, shaped to multiply ``like`` along ``dim``.
 
     Args:
         size: An int, an Axis, a Product or a Sum.
-        like: Activation ``(B, ..., units, ...)``; gives dtype, device and, for per-sample masks, the batch.
+        like: Activation ``(B, ..., units, ...)``; determines dtype, device and, for per-sample masks, the batch.
         dim: The dimension of ``like`` that holds the units.
 
     Returns:
-        None where everything is sliced; else 0 at dead units. Not to be changed in place.
+        A tensor that is 0 at dead units, or None if no axis of the size is masked. Do not change it in place.
 
     Raises:
-        AxisError: Per-sample masks for another batch size.
+        AxisError: The masks are per sample, and ``like`` has another batch size.
     """
     flat = _flat_mask(size, like)
-    return None if flat is None else _shaped(flat, like, dim)
+    return None if flat is None else _broadcast_to(flat, like, dim)
 
 
 def apply_mask(x: Tensor, size: SizeLike, dim: int = -1) -> Tensor:
-    """``x * m``: every activation carries its mask once.
+    """Return ``x * m``, m the mask of the size: every activation is multiplied by its mask exactly once.
 
-    Dead units are exactly 0 whatever ``x`` holds there (0 * inf would be NaN); under soft masks their weights still
-    get a gradient.
+    Dead units are exactly 0, also if ``x`` is inf or NaN there. Under soft masks the mask of a dead unit still gets a
+    gradient.
     """
     m = mask(size, x, dim)
     if m is None:
@@ -63,7 +63,7 @@ def apply_mask(x: Tensor, size: SizeLike, dim: int = -1) -> Tensor:
 
 
 def apply_soft_mask(x: Tensor, size: SizeLike, dim: int = -1) -> Tensor:
-    """:func:`apply_mask` for what is 0 at dead units already: hard masks leave nothing to do."""
+    """Do the same as :func:`apply_mask` for an ``x`` that is already 0 at dead units: hard masks change nothing."""
     if not is_masked(size) or _is_hard(size):
         return x
     m = mask(size, x, dim)
@@ -71,21 +71,25 @@ def apply_soft_mask(x: Tensor, size: SizeLike, dim: int = -1) -> Tensor:
 
 
 def apply_support(x: Tensor, size: SizeLike, dim: int = -1) -> Tensor:
-    """0 where the mask is 0, else ``x``: removes what dead units may carry without scaling the others."""
+    """Return ``x`` with 0 where the mask is 0; the units of its support are not scaled."""
     if not is_masked(size) or _all_alive(size):
         return x
     return torch.where(_support(size, x, dim), x, 0.0)
 
 
 def without_dead(weight: Tensor, sizes: Sequence[SizeLike]) -> Tensor:
-    """A weight of full size with 0 at units that are dead in every sample, one size for each dimension.
+    """Return a full-size weight with 0 at units that are dead in every sample.
 
-    What a dead unit's weight holds, NaN included, then reaches neither an output nor a gradient. Under soft masks only
-    where units are known to be dead: a trace does not know.
+    The weights of a dead unit, NaN included, then affect neither an output nor a gradient. Under soft masks, units
+    count as dead only if the values of the masks can be read, which is impossible in a trace.
+
+    Args:
+        weight: Tensor of full size.
+        sizes: The size of each dimension.
     """
     support: Tensor | None = None
     for dim, size in enumerate(sizes):
-        if not is_masked(size) or not _has_dead(_weights(size)):
+        if not is_masked(size) or not _has_dead_units(_masked_weights(size)):
             continue
         alive = _flat_support(size, weight)
         alive = (alive.any(0) if alive.ndim > 1 else alive).reshape(-1, *(1,) * (weight.ndim - 1 - dim))
@@ -93,44 +97,44 @@ def without_dead(weight: Tensor, sizes: Sequence[SizeLike]) -> Tensor:
     return weight if support is None else torch.where(support, weight, 0.0)
 
 
-def _has_dead(weights: Sequence[OptionWeights]) -> bool:
-    """Whether units are dead in some architecture of the scope."""
+def _has_dead_units(weights: Sequence[OptionWeights]) -> bool:
+    """Return whether some architecture of the scope has dead units."""
     return not all(each.alive for each in weights) and (all(each.hard for each in weights) or not is_traced())
 
 
 def is_cut(size: SizeLike) -> bool:
-    """Whether :func:`without_dead` leaves exactly the active units: hard masks, the same for all samples."""
-    return all(active.hard and active.weights.ndim == 1 for active in _weights(size))
+    """Return whether :func:`without_dead` is the whole mask: masks are hard and the same for all samples."""
+    return all(active.hard and active.weights.ndim == 1 for active in _masked_weights(size))
 
 
 def is_sliced(size: Size) -> bool:
-    """Whether one architecture is in scope, so that no size of the same axes is masked."""
+    """Return whether the current scope is a slice scope, in which no size of the same axes is masked."""
     return isinstance(size.scopes.frame(), Sliced)
 
 
 def is_masked(size: SizeLike) -> bool:
-    """Whether any axis of the size is masked in the current scope."""
+    """Return whether any axis of the size is masked in the current scope."""
     if isinstance(size, int):
         return False
     frame = size.scopes.frame()
     if isinstance(frame, Sliced):
         return False
-    # asked of the frame's form, not of what it computes: a backward pass that runs again must compute the same
+    # decided by the kind of frame, not by values: recomputation in a backward pass must take the same path
     return frame.caches.masked.get(size, lambda: any(frame.masks(axis.quantity) for axis in size.leaves))
 
 
 def is_per_sample(size: SizeLike) -> bool:
-    """Whether the samples of a batch have masks of their own in the current scope."""
-    return any(active.weights.ndim > 1 for active in _weights(size))
+    """Return whether each sample of a batch has its own mask in the current scope."""
+    return any(active.weights.ndim > 1 for active in _masked_weights(size))
 
 
 def expected(size: SizeLike, power: float, like: Tensor) -> float | Tensor:
-    """Expected ``size ** power``: a number where sliced, a tensor ``()`` or ``(B, 1, ..., 1)`` where masked.
+    """Return the expected ``size ** power``: a number if sliced, a tensor ``()`` or ``(B, 1, ..., 1)`` if masked.
 
-    Of a product or sum of axes it is the expectation of the number of units, not that of its parts.
+    For a product or sum of axes the expectation is over the number of units, not over each axis separately.
     """
     if isinstance(size, int) or not is_masked(size):
-        return _powered(active_size(size), power)
+        return _power(active_size(size), power)
     value = size.scopes.frame().caches.powers.get(
         (size, power, like.dtype, like.device, type(like)), lambda: _expectation(size, power, like)
     )
@@ -143,33 +147,36 @@ def expected(size: SizeLike, power: float, like: Tensor) -> float | Tensor:
 def _expectation(size: Size, power: float, like: Tensor) -> Tensor:
     weights = size.scopes.frame().value(quantity_of(size))
     assert isinstance(weights, OptionWeights)
-    return weights.expect(lambda units: _powered(units, power), like)
+    return weights.expect(lambda units: _power(units, power), like)
 
 
-def _powered(units: int, power: float) -> float:
-    """0 for no units: what it scales is 0."""
+def _power(units: int, power: float) -> float:
+    """Return ``units ** power``, or 0 for no units, where a negative power would be infinite."""
     return float(units**power) if units else 0.0
 
 
 def require_batch(per_sample: Tensor, like: Tensor) -> None:
-    """Refuse per-sample masks or shares ``(B, ...)`` for an activation of another batch size.
+    """Check that per-sample masks or weights ``(B, ...)`` fit the batch size of an activation.
 
-    What all samples share, an activation with a batch of 1, goes with any number of them.
+    An activation with a batch of 1 is shared by all samples and fits any batch size.
 
     Raises:
-        AxisError: The sizes differ; the message names both.
+        AxisError: The batch sizes differ; the message gives both.
     """
     # not `in`: a compiled graph compares its symbolic sizes by identity there
     if like.ndim == 0 or (like.shape[0] != 1 and like.shape[0] != per_sample.shape[0]):
         batch = f"a batch of {like.shape[0]}" if like.ndim else "a tensor without a batch"
         raise AxisError(
-            f"this scope has an architecture for each of {per_sample.shape[0]} samples, but {batch} "
-            f"arrives, of the shape {tuple(like.shape)}: give axes.masked one architecture per sample"
+            f"this scope has an architecture for each of {per_sample.shape[0]} samples, but got {batch}, "
+            f"with the shape {tuple(like.shape)}: give axes.masked one architecture per sample"
         )
 
 
 def soft_mask(size: SizeLike, like: Tensor) -> Tensor | None:
-    """``(units,)`` where one mask goes for all samples and no unit is dead: it may then multiply weights as well."""
+    """Return the mask ``(units,)`` if all samples share it and no unit is dead, else None.
+
+    Such a mask may multiply the weights instead of the activation.
+    """
     if not is_masked(size) or not _all_alive(size):
         return None
     flat = _flat_mask(size, like)
@@ -177,44 +184,44 @@ def soft_mask(size: SizeLike, like: Tensor) -> Tensor | None:
 
 
 def _all_alive(size: SizeLike) -> bool:
-    """Whether no unit is dead, so that there is nothing to remove."""
-    return all(active.alive for active in _weights(size))
+    """Return whether every unit is known to have a mask above 0."""
+    return all(active.alive for active in _masked_weights(size))
 
 
 def _is_hard(size: SizeLike) -> bool:
-    """Whether masks, where there are any, are 0 or 1 without a gradient."""
-    return all(active.hard for active in _weights(size))
+    """Return whether all masks are 0 or 1 and have no gradient."""
+    return all(active.hard for active in _masked_weights(size))
 
 
-def _weights(size: SizeLike) -> list[OptionWeights]:
-    """What the masked axes of the size are at."""
+def _masked_weights(size: SizeLike) -> list[OptionWeights]:
+    """Return the option weights of the masked axes of the size."""
     actives = [axis.at() for axis in size.leaves] if isinstance(size, Size) else []
     return [active for active in actives if isinstance(active, OptionWeights)]
 
 
-def _shaped(flat: Tensor, like: Tensor, dim: int) -> Tensor:
-    """``(units,)`` or ``(B, units)`` to the dimensions of an activation."""
-    behind = like.ndim - 1 - dim % like.ndim
+def _broadcast_to(flat: Tensor, like: Tensor, dim: int) -> Tensor:
+    """Reshape ``(units,)`` or ``(B, units)`` so that it broadcasts against an activation."""
+    trailing = like.ndim - 1 - dim % like.ndim
     if flat.ndim == 1:
-        return flat.reshape(flat.shape[0], *(1,) * behind)
+        return flat.reshape(flat.shape[0], *(1,) * trailing)
     require_batch(flat, like)
     if dim % like.ndim == 0:
         raise AxisError(
             f"dimension 0 of the shape {tuple(like.shape)} is the batch in a scope with an architecture per sample: an "
-            "elastic dimension comes after it"
+            "elastic dimension must come after it"
         )
-    return flat.reshape(flat.shape[0], *(1,) * (dim % like.ndim - 1), flat.shape[-1], *(1,) * behind)
+    return flat.reshape(flat.shape[0], *(1,) * (dim % like.ndim - 1), flat.shape[-1], *(1,) * trailing)
 
 
 def _flat_mask(size: SizeLike, like: Tensor) -> Tensor | None:
     if isinstance(size, int) or not is_masked(size):
         return None
     key = (size, like.dtype, like.device, type(like))
-    return size.scopes.frame().caches.masks.get(key, lambda: _made(size, like))
+    return size.scopes.frame().caches.masks.get(key, lambda: _compute_mask(size, like))
 
 
 def _support(size: SizeLike, like: Tensor, dim: int) -> Tensor:
-    return _shaped(_flat_support(size, like), like, dim)
+    return _broadcast_to(_flat_support(size, like), like, dim)
 
 
 def _flat_support(size: SizeLike, like: Tensor) -> Tensor:
@@ -228,7 +235,7 @@ def _flat_support(size: SizeLike, like: Tensor) -> Tensor:
     return size.scopes.frame().caches.supports.get((size, like.dtype, like.device, type(like)), positive)
 
 
-def _made(size: Size, like: Tensor) -> Tensor:
+def _compute_mask(size: Size, like: Tensor) -> Tensor:
     if isinstance(size, Axis):
         weights: OptionWeights = size.at()
         return weights.mask(like)

@@ -1,21 +1,21 @@
-"""What torch is doing: a tensor made while it traces, fakes or transforms is of no use afterwards."""
+"""Modes of torch: a tensor made under a trace, a fake mode or a transform must not be used after it."""
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-__all__ = ["Constant", "certainly", "is_traced", "is_transformed"]
+__all__ = ["Constant", "is_traced", "is_transformed", "known_all_true"]
 
 
 def is_traced() -> bool:
-    """Whether operations are recorded or watched, so that what a tensor holds may not be asked."""
+    """Return whether operations are traced or dispatched to a mode, so that tensor values cannot be read."""
     tracing = torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None
     return tracing or torch._C._len_torch_dispatch_stack() > 0
 
 
 def is_transformed() -> bool:
-    """Whether a tensor made now belongs to a trace, a fake or counting mode, a transform, or a capture."""
+    """Return whether a tensor made now belongs to a trace, a dispatch mode, a transform or a CUDA graph capture."""
     return (
         is_traced()
         or torch._C._functorch.peek_interpreter_stack() is not None
@@ -23,10 +23,10 @@ def is_transformed() -> bool:
     )
 
 
-def certainly(condition: Callable[[], Tensor]) -> bool:
-    """Whether all entries of a condition are known to be true.
+def known_all_true(condition: Callable[[], Tensor]) -> bool:
+    """Return whether all entries of a condition are known to be true.
 
-    False too where to find out is to break a graph, or is impossible, as under ``torch.func.vmap``.
+    Returns False too if reading them would break a graph or is impossible, as under ``torch.func.vmap``.
     """
     if torch.compiler.is_dynamo_compiling() or is_traced():
         return False
@@ -39,33 +39,33 @@ def certainly(condition: Callable[[], Tensor]) -> bool:
 
 
 class Constant:
-    """Fixed numbers as a tensor of any dtype and device.
+    """A constant tensor, converted to any dtype and device.
 
-    One tensor is kept for each dtype and device, made outside of every mode; what a mode makes is not kept.
+    Caches one tensor per dtype and device, made outside of all modes; tensors made under a mode are not cached.
 
     Args:
-        make: The numbers, on a device.
+        make: Makes the tensor on a given device.
     """
 
     def __init__(self, make: Callable[[torch.device], Tensor]) -> None:
         self._make = make
         self._precomputed: Tensor | None = None
-        self._kept: dict[tuple[torch.dtype, torch.device], Tensor] = {}
+        self._cached: dict[tuple[torch.dtype, torch.device], Tensor] = {}
 
     def precompute(self) -> None:
-        """Make it now, so that a graph traced later takes it as an input instead of computing it."""
+        """Make the tensor now, so that a graph traced later takes it as an input instead of computing it."""
         if self._precomputed is None and not is_transformed():
             with torch.inference_mode(False):
                 self._precomputed = self._make(torch.device("cpu"))
 
     def like(self, tensor: Tensor) -> Tensor:
-        """The numbers in the dtype and on the device of a tensor."""
+        """Return the constant with the dtype and device of a tensor."""
         if torch.compiler.is_dynamo_compiling() and self._precomputed is not None:
             return self._precomputed.to(tensor)
         if is_transformed():
             return self._make(tensor.device).to(tensor.dtype)
         key = (tensor.dtype, tensor.device)
-        if key not in self._kept:
+        if key not in self._cached:
             with torch.inference_mode(False):
-                self._kept[key] = self._make(tensor.device).to(tensor.dtype)
-        return self._kept[key]
+                self._cached[key] = self._make(tensor.device).to(tensor.dtype)
+        return self._cached[key]

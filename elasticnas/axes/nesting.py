@@ -1,4 +1,4 @@
-"""Nesting: the last dimension of an activation between a scope and a narrower one inside it."""
+"""Convert the last dimension of an activation between a scope and a narrower scope nested in it."""
 
 from collections.abc import Callable
 from math import prod
@@ -12,45 +12,45 @@ from elasticnas.axes.size import SizeLike, active_size, factors_of, terms_of
 __all__ = ["Layout", "layout_of", "narrow_last", "pad_last"]
 
 Layout = tuple[tuple[int, ...], ...]
-"""Active sizes of the factors of every term, as ``((heads, head_dim), (hidden,))``."""
+"""Active sizes of the factors of every term, such as ``((heads, head_dim), (hidden,))``."""
 
 
 def layout_of(size: SizeLike) -> Layout:
-    """How the active units of a size lie in the current scope."""
+    """Return the layout of the active units of a size in the current scope."""
     return tuple([tuple([active_size(factor) for factor in factors_of(term)]) for term in terms_of(size)])
 
 
 def narrow_last(x: Tensor, outer: Layout, inner: Layout) -> Tensor:
-    """The units of a narrower scope, out of the last dimension of an activation of the outer one."""
+    """Narrow the last dimension of an activation of the outer scope to the units of the inner one."""
     if outer == inner:
         return x
-    return _by_term(x, outer, inner, _narrowed)
+    return _by_term(x, outer, inner, _narrow_factors)
 
 
 def pad_last(x: Tensor, inner: Layout, outer: Layout) -> Tensor:
-    """Zeros in the places that a narrower scope does not have, so that the last dimension is the outer scope's."""
+    """Pad the last dimension of an activation of the inner scope with zeros to the units of the outer one."""
     if outer == inner:
         return x
-    return _by_term(x, inner, outer, _padded)
+    return _by_term(x, inner, outer, _pad_factors)
 
 
-def _by_term(x: Tensor, given: Layout, wanted: Layout, change: Callable[[Tensor, tuple[int, ...]], Tensor]) -> Tensor:
-    terms = x.split([prod(term) for term in given], -1) if len(given) > 1 else (x,)
+def _by_term(x: Tensor, source: Layout, target: Layout, resize: Callable[[Tensor, tuple[int, ...]], Tensor]) -> Tensor:
+    terms = x.split([prod(term) for term in source], -1) if len(source) > 1 else (x,)
     parts = [
-        change(part.unflatten(-1, before), after).flatten(-len(before)) if before != after else part
-        for part, before, after in zip(terms, given, wanted, strict=True)
+        resize(part.unflatten(-1, before), after).flatten(-len(before)) if before != after else part
+        for part, before, after in zip(terms, source, target, strict=True)
     ]
     return torch.cat(parts, -1) if len(parts) > 1 else parts[0]
 
 
-def _narrowed(x: Tensor, wanted: tuple[int, ...]) -> Tensor:
-    for offset, units in enumerate(reversed(wanted)):
+def _narrow_factors(x: Tensor, target: tuple[int, ...]) -> Tensor:
+    for offset, units in enumerate(reversed(target)):
         x = x.narrow(-1 - offset, 0, units)
     return x
 
 
-def _padded(x: Tensor, wanted: tuple[int, ...]) -> Tensor:
+def _pad_factors(x: Tensor, target: tuple[int, ...]) -> Tensor:
     amounts: list[int] = []
-    for offset, units in enumerate(reversed(wanted)):
+    for offset, units in enumerate(reversed(target)):
         amounts += [0, units - x.shape[-1 - offset]]
     return F.pad(x, amounts)

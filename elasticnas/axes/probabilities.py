@@ -1,4 +1,4 @@
-"""Probabilities over options, brought into one form: a tensor for each choice."""
+"""Probabilities over options, converted to one form: a tensor for each choice."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,15 +16,15 @@ _ROUNDING = 1e-2  # of a sum of probabilities, in bfloat16 too
 
 
 def by_choice(probabilities: Mapping[str, Any], choices: Sequence[Choice]) -> dict[str, Tensor]:
-    """Probabilities ``(..., options)`` by choice name, in the order of the choices; those not given are left out.
+    """Return the given probabilities ``(..., options)`` by choice name, in the order of the choices.
 
     Args:
         probabilities: By choice name; a per-layer field may be one ``(layers, options)``, a nested space a mapping.
-        choices: Of the space.
+        choices: The choices of the space.
 
     Raises:
-        ArchitectureError: Unknown names, shapes that do not fit the options, or values that are negative, not
-            finite, or do not sum to 1.
+        ArchitectureError: A name is unknown, a shape does not match the options, a value is negative or not finite,
+            or the probabilities of a choice do not sum to 1.
     """
     given = _flatten(probabilities, [choice.name for choice in choices])
     found = {}

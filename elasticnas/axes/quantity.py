@@ -1,4 +1,4 @@
-"""Choices of a space, and the quantities that follow from them."""
+"""Choices of a space, and the quantities that are functions of them."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,23 +15,23 @@ from elasticnas.errors import ArchitectureError, SpaceError
 __all__ = ["COMBINATIONS", "Choice", "Projection", "Quantity", "SpaceFacts"]
 
 COMBINATIONS = 262_144
-"""Combinations of options that a derived size may follow from."""
+"""Maximum number of option combinations that a derived size may depend on."""
 
 Projection = Callable[[tuple["Choice", ...]], Iterable[tuple[tuple[int, ...], Any]]]
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One decision of a search space: a name such as ``hidden``, ``inner.0`` or ``encoder.heads``, and its options."""
+    """One choice of a search space: a name such as ``hidden``, ``inner.0`` or ``encoder.heads``, and its options."""
 
     name: str
     options: tuple[Any, ...]
 
     def index(self, value: Any) -> int:
-        """Position of ``value`` among the options; bool and int are told apart.
+        """Return the position of ``value`` among the options; True and 1 are different options.
 
         Raises:
-            ArchitectureError: It is none of them.
+            ArchitectureError: It is not an option.
         """
         for position, option in enumerate(self.options):
             if option == value and type(option) is type(value):
@@ -46,9 +46,9 @@ class Quantity:
     Args:
         name: Its dotted name.
         choices: The choices it depends on.
-        getter: Reads its value from an architecture.
-        projection: Gives one architecture for every combination of the choices' options that some valid
-            architecture has, with the option indices of the combination.
+        getter: Returns its value for an architecture.
+        projection: Yields, for every combination of the choices' options that some valid architecture has, the
+            option indices and one such architecture.
     """
 
     name: str
@@ -58,22 +58,22 @@ class Quantity:
 
     @cached_property
     def combinations(self) -> list[tuple[tuple[int, ...], Any]]:
-        """Option indices of each valid combination, and the value that follows.
+        """Option indices and value of each valid combination.
 
         Raises:
-            SpaceError: There are too many to go through.
+            SpaceError: There are more than ``COMBINATIONS``.
         """
         count = prod(len(choice.options) for choice in self.choices)
         if count > COMBINATIONS:
             raise SpaceError(
-                f"{self.name} follows from {len(self.choices)} choices with {count:,} combinations, and a size may "
-                f"have {COMBINATIONS:,}: let it follow from fewer choices, or work it out where the model is built"
+                f"{self.name} depends on {len(self.choices)} choices with {count:,} combinations, and a size may have "
+                f"at most {COMBINATIONS:,}: let it depend on fewer choices, or compute it where the model is built"
             )
         return [(indices, self.getter(arch)) for indices, arch in self.projection(self.choices)]
 
     @cached_property
     def options(self) -> tuple[Any, ...]:
-        """Distinct values over the valid architectures, integers ascending."""
+        """Distinct values over the valid architectures; integers in ascending order."""
         values = list(dict.fromkeys(value for _, value in self.combinations))
         if _are_numbers(values):
             values.sort()
@@ -81,7 +81,7 @@ class Quantity:
 
     @cached_property
     def is_number(self) -> bool:
-        """Whether its values are integers (bool is none)."""
+        """Whether its values are integers (bool does not count)."""
         return _are_numbers(self.options)
 
     @cached_property
@@ -91,7 +91,7 @@ class Quantity:
 
     @cached_property
     def prefixes(self) -> Constant:
-        """Prefix mask of every option, float ``(options, largest)``: row o has its first ``options[o]`` entries 1."""
+        """Prefix masks, float ``(options, largest)``: the first ``options[o]`` entries of row o are 1."""
 
         def make(device: torch.device) -> Tensor:
             sizes = torch.tensor(self.options, device=device)
@@ -101,7 +101,7 @@ class Quantity:
 
     @cached_property
     def _joint_to_options(self) -> Constant:
-        """0/1 matrix ``(combinations of indices, options)``; rows of impossible combinations are 0."""
+        """0/1 matrix ``(combinations of indices, options)``; rows of invalid combinations are 0."""
         sizes = [len(choice.options) for choice in self.choices]
         column = {value: position for position, value in enumerate(self.options)}
         rows = [sum(i * prod(sizes[n + 1 :]) for n, i in enumerate(indices)) for indices, _ in self.combinations]
@@ -115,14 +115,14 @@ class Quantity:
         return Constant(make)
 
     def precompute(self) -> None:
-        """Make what is worked out once, before a graph is traced: tracing cannot build architectures."""
-        _ = self.by_indices, self._some_impossible
+        """Compute all cached values before a graph is traced, since tracing cannot construct architectures."""
+        _ = self.by_indices, self._some_invalid
         self._joint_to_options.precompute()
         if self.is_number:
             self.prefixes.precompute()
 
     def position(self, arch: Any) -> int:
-        """Position of an architecture's value among the options."""
+        """Return the position of an architecture's value among the options."""
         value = self.getter(arch)
         try:
             return self._positions[value]
@@ -133,7 +133,7 @@ class Quantity:
             ) from None
 
     @cached_property
-    def _some_impossible(self) -> bool:
+    def _some_invalid(self) -> bool:
         return len(self.combinations) < prod([len(choice.options) for choice in self.choices])
 
     @cached_property
@@ -141,16 +141,19 @@ class Quantity:
         return {value: index for index, value in enumerate(self.options)}
 
     def weights(self, probabilities: Sequence[Tensor]) -> Tensor:
-        """Probability of every option, ``(..., options)``, from those of the choices it depends on.
+        """Return the probability of every option, ``(..., options)``, from those of the choices it depends on.
 
-        The choices count as independent; combinations that no valid architecture has are left out and the rest
-        is scaled to sum 1.
+        The choices are treated as independent; combinations that no valid architecture has are excluded, and the
+        remaining probabilities are normalised to sum to 1.
+
+        Raises:
+            ArchitectureError: Only invalid combinations have a probability above 0.
         """
         joint = probabilities[0]
         for following in probabilities[1:]:
             joint = (joint.unsqueeze(-1) * following.unsqueeze(-2)).flatten(-2)
         weights = (joint.unsqueeze(-1) * self._joint_to_options.like(joint)).sum(-2)
-        if self._some_impossible:
+        if self._some_invalid:
             total = weights.sum(-1, keepdim=True)
             if not is_transformed() and bool((total == 0).any()):
                 raise ArchitectureError(
@@ -166,7 +169,7 @@ def _are_numbers(values: Iterable[Any]) -> bool:
 
 
 class SpaceFacts(Protocol):
-    """What axes need to know of a space."""
+    """What axes need to know about a space."""
 
     @property
     def choices(self) -> tuple[Choice, ...]:
@@ -174,17 +177,21 @@ class SpaceFacts(Protocol):
 
     @property
     def quantities(self) -> Mapping[str, Quantity]:
-        """One for every choice, by dotted name."""
+        """One quantity for every choice, by dotted name."""
 
     @property
     def properties(self) -> tuple[str, ...]:
-        """Dotted names of the properties that may be sizes; none has been run."""
+        """Dotted names of the properties that may be sizes; reading this evaluates none of them."""
 
     def derived(self, name: str) -> Mapping[str, Quantity]:
-        """The sizes that a property gives, by dotted name; the property is run at the first call."""
+        """Return the sizes of a property, by dotted name; the first call evaluates the property."""
 
     def projection(self, choices: tuple[Choice, ...]) -> Iterable[tuple[tuple[int, ...], Any]]:
-        """One architecture for every combination of these choices' options that some valid architecture has."""
+        """Yield the option indices and one architecture for every combination that some valid architecture has."""
 
     def check(self, arch: Any) -> None:
-        """Raise ArchitectureError for what is no valid architecture."""
+        """Check that an object is a valid architecture.
+
+        Raises:
+            ArchitectureError: It is not.
+        """

@@ -1,4 +1,4 @@
-"""Axes: all sizes of a space, and the scopes that they follow."""
+"""Axes: all sizes of a space as axes, and the scopes that set their active values."""
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -19,21 +19,21 @@ from elasticnas.errors import ArchitectureError, AxisError, UnknownNameError, di
 
 __all__ = ["Axes"]
 
-_REMEMBERED = 64  # architectures whose sizes are kept: the latest
+_MAX_CACHED = 64  # frames kept: those of the most recently used architectures
 
 
 class Axes:
-    """All sizes of a space as axes, one attribute per field and per property, and the scopes they follow.
+    """All sizes of a space as axes, one attribute per field and per property, and the scopes that set them.
 
     ``axes.hidden`` is an Axis, a per-layer field a tuple of axes, a nested space a group with its own attributes.
-    A property is examined when its axis is first used. Every thread and asyncio task opens its own scopes.
+    A property is evaluated when its axis is first used. Every thread and asyncio task opens its own scopes.
 
     Args:
         space: The Space class.
         info: Its choices and properties.
 
     Attributes:
-        space: The Space class these axes belong to.
+        space: The Space class.
         scopes: The open scopes.
     """
 
@@ -43,14 +43,14 @@ class Axes:
     def __init__(self, space: Any, info: SpaceFacts) -> None:
         self.space, self._info = space, info
         self.scopes = ScopeStack(space.__name__, lambda: Sliced(space.largest()))
-        self._slices: dict[Any, Sliced] = {}
+        self._sliced_frames: dict[Any, Sliced] = {}
         self._lock = threading.Lock()
         self._named = {name: Axis(self, quantity) for name, quantity in info.quantities.items()}
         self._derived: dict[str, tuple[Axis, tuple[SizeLike, ...]]] = {}
-        self._used: dict[str, Any] = {}
+        self._property_axes: dict[str, Any] = {}
         self._tree = tree(self, self._named)
 
-    if not TYPE_CHECKING:  # a checker that saw it would take every misspelt name
+    if not TYPE_CHECKING:  # hidden from type checkers, which would accept every misspelt name
 
         def __getattr__(self, name: str) -> Any:
             if name.startswith("_"):
@@ -87,24 +87,28 @@ class Axes:
         return [*super().__dir__(), *self._tree, *(name for name in self._info.properties if "." not in name)]
 
     def __repr__(self) -> str:
-        unused = (name for name in self._info.properties if name not in self._used)
+        unused = (name for name in self._info.properties if name not in self._property_axes)
         return f"Axes({self.space.__name__}: {', '.join([*map(repr, self._named.values()), *unused])})"
 
     def properties(self) -> tuple[str, ...]:
-        """Dotted names of the properties that may be sizes."""
+        """Return the dotted names of the properties that may be sizes."""
         return self._info.properties
 
     def of_property(self, name: str) -> Any:
-        """The axis of a property, or the axes of a tuple of sizes; None for what is no size."""
-        if name in self._info.properties and name not in self._used:
+        """Return the axis of a property, or the axes of a tuple of sizes; None if it is not a size."""
+        if name in self._info.properties and name not in self._property_axes:
             axes = {label: Axis(self, quantity) for label, quantity in self._info.derived(name).items()}
             self._named |= axes
-            if axes:  # the entries of a tuple are named by their positions
-                self._used[name] = axes[name] if name in axes else tuple(axes.values())
-        return self._used.get(name)
+            if axes:  # the entries of a tuple have their positions as names
+                self._property_axes[name] = axes[name] if name in axes else tuple(axes.values())
+        return self._property_axes.get(name)
 
     def named(self, name: str) -> Axis:
-        """The axis of a dotted name such as ``encoder.hidden`` or ``inner.0``."""
+        """Return the axis with a dotted name such as ``encoder.hidden`` or ``inner.0``.
+
+        Raises:
+            AxisError: There is none.
+        """
         for owner in (name, name.rpartition(".")[0]):
             if name not in self._named:
                 self.of_property(owner)
@@ -113,13 +117,18 @@ class Axes:
         return self._named[name]
 
     def all(self) -> list[Axis]:
-        """The axes of the choices, of the properties used so far, and those derived from others."""
+        """Return the axes of the choices and of the properties used so far, and those derived from other axes."""
         return [*self._named.values(), *(axis for axis, _ in self._derived.values())]
 
     def derive(self, name: str, parts: tuple[SizeLike, ...], getter: Callable[[Any], int]) -> Axis:
-        """An axis computed from the choices behind others, made once per name.
+        """Return the axis of this name that is computed from other sizes; make it at the first call.
 
         An impossible one, such as a division with a remainder, raises here and leaves nothing behind.
+
+        Args:
+            name: Its name.
+            parts: The sizes that it is computed from.
+            getter: Returns its value for an architecture.
         """
         if name not in self._derived:
             choices = dict.fromkeys(
@@ -135,17 +144,17 @@ class Axes:
         return self._derived[name][0]
 
     def origin(self, axis: Axis) -> tuple[Any, ...]:
-        """How to find an axis again after pickling: its name, or the parts it is divided from."""
+        """Return how to find an axis after unpickling: its name, or the two sizes whose quotient it is."""
         return ("divide", *self._derived[axis.name][1]) if axis.name in self._derived else (axis.name,)
 
     @usage("axes.at(arch), with an architecture of the space such as Sizes(hidden=64, depth=2)", ArchitectureError)
     def at(self, arch: object) -> Scope:
-        """A scope in which the sizes are those of an architecture: weights are sliced.
+        """Return a scope in which the sizes are those of an architecture: weights are sliced.
 
-        Scopes nest and always restore.
+        Scopes nest; closing one restores the one around it.
 
         Raises:
-            ArchitectureError: It is no valid architecture of the space.
+            ArchitectureError: It is not a valid architecture of the space.
         """
         if isinstance(arch, Mapping):
             raise self._of_mapping("at", arch)
@@ -155,14 +164,14 @@ class Axes:
 
     @usage("axes.masked(arch), or axes.masked([arch, ...]) with one per sample of the batch", ArchitectureError)
     def masked(self, archs: object) -> Scope:
-        """A scope with tensors of full size that are exactly 0 beyond the active units.
+        """Return a scope in which tensors have their full size and are exactly 0 beyond the active units.
 
         Args:
-            archs: An architecture; or a list of them, one per sample of the batch: a batch of another size raises
-                AxisError in the modules, and what has a batch of 1 is shared by all samples.
+            archs: An architecture, or a list of them, one per sample of the batch. With a list, modules raise
+                AxisError for another batch size; a tensor with a batch of 1 is shared by all samples.
 
         Raises:
-            ArchitectureError: One is no valid architecture of the space, or the list is empty.
+            ArchitectureError: One is not a valid architecture of the space, or the list is empty.
         """
         given = archs if isinstance(archs, (list, tuple)) else None
         if isinstance(archs, Mapping):
@@ -175,14 +184,15 @@ class Axes:
 
     @usage("axes.relaxed({'hidden': probabilities over its options, ...})", ArchitectureError)
     def relaxed(self, probabilities: Mapping[str, Tensor | Mapping[str, object]]) -> Scope:
-        """A scope with soft masks, in one pass of full size: the weighted sum of the options' masks, with gradients.
+        """Return a scope with soft masks over the full size: weighted sums of the options' masks, with gradients.
 
         Args:
             probabilities: By choice name, ``(options,)`` or ``(B, options)``; a per-layer field may be one
-                ``(layers, options)``, a nested space a mapping. Choices that are left out are at the largest.
+                ``(layers, options)``, a nested space a mapping. Choices not given have the value of the largest
+                architecture.
 
         Raises:
-            ArchitectureError: They do not fit the choices, are negative or not finite.
+            ArchitectureError: They do not match the choices, are negative or not finite.
         """
         if not isinstance(probabilities, Mapping):
             raise ArchitectureError(
@@ -206,27 +216,31 @@ class Axes:
         return ArchitectureError(f"axes.{scope}({shown(given)}): {instead}")
 
     def current(self) -> Any:
-        """The architecture of the innermost slice scope, or the largest outside every scope."""
+        """Return the architecture of the innermost scope, or the largest if no scope is open.
+
+        Raises:
+            AxisError: The innermost scope is not a slice scope.
+        """
         frame: Frame = self.scopes.frame()
         if isinstance(frame, Sliced):
             return frame.arch
         raise AxisError("this needs a slice scope (axes.at(arch)); the open one holds masks")
 
     def _sliced(self, arch: Any) -> Sliced:
-        """The same frame as the last times this architecture was in scope: its sizes are known there."""
+        """Return the frame of an architecture, reused from earlier scopes since its caches hold the sizes."""
         if torch.compiler.is_dynamo_compiling():
             return Sliced(arch)
         if not isinstance(arch, self.space):
             self._info.check(arch)
         with self._lock:
-            frame = self._slices.pop(arch, None)
-            # architectures may be equal and different: 1 == True
+            frame = self._sliced_frames.pop(arch, None)
+            # architectures that compare equal may differ: 1 == True
             if frame is None or (frame.arch is not arch and self._indices(frame.arch) != self._indices(arch)):
-                self._info.check(arch)  # a copy may have been given what no validator saw
+                self._info.check(arch)  # an instance made by model_copy has not been validated
                 frame = Sliced(arch)
-            self._slices[arch] = frame
-            if len(self._slices) > _REMEMBERED:
-                self._slices.pop(next(iter(self._slices)))
+            self._sliced_frames[arch] = frame
+            if len(self._sliced_frames) > _MAX_CACHED:
+                self._sliced_frames.pop(next(iter(self._sliced_frames)))
         return frame
 
     def _indices(self, arch: Any) -> Mapping[str, int]:
@@ -241,7 +255,7 @@ class Axes:
 
     def __reduce__(self) -> Any:
         made_by = self.space.made_by
-        return (_restore_axes, (self.space,)) if made_by is None else (_remake_axes, made_by)
+        return (_restore_axes, (self.space,)) if made_by is None else (_restore_made_axes, made_by)
 
 
 def _restore_axes(space: Any) -> Axes:
@@ -249,5 +263,5 @@ def _restore_axes(space: Any) -> Axes:
     return axes
 
 
-def _remake_axes(make: Callable[..., Any], arguments: tuple[Any, ...]) -> Axes:
+def _restore_made_axes(make: Callable[..., Any], arguments: tuple[Any, ...]) -> Axes:
     return _restore_axes(make(*arguments))

@@ -1,4 +1,4 @@
-"""select: narrow a tensor to what is active."""
+"""select: narrow a tensor to its active part."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -16,66 +16,69 @@ __all__ = ["select", "take"]
 def select(tensor: Tensor, sizes: Sequence[SizeLike]) -> Tensor:
     """Narrow each dimension to the units active in the current scope.
 
-    Slicing, extraction, reordering and inheritance are all this function. Views wherever a dimension is one axis;
-    a composite size takes the units of every factor, so that pruning a head takes whole heads and pruning
-    head_dim takes the tail of each. Masked axes stay full.
+    Slicing and extraction both use this function. A dimension with one axis keeps its first units; a product keeps
+    the first units of every factor, so that fewer heads drop whole heads and a smaller head_dim drops the tail of each
+    head. Masked axes keep their full size. The result is a view unless a narrowed dimension is composite.
 
     Args:
         tensor: Full-size tensor with one dimension per size.
-        sizes: What each dimension holds: an int, an Axis, a Product or a Sum.
+        sizes: Size of each dimension: an int, an Axis, a Product or a Sum.
 
     Returns:
-        The active part, with the sizes ``active_size`` gives.
+        The active part; its shape is the ``active_size`` of each size.
 
     Raises:
-        AxisError: It is narrowed, and has fewer units than are active.
+        AxisError: The tensor has fewer units than are active.
     """
     sizes = tuple(sizes)
     owners = {size.scopes for size in sizes if not isinstance(size, int)}
     if len(owners) != 1:
-        return _cut(sizes)(tensor)  # it follows from no scope, or from more than one
-    return owners.pop().frame().caches.narrowings.get(sizes, lambda: _cut(sizes))(tensor)
+        return _narrowing(sizes)(tensor)  # sizes of no Axes object or of several: no frame to cache it in
+    return owners.pop().frame().caches.narrowings.get(sizes, lambda: _narrowing(sizes))(tensor)
 
 
-def _cut(sizes: tuple[SizeLike, ...]) -> Callable[[Tensor], Tensor]:
-    """What narrows a tensor in this scope: composite dimensions taken apart, one slice each, and joined again."""
+def _narrowing(sizes: tuple[SizeLike, ...]) -> Callable[[Tensor], Tensor]:
+    """Return a function that narrows a tensor in the current scope.
+
+    Composite dimensions are split into their factors, each factor is sliced, and they are merged again.
+    """
     if any(isinstance(size, Sum) for size in sizes):
-        return partial(_joined, sizes)
-    apart: list[int] = []
-    joined: list[int] = []
+        return partial(_select_sums, sizes)
+    factors_shape: list[int] = []
+    shape: list[int] = []
     index: list[slice] = []
     for size in sizes:
         factors = size.factors if isinstance(size, Product) else (size,)
         pairs = [(full_size(factor), active_size(factor)) for factor in factors]
         if all(full == active for full, active in pairs):
             pairs = [(full_size(size), full_size(size))]
-        apart += [full for full, _ in pairs]
-        joined.append(prod([active for _, active in pairs]))
+        factors_shape += [full for full, _ in pairs]
+        shape.append(prod([active for _, active in pairs]))
         index += [slice(None) if full == active else slice(active) for full, active in pairs]
     if all(part == slice(None) for part in index):
-        return _whole
-    if len(apart) == len(sizes):
-        return partial(_sliced, tuple(index), tuple(joined))
-    return partial(_narrowed, apart, tuple(index), joined)
+        return _identity
+    if len(factors_shape) == len(sizes):
+        return partial(_select_slices, tuple(index), tuple(shape))
+    return partial(_select_products, factors_shape, tuple(index), shape)
 
 
-def _whole(tensor: Tensor) -> Tensor:
+def _identity(tensor: Tensor) -> Tensor:
     return tensor
 
 
-def _sliced(index: tuple[slice, ...], active: tuple[int, ...], tensor: Tensor) -> Tensor:
+def _select_slices(index: tuple[slice, ...], active: tuple[int, ...], tensor: Tensor) -> Tensor:
     narrow = tensor[index]
-    if narrow.shape != active:  # a slice of too few units is no error of its own
-        raise AxisError(f"a tensor of the shape {tuple(tensor.shape)} is not of full size: {active} are active of it")
+    if narrow.shape != active:  # slicing beyond the end is not an error in torch
+        raise AxisError(f"a tensor of the shape {tuple(tensor.shape)} is not full-size: its active part is {active}")
     return narrow
 
 
-def _narrowed(apart: list[int], index: tuple[slice, ...], joined: list[int], tensor: Tensor) -> Tensor:
-    return tensor.view(apart)[index].reshape(joined)
+def _select_products(factors_shape: list[int], index: tuple[slice, ...], shape: list[int], tensor: Tensor) -> Tensor:
+    return tensor.view(factors_shape)[index].reshape(shape)
 
 
-def _joined(sizes: tuple[SizeLike, ...], tensor: Tensor) -> Tensor:
-    """Dimension by dimension, the terms of a sum one after the other."""
+def _select_sums(sizes: tuple[SizeLike, ...], tensor: Tensor) -> Tensor:
+    """Narrow one dimension after the other, and every term of a sum by itself."""
     for dim, size in enumerate(sizes):
         before, after = tensor.shape[:dim], tensor.shape[dim + 1 :]
         terms = size.terms if isinstance(size, Sum) else (size,)
@@ -86,16 +89,16 @@ def _joined(sizes: tuple[SizeLike, ...], tensor: Tensor) -> Tensor:
 
 
 def take(tensor: Tensor, dim: int, full: Sequence[int], active: Sequence[int]) -> Tensor:
-    """Narrow one dimension, a composite of factors, to the first units of every factor.
+    """Narrow one dimension, a product of factors, to the first units of every factor.
 
     Args:
         tensor: Any tensor.
-        dim: Its dimension, of ``prod(full)`` units.
+        dim: The dimension, of ``prod(full)`` units.
         full: Sizes of the factors, outermost first.
-        active: How many units of each are kept.
+        active: Number of units of each factor to keep.
 
     Returns:
-        ``prod(active)`` units; a view where there is one factor.
+        The tensor with ``prod(active)`` units in this dimension; a view if there is only one factor.
     """
     if len(full) == 1:
         return tensor.narrow(dim, 0, active[0])

@@ -1,4 +1,4 @@
-"""Sizes: an int is fixed, an Axis is elastic, and they multiply, add and divide."""
+"""Sizes: ints are fixed, axes are elastic; they can be multiplied, added and divided."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -30,30 +30,33 @@ __all__ = [
     "terms_of",
 ]
 
-EXTRACTING = "elasticnas.extracting"  # a key in deepcopy's memo: sizes turn into ints, elastic parts into plain ones
+EXTRACTING = "elasticnas.extracting"  # key in deepcopy's memo: sizes become ints, elastic modules plain ones
 
 
 class Size(NoValue):
-    """An elastic size. Sizes multiply (``3 * heads * head_dim`` is laid out as einops' ``(3 heads head_dim)``),
-    add (concatenation) and divide (``heads // kv_heads``)."""
+    """An elastic size.
+
+    Sizes can be multiplied (``3 * heads * head_dim`` has the layout ``(3 heads head_dim)`` of einops), added
+    (concatenation) and divided (``heads // kv_heads``).
+    """
 
     axes: "Axes"
     scopes: "ScopeStack"
     leaves: "tuple[Axis, ...]"
-    """The axes that it is made of."""
+    """The axes that it is composed of."""
 
     @property
     def size(self) -> int:
-        """Full size: units held by the supernet."""
+        """Full size: number of units in the supernet."""
         raise NotImplementedError
 
     @property
     def least(self) -> int:
-        """A lower bound on the active size, over all valid architectures."""
+        """Lower bound on the active size over all valid architectures."""
         raise NotImplementedError
 
     def active(self) -> Any:
-        """Units active in the current scope, as :func:`active_size` gives them."""
+        """Return the units active in the current scope; see :func:`active_size`."""
         raise NotImplementedError
 
     def __mul__(self, other: "SizeLike") -> "Product":
@@ -72,7 +75,7 @@ class Size(NoValue):
         return self
 
     def __deepcopy__(self, memo: dict[Any, Any]) -> "SizeLike":
-        # a copied model follows the same scope; an extracted one gets ints
+        # a copied model follows the same scopes; an extracted one has ints
         return active_size(self) if EXTRACTING in memo else self
 
 
@@ -80,12 +83,12 @@ SizeLike = int | Size
 
 
 class Axis(Size):
-    """One named size that may vary: a field or an integer property of a space.
+    """A named elastic size: a field or an integer property of a space.
 
     Attributes:
         name: Dotted name in the space, such as ``hidden`` or ``inner.0``.
         size: Full size, the largest over all valid architectures.
-        options: The values it can take. A choice that is not an integer (a branch) is an axis too, without a size.
+        options: The values it can take. A choice that is not an integer (a branch) is also an axis, but has no size.
     """
 
     def __init__(self, axes: "Axes", quantity: Quantity) -> None:
@@ -99,7 +102,7 @@ class Axis(Size):
 
     @property
     def options(self) -> tuple[Any, ...]:
-        """Values it can take over the valid architectures."""
+        """Values it takes over the valid architectures."""
         return self.quantity.options
 
     @cached_property
@@ -117,23 +120,23 @@ class Axis(Size):
 
     @property
     def is_number(self) -> bool:
-        """Whether its options are integers (bool is none)."""
+        """Whether its options are integers (bool does not count)."""
         return self.quantity.is_number
 
     def at(self) -> Any:
-        """What is active in the current scope: a value (slice) or OptionWeights (mask, soft mask)."""
+        """Return what is active in the current scope: a value if sliced, OptionWeights if masked."""
         return self.scopes.frame().value(self.quantity)
 
     def active(self) -> Any:
-        """The value in scope; masked, the full size."""
+        """Return the active value, or the full size if masked."""
         frame = self.scopes.frame()
         return self.size if frame.masks(self.quantity) else frame.value(self.quantity)
 
     def __floordiv__(self, other: "int | Axis") -> "Axis":
-        return _divided(self, other)
+        return _quotient(self, other)
 
     def __rfloordiv__(self, other: int) -> "Axis":
-        return _divided(other, self)
+        return _quotient(other, self)
 
     def __repr__(self) -> str:
         return f"Axis({self.name}: {', '.join(map(str, self.options))})"
@@ -160,8 +163,8 @@ def _branch(options: Sequence[Any]) -> str:
     return "give it to a Mixture"
 
 
-def _divided(above: "int | Axis", below: "int | Axis") -> Axis:
-    """The axis ``above // below``; every valid architecture must divide without remainder."""
+def _quotient(above: "int | Axis", below: "int | Axis") -> Axis:
+    """Return the axis ``above // below``, which must have no remainder in any valid architecture."""
     axis = above if isinstance(above, Axis) else below
     assert isinstance(axis, Axis)
     if not all(isinstance(part, Axis) or _is_count(part) for part in (above, below)):
@@ -171,7 +174,7 @@ def _divided(above: "int | Axis", below: "int | Axis") -> Axis:
         )
 
     def divide(arch: Any) -> int:
-        dividend, divisor = _read(above, arch), _read(below, arch)
+        dividend, divisor = _value_for(above, arch), _value_for(below, arch)
         if divisor == 0 or dividend % divisor:
             raise AxisError(
                 f"{_label(above)} // {_label(below)} leaves a remainder for {dividend} // {divisor} ({arch!r}): "
@@ -186,25 +189,25 @@ def _restore_axis(axes: "Axes", how: Any, *parts: Any) -> Any:
     return parts[0] // parts[1] if how == "divide" else axes.named(how)
 
 
-def _read(size: SizeLike, arch: Any) -> int:
-    """The size that an architecture has."""
+def _value_for(size: SizeLike, arch: Any) -> int:
+    """Return the value of a size for an architecture."""
     if isinstance(size, int):
         return size
     if isinstance(size, Axis):
         return int(size.quantity.getter(arch))
-    parts = [_read(part, arch) for part in (size.factors if isinstance(size, Product) else terms_of(size))]
+    parts = [_value_for(part, arch) for part in (size.factors if isinstance(size, Product) else terms_of(size))]
     return prod(parts) if isinstance(size, Product) else sum(parts)
 
 
 def quantity_of(size: Size) -> Quantity:
-    """The number of units as one quantity: an axis's own, or that of a product or sum of axes.
+    """Return the number of units of an axis, or of a product or sum of axes, as one quantity.
 
     Raises:
-        SpaceError: It follows from too many choices.
+        SpaceError: It depends on too many choices.
     """
     if isinstance(size, Axis):
         return size.quantity
-    return size.axes.derive(f"{size!r}", (size,), lambda arch: _read(size, arch)).quantity
+    return size.axes.derive(f"{size!r}", (size,), lambda arch: _value_for(size, arch)).quantity
 
 
 class Product(Size):
@@ -212,7 +215,7 @@ class Product(Size):
 
     def __init__(self, *factors: SizeLike) -> None:
         self.factors = factors
-        self.axes = _owner(factors)
+        self.axes = _common_axes(factors)
         self.scopes, self.leaves = self.axes.scopes, _leaves(factors)
         self._hash = hash(factors)
 
@@ -229,11 +232,11 @@ class Product(Size):
 
     @property
     def least(self) -> int:
-        """The product of the factors' smallest options."""
+        """The product of the factors' lower bounds."""
         return prod([least_size(factor) for factor in self.factors])
 
     def active(self) -> int:
-        """The product of the factors' active sizes."""
+        """Return the product of the factors' active sizes."""
         return prod([active_size(factor) for factor in self.factors])
 
     def __repr__(self) -> str:
@@ -244,11 +247,11 @@ class Product(Size):
 
 
 class Sum(Size):
-    """Sizes one after the other, as in a concatenation."""
+    """The size of a concatenation: terms one after the other."""
 
     def __init__(self, *terms: SizeLike) -> None:
         self.terms = terms
-        self.axes = _owner(terms)
+        self.axes = _common_axes(terms)
         self.scopes, self.leaves = self.axes.scopes, _leaves(terms)
         self._hash = hash(terms)
 
@@ -265,11 +268,11 @@ class Sum(Size):
 
     @property
     def least(self) -> int:
-        """The sum of the terms' smallest options."""
+        """The sum of the terms' lower bounds."""
         return sum([least_size(term) for term in self.terms])
 
     def active(self) -> int:
-        """The sum of the terms' active sizes."""
+        """Return the sum of the terms' active sizes."""
         return sum([active_size(term) for term in self.terms])
 
     def __mul__(self, other: SizeLike) -> Product:
@@ -285,17 +288,21 @@ class Sum(Size):
 
 
 def full_size(size: SizeLike) -> int:
-    """Units held by the supernet."""
+    """Return the number of units in the supernet."""
     return size if isinstance(size, int) else size.size
 
 
 def least_size(size: SizeLike) -> int:
-    """A lower bound on the active units, over all valid architectures."""
+    """Return a lower bound on the active units over all valid architectures."""
     return size if isinstance(size, int) else size.least
 
 
 def active_size(size: SizeLike) -> Any:
-    """Units active in a slice scope; a branch gives its option. Masked axes count with their full size."""
+    """Return the active units of a size: masked axes count with their full size, a branch returns its option.
+
+    Raises:
+        AxisError: It is not a size.
+    """
     if isinstance(size, int):
         return size
     if isinstance(size, Size):
@@ -304,40 +311,40 @@ def active_size(size: SizeLike) -> Any:
 
 
 def require_sizes(what: str, least: int = 0, **sizes: SizeLike) -> None:
-    """Refuse sizes that hold no unit.
+    """Check the sizes given to a module.
 
     Args:
-        what: The part that is made of them, named in the error.
-        least: Units that every architecture must have.
-        **sizes: By the name of the argument.
+        what: Name of the module, for the error.
+        least: Minimum number of units in every architecture.
+        **sizes: The sizes by argument name.
 
     Raises:
-        AxisError: A full size below 1, an option below ``least``, or what is no size.
+        AxisError: A full size is below 1, an option is below ``least``, or an argument is not a size.
     """
     for name, size in sizes.items():
         if isinstance(size, bool) or not isinstance(size, (int, Size)):
             raise AxisError(f"{what}: {name}={size!r} is not a size: give an int, an Axis, or a product or sum of them")
         if full_size(size) < 1:
-            raise AxisError(f"{what}: {name}={size!r}: a size is at least 1")
+            raise AxisError(f"{what}: {name}={size!r}: a size must be at least 1")
         if least_size(size) < least:
             raise AxisError(
-                f"{what}: {name}={size!r} has the option {least_size(size)}, and at least {least} is needed: take the "
-                "option out, or skip the part by elasticnas.nn.DepthSkip"
+                f"{what}: {name}={size!r} has the option {least_size(size)}, but at least {least} is needed: remove "
+                "the option, or skip the module with elasticnas.nn.DepthSkip"
             )
 
 
 def is_elastic(*sizes: object) -> bool:
-    """Whether any of the sizes is an Axis or made of axes."""
+    """Return whether any of the sizes is an Axis or composed of axes."""
     return any(isinstance(size, Size) for size in sizes)
 
 
 def factors_of(size: SizeLike) -> Sequence[SizeLike]:
-    """The factors of a product; anything else is its own factor."""
+    """Return the factors of a product; any other size is its own only factor."""
     return size.factors if isinstance(size, Product) else (size,)
 
 
 def terms_of(size: SizeLike) -> Sequence[SizeLike]:
-    """The terms of a sum; anything else is its own term."""
+    """Return the terms of a sum; any other size is its own only term."""
     return size.terms if isinstance(size, Sum) else (size,)
 
 
@@ -357,7 +364,7 @@ def _terms(size: SizeLike) -> Sequence[SizeLike]:
     raise AxisError(f"cannot add {shown(size)} to an axis: give an int from 0 or an Axis")
 
 
-def _owner(sizes: Sequence[SizeLike]) -> "Axes":
+def _common_axes(sizes: Sequence[SizeLike]) -> "Axes":
     owners = {id(size.axes): size.axes for size in sizes if isinstance(size, Size)}
     if len(owners) != 1:
         raise AxisError(f"{list(sizes)} mix axes of {len(owners)} Axes objects; call Space.axes() once per model")

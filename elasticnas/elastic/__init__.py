@@ -1,4 +1,4 @@
-"""elastify: an unchanged model becomes a supernet whose sub-networks run on views of its weights."""
+"""elastify: turn an unchanged model into a supernet whose sub-networks run on views of its weights."""
 
 from elasticnas.elastic.coverage import Coverage
 from elasticnas.elastic.elastify import elastify

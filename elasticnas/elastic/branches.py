@@ -1,4 +1,4 @@
-"""Branches: architectures that between them run every part of a model that a choice can leave out."""
+"""Branches: a set of architectures that together run every part of a model."""
 
 from collections.abc import Iterator
 from itertools import product
@@ -18,17 +18,18 @@ _COMBINATIONS = 64
 
 
 class Branches:
-    """The largest architecture, and those that differ from it in what is run rather than in sizes.
+    """The largest architecture, and those that differ from it in the modules they run rather than in sizes.
 
-    Every combination of the options that are no numbers, or that choose among the candidates of a Mixture; where there
-    are more than 64, each option by itself. Where a rule demands it, other choices move along.
+    These have every combination of options of the branch choices, which have non-integer options or choose among the
+    candidates of a Mixture. If there are more than 64 combinations, each option is set by itself instead. If a rule of
+    the space requires it, other choices change too.
 
     Args:
         model: A supernet.
-        axes: That it follows.
+        axes: Its axes.
 
     Attributes:
-        archs: The largest first.
+        archs: The architectures, the largest first.
     """
 
     def __init__(self, model: nn.Module, axes: Axes) -> None:
@@ -38,23 +39,23 @@ class Branches:
             for module in model.modules()
             if isinstance(module, Mixture) and not module.shared and isinstance(module.choice, Axis)
         }
-        self._choices: list[Choice] = [c for c in space.choice_list() if c.name in mixed or not _numbers(c)]
+        self._choices: list[Choice] = [c for c in space.choice_list() if c.name in mixed or not _is_size(c)]
         self._space, self._base = space, space.assignment(space.largest())
-        self.archs: list[Any] = list(dict.fromkeys([space.largest(), *self._found()]))
+        self.archs: list[Any] = list(dict.fromkeys([space.largest(), *self._variants()]))
 
-    def whole(self, axis: str) -> list[Any]:
-        """The architectures that have all units of an axis."""
+    def with_full_axis(self, axis: str) -> list[Any]:
+        """Return the architectures in which an axis has its full size."""
         named = {each.name: each.quantity for each in self._axes.all()}
         if axis in named:
             getter = named[axis].getter
             return [arch for arch in self.archs if getter(arch) == getter(self._space.largest())]
-        # a factor that only the model knows: all sizes must be the largest
-        sizes = [choice.name for choice in self._space.choice_list() if _numbers(choice)]
+        # a factor that is not an axis of the space: all sizes must be the largest
+        sizes = [choice.name for choice in self._space.choice_list() if _is_size(choice)]
         own = ((arch, self._space.assignment(arch)) for arch in self.archs)
         return [arch for arch, values in own if all(values[name] == self._base[name] for name in sizes)]
 
     def missing(self, archs: list[Any]) -> str | None:
-        """An option that none of these architectures has, in words."""
+        """Return an option that none of these architectures has, as text; None if there is none."""
         values = [self._space.assignment(arch) for arch in archs]
         for choice in self._choices:
             for option in choice.options:
@@ -62,7 +63,7 @@ class Branches:
                     return f"{choice.name}={option!r}"
         return None
 
-    def _found(self) -> Iterator[Any]:
+    def _variants(self) -> Iterator[Any]:
         if prod(len(choice.options) for choice in self._choices) <= _COMBINATIONS:
             for options in product(*(choice.options for choice in self._choices)):
                 change = {choice.name: option for choice, option in zip(self._choices, options, strict=True)}
@@ -77,5 +78,5 @@ class Branches:
                     yield arch
 
 
-def _numbers(choice: Choice) -> bool:
+def _is_size(choice: Choice) -> bool:
     return all(isinstance(option, int) and not isinstance(option, bool) for option in choice.options)

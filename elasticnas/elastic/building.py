@@ -1,4 +1,4 @@
-"""Building a model for an architecture: only its shapes, or a skeleton that weights can be hung into."""
+"""Builder: build the model of an architecture, its shapes only, or a skeleton without weights."""
 
 import copy
 import random
@@ -22,23 +22,23 @@ class Builder:
     """A factory of plain models and the space whose architectures it is called with.
 
     Args:
-        build: As :class:`~elasticnas.space.Factory` takes it.
+        build: The function, as for :class:`~elasticnas.space.Factory`.
         space: The search space.
 
     Raises:
-        ConfigError: ``build`` takes neither sizes of the space nor its architecture.
+        ConfigError: ``build`` accepts neither sizes of the space nor its architecture.
     """
 
     def __init__(self, build: Callable[..., nn.Module], space: type[Space]) -> None:
         self.build, self.space, self.factory = build, space, Factory(build, space)
-        self._built: dict[int, weakref.ref[Tensor]] = {}  # parameters of models that are still in use
+        self._built: dict[int, weakref.ref[Tensor]] = {}  # parameters of models that still exist
 
     def model(self, arch: Any) -> nn.Module:
-        """The real model.
+        """Build the model.
 
         Raises:
-            ConfigError: ``build`` fails, gives something else than a module, or one that shares parameters with
-                another that it gave.
+            ConfigError: ``build`` fails, does not return a module, or returns one that shares parameters with an
+                earlier one.
         """
         try:
             made = self.factory(arch)
@@ -49,15 +49,15 @@ class Builder:
                 f"rule to {self.space.__name__} that excludes this architecture"
             ) from error
         if not isinstance(made, nn.Module):
-            raise ConfigError(f"{self.factory.call(arch)} gives {made!r:.100}: expected a torch.nn.Module")
+            raise ConfigError(f"{self.factory.call(arch)} returns {made!r:.100}: expected a torch.nn.Module")
         if any(isinstance(parameter, UninitializedParameter) for parameter in made.parameters()):
-            raise ConfigError(f"{self.factory.call(arch)} makes lazy parameters, which have no shape: give their sizes")
-        self._refuse_shared(made, arch)
+            raise ConfigError(f"{self.factory.call(arch)} has lazy parameters, which have no shape: give their sizes")
+        self._require_new_parameters(made, arch)
         return made
 
     def shapes(self, arch: Any) -> nn.Module:
-        """The model on the meta device; where ``build`` cannot run there, its skeleton."""
-        with _undisturbed():
+        """Build the model on the meta device, or its skeleton if ``build`` fails there."""
+        with _preserved_random_state():
             try:
                 with torch.device("meta"):
                     return self.model(arch)
@@ -65,35 +65,35 @@ class Builder:
                 return self.skeleton(arch)
 
     def skeleton(self, arch: Any) -> nn.Module:
-        """The model with its parameters on the meta device and its buffers real, in eval mode.
+        """Build the model with parameters on the meta device and real buffers, in eval mode.
 
-        What ``build`` computes (rotary tables, position ids) is there; the weights are never initialised.
+        Buffers that ``build`` computes (rotary tables, position ids) have their values; weights are not initialised.
         """
-        with _undisturbed():
+        with _preserved_random_state():
             try:
                 with _parameters_on_meta():
                     made = self.model(arch)
             except ConfigError:
-                made = self.model(arch)  # some start values cannot be written on the meta device
-        # a copy, which finds in its memo what is on the meta device: what build has made is left as it is
+                made = self.model(arch)  # some initialisations fail on the meta device
+        # a copy with meta parameters from its memo, so that the model that build returned is not changed
         memo: dict[int, Any] = {id(p): _on_meta(p) for p in made.parameters() if not p.is_meta}
         return (copy.deepcopy(made, memo) if memo else made).eval()
 
-    def _refuse_shared(self, made: nn.Module, arch: Any) -> None:
+    def _require_new_parameters(self, made: nn.Module, arch: Any) -> None:
         self._built = {key: held for key, held in self._built.items() if held() is not None}
         for name, parameter in made.named_parameters():
             if (held := self._built.get(id(parameter))) is not None and held() is parameter:
                 raise ConfigError(
-                    f"{self.factory.call(arch)} gives a model whose {name} is the very parameter of one that it gave "
-                    "before: each call must give an independent model, so build it anew (no cache, no module from "
-                    "outside)"
+                    f"{self.factory.call(arch)} returns a model whose {name} is the same parameter as in an earlier "
+                    "model: each call must return an independent model, so create all modules in it (no cache, no "
+                    "module from outside)"
                 )
         self._built |= {id(parameter): weakref.ref(parameter) for parameter in made.parameters()}
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
-    """The global generators draw as if nothing had been built: skeletons come and go with a cache."""
+def _preserved_random_state() -> Iterator[None]:
+    """Restore the global random states, which must not depend on how often skeletons are built."""
     state = random.getstate()
     with torch.random.fork_rng(devices=[]):
         try:
@@ -104,7 +104,7 @@ def _undisturbed() -> Iterator[None]:
 
 @contextmanager
 def _parameters_on_meta() -> Iterator[None]:
-    # keyed by identity, the original kept: a parameter that is shared stays shared
+    # by id, with the original to keep the id in use: a shared parameter stays shared
     moved: dict[int, tuple[nn.Parameter, nn.Parameter]] = {}
 
     def move(module: nn.Module, name: str, parameter: nn.Parameter | None) -> nn.Parameter | None:

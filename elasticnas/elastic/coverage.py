@@ -1,4 +1,4 @@
-"""Coverage: what elastify found, parameter by parameter."""
+"""Coverage: what elastify found out about every tensor."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ _SIGN = {"fixed": "", "found": "", "assumed": " (assumed)", "rule": " (rule)"}
 
 @dataclass(frozen=True)
 class Coverage:
-    """Every tensor of an elastified model, the axes of its dimensions, and what stayed fixed.
+    """Every tensor of an elastified model, the axes of its dimensions, and the fixed ones.
 
     Attributes:
-        layouts: Of all tensors, by the order of the model.
-        computed: Buffers that ``build`` computes for each architecture, rather than slices of the supernet's.
-        depth: Choices that remove whole modules, in words.
+        layouts: The layouts of all tensors, in the order of the model.
+        computed: Names of buffers that ``build`` computes for each architecture, which are not slices.
+        depth: Choices that remove whole modules, as text.
     """
 
     layouts: tuple[Layout, ...]
@@ -26,22 +26,22 @@ class Coverage:
 
     @property
     def elastic(self) -> tuple[Layout, ...]:
-        """Tensors with a dimension that some architecture cuts."""
+        """Tensors with a dimension that is smaller in some architecture."""
         return tuple(x for x in self.layouts if any(d.how != "fixed" for d in x.dimensions))
 
     @property
     def fixed(self) -> tuple[Layout, ...]:
-        """Tensors of the same shape in every architecture: no size of the space moved them."""
+        """Tensors with the same shape in every architecture."""
         return tuple(x for x in self.layouts if x not in set(self.elastic))
 
     @property
     def assumed(self) -> tuple[Layout, ...]:
-        """Tensors with a dimension that runs as a contiguous prefix because no rule says more."""
-        cut = (layout for layout in self.layouts if layout.name not in self.computed)
-        return tuple(x for x in cut if any(d.how == "assumed" for d in x.dimensions))
+        """Tensors with a dimension of which sub-networks take a contiguous prefix only for lack of a rule."""
+        sliced = (layout for layout in self.layouts if layout.name not in self.computed)
+        return tuple(x for x in sliced if any(d.how == "assumed" for d in x.dimensions))
 
     def __getitem__(self, name: str) -> Layout:
-        """The layout of a tensor, by its full name."""
+        """Return the layout of a tensor by its full name."""
         return next(layout for layout in self.layouts if layout.name == name)
 
     def __str__(self) -> str:
@@ -61,11 +61,11 @@ class Coverage:
 
 
 def _grouped(layouts: Sequence[Layout]) -> dict[tuple[str, tuple[int, ...], str, str], list[Layout]]:
-    """Tensors of the same name up to layer numbers, and the same layout, together."""
+    """Group tensors that have the same layout and the same name apart from layer numbers."""
     groups: dict[tuple[str, tuple[int, ...], str, str], list[Layout]] = {}
     for layout in layouts:
-        moved = any(d.how != "fixed" for d in layout.dimensions)
+        varies = any(d.how != "fixed" for d in layout.dimensions)
         dimensions = ", ".join(f"{d.label}{_SIGN[d.how]}" for d in layout.dimensions)
-        source = layout.source if moved else "fixed: no choice moves it"
+        source = layout.source if varies else "fixed: no choice changes it"
         groups.setdefault((starred(layout.name), layout.shape, dimensions, source), []).append(layout)
     return groups

@@ -16,12 +16,12 @@ class ChosenLayers:
     """Stacks of layers of which an architecture keeps some; without a rule it keeps the first ones.
 
     Args:
-        rules: Per-layer field of bools, by a pattern of paths of ``ModuleList`` or ``Sequential``.
-        axes: Of the space.
-        largest: The supernet, whose stacks hold every layer.
+        rules: Name of a per-layer field of bools, by a pattern for the paths of ``ModuleList`` or ``Sequential``.
+        axes: The axes of the space.
+        largest: The largest model, whose stacks hold every layer.
 
     Raises:
-        AxisError: No stack matches, or the field is not one bool for each layer.
+        AxisError: The field does not have one bool for each layer.
     """
 
     def __init__(self, rules: Mapping[str, str], axes: Axes, largest: nn.Module) -> None:
@@ -52,7 +52,7 @@ class ChosenLayers:
         return bool(self._fields)
 
     def source(self, name: str, arch: Any) -> str:
-        """Name in the supernet of a tensor or module of a sub-network."""
+        """Return the name in the supernet of a tensor or module of a sub-network."""
         for path, field in self._fields.items():
             if name.startswith(f"{path}."):
                 number, dot, rest = name.removeprefix(f"{path}.").partition(".")

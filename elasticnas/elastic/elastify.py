@@ -1,4 +1,4 @@
-"""elastify: a factory of plain models becomes a supernet."""
+"""elastify: turn a factory of plain models into a supernet."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -16,7 +16,7 @@ from elasticnas.space.space import S
 
 __all__ = ["elastify"]
 
-_NAMED = 4  # tensors in a warning
+_MAX_NAMED = 4  # tensors named in a warning
 
 
 @usage("elasticnas.elastify(build, Space)")
@@ -26,29 +26,31 @@ def elastify(
     rules: Mapping[str, str] | None = None,
     weights: Mapping[str, Tensor] | nn.Module | None = None,
 ) -> ElasticModel[S, M]:
-    """A supernet from a model as it is: its axes are found by building it with each size changed in turn.
+    """Make a supernet of an unchanged model; its axes are found by building the model with each size changed in turn.
 
     Args:
-        build: ``build(**sizes) -> nn.Module``. Its arguments are fields or properties of the space; with a single
-            argument of another name it gets the architecture. Each call must give an independent model.
+        build: ``build(**sizes) -> nn.Module``. Its arguments are fields or properties of the space; a single argument
+            of another name gets the architecture. Each call must return an independent model.
         space: The search space.
         rules: Layouts by patterns of tensor names, such as ``{"*.qkv.weight": "(3 heads head_dim) hidden"}``: for
-            each dimension a name, a number, a composite with the outermost factor first, or ``_`` as found. A name is
-            an axis of the space, or an integer attribute of the tensor's module or of one above; one unknown name
-            takes what the others leave. And kept layers by patterns of paths of layer stacks: ``{"encoder.layers":
-            "keep"}`` for a field ``keep: Annotated[tuple[bool, ...], PerLayer(12)]``. Attention of
-            ``nn.TransformerEncoder`` and of Hugging Face's GPT-2, BERT, Llama, ViT and T5 needs none.
-        weights: Of the largest model: a state dict, or a model. None leaves what ``build`` starts with.
+            each dimension a name, a number, a composite with the outermost factor first, or ``_`` for the layout that
+            was found. A name is an axis of the space, or an integer attribute of the tensor's module or of a module
+            around it; the size of one unknown name is inferred from the others. Also chosen layers, by patterns of
+            paths of layer stacks: ``{"encoder.layers": "keep"}`` for a field ``keep: Annotated[tuple[bool, ...],
+            PerLayer(12)]``. The attention of ``nn.TransformerEncoder`` and of Hugging Face's GPT-2, BERT, Llama, ViT
+            and T5 needs no rules.
+        weights: Weights of the largest model: a state dict, or a model. None keeps the initial weights of ``build``.
 
     Returns:
-        The supernet. Sizes without a rule take contiguous first units; a warning names those of which that is only
-        assumed. See :meth:`ElasticModel.coverage`.
+        The supernet. Without a rule, a sub-network takes the first units of a dimension; a warning names the
+        dimensions for which this is only assumed. See :meth:`ElasticModel.coverage`.
 
     Raises:
-        ConfigError: ``build`` fails, gives no module, one that it gave before, other shapes for the same sizes, or more
-            than there is memory for; or an argument is something else.
-        InactiveChoiceError: A choice reaches nothing in the model.
-        AxisError: Two axes move one dimension, heads would be cut, or a rule does not fit; it names the rule to write.
+        ConfigError: ``build`` fails, does not return an independent module, returns other shapes for the same sizes, or
+            its model does not fit into memory; or an argument is of another kind.
+        InactiveChoiceError: A choice has no effect on the model.
+        AxisError: Two axes change one dimension, heads would be split, or a rule does not match; the message has the
+            rule to write.
         CheckpointError: The weights are not those of the largest model.
     """
     _require_arguments(build, space, weights)
@@ -56,7 +58,7 @@ def elastify(
     if any(dimension.how == "assumed" for layout in model.probing.layouts.values() for dimension in layout.dimensions):
         _warn(model.coverage().assumed)
     if weights is not None:
-        _fill(model.network, weights.state_dict() if isinstance(weights, nn.Module) else weights)
+        _load_weights(model.network, weights.state_dict() if isinstance(weights, nn.Module) else weights)
     return model
 
 
@@ -79,35 +81,36 @@ def _require_arguments(build: Any, space: Any, weights: Any) -> None:
 
 
 def _warn(assumed: Sequence[Layout]) -> None:
-    names = [f"{name} ({label})" for name, label in dict.fromkeys((starred(x.name), _assumed(x)) for x in assumed)]
+    found = dict.fromkeys((starred(layout.name), _assumed_labels(layout)) for layout in assumed)
+    names = [f"{name} ({label})" for name, label in found]
     if names:
-        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
         warn(
-            f"{', '.join(names[:_NAMED])}{more} keep their first units, which is wrong where several parts are "
-            "fused: settle it by a rule for each, a layout such as '(2 inner) _', or '_' where the first are right"
+            f"{', '.join(names[:_MAX_NAMED])}{more} keep their first units, which is wrong if several projections are "
+            "fused: give a rule for each, a layout such as '(2 inner) _', or '_' if the first units are right"
         )
 
 
-def _assumed(layout: Layout) -> str:
+def _assumed_labels(layout: Layout) -> str:
     return ", ".join(dimension.label for dimension in layout.dimensions if dimension.how == "assumed")
 
 
-def _fill(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
+def _load_weights(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
     held = network.state_dict(keep_vars=True)
     names: dict[int, list[str]] = {}
     for name, tensor in held.items():
         names.setdefault(id(tensor), []).append(name)
-    # a file may hold a tensor that goes by several names under one of them
+    # a file may hold a tied tensor under only one of its names
     filled = {**weights}
     for tied in names.values():
         if given := next((name for name in tied if name in weights), None):
             filled |= {name: weights[given] for name in tied if name not in weights}
-    wanted_shapes = {name: tuple(value.shape) for name, value in held.items()}
+    expected_shapes = {name: tuple(value.shape) for name, value in held.items()}
     given_shapes = {name: tuple(value.shape) for name, value in filled.items()}
-    for name in sorted(wanted_shapes.keys() | given_shapes.keys()):
-        if wanted_shapes.get(name) != given_shapes.get(name):
+    for name in sorted(expected_shapes.keys() | given_shapes.keys()):
+        if expected_shapes.get(name) != given_shapes.get(name):
             raise CheckpointError(
                 f"weights: {name} has the shape {given_shapes.get(name, 'none')}, the largest model "
-                f"{wanted_shapes.get(name, 'none')}: give the state dict of the largest architecture"
+                f"{expected_shapes.get(name, 'none')}: give the state dict of the largest architecture"
             )
     network.load_state_dict(filled)

@@ -1,4 +1,4 @@
-"""Layouts of attention in well-known model families: fused and per-head dimensions that sizes alone do not tell."""
+"""Layouts of attention in well-known model families: sizes alone do not show fused and per-head dimensions."""
 
 from torch import nn
 
@@ -41,7 +41,7 @@ FAMILIES: dict[str, dict[str, str]] = {
     "torch.nn.MultiheadAttention": {
         "in_proj_weight": "(3 num_heads head_dim) _",
         "in_proj_bias": "(3 num_heads head_dim)",
-        **{f"{name}_proj_weight": "(num_heads head_dim) _" for name in "qkv"},  # keys or values of another width
+        **{f"{name}_proj_weight": "(num_heads head_dim) _" for name in "qkv"},  # if keys or values have another width
         **{f"bias_{name}": "_ _ (num_heads head_dim)" for name in "kv"},
         "out_proj.weight": "_ (num_heads head_dim)",
     },
@@ -63,11 +63,11 @@ FAMILIES: dict[str, dict[str, str]] = {
     "transformers.T5Attention": _projections(("q", "k", "v"), "n_heads key_value_proj_dim", "o.weight")
     | {"relative_attention_bias.weight": "_ (n_heads)"},
 }
-"""Package and class of an attention module, and the layouts of its tensors, in names of its own attributes."""
+"""Layouts of the tensors of attention modules, by package and class; names are attributes of the module."""
 
 
 def family_rules(model: nn.Module) -> list[Rule]:
-    """The rules of every module of a known family."""
+    """Return the rules for every module of a known family."""
     rules = []
     for path, module in model.named_modules():
         kind = type(module)

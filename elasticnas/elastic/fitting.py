@@ -1,4 +1,4 @@
-"""Fitting: which axis a dimension follows, from its sizes in the probes."""
+"""Fitting: find the axis that a dimension depends on, from its sizes in the probes."""
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
@@ -12,16 +12,16 @@ __all__ = ["axis_values", "fit"]
 
 
 def fit(series: Mapping[str, list[int]], probes: Sequence[Probe], name: str, dim: int) -> Dimension:
-    """How one dimension of a tensor follows the axes.
+    """Find how one dimension of a tensor depends on the axes.
 
     Args:
-        series: Values of the axes over the probes.
-        probes: Those that have the tensor, the largest architecture's first.
-        name: Of the tensor, in the supernet.
+        series: Values of the axes in the probes.
+        probes: The probes that have the tensor, the largest architecture first.
+        name: Name of the tensor in the supernet.
         dim: The dimension.
 
     Raises:
-        AxisError: It moves with two axes; the message has the rule to write.
+        AxisError: It depends on two axes; the message has the rule to write.
     """
     shape = probes[0].tensors[name][1]
     sizes = [probe.tensors[name][1][dim] for probe in probes]
@@ -39,7 +39,7 @@ def fit(series: Mapping[str, list[int]], probes: Sequence[Probe], name: str, dim
     if pair is not None:
         layout = suggestion(name, len(shape), dim, f"({' '.join(pair)})")
         raise AxisError(
-            f"{name}, dimension {dim}, moves with {' and '.join(pair)}: which units a sub-network takes needs a rule, "
+            f"{name}, dimension {dim}, depends on {' and '.join(pair)}: which units a sub-network takes needs a rule, "
             f"such as {layout} (the outermost factor first)"
         )
     for axis, values in series.items():
@@ -50,7 +50,7 @@ def fit(series: Mapping[str, list[int]], probes: Sequence[Probe], name: str, dim
 
 
 def axis_values(axes: Axes, probes: Sequence[Probe]) -> dict[str, list[int]]:
-    """Values over the probes of every axis that moves."""
+    """Return the values in the probes of every axis that varies."""
     found = {}
     for axis in axes.all():
         if axis.is_number:
@@ -65,7 +65,7 @@ def _proportional(sizes: Sequence[int], values: Sequence[int]) -> bool:
 
 
 def _pair(series: Mapping[str, list[int]], sizes: Sequence[int]) -> tuple[str, str] | None:
-    """Two axes whose product the dimension follows."""
+    """Return two axes whose product is proportional to the sizes, or None."""
     for (a, first), (b, second) in combinations(series.items(), 2):
         if _proportional(sizes, [x * y for x, y in zip(first, second, strict=True)]):
             return a, b

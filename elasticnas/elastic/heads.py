@@ -1,4 +1,4 @@
-"""Heads stay whole: a prefix of (heads head_dim) cuts through heads where head_dim changes."""
+"""Check that no head is split: if head_dim changes, a prefix of (heads head_dim) does not keep units of each head."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,13 +18,13 @@ Factors = Callable[[Layout, Probe], tuple[tuple[int, ...], ...]]
 
 @dataclass(frozen=True)
 class _Composite:
-    """A dimension that a rule takes apart, such as ``(3 heads head_dim)``.
+    """A dimension that a rule declares as a product, such as ``(3 heads head_dim)``.
 
     Attributes:
-        tensor: Its name.
-        names: Of its factors, numbers left out.
-        sizes: Their products by probe.
-        cut: Whether an inner factor shrinks: a prefix would then not hold the first units of each.
+        tensor: Name of the tensor.
+        names: Names of the factors, without numbers.
+        sizes: Product of these factors, by the id of the probe.
+        cut: Whether an inner factor varies, so that a prefix does not hold the first units of every factor.
     """
 
     tensor: str
@@ -34,18 +34,19 @@ class _Composite:
 
 
 def refuse_cut_heads(probes: Sequence[Probe], layouts: Mapping[str, Layout], factors: Factors) -> None:
-    """Refuse a tensor without a rule that a prefix would cut through heads.
+    """Refuse a tensor without a rule if taking a prefix would split heads.
 
-    In a module whose heads some rule is about, that is every dimension of the size of those heads; in one that only
-    counts heads, every dimension that they could make up, if their width changes.
+    In a module with a rule for composite dimensions, these are the dimensions whose size is a multiple of such a
+    composite. In a module that only has an attribute with its number of heads, these are the dimensions that could
+    consist of heads of varying width.
 
     Args:
-        probes: Of the largest architecture first.
-        layouts: By tensor name.
-        factors: Sizes of the factors of a tensor's dimensions in a probe.
+        probes: The probes, the largest architecture first.
+        layouts: The layouts by tensor name.
+        factors: Returns the sizes of the factors of a tensor's dimensions in a probe.
 
     Raises:
-        AxisError: Names the tensors and the rule to write.
+        AxisError: A tensor needs a rule; the message has the rule to write.
     """
     counts = _counts(probes[0])
     composites: dict[str, list[_Composite]] = {}
@@ -58,43 +59,43 @@ def refuse_cut_heads(probes: Sequence[Probe], layouts: Mapping[str, Layout], fac
         path = _innermost(layout.name, holders)
         if layout.source != "probing" or path is None:
             continue
-        moving = [dim for dim, dimension in enumerate(layout.dimensions) if dimension.how != "fixed"]
+        varying = [dim for dim, dimension in enumerate(layout.dimensions) if dimension.how != "fixed"]
         if path in composites:
             for composite in composites[path]:
-                dims = [dim for dim in moving if composite.cut and _holds(composite, probes, layout.name, dim)]
+                dims = [dim for dim in varying if composite.cut and _is_multiple(composite, probes, layout.name, dim)]
                 if dims:
-                    problems.setdefault(path, []).append((layout, _of_rule(layout, dims, composite)))
+                    problems.setdefault(path, []).append((layout, _cut_by_composite(layout, dims, composite)))
                     break
-        elif not any(_inside(other, path) for other in holders if other != path):
+        elif not any(_is_inside(other, path) for other in holders if other != path):
             key = f"{path}.{counts[path]}".lstrip(".")
-            dims = [dim for dim in moving if _width_changes(probes, layout.name, dim, key)]
+            dims = [dim for dim in varying if _width_changes(probes, layout.name, dim, key)]
             if dims:
-                text = _of_count(layout, dims[0], path, counts[path], probes[0].attributes[key])
+                text = _cut_by_count(layout, dims[0], path, counts[path], probes[0].attributes[key])
                 problems.setdefault(path, []).append((layout, text))
     for found_here in problems.values():
         names = dict.fromkeys(starred(layout.name) for layout, _ in found_here)
-        # the rule of a linear layer's weight is its bias' as well
+        # the rule for a linear layer's weight also applies to its bias
         linear = {starred(layout.name) for layout, _ in found_here if len(layout.shape) == 2}
         others = [name for name in list(names)[1:] if f"{name.removesuffix('bias')}weight" not in linear - {name}]
-        raise AxisError(f"{found_here[0][1]}{'; likewise for ' + ', '.join(others) if others else ''}")
+        raise AxisError(f"{found_here[0][1]}{'; the same for ' + ', '.join(others) if others else ''}")
 
 
-def _of_rule(layout: Layout, dims: Sequence[int], composite: _Composite) -> str:
+def _cut_by_composite(layout: Layout, dims: Sequence[int], composite: _Composite) -> str:
     names = f"({' '.join(name.rpartition('.')[2] for name in composite.names)})"
     rule = suggestion(layout.name, len(layout.shape), dims[-1], names)
     return (
-        f"{layout.name}, dimension {' and '.join(map(str, dims))}, moves with {layout.dimensions[dims[0]].label} as "
-        f"{names} of {composite.tensor} does: a prefix would cut through its heads; say what it holds by a rule, such "
-        f"as {rule}, or '_' for every dimension that holds no heads"
+        f"{layout.name}, dimension {' and '.join(map(str, dims))}, depends on {layout.dimensions[dims[0]].label} like "
+        f"{names} of {composite.tensor}, so that taking a prefix would split its heads: give a rule for its layout, "
+        f"such as {rule}, with '_' for every dimension without heads"
     )
 
 
-def _of_count(layout: Layout, dim: int, path: str, attribute: str, count: int) -> str:
+def _cut_by_count(layout: Layout, dim: int, path: str, attribute: str, count: int) -> str:
     rule = suggestion(layout.name, len(layout.shape), dim, f"({attribute} head_dim)")
     return (
-        f"{layout.name}, dimension {dim}, moves with {layout.dimensions[dim].label} while {path or 'the model'} has "
-        f"{attribute}={count}: a prefix would cut through its heads; declare the layouts of its projections, such as "
-        f"{rule}, or '_' for every dimension that holds no heads"
+        f"{layout.name}, dimension {dim}, depends on {layout.dimensions[dim].label} while {path or 'the model'} has "
+        f"{attribute}={count}, so that taking a prefix would split its heads: give rules for the layouts of its "
+        f"projections, such as {rule}, with '_' for every dimension without heads"
     )
 
 
@@ -108,29 +109,29 @@ def _composites(layout: Layout, here: Sequence[Probe], factors: Factors) -> Iter
             yield _Composite(layout.name, tuple(dimension.factors[place] for place in places), products, cut)
 
 
-def _holds(composite: _Composite, probes: Sequence[Probe], name: str, dim: int) -> bool:
-    """Whether a dimension is one or several times the composite in every probe."""
+def _is_multiple(composite: _Composite, probes: Sequence[Probe], name: str, dim: int) -> bool:
+    """Return whether a dimension is the same multiple of the composite in every probe."""
     here = [probe for probe in probes if name in probe.tensors and id(probe) in composite.sizes]
     ratios = {(probe.tensors[name][1][dim], composite.sizes[id(probe)]) for probe in here}
     return all(size % units == 0 for size, units in ratios) and len({size // units for size, units in ratios}) == 1
 
 
 def _innermost(name: str, paths: Mapping[str, object] | set[str]) -> str | None:
-    return max((path for path in paths if _inside(name, path)), key=len, default=None)
+    return max((path for path in paths if _is_inside(name, path)), key=len, default=None)
 
 
-def _inside(name: str, path: str) -> bool:
+def _is_inside(name: str, path: str) -> bool:
     return not path or name.startswith(f"{path}.")
 
 
 def _holder(name: str) -> str:
-    """Path of the module whose projection a tensor belongs to: its parent, or that of a layer's weight or bias."""
+    """Return the path of the module that holds a tensor, or, for a weight or bias, of the module around its layer."""
     parts = name.split(".")
     return ".".join(parts[:-2] if parts[-1] in ("weight", "bias") else parts[:-1])
 
 
 def _counts(full: Probe) -> dict[str, str]:
-    """The attribute of every module that counts heads."""
+    """Return the attribute with the number of heads, by the path of each module that has one."""
     found: dict[str, str] = {}
     for name, value in full.attributes.items():
         path, _, attribute = name.rpartition(".")
@@ -140,7 +141,7 @@ def _counts(full: Probe) -> dict[str, str]:
 
 
 def _width_changes(probes: Sequence[Probe], name: str, dim: int, key: str) -> bool:
-    """Whether a dimension could hold heads, of different widths in the probes."""
+    """Return whether a dimension could hold heads whose width differs between the probes."""
     widths = set()
     for probe in probes:
         if name in probe.tensors and key in probe.attributes:

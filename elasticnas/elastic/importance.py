@@ -1,4 +1,4 @@
-"""Importance order: units that matter come first, so that prefixes keep them."""
+"""Importance order: sort units by importance, so that a prefix keeps the most important ones."""
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ from elasticnas.errors import ConfigError, ExtractionError
 __all__ = ["Reordered", "Reordering", "reorder"]
 
 Importance = Literal["magnitude", "activation"]
-_TOLERANCE = 1e-6  # of the largest output; some norms compute in float32 whatever they are given
+_TOLERANCE = 1e-6  # relative to the largest output; some norms compute in float32 for any input
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class Reordered:
 
     Attributes:
         axis: The axis, or the factor of a composite dimension.
-        layer: The layer whose own order it is; None for one order in the whole model.
+        layer: The layer, if it has its own order; None for one order in the whole model.
         scores: Importance of the units in their new order, largest first.
-        tensors: Names of the tensors whose units moved.
+        tensors: Names of the reordered tensors.
     """
 
     axis: str
@@ -41,11 +41,11 @@ class Reordered:
 
 @dataclass(frozen=True)
 class Reordering:
-    """What :func:`reorder` did.
+    """The result of :func:`reorder`.
 
     Attributes:
-        done: Orders that changed.
-        kept: Axes left in order, with the reason.
+        done: The sorted groups of units.
+        kept: Axes that were not sorted, with the reason.
     """
 
     done: tuple[Reordered, ...]
@@ -62,7 +62,7 @@ class Reordering:
 
 @dataclass(frozen=True)
 class _Check:
-    """What must stay as it is: outputs of architectures on an example."""
+    """Outputs of architectures on an example, which reordering must not change."""
 
     example: object
     axes: Axes
@@ -77,7 +77,7 @@ class _Check:
     def runs(self, model: nn.Module, archs: Sequence[Any]) -> bool:
         try:
             self.outputs(model, archs)
-        except Exception:  # whatever a model says to an input that does not fit
+        except Exception:  # whatever a model raises for an unsuitable input
             return False
         return True
 
@@ -86,53 +86,56 @@ class _Check:
 def reorder(
     model: nn.Module, example: object, importance: Importance = "magnitude", batches: Iterable[object] | None = None
 ) -> Reordering:
-    """Sort the units of every elastic axis by importance, in place; the full network computes what it did.
+    """Sort the units of every elastic axis by importance, in place; the output of the full network does not change.
 
-    Heads, feed-forward units and hidden units change places in every tensor that holds them. Whether an axis can be
-    sorted, and in each layer by itself, is found by trying: random orders must leave the output of a float64 copy with
-    disturbed weights as it is, in every branch that a choice of the space can run. An axis of the model's own input or
-    output, or one that rotary tables run along, stays in order.
+    Heads, feed-forward units and hidden units are permuted in every tensor that holds them. Whether an axis can be
+    sorted, in each layer separately or only in the whole model, is found by trial: a random order must not change the
+    output of a float64 copy with perturbed weights, in any branch of the space. An axis of the model's own input or
+    output, or one that a rotary embedding depends on, is not sorted.
 
     Args:
-        model: A supernet, elastified or made of elastic primitives, or a model that contains such.
+        model: A supernet, elastified or made of elastic primitives, or a model that contains one.
         example: Input of the largest model: a tensor, a tuple of arguments, or a mapping of keyword arguments. A
-            sequence needs several positions, not all alike: else no order of what positions turn would show.
+            sequence needs several positions with different values, or effects of position would stay hidden.
         importance: ``"magnitude"``: squared norm of a unit's weights over all tensors. ``"activation"``: norm of the
-            weights that read a unit times the root mean square of what they read over ``batches`` (Wanda,
-            arXiv:2306.11695, Eq. 1); by magnitude where no linear layer reads it.
-        batches: Inputs as ``example``, for ``"activation"``.
+            weights that multiply a unit, times the root mean square of its activation over ``batches`` (Wanda,
+            arXiv:2306.11695, Eq. 1); magnitude if no linear layer has the unit as input.
+        batches: Inputs in the form of ``example``, for ``"activation"``.
+
+    Returns:
+        What was sorted, and what was not.
 
     Raises:
-        AxisError: The model has no elastic size.
-        ConfigError: ``importance`` is unknown or needs batches, or the positions of the example are alike.
-        ExtractionError: The full network computes something else afterwards; the weights are put back.
+        AxisError: The model has no elastic size, or sizes of several spaces.
+        ConfigError: ``importance`` is unknown or needs batches, or all positions of the example are equal.
+        ExtractionError: The output of the full network changed; the weights are restored.
     """
     if importance not in ("magnitude", "activation"):
         raise ConfigError(f"importance={importance!r}: choose 'magnitude' or 'activation'")
     if importance == "activation" and batches is None:
         raise ConfigError("importance='activation' measures activations: give batches of inputs")
-    groups, trial = Groups(model), _disturbed(model)
+    groups, trial = Groups(model), _perturbed(model)
     branches, check, kept = Branches(model, groups.axes), _Check(example, groups.axes), groups.kept
     branches.archs = [branches.archs[0], *(arch for arch in branches.archs[1:] if check.runs(trial, [arch]))]
-    _refuse_alike_positions(trial, check)
-    reads = _reads(model, batches) if batches is not None and importance == "activation" else {}
+    _require_distinct_positions(trial, check)
+    by_input = _input_importance(model, batches) if batches is not None and importance == "activation" else {}
     done = []
     plans: list[tuple[list[Member], Tensor]] = []
     checked = branches.archs
     for axis, members in groups.sortable().items():
-        archs = branches.whole(axis)
+        archs = branches.with_full_axis(axis)
         if (option := branches.missing(archs)) is not None:
-            kept[axis] = f"with all of its units no architecture runs {option}, so that nothing shows what it changes"
+            kept[axis] = f"no architecture with its full size has {option}, so that its effect there cannot be tested"
             continue
-        parts = _scopes(trial, members, check, archs)
+        parts = _groups_to_sort(trial, members, check, archs)
         if parts is None:
             kept[axis] = (
-                "another order changes the output (a size of the model's input or output, or places that matter)"
+                "another order changes the output (a size of the model's input or output, or the order has a meaning)"
             )
             continue
         checked = [arch for arch in checked if arch in archs]
         for layer, part in parts.items():
-            scores = _scores(part, reads)
+            scores = _scores(part, by_input)
             order = torch.argsort(scores, descending=True, stable=True)
             plans.append((part, order))
             names = tuple(dict.fromkeys(member.name for member in part))
@@ -141,8 +144,8 @@ def reorder(
     return Reordering(tuple(done), kept)
 
 
-def _disturbed(model: nn.Module) -> nn.Module:
-    """A float64 copy with noise on its weights: what starts at zero or one hides what an order changes."""
+def _perturbed(model: nn.Module) -> nn.Module:
+    """Return a float64 copy with noise on its weights: equal initial weights would hide the effect of an order."""
     trial, generator = copy.deepcopy(model).double().eval(), torch.Generator().manual_seed(0)
     for parameter in trial.parameters():
         if parameter.is_floating_point():
@@ -152,40 +155,46 @@ def _disturbed(model: nn.Module) -> nn.Module:
     return trial
 
 
-def _refuse_alike_positions(trial: nn.Module, check: _Check) -> None:
-    """A sequence is what a model takes at another length too; its positions are the second dimension."""
+def _require_distinct_positions(trial: nn.Module, check: _Check) -> None:
+    """Refuse an example that is a sequence whose positions are all equal.
+
+    It is a sequence if the model also accepts another size of the second dimension, which holds the positions.
+
+    Raises:
+        ConfigError: All positions are equal.
+    """
     grids = [x for x in tree_leaves(check.example) if isinstance(x, Tensor) and x.ndim > 1]
     if any(bool((x != x[:, :1]).any()) for x in grids):
         return
     largest = [check.axes.space.largest()]
 
-    def takes(change: Callable[[Tensor], Tensor]) -> bool:
+    def accepts(change: Callable[[Tensor], Tensor]) -> bool:
         other = tree_map(lambda x: change(x) if isinstance(x, Tensor) and x.ndim > 1 else x, check.example)
         return replace(check, example=other).runs(trial, largest)
 
-    longer = bool(grids) and takes(lambda x: torch.cat([x, x[:, :1]], 1))
-    if longer or (bool(grids) and grids[0].shape[1] > 1 and takes(lambda x: x[:, 1:])):
+    longer = bool(grids) and accepts(lambda x: torch.cat([x, x[:, :1]], 1))
+    if longer or (bool(grids) and grids[0].shape[1] > 1 and accepts(lambda x: x[:, 1:])):
         raise ConfigError(
-            f"example {' and '.join(str(tuple(x.shape)) for x in grids)}: its positions are all alike, which hides "
-            "what rotary tables and the like do with the order of units: give several positions of different values"
+            f"example {' and '.join(str(tuple(x.shape)) for x in grids)}: its positions are all equal, which hides "
+            "whether the order of units matters to rotary embeddings: give several positions with different values"
         )
 
 
-def _scopes(
+def _groups_to_sort(
     trial: nn.Module, members: list[Member], check: _Check, archs: Sequence[Any]
 ) -> dict[str | None, list[Member]] | None:
-    """Members that share an order: those of each layer, or all; None where no order but the present one works."""
+    """Return the members that can be sorted together: those of each layer, or all; None if no other order works."""
     layers: dict[str | None, list[Member]] = {}
     for member in members:
         layers.setdefault(layer_of(member.name), []).append(member)
     together: dict[str | None, list[Member]] = {None: members}
     for parts in (together,) if None in layers else (layers, together):
-        if _same_in_any_order(trial, list(parts.values()), check, archs):
+        if _is_order_free(trial, list(parts.values()), check, archs):
             return parts
     return None
 
 
-def _same_in_any_order(trial: nn.Module, parts: Sequence[list[Member]], check: _Check, archs: Sequence[Any]) -> bool:
+def _is_order_free(trial: nn.Module, parts: Sequence[list[Member]], check: _Check, archs: Sequence[Any]) -> bool:
     tensors = _tensors(trial)
     before, generator = check.outputs(trial, archs), torch.Generator().manual_seed(0)
     orders = [torch.randperm(part[0].units, generator=generator) for part in parts]
@@ -210,8 +219,8 @@ def _apply(model: nn.Module, plans: Sequence[tuple[list[Member], Tensor]], check
         for name, tensor in tensors.items():
             tensor.copy_(saved[name])
         raise ExtractionError(
-            "the full network computes something else in the new order (each axis alone did not change it); the "
-            "weights are as they were: say what is unusual about the model by rules of elastify"
+            "the output of the full network changed in the new order (no single axis changed it); the weights are "
+            "restored: give elastify rules for the layouts of this model"
         )
 
 
@@ -223,19 +232,19 @@ def _permute(tensors: Mapping[str, Tensor], members: Sequence[Member], order: Te
         tensor.copy_(moved.flatten(member.dim, member.dim + len(member.factors) - 1))
 
 
-def _scores(members: Sequence[Member], reads: Mapping[tuple[str, int], Tensor]) -> Tensor:
-    """Importance ``(units,)``, float64 on the CPU."""
-    read = [(member, reads[member.name, member.dim]) for member in members if (member.name, member.dim) in reads]
+def _scores(members: Sequence[Member], by_input: Mapping[tuple[str, int], Tensor]) -> Tensor:
+    """Return the importance of the units, ``(units,)`` float64 on the CPU."""
+    found = [(member, by_input[member.name, member.dim]) for member in members if (member.name, member.dim) in by_input]
     total = torch.zeros(members[0].units, dtype=torch.float64)
-    for member, values in read or [(member, member.norms().square()) for member in members if member.tensor.ndim > 1]:
+    for member, values in found or [(member, member.norms().square()) for member in members if member.tensor.ndim > 1]:
         grid = values.double().cpu().reshape(member.factors)
         others = [position for position in range(grid.ndim) if position != member.position]
         total += grid.sum(others) if others else grid
     return total
 
 
-def _reads(model: nn.Module, batches: Iterable[Any]) -> dict[tuple[str, int], Tensor]:
-    """For every linear layer's weight and input dimension: norm of the column times RMS of the feature."""
+def _input_importance(model: nn.Module, batches: Iterable[Any]) -> dict[tuple[str, int], Tensor]:
+    """Return column norm times input RMS of every feature, by name and input dimension of linear layers' weights."""
     squares: dict[str, Tensor] = {}
     counts: dict[str, int] = {}
 

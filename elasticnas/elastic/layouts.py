@@ -1,4 +1,4 @@
-"""Layouts: what the dimensions of a tensor hold, declared by rules in the manner of einops."""
+"""Layouts: the axes or factors of every dimension of a tensor, declared by rules in the notation of einops."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -25,10 +25,11 @@ class Rule:
     """A layout for the tensors that a pattern matches.
 
     Attributes:
-        pattern: Of full tensor names, with ``*`` and ``?``.
-        text: As written, such as ``"(3 heads head_dim) hidden"``.
+        pattern: Pattern for full tensor names, with ``*`` and ``?``.
+        text: The rule as written, such as ``"(3 heads head_dim) hidden"``.
         dimensions: Names or numbers of each dimension, outermost first; None (``_``) leaves it to probing.
-        owner: Path of the module whose attributes the names may be; None for the tensor's own and those above.
+        owner: Path of the module in which names are looked up as attributes; None for the tensor's module. Modules
+            around it are searched too.
     """
 
     pattern: str
@@ -37,20 +38,21 @@ class Rule:
     owner: str | None = None
 
     def matches(self, name: str) -> bool:
-        """Whether the rule is about a tensor."""
+        """Return whether the pattern matches the name of a tensor."""
         return fnmatchcase(name, self.pattern)
 
 
 @dataclass(frozen=True)
 class Dimension:
-    """How one dimension of a tensor follows the architecture.
+    """How one dimension of a tensor depends on the architecture.
 
     Attributes:
-        how: ``fixed``; ``found``: the first units, as many as one axis says; ``assumed``: likewise, though the size
-            is only a function of an axis; ``rule``: every factor keeps its first units.
-        label: What it holds, in words.
-        factors: Of a rule, outermost first; empty else.
-        axes: What an assumed size is a function of.
+        how: ``fixed``: it does not. ``found``: its size is an axis, and it keeps the first units. ``assumed``: its
+            size is some other function of axes, and it is assumed to keep the first units. ``rule``: every factor
+            keeps its first units.
+        label: Its size as text, such as the name of the axis.
+        factors: The factors of a rule, outermost first; else empty.
+        axes: The axes or choices that an assumed size depends on.
     """
 
     how: How
@@ -61,7 +63,15 @@ class Dimension:
 
 @dataclass(frozen=True)
 class Layout:
-    """The dimensions of one tensor, and where the names in its rule are looked up."""
+    """The dimensions of one tensor.
+
+    Attributes:
+        name: Name of the tensor in the supernet.
+        shape: Its full shape.
+        dimensions: How each dimension depends on the architecture.
+        owner: As for :class:`Rule`.
+        source: ``probing``, ``family`` or ``your rule``.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -71,10 +81,10 @@ class Layout:
 
 
 def parse_rule(pattern: str, text: str, owner: str | None = None) -> Rule:
-    """A rule from its text.
+    """Parse the text of a rule.
 
     Raises:
-        AxisError: The text is no layout.
+        AxisError: The text is not a layout.
     """
     dimensions: list[tuple[str, ...] | None] = []
     group: list[str] | None = None
@@ -92,28 +102,28 @@ def parse_rule(pattern: str, text: str, owner: str | None = None) -> Rule:
             else:
                 group.append(token)
         else:
-            raise AxisError(_wrong_text(pattern, text))
+            raise AxisError(_invalid_rule(pattern, text))
     if group is not None or not dimensions:
-        raise AxisError(_wrong_text(pattern, text))
+        raise AxisError(_invalid_rule(pattern, text))
     return Rule(pattern, text, tuple(dimensions), owner)
 
 
 def starred(name: str) -> str:
-    """The name with ``*`` for the number of every layer."""
+    """Return the name with ``*`` in place of layer numbers."""
     return re.sub(r"(?<=\.)\d+(?=\.)", "*", name)
 
 
 def suggestion(name: str, dimensions: int, dim: int, composite: str) -> str:
-    """A rule to write for a tensor, as an argument of elastify."""
+    """Return a suggested rule for a tensor, as an argument of elastify."""
     parts = name.split(".")
     pattern = f"*.{'.'.join(parts[-2:])}" if len(parts) > 2 else name
     layout = " ".join(composite if position == dim else "_" for position in range(dimensions))
     return f"rules={{{pattern!r}: {layout!r}}}"
 
 
-def _wrong_text(pattern: str, text: str) -> str:
+def _invalid_rule(pattern: str, text: str) -> str:
     return (
-        f"rule {pattern!r}: {text!r} is no layout; write one name, number, (composite) or _ for each dimension, "
+        f"rule {pattern!r}: {text!r} is not a layout; write one name, number, (composite) or _ for each dimension, "
         "such as '(3 heads head_dim) hidden'"
     )
 
@@ -121,21 +131,22 @@ def _wrong_text(pattern: str, text: str) -> str:
 def factor_sizes(
     factors: tuple[str, ...], size: int, axis: AxisValue, root: nn.Module, path: str, where: str
 ) -> tuple[int, ...]:
-    """Sizes of the factors of one dimension in one built model.
+    """Return the sizes of the factors of one dimension in one built model.
 
-    A name is an axis of the space, or an integer attribute of the module at ``path`` or of one above; a single name
-    that is neither takes what the others leave.
+    A name is an axis of the space, or an integer attribute of the module at ``path`` or of one around it; the size of
+    a single name that is neither is inferred from the others.
 
     Args:
         factors: Names and numbers, outermost first.
-        size: Of the dimension.
-        axis: Value of an axis in the architecture, None where the space has no such axis.
+        size: Size of the dimension.
+        axis: Returns the value of an axis in the architecture, None if the space has no such axis.
         root: The built model.
-        path: Of the module where attributes are looked up first.
+        path: Path of the module where attributes are looked up first.
         where: Tensor and dimension, for messages.
 
     Raises:
-        AxisError: Two unknown names, one that is an axis and another attribute, or a product that is not the size.
+        AxisError: Two names are unknown, a name is an axis and an attribute with different values, or the product is
+            not the size.
     """
     sizes = [int(name) if name.isdigit() else _value(name, axis, root, path, where) for name in factors]
     unknown = [name for name, value in zip(factors, sizes, strict=True) if value is None]
@@ -144,7 +155,7 @@ def factor_sizes(
     if len(unknown) > 1:
         raise AxisError(
             f"{where}: {' and '.join(unknown)} of the rule {label} are neither axes of the space nor integer "
-            f"attributes of {path or 'the model'} or of a module above it; name them by such"
+            f"attributes of {path or 'the model'} or of a module around it; use such names"
         )
     if unknown:
         sizes = [size // max(known, 1) if value is None else value for value in sizes]

@@ -1,4 +1,4 @@
-"""Which dimension of a linear layer's weight its input runs along."""
+"""input_dim: the dimension of a linear layer's weight that belongs to the input features."""
 
 from torch import Tensor, nn
 
@@ -8,7 +8,10 @@ __all__ = ["input_dim"]
 
 
 def input_dim(module: nn.Module) -> int | None:
-    """0 or 1, of the weight of a linear layer (torch's, elastic, or Hugging Face's Conv1D); None for other modules."""
+    """Return the input dimension, 0 or 1, of the weight of a linear layer; None for other modules.
+
+    Linear layers are those of torch, elastic ones, and Hugging Face's Conv1D.
+    """
     if isinstance(module, ElasticModule):
         return module.reads.get("weight")
     weight = getattr(module, "weight", None)

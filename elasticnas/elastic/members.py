@@ -1,4 +1,4 @@
-"""Members: where the units of an axis are, in every tensor of a supernet."""
+"""Members: the dimensions of all tensors of a supernet that hold the units of an axis."""
 
 from dataclasses import dataclass
 
@@ -17,11 +17,11 @@ class Member:
     """A dimension of a tensor that holds units of an axis.
 
     Attributes:
-        name: Of the tensor.
-        tensor: The supernet's.
+        name: Name of the tensor.
+        tensor: The tensor of the supernet.
         dim: The dimension.
         factors: Full sizes of its factors, outermost first.
-        position: Which of them is the axis.
+        position: Position of the axis among the factors.
     """
 
     name: str
@@ -32,27 +32,27 @@ class Member:
 
     @property
     def units(self) -> int:
-        """How many there are."""
+        """Number of units of the axis."""
         return self.factors[self.position]
 
     def norms(self) -> Tensor:
-        """L2 norm of the slice at every place of the dimension, float64."""
+        """Return the L2 norm of the slice at every index of the dimension, float64."""
         norms: Tensor = self.tensor.detach().double().transpose(0, self.dim).flatten(1).norm(dim=1)
         return norms
 
 
 class Groups:
-    """The members of every axis or elastic factor of a model, of every elastified model or elastic primitive in it.
+    """The members of every axis or elastic factor of a model, found in its elastified models and elastic modules.
 
     Args:
         model: The model.
 
     Attributes:
-        axes: Those it follows.
-        kept: Axes whose units cannot be told apart, and why.
+        axes: The axes of the model.
+        kept: Axes whose units cannot be sorted, and why.
 
     Raises:
-        AxisError: It follows the axes of no space, or of several.
+        AxisError: The model has axes of no space, or of several.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -63,9 +63,9 @@ class Groups:
         for path, module in model.named_modules():
             if isinstance(module, ElasticModel):
                 self._axes[id(module.axes)] = module.axes
-                _of_elastified(self, f"{path}.network.".lstrip("."), module)
+                _add_elastified(self, f"{path}.network.".lstrip("."), module)
             elif isinstance(module, ElasticModule):
-                _of_part(self, path, module)
+                _add_module(self, path, module)
         if len(self._axes) != 1:
             names = sorted(axes.space.__name__ for axes in self._axes.values())
             raise AxisError(
@@ -75,17 +75,17 @@ class Groups:
         (self.axes,) = self._axes.values()
 
     def follow(self, axis: Axis) -> None:
-        """Note whose axis it is."""
+        """Record the Axes object of an axis."""
         self._axes[id(axis.axes)] = axis.axes
 
     def first(self, tensor: Tensor) -> bool:
-        """Whether a tensor was not met before, under another name."""
+        """Return whether a tensor is seen for the first time, not under a second name."""
         new = id(tensor) not in self._seen
         self._seen.add(id(tensor))
         return new
 
     def add(self, axis: str, member: Member) -> None:
-        """A dimension that holds units of an axis; factors of one name and several sizes are several axes."""
+        """Add a member of an axis; factors with the same name but different sizes count as different axes."""
         same = self._members.setdefault(axis, [member])
         if same[0].units != member.units:
             same = self._members.setdefault(f"{axis} ({member.units})", [member])
@@ -93,18 +93,18 @@ class Groups:
             same.append(member)
 
     def sortable(self) -> dict[str, list[Member]]:
-        """The members of all other axes."""
+        """Return the members of all axes that are not in ``kept``."""
         return {axis: members for axis, members in self._members.items() if axis not in self.kept}
 
 
 def layer_of(name: str) -> str | None:
-    """The outermost numbered module that a tensor is in, such as ``encoder.layers.3``; None outside of such."""
+    """Return the outermost numbered module around a tensor, such as ``encoder.layers.3``, or None."""
     parts = name.split(".")
     numbers = [position for position, part in enumerate(parts[:-1]) if part.isdigit()]
     return ".".join(parts[: numbers[0] + 1]) if numbers else None
 
 
-def _of_elastified(groups: Groups, path: str, model: ElasticModel) -> None:
+def _add_elastified(groups: Groups, path: str, model: ElasticModel) -> None:
     tensors = {**dict(model.network.named_parameters()), **dict(model.network.named_buffers())}
     for name, layout in model.probing.layouts.items():
         if name not in tensors or not groups.first(tensors[name]):
@@ -113,7 +113,7 @@ def _of_elastified(groups: Groups, path: str, model: ElasticModel) -> None:
             if dimension.how == "assumed":
                 for axis in dimension.axes:
                     groups.kept.setdefault(
-                        axis, f"{name} holds {dimension.label} of them in an unknown layout: give elastify a rule"
+                        axis, f"{name} contains {dimension.label} in an unknown layout: give elastify a rule"
                     )
             sizes = tuple(size for _, size in factors)
             for position, (key, _) in enumerate(factors):
@@ -121,20 +121,20 @@ def _of_elastified(groups: Groups, path: str, model: ElasticModel) -> None:
                     groups.add(key, Member(f"{path}{name}", tensors[name], dim, sizes, position))
 
 
-def _of_part(groups: Groups, path: str, module: ElasticModule) -> None:
+def _add_module(groups: Groups, path: str, module: ElasticModule) -> None:
     for name, sizes in module.tensor_sizes().items():
         tensor, full = getattr(module, name), f"{path}.{name}".lstrip(".")
         if name not in module._parameters and name not in module._buffers:
             elastic = [size for size in sizes if isinstance(size, Size)]
-            groups.kept |= {axis.name: f"{full} is computed anew" for size in elastic for axis in size.leaves}
+            groups.kept |= {axis.name: f"{full} is a computed tensor" for size in elastic for axis in size.leaves}
             continue
         if tensor is None or not groups.first(tensor):
             continue
         for dim, size in enumerate(sizes):
-            _of_dimension(groups, full, tensor, dim, size)
+            _add_dimension(groups, full, tensor, dim, size)
 
 
-def _of_dimension(groups: Groups, name: str, tensor: Tensor, dim: int, size: SizeLike) -> None:
+def _add_dimension(groups: Groups, name: str, tensor: Tensor, dim: int, size: SizeLike) -> None:
     if isinstance(size, Size) and len(terms_of(size)) > 1:
         groups.kept |= {axis.name: f"{name} concatenates it" for axis in size.leaves}
         return

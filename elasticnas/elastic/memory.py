@@ -1,4 +1,4 @@
-"""How much memory there is."""
+"""available_bytes: how much memory a process can still allocate."""
 
 import os
 import sys
@@ -11,7 +11,7 @@ _LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory
 
 
 def available_bytes() -> int:
-    """Memory that a process can still take, at most the limit of its container; where unknown, without end."""
+    """Return the memory that a process can still allocate within its container; ``sys.maxsize`` if unknown."""
     found = [int(text) for path in _LIMITS if (text := _read(path).strip()).isdigit()]
     free = [line.split()[1] for line in _read(_MEMINFO).splitlines() if line.startswith("MemAvailable:")]
     if free:

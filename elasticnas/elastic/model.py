@@ -30,21 +30,21 @@ from elasticnas.space.space import A, S
 __all__ = ["ElasticModel", "M"]
 
 M = TypeVar("M", bound=nn.Module, default=nn.Module, covariant=True)
-"""What ``build`` makes."""
+"""The type of the models that ``build`` returns."""
 
-_CACHED = 32  # skeletons; one holds no weights, but what build computes
+_MAX_CACHED = 32  # skeletons, which hold no weights, only computed buffers
 
 
 class ElasticModel(ElasticModule, Generic[A, M]):
-    """A supernet around an unchanged model; :func:`elasticnas.elastify` makes one.
+    """A supernet around an unchanged model, made by :func:`elasticnas.elastify`.
 
-    ``with model.at(arch): model(x)`` runs what ``build(**sizes)`` computes, on views of the supernet's weights. Outside
-    a scope the whole network runs. Sub-networks are skeletons, no submodules: hooks on ``network`` do not fire in them,
-    and they take its weights and its train or eval mode at each call.
+    ``with model.at(arch): model(x)`` computes what the model ``build(**sizes)`` computes, on views of the supernet's
+    weights. Outside of a scope the whole network runs. Sub-networks are separate modules, not submodules: hooks on
+    ``network`` are not called for them, and they take its weights and its train or eval mode at each call.
 
     Attributes:
         network: The largest model, with all weights.
-        axes: Of the space.
+        axes: The axes of the space.
         space: The search space.
     """
 
@@ -58,59 +58,58 @@ class ElasticModel(ElasticModule, Generic[A, M]):
 
     @usage("model.at(arch), with an architecture of the space such as Sizes(hidden=64, depth=2)", ArchitectureError)
     def at(self, arch: A) -> Scope:
-        """A scope in which the model is the sub-network of an architecture.
+        """Return a scope in which the model is the sub-network of an architecture.
 
         Raises:
-            ArchitectureError: An architecture of another space.
+            ArchitectureError: It is not a valid architecture of the space.
         """
         return self.axes.at(arch)
 
     def masked(self, archs: object) -> Scope:
-        """Refused: an unchanged model runs sliced.
+        """Raise an error: an unchanged model supports slice scopes only.
 
         Raises:
             AxisError: Always.
         """
-        raise _runs_sliced()
+        raise _no_masks_error()
 
     def relaxed(self, probabilities: object) -> Scope:
-        """Refused: an unchanged model runs sliced.
+        """Raise an error: an unchanged model supports slice scopes only.
 
         Raises:
             AxisError: Always.
         """
-        raise _runs_sliced()
+        raise _no_masks_error()
 
     def forward(self, *args: object, **kwargs: object) -> Any:
-        """What the model of the architecture in scope gives.
+        """Run the model of the architecture in scope.
 
         Raises:
-            AxisError: The scope holds masks: an elastified model runs sliced.
+            AxisError: The open scope is not a slice scope.
         """
-        arch = self._arch()
+        arch = self._active_arch()
         if arch == self.space.largest():
             return self.network(*args, **kwargs)
-        sub = self._skeletons.get(arch, self._made)
+        sub = self._skeletons.get(arch, self._build)
         output = sub.bind()(*args, **kwargs)
         sub.keep()
         return output
 
     def subnetwork(self, arch: A) -> M:
-        """The model of an architecture on views of the supernet's weights, as they are until its next use.
+        """Return the model of an architecture on views of the supernet's weights, for methods such as ``generate``.
 
-        For methods other than a call, such as ``generate``. It is valid until the weights are replaced (an
-        optimizer's in-place steps are seen); a buffer that it assigns anew stays its own, unlike in a call of the
-        supernet.
+        It is valid until the supernet's weights are replaced; in-place updates, such as those of an optimizer, take
+        effect. Unlike in a call of the supernet, buffers that it reassigns are not written back.
 
         Raises:
             AxisError: A size of the architecture is larger than the supernet's.
             ConfigError: ``build`` fails for it.
         """
-        return cast(M, self._skeletons.get(arch, self._made).bind())
+        return cast(M, self._skeletons.get(arch, self._build).bind())
 
     def coverage(self) -> Coverage:
-        """Every tensor, the axes of its dimensions, and what stayed fixed; it prints well."""
-        smallest = self._made(self.space.smallest())
+        """Return every tensor, the axes of its dimensions, and which are fixed; print it for a table."""
+        smallest = self._build(self.space.smallest())
         computed = tuple(slot.source for slot in smallest.own)
         gone: dict[str, set[str]] = {}
         for probe in self.probing.neighbours:
@@ -121,19 +120,19 @@ class ElasticModel(ElasticModule, Generic[A, M]):
         return Coverage(tuple(self.probing.layouts.values()), computed, depth)
 
     def plain(self, memo: dict[Any, Any]) -> nn.Module:
-        """What ``build`` makes of the architecture in scope, with the weights of its active units."""
-        return self._made(self._arch()).hold(memo)
+        """Return the model that ``build`` makes of the architecture in scope, with the weights of its active units."""
+        return self._build(self._active_arch()).hold(memo)
 
-    def _arch(self) -> Any:
+    def _active_arch(self) -> Any:
         try:
             return self.axes.current()
         except AxisError:
             if isinstance(self.axes.scopes.innermost(), (Masked, Relaxed)):
-                raise _runs_sliced() from None
+                raise _no_masks_error() from None
             raise
 
-    def _made(self, arch: Any) -> SubNetwork:
-        # a copy for counting costs holds no values, and needs none
+    def _build(self, arch: Any) -> SubNetwork:
+        # a copy on the meta device, for counting costs, needs no buffer values
         shapes_only = all(parameter.is_meta for parameter in self.network.parameters())
         skeleton = self._builder.shapes(arch) if shapes_only else self._builder.skeleton(arch)
         self.probing.require_same_ties(skeleton, arch)
@@ -158,48 +157,48 @@ class ElasticModel(ElasticModule, Generic[A, M]):
         return SubNetwork(skeleton, slots, own, pairs)
 
     def _pristine(self, name: str) -> Tensor:
-        """A buffer of the largest model as ``build`` makes it; the network's own may have been trained."""
+        """Return a buffer of the largest model as ``build`` makes it; training may have changed the network's."""
         if self._skeletons.pristine is None:
             largest = self._builder.skeleton(self.space.largest())
             self._skeletons.pristine = dict(largest.named_buffers(remove_duplicate=False))
         return self._skeletons.pristine[name]
 
     def __reduce__(self) -> Any:
-        return _restored, (self.network, self._builder.build, self.space, self._rules)
+        return _restore, (self.network, self._builder.build, self.space, self._rules)
 
 
-def _runs_sliced() -> AxisError:
+def _no_masks_error() -> AxisError:
     return AxisError(
-        "an elastified model runs sliced: open axes.at(arch) without masks, or build the model of elasticnas.nn parts "
-        "for masks and relaxations"
+        "an elastified model has no masks: open axes.at(arch) to slice it, or build the model from elasticnas.nn "
+        "modules for masks and relaxations"
     )
 
 
 class _Cache:
-    """Sub-networks by architecture, the least recently used one given up first; copies start empty."""
+    """Least-recently-used cache of sub-networks by architecture; copies start empty."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[Any, SubNetwork] = OrderedDict()
+        self._subnetworks: OrderedDict[Any, SubNetwork] = OrderedDict()
         self.pristine: dict[str, Tensor] | None = None
 
     def get(self, arch: Any, make: Callable[[Any], SubNetwork]) -> SubNetwork:
-        if arch not in self._kept:
-            self._kept[arch] = make(arch)
-            if len(self._kept) > _CACHED:
-                self._kept.popitem(last=False)
-        self._kept.move_to_end(arch)
-        return self._kept[arch]
+        if arch not in self._subnetworks:
+            self._subnetworks[arch] = make(arch)
+            if len(self._subnetworks) > _MAX_CACHED:
+                self._subnetworks.popitem(last=False)
+        self._subnetworks.move_to_end(arch)
+        return self._subnetworks[arch]
 
     def __deepcopy__(self, memo: dict[Any, Any]) -> "_Cache":
         return _Cache()
 
 
-def _restored(network: nn.Module, build: Callable[..., nn.Module], space: type[Space], rules: dict[str, str]) -> Any:
+def _restore(network: nn.Module, build: Callable[..., nn.Module], space: type[Space], rules: dict[str, str]) -> Any:
     return wrap(network, build, space, rules)
 
 
 def wrap(network: M | None, build: Callable[..., M], space: type[S], rules: Mapping[str, str]) -> ElasticModel[S, M]:
-    """The supernet around a network, or around what ``build`` makes of the largest architecture."""
+    """Make the supernet of a network, or of the largest model of ``build`` if ``network`` is None."""
     builder, probing = shell(build, space, rules)
     whole = cast(M, _largest(builder, probing)) if network is None else network
     return ElasticModel(whole, builder, probing, rules)
@@ -207,11 +206,11 @@ def wrap(network: M | None, build: Callable[..., M], space: type[S], rules: Mapp
 
 def _largest(builder: Builder, probing: Probing) -> nn.Module:
     held = sum(parameter.numel() * parameter.element_size() for parameter in probing.full.model.parameters())
-    # asked for beforehand: an operating system that overcommits grants it, and later ends the process
-    if torch.get_default_device().type == "cpu" and held > (there := available_bytes()):
+    # checked beforehand: an operating system that overcommits memory would kill the process later
+    if torch.get_default_device().type == "cpu" and held > (available := available_bytes()):
         raise ConfigError(
-            f"{builder.factory.call(builder.space.largest())} holds {held / 2**30:,.1f} GiB of parameters, and "
-            f"{there / 2**30:,.1f} GiB of memory are available: give {builder.space.__name__} smaller sizes"
+            f"{builder.factory.call(builder.space.largest())} has {held / 2**30:,.1f} GiB of parameters, but only "
+            f"{available / 2**30:,.1f} GiB of memory are available: give {builder.space.__name__} smaller sizes"
         )
     return builder.model(builder.space.largest())
 
@@ -219,7 +218,7 @@ def _largest(builder: Builder, probing: Probing) -> nn.Module:
 def shell(
     build: Callable[..., nn.Module], space: type[Space], rules: Mapping[str, str] | None = None
 ) -> tuple[Builder, Probing]:
-    """Everything about a supernet but its weights."""
+    """Return the builder and the layouts of a supernet, without weights."""
     axes, builder = Axes(space, space.info()), Builder(build, space)
     _use_properties(axes)
     shapes = builder.shapes(space.largest())
@@ -238,7 +237,7 @@ def shell(
                 f"are {', '.join(names[:3])}, ..."
             )
     probing = Probing(builder, axes, shapes, [*parsed, *family_rules(shapes)], ChosenLayers(layers, axes, shapes))
-    _refuse_silent(probing, builder)
+    _require_all_choices(probing, builder)
     return builder, probing
 
 
@@ -257,19 +256,19 @@ def _require_repeatable(shapes: nn.Module, builder: Builder) -> None:
 
 
 def _use_properties(axes: Axes) -> None:
-    """Every property may be a size in the model; one that depends on too much to be examined cannot be matched."""
+    """Make the axes of all properties, which may be sizes in the model, unless they depend on too many choices."""
     for name in axes.space.info().properties:
         with suppress(TooManyCombinations, AttributeError):
             attrgetter(name)(axes)
 
 
-def _refuse_silent(probing: Probing, builder: Builder) -> None:
-    silent = [c.name for c in builder.space.choice_list() if c.name not in probing.reached() and len(c.options) > 1]
-    if silent:
+def _require_all_choices(probing: Probing, builder: Builder) -> None:
+    inactive = [c.name for c in builder.space.choice_list() if c.name not in probing.reached() and len(c.options) > 1]
+    if inactive:
         factory = builder.factory
         taken = "the architecture" if factory.taken is None else f"the arguments {', '.join(factory.taken)}"
         raise InactiveChoiceError(
-            f"{builder.space.__name__}: {', '.join(silent)} reach{'es' if len(silent) == 1 else ''} nothing in what "
-            f"{factory.call(builder.space.largest())} makes (it takes {taken}); use the size in build, or take the "
-            "choice out of the space"
+            f"{builder.space.__name__}: {', '.join(inactive)} ha{'s' if len(inactive) == 1 else 've'} no effect on "
+            f"the model of {factory.call(builder.space.largest())} (it takes {taken}); use the size in build, or "
+            "remove the choice from the space"
         )

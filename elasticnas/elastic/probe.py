@@ -1,4 +1,4 @@
-"""Probe: a model built for an architecture, of shapes only."""
+"""Probe: the shapes of the model of one architecture."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,12 +14,18 @@ from elasticnas.errors import ArchitectureError
 
 __all__ = ["Probe", "beyond", "tensors", "valid", "variants"]
 
-_PER_CHOICE = 2  # builds for each choice, besides the largest
+_PER_CHOICE = 2  # probes for each choice, besides the largest
 
 
 @dataclass(frozen=True)
 class Probe:
-    """A model built for an architecture, of shapes only."""
+    """A model built for one architecture to inspect its shapes.
+
+    Attributes:
+        arch: The architecture.
+        model: The model, whose weights have no values.
+        layers: Rules for stacks of layers.
+    """
 
     arch: Any
     model: nn.Module
@@ -27,14 +33,14 @@ class Probe:
 
     @cached_property
     def changed(self) -> frozenset[str]:
-        """The choices in which the architecture differs from the largest."""
+        """Names of the choices in which the architecture differs from the largest."""
         space: Any = type(self.arch)
         own, largest = space.assignment(self.arch), space.assignment(space.largest())
         return frozenset(name for name in largest if own.get(name) != largest[name])
 
     @cached_property
     def tensors(self) -> dict[str, tuple[str, tuple[int, ...]]]:
-        """Own name and shape of every tensor, by its name in the supernet."""
+        """Name in this model and shape of every tensor, by its name in the supernet."""
         return {self.layers.source(name, self.arch): (name, tuple(value.shape)) for name, value in tensors(self.model)}
 
     @cached_property
@@ -44,7 +50,7 @@ class Probe:
 
     @cached_property
     def attributes(self) -> dict[str, Any]:
-        """Numbers, texts and flags that modules and their configs hold, by dotted name."""
+        """Integers, strings, flags and tuples of modules and their configs, by dotted name."""
         found: dict[str, Any] = {}
         for path, module in self.model.named_modules():
             for name, value in vars(module).items():
@@ -59,7 +65,7 @@ class Probe:
 
 
 def variants(space: Any) -> Iterator[Any]:
-    """Valid neighbours of the largest: a choice changed, another one with it where a rule demands that."""
+    """Yield valid neighbours of the largest architecture: one choice is changed, others only if a rule requires it."""
     largest = space.largest()
     base = space.assignment(largest)
     seen = {largest}
@@ -67,8 +73,8 @@ def variants(space: Any) -> Iterator[Any]:
         others = [option for option in choice.options if option != base[choice.name]]
         if all(isinstance(option, int) for option in others):
             others.sort()
-        wanted = [others[0], others[len(others) // 2]] if len(others) > 1 else others
-        for option in dict.fromkeys(wanted[:_PER_CHOICE]):
+        probed = [others[0], others[len(others) // 2]] if len(others) > 1 else others
+        for option in dict.fromkeys(probed[:_PER_CHOICE]):
             arch = valid(space, base, {choice.name: option})
             if arch is not None and arch not in seen:
                 seen.add(arch)
@@ -76,7 +82,12 @@ def variants(space: Any) -> Iterator[Any]:
 
 
 def beyond(axes: Axes, archs: Sequence[Any]) -> Iterator[Any]:
-    """Architectures that tell apart what neighbours of the largest do not: joint changes, axes that moved together."""
+    """Yield architectures to distinguish axes that have equal values in all given ones, and the smallest one.
+
+    Args:
+        axes: The axes of the space.
+        archs: The architectures so far.
+    """
     seen = [*archs]
     if axes.space.smallest() not in seen:
         seen.append(axes.space.smallest())
@@ -86,21 +97,21 @@ def beyond(axes: Axes, archs: Sequence[Any]) -> Iterator[Any]:
             continue
         choices = tuple(dict.fromkeys((*first.choices, *second.choices)))
         archs_here = (arch for _, arch in axes.space.projections(choices))
-        apart = next((arch for arch in archs_here if first.getter(arch) != second.getter(arch)), None)
-        if apart is not None:
-            seen.append(apart)
-            yield apart
+        different = next((arch for arch in archs_here if first.getter(arch) != second.getter(arch)), None)
+        if different is not None:
+            seen.append(different)
+            yield different
 
 
 def valid(space: Any, base: Mapping[str, Any], change: dict[str, Any]) -> Any:
-    """The architecture with one choice changed, and others where a rule demands that; None where there is none."""
+    """Return a valid architecture with one choice changed, others only if a rule requires it; None if impossible."""
     pairs = ({choice.name: option} for choice in space.choice_list() for option in choice.options)
     for other in ({}, *pairs):
         try:
             return space.from_assignment({**base, **other, **change})
         except ArchitectureError:
             continue
-    # several move together: any architecture with the option
+    # several choices must change together: take any architecture with the option
     (name, option), choices = next(iter(change.items())), space.choice_list()
     choice = next(choice for choice in choices if choice.name == name)
     position = choice.index(option)
@@ -108,6 +119,6 @@ def valid(space: Any, base: Mapping[str, Any], change: dict[str, Any]) -> Any:
 
 
 def tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Parameters and buffers by name, shared ones under each name."""
+    """Yield parameters and buffers by name, shared ones under each of their names."""
     yield from model.named_parameters(remove_duplicate=False)
     yield from model.named_buffers(remove_duplicate=False)

@@ -1,4 +1,4 @@
-"""Probing: which dimensions of which tensors follow which axis, read off models built with each size changed."""
+"""Probing: find the axes of every dimension of every tensor from models built with each size changed."""
 
 from dataclasses import replace
 from typing import Any
@@ -22,15 +22,20 @@ class Probing:
     """The layouts of a model's tensors.
 
     Args:
-        builder: Builds models.
-        axes: Of the space.
-        full: Shapes of the largest model.
-        rules: For tensors; a caller's come before those of families.
+        builder: Builds the models.
+        axes: The axes of the space.
+        full: The largest model; only its shapes are used.
+        rules: Rules for tensors, those of the caller before those of families.
         layers: Rules for stacks of layers.
 
+    Attributes:
+        layouts: The layouts by tensor name.
+        full: The probe of the largest architecture.
+        neighbours: Probes that differ from it in one choice, or in as few as the rules allow.
+
     Raises:
-        AxisError: A dimension moves with two axes, heads would be cut, a rule does not fit.
-        ConfigError: The supernet has no weights for some architecture, or ties others.
+        AxisError: A dimension depends on two axes, heads would be split, or a rule does not match.
+        ConfigError: Some architecture has a tensor that the largest does not have, or ties other tensors.
     """
 
     def __init__(self, builder: Builder, axes: Axes, full: nn.Module, rules: list[Rule], layers: ChosenLayers) -> None:
@@ -42,17 +47,17 @@ class Probing:
         self.probes = [self.full, *self.neighbours, *further]
         self._numbers = {axis.name: axis.quantity for axis in axes.all() if axis.is_number}
         self._series: dict[tuple[int, ...], dict[str, list[int]]] = {}
-        self._known: dict[tuple[str, int], tuple[tuple[int, ...], ...]] = {}
-        self._whole: dict[str, tuple[tuple[int, ...], ...]] = {}  # sizes of the factors in the largest, probed first
+        self._factor_sizes: dict[tuple[str, int], tuple[tuple[int, ...], ...]] = {}
+        self._full_factors: dict[str, tuple[tuple[int, ...], ...]] = {}  # in the largest model, which is probed first
         for probe in self.probes[1:]:
             for name, (own, shape) in probe.tensors.items():
                 self.require(name, own, shape, probe.arch)
             self.require_same_ties(probe.model, probe.arch)
         self.layouts = {name: self._layout(name, shape) for name, (_, shape) in self.full.tensors.items()}
-        refuse_cut_heads(self.probes, self.layouts, self._probed)
+        refuse_cut_heads(self.probes, self.layouts, self._factors_in)
 
     def reached(self) -> set[str]:
-        """The choices that change a shape, a count of modules, or an attribute of a module or its config."""
+        """Return the choices that change a shape, the set of modules, or an attribute of a module or its config."""
         found: set[str] = set()
         for probe in self.neighbours:
             same = all(
@@ -62,10 +67,10 @@ class Probing:
         return found
 
     def require(self, source: str, own: str, shape: tuple[int, ...], arch: Any) -> None:
-        """Refuse an architecture with a tensor that the largest does not have.
+        """Check that the largest model has a tensor of some architecture's model.
 
         Raises:
-            ConfigError: Names it.
+            ConfigError: It does not.
         """
         if source not in self.full.tensors:
             call = self._builder.factory.call(arch)
@@ -75,13 +80,13 @@ class Probing:
             )
 
     def require_same_ties(self, model: nn.Module, arch: Any) -> None:
-        """Refuse an architecture whose parameters are shared otherwise than the largest model's.
+        """Check that the model of an architecture ties the same parameters as the largest model.
 
         Raises:
-            ConfigError: Names two that are one in either model only.
+            ConfigError: Two parameters are tied in only one of the models.
         """
         full = dict(self.full.model.named_parameters(remove_duplicate=False))
-        ours: dict[int, tuple[int, str]] = {}  # the supernet's parameter for each, and a name of it
+        ours: dict[int, tuple[int, str]] = {}  # id of the supernet's parameter for each, and a name
         theirs: dict[int, tuple[int, str]] = {}
         for name, parameter in model.named_parameters(remove_duplicate=False):
             own, whole = id(parameter), id(full[self.layers.source(name, arch)])
@@ -97,7 +102,7 @@ class Probing:
                     )
 
     def _rule(self, name: str) -> Rule | None:
-        """The first that matches; without one, the bias of a linear layer is laid out as its weight's outputs are."""
+        """Return the first rule that matches; the bias of a linear layer falls back to the rule of its weight."""
         rule = next((rule for rule in self._rules if rule.matches(name)), None)
         own = self.full.tensors[name][0].split(".")
         if rule is None and own[-1] == "bias":
@@ -121,21 +126,21 @@ class Probing:
         ]
         owner = None if rule is None else rule.owner
         layout = Layout(name, shape, tuple(dimensions), owner, "probing" if rule is None else _source(rule))
-        for probe in self._with(name):
-            self._probed(layout, probe)
+        for probe in self._probes_with(name):
+            self._factors_in(layout, probe)
         return layout
 
     def _dimension(self, name: str, dim: int, rule: Rule | None, declared: tuple[str, ...] | None) -> Dimension:
         if declared is not None:
             label = f"({' '.join(n.rpartition('.')[2] for n in declared)})" if len(declared) > 1 else declared[0]
             return Dimension("rule", label, declared)
-        here = self._with(name)
+        here = self._probes_with(name)
         found = fit(self._axis_values(here), here, name, dim)
-        # a caller who writes _ has said that it is a prefix
-        told = found.how == "assumed" and rule is not None and rule.owner is None
-        return Dimension("rule", found.label) if told else found
+        # a caller's rule with _ confirms that the first units are kept
+        confirmed = found.how == "assumed" and rule is not None and rule.owner is None
+        return Dimension("rule", found.label) if confirmed else found
 
-    def _with(self, name: str) -> list[Probe]:
+    def _probes_with(self, name: str) -> list[Probe]:
         return [probe for probe in self.probes if name in probe.tensors]
 
     def _axis_values(self, probes: list[Probe]) -> dict[str, list[int]]:
@@ -144,90 +149,96 @@ class Probing:
             self._series[key] = axis_values(self.axes, probes)
         return self._series[key]
 
-    def _probed(self, layout: Layout, probe: Probe) -> tuple[tuple[int, ...], ...]:
+    def _factors_in(self, layout: Layout, probe: Probe) -> tuple[tuple[int, ...], ...]:
         key = (layout.name, id(probe))
-        if key not in self._known:
-            self._known[key] = self.factors(layout, probe.model, *probe.tensors[layout.name], probe.arch)
-        return self._known[key]
+        if key not in self._factor_sizes:
+            self._factor_sizes[key] = self.factors(layout, probe.model, *probe.tensors[layout.name], probe.arch)
+        return self._factor_sizes[key]
 
     def factors(
         self, layout: Layout, model: nn.Module, own: str, shape: tuple[int, ...], arch: Any
     ) -> tuple[tuple[int, ...], ...]:
-        """Sizes of the factors of every dimension of a tensor in a built model.
+        """Return the sizes of the factors of every dimension of a tensor in a built model.
 
         Args:
-            layout: Of the tensor.
-            model: Built for ``arch``.
-            own: Name of the tensor in it.
-            shape: Shape of the tensor in it.
+            layout: Layout of the tensor.
+            model: The model of ``arch``.
+            own: Name of the tensor in this model.
+            shape: Shape of the tensor in this model.
             arch: The architecture.
 
         Raises:
-            AxisError: The rule does not fit, or a factor is larger than the supernet's.
+            AxisError: The rule does not match, or a factor is larger than in the largest model.
         """
-        axis, path = self._values(arch), _owner_path(layout, own)
+        axis, path = self._axis_getter(arch), _owner_path(layout, own)
         found = tuple(
             factor_sizes(dimension.factors, size, axis, model, path, f"{layout.name}, dimension {dim}")
             if dimension.factors
             else (size,)
             for dim, (dimension, size) in enumerate(zip(layout.dimensions, shape, strict=True))
         )
-        for dim, (full, active) in enumerate(zip(self._whole.setdefault(layout.name, found), found, strict=True)):
+        largest = self._full_factors.setdefault(layout.name, found)
+        for dim, (full, active) in enumerate(zip(largest, found, strict=True)):
             for number, (most, units) in enumerate(zip(full, active, strict=True)):
                 if units > most:
                     dimension = layout.dimensions[dim]
                     what = dimension.factors[number].rpartition(".")[2] if dimension.factors else dimension.label
                     raise AxisError(
                         f"{layout.name}, dimension {dim}: {arch!r} has {units} of {what}, more than the {most} of the "
-                        "largest model: a sub-network can only take what the supernet has; tie the sizes by a rule of "
-                        "the space"
+                        "largest model: a sub-network only has units of the supernet; add a rule to the space that "
+                        "relates the sizes"
                     )
         return found
 
     def cuts(
         self, name: str, model: nn.Module, own: str, shape: tuple[int, ...], arch: Any
     ) -> tuple[tuple[int, tuple[int, ...], tuple[int, ...]], ...]:
-        """What :func:`elasticnas.axes.take` narrows to get a sub-network's tensor: dimension, full and active sizes."""
+        """Return the arguments of :func:`elasticnas.axes.take` for a sub-network's tensor, for each narrowed dimension.
+
+        Raises:
+            AxisError: A dimension that was fixed in all probes differs, or as in :meth:`factors`.
+        """
         layout = self.layouts[name]
         for dim, (dimension, size) in enumerate(zip(layout.dimensions, shape, strict=True)):
             if dimension.how == "fixed" and size != layout.shape[dim]:
                 rule = suggestion(name, len(shape), dim, "(units)")
                 raise AxisError(
-                    f"{name}, dimension {dim}: {arch!r} has {size} there, though it was {layout.shape[dim]} whenever a "
-                    f"choice was changed: say that it keeps the first ones by {rule}, or what it holds"
+                    f"{name}, dimension {dim}: {arch!r} has {size} there, though it was {layout.shape[dim]} in all "
+                    f"probes: give {rule} if it keeps the first units, or a rule with its layout"
                 )
-        whole, active = self._whole[name], self.factors(layout, model, own, shape, arch)
+        whole, active = self._full_factors[name], self.factors(layout, model, own, shape, arch)
         return tuple((dim, w, a) for dim, (w, a) in enumerate(zip(whole, active, strict=True)) if w != a)
 
     def elastic(self, layout: Layout) -> tuple[tuple[tuple[str | None, int], ...], ...]:
-        """For every factor of every dimension: the axis that it is (its own name where it is none), and its full size.
+        """Return axis and full size of every factor of every dimension.
 
-        None stands for what is the same in every architecture, or is no list of units.
+        A factor that is no axis has its name in the rule instead. None stands for a factor that does not vary, or whose
+        layout is only assumed.
         """
-        here = self._with(layout.name)
-        sizes, series = [self._probed(layout, probe) for probe in here], self._axis_values(here)
-        full = self._whole[layout.name]
+        here = self._probes_with(layout.name)
+        sizes, series = [self._factors_in(layout, probe) for probe in here], self._axis_values(here)
+        full = self._full_factors[layout.name]
         found = []
         for dim, dimension in enumerate(layout.dimensions):
             keys: list[tuple[str | None, int]] = []
             for position, units in enumerate(full[dim]):
                 values = [each[dim][position] for each in sizes]
                 own = dimension.factors[position].rpartition(".")[2] if dimension.factors else None
-                axis = next((axis for axis, wanted in series.items() if wanted == values), own)
-                moves = dimension.how in ("found", "rule") and len(set(values)) > 1
-                keys.append((axis if moves else None, units))
+                axis = next((axis for axis, axis_sizes in series.items() if axis_sizes == values), own)
+                varies = dimension.how in ("found", "rule") and len(set(values)) > 1
+                keys.append((axis if varies else None, units))
             found.append(tuple(keys))
         return tuple(found)
 
     def __deepcopy__(self, memo: dict[Any, Any]) -> "Probing":
         return self
 
-    def _values(self, arch: Any) -> Any:
+    def _axis_getter(self, arch: Any) -> Any:
         return lambda name: self._numbers[name].getter(arch) if name in self._numbers else None
 
 
 def _owner_path(layout: Layout, own: str) -> str:
-    """Path of the module where names are looked up, in the model where the tensor is called ``own``."""
+    """Return the path of the module where names are looked up, in the model in which the tensor is named ``own``."""
     parts = own.split(".")[:-1]
     return ".".join(parts if layout.owner is None else parts[: len(layout.owner.split(".")) if layout.owner else 0])
 

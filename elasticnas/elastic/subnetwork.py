@@ -1,4 +1,4 @@
-"""SubNetwork: a skeleton of one architecture that runs on views of the supernet's tensors."""
+"""SubNetwork: the model of one architecture on views of the supernet's tensors."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,15 +16,15 @@ Cut = tuple[int, tuple[int, ...], tuple[int, ...]]  # dimension, full and active
 
 @dataclass(frozen=True)
 class Slot:
-    """Where a tensor of the skeleton comes from.
+    """A tensor of the skeleton, and the supernet's tensor that it is a part of.
 
     Attributes:
-        place: Dictionary of the skeleton's module that holds it.
-        name: Its key there.
+        place: Dictionary of the skeleton's module that holds the tensor.
+        name: Its key in this dictionary.
         source: Full name of the supernet's tensor.
         origin: Dictionary of the supernet's module that holds the full tensor.
-        origin_name: Its key there.
-        cuts: What is narrowed.
+        origin_name: Its key in this dictionary.
+        cuts: The narrowed dimensions.
     """
 
     place: dict[str, Any]
@@ -41,21 +41,21 @@ class Slot:
         return tensor
 
     def active(self) -> Tensor:
-        """The active part, a view wherever a dimension is no composite."""
+        """Return the active part, a view unless a narrowed dimension is composite."""
         return cut(self.full, self.cuts)
 
     @property
     def held(self) -> Any:
-        """What the skeleton has in its place now."""
+        """The skeleton's current tensor."""
         return self.place[self.name]
 
     def keep(self) -> None:
-        """Make the skeleton's tensor the active part of the supernet's, in a new tensor as an assignment does."""
+        """Assign to the supernet a new tensor with the skeleton's tensor as its active part."""
         value, full = self.held, self.full
         if not isinstance(value, Tensor) or value.shape != self.active().shape:
             if not self.cuts:
                 self.origin[self.origin_name] = value
-            return  # of another size, such as a table that grew: the next call computes it again
+            return  # of another size, such as a table that grew: the next call recomputes it
         index = cut(torch.arange(full.numel(), device=full.device).reshape(full.shape), self.cuts)
         self.origin[self.origin_name] = full.detach().clone().put_(index, value.detach().to(full))
 
@@ -64,10 +64,10 @@ class SubNetwork:
     """The model of one architecture.
 
     Args:
-        module: A skeleton.
+        module: The skeleton.
         slots: Its tensors that are parts of the supernet's.
-        own: Its buffers that ``build`` computed from sizes, no parts of the supernet's.
-        pairs: Every module of the skeleton, and the supernet's that it is a part of.
+        own: Its buffers that ``build`` computes from sizes, which are not parts of the supernet's.
+        pairs: Every module of the skeleton with its counterpart in the supernet.
     """
 
     def __init__(
@@ -78,16 +78,16 @@ class SubNetwork:
         pairs: Sequence[tuple[nn.Module, nn.Module]],
     ) -> None:
         self.module, self.slots, self.own = module, slots, own
-        # one for each place: a module under two names has its buffers once
+        # one slot per place: a module with two names has its buffers once
         self._buffers = list({(id(s.place), s.name): s for s in slots if not isinstance(s.full, nn.Parameter)}.values())
         self._bound: list[tuple[Any, int]] = []
-        # plain dictionaries: a module's own attribute access takes longer than a small layer
+        # dictionaries, since attribute access on modules takes longer than a small layer
         self._modes = [(vars(mine), vars(full)) for mine, full in pairs]
 
     def bind(self) -> nn.Module:
-        """The skeleton with the weights, device, dtype and train or eval mode that the supernet has now.
+        """Return the skeleton with the supernet's current weights, device, dtype and train or eval mode.
 
-        The views stay in place until the next call: what is run again in backward (activation checkpointing) sees them.
+        The views stay until the next call, since activation checkpointing uses them again in backward.
         """
         for slot in self.slots:
             slot.place[slot.name] = slot.active()
@@ -98,9 +98,9 @@ class SubNetwork:
         return self.module
 
     def keep(self) -> None:
-        """Give the supernet the buffers that a forward pass has assigned; those changed in place are its own already.
+        """Write buffers that a forward pass has changed back to the supernet.
 
-        Unless they are composites of several factors, whose active part is a copy.
+        Those that are views need this only if they were reassigned; those with composite dimensions are copies.
         """
         for slot, (tensor, version) in zip(self._buffers, self._bound, strict=True):
             copied = any(len(full) > 1 for _, full, _ in slot.cuts)
@@ -108,7 +108,7 @@ class SubNetwork:
                 slot.keep()
 
     def follow(self) -> None:
-        """Bring computed buffers to the supernet's device and dtype."""
+        """Move computed buffers to the supernet's device and dtype."""
         for slot in self.own:
             mine, full = slot.place[slot.name], slot.full
             dtype = full.dtype if mine.is_floating_point() else mine.dtype
@@ -116,10 +116,10 @@ class SubNetwork:
                 slot.place[slot.name] = mine.to(full.device, dtype)
 
     def hold(self, memo: dict[Any, Any]) -> nn.Module:
-        """The skeleton with tensors of its own, copies of the active parts; shared ones stay shared.
+        """Return the skeleton with copies of the active parts as its tensors; shared tensors stay shared.
 
         Args:
-            memo: Of the deep copy that this is part of.
+            memo: The memo of the surrounding deep copy.
         """
         for slot in self.slots:
             slot.place[slot.name] = _copied(slot, memo)
@@ -140,14 +140,14 @@ def _copied(slot: Slot, memo: dict[Any, Any]) -> Tensor:
 
 
 def cut(tensor: Tensor, cuts: Sequence[Cut]) -> Tensor:
-    """The tensor narrowed by every cut."""
+    """Return the tensor narrowed by every cut."""
     for dim, full, active in cuts:
         tensor = take(tensor, dim, full, active)
     return tensor
 
 
 def places(model: nn.Module) -> Iterator[tuple[str, dict[str, Any], str]]:
-    """Full name of every parameter and buffer, the dictionary that holds it, and its key there."""
+    """Yield full name, dictionary and key of every parameter and buffer."""
     for path, module in model.named_modules(remove_duplicate=False):
         for held in (module._parameters, module._buffers):
             for name, tensor in held.items():

@@ -1,4 +1,4 @@
-"""Plain networks as files that run elsewhere: torch.export and ONNX, checked after writing."""
+"""Export of plain networks to torch.export and ONNX files, which are checked after writing."""
 
 from elasticnas.export.checked import Exported
 from elasticnas.export.onnx_file import to_onnx

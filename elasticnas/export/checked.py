@@ -1,4 +1,4 @@
-"""Tracing a plain network, and comparing what was written with it."""
+"""export_checked: trace a plain network, write a file, and compare the file's outputs with the network's."""
 
 import copy
 import logging
@@ -24,7 +24,7 @@ from elasticnas.files import write_bytes
 __all__ = ["Exported", "Runner", "export_checked"]
 
 Runner = Callable[[Inputs], list[Tensor]]
-"""The loaded file: inputs to the flat list of outputs."""
+"""A loaded file: maps inputs to the flat list of output tensors."""
 
 _TOLERANCE = {torch.float64: 1e-8, torch.float32: 1e-4}
 
@@ -34,9 +34,9 @@ class Exported:
     """A file that was written and checked.
 
     Attributes:
-        path: Where it is.
+        path: Its path.
         size_bytes: Its size.
-        largest_difference: Of its outputs from the network's, over all inputs it was checked on.
+        largest_difference: Largest absolute difference between its outputs and the network's, over all checked inputs.
     """
 
     path: Path
@@ -52,21 +52,21 @@ def export_checked(
     write: Callable[[ExportedProgram, Signature, Path], None],
     load: Callable[[Path, Signature], Runner],
 ) -> Exported:
-    """Trace a copy of the network on the CPU in eval mode, write it, load it, compare, and put the file in place.
+    """Trace a copy of the network on the CPU in eval mode, write and load it, compare the outputs, and save the file.
 
-    A forward that takes ``use_cache``, as in Hugging Face, is traced with False unless the example gives it.
+    A forward with an argument ``use_cache``, as in Hugging Face, is traced with False unless the example has it.
 
     Args:
         module: A plain network.
         example: As for :class:`Signature`.
-        path: The file; nothing is there, or what was there stays, unless the comparison holds.
+        path: The file; it is created or replaced only if the comparison succeeds.
         dynamic: As for :class:`Signature`.
         write: Writes a traced network to a file.
-        load: Reads that file.
+        load: Loads that file.
 
     Raises:
-        ExtractionError: The network cannot be exported, or the file computes something else.
-        ConfigError: The example does not fit, or the network is still elastic.
+        ExtractionError: The network cannot be exported, or the outputs of the file differ.
+        ConfigError: The example does not match forward, or the network is elastic.
         ElasticNASError: The file cannot be written.
     """
     path = Path(path)
@@ -74,18 +74,18 @@ def export_checked(
     if size is not None:
         raise ConfigError(
             f"{type(module).__name__} is elastic ({size[0]} is {size[1]!r}); "
-            "export what elasticnas.extract(model, arch) gives"
+            "export the network that elasticnas.extract(model, arch) returns"
         )
     module = copy.deepcopy(module).cpu().eval()
     signature = Signature(module, tree_map(_on_cpu, example), dynamic)
-    if signature.lacks("use_cache"):  # a cache of keys and values is no tensor that a file could give
+    if signature.lacks("use_cache"):  # a key-value cache is not a tensor, and cannot be an output
         setattr(module, "forward", partial(module.forward, use_cache=False))  # noqa: B010 (a method, to the checker)
     with TemporaryDirectory() as folder, torch.no_grad():
         file = Path(folder) / f"network{path.suffix}"
         hint = "; a dimension left out of dynamic keeps its size" if signature.dims else ""
-        with _step(f"{path}: {type(module).__name__} cannot be exported{hint}"):
+        with _errors_in_one_line(f"{path}: {type(module).__name__} cannot be exported{hint}"):
             write(_program(module, signature), signature, file)
-        with _step(f"{path}: the exported file cannot be loaded"):
+        with _errors_in_one_line(f"{path}: the exported file cannot be loaded"):
             run = load(file, signature)
         largest = max(_difference(module, run, inputs, signature, path) for inputs in signature.samples())
         content = file.read_bytes()
@@ -102,7 +102,7 @@ def _program(module: nn.Module, signature: Signature) -> ExportedProgram:
     program = torch.export.export(
         module, inputs.args, inputs.kwargs, dynamic_shapes=signature.shapes if signature.dims else None, strict=False
     )
-    for node in program.graph.nodes:  # the paths of source files on this machine are nobody's business
+    for node in program.graph.nodes:  # contains the paths of source files on this machine
         node.meta.pop("stack_trace", None)
     return program
 
@@ -110,7 +110,7 @@ def _program(module: nn.Module, signature: Signature) -> ExportedProgram:
 def _difference(module: nn.Module, run: Runner, inputs: Inputs, signature: Signature, path: Path) -> float:
     shapes = ", ".join(f"{name} {tuple(value.shape)}" for name, value in signature.tensors(inputs).items())
     expected = [leaf for leaf in tree_leaves(module(*inputs.args, **inputs.kwargs)) if isinstance(leaf, Tensor)]
-    with _step(f"{path}: the exported file fails on {shapes}"):
+    with _errors_in_one_line(f"{path}: the exported file fails on {shapes}"):
         computed = run(inputs)
     if [value.shape for value in expected] != [value.shape for value in computed]:
         raise ExtractionError(
@@ -120,10 +120,10 @@ def _difference(module: nn.Module, run: Runner, inputs: Inputs, signature: Signa
     largest = 0.0
     for one, other in zip(expected, computed, strict=True):
         tolerance = _TOLERANCE.get(one.dtype, 3e-2 if one.is_floating_point() else 0.0)
-        # infinities of one sign are equal, as are two NaN; anything else beside a NaN is infinitely far
+        # equal infinities and two NaN have difference 0; NaN and any other value have an infinite one
         same = (one == other) | (one.isnan() & other.isnan())
-        apart = torch.where(same, 0.0, (one.double() - other.double()).abs()).nan_to_num(float("inf"))
-        largest = max(largest, apart.max().item() if apart.numel() else 0.0)
+        difference = torch.where(same, 0.0, (one.double() - other.double()).abs()).nan_to_num(float("inf"))
+        largest = max(largest, difference.max().item() if difference.numel() else 0.0)
         if not torch.allclose(one.double(), other.double(), rtol=tolerance, atol=tolerance, equal_nan=True):
             raise ExtractionError(
                 f"{path}: on {shapes} the exported file differs from the network by up to {largest:.3g} "
@@ -134,8 +134,8 @@ def _difference(module: nn.Module, run: Runner, inputs: Inputs, signature: Signa
 
 
 @contextmanager
-def _step(failure: str) -> Iterator[None]:
-    """Without the talk of exporters and runtimes; what they raise becomes one line."""
+def _errors_in_one_line(failure: str) -> Iterator[None]:
+    """Silence the logs and warnings of exporters and runtimes, and convert their exceptions to one-line errors."""
     disabled = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:

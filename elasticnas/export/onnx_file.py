@@ -1,4 +1,4 @@
-"""to_onnx: a plain network as an ONNX file."""
+"""to_onnx: write a plain network as an ONNX file."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -15,8 +15,8 @@ from elasticnas.packages import require_package
 
 __all__ = ["to_onnx"]
 
-_OPSET = 18  # what torch's exporter is written for; every runtime since 2023 reads it
-_SILENT = 4
+_OPSET = 18  # the opset that torch's exporter targets; runtimes since 2023 support it
+_LOG_FATAL_ONLY = 4
 
 
 def to_onnx(
@@ -26,22 +26,25 @@ def to_onnx(
     dynamic: Dynamic | None = None,
     outputs: Sequence[str] | None = None,
 ) -> Exported:
-    """Write a plain network as ONNX, opset 18, and check the file by onnxruntime.
+    """Write a plain network as ONNX, opset 18, and check the file with onnxruntime.
 
-    The inputs of the file are named like the arguments of forward, dynamic dimensions as in ``dynamic``.
+    Inputs of the file are named after the arguments of forward, dynamic dimensions as in ``dynamic``.
 
     Args:
-        module: A plain network, such as :func:`elasticnas.extract` gives.
+        module: A plain network, such as :func:`elasticnas.extract` returns.
         example: A tensor, a tuple of arguments, or a mapping of keyword arguments of its forward.
-        path: The file to write, .onnx; weights are inside, so that it ends at 2 GB.
-        dynamic: Which dimensions may change, ``{"x": {0: "batch", 1: Dim("length", max=50)}}`` with ``Dim`` of
-            torch.export; all others keep the example's size.
-        outputs: Names of the outputs; None leaves them to the exporter.
+        path: The file to write, .onnx; it includes the weights, which limits it to 2 GB.
+        dynamic: Dimensions whose size may vary, ``{"x": {0: "batch", 1: Dim("length", max=50)}}`` with ``Dim`` of
+            torch.export; all others have the example's size.
+        outputs: Names of the outputs; None lets the exporter choose them.
+
+    Returns:
+        Path and size of the file, and the largest difference found.
 
     Raises:
-        ExtractionError: The network cannot be exported, or the file computes something else than the network on the
+        ExtractionError: The network cannot be exported, or the outputs of the file differ from the network's on the
             example, or at the smallest or a large size of the dynamic dimensions.
-        ConfigError: The example does not fit forward, or the module is elastic.
+        ConfigError: The example does not match forward, or the module is elastic.
         PluginError: The packages of the extra ``export`` are missing.
         ElasticNASError: The file cannot be written.
     """
@@ -67,7 +70,7 @@ def _write(program: ExportedProgram, signature: Signature, file: Path, outputs: 
 def _load(file: Path, signature: Signature) -> Runner:
     onnxruntime: Any = require_package("onnxruntime", "export")  # has no types
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = _SILENT
+    options.log_severity_level = _LOG_FATAL_ONLY
     session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
 
     def run(inputs: Inputs) -> list[Tensor]:

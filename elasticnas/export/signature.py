@@ -1,4 +1,4 @@
-"""What goes into a network: its example inputs by name, and which of their dimensions may change."""
+"""Signature: the example inputs of a network by name, and their dynamic dimensions."""
 
 import inspect
 from collections.abc import Mapping
@@ -14,9 +14,9 @@ from elasticnas.errors import ConfigError
 __all__ = ["Dynamic", "Inputs", "Signature"]
 
 Dynamic = Mapping[str, Mapping[int, Any]]
-"""Argument of forward -> dimension -> its name, or ``torch.export.Dim(name, min=1, max=...)``."""
+"""Maps an argument of forward and a dimension to a name or ``torch.export.Dim(name, min=1, max=...)``."""
 
-_LARGEST_TRIED = 4096
+_MAX_CHECKED_SIZE = 4096
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,12 @@ class Signature:
 
     Args:
         module: A plain network.
-        example: A tensor, a tuple of arguments, or a mapping of keyword arguments; entries that are no tensors are
+        example: A tensor, a tuple of arguments, or a mapping of keyword arguments; values that are not tensors become
             constants of the exported network.
-        dynamic: Dimensions that may change; None for none.
+        dynamic: Dimensions whose size may vary; None for none.
 
     Raises:
-        ConfigError: The example does not fit forward, or ``dynamic`` names what is not there.
+        ConfigError: The example does not match forward, or ``dynamic`` names an unknown input or dimension.
     """
 
     def __init__(self, module: nn.Module, example: object, dynamic: Dynamic | None = None) -> None:
@@ -49,7 +49,7 @@ class Signature:
         try:
             self._example: dict[str, Any] = forward.bind(*args, **kwargs).arguments
         except TypeError as error:
-            raise ConfigError(f"the example does not fit {type(module).__name__}.forward{forward}: {error}") from None
+            raise ConfigError(f"the example does not match {type(module).__name__}.forward{forward}: {error}") from None
         for name, value in self._example.items():
             if isinstance(value, (tuple, list, dict)):
                 raise ConfigError(
@@ -63,33 +63,33 @@ class Signature:
 
     @property
     def names(self) -> list[str]:
-        """Names of the tensors, in the order of forward."""
+        """Names of the tensors, in the order of forward's arguments."""
         return [name for name, value in self._example.items() if isinstance(value, Tensor)]
 
     def lacks(self, name: str) -> bool:
-        """Whether forward has an argument of this name that the example does not give."""
+        """Return whether forward has an argument with this name that the example does not have."""
         return name in self._parameters and name not in self._example
 
     @property
     def shapes(self) -> dict[str, dict[int, Any] | None]:
-        """``dynamic_shapes`` as torch.export takes them."""
+        """The argument ``dynamic_shapes`` of torch.export."""
         return {name: self.dims.get(name) for name in self._example}
 
     def tensors(self, inputs: Inputs) -> dict[str, Tensor]:
-        """The tensors of a call, by name."""
+        """Return the tensors of a call by name."""
         named = inputs.kwargs if self._by_name else dict(zip(self._example, inputs.args, strict=True))
         return {name: named[name] for name in self.names}
 
     def traced(self) -> Inputs:
-        """The inputs to trace with: a dimension of size 1 would be taken for a constant."""
-        return self._at({name: min(max(2, size), self._bounds(name)[1]) for name, size in self._sizes.items()})
+        """Return the inputs to trace with: sizes of 1 are increased, which torch.export would take for constants."""
+        return self._resized({name: min(max(2, size), self._bounds(name)[1]) for name, size in self._sizes.items()})
 
     def samples(self) -> list[Inputs]:
-        """The inputs to check with: the example, and one at the smallest and one at a large size of each dimension."""
-        found = [self._at(self._sizes)]
+        """Return the inputs to check with: the example, the smallest and a large size of every dynamic dimension."""
+        found = [self._resized(self._sizes)]
         if self._sizes:
-            found.append(self._at({name: self._bounds(name)[0] for name in self._sizes}))
-            found.append(self._at({name: self._bounds(name)[1] for name in self._sizes}))
+            found.append(self._resized({name: self._bounds(name)[0] for name in self._sizes}))
+            found.append(self._resized({name: self._bounds(name)[1] for name in self._sizes}))
         return found
 
     def _checked(self, dynamic: Dynamic) -> dict[str, dict[int, Any]]:
@@ -107,7 +107,7 @@ class Signature:
                         f"dynamic: {name}, dimension {position}: expected a name or torch.export.Dim(name, max=...), "
                         f"found {dim!r}"
                     )
-                # one Dim for each name: inputs that share it change together
+                # one Dim per name: dimensions with the same name have the same size
                 made.setdefault(dim if isinstance(dim, str) else dim.__name__, dim)
         for name, dim in made.items():
             if isinstance(dim, str):
@@ -124,7 +124,7 @@ class Signature:
                 if sizes.setdefault(dim.__name__, size) != size:
                     raise ConfigError(
                         f"dynamic: {dim.__name__!r} is {sizes[dim.__name__]} and {size} in the example; "
-                        "dimensions of one name have one size"
+                        "dimensions with the same name must have the same size"
                     )
                 if not max(1, dim.min) <= size <= dim.max:
                     raise ConfigError(
@@ -134,10 +134,10 @@ class Signature:
 
     def _bounds(self, name: str) -> tuple[int, int]:
         dim = next(dim for dims in self.dims.values() for dim in dims.values() if dim.__name__ == name)
-        large = int(dim.max) if dim.max <= _LARGEST_TRIED else 2 * self._sizes[name] + 1
+        large = int(dim.max) if dim.max <= _MAX_CHECKED_SIZE else 2 * self._sizes[name] + 1
         return max(1, int(dim.min)), large
 
-    def _at(self, sizes: dict[str, int]) -> Inputs:
+    def _resized(self, sizes: dict[str, int]) -> Inputs:
         values = dict(self._example)
         for name, dims in self.dims.items():
             for position, dim in dims.items():

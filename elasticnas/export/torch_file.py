@@ -1,4 +1,4 @@
-"""to_torch_export: a plain network as a .pt2 file."""
+"""to_torch_export: write a plain network as a .pt2 file."""
 
 from pathlib import Path
 
@@ -14,21 +14,24 @@ __all__ = ["to_torch_export"]
 
 
 def to_torch_export(module: nn.Module, example: object, path: str | Path, dynamic: Dynamic | None = None) -> Exported:
-    """Write a plain network by ``torch.export``, for the CPU and eval mode, and check the file.
+    """Write a plain network with ``torch.export``, for the CPU and in eval mode, and check the file.
 
-    ``torch.export.load(path).module()`` is called as the module was in the example: by position or by name.
+    Call ``torch.export.load(path).module()`` with the arguments of the example, by position or by name as in it.
 
     Args:
-        module: A plain network, such as :func:`elasticnas.extract` gives.
+        module: A plain network, such as :func:`elasticnas.extract` returns.
         example: A tensor, a tuple of arguments, or a mapping of keyword arguments of its forward.
         path: The file to write, .pt2.
-        dynamic: Which dimensions may change, ``{"x": {0: "batch", 1: Dim("length", max=50)}}`` with ``Dim`` of
-            torch.export; all others keep the example's size.
+        dynamic: Dimensions whose size may vary, ``{"x": {0: "batch", 1: Dim("length", max=50)}}`` with ``Dim`` of
+            torch.export; all others have the example's size.
+
+    Returns:
+        Path and size of the file, and the largest difference found.
 
     Raises:
-        ExtractionError: The network cannot be exported, or the file computes something else than the network on the
+        ExtractionError: The network cannot be exported, or the outputs of the file differ from the network's on the
             example, or at the smallest or a large size of the dynamic dimensions.
-        ConfigError: The example does not fit forward, or the module is elastic.
+        ConfigError: The example does not match forward, or the module is elastic.
         ElasticNASError: The file cannot be written.
     """
     return export_checked(module, example, path, dynamic, _write, _load)

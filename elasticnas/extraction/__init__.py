@@ -1,4 +1,4 @@
-"""Extraction of plain networks, their verification, and their files."""
+"""Extraction of plain networks from supernets, verification, saving and loading."""
 
 from elasticnas.extraction.extract import extract, unverified
 from elasticnas.extraction.inspect import axes_of, check

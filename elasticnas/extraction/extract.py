@@ -1,4 +1,4 @@
-"""extract: the plain network of one architecture, proven equal to what the supernet computes."""
+"""extract: the plain network of one architecture, checked for equality with the supernet."""
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
@@ -16,10 +16,10 @@ from elasticnas.elastic.model import ElasticModel, M
 from elasticnas.errors import ElasticNASError, ExtractionError, said
 from elasticnas.extraction.inspect import axes_of, check
 from elasticnas.extraction.parts import (
-    hold_parameters,
-    lists_of_parameters,
-    refuse_replaced_forwards,
-    refuse_torn,
+    copy_parameter_containers,
+    register_parameters,
+    require_class_forwards,
+    require_consistent_sharing,
 )
 from elasticnas.nn import ElasticModule
 from elasticnas.space import Space
@@ -40,20 +40,21 @@ def extract(model: Model, arch: Space, example: object = None) -> Model: ...
 
 @usage("elasticnas.extract(model, architecture, example)", ExtractionError)
 def extract(model: nn.Module, arch: Space, example: object = None) -> nn.Module:
-    """The plain network of an architecture, with inherited weights.
+    """Return the plain network of an architecture, with inherited weights.
 
-    A deep copy in which axes are ints and elastic parts what their ``plain()`` gives. Each part is compared with the
-    supernet's on an example of its own; with an example the whole network is compared too.
+    It is a deep copy in which axes are ints and each elastic module is the result of its ``plain()``. Each elastic
+    module is compared with the supernet's on its own example; if ``example`` is given, so is the whole network.
 
     Args:
-        model: A model made of elastic primitives.
+        model: A model plain_module of elastic primitives.
         arch: An architecture of the model's space.
         example: Input of the model: a tensor, a tuple of arguments, or a mapping of keyword arguments.
 
     Raises:
-        ExtractionError: A module computes something else after extraction; the message names the first. Or a part
-            cannot be extracted, or be compared without an example; or the model cannot run on the example.
-        InactiveChoiceError: A choice of the space reaches nothing in the model.
+        ExtractionError: The output of a module differs after extraction; the message names the first such module. Or
+            a module cannot be extracted, or cannot be compared without an example; or the model cannot run on the
+            example.
+        InactiveChoiceError: A choice of the space has no effect on the model.
     """
     check(model)
     plain = unverified(model, arch)
@@ -66,25 +67,25 @@ def extract(model: nn.Module, arch: Space, example: object = None) -> nn.Module:
 
 
 def unverified(model: Model, arch: Space) -> Model:
-    """As :func:`extract`, without the comparison: for counting on the meta device, where nothing can be compared.
+    """Do the same as :func:`extract` without the comparison, for models on the meta device.
 
     Raises:
-        ExtractionError: A part cannot be extracted.
+        ExtractionError: A module cannot be extracted.
     """
-    # what a parametrization computes is taken as in eval: spectral norm changes its buffers otherwise
+    # parametrizations run in eval mode: in train mode spectral norm would change its buffers
     with axes_of(model).at(arch), torch.enable_grad(), _parametrizations_in_eval(model):
-        refuse_replaced_forwards(model)
-        refuse_torn(model)
+        require_class_forwards(model)
+        require_consistent_sharing(model)
         memo: dict[Any, Any] = {EXTRACTING: True}
-        lists_of_parameters(model, memo)
+        copy_parameter_containers(model, memo)
         plain = copy.deepcopy(model, memo)
-    hold_parameters(plain)
+    register_parameters(plain)
     return plain
 
 
 @contextmanager
 def _in_eval(model: nn.Module) -> Iterator[None]:
-    """Dropout draws differ between shapes: compare without it, then restore every module's own mode."""
+    """Disable dropout, which draws different numbers for other shapes; restore the mode of every module at the end."""
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
@@ -108,26 +109,27 @@ def _parametrizations_in_eval(model: nn.Module) -> Iterator[None]:
 
 
 def _compare_parts(model: nn.Module, plain: nn.Module, scope: Callable[[], Scope], whole: bool) -> None:
-    """Every elastic part by itself; one without an example needs that of the whole network.
+    """Compare every elastic module by itself; one without an example needs that of the whole network.
 
-    The plain parts run outside of the scope, which they must not follow.
+    The plain modules run outside of the scope, on which they must not depend.
     """
     extracted = dict(plain.named_modules(remove_duplicate=False))
     parameters = dict(plain.named_parameters(remove_duplicate=False))
     for name, module in model.named_modules():
-        made = extracted.get(name, parameters.get(name))
-        if made is None or not isinstance(module, ElasticModule) or not _has_values(module):
+        plain_module = extracted.get(name, parameters.get(name))
+        if plain_module is None or not isinstance(module, ElasticModule) or not _has_values(module):
             continue  # a layer or branch that the architecture does not have
         with scope():
-            _compare_tensors(module, made, name)
+            _compare_tensors(module, plain_module, name)
             example = module.example(torch.Generator().manual_seed(0))
             expected = None if example is None else module(*example)
         if example is not None:
-            _equal(expected, made(*example) if isinstance(made, nn.Module) else made, name, type(module).__name__)
+            computed = plain_module(*example) if isinstance(plain_module, nn.Module) else plain_module
+            _require_equal(expected, computed, name, type(module).__name__)
         elif module.tensor_sizes() and not whole:
             raise ExtractionError(
-                f"{name or 'the model'} ({type(module).__name__}) has no example of its own, so that nothing shows "
-                "whether it is extracted right: give extract an example of the model's input, or the part an example()"
+                f"{name or 'the model'} ({type(module).__name__}) has no example() of its input, so that its "
+                "extraction cannot be checked: give extract an example of the model's input, or add this method"
             )
 
 
@@ -135,26 +137,28 @@ def _has_values(module: nn.Module) -> bool:
     return not any(isinstance(p, nn.parameter.UninitializedParameter) or p.is_meta for p in module.parameters())
 
 
-def _compare_tensors(module: ElasticModule, made: "nn.Module | Tensor", name: str) -> None:
-    """Tensors that keep their names in the plain module are the active parts of the supernet's."""
+def _compare_tensors(module: ElasticModule, plain_module: "nn.Module | Tensor", name: str) -> None:
+    """Compare the tensors that keep their names in the plain module with the active parts of the supernet's."""
     for own, sizes in module.tensor_sizes().items():
-        tensor = getattr(made, own, None)
-        if isinstance(made, nn.Module) and isinstance(tensor, Tensor):
-            _equal(select(getattr(module, own), sizes), tensor, f"{name}.{own}".lstrip("."), type(module).__name__)
+        tensor = getattr(plain_module, own, None)
+        if isinstance(plain_module, nn.Module) and isinstance(tensor, Tensor):
+            _require_equal(
+                select(getattr(module, own), sizes), tensor, f"{name}.{own}".lstrip("."), type(module).__name__
+            )
 
 
 def _compare_whole(model: nn.Module, plain: nn.Module, scope: Callable[[], Scope], example: Any) -> None:
     with scope():
         expected = _outputs(model, example)
     computed = _outputs(plain, example)
-    for name, value in expected.items():  # in order of completion: the first that differs is the innermost
+    for name, value in expected.items():  # in order of completion, so that the innermost difference is found first
         if name and name in computed:
-            _equal(value, computed[name], name, type(model.get_submodule(name)).__name__)
-    _equal(expected[""], computed[""], "the whole network", type(model).__name__)
+            _require_equal(value, computed[name], name, type(model.get_submodule(name)).__name__)
+    _require_equal(expected[""], computed[""], "the whole network", type(model).__name__)
 
 
 def _outputs(model: nn.Module, example: Any) -> dict[str, Any]:
-    """The output of every module, by name, in order of completion."""
+    """Return the output of every module by name, in order of completion."""
     found: dict[str, Any] = {}
 
     def keep(name: str) -> Any:
@@ -181,17 +185,17 @@ def _outputs(model: nn.Module, example: Any) -> dict[str, Any]:
     return found
 
 
-def _equal(expected: Any, computed: Any, name: str, kind: str) -> None:
+def _require_equal(expected: Any, computed: Any, name: str, kind: str) -> None:
     for one, other in _pairs(expected, computed, f"{name} ({kind})"):
-        _equal(one, other, name, kind)
+        _require_equal(one, other, name, kind)
     if isinstance(expected, (bool, int, float, complex)):
         expected, computed = torch.as_tensor(expected), torch.as_tensor(computed)
     if isinstance(expected, Tensor):
-        _equal_tensors(expected, computed, f"{name} ({kind})")
+        _require_equal_tensors(expected, computed, f"{name} ({kind})")
 
 
 def _pairs(expected: Any, computed: Any, where: str) -> list[tuple[Any, Any]]:
-    """What two outputs hold, side by side."""
+    """Return the pairs of corresponding items of two outputs; none for tensors and numbers."""
     if is_dataclass(expected) and not isinstance(expected, (Mapping, type)):
         expected, computed = vars(expected), vars(computed)
     if isinstance(expected, Mapping) and isinstance(computed, Mapping):
@@ -210,7 +214,7 @@ def _pairs(expected: Any, computed: Any, where: str) -> list[tuple[Any, Any]]:
     return []
 
 
-def _equal_tensors(expected: Tensor, computed: Any, where: str) -> None:
+def _require_equal_tensors(expected: Tensor, computed: Any, where: str) -> None:
     if not isinstance(computed, Tensor) or expected.shape != computed.shape:
         other = tuple(computed.shape) if isinstance(computed, Tensor) else type(computed).__name__
         raise ExtractionError(
@@ -223,6 +227,6 @@ def _equal_tensors(expected: Tensor, computed: Any, where: str) -> None:
         largest = (expected - computed).abs().max().item()
         raise ExtractionError(
             f"{where}: the extracted network differs from the supernet by up to {largest:.3g} (allowed {tolerance:g}): "
-            "does its forward use a full size, or reduce over an elastic dimension without elasticnas.nn's own "
-            "operation?"
+            "does its forward use a full size, or reduce over an elastic dimension without an operation of "
+            "elasticnas.nn?"
         )

@@ -1,4 +1,4 @@
-"""What a model is made of: its axes, and whether every choice reaches it."""
+"""Inspection of a model: its axes, and whether every choice has an effect on it."""
 
 from collections.abc import Iterator
 from dataclasses import is_dataclass
@@ -15,7 +15,7 @@ __all__ = ["axes_of", "check", "sizes_of"]
 
 
 def sizes_of(model: nn.Module) -> Iterator[tuple[str, Size]]:
-    """Every elastic size that a module holds, as an attribute or inside one, with its dotted name."""
+    """Yield every elastic size in the attributes of a model's modules, with the dotted name of the attribute."""
     for name, module in model.named_modules():
         for attribute, value in vars(module).items():
             if attribute not in ("_parameters", "_buffers", "_modules"):
@@ -40,10 +40,10 @@ def _sizes_in(value: Any) -> Iterator[Size]:
 
 
 def axes_of(model: nn.Module) -> Axes:
-    """The axes that a model follows.
+    """Return the Axes object of a model's sizes.
 
     Raises:
-        AxisError: It is no model, has no elastic size, or sizes of two spaces.
+        AxisError: It is no model, has no elastic size, or sizes of several Axes objects.
     """
     if not isinstance(model, nn.Module):
         raise _no_model(model)
@@ -73,14 +73,17 @@ def _no_model(given: Any) -> AxisError:
 
 
 def check(model: nn.Module, axes: Axes | Space | None = None) -> None:
-    """Refuse a model that some choice of its space cannot change.
+    """Check that every choice of the space has an effect on the model.
 
-    A choice reaches the model through any size that follows from it: a parameter or buffer shape, a count of
-    modules, a branch, or a size attribute of a module.
+    A choice has an effect if any size of a module depends on it.
+
+    Args:
+        model: The model.
+        axes: The axes that it should use; None means those it uses.
 
     Raises:
-        InactiveChoiceError: Names each choice that reaches nothing.
-        AxisError: The model follows other axes.
+        InactiveChoiceError: A choice has no effect; the message names all such choices.
+        AxisError: The model uses other axes.
     """
     axes = cast(Axes, axes or axes_of(model))  # a Space for checkers only: see SizesOf
     reached: set[str] = set()
@@ -90,20 +93,20 @@ def check(model: nn.Module, axes: Axes | Space | None = None) -> None:
                 raise AxisError(
                     f"{type(model).__name__} follows other axes than the ones given; call Space.axes() once"
                 )
-            # a quantity that is the same for all options of a choice does not carry it
-            reached |= {choice.name for choice in axis.quantity.choices if _matters(axis, choice.name)}
-    silent = [c.name for c in axes.space.choice_list() if c.name not in reached and len(c.options) > 1]
-    if silent:
+            # a quantity that is the same for all options of a choice does not count
+            reached |= {choice.name for choice in axis.quantity.choices if _depends_on(axis, choice.name)}
+    inactive = [c.name for c in axes.space.choice_list() if c.name not in reached and len(c.options) > 1]
+    if inactive:
         raise InactiveChoiceError(
-            f"{axes.space.__name__}: {', '.join(silent)} reach{'es' if len(silent) == 1 else ''} nothing in "
-            f"{type(model).__name__}; give the axes to its parts, or take the choices out of the space"
+            f"{axes.space.__name__}: {', '.join(inactive)} ha{'s' if len(inactive) == 1 else 've'} no effect on "
+            f"{type(model).__name__}; give the axes to its modules, or remove the choices from the space"
         )
 
 
-def _matters(axis: Any, name: str) -> bool:
+def _depends_on(axis: Any, name: str) -> bool:
     position = [choice.name for choice in axis.quantity.choices].index(name)
     groups: dict[tuple[int, ...], set[Any]] = {}
     for indices, value in axis.quantity.combinations:
         groups.setdefault(indices[:position] + indices[position + 1 :], set()).add(value)
-    # under a rule every group may hold one value although the choice moves together with another
+    # if a rule ties the choice to another, every group may have one value although the choice matters
     return any(len(values) > 1 for values in groups.values()) or len(axis.options) > 1

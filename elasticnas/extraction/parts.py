@@ -1,4 +1,4 @@
-"""What a deep copy alone would get wrong in an extraction: shared tensors, and parameters in containers."""
+"""Cases in which a deep copy alone is not an extraction: shared tensors, and parameters in containers."""
 
 import copy
 from collections.abc import Iterator
@@ -12,44 +12,44 @@ from elasticnas.errors import ExtractionError
 from elasticnas.nn import ElasticModule, ElasticParameter
 from elasticnas.nn.idle import running_modules
 
-__all__ = ["hold_parameters", "lists_of_parameters", "refuse_replaced_forwards", "refuse_torn"]
+__all__ = ["copy_parameter_containers", "register_parameters", "require_class_forwards", "require_consistent_sharing"]
 
 Cut = tuple[tuple[tuple[int, int], ...], ...]
 
 
-def refuse_replaced_forwards(model: nn.Module) -> None:
-    """Refuse a forward that was set on a module itself: it belongs to the supernet's, and a copy would call that.
+def require_class_forwards(model: nn.Module) -> None:
+    """Check that no module has a forward set on the instance: its copy would call the supernet's module.
 
     Raises:
-        ExtractionError: Names the module.
+        ExtractionError: A module has one.
     """
     for name, module in running_modules(model):
         if "forward" in vars(module):
             raise ExtractionError(
-                f"{name or 'the model'} ({type(module).__name__}) has a forward of its own set on it, which a copy "
-                "cannot take over: put it into a subclass, or use a hook"
+                f"{name or 'the model'} ({type(module).__name__}) has a forward set on the instance, which cannot be "
+                "copied: put it into a subclass, or use a hook"
             )
 
 
-def refuse_torn(model: nn.Module) -> None:
-    """Refuse a tensor that two parts hold and that the architecture in scope cuts in two ways.
+def require_consistent_sharing(model: nn.Module) -> None:
+    """Check that the architecture in scope narrows every shared tensor in the same way in all modules that hold it.
 
     Raises:
-        ExtractionError: Names both.
+        ExtractionError: Two modules narrow a tensor in different ways.
     """
     seen: dict[int, tuple[str, list[Cut]]] = {}
-    for name, tensor, sizes in _held(model):
-        cuts = [_cut(size) for size in sizes]
-        first, wanted = seen.setdefault(id(tensor), (name, cuts))
-        if cuts != wanted:
-            shapes = [tuple(_active(cut) for cut in each) for each in (wanted, cuts)]
+    for name, tensor, sizes in _tensors_with_sizes(model):
+        cuts = [_normalised_cut(size) for size in sizes]
+        first, first_cuts = seen.setdefault(id(tensor), (name, cuts))
+        if cuts != first_cuts:
+            shapes = [tuple(_active_units(cut) for cut in each) for each in (first_cuts, cuts)]
             raise ExtractionError(
                 f"{first} and {name} are one tensor, of which this architecture takes {shapes[0]} for the one and "
-                f"{shapes[1]} for the other: give both parts the same sizes, or a tensor of their own"
+                f"{shapes[1]} for the other: give both modules the same sizes, or separate tensors"
             )
 
 
-def _held(model: nn.Module) -> Iterator[tuple[str, Tensor, list[SizeLike]]]:
+def _tensors_with_sizes(model: nn.Module) -> Iterator[tuple[str, Tensor, list[SizeLike]]]:
     for path, module in running_modules(model):
         named = module.tensor_sizes() if isinstance(module, ElasticModule) else {}
         for held in (module._parameters, module._buffers):
@@ -58,50 +58,50 @@ def _held(model: nn.Module) -> Iterator[tuple[str, Tensor, list[SizeLike]]]:
                     yield f"{path}.{name}".lstrip("."), tensor, list(named.get(name, tensor.shape))
 
 
-def _cut(size: SizeLike) -> Cut:
-    """Full and active sizes of the factors of every term, in the form that equal cuts share."""
-    cut = tuple(_term([(full_size(f), active_size(f)) for f in factors_of(term)]) for term in terms_of(size))
+def _normalised_cut(size: SizeLike) -> Cut:
+    """Return full and active sizes of the factors of every term, in a form that is the same for equal cuts."""
+    cut = tuple(_merge_full([(full_size(f), active_size(f)) for f in factors_of(term)]) for term in terms_of(size))
     if all(full == active for term in cut for full, active in term):
         return (((full_size(size), full_size(size)),),)
     return cut
 
 
-def _term(factors: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
-    """A factor that is whole joins the one around it: two of four heads of three units are six of twelve."""
-    joined: list[tuple[int, int]] = []
+def _merge_full(factors: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """Merge each full factor into the one before it: two of four heads of three units each are six of twelve units."""
+    merged: list[tuple[int, int]] = []
     for full, active in factors:
-        if joined and full == active:
-            outer = joined.pop()
-            joined.append((outer[0] * full, outer[1] * full))
+        if merged and full == active:
+            outer = merged.pop()
+            merged.append((outer[0] * full, outer[1] * full))
         else:
-            joined.append((full, active))
-    return tuple(joined)
+            merged.append((full, active))
+    return tuple(merged)
 
 
-def _active(cut: Cut) -> int:
+def _active_units(cut: Cut) -> int:
     return sum(prod([active for _, active in term]) for term in cut)
 
 
-def lists_of_parameters(model: nn.Module, memo: dict[Any, Any]) -> None:
-    """Put a ParameterList in the place of each ModuleList that holds elastic parameters, and the same for ModuleDict.
+def copy_parameter_containers(model: nn.Module, memo: dict[Any, Any]) -> None:
+    """Copy each ModuleList of elastic parameters to a ParameterList, and each such ModuleDict to a ParameterDict.
 
     Args:
         model: The supernet.
-        memo: Of the extraction, which finds them there.
+        memo: The memo of the extraction, to which the copies are added.
 
     Raises:
-        ExtractionError: One holds modules beside parameters, or is of a class of its own.
+        ExtractionError: Such a container also holds modules, or is of another class, or has attributes.
     """
     for path, module in model.named_modules():
         held = list(module._modules.values()) if isinstance(module, _CONTAINERS) else []
         if not any(isinstance(each, ElasticParameter) for each in held):
             continue
         mixed = not all(isinstance(each, ElasticParameter) for each in held)
-        if mixed or type(module) not in _CONTAINERS or vars(module).keys() != _PLAIN:
-            what = "modules beside parameters" if mixed else "parameters in a class or with attributes of its own"
+        if mixed or type(module) not in _CONTAINERS or vars(module).keys() != _STANDARD_ATTRIBUTES:
+            what = "modules besides parameters" if mixed else "parameters, but is a subclass or has attributes"
             raise ExtractionError(
-                f"{path} ({type(module).__name__}) holds {what}, and torch has no container for them: hold "
-                "parameters in a list or dictionary by themselves"
+                f"{path} ({type(module).__name__}) holds {what}, and torch has no such container: keep parameters in "
+                "a separate list or dictionary"
             )
         parameters = {name: copy.deepcopy(each, memo) for name, each in module._modules.items()}
         if isinstance(module, nn.ModuleDict):
@@ -113,11 +113,11 @@ def lists_of_parameters(model: nn.Module, memo: dict[Any, Any]) -> None:
 
 
 _CONTAINERS = (nn.ModuleList, nn.ModuleDict, nn.Sequential)
-_PLAIN = vars(nn.ModuleList()).keys()
+_STANDARD_ATTRIBUTES = vars(nn.ModuleList()).keys()
 
 
-def hold_parameters(plain: nn.Module) -> None:
-    """Move parameters that stand where a module stood to where torch looks for parameters."""
+def register_parameters(plain: nn.Module) -> None:
+    """Register parameters that have replaced modules as parameters instead of submodules."""
     pending, seen = [plain], set()
     while pending:
         module = pending.pop()

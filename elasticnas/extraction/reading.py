@@ -1,4 +1,4 @@
-"""Reach: the sizes that a module may read in its forward, by the objects that it holds and the code that it runs."""
+"""Reach: the sizes that a module may read in its forward, found from its attributes and its code."""
 
 import gc
 import sys
@@ -14,24 +14,35 @@ from elasticnas.axes import Axes, Axis, Group, Size
 __all__ = ["Reach"]
 
 _LIBRARIES = sys.stdlib_module_names | {"elasticnas", "einops", "numpy", "torch"}
-_REGISTRIES = ("_parameters", "_buffers", "_modules")  # tensors hold no size, modules are asked by themselves
-_OUTSIDE = {"__init__", "__deepcopy__", "__repr__", "extra_repr", "plain"}  # of a class: no part of its computation
-_ANYTHING = {"axes", "axes_of", "current", "eval", "exec", "frame", "globals", "open_scopes", "scopes", "sizes_of"}
-"""Names of what leads from any module or size to the whole architecture."""
+_REGISTRIES = ("_parameters", "_buffers", "_modules")  # tensors have no sizes, submodules are analysed separately
+_IGNORED_METHODS = {"__init__", "__deepcopy__", "__repr__", "extra_repr", "plain"}  # not part of forward
+_ANY_CHOICE = {
+    "axes",
+    "axes_of",
+    "current",
+    "eval",
+    "exec",
+    "frame",
+    "globals",
+    "open_scopes",
+    "scopes",
+    "sizes_of",
+}
+"""Names through which code can get the whole architecture from any module or size."""
 
 
 class Reach:
-    """All that a module may read, without the registered modules below it.
+    """The sizes that a module may read, without its registered submodules.
 
-    Sizes are found in its attributes and whatever these hold, its hooks, and, for code outside of the known libraries,
-    the closures and global names of its methods and of the functions that they call.
+    Sizes are searched in its attributes and the objects they refer to, in its hooks, and, for code outside of known
+    libraries, in the closures and global names of its methods and of the functions that they call.
 
     Args:
-        module: Of any class.
+        module: A module of any class.
 
     Attributes:
         axes: Axes that it may read.
-        modules: Modules that it may run though they are not registered with it.
+        modules: Modules that it may run although they are not registered as its submodules.
         anything: Whether it may read every choice.
     """
 
@@ -44,10 +55,10 @@ class Reach:
         while pending and not self.anything:
             item = pending.pop()
             if id(item) not in seen:
-                seen[id(item)] = item  # held, as another object may take the id of one that is gone
-                pending.extend(self._held_by(item))
+                seen[id(item)] = item  # keeps the object alive, so that its id is not reused
+                pending.extend(self._expand(item))
 
-    def _held_by(self, item: Any) -> Iterable[Any]:
+    def _expand(self, item: Any) -> Iterable[Any]:
         if isinstance(item, Size):
             self.axes.update(item.leaves)
         elif isinstance(item, (Axes, Group)):
@@ -57,29 +68,29 @@ class Reach:
         elif isinstance(item, type):
             return _members(item)
         elif isinstance(item, FunctionType):
-            return self._used_by(item)
+            return self._globals_used_by(item)
         elif isinstance(item, weakref.ref):
             return (item(),)
         elif not isinstance(item, (Tensor, ModuleType, CodeType)):
             return gc.get_referents(item)
         return ()
 
-    def _used_by(self, function: FunctionType) -> Iterator[Any]:
+    def _globals_used_by(self, function: FunctionType) -> Iterator[Any]:
         yield from (function.__closure__, function.__defaults__, function.__kwdefaults__, vars(function))
         if not _is_library(function.__module__):
             names = _names(function.__code__)
-            self.anything |= not names.isdisjoint(_ANYTHING)
-            yield from _named(names, function.__globals__)
+            self.anything |= not names.isdisjoint(_ANY_CHOICE)
+            yield from _look_up(names, function.__globals__)
 
 
 def _members(cls: type) -> Iterator[Any]:
     for base in cls.__mro__:
         if not _is_library(base.__module__):
-            yield from (value for name, value in vars(base).items() if name not in _OUTSIDE)
+            yield from (value for name, value in vars(base).items() if name not in _IGNORED_METHODS)
 
 
-def _named(names: set[str], namespace: dict[str, Any]) -> Iterator[Any]:
-    """What global names stand for, those of imported modules too."""
+def _look_up(names: set[str], namespace: dict[str, Any]) -> Iterator[Any]:
+    """Yield the objects that global names refer to, also in imported modules."""
     seen, pending = set[int](), [namespace, sys.modules]
     while pending:
         space = pending.pop()

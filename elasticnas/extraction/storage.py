@@ -32,7 +32,7 @@ M = TypeVar("M", bound=nn.Module)
 
 
 class _Description(BaseModel):
-    """What ``architecture.json`` holds."""
+    """The content of ``architecture.json``."""
 
     format: int
     space: str
@@ -45,12 +45,12 @@ class _Description(BaseModel):
 
 @usage("elasticnas.save(network, architecture, folder)", CheckpointError)
 def save(module: nn.Module, arch: Space, folder: str | Path) -> None:
-    """Save a plain network and its architecture; each file is written whole or not at all.
+    """Save a plain network and its architecture; each file is written completely or not at all.
 
     Args:
         module: An extracted network.
         arch: Its architecture.
-        folder: Made where it is missing.
+        folder: The folder; it is created if missing.
 
     Raises:
         CheckpointError: A tensor is on the meta device, or an argument is something else; a supernet is none either.
@@ -85,17 +85,17 @@ def save(module: nn.Module, arch: Space, folder: str | Path) -> None:
 
 @usage("elasticnas.load(folder, build), with what builds the network from its sizes, such as its class")
 def load(folder: str | Path, build: Callable[..., M]) -> M:
-    """A saved network, built anew and filled with its weights.
+    """Build a saved network again and load its weights.
 
     Args:
-        folder: What :func:`save` wrote.
-        build: Makes the plain network, called as :class:`~elasticnas.space.Factory` says: from fields and properties,
-            or from the architecture. Where the space is not imported, an object with the saved fields and properties
-            stands in for the architecture; lists among them are tuples.
+        folder: Folder written by :func:`save`.
+        build: Makes the plain network; it is called as described for :class:`~elasticnas.space.Factory`, with fields
+            and properties or with the architecture. If the space has not been imported, an object with the saved
+            fields and properties replaces the architecture; lists in it become tuples.
 
     Raises:
-        CheckpointError: Files are missing or damaged, or ``build`` makes a network of other shapes.
-        ConfigError: ``build`` takes neither sizes of the space nor its architecture, or makes no network.
+        CheckpointError: Files are missing or damaged, or ``build`` makes a network with other shapes.
+        ConfigError: ``build`` accepts neither sizes of the space nor its architecture, or makes no network.
     """
     if not isinstance(folder, (str, Path)):
         raise CheckpointError(f"load got {shown(folder)} in place of a folder: write elasticnas.load(folder, build)")
@@ -107,14 +107,14 @@ def load(folder: str | Path, build: Callable[..., M]) -> M:
     folder = Path(folder)
     description = _description(folder)
     tensors = _weights(folder, description)
-    module = _made(build, description)
-    wanted = {name: tuple(value.shape) for name, value in module.state_dict().items()}
+    module = _build(build, description)
+    expected = {name: tuple(value.shape) for name, value in module.state_dict().items()}
     given = {name: tuple(value.shape) for name, value in tensors.items()}
-    for name in sorted(wanted.keys() | given.keys()):
-        if wanted.get(name) != given.get(name):
+    for name in sorted(expected.keys() | given.keys()):
+        if expected.get(name) != given.get(name):
             raise CheckpointError(
                 f"{folder / WEIGHTS}: {name} has the shape {given.get(name, 'none')}, but the network built for "
-                f"{description['architecture']} has {wanted.get(name, 'none')}: is build the one it was saved with?"
+                f"{description['architecture']} has {expected.get(name, 'none')}: is build the one it was saved with?"
             )
     for name, tensor in (*module.named_parameters(), *module.named_buffers()):
         if name in tensors:
@@ -171,13 +171,13 @@ def _weights(folder: Path, description: dict[str, Any]) -> dict[str, torch.Tenso
     return tensors | {name: tensors[owner] for name, owner in description["shared"].items()}
 
 
-def _made(build: Callable[..., M], description: dict[str, Any]) -> M:
+def _build(build: Callable[..., M], description: dict[str, Any]) -> M:
     name, fields = description["space"], description["architecture"]
-    space = _imported(name)
+    space = _imported_space(name)
     arch: Any
     if space is None:
-        # a space made inside a function, or not imported: its values are enough to build the plain network
-        arch, properties = _stand_in(fields, description["sizes"])
+        # a space defined in a function, or not imported: the saved values suffice to build the plain network
+        arch, properties = _architecture_from_file(fields, description["sizes"])
         factory = Factory.of_names(build, name.rpartition(":")[2], list(fields), properties)
     else:
         try:
@@ -197,8 +197,8 @@ def _made(build: Callable[..., M], description: dict[str, Any]) -> M:
     return made
 
 
-def _imported(name: str) -> type[Space] | None:
-    """The space of a name, if it is imported already: a file must not choose what runs."""
+def _imported_space(name: str) -> type[Space] | None:
+    """Return the space with this name if it is already imported; never import, since a file must not run code."""
     module, _, path = name.partition(":")
     found: Any = sys.modules.get(module)
     for part in path.split("."):
@@ -207,26 +207,26 @@ def _imported(name: str) -> type[Space] | None:
 
 
 def _sizes(arch: Space) -> dict[str, Any]:
-    """Every choice, and every property that a file can hold, by dotted name."""
+    """Return every choice, and every property that JSON can represent, by dotted name."""
     info = type(arch).info()
     sizes = {name: quantity.getter(arch) for name, quantity in info.quantities.items()}
     for name in info.properties:
-        with suppress(Exception):  # undefined for this architecture, or nothing that JSON knows
+        with suppress(Exception):  # undefined for this architecture, or not representable in JSON
             value = attrgetter(name)(arch)
             if _tuples(json.loads(json.dumps(value, allow_nan=False))) == _tuples(value):
                 sizes[name] = value
     return sizes
 
 
-def _stand_in(fields: dict[str, Any], sizes: dict[str, Any]) -> tuple[SimpleNamespace, list[str]]:
-    """An object with the saved fields and properties, and the names of its own properties."""
+def _architecture_from_file(fields: dict[str, Any], sizes: dict[str, Any]) -> tuple[SimpleNamespace, list[str]]:
+    """Return an object with the saved fields and properties, and the names of its top-level properties."""
     arch = _namespace(fields)
     properties: dict[str, Any] = {}
     for name, value in sizes.items():
         owner, _, last = name.rpartition(".")
         if _is_choice(name, fields):
             continue
-        if last.isdigit():  # an entry of a tuple, as files of version 0.1 hold it
+        if last.isdigit():  # an item of a tuple, the format of version 0.1
             properties[owner] = (*properties.get(owner, ()), value)
         else:
             properties[name] = _tuples(value)

@@ -1,4 +1,4 @@
-"""Elastic primitives: ordinary PyTorch parts whose sizes may be axes."""
+"""Elastic primitives: PyTorch modules whose sizes may be axes."""
 
 from elasticnas.nn.attention import Attention
 from elasticnas.nn.checkpoint import checkpoint

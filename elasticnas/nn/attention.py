@@ -32,8 +32,8 @@ __all__ = ["Attention"]
 class Attention(ElasticModule):
     """Multi-head self-attention, ``(B, N, hidden) -> (B, N, hidden)``, every size an int or an Axis.
 
-    Query rows are laid out ``(kv_heads group head_dim)`` with ``group = heads // kv_heads``: fewer heads means a
-    smaller group, so that every query keeps the keys it had.
+    Query rows have the layout ``(kv_heads group head_dim)`` with ``group = heads // kv_heads``: fewer heads make the
+    group smaller, and each query head keeps its key and value head.
 
     Args:
         hidden: Model width d.
@@ -41,15 +41,15 @@ class Attention(ElasticModule):
         head_dim: Width k of a head.
         kind: ``"softmax"``, scaled by the active ``head_dim ** -0.5``, or ``"linrec"``.
         causal: Whether position n sees positions up to n only.
-        kv_heads: Key and value heads; None takes ``heads``.
-        key_norm: LinRec only. ``"column"``: the paper's norm, with its factor ``1 / sqrt(k)`` on queries and on
-            keys. ``"token"``: the authors' code, with one ``1 / sqrt(k)``.
-        dropout: On the softmax weights.
+        kv_heads: Key and value heads; None means ``heads``.
+        key_norm: LinRec only. ``"column"``: the norm of the paper, with the factor ``1 / sqrt(k)`` on queries and on
+            keys. ``"token"``: the norm of the authors' code, with one factor ``1 / sqrt(k)``.
+        dropout: Dropout probability of the softmax weights.
         bias: Whether the four projections have biases.
 
     Raises:
-        ConfigError: Unknown ``kind`` or ``key_norm``.
-        AxisError: A size below 1 (an option 0 of heads or head_dim too), or ``heads`` is no multiple of ``kv_heads``.
+        ConfigError: ``kind`` or ``key_norm`` is unknown.
+        AxisError: A size or one of its options is below 1, or ``heads`` is not a multiple of ``kv_heads``.
 
     Source: EASRec, arXiv:2402.00390v1, Eq. 5 and 9; grouped queries, arXiv:2305.13245.
     """
@@ -77,8 +77,8 @@ class Attention(ElasticModule):
         self.kind, self.causal, self.key_norm, self.dropout = kind, causal, key_norm, dropout
         self.kv_heads = kv
         if isinstance(head_dim, Size):
-            _ = quantity_of(head_dim).options  # what masks are scaled by is worked out now, not while a graph is traced
-        self.group = 1 if kv_heads is None else _divide(heads, kv_heads)
+            _ = quantity_of(head_dim).options  # computed now, since the scale needs it while a graph is traced
+        self.group = 1 if kv_heads is None else _quotient(heads, kv_heads)
         queries = self.kv_heads * self.group * head_dim
         self.query = Linear(hidden, queries, bias)
         self.key = Linear(hidden, self.kv_heads * head_dim, bias)
@@ -86,21 +86,21 @@ class Attention(ElasticModule):
         self.out = Linear(queries, hidden, bias)
 
     def forward(self, x: Tensor, padding: Tensor | None = None, row: Tensor | None = None) -> Tensor:
-        """Attend.
+        """Compute attention.
 
         Args:
             x: ``(B, N, hidden)``.
             padding: ``(B, N)`` bool, True where padded, any pattern.
-            row: ``(B,)`` int64; None for all. Only this position of every sample is asked for: a query for one
-                position costs O(N), as nothing of the others beyond their keys and values is worked out.
+            row: ``(B,)`` int64, one position of every sample to compute; None for all. One position costs O(N), since
+                only keys and values are computed for the others.
 
         Returns:
             ``(B, N, hidden)``, or ``(B, 1, hidden)`` with ``row``; padded rows are 0, never NaN.
         """
-        query, key, value = self._queries(take_row(x, row)), *self._memory(x)
+        query, key, value = self._queries(take_row(x, row)), *self._keys_and_values(x)
         causal, unseen = self.causal, padding
         if row is not None:
-            # for one position, what comes later is as good as padded
+            # for a single query, later positions can be treated as padding
             causal, unseen = False, unseen_from(row, x.shape[1], self.causal, padding)
         if self.kind == "softmax":
             allowed = None if unseen is None else _allowed(unseen, causal, row)
@@ -108,41 +108,41 @@ class Attention(ElasticModule):
         else:
             feature_mask = mask(self.head_dim, query)
             out = linrec(query, key, value, causal, self.key_norm, unseen, feature_mask, self._scale(query))
-        mixed = self._joined(out)
+        mixed = self._merge_heads(out)
         return mixed if padding is None else mixed.masked_fill(take_row(padding.unsqueeze(-1), row), 0.0)
 
     def remember(self, x: Tensor, padding: Tensor | None = None) -> LinRecState:
-        """What a causal LinRec attention keeps of whole sequences, to :meth:`step` on from.
+        """Compute the recurrent state after whole sequences, from which :meth:`step` continues.
 
         Args:
             x: ``(B, N, hidden)``.
             padding: ``(B, N)`` bool, True where padded.
 
         Raises:
-            ConfigError: Softmax attention, or not causal: there is no such state.
+            ConfigError: The attention is not causal LinRec, and has no such state.
         """
         self._require_recurrent()
-        key, value = self._memory(x)
+        key, value = self._keys_and_values(x)
         return linrec_state(key, value, self.key_norm, padding, mask(self.head_dim, key))
 
     def step(self, x: Tensor, state: LinRecState) -> tuple[Tensor, LinRecState]:
-        """One more position: what :meth:`forward` gives there, in O(1) of what came before.
+        """Compute the next position, equal to that of :meth:`forward`, in time independent of the sequence length.
 
         Args:
             x: ``(B, 1, hidden)``.
-            state: After the positions before it, of :meth:`remember` or the last step.
+            state: State after all earlier positions, from :meth:`remember` or the previous step.
 
         Returns:
-            ``(B, 1, hidden)`` and the state after it.
+            ``(B, 1, hidden)`` and the new state.
 
         Raises:
-            ConfigError: Softmax attention, or not causal.
+            ConfigError: The attention is not causal LinRec.
         """
         self._require_recurrent()
-        query, key, value = self._queries(x), *self._memory(x)
+        query, key, value = self._queries(x), *self._keys_and_values(x)
         feature_mask = mask(self.head_dim, query)
         out, state = linrec_step(query, key, value, state, self.key_norm, feature_mask, self._scale(query))
-        return self._joined(out), state
+        return self._merge_heads(out), state
 
     def _require_recurrent(self) -> None:
         if self.kind != "linrec" or not self.causal:
@@ -155,21 +155,21 @@ class Attention(ElasticModule):
         g, r = active_size(self.kv_heads), active_size(self.group)
         return rearrange(project(self.query, x), "b n (g r k) -> b g r n k", g=g, r=r)
 
-    def _memory(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values, ``(B, g, 1, N, k)``."""
+    def _keys_and_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return keys and values, ``(B, g, 1, N, k)``."""
         key, value = (
             rearrange(project(linear, x), "b n (g k) -> b g 1 n k", g=active_size(self.kv_heads))
             for linear in (self.key, self.value)
         )
-        # soft masks: in q k one operand carries the mask of head_dim, and the masks of heads act on the output only
+        # soft masks: in q k only q carries the mask of head_dim, and the masks of heads apply to the output only
         return key, apply_soft_mask(value, self.head_dim)
 
     def _scale(self, like: Tensor) -> float | Tensor:
-        """LinRec's constant factor."""
+        """Return the constant factor of LinRec."""
         return expected(self.head_dim, -1.0 if self.key_norm == "column" else -0.5, like)
 
-    def _joined(self, out: Tensor) -> Tensor:
-        """Heads ``(B, g, r, N, k)`` to ``(B, N, hidden)``."""
+    def _merge_heads(self, out: Tensor) -> Tensor:
+        """Merge heads ``(B, g, r, N, k)`` and project them to ``(B, N, hidden)``."""
         out = apply_soft_mask(apply_soft_mask(out, self.kv_heads, dim=1), self.group, dim=2)
         mixed: Tensor = self.out(rearrange(out, "b g r n k -> b n (g r k)"))
         return mixed
@@ -193,19 +193,19 @@ class Attention(ElasticModule):
         return grouped
 
     def example(self, generator: torch.Generator) -> tuple[Tensor]:
-        """``(2, 5, hidden)``."""
+        """Return a random input ``(2, 5, hidden)``."""
         return (normal(generator, self.out.weight, 2, 5, active_size(self.hidden)),)
 
     def extra_repr(self) -> str:
-        """Sizes and kind."""
+        """Return sizes and kind."""
         return f"{self.hidden!r}, {self.heads!r}, {self.head_dim!r}, kind={self.kind}, causal={self.causal}"
 
 
 def _allowed(unseen: Tensor, causal: bool, row: Tensor | None) -> Tensor:
-    """``(B, 1, N or 1, N)`` bool, True where query row may see key column.
+    """Return ``(B, 1, N or 1, N)`` bool, True where a query (row) may attend to a key (column).
 
-    Every position sees itself: a softmax over no key would be NaN in forward and backward. For real positions
-    that changes nothing; the outputs of padded ones are set to 0 later.
+    Every position attends to itself, padded ones too: a softmax over no key would be NaN in forward and backward. The
+    outputs of padded positions are set to 0 later.
     """
     length = unseen.shape[-1]
     allowed = ~unseen[:, None, None, :]
@@ -217,10 +217,10 @@ def _allowed(unseen: Tensor, causal: bool, row: Tensor | None) -> Tensor:
     return allowed | torch.eye(length, dtype=torch.bool, device=unseen.device)
 
 
-def _divide(heads: SizeLike, kv_heads: SizeLike) -> SizeLike:
+def _quotient(heads: SizeLike, kv_heads: SizeLike) -> SizeLike:
     if isinstance(heads, (int, Axis)) and isinstance(kv_heads, (int, Axis)):
         if is_elastic(heads, kv_heads):
             return heads // kv_heads
         if full_size(heads) % full_size(kv_heads) == 0:
             return full_size(heads) // full_size(kv_heads)
-    raise AxisError(f"heads={heads!r} is no multiple of kv_heads={kv_heads!r}; each is an int or an Axis")
+    raise AxisError(f"heads={heads!r} is not a multiple of kv_heads={kv_heads!r}; each must be an int or an Axis")

@@ -1,4 +1,4 @@
-"""checkpoint: activation checkpointing that runs again what ran before."""
+"""checkpoint: activation checkpointing that recomputes in the scope of the forward pass."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,10 +11,10 @@ __all__ = ["checkpoint"]
 
 
 def checkpoint(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Run ``function(*args, **kwargs)`` without keeping its activations; backward runs it again in the same scope.
+    """Run ``function(*args, **kwargs)`` without storing its activations; backward recomputes them in the same scope.
 
-    torch's own checkpoint would run it again after the scope has closed, at other sizes; elastic modules refuse that.
-    The form is the non-reentrant one.
+    ``torch.utils.checkpoint`` may recompute after the scope has closed, with other sizes, on which elastic modules
+    raise AxisError. Uses the non-reentrant form.
     """
     scopes = open_scopes()
 

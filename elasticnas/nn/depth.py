@@ -1,4 +1,4 @@
-"""DepthSkip and Stack: elastic depth as a prefix, as chosen layers, or as a soft mix of exits."""
+"""DepthSkip and Stack: elastic depth as a prefix of layers, as chosen layers, or as a weighted sum of exits."""
 
 import copy
 from collections.abc import Iterable, Sequence
@@ -19,11 +19,11 @@ class DepthSkip(ElasticModule):
     """A module that an architecture runs or skips: ``module(x)`` or ``x``.
 
     Args:
-        module: Maps ``x`` to its own shape; further arguments are passed on.
+        module: Its output has the shape of ``x``.
         alive: A bool, or an Axis with the options True and False (or 1 and 0).
 
     Raises:
-        AxisError: It has another option.
+        AxisError: ``alive`` has another option.
     """
 
     def __init__(self, module: nn.Module, alive: "int | Axis") -> None:
@@ -37,14 +37,14 @@ class DepthSkip(ElasticModule):
         self.module = module if isinstance(alive, Axis) or alive else None
 
     def forward(self, x: Tensor, *args: object, **kwargs: object) -> Tensor:
-        """``x`` or the module's output, of the same shape; softly, their mix."""
+        """Return ``x`` or the module's output; in a mask scope, their weighted sum."""
         active = self.alive.at() if isinstance(self.alive, Axis) else self.alive
         if not isinstance(active, OptionWeights):
             return self._run(x, *args, **kwargs) if active else x
         on = fit_share(active.expect(float, x), x)
-        # a dead layer may make inf of anything: it gets zeros to chew on, unless its share is being learned
-        given = x if on.requires_grad else torch.where(on > 0, x, 0.0)
-        return contribute(1 - on, x, contribute(on, self._run(given, *args, **kwargs)))
+        # a skipped layer runs too and might overflow: it gets zeros as input, unless its weight needs a gradient
+        inputs = x if on.requires_grad else torch.where(on > 0, x, 0.0)
+        return contribute(1 - on, x, contribute(on, self._run(inputs, *args, **kwargs)))
 
     def _run(self, x: Tensor, *args: object, **kwargs: object) -> Tensor:
         assert self.module is not None
@@ -53,12 +53,12 @@ class DepthSkip(ElasticModule):
         return out
 
     def idle(self) -> list[nn.Module]:
-        """The module, where it is skipped."""
+        """Return the module if it is skipped."""
         alive = self.alive.at() if isinstance(self.alive, Axis) else self.alive
         return [] if alive or self.module is None else [self.module]
 
     def plain(self, memo: dict[Any, Any]) -> "DepthSkip":
-        """The same with a fixed bool; a skipped module is gone."""
+        """Return a copy with a fixed bool, without a skipped module."""
         alive = bool(self.alive.at() if isinstance(self.alive, Axis) else self.alive)
         changes = {"alive": alive} if alive else {"alive": alive, "module": None}
         made: DepthSkip = replicate(self, memo, changes)
@@ -66,15 +66,16 @@ class DepthSkip(ElasticModule):
 
 
 class Stack(ElasticModule):
-    """Layers one after the other, as many as the architecture has.
+    """A sequence of layers with elastic depth.
 
     Args:
-        layers: Modules that map ``x`` to its own shape; ``depth`` as an int keeps the first so many.
-        depth: An int or an Axis: the first so many layers run (with probabilities: the mix of the exits after each
-            depth, Eq. 11 of EASRec, arXiv:2402.00390v1). Or one bool (or axis of bools) per layer: chosen layers.
+        layers: Modules whose output has the shape of ``x``; if ``depth`` is an int, only that many are kept.
+        depth: An int or an Axis: the number of layers that run, from the first. In a mask scope the output is the
+            weighted sum of the exits, the outputs after each possible depth (EASRec, arXiv:2402.00390v1, Eq. 11). Or
+            one bool (or axis of bools) per layer: the layers that run.
 
     Raises:
-        AxisError: A depth below 0, more layers asked for than given, or not one choice per layer.
+        AxisError: A depth is below 0 or more than the number of layers, or there is not one bool per layer.
     """
 
     def __init__(self, layers: Iterable[nn.Module], depth: "SizeLike | Sequence[bool | Axis]") -> None:
@@ -91,14 +92,14 @@ class Stack(ElasticModule):
                     f"depth={depth!r} for {len(layers)} layers: give an int, an Axis, or one bool per layer"
                 )
             layers = [DepthSkip(layer, alive) for layer, alive in zip(layers, depth, strict=True)]
-        elif (most := depth if isinstance(depth, int) else depth.size) > len(layers):
-            raise AxisError(f"depth reaches {most}, but only {len(layers)} layers are given")
+        elif (max_depth := depth if isinstance(depth, int) else depth.size) > len(layers):
+            raise AxisError(f"depth is up to {max_depth}, but only {len(layers)} layers are given")
         elif (depth if isinstance(depth, int) else depth.least) < 0:
-            raise AxisError(f"depth={depth!r}: a depth is at least 0")
+            raise AxisError(f"depth={depth!r}: a depth must be at least 0")
         self.layers = nn.ModuleList(layers[:depth] if isinstance(depth, int) else layers)
 
     def forward(self, x: Tensor, *args: object, **kwargs: object) -> Tensor:
-        """``x`` through the active layers; further arguments go to every layer."""
+        """Apply the active layers to ``x``; further arguments go to every layer."""
         depth = self.depth.at() if isinstance(self.depth, Axis) else self.depth
         if isinstance(depth, OptionWeights):
             return self._exits(depth, x, *args, **kwargs)
@@ -107,14 +108,14 @@ class Stack(ElasticModule):
         return x
 
     def active(self) -> list[nn.Module]:
-        """The layers that run, in order: for a model that treats its last one differently.
+        """Return the layers that run, in order, for a model that treats its last one differently.
 
         Raises:
-            AxisError: The open scope mixes depths.
+            AxisError: The depth is masked in the open scope.
         """
         depth = self.depth.at() if isinstance(self.depth, Axis) else self.depth
         if isinstance(depth, OptionWeights):
-            raise AxisError(f"{self.depth!r} is masked in this scope: no one layer is the last")
+            raise AxisError(f"{self.depth!r} is masked in this scope, so that no single layer is the last")
         return list(self.layers[:depth] if isinstance(depth, int) else self.layers)
 
     def _exits(self, depth: OptionWeights, x: Tensor, *args: object, **kwargs: object) -> Tensor:
@@ -122,7 +123,7 @@ class Stack(ElasticModule):
         out = contribute(share[0], x) if 0 in share else None
         for position in range(max(share)):
             if not depth.weights.requires_grad and not depth.alive:
-                # a dead layer may make inf of anything: it gets zeros to chew on, unless its share is being learned
+                # a dead layer runs too and might overflow: it gets zeros as input, unless its weight needs a gradient
                 beyond = [part for option, part in share.items() if option > position]
                 reached = torch.stack(torch.broadcast_tensors(*beyond)).sum(0)
                 x = torch.where(reached > 0, x, 0.0)
@@ -133,20 +134,20 @@ class Stack(ElasticModule):
         return out
 
     def idle(self) -> list[nn.Module]:
-        """Layers beyond the depth."""
+        """Return the layers beyond the depth."""
         depth = self.depth.at() if isinstance(self.depth, Axis) else self.depth
         return list(self.layers[depth:]) if isinstance(depth, int) else []
 
     def plain(self, memo: dict[Any, Any]) -> "Stack":
-        """The same with a fixed depth; layers beyond it are gone."""
+        """Return a copy with a fixed depth, without the layers beyond it."""
         if not isinstance(self.depth, (int, Axis)):
-            kept: Stack = replicate(self, memo)
-            kept.depth = [bool(layer.alive) for layer in kept.layers if isinstance(layer, DepthSkip)]
-            return kept
+            plain: Stack = replicate(self, memo)
+            plain.depth = [bool(layer.alive) for layer in plain.layers if isinstance(layer, DepthSkip)]
+            return plain
         depth = int(self.depth.at()) if isinstance(self.depth, Axis) else self.depth
 
         def changes() -> dict[str, Any]:
-            # made before all else is copied: what else holds a layer finds it in the memo
+            # copied first: other references to a layer then find its copy in the memo
             return {"depth": depth, "layers": nn.ModuleList([copy.deepcopy(x, memo) for x in self.layers[:depth]])}
 
         made: Stack = replicate(self, memo, changes)

@@ -1,4 +1,4 @@
-"""Embedding: a lookup table with an elastic width, and the scores that tie the output to it."""
+"""Embedding: a lookup table with elastic sizes, and scores with its rows for a tied output layer."""
 
 from typing import Any
 
@@ -37,27 +37,27 @@ def Embedding(
     device: torch.device | str | None = None,
     dtype: torch.dtype | None = None,
 ) -> "nn.Embedding | ElasticEmbedding":
-    """A lookup table, ``(...) int -> (..., hidden)``; a plain ``torch.nn.Embedding`` where both sizes are ints.
+    """Make a lookup table, ``(...) int -> (..., hidden)``; a ``torch.nn.Embedding`` if both sizes are ints.
 
-    Either kind has ``scores(x)``: ``(..., hidden) -> (..., count)``, the dot product with every row, which ties an
-    output layer to the table.
+    Both kinds have ``scores(x)``: ``(..., hidden) -> (..., count)``, the dot product with every row, for an output
+    layer tied to the embedding.
 
     Args:
-        count: Rows.
+        count: Number of rows.
         hidden: Width.
-        padding_idx: Row that stays zero and gets no gradient; a negative one counts from the end of a fixed count.
+        padding_idx: Row that is zero and gets no gradient; it may count from the end if the count is fixed.
         device: As in torch.
         dtype: As in torch.
 
     Raises:
-        AxisError: A size below 1, a count of several factors or terms, or a ``padding_idx`` that some architecture's
-            table does not have.
+        AxisError: A size is below 1, active rows would not be the first ones for the given ``count``, or some
+            architecture has no row ``padding_idx``.
     """
     require_sizes("Embedding", count=count, hidden=hidden)
     if not _are_first_rows(count):
         raise AxisError(
-            f"Embedding: count={count!r} has rows in several places, and an id would be another row in every "
-            "architecture: give an int or an Axis, such as an integer property of the space"
+            f"Embedding: count={count!r} has active rows in several places, so that an id would be a different row in "
+            "every architecture: give an int or an Axis, such as an integer property of the space"
         )
     padding_idx = _padding_row(count, padding_idx)
     if is_elastic(count, hidden):
@@ -67,37 +67,37 @@ def Embedding(
 
 
 def _are_first_rows(count: SizeLike) -> bool:
-    """Whether the rows of every architecture are the first ones of the table, so that an id is the same row in all."""
+    """Return whether every architecture has the first rows of the table, so that an id is the same row in all."""
     *before, last = terms_of(count)
     inner = factors_of(last)[1:]
     return not is_elastic(*before, *inner)
 
 
 def _padding_row(count: SizeLike, padding_idx: int | None) -> int | None:
-    """The row from the front, in the table of every architecture."""
+    """Return the non-negative index of the padding row, checked for every architecture."""
     if padding_idx is None:
         return None
     rows = least_size(count)
     if is_elastic(count) and padding_idx < 0:
         raise AxisError(
-            f"Embedding: padding_idx={padding_idx} counts from the end of {count!r}, which is another row in every "
+            f"Embedding: padding_idx={padding_idx} counts from the end of {count!r}, which is a different row in every "
             "architecture: count from the front"
         )
     if not -rows <= padding_idx < rows:
         raise AxisError(
-            f"Embedding: padding_idx={padding_idx}, and the smallest table has {rows} rows: take one of them"
+            f"Embedding: padding_idx={padding_idx}, but the smallest table has {rows} rows: give one of these"
         )
     return padding_idx % rows if padding_idx < 0 else padding_idx
 
 
 class TiedScores:
-    """The ``scores`` of a plain embedding: torch's own class has none."""
+    """The ``scores`` of a plain embedding, which ``torch.nn.Embedding`` does not have."""
 
     def __init__(self, embedding: nn.Embedding) -> None:
         self.embedding = embedding
 
     def __call__(self, x: Tensor) -> Tensor:
-        """``(..., hidden) -> (..., count)``."""
+        """Return the dot product with every row, ``(..., hidden) -> (..., count)``."""
         return F.linear(x, self.embedding.weight)
 
 
@@ -107,7 +107,7 @@ def _with_scores(embedding: nn.Embedding) -> nn.Embedding:
 
 
 class ElasticEmbedding(ElasticModule):
-    """A lookup table with an elastic size; use :func:`Embedding` to make one."""
+    """A lookup table with an elastic size, made by :func:`Embedding`."""
 
     def __init__(
         self,
@@ -123,46 +123,46 @@ class ElasticEmbedding(ElasticModule):
         self.weight = full.weight
 
     def forward(self, ids: Tensor) -> Tensor:
-        """``(...) int -> (..., hidden)``; an id beyond the active rows is an error sliced, and 0 masked."""
+        """Look up ``(...) int -> (..., hidden)``; inactive rows are an error in a slice scope, 0 in a mask scope."""
         rows = select(self.weight, (self.count, self.hidden))
         if not is_masked(self.count):
             return apply_mask(F.embedding(ids, rows, self.padding_idx), self.hidden)
         rows = without_dead(rows, (self.count, self.hidden))
         out = apply_mask(F.embedding(ids, rows, self.padding_idx), self.hidden)
-        # a dimension more in front, where a per-sample mask has the batch
+        # unsqueeze: a per-sample mask needs a batch dimension in front
         alive = mask(self.count, rows.unsqueeze(0), dim=1)
         assert alive is not None
-        return out * (alive.flatten()[ids].unsqueeze(-1) if alive.ndim == 2 else _per_sample(alive, ids))
+        return out * (alive.flatten()[ids].unsqueeze(-1) if alive.ndim == 2 else _look_up_mask(alive, ids))
 
     def scores(self, x: Tensor) -> Tensor:
-        """Dot product with every row, ``(..., hidden) -> (..., count)``."""
+        """Return the dot product with every row, ``(..., hidden) -> (..., count)``."""
         check_width(x, self.hidden, self)
         rows = without_dead(select(self.weight, (self.count, self.hidden)), (self.count, self.hidden))
         return apply_mask(F.linear(apply_support(x, self.hidden), rows), self.count)
 
     def tensor_sizes(self) -> dict[str, list[SizeLike]]:
-        """Of the table."""
+        """Return the sizes of the weight."""
         return {"weight": [self.count, self.hidden]}
 
     def example(self, generator: torch.Generator) -> tuple[Tensor]:
-        """``(2, 5)`` ids."""
+        """Return random ids ``(2, 5)``."""
         ids = torch.randint(active_size(self.count), (2, 5), generator=generator, device="cpu")
         return (ids.to(self.weight.device),)
 
     def plain(self, memo: dict[Any, Any]) -> nn.Embedding:
-        """A ``torch.nn.Embedding`` of the active sizes."""
+        """Return a ``torch.nn.Embedding`` of the active sizes."""
         count, hidden = active_size(self.count), active_size(self.hidden)
         plain = nn.Embedding(count, hidden, self.padding_idx, device="meta")
         plain.weight = inherit(self.weight, [self.count, self.hidden], memo)
         return _with_scores(plain)
 
     def extra_repr(self) -> str:
-        """Sizes, as torch prints them."""
+        """Return the sizes for ``repr``."""
         return f"count={self.count!r}, hidden={self.hidden!r}, padding_idx={self.padding_idx}"
 
 
-def _per_sample(alive: Tensor, ids: Tensor) -> Tensor:
-    """``(B, count, 1)`` looked up at ``(B, ...)`` ids."""
+def _look_up_mask(alive: Tensor, ids: Tensor) -> Tensor:
+    """Look up a per-sample mask ``(B, count, 1)`` at ids ``(B, ...)``."""
     require_batch(alive, ids)
     flat, ids = alive.reshape(alive.shape[0], -1), ids.expand(alive.shape[0], *ids.shape[1:])
     return flat.gather(1, ids.reshape(ids.shape[0], -1)).reshape(*ids.shape, 1)

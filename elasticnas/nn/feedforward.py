@@ -1,4 +1,4 @@
-"""FeedForward: two dense layers, or the gated form with three."""
+"""FeedForward: two linear layers, or three in the gated form."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -29,14 +29,14 @@ class FeedForward(ElasticModule):
     Args:
         hidden: Model width d.
         inner: Inner width D.
-        gated: The gated form (GLU variants, arXiv:2002.05202).
-        activation: ``"gelu"``, ``"relu"``, ``"silu"``; ``"sigmoid"`` and ``"tanh"`` for gates.
-        dropout: After the activation.
-        bias: Whether the dense layers have biases.
+        gated: Whether to use the gated form (GLU variants, arXiv:2002.05202).
+        activation: ``"gelu"``, ``"relu"``, ``"silu"``, ``"tanh"``; ``"sigmoid"`` only if gated.
+        dropout: Dropout probability after the activation.
+        bias: Whether the linear layers have biases.
 
     Raises:
-        ConfigError: Unknown activation, or an ungated one that is not 0 at 0.
-        AxisError: A size below 1.
+        ConfigError: The activation is unknown, or is ungated ``"sigmoid"``, which is not 0 at 0.
+        AxisError: A size is below 1.
     """
 
     def __init__(
@@ -58,17 +58,17 @@ class FeedForward(ElasticModule):
         self.down = Linear(inner, hidden, bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(..., hidden) -> (..., hidden)``."""
+        """Compute ``(..., hidden) -> (..., hidden)``."""
         activate = _ACTIVATIONS[self.activation]
         if self.gate is None:
             inner = activate(self.up(x))
         else:
-            # sigmoid(0) is not 0: what dead units make of it is removed by the other operand, which carries the mask
+            # sigmoid(0) is not 0, but up(x), which carries the mask, is 0 at dead units
             inner = activate(project(self.gate, x)) * self.up(x)
         out = self.down(F.dropout(inner, self.dropout, self.training))
         assert isinstance(out, Tensor)
         return out
 
     def example(self, generator: torch.Generator) -> tuple[Tensor]:
-        """``(2, 5, hidden)``."""
+        """Return a random input ``(2, 5, hidden)``."""
         return (normal(generator, self.down.weight, 2, 5, active_size(self.hidden)),)

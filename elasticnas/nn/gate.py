@@ -1,4 +1,4 @@
-"""DataAwareGate: a factor for every unit, learned from the input sequence."""
+"""DataAwareGate: a factor for every unit, computed from the input sequence."""
 
 import torch
 from torch import Tensor
@@ -14,19 +14,19 @@ __all__ = ["DataAwareGate"]
 class DataAwareGate(ElasticModule):
     """``scale * sigmoid(W2 relu(W1 x + b1) + b2)``, ``(..., inputs) -> (..., outputs)``, values in (0, scale).
 
-    The result multiplies an activation; its dead outputs are masked after the sigmoid (sigmoid(0) is 0.5), and
-    soft masks are left to the activation it multiplies.
+    The result is to multiply an activation. Dead outputs are set to 0 after the sigmoid (sigmoid(0) is 0.5); soft
+    masks are not applied, since the activation carries them.
 
     Args:
-        inputs: Width of the sequence that the gate perceives.
-        outputs: Width of the activation it multiplies.
+        inputs: Width of the input sequence.
+        outputs: Width of the activation that the gate multiplies.
         layers: 2 as in the paper, or 1: ``scale * sigmoid(W x + b)``.
         scale: gamma of Eq. 7.
-        rank: Width between the two layers; None takes ``outputs``.
+        rank: Width between the two layers; None means ``outputs``.
 
     Raises:
         ConfigError: ``layers`` is neither 1 nor 2.
-        AxisError: A size below 1.
+        AxisError: A size is below 1.
 
     Source: EASRec, arXiv:2402.00390v1, Eq. 6 and 7; Table V compares 2, 1 and no layers.
     """
@@ -49,11 +49,11 @@ class DataAwareGate(ElasticModule):
         self.perceive = Linear(between if layers == 2 else inputs, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(..., inputs) -> (..., outputs)``."""
+        """Compute ``(..., inputs) -> (..., outputs)``."""
         if self.cross is not None:
             x = torch.relu(self.cross(x))
         return apply_support(self.scale * torch.sigmoid(self.perceive(x)), self.outputs)
 
     def example(self, generator: torch.Generator) -> tuple[Tensor]:
-        """``(2, 5, inputs)``."""
+        """Return a random input ``(2, 5, inputs)``."""
         return (normal(generator, self.perceive.weight, 2, 5, active_size(self.inputs)),)

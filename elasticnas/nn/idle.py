@@ -1,4 +1,4 @@
-"""idle_parameters: weights that the architecture in scope does not run."""
+"""idle_parameters: weights that the architecture in scope does not use."""
 
 from collections.abc import Iterator
 
@@ -10,17 +10,17 @@ __all__ = ["idle_parameters", "running_modules"]
 
 
 def idle_parameters(model: nn.Module) -> set[nn.Parameter]:
-    """Parameters of layers and candidates that the architecture of the open slice scope does not have.
+    """Return the parameters of layers and candidates that the architecture of the open slice scope does not have.
 
-    Sliced, they get no gradient (None), and an optimizer leaves them alone; masked, they get zeros, and momentum
-    moves them. Setting their gradients to None makes both train the same weights.
+    In a slice scope their gradients are None, and an optimizer skips them; in a mask scope their gradients are zeros,
+    and momentum still changes them. Setting these gradients to None makes both kinds of training equal.
     """
     running = {parameter for _, module in running_modules(model) for parameter in module._parameters.values()}
     return {parameter for parameter in model.parameters() if parameter not in running}
 
 
 def running_modules(module: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module]]:
-    """A module and those below it, by dotted name, without what is idle in the open slice scope."""
+    """Yield a module and its submodules with dotted names, without those that are idle in the open slice scope."""
     yield name, module
     idle = {id(child) for child in module.idle()} if isinstance(module, ElasticModule) else set()
     pending = [(f"{name}.{key}".lstrip("."), child) for key, child in module._modules.items()]
@@ -30,7 +30,7 @@ def running_modules(module: nn.Module, name: str = "") -> Iterator[tuple[str, nn
             continue
         if type(child) in (nn.ModuleList, nn.ModuleDict):
             yield path, child
-            # Stack and Mixture hold their parts in one of these
-            pending += [(f"{path}.{key}", below) for key, below in child._modules.items()]
+            # Stack and Mixture hold their layers and candidates in one of these
+            pending += [(f"{path}.{key}", grandchild) for key, grandchild in child._modules.items()]
         else:
             yield from running_modules(child, path)

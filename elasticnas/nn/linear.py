@@ -1,4 +1,4 @@
-"""Linear: a linear layer whose inputs and outputs may be elastic."""
+"""Linear: a linear layer whose input and output sizes may be elastic."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -37,17 +37,17 @@ def Linear(
     device: torch.device | str | None = None,
     dtype: torch.dtype | None = None,
 ) -> "nn.Linear | ElasticLinear":
-    """A linear layer, ``(..., inputs) -> (..., outputs)``; a plain ``torch.nn.Linear`` where both sizes are ints.
+    """Make a linear layer, ``(..., inputs) -> (..., outputs)``; a ``torch.nn.Linear`` if both sizes are ints.
 
     Args:
-        inputs: Input features, an int, an Axis or a product such as ``heads * head_dim``.
-        outputs: Output features, likewise.
+        inputs: Input features: an int, an Axis or a product such as ``heads * head_dim``.
+        outputs: Output features, of the same types.
         bias: Whether to add a bias.
         device: As in torch.
         dtype: As in torch.
 
     Raises:
-        AxisError: A size below 1.
+        AxisError: A size is below 1.
     """
     require_sizes("Linear", inputs=inputs, outputs=outputs)
     if not is_elastic(inputs, outputs):
@@ -56,11 +56,11 @@ def Linear(
 
 
 class ElasticLinear(ElasticModule):
-    """A linear layer with an elastic size; use :func:`Linear` to make one.
+    """A linear layer with an elastic size, made by :func:`Linear`.
 
-    The weight is ``(outputs, inputs)`` at full size. The input is multiplied by the support of its mask, the output by
-    its mask. Where no output is dead and all samples share the mask, it multiplies the weight if that is smaller than
-    the output. Weights of units that are dead for all samples are left out.
+    The weight is ``(outputs, inputs)`` at full size. In a mask scope dead inputs are set to 0 and the output is
+    multiplied by its mask. The mask multiplies the weight instead if all samples share it, no output is dead and the
+    weight is smaller than the output. Weights of units that are dead for all samples are replaced by 0.
     """
 
     reads: ClassVar[Mapping[str, int]] = {"weight": 1}
@@ -79,7 +79,7 @@ class ElasticLinear(ElasticModule):
         self.weight, self.bias = full.weight, full.bias
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(..., inputs) -> (..., outputs)``."""
+        """Compute ``(..., inputs) -> (..., outputs)``."""
         if self._is_sliced():
             return F.linear(x, *self._active(x))
         smaller = is_masked(self.outputs) and not is_traced() and self.weight.shape[1] < x.shape[:-1].numel()
@@ -89,7 +89,7 @@ class ElasticLinear(ElasticModule):
         return apply_mask(self._affine(x), self.outputs)
 
     def support(self, x: Tensor) -> Tensor:
-        """As forward, but the output is multiplied by the support of its mask only, for one operand of a product."""
+        """Do the same as forward for one operand of a product: dead outputs are 0, soft masks are not applied."""
         if self._is_sliced():
             return F.linear(x, *self._active(x))
         out = self._affine(x)
@@ -100,7 +100,7 @@ class ElasticLinear(ElasticModule):
         return isinstance(size, Size) and is_sliced(size)
 
     def _active(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Weight and bias as far as they are active, for an input of the active width."""
+        """Return the active weight and bias, after a check of the input's width."""
         check_width(x, self.inputs, self)
         bias = None if self.bias is None else select(self.bias, (self.outputs,))
         return select(self.weight, (self.outputs, self.inputs)), bias
@@ -114,16 +114,16 @@ class ElasticLinear(ElasticModule):
         return F.linear(apply_support(x, self.inputs), weight, bias)
 
     def tensor_sizes(self) -> dict[str, list[SizeLike]]:
-        """Of weight and bias."""
+        """Return the sizes of weight and bias."""
         bias: dict[str, list[SizeLike]] = {} if self.bias is None else {"bias": [self.outputs]}
         return {"weight": [self.outputs, self.inputs], **bias}
 
     def example(self, generator: torch.Generator) -> tuple[Tensor]:
-        """``(2, 5, inputs)``."""
+        """Return a random input ``(2, 5, inputs)``."""
         return (normal(generator, self.weight, 2, 5, active_size(self.inputs)),)
 
     def plain(self, memo: dict[Any, Any]) -> nn.Linear:
-        """A ``torch.nn.Linear`` of the active sizes."""
+        """Return a ``torch.nn.Linear`` of the active sizes."""
         bias = self.bias is not None
         plain = nn.Linear(active_size(self.inputs), active_size(self.outputs), bias, device="meta")
         plain.weight = inherit(self.weight, [self.outputs, self.inputs], memo)
@@ -132,22 +132,22 @@ class ElasticLinear(ElasticModule):
         return plain
 
     def extra_repr(self) -> str:
-        """Sizes, as torch prints them."""
+        """Return the sizes for ``repr``."""
         return f"inputs={self.inputs!r}, outputs={self.outputs!r}, bias={self.bias is not None}"
 
 
 def project(linear: nn.Module, x: Tensor) -> Tensor:
-    """A linear layer, plain or elastic, as one operand of a product: soft masks are left to the other operand."""
+    """Apply a linear layer to get one operand of a product; the other operand carries the soft masks."""
     out = linear.support(x) if isinstance(linear, ElasticLinear) else linear(x)
     assert isinstance(out, Tensor)
     return out
 
 
 def check_width(x: Tensor, size: SizeLike, module: nn.Module) -> None:
-    """Refuse an input whose last dimension is not what the scope makes active.
+    """Check that the last dimension of an input has the active size.
 
     Raises:
-        AxisError: The sizes differ; the message names both.
+        AxisError: The sizes differ; the message gives both.
     """
     if x.shape[-1] != active_size(size):
         raise AxisError(

@@ -1,4 +1,4 @@
-"""Mixture: candidates mixed by probability, each computed sliced."""
+"""Mixture: a weighted sum of candidates, each computed at its own sliced sizes."""
 
 import ast
 import copy
@@ -27,21 +27,21 @@ __all__ = ["Mixture"]
 
 
 class Mixture(ElasticModule):
-    """The candidate that the architecture chooses; under probabilities, the sum of p_i times candidate i.
+    """The candidate that the architecture chooses; in a relaxed scope, the sum over i of p_i times candidate i.
 
     Candidates are branches (one module per option: ``{"softmax": a, "linrec": b}``, or a list in the order of the
-    options) or one module at several sizes (its weights are then shared). In a relaxed scope each candidate
-    runs *sliced* to its own sizes and is padded with zeros before it is added: the cost is the sum of the
+    options) or one module at several sizes, whose weights are then shared. In a relaxed scope each candidate runs
+    *sliced* to its own sizes, and its output is padded with zeros before it is added: the cost is the sum of the
     candidates' costs, not their number times the largest.
 
     Args:
         candidates: A mapping from option to module, a list in the order of the axis's options, or one module for all.
-        choice: The Axis of a field of the space; or one option: only that candidate of a mapping is then kept.
-        inputs: The size of the input's last dimension, where candidates differ in it.
-        outputs: Likewise of the output's; None for the same.
+        choice: The Axis of a field of the space, or one option: then only that candidate of a mapping is kept.
+        inputs: Size of the input's last dimension, if it differs between candidates.
+        outputs: Size of the output's last dimension; None means ``inputs``.
 
     Raises:
-        AxisError: The options and the candidates do not match, or the axis is derived from several choices.
+        AxisError: The options do not match the candidates, or the axis is not a field of the space.
 
     Source: EASRec, arXiv:2402.00390v1, Eq. 11.
     """
@@ -61,57 +61,61 @@ class Mixture(ElasticModule):
         if self.outputs is not None:
             require_sizes("Mixture", outputs=self.outputs)
         if isinstance(choice, Size):
-            _ = _choice(choice)
+            _ = _choice_of(choice)
         if isinstance(candidates, nn.Module) and not isinstance(candidates, (nn.ModuleList, nn.ModuleDict)):
             self.shared, self.candidates = True, nn.ModuleDict({"shared": candidates})
         else:
-            self.shared, self.candidates = False, nn.ModuleDict(_by_key(candidates, choice))
+            self.shared, self.candidates = False, nn.ModuleDict(_candidates_by_key(candidates, choice))
         options = choice.options if isinstance(choice, Axis) else (choice,)
         self._keys = {repr(option): "shared" if self.shared else _key(option) for option in options}
 
     def forward(self, x: Tensor, *args: object, **kwargs: object) -> Tensor:
-        """Run the chosen candidate, or mix them; further arguments go to each candidate."""
+        """Run the chosen candidate, or return the weighted sum of all; further arguments go to each candidate."""
         active = self.choice.at() if isinstance(self.choice, Axis) else self.choice
         if not isinstance(active, OptionWeights):
             return self._run(active, x, *args, **kwargs)
         relaxed = isinstance(self.choice.scopes.frame(), Relaxed)
         if self.shared and not relaxed:
-            return self._run(None, x, *args, **kwargs)  # hard masks: the one module already runs at its sizes
-        choice = _choice(self.choice)
+            return self._run(None, x, *args, **kwargs)  # hard masks already give the shared module its sizes
+        choice = _choice_of(self.choice)
         sliced = relaxed or self.inputs is not None
         out: Tensor | None = None
-        for position, option in enumerate(active.quantity.options):  # those that some architecture has
+        for position, option in enumerate(active.quantity.options):  # without options that no architecture has
             share = fit_share(active.weights[..., position], x)
-            part = self._sliced(choice, option, x, *args, **kwargs) if sliced else self._run(option, x, *args, **kwargs)
+            part = (
+                self._run_sliced(choice, option, x, *args, **kwargs)
+                if sliced
+                else self._run(option, x, *args, **kwargs)
+            )
             out = contribute(share, part, out)
         assert out is not None
         return out
 
     def chosen(self) -> nn.Module:
-        """The candidate that runs, for a model that needs more of it than its output.
+        """Return the candidate that runs, for a model that needs more than its output.
 
         Raises:
-            AxisError: The open scope mixes candidates.
+            AxisError: The choice is masked in the open scope.
         """
         active = self.choice.at() if isinstance(self.choice, Axis) else self.choice
         if isinstance(active, OptionWeights):
-            raise AxisError(f"{self.choice!r} is masked in this scope: no one candidate is chosen")
+            raise AxisError(f"{self.choice!r} is masked in this scope, so that no single candidate is chosen")
         return self.candidates[self._keys[repr(active)]]
 
     def idle(self) -> list[nn.Module]:
-        """Candidates that the architecture does not choose."""
+        """Return the candidates that the architecture does not choose."""
         chosen = self.chosen()
         return [candidate for candidate in self.candidates.values() if candidate is not chosen]
 
-    def _sliced(self, choice: Choice, option: Any, x: Tensor, *args: object, **kwargs: object) -> Tensor:
-        """One candidate at its own sizes, between the sizes that the scope around it has."""
-        around = [None if size is None else layout_of(size) for size in (self.inputs, self.outputs)]
+    def _run_sliced(self, choice: Choice, option: Any, x: Tensor, *args: object, **kwargs: object) -> Tensor:
+        """Run one candidate sliced to its own sizes: narrow its input and pad its output to the outer scope's sizes."""
+        outer = [None if size is None else layout_of(size) for size in (self.inputs, self.outputs)]
         with self.choice.scopes.narrowed(choice, choice.index(option)):
-            if self.inputs is not None and around[0] is not None:
-                x = narrow_last(x, around[0], layout_of(self.inputs))
+            if self.inputs is not None and outer[0] is not None:
+                x = narrow_last(x, outer[0], layout_of(self.inputs))
             out = self._run(option, x, *args, **kwargs)
-            if self.outputs is not None and around[1] is not None:
-                out = pad_last(out, layout_of(self.outputs), around[1])
+            if self.outputs is not None and outer[1] is not None:
+                out = pad_last(out, layout_of(self.outputs), outer[1])
             return out
 
     def _run(self, option: Any, x: Tensor, *args: object, **kwargs: object) -> Tensor:
@@ -120,36 +124,40 @@ class Mixture(ElasticModule):
         return out
 
     def plain(self, memo: dict[Any, Any]) -> "Mixture":
-        """The same with one option; the other candidates are gone."""
+        """Return a copy with a fixed option, without the other candidates."""
         option = self.choice.at() if isinstance(self.choice, Axis) else self.choice
         key = self._keys[repr(option)]
 
         def changes() -> dict[str, Any]:
-            # made before all else is copied: what else holds the candidate finds it in the memo
+            # copied first: other references to the candidate then find its copy in the memo
             return {"choice": option, "candidates": nn.ModuleDict({key: copy.deepcopy(self.candidates[key], memo)})}
 
         made: Mixture = replicate(self, memo, changes)
         return made
 
 
-def _by_key(candidates: Any, choice: object) -> dict[str, nn.Module]:
-    """The candidate of every option, by its key."""
-    options = _choice(choice).options if isinstance(choice, Axis) else (choice,)
+def _candidates_by_key(candidates: Any, choice: object) -> dict[str, nn.Module]:
+    """Return the candidate of every option by the option's key.
+
+    Raises:
+        AxisError: The options do not match the candidates.
+    """
+    options = _choice_of(choice).options if isinstance(choice, Axis) else (choice,)
     keys = [_key(option) for option in options]
     if len(set(keys)) != len(options) or len(set(options)) != len(options):
-        raise AxisError(f"the options {list(options)} cannot be told apart: give them other names")
+        raise AxisError(f"the options {list(options)} have equal values or names: give them different names")
     if isinstance(candidates, (Mapping, nn.ModuleDict)):
-        found = {key: _named(candidates, option, options) for key, option in zip(keys, options, strict=True)}
+        found = {key: _candidate_for(candidates, option, options) for key, option in zip(keys, options, strict=True)}
         if missing := [option for key, option in zip(keys, options, strict=True) if found[key] is None]:
             raise AxisError(f"no candidate for the options {missing}; the candidates are {list(candidates)}")
         used = {id(module) for module in found.values()}
         if isinstance(choice, Axis) and (others := [n for n, module in candidates.items() if id(module) not in used]):
-            raise AxisError(f"the candidates {others} are for no option; the options are {list(options)}")
+            raise AxisError(f"the candidates {others} match no option; the options are {list(options)}")
         return {key: module for key, module in found.items() if module is not None}
     if not isinstance(choice, Axis):
         raise AxisError(
-            f"a list of candidates and the one option {choice!r}: nothing says which it is, as a list follows the "
-            "order of an axis's options; give a mapping from options to candidates"
+            f"choice={choice!r} is one option, but the candidates are a list, which follows the order of an axis's "
+            "options: give a mapping from options to candidates"
         )
     modules: list[nn.Module] = list(candidates)
     if len(modules) != len(options):
@@ -157,8 +165,8 @@ def _by_key(candidates: Any, choice: object) -> dict[str, nn.Module]:
     return dict(zip(keys, modules, strict=True))
 
 
-def _named(candidates: Any, option: Any, options: Sequence[Any]) -> nn.Module | None:
-    """The candidate of an option, by itself or by its text, where that is no option of its own."""
+def _candidate_for(candidates: Any, option: Any, options: Sequence[Any]) -> nn.Module | None:
+    """Return the candidate for an option, found by its value, or by its text unless that is another option."""
     for name, module in candidates.items():
         if type(name) is type(option) and name == option:
             return module  # type: ignore[no-any-return]
@@ -167,9 +175,9 @@ def _named(candidates: Any, option: Any, options: Sequence[Any]) -> nn.Module | 
 
 
 def _key(option: Any) -> str:
-    """The name under which a candidate is held; a text that would be taken for another option is quoted."""
+    """Return the name of an option's candidate in the ModuleDict; ambiguous strings are quoted."""
     if not isinstance(option, str):
-        return str(option).replace(".", "_")  # torch allows no point in the name of a module
+        return str(option).replace(".", "_")  # torch allows no dot in the name of a module
     ambiguous = not option or "." in option or hasattr(nn.ModuleDict(), option) or _is_literal(option)
     return repr(option).replace(".", "_") if ambiguous else option
 
@@ -182,9 +190,11 @@ def _is_literal(text: str) -> bool:
     return True
 
 
-def _choice(axis: Size) -> Choice:
+def _choice_of(axis: Size) -> Choice:
+    """Return the choice of an axis that is a field of the space."""
     if not isinstance(axis, Axis):
         raise AxisError(f"a Mixture chooses by a field of the space, not by {axis!r}")
     if len(axis.quantity.choices) != 1 or axis.quantity.choices[0].name != axis.name:
-        raise AxisError(f"{axis.name} follows from {[c.name for c in axis.quantity.choices]}; a Mixture takes a field")
+        names = [choice.name for choice in axis.quantity.choices]
+        raise AxisError(f"{axis.name} is derived from {names}; a Mixture takes a field of the space")
     return axis.quantity.choices[0]

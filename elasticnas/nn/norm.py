@@ -30,7 +30,7 @@ def LayerNorm(
     device: torch.device | str | None = None,
     dtype: torch.dtype | None = None,
 ) -> "nn.LayerNorm | ElasticLayerNorm":
-    """Layer normalisation over the last dimension, ``(..., hidden) -> (..., hidden)``; torch's own for an int.
+    """Make a layer normalisation, ``(..., hidden) -> (..., hidden)``; a ``torch.nn.LayerNorm`` if the size is an int.
 
     Args:
         hidden: Features.
@@ -39,7 +39,7 @@ def LayerNorm(
         dtype: As in torch.
 
     Raises:
-        AxisError: A size below 1.
+        AxisError: The size is below 1.
     """
     require_sizes("LayerNorm", hidden=hidden)
     if not is_elastic(hidden):
@@ -53,17 +53,17 @@ def RMSNorm(
     device: torch.device | str | None = None,
     dtype: torch.dtype | None = None,
 ) -> "nn.RMSNorm | ElasticRMSNorm":
-    """Root-mean-square normalisation, ``(..., hidden) -> (..., hidden)``; torch's own for an int.
+    """Make a root-mean-square normalisation, ``(..., hidden) -> (..., hidden)``; a ``torch.nn.RMSNorm`` for an int.
 
     Args:
         hidden: Features.
-        eps: Added to the mean square; None takes the machine epsilon of the dtype it is computed in, at least
-            float32, as torch does.
+        eps: Added to the mean square; None means the machine epsilon of the dtype of the computation, at least
+            float32, as in torch.
         device: As in torch.
         dtype: As in torch.
 
     Raises:
-        AxisError: A size below 1.
+        AxisError: The size is below 1.
     """
     require_sizes("RMSNorm", hidden=hidden)
     if not is_elastic(hidden):
@@ -71,22 +71,22 @@ def RMSNorm(
     return ElasticRMSNorm(hidden, eps, device, dtype)
 
 
-def _wide(x: Tensor, m: Tensor) -> tuple[Tensor, Tensor]:
-    """At least float32, as torch's own norms compute inside."""
+def _to_float32(x: Tensor, m: Tensor) -> tuple[Tensor, Tensor]:
+    """Convert to float32 or wider, as torch's norms do internally."""
     wide = torch.promote_types(x.dtype, torch.float32)
     return x.to(wide), m.to(wide)
 
 
-def _units(m: Tensor) -> Tensor:
-    """``sum(m^2)``, above 0 where an architecture has no unit at all."""
+def _squared_mask_sum(m: Tensor) -> Tensor:
+    """Return ``sum(m^2)``, kept above 0 for architectures without any unit."""
     return (m * m).sum(-1, keepdim=True).clamp_min(torch.finfo(m.dtype).tiny)
 
 
 class ElasticLayerNorm(ElasticModule):
-    """Layer normalisation over an elastic dimension; use :func:`LayerNorm` to make one.
+    """Layer normalisation over an elastic dimension, made by :func:`LayerNorm`.
 
-    With a mask m (the input carries it once): mu = sum(m x) / sum(m^2), var = sum((x - m mu)^2) / sum(m^2),
-    out = (x - m mu) / sqrt(var + eps) * weight + m * bias. A hard mask makes it exactly the norm of the active part.
+    With a mask m, by which x is already multiplied: mu = sum(m x) / sum(m^2), var = sum((x - m mu)^2) / sum(m^2),
+    out = (x - m mu) / sqrt(var + eps) * weight + m * bias. With a hard mask this is the norm of the active part.
     """
 
     def __init__(
@@ -98,15 +98,15 @@ class ElasticLayerNorm(ElasticModule):
         self.weight, self.bias = full.weight, full.bias
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(..., hidden) -> (..., hidden)``."""
+        """Compute ``(..., hidden) -> (..., hidden)``."""
         check_width(x, self.hidden, self)
         weight, bias = select(self.weight, (self.hidden,)), select(self.bias, (self.hidden,))
         m = mask(self.hidden, x)
         if m is None:
             return F.layer_norm(x, (x.shape[-1],), weight, bias, self.eps)
-        x, m, dtype = *_wide(apply_support(x, self.hidden), m), x.dtype
+        x, m, dtype = *_to_float32(apply_support(x, self.hidden), m), x.dtype
         weight, bias = without_dead(weight, (self.hidden,)), without_dead(bias, (self.hidden,))
-        units = _units(m)
+        units = _squared_mask_sum(m)
         mean = (m * x).sum(-1, keepdim=True) / units
         centred = torch.addcmul(x, m, mean, value=-1)
         variance = torch.linalg.vector_norm(centred, dim=-1, keepdim=True).square() / units
@@ -114,29 +114,29 @@ class ElasticLayerNorm(ElasticModule):
         return apply_support(out, self.hidden) if is_per_sample(self.hidden) else out
 
     def tensor_sizes(self) -> dict[str, list[SizeLike]]:
-        """Of weight and bias."""
+        """Return the sizes of weight and bias."""
         return {"weight": [self.hidden], "bias": [self.hidden]}
 
     def example(self, generator: torch.Generator) -> tuple[Tensor]:
-        """``(2, 5, hidden)``."""
+        """Return a random input ``(2, 5, hidden)``."""
         return (normal(generator, self.weight, 2, 5, active_size(self.hidden)),)
 
     def plain(self, memo: dict[Any, Any]) -> nn.LayerNorm:
-        """A ``torch.nn.LayerNorm`` of the active size."""
+        """Return a ``torch.nn.LayerNorm`` of the active size."""
         plain = nn.LayerNorm(active_size(self.hidden), self.eps, device="meta")
         plain.weight = inherit(self.weight, [self.hidden], memo)
         plain.bias = inherit(self.bias, [self.hidden], memo)
         return plain
 
     def extra_repr(self) -> str:
-        """Size, as torch prints it."""
+        """Return the size for ``repr``."""
         return f"hidden={self.hidden!r}, eps={self.eps}"
 
 
 class ElasticRMSNorm(ElasticModule):
-    """Root-mean-square normalisation over an elastic dimension; use :func:`RMSNorm` to make one.
+    """Root-mean-square normalisation over an elastic dimension, made by :func:`RMSNorm`.
 
-    With a mask m (the input carries it once) the mean square is sum(x^2) / sum(m^2).
+    With a mask m, by which x is already multiplied, the mean square is sum(x^2) / sum(m^2).
     """
 
     def __init__(
@@ -151,32 +151,32 @@ class ElasticRMSNorm(ElasticModule):
         self.weight = nn.RMSNorm(full_size(hidden), eps, device=device, dtype=dtype).weight
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(..., hidden) -> (..., hidden)``."""
+        """Compute ``(..., hidden) -> (..., hidden)``."""
         check_width(x, self.hidden, self)
         weight = select(self.weight, (self.hidden,))
         m = mask(self.hidden, x)
         if m is None:
             return F.rms_norm(x, (x.shape[-1],), weight, self.eps)
-        x, m, dtype = *_wide(apply_support(x, self.hidden), m), x.dtype
+        x, m, dtype = *_to_float32(apply_support(x, self.hidden), m), x.dtype
         eps = torch.finfo(x.dtype).eps if self.eps is None else self.eps
         weight = without_dead(weight, (self.hidden,))
-        mean_square = (x * x).sum(-1, keepdim=True) / _units(m)
+        mean_square = (x * x).sum(-1, keepdim=True) / _squared_mask_sum(m)
         return apply_support((x * torch.rsqrt(mean_square + eps) * weight).to(dtype), self.hidden)
 
     def tensor_sizes(self) -> dict[str, list[SizeLike]]:
-        """Of the weight."""
+        """Return the size of the weight."""
         return {"weight": [self.hidden]}
 
     def example(self, generator: torch.Generator) -> tuple[Tensor]:
-        """``(2, 5, hidden)``."""
+        """Return a random input ``(2, 5, hidden)``."""
         return (normal(generator, self.weight, 2, 5, active_size(self.hidden)),)
 
     def plain(self, memo: dict[Any, Any]) -> nn.RMSNorm:
-        """A ``torch.nn.RMSNorm`` of the active size."""
+        """Return a ``torch.nn.RMSNorm`` of the active size."""
         plain = nn.RMSNorm(active_size(self.hidden), self.eps, device="meta")
         plain.weight = inherit(self.weight, [self.hidden], memo)
         return plain
 
     def extra_repr(self) -> str:
-        """Size, as torch prints it."""
+        """Return the size for ``repr``."""
         return f"hidden={self.hidden!r}, eps={self.eps}"

@@ -1,4 +1,4 @@
-"""Parameter: a raw elastic parameter, such as a position table or a class token."""
+"""Parameter: a bare elastic parameter, such as a position table or a class token."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +19,7 @@ from elasticnas.axes import (
     select,
 )
 from elasticnas.errors import AxisError, ExtractionError
-from elasticnas.nn.module import ElasticModule, has_hooks, inherit, refuse_strangers
+from elasticnas.nn.module import ElasticModule, has_hooks, inherit, require_all_named
 
 __all__ = ["ElasticParameter", "Parameter", "align"]
 
@@ -30,19 +30,19 @@ def Parameter(
     device: torch.device | str | None = None,
     dtype: torch.dtype | None = None,
 ) -> "nn.Parameter | ElasticParameter":
-    """A parameter with one size per dimension; a plain ``torch.nn.Parameter`` where all are ints.
+    """Make a parameter with one size per dimension; a ``torch.nn.Parameter`` if all are ints.
 
-    The elastic one is used like the tensor it stands for, ``x + self.positions``, ``self.positions[:n]``; where samples
-    may have architectures of their own, through :func:`align`.
+    An elastic parameter is used like a tensor: ``x + self.positions``, ``self.positions[:n]``. In a scope with an
+    architecture per sample, use :func:`align`.
 
     Args:
         *sizes: Ints, axes, or products.
-        std: Standard deviation of the normal start values.
+        std: Standard deviation of the normally distributed initial values.
         device: As in torch.
         dtype: As in torch.
 
     Raises:
-        AxisError: A size below 1.
+        AxisError: A size is below 1.
     """
     for size in sizes:
         require_sizes("Parameter", size=size)
@@ -53,27 +53,27 @@ def Parameter(
 
 
 def align(parameter: "Tensor | ElasticParameter", x: Tensor) -> Tensor:
-    """A parameter in the form in which it broadcasts against an activation, in every scope.
+    """Return a parameter in a shape that broadcasts against an activation, in every scope.
 
-    ``x * align(self.scale, x)`` and ``x + align(self.positions, x)[..., :n, :]`` are right for one architecture and
-    for one per sample; a class token is ``align(self.token, x).expand(len(x), -1, -1)``. A bare ``x * self.scale`` is
-    refused where samples have architectures of their own: a per-sample parameter has the batch in front, and torch
-    would line that up with whatever dimension of ``x`` stands there.
+    ``x * align(self.scale, x)`` and ``x + align(self.positions, x)[..., :n, :]`` are correct for one architecture and
+    for one per sample; a class token is ``align(self.token, x).expand(len(x), -1, -1)``. A bare ``x * self.scale``
+    raises AxisError in a scope with an architecture per sample: the masked parameter has a batch dimension in front,
+    which torch would broadcast against a dimension of ``x`` that need not be the batch.
 
-    The batch is dimension 0 of ``x``. Where the sequence stands in front and is as long as the batch is large, nothing
-    tells them apart.
+    The batch must be dimension 0 of ``x``. If the sequence comes first instead, this is noticed only if its length
+    differs from the batch size.
 
     Args:
-        parameter: Of :func:`Parameter`, with sizes ``(..., c)`` that belong to the last dimensions of ``x``, or to all
-            of them where the first is 1.
+        parameter: Made by :func:`Parameter`. Its sizes ``(..., c)`` belong to the last dimensions of ``x``, or to all
+            dimensions if its first size is 1.
         x: ``(B, ..., c)``.
 
     Returns:
-        ``(..., c)``, the active part; with an architecture per sample ``(B, 1, ..., 1, ..., c)``, with as many
+        The active part, ``(..., c)``; with an architecture per sample ``(B, 1, ..., 1, ..., c)``, with as many
         dimensions as ``x``.
 
     Raises:
-        AxisError: ``x`` has no batch dimension beside those of the parameter, or another batch size.
+        AxisError: ``x`` has no batch dimension besides those of the parameter, or another batch size.
     """
     if isinstance(x, ElasticParameter):
         raise AxisError("align(x, parameter): the parameter comes first, align(parameter, x)")
@@ -84,12 +84,12 @@ def align(parameter: "Tensor | ElasticParameter", x: Tensor) -> Tensor:
     if active.ndim == own:
         return active
     require_batch(active, x)
-    if own == x.ndim and parameter.sizes[0] == 1:  # the batch has a place already
+    if own == x.ndim and parameter.sizes[0] == 1:  # the first dimension of the parameter is that of the batch
         return active.squeeze(1)
     if x.ndim <= own:
         raise AxisError(
-            f"align: x has the shape {tuple(x.shape)}, and the parameter {own} dimensions of its own: x has the batch "
-            "and these"
+            f"align: x has the shape {tuple(x.shape)}, but the parameter has {own} dimensions: x must have these and a "
+            "batch dimension in front"
         )
     return active.reshape(active.shape[0], *(1,) * (x.ndim - own - 1), *active.shape[1:])
 
@@ -98,19 +98,19 @@ def _as_tensor(value: Any) -> Any:
     return value() if isinstance(value, ElasticParameter) else value
 
 
-def _like_a_tensor(name: str) -> Callable[..., Any]:
-    """A method that does what the tensor's own does, on what is active."""
+def _tensor_method(name: str) -> Callable[..., Any]:
+    """Return a method that calls the method of this name on the active tensor."""
 
     def method(self: Any, *args: object, **kwargs: object) -> Any:
         return getattr(self(), name)(*map(_as_tensor, args), **kwargs)
 
     method.__name__ = name
-    method.__doc__ = f"As ``Tensor.{name}``, of what is active."
+    method.__doc__ = f"Call ``Tensor.{name}`` on the active tensor."
     return method
 
 
 class ElasticParameter(ElasticModule):
-    """A parameter with an elastic size; use :func:`Parameter` to make one."""
+    """A parameter with an elastic size, made by :func:`Parameter`."""
 
     def __init__(
         self,
@@ -125,10 +125,10 @@ class ElasticParameter(ElasticModule):
         self.weight = nn.Parameter(torch.empty(shape, device=device, dtype=dtype).normal_(std=std))
 
     def forward(self) -> Tensor:
-        """What is active: sliced, or full and masked.
+        """Return the active tensor: narrowed if sliced, at full size and masked if masked.
 
         Raises:
-            AxisError: Samples have architectures of their own: use :func:`align`.
+            AxisError: The scope has an architecture per sample: use :func:`align`.
         """
         if any(is_per_sample(size) for size in self.sizes):
             raise AxisError(
@@ -140,29 +140,29 @@ class ElasticParameter(ElasticModule):
         return self._masked()
 
     def _masked(self) -> Tensor:
-        """As :meth:`forward`, with the batch in front for per-sample masks."""
-        # a dimension more in front, where a per-sample mask has the batch
+        """Return the active tensor, with the batch dimension in front if masks are per sample."""
+        # unsqueeze: a per-sample mask needs a batch dimension in front
         out = select(self.weight, self.sizes).unsqueeze(0)
         for dim, size in enumerate(self.sizes):
             out = apply_mask(out, size, dim - len(self.sizes))
         return out if any(is_per_sample(size) for size in self.sizes) else out.squeeze(0)
 
     def tensor_sizes(self) -> dict[str, tuple[SizeLike, ...]]:
-        """Of the parameter."""
+        """Return the sizes of the parameter."""
         return {"weight": self.sizes}
 
     def example(self, generator: torch.Generator) -> tuple[()]:
-        """No arguments."""
+        """Return no arguments."""
         return ()
 
     def __deepcopy__(self, memo: dict[Any, Any]) -> Any:
         if EXTRACTING not in memo:
             return super().__deepcopy__(memo)
-        refuse_strangers(self)
+        require_all_named(self)
         if has_hooks(self) or type(self).forward is not ElasticParameter.forward:
             raise ExtractionError(
-                f"{type(self).__name__} has hooks or a forward of its own, and the torch.nn.Parameter that takes its "
-                "place has neither: put them into the module that holds it"
+                f"{type(self).__name__} has hooks or its own forward, which the torch.nn.Parameter that replaces it "
+                "cannot have: put them into the module that holds it"
             )
         memo[id(self)] = inherit(self.weight, self.sizes, memo)
         return memo[id(self)]
@@ -176,8 +176,8 @@ class ElasticParameter(ElasticModule):
             active = self()
             if name.endswith("_") and active.untyped_storage().data_ptr() != self.weight.untyped_storage().data_ptr():
                 raise AxisError(
-                    f"{name} would change a copy of {self!r}, as masks and sizes of several factors make one: change "
-                    "its weight"
+                    f"{name} would change a copy of {self!r}, since masks and composite sizes make copies: change its "
+                    "weight instead"
                 ) from None
             return getattr(active, name)
 
@@ -185,64 +185,64 @@ class ElasticParameter(ElasticModule):
     def __torch_function__(
         cls, function: Callable[..., Any], types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Let torch's functions take it where they take a tensor."""
+        """Call a function of torch with the active tensor in place of the parameter."""
         args = torch.utils._pytree.tree_map(_as_tensor, args)
         return function(*args, **torch.utils._pytree.tree_map(_as_tensor, kwargs or {}))
 
     def extra_repr(self) -> str:
-        """Sizes, as torch prints them."""
+        """Return the sizes for ``repr``."""
         return ", ".join(map(repr, self.sizes))
 
-    # operators, and conversions that a module would make in place, of the weights themselves
-    __add__ = _like_a_tensor("__add__")
-    __radd__ = _like_a_tensor("__radd__")
-    __sub__ = _like_a_tensor("__sub__")
-    __rsub__ = _like_a_tensor("__rsub__")
-    __mul__ = _like_a_tensor("__mul__")
-    __rmul__ = _like_a_tensor("__rmul__")
-    __truediv__ = _like_a_tensor("__truediv__")
-    __rtruediv__ = _like_a_tensor("__rtruediv__")
-    __floordiv__ = _like_a_tensor("__floordiv__")
-    __rfloordiv__ = _like_a_tensor("__rfloordiv__")
-    __mod__ = _like_a_tensor("__mod__")
-    __rmod__ = _like_a_tensor("__rmod__")
-    __pow__ = _like_a_tensor("__pow__")
-    __rpow__ = _like_a_tensor("__rpow__")
-    __matmul__ = _like_a_tensor("__matmul__")
-    __rmatmul__ = _like_a_tensor("__rmatmul__")
-    __and__ = _like_a_tensor("__and__")
-    __rand__ = _like_a_tensor("__rand__")
-    __or__ = _like_a_tensor("__or__")
-    __ror__ = _like_a_tensor("__ror__")
-    __xor__ = _like_a_tensor("__xor__")
-    __rxor__ = _like_a_tensor("__rxor__")
-    __lt__ = _like_a_tensor("__lt__")
-    __le__ = _like_a_tensor("__le__")
-    __gt__ = _like_a_tensor("__gt__")
-    __ge__ = _like_a_tensor("__ge__")
-    __neg__ = _like_a_tensor("__neg__")
-    __pos__ = _like_a_tensor("__pos__")
-    __abs__ = _like_a_tensor("__abs__")
-    __invert__ = _like_a_tensor("__invert__")
-    __getitem__ = _like_a_tensor("__getitem__")
-    __len__ = _like_a_tensor("__len__")
-    __iter__ = _like_a_tensor("__iter__")
-    __contains__ = _like_a_tensor("__contains__")
-    __bool__ = _like_a_tensor("__bool__")
-    __float__ = _like_a_tensor("__float__")
-    __int__ = _like_a_tensor("__int__")
-    to = _like_a_tensor("to")
-    type = _like_a_tensor("type")
-    half = _like_a_tensor("half")
-    float = _like_a_tensor("float")
-    double = _like_a_tensor("double")
-    bfloat16 = _like_a_tensor("bfloat16")
-    cpu = _like_a_tensor("cpu")
-    cuda = _like_a_tensor("cuda")
-    xpu = _like_a_tensor("xpu")
+    # operators; and conversions, which nn.Module would apply to the weights in place
+    __add__ = _tensor_method("__add__")
+    __radd__ = _tensor_method("__radd__")
+    __sub__ = _tensor_method("__sub__")
+    __rsub__ = _tensor_method("__rsub__")
+    __mul__ = _tensor_method("__mul__")
+    __rmul__ = _tensor_method("__rmul__")
+    __truediv__ = _tensor_method("__truediv__")
+    __rtruediv__ = _tensor_method("__rtruediv__")
+    __floordiv__ = _tensor_method("__floordiv__")
+    __rfloordiv__ = _tensor_method("__rfloordiv__")
+    __mod__ = _tensor_method("__mod__")
+    __rmod__ = _tensor_method("__rmod__")
+    __pow__ = _tensor_method("__pow__")
+    __rpow__ = _tensor_method("__rpow__")
+    __matmul__ = _tensor_method("__matmul__")
+    __rmatmul__ = _tensor_method("__rmatmul__")
+    __and__ = _tensor_method("__and__")
+    __rand__ = _tensor_method("__rand__")
+    __or__ = _tensor_method("__or__")
+    __ror__ = _tensor_method("__ror__")
+    __xor__ = _tensor_method("__xor__")
+    __rxor__ = _tensor_method("__rxor__")
+    __lt__ = _tensor_method("__lt__")
+    __le__ = _tensor_method("__le__")
+    __gt__ = _tensor_method("__gt__")
+    __ge__ = _tensor_method("__ge__")
+    __neg__ = _tensor_method("__neg__")
+    __pos__ = _tensor_method("__pos__")
+    __abs__ = _tensor_method("__abs__")
+    __invert__ = _tensor_method("__invert__")
+    __getitem__ = _tensor_method("__getitem__")
+    __len__ = _tensor_method("__len__")
+    __iter__ = _tensor_method("__iter__")
+    __contains__ = _tensor_method("__contains__")
+    __bool__ = _tensor_method("__bool__")
+    __float__ = _tensor_method("__float__")
+    __int__ = _tensor_method("__int__")
+    to = _tensor_method("to")
+    type = _tensor_method("type")
+    half = _tensor_method("half")
+    float = _tensor_method("float")
+    double = _tensor_method("double")
+    bfloat16 = _tensor_method("bfloat16")
+    cpu = _tensor_method("cpu")
+    cuda = _tensor_method("cuda")
+    xpu = _tensor_method("xpu")
 
     def __eq__(self, other: object) -> Any:
-        # by identity beside modules: dictionaries and weak references ask it of their keys
+        # identity for other objects: dictionaries and weak references compare modules as keys
         return self() == _as_tensor(other) if isinstance(other, (Tensor, int, float, complex)) else self is other
 
     def __ne__(self, other: object) -> Any:

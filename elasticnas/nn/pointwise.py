@@ -14,31 +14,31 @@ from elasticnas.nn.row import take_row, unseen_from
 
 __all__ = ["PointwiseAttention"]
 
-_EPS = 1e-6  # of the norm: what it normalises is a mean of small products
+_EPS = 1e-6  # of the norm; small, since its inputs are means of small products
 
 
 class PointwiseAttention(ElasticModule):
     """Pointwise self-attention, ``(B, N, hidden) -> (B, N, hidden)``; widths are ints or axes.
 
-    ``out(silu(gate x) * norm(1/n sum_j silu(q_i k_j + b_(i-j)) v_j))`` with ``q, k, v = silu(linear x)``, the sum over
-    the n positions that i sees. Weights are not made to sum 1, so that how often something occurred is not lost. The
-    bias b has one value for each distance, for all heads. Time and memory are O(N^2).
+    ``out(silu(gate x) * norm(1/n sum_j silu(q_i k_j + b_(i-j)) v_j))`` with ``q, k, v = silu(linear x)``; the sum is
+    over the n positions that i attends to. Weights are not normalised to sum to 1, so that the number of occurrences
+    is preserved. The bias b has one value per distance, shared by all heads. Time and memory are O(N^2).
 
-    Left out of HSTU: the bias by time differences, and the norm before the projections and the residual around
-    them, which are the layer's part. HSTU's code divides by the longest length instead of n; the norm takes out
-    either factor, up to its epsilon, and n makes padding change nothing.
+    Differences from HSTU: there is no bias by time differences; the norm before the projections and the residual
+    connection are left to the layer around this module. HSTU's code divides by the maximum length instead of n; the
+    norm cancels either factor, up to its epsilon, and with n padding has no effect.
 
     Args:
         hidden: Model width d.
         heads: Heads h.
         head_dim: Width k of a head.
-        length: Longest sequence; the bias has ``length`` distances (causal) or ``2 * length - 1``.
+        length: Maximum sequence length; the bias has ``length`` distances (causal) or ``2 * length - 1``.
         causal: Whether position n sees positions up to n only.
         bias: Whether the five projections have biases.
 
     Raises:
         ConfigError: ``length`` is below 1.
-        AxisError: A size below 1, an option 0 too.
+        AxisError: A size or one of its options is below 1.
 
     Source: HSTU, arXiv:2402.17152, Eq. 1-3.
     """
@@ -54,7 +54,7 @@ class PointwiseAttention(ElasticModule):
     ) -> None:
         super().__init__()
         if length < 1:
-            raise ConfigError(f"length={length}: the longest sequence has 1 position or more")
+            raise ConfigError(f"length={length}: the maximum sequence length must be at least 1")
         require_sizes("PointwiseAttention", least=1, hidden=hidden, heads=heads, head_dim=head_dim)
         self.hidden, self.heads, self.head_dim = hidden, heads, head_dim
         self.length, self.causal = length, causal
@@ -68,12 +68,12 @@ class PointwiseAttention(ElasticModule):
         self.distances = nn.Parameter(torch.empty(length if causal else 2 * length - 1).normal_(std=0.02))
 
     def forward(self, x: Tensor, padding: Tensor | None = None, row: Tensor | None = None) -> Tensor:
-        """Attend.
+        """Compute attention.
 
         Args:
             x: ``(B, N, hidden)``, N at most ``length``.
             padding: ``(B, N)`` bool, True where padded, any pattern.
-            row: ``(B,)`` int64, the one position of every sample that is asked for; None for all.
+            row: ``(B,)`` int64, one position of every sample to compute; None for all.
 
         Returns:
             ``(B, N, hidden)``, or ``(B, 1, hidden)`` with ``row``; padded rows are 0, never NaN.
@@ -86,29 +86,29 @@ class PointwiseAttention(ElasticModule):
                 f"PointwiseAttention has position biases for {self.length} positions, but the input has the shape "
                 f"{tuple(x.shape)}: give it a larger length"
             )
-        at = take_row(x, row)
-        # silu(0) is 0: dead units stay dead. Soft masks: as in Attention, one operand of each product carries them
-        query = apply_soft_mask(self._heads(self.query, at), self.head_dim)
+        selected = take_row(x, row)
+        # silu(0) is 0, so dead units stay 0; as in Attention, only one operand of each product carries soft masks
+        query = apply_soft_mask(self._heads(self.query, selected), self.head_dim)
         key = self._heads(self.key, x)
         value = apply_soft_mask(self._heads(self.value, x), self.head_dim)
         weights = F.silu(query @ key.transpose(-1, -2) + self._biases(x.shape[1], row))
         seen = self._seen(x, padding, row)
         out = (weights.masked_fill(~seen, 0.0) @ value) / seen.sum(-1, keepdim=True).clamp_min(1)
         out = rearrange(apply_soft_mask(out, self.heads, dim=1), "b h n k -> b n (h k)")
-        mixed: Tensor = self.out(F.silu(project(self.gate, at)) * self.norm(out))
+        mixed: Tensor = self.out(F.silu(project(self.gate, selected)) * self.norm(out))
         return mixed if padding is None else mixed.masked_fill(take_row(padding.unsqueeze(-1), row), 0.0)
 
     def _heads(self, linear: nn.Module, x: Tensor) -> Tensor:
         return F.silu(rearrange(project(linear, x), "b n (h k) -> b h n k", h=active_size(self.heads)))
 
     def _biases(self, count: int, row: Tensor | None) -> Tensor:
-        """``(N, N)`` or ``(B, 1, 1, N)``: of position i and j, that of i - j; of a later j in the causal form, any."""
+        """Return biases of i - j, ``(N, N)`` or ``(B, 1, 1, N)``; arbitrary values for later j if causal."""
         position = torch.arange(count, device=self.distances.device)
         distance = (position[:, None] if row is None else row[:, None, None, None]) - position
         return self.distances[distance.clamp_min(0) if self.causal else distance + self.length - 1]
 
     def _seen(self, x: Tensor, padding: Tensor | None, row: Tensor | None) -> Tensor:
-        """``(1 or B, 1, N or 1, N)`` bool, True where a position sees column j."""
+        """Return ``(1 or B, 1, N or 1, N)`` bool, True where a query (row) may attend to a key (column)."""
         count = x.shape[1]
         seen = torch.ones(1, 1, 1 if row is not None else count, count, dtype=torch.bool, device=x.device)
         if row is not None:
@@ -119,9 +119,9 @@ class PointwiseAttention(ElasticModule):
         return seen if padding is None else seen & ~padding[:, None, None, :]
 
     def example(self, generator: torch.Generator) -> tuple[Tensor]:
-        """``(2, 5, hidden)``, or as long as may be."""
+        """Return a random input ``(2, 5, hidden)``, or shorter if ``length`` is below 5."""
         return (normal(generator, self.distances, 2, min(5, self.length), active_size(self.hidden)),)
 
     def extra_repr(self) -> str:
-        """Sizes and form."""
+        """Return sizes and form."""
         return f"{self.hidden!r}, {self.heads!r}, {self.head_dim!r}, length={self.length}, causal={self.causal}"

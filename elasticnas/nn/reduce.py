@@ -1,4 +1,4 @@
-"""Softmax and mean over an elastic dimension: torch's own would count dead units."""
+"""Softmax and mean over an elastic dimension, without its dead units."""
 
 import torch
 from torch import Tensor
@@ -9,31 +9,31 @@ __all__ = ["mean", "softmax"]
 
 
 def softmax(x: Tensor, size: SizeLike, dim: int = -1) -> Tensor:
-    """Softmax over the active units of a dimension; dead units get exactly 0.
+    """Compute the softmax over the active units of a dimension; dead units get exactly 0.
 
     Args:
         x: ``(B, ..., size, ...)``.
-        size: What the dimension holds.
+        size: Size of the dimension.
         dim: The dimension.
     """
     m = mask(size, x, dim)
     if m is None:
         return torch.softmax(x, dim)
-    # dead units leave before exp: what they hold may overflow, and 0 * inf would be NaN in backward
+    # mask dead units before exp: their values may overflow, and 0 * inf would be NaN in backward
     x = x.masked_fill(m == 0, float("-inf"))
     top = x.amax(dim, keepdim=True).detach()
-    weights = m * torch.exp(x - top.clamp_min(torch.finfo(x.dtype).min))  # -inf where an architecture has no unit
+    weights = m * torch.exp(x - top.clamp_min(torch.finfo(x.dtype).min))  # the maximum of no units is -inf
     return weights / weights.sum(dim, keepdim=True).clamp_min(torch.finfo(x.dtype).tiny)
 
 
 def mean(x: Tensor, size: SizeLike, dim: int = -1, keepdim: bool = False) -> Tensor:
-    """Mean over the active units of a dimension (``x`` carries its mask once).
+    """Compute the mean over the active units of a dimension.
 
     Args:
-        x: ``(B, ..., size, ...)``.
-        size: What the dimension holds.
-        dim: The dimension that goes.
-        keepdim: Keep it with length 1.
+        x: ``(B, ..., size, ...)``, already multiplied by its mask.
+        size: Size of the dimension.
+        dim: The dimension to reduce.
+        keepdim: Whether to keep it with length 1.
     """
     m = mask(size, x, dim)
     if m is None:

@@ -1,4 +1,4 @@
-"""contribute: the share of a candidate in a mix."""
+"""contribute: add a weighted candidate to a sum."""
 
 import torch
 from torch import Tensor
@@ -9,14 +9,14 @@ __all__ = ["contribute", "fit_share"]
 
 
 def contribute(share: Tensor, part: Tensor, to: Tensor | None = None) -> Tensor:
-    """``to + share * part``, the product exactly 0 where the share is 0 whatever the part holds (0 * inf is NaN).
+    """Return ``to + share * part``; the product is exactly 0 where the share is 0, also if ``part`` is inf or NaN.
 
-    A share of 0 passes no gradient to the part, but still gets its own: straight-through estimation needs it.
+    Where the share is 0, the part gets no gradient, but the share does: straight-through estimation needs it.
 
     Args:
-        share: ``()`` or a shape that broadcasts against ``part``.
+        share: Weight of the candidate, ``()`` or a shape that broadcasts against ``part``.
         part: Output of the candidate.
-        to: What the other candidates gave so far; None for the first.
+        to: Sum of the previous candidates; None for the first.
     """
     if not known_positive(share):
         finite = torch.nan_to_num(part.detach(), nan=0.0, posinf=0.0, neginf=0.0)
@@ -25,7 +25,7 @@ def contribute(share: Tensor, part: Tensor, to: Tensor | None = None) -> Tensor:
 
 
 def fit_share(share: Tensor, like: Tensor) -> Tensor:
-    """``()`` as it is, ``(B,)`` shaped to multiply an activation, in its dtype and device."""
+    """Convert a share, ``()`` or ``(B,)``, to the dtype, device and dimensions of an activation."""
     share = share.to(like)
     if share.ndim == 0:
         return share

@@ -1,4 +1,4 @@
-"""Property tests for elastic parts, contracts of strategies and costs; needs ``pip install elasticnas[testing]``."""
+"""Property tests for modules, contract tests for strategies and costs; needs ``pip install elasticnas[testing]``."""
 
 from elasticnas.errors import PluginError
 

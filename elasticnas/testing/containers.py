@@ -1,4 +1,4 @@
-"""ScalingStack: a container of a user's own, to hold a part that is tested."""
+"""ScalingStack: a custom container, in which contract tests put the tested module."""
 
 from typing import Any
 
@@ -11,10 +11,10 @@ __all__ = ["ScalingStack"]
 
 
 class ScalingStack(Stack):
-    """Twice what a module gives; a subclass with a forward, a buffer and a second name for the module it holds.
+    """A container that multiplies a module's output by 2: a subclass with its own forward and buffer.
 
     Args:
-        module: What is held, in a Mixture in a Stack.
+        module: The module, held in a Mixture in a Stack and also as an attribute ``same``.
     """
 
     factor: Tensor
@@ -25,6 +25,6 @@ class ScalingStack(Stack):
         self.same = module
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        """``2 * layers(x)``."""
+        """Return ``2 * layers(x)``."""
         out: Tensor = self.factor * super().forward(x, *args, **kwargs)
         return out

@@ -1,4 +1,4 @@
-"""ElasticModuleContract: what every elastic part promises, as a pytest class to inherit."""
+"""ElasticModuleContract: the tests that every elastic module must pass, as a pytest class to inherit."""
 
 import copy
 import pickle
@@ -27,26 +27,26 @@ from elasticnas.testing.strategies import architectures
 
 __all__ = ["ElasticModuleContract", "checked_examples"]
 
-_checked = [0]
+_checked_count = [0]
 
 
 def checked_examples() -> int:
-    """On how many examples, drawn by hypothesis for an ElasticModuleContract, the law has held in this process.
+    """Return the number of hypothesis examples of ElasticModuleContract classes on which the law has held so far.
 
-    Calls of :func:`elasticnas.testing.assert_mask_slice_equal` from elsewhere do not count.
+    Counts this process only, without direct calls of :func:`elasticnas.testing.assert_mask_slice_equal`.
     """
-    return _checked[0]
+    return _checked_count[0]
 
 
 class ElasticModuleContract(ABC, Generic[A]):
-    """Inherit, say what to build and what to feed, and pytest checks the promises of an elastic part.
+    """Contract tests of an elastic module: a subclass defines how to build it and its inputs.
 
     Attributes:
         space: The search space.
-        examples: Hypothesis examples of the law.
+        examples: Number of hypothesis examples for the law.
         picklable: Whether the space is importable, so that the module can be pickled.
-        inputs_dim: Elastic dimension of the first input, where :meth:`inputs_size` says that one is.
-        outputs_dim: Likewise of the output.
+        inputs_dim: Elastic dimension of the first input; used if :meth:`inputs_size` is not None.
+        outputs_dim: Elastic dimension of the output; used if :meth:`outputs_size` is not None.
     """
 
     space: ClassVar[type[Any]]
@@ -57,38 +57,38 @@ class ElasticModuleContract(ABC, Generic[A]):
 
     @abstractmethod
     def build(self, sizes: SizesOf[A]) -> nn.Module:
-        """The module, from axes (supernet) or from an architecture (plain)."""
+        """Build the module from axes (supernet) or from an architecture (plain module)."""
 
     @abstractmethod
     def inputs(self, arch: A, generator: torch.Generator) -> tuple[Any, ...]:
-        """Inputs in slice form, batch first; tensors in float64 or integers."""
+        """Return inputs with the active sizes, batch first; tensors are float64 or integers."""
 
     def inputs_size(self, axes: SizesOf[A]) -> SizeLike | None:
-        """What the dimension ``inputs_dim`` of the first input holds, where it is elastic."""
+        """Return the size of dimension ``inputs_dim`` of the first input; None if it is not elastic."""
         return None
 
     def outputs_size(self, axes: SizesOf[A]) -> SizeLike | None:
-        """Likewise of the output; the input's where not overridden."""
+        """Return the size of dimension ``outputs_dim`` of the output; by default that of the input."""
         return self.inputs_size(axes)
 
     def flops(self, arch: A) -> float | None:
-        """FLOPs by hand for the inputs of :meth:`inputs`; None where nothing is counted."""
+        """Return the FLOPs, derived by hand, for the inputs of :meth:`inputs`; None skips the test."""
         return None
 
     def _module(self, seed: int = 0) -> tuple[nn.Module, Any]:
         torch.manual_seed(seed)
         axes: Any = self.space.axes()
         module = self.build(axes).double().eval()
-        for parameter in module.parameters():  # start values of norms and biases hide mistakes
+        for parameter in module.parameters():  # initial values of norms and biases would hide mistakes
             nn.init.normal_(parameter, std=0.5)
         return module, axes
 
     def _full(self, inputs: tuple[Any, ...], axes: Any, arch: Any) -> tuple[Any, ...]:
-        """Inputs in slice form, in the full size."""
-        given = End(self.inputs_size(axes), self.inputs_dim, axes, arch)
-        return (given.embed(inputs[0]), *inputs[1:]) if inputs else ()
+        """Return inputs of the active sizes embedded in the full size."""
+        end = End(self.inputs_size(axes), self.inputs_dim, axes, arch)
+        return (end.embed(inputs[0]), *inputs[1:]) if inputs else ()
 
-    def _keeps_the_law(self, module: nn.Module, axes: Any, arch: Any, *inputs: Any, others: Any = ()) -> None:
+    def _assert_law(self, module: nn.Module, axes: Any, arch: Any, *inputs: Any, others: Any = ()) -> None:
         assert_mask_slice_equal(
             module,
             arch,
@@ -100,17 +100,17 @@ class ElasticModuleContract(ABC, Generic[A]):
             others=others if inputs else (),
         )
 
-    def _law(self, data: st.DataObject) -> None:
+    def _check_drawn_example(self, data: st.DataObject) -> None:
         seed = data.draw(st.integers(0, 2**16))
         arch = data.draw(architectures(self.space))
         module, axes = self._module(seed)
         inputs = self.inputs(arch, torch.Generator().manual_seed(seed))
         count = data.draw(st.integers(1, 3))
         if data.draw(st.booleans()):
-            inputs, count = _square(inputs)
+            inputs, count = _equal_batch_and_length(inputs)
         others = data.draw(st.lists(architectures(self.space), min_size=count - 1, max_size=count - 1))
-        self._keeps_the_law(module, axes, arch, *inputs, others=others)
-        _checked[0] += 1
+        self._assert_law(module, axes, arch, *inputs, others=others)
+        _checked_count[0] += 1
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -118,18 +118,18 @@ class ElasticModuleContract(ABC, Generic[A]):
         @settings(max_examples=cls.examples, deadline=None, suppress_health_check=list(HealthCheck))
         @given(data=st.data())
         def test_mask_equals_slice_equals_extracted(self: Any, data: st.DataObject) -> None:
-            self._law(data)
+            self._check_drawn_example(data)
 
-        # one per subclass: hypothesis fixes the number of examples when the test is made
+        # one test per subclass: hypothesis fixes the number of examples when the test is defined
         cls.test_mask_equals_slice_equals_extracted = test_mask_equals_slice_equals_extracted  # type: ignore[attr-defined]
 
     def test_every_choice_reaches_the_module(self) -> None:
-        """A choice that changes nothing is an error."""
+        """Every choice of the space has an effect on the module."""
         module, axes = self._module()
         check(module, axes)
 
     def test_extraction_equals_the_plain_module_built_with_ints(self) -> None:
-        """The extracted weights load into what ``build`` makes of the architecture, with the same output."""
+        """The extracted weights load into the module that ``build`` makes of the architecture, with the same output."""
         module, _ = self._module()
         for arch in (self.space.largest(), self.space.smallest()):
             plain = extract(module, arch)
@@ -142,7 +142,7 @@ class ElasticModuleContract(ABC, Generic[A]):
             assert torch.equal(built(*inputs), plain(*inputs))
 
     def test_copies_follow_the_scope(self) -> None:
-        """A deep copy follows the original's scope, a pickled one its own axes'."""
+        """A deep copy follows the scopes of the original's axes, an unpickled module those of its own axes."""
         module, axes = self._module()
         arch = self.space.smallest()
         inputs = self.inputs(arch, torch.Generator().manual_seed(2))
@@ -155,7 +155,7 @@ class ElasticModuleContract(ABC, Generic[A]):
                 assert torch.equal(restored(*inputs), expected)
 
     def test_scopes_nest_and_restore(self) -> None:
-        """What is active inside a scope is gone after it, also when the scope ends by an exception."""
+        """A scope has no effect after it closes, also if an exception closes it."""
         module, axes = self._module()
         largest, smallest = self.space.largest(), self.space.smallest()
         inputs = self.inputs(largest, torch.Generator().manual_seed(3))
@@ -167,7 +167,7 @@ class ElasticModuleContract(ABC, Generic[A]):
         assert torch.equal(module(*inputs), outside)
 
     def test_two_forwards_and_one_backward(self) -> None:
-        """A second forward does not spoil the first one's backward."""
+        """A second forward does not break the backward of the first."""
         module, axes = self._module()
         arch = self.space.smallest()
         inputs = self.inputs(arch, torch.Generator().manual_seed(4))
@@ -178,7 +178,7 @@ class ElasticModuleContract(ABC, Generic[A]):
             total.backward()
 
     def test_checkpointing_gives_the_same_gradients(self) -> None:
-        """Backward of a checkpointed block sees the scope of its forward, though it has closed."""
+        """The backward of a checkpointed block uses the scope of its forward, although it has closed."""
         module, axes = self._module()
         arch = self.space.smallest()
         inputs = self.inputs(arch, torch.Generator().manual_seed(5))
@@ -196,7 +196,7 @@ class ElasticModuleContract(ABC, Generic[A]):
             assert (plain is None and repeated is None) or torch.equal(plain, repeated)
 
     def test_containers_keep_what_they_hold(self) -> None:
-        """Inside a subclass of a container, with a buffer, a hook and two names for it, the law holds too."""
+        """The law holds inside a container that is a subclass with a buffer, a hook and two names for the module."""
         module, axes = self._module()
         arch = self.space.smallest()
         inputs = self.inputs(arch, torch.Generator().manual_seed(8))
@@ -206,19 +206,19 @@ class ElasticModuleContract(ABC, Generic[A]):
         held.register_forward_hook(lambda container, args, output: 3 * output)
         with torch.no_grad(), axes.at(arch):
             torch.testing.assert_close(held(*inputs), 6 * module(*inputs))
-        self._keeps_the_law(held, axes, arch, *inputs)
+        self._assert_law(held, axes, arch, *inputs)
 
     @pytest.mark.parametrize("mode", MODES)
     def test_a_mode_leaves_nothing_behind(self, mode: Mode) -> None:
-        """A first pass in inference mode, with fake tensors or on the meta device does not spoil a later one."""
+        """A first pass in inference mode, with fake tensors or on the meta device does not affect a later one."""
         module, axes = self._module()
         arch = self.space.smallest()
         inputs = self.inputs(arch, torch.Generator().manual_seed(9))
         pass_in_mode(mode, module, axes, arch, inputs, self._full(inputs, axes, arch))
-        self._keeps_the_law(module, axes, arch, *inputs)
+        self._assert_law(module, axes, arch, *inputs)
 
     def test_threads_have_scopes_of_their_own(self) -> None:
-        """Two threads that run the module at the same time, each in its scope, get what each gets alone."""
+        """Threads that run the module at the same time, each in its own scope, get the same outputs as alone."""
         module, axes = self._module()
         passes = []
         for arch in (self.space.smallest(), self.space.largest()):
@@ -230,7 +230,7 @@ class ElasticModuleContract(ABC, Generic[A]):
     @given(data=st.data())
     @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
     def test_soft_masks_are_finite(self, data: st.DataObject) -> None:
-        """Any probabilities give finite outputs and gradients, the probabilities' own included."""
+        """Outputs and gradients are finite for any probabilities, including the gradients of the probabilities."""
         seed = data.draw(st.integers(0, 2**16))
         module, axes = self._module(seed)
         arch = self.space.largest()
@@ -246,7 +246,7 @@ class ElasticModuleContract(ABC, Generic[A]):
             assert value.grad is None or value.grad.isfinite().all()
 
     def test_half_precision_and_empty_batch(self) -> None:
-        """bfloat16 runs and is finite, sliced and masked; a batch of none gives a batch of none."""
+        """Outputs in bfloat16 are finite, sliced and masked; an empty batch gives an empty batch."""
         module, axes = self._module()
         arch = self.space.smallest()
         inputs = self.inputs(arch, torch.Generator().manual_seed(6))
@@ -261,7 +261,7 @@ class ElasticModuleContract(ABC, Generic[A]):
                 assert len(module(*none)) == 0
 
     def test_counted_flops_equal_the_hand_count(self) -> None:
-        """What the extracted module is counted to cost is what paper and pencil say."""
+        """The counted FLOPs of the extracted module equal those derived by hand."""
         module, _ = self._module()
         for arch in (self.space.largest(), self.space.smallest()):
             by_hand = self.flops(arch)
@@ -276,10 +276,10 @@ def _run(module: nn.Module, scope: Callable[[Any], Any], arch: Any, inputs: tupl
         return output
 
 
-def _square(inputs: tuple[Any, ...]) -> tuple[tuple[Any, ...], int]:
-    """As many samples as the first input has places in its second dimension, and their number.
+def _equal_batch_and_length(inputs: tuple[Any, ...]) -> tuple[tuple[Any, ...], int]:
+    """Return inputs whose batch size equals the second dimension of the first input, and this batch size.
 
-    What lines a batch up with another dimension is then wrong instead of refused.
+    A module that broadcasts the batch against this dimension then gives wrong values instead of an error.
     """
     if not inputs or inputs[0].ndim < 2:
         return inputs, 1

@@ -1,4 +1,4 @@
-"""CostContract: what every cost promises, as a class of pytest tests."""
+"""CostContract: the tests that every cost must pass, as a pytest class to inherit."""
 
 import json
 import math
@@ -21,7 +21,7 @@ class _Other(Space):
 
 
 class CostContract(ABC):
-    """Inherit, say what to build and which cost, and pytest checks what the cost promises.
+    """Contract tests of a cost: a subclass defines a model and the cost.
 
     Attributes:
         space: A small search space; up to 50 of its architectures are checked.
@@ -31,17 +31,17 @@ class CostContract(ABC):
 
     @abstractmethod
     def build(self, sizes: Any) -> nn.Module:
-        """The model from axes: a supernet."""
+        """Build the supernet from axes."""
 
     @abstractmethod
     def cost(self, model: nn.Module) -> Cost:
-        """The cost of the model, made anew."""
+        """Return a new cost object for the model."""
 
     def by_hand(self, arch: Any) -> float | None:
-        """The cost of an architecture worked out by hand; None where that cannot be said."""
+        """Return the cost of an architecture, derived by hand; None skips the test."""
         return None
 
-    def _made(self) -> Cost:
+    def _new_cost(self) -> Cost:
         torch.manual_seed(0)
         return self.cost(self.build(self.space.axes()))
 
@@ -49,30 +49,30 @@ class CostContract(ABC):
         return [self.space.largest(), *(arch for arch, _ in zip(self.space.enumerate(), range(50), strict=False))]
 
     def test_it_is_a_finite_number_with_a_unit(self) -> None:
-        """Of every architecture, and never negative."""
-        cost = self._made()
+        """The cost of every architecture is finite and not negative, and has a unit."""
+        cost = self._new_cost()
         assert isinstance(cost.unit, str) and cost.unit
         for arch in self._architectures():
             value = cost(arch)
             assert isinstance(value, float) and math.isfinite(value) and value >= 0, (arch, value)
 
     def test_it_is_the_count_by_hand(self) -> None:
-        """Where there is one."""
-        cost = self._made()
+        """The cost equals the one derived by hand."""
+        cost = self._new_cost()
         for arch in self._architectures():
             if (expected := self.by_hand(arch)) is not None:
                 assert math.isclose(cost(arch), expected, rel_tol=1e-9), (arch, cost(arch), expected)
 
     def test_another_object_gives_the_same(self) -> None:
-        """Unless it is measured: budgets and checkpoints rely on it."""
-        first, second = self._made(), self._made()
+        """Two cost objects have the same identity and, unless measured, the same values, as budgets require."""
+        first, second = self._new_cost(), self._new_cost()
         assert first.identity == second.identity == json.loads(json.dumps(first.identity))
         if not first.measured:
             assert [first(arch) for arch in self._architectures()] == [second(arch) for arch in self._architectures()]
 
     def test_it_does_not_depend_on_the_weights(self) -> None:
-        """And it changes none of them."""
-        cost = self._made()
+        """The cost neither depends on the weights nor changes them."""
+        cost = self._new_cost()
         before = {name: tensor.clone() for name, tensor in cost.model.state_dict().items()}
         values = [cost(arch) for arch in self._architectures()]
         after = cost.model.state_dict()
@@ -84,19 +84,19 @@ class CostContract(ABC):
             assert values == [cost.compute(arch) for arch in self._architectures()]
 
     def test_the_expectation_at_one_architecture_is_its_cost(self) -> None:
-        """With gradients to the probabilities."""
-        cost = self._made()
+        """The expected cost under one-hot probabilities is the architecture's, with gradients to the probabilities."""
+        cost = self._new_cost()
         for arch in self._architectures()[:5]:
-            given = {}
+            probabilities = {}
             for name, index in self.space.indices(arch).items():
                 options = len(self.space.choices()[name])
-                given[name] = torch.eye(options, dtype=torch.float64)[index].requires_grad_()
-            expected = cost.expected(given)
+                probabilities[name] = torch.eye(options, dtype=torch.float64)[index].requires_grad_()
+            expected = cost.expected(probabilities)
             assert math.isclose(float(expected.detach()), cost(arch), rel_tol=1e-6)
             expected.backward()
-            assert all(value.grad is not None and value.grad.isfinite().all() for value in given.values())
+            assert all(value.grad is not None and value.grad.isfinite().all() for value in probabilities.values())
 
     def test_an_architecture_of_another_space_is_refused(self) -> None:
-        """In one line."""
+        """An architecture of another space raises ArchitectureError."""
         with pytest.raises(ArchitectureError, match="expected an architecture of"):
-            self._made()(_Other(other=True))
+            self._new_cost()(_Other(other=True))

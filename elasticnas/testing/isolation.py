@@ -1,4 +1,4 @@
-"""What must not leak from one pass to another: modes of torch, and the scopes of other threads."""
+"""Isolation of passes: from modes of torch in earlier passes, and from the scopes of other threads."""
 
 import copy
 import sys
@@ -23,32 +23,32 @@ _SWITCH_SECONDS = 1e-6
 
 
 def pass_in_mode(mode: Mode, model: nn.Module, axes: Axes, arch: Any, inputs: tuple[Any, ...], full: Any) -> None:
-    """Run a model once in each kind of scope under a mode of torch; what it computes is thrown away.
+    """Run a model once in each kind of scope under a mode of torch, and discard the outputs.
 
-    A later pass outside of the mode must not meet a tensor of this one.
+    A later pass outside of the mode must not use tensors cached in this one.
 
     Args:
-        mode: ``"inference"``: inference tensors, which no backward pass may save. ``"fake"``: tensors without values.
-            ``"meta"``: a copy on the meta device.
-        model: Elastic.
-        axes: Those it follows.
+        mode: ``"inference"``: inference tensors, which cannot be saved for backward. ``"fake"``: tensors without
+            values. ``"meta"``: a copy on the meta device.
+        model: An elastic model.
+        axes: Its axes.
         arch: The architecture in scope.
-        inputs: Its arguments in slice form.
-        full: Likewise of full size.
+        inputs: Arguments with the active sizes.
+        full: The same arguments in full size.
     """
     if mode == "meta":
         model, inputs, full = copy.deepcopy(model).to("meta"), _on_meta(inputs), _on_meta(full)
     even = {name: torch.full((len(options),), 1 / len(options)) for name, options in axes.space.choices().items()}
     with torch.no_grad():
-        with _entered(mode), axes.at(arch):
+        with _mode_context(mode), axes.at(arch):
             model(*inputs)
-        with _entered(mode), axes.masked(arch):
+        with _mode_context(mode), axes.masked(arch):
             model(*full)
-        with _entered(mode), axes.relaxed(even):
+        with _mode_context(mode), axes.relaxed(even):
             model(*full)
 
 
-def _entered(mode: Mode) -> AbstractContextManager[Any]:
+def _mode_context(mode: Mode) -> AbstractContextManager[Any]:
     if mode == "inference":
         return torch.inference_mode()
     return FakeTensorMode(allow_non_fake_inputs=True) if mode == "fake" else torch.device("meta")
@@ -59,14 +59,14 @@ def _on_meta(inputs: tuple[Any, ...]) -> Any:
 
 
 def assert_threads_apart(passes: Sequence[Callable[[], Tensor]], repeats: int = 5) -> None:
-    """Check that passes give in threads, at the same time, what each gives alone.
+    """Check that passes that run in threads at the same time return the same outputs as alone.
 
     Args:
-        passes: Each opens its own scope and gives an output.
-        repeats: How often each is run in its thread.
+        passes: Functions that open a scope and return an output.
+        repeats: Number of runs of each in its thread.
 
     Raises:
-        AssertionError: One gives something else.
+        AssertionError: An output differs.
     """
     with torch.no_grad():
         alone = [one() for one in passes]
@@ -74,7 +74,7 @@ def assert_threads_apart(passes: Sequence[Callable[[], Tensor]], repeats: int = 
 
     def run(one: Callable[[], Tensor]) -> list[Tensor]:
         barrier.wait()
-        with torch.no_grad():  # of this thread
+        with torch.no_grad():  # grad mode is per thread
             return [one() for _ in range(repeats)]
 
     sys.setswitchinterval(_SWITCH_SECONDS)
@@ -83,6 +83,6 @@ def assert_threads_apart(passes: Sequence[Callable[[], Tensor]], repeats: int = 
             together = list(pool.map(run, passes))
     finally:
         sys.setswitchinterval(before)
-    for number, (wanted, found) in enumerate(zip(alone, together, strict=True)):
-        same = all(torch.equal(wanted, each) for each in found)
-        assert same, f"thread {number} of {len(passes)}: its output is not the one it has alone"
+    for number, (expected, outputs) in enumerate(zip(alone, together, strict=True)):
+        same = all(torch.equal(expected, output) for output in outputs)
+        assert same, f"thread {number} of {len(passes)}: its output differs from that of a run alone"

@@ -33,30 +33,29 @@ def assert_mask_slice_equal(
 ) -> None:
     """Check that slicing, masking, per-sample masking, one-hot soft masking and extraction compute the same.
 
-    Forward and gradients, in float64 and eval mode, on a copy of the model. Dead outputs and the gradients of dead
-    units must be exactly 0; a parameter without a gradient (None) is told from one whose gradient is 0, and no pass
-    may change a weight.
+    Compares outputs and gradients in float64 and eval mode, on a copy of the model. Dead outputs and the gradients of
+    dead units must be exactly 0, a gradient of None is distinguished from 0, and no pass may change a weight.
 
     Args:
-        model: Made of elastic primitives; ``model(*inputs) -> Tensor``, batch first.
+        model: A model of elastic primitives; ``model(*inputs) -> Tensor``, batch first.
         arch: The architecture to check.
-        *inputs: In slice form: the first has the active size in its elastic dimension where ``inputs_size`` is given.
-        inputs_size: What that dimension of the first input holds, where it is elastic.
-        outputs_size: Likewise of the output.
+        *inputs: Arguments with the active sizes.
+        inputs_size: Size of the elastic dimension of the first input; None if it has none.
+        outputs_size: Size of the elastic dimension of the output; None if it has none.
         inputs_dim: The elastic dimension of the first input.
-        outputs_dim: Likewise of the output.
-        others: Further architectures; together with ``arch`` they run as one batch, one per sample, and each sample
-            must equal its own run.
+        outputs_dim: The elastic dimension of the output.
+        others: Further architectures. They run with ``arch`` as one batch, one architecture per sample, and each
+            sample must equal its separate run.
 
     Raises:
-        AssertionError: Names the two forms that differ, and by how much.
+        AssertionError: Two forms differ; the message names them and the difference.
     """
     model = copy.deepcopy(model).double().eval()
     axes = axes_of(model)
     before = _tensors(model)
     inputs = tuple(x.double() if isinstance(x, Tensor) and x.is_floating_point() else x for x in inputs)
-    given, made = End(inputs_size, inputs_dim, axes, arch), End(outputs_size, outputs_dim, axes, arch)
-    full_inputs = (given.embed(inputs[0]), *inputs[1:]) if inputs else ()
+    input_end, output_end = End(inputs_size, inputs_dim, axes, arch), End(outputs_size, outputs_dim, axes, arch)
+    full_inputs = (input_end.embed(inputs[0]), *inputs[1:]) if inputs else ()
     batch = len(inputs[0]) if inputs else 2
 
     with axes.at(arch):
@@ -69,15 +68,15 @@ def assert_mask_slice_equal(
         ("one-hot soft mask", axes.relaxed(_one_hot(axes, arch))),
     ):
         with scope:
-            masked = _Pass(model, full_inputs, sliced.cotangent, made)
-        _compare_masked(name, sliced, masked, given, made)
-        _compare_missing(name, sliced, masked, idle_names)
+            masked = _Pass(model, full_inputs, sliced.cotangent, output_end)
+        _compare_masked(name, sliced, masked, input_end, output_end)
+        _compare_none_gradients(name, sliced, masked, idle_names)
     if others and inputs:
-        _compare_samples(model, [arch, *others], full_inputs, given)
+        _compare_samples(model, [arch, *others], full_inputs, input_end)
     for name, tensor in _tensors(model).items():
         same = tensor.dtype == before[name].dtype and torch.equal(tensor, before[name])
         assert same, f"{name} is changed by a forward pass"
-    _compare_extracted(model, arch, inputs, sliced)  # at last: it overwrites the weights
+    _compare_extracted(model, arch, inputs, sliced)  # last, since it overwrites the weights
 
 
 def _tensors(model: nn.Module) -> dict[str, Tensor]:
@@ -88,16 +87,16 @@ class _Pass:
     """Output and gradients of one forward and backward pass.
 
     Args:
-        model: Run in the scope that is open.
+        model: The model, run in the open scope.
         inputs: Its arguments.
-        cotangent: What arrives at the output in backward, in slice form; drawn where it is None.
-        made: The elastic dimension of the output, where the pass is masked.
+        cotangent: Gradient of the output with the active sizes; None draws a random one.
+        output_end: The elastic dimension of the output, if the pass is masked.
 
     Attributes:
-        output: Of the model.
-        input_gradient: Of the first input; None where it has none.
-        gradients: Of the parameters that have one, by name.
-        missing: Names of the others: their gradient is None.
+        output: The output of the model.
+        input_gradient: Gradient of the first input, or None.
+        gradients: Gradients of the parameters that have one, by name.
+        missing: Names of the parameters whose gradient is None.
     """
 
     def __init__(
@@ -105,7 +104,7 @@ class _Pass:
         model: nn.Module,
         inputs: tuple[Any, ...],
         cotangent: Tensor | None = None,
-        made: End | None = None,
+        output_end: End | None = None,
     ) -> None:
         model.zero_grad(set_to_none=True)
         leaf = inputs[0].clone().requires_grad_() if inputs and inputs[0].is_floating_point() else None
@@ -114,10 +113,10 @@ class _Pass:
             generator = torch.Generator().manual_seed(0)
             self.cotangent = torch.randn(self.output.shape, generator=generator, dtype=self.output.dtype)
         else:
-            # dead outputs are constant: whatever arrives there must not reach a weight
-            self.cotangent = cotangent if made is None else made.embed(cotangent, fill=1.0)
+            # dead outputs are constant: a nonzero gradient there must not affect any weight
+            self.cotangent = cotangent if output_end is None else output_end.embed(cotangent, fill=1.0)
             if self.cotangent.ndim < self.output.ndim:
-                # a parameter on its own has one copy per sample: each gets its share
+                # a model that is one parameter returns a copy per sample: divide the gradient among them
                 self.cotangent = self.cotangent.expand_as(self.output) / len(self.output)
         if self.output.requires_grad:
             self.output.backward(self.cotangent)
@@ -137,31 +136,31 @@ def _one_hot(axes: Axes, arch: Any) -> dict[str, Tensor]:
     return found
 
 
-def _compare_masked(name: str, sliced: _Pass, masked: _Pass, given: End, made: End) -> None:
+def _compare_masked(name: str, sliced: _Pass, masked: _Pass, input_end: End, output_end: End) -> None:
     output = masked.output
     if output.ndim > sliced.output.ndim:
         output = output[0]
-    _close(f"{name}: output", made.embed(sliced.output), output)
-    assert bool((made.dead(output) == 0).all()), f"{name}: dead outputs are not exactly 0"
+    _close(f"{name}: output", output_end.embed(sliced.output), output)
+    assert bool((output_end.dead(output) == 0).all()), f"{name}: dead outputs are not exactly 0"
     if sliced.input_gradient is not None and masked.input_gradient is not None:
-        # at dead inputs an identity passes on what arrives; whatever made them is masked and drops it
-        _close(f"{name}: gradient of the input", sliced.input_gradient, given.active(masked.input_gradient))
+        # gradients at dead inputs need not be 0: the mask of the module that made them removes them
+        _close(f"{name}: gradient of the input", sliced.input_gradient, input_end.active(masked.input_gradient))
     for parameter in sliced.gradients.keys() & masked.gradients.keys():
         _close(f"{name}: gradient of {parameter}", sliced.gradients[parameter], masked.gradients[parameter])
 
 
-def _compare_missing(name: str, sliced: _Pass, masked: _Pass, idle: set[str]) -> None:
-    """Without a gradient are the parameters that no scope reaches, and those of idle parts, which masks give zeros."""
+def _compare_none_gradients(name: str, sliced: _Pass, masked: _Pass, idle: set[str]) -> None:
+    """Check that only parameters of idle modules have no gradient (None) if sliced, but zeros if masked."""
     lost = sliced.gradients.keys() & masked.missing
-    assert not lost, f"{name}: {', '.join(sorted(lost))} has no gradient, and one where sliced"
+    assert not lost, f"{name}: {', '.join(sorted(lost))} has no gradient, but has one if sliced"
     for parameter in sorted(sliced.missing - masked.missing):
-        none = bool((masked.gradients[parameter] == 0).all())
-        assert none, f"{name}: {parameter} has a gradient that is not 0, and none where sliced"
+        zero = bool((masked.gradients[parameter] == 0).all())
+        assert zero, f"{name}: {parameter} has a gradient that is not 0, but none if sliced"
         assert parameter in idle, (
-            f"{name}: {parameter} has the gradient 0, and none where sliced, and idle_parameters does not name it"
+            f"{name}: {parameter} has the gradient 0, but none if sliced, and idle_parameters does not name it"
         )
     wrong = sliced.gradients.keys() & idle
-    assert not wrong, f"{', '.join(sorted(wrong))} has a gradient where sliced, and idle_parameters names it"
+    assert not wrong, f"{', '.join(sorted(wrong))} has a gradient if sliced, but idle_parameters names it"
 
 
 def _compare_extracted(model: nn.Module, arch: Any, inputs: tuple[Any, ...], sliced: _Pass) -> None:
@@ -175,20 +174,20 @@ def _compare_extracted(model: nn.Module, arch: Any, inputs: tuple[Any, ...], sli
     expected = _extracted_gradients(model, arch, inputs, sliced)
     assert expected.keys() == extracted.gradients.keys() | extracted.missing, "extracted: other parameters"
     for name, gradient in expected.items():
-        nothing = bool(gradient.isnan().all()) and gradient.numel() > 0
-        has, had = ("a", "none") if nothing else ("no", "one")
-        wrong = nothing != (name in extracted.missing)
-        assert not wrong, f"extracted: {name} has {has} gradient, and {had} where sliced"
-        if not nothing:
+        none = bool(gradient.isnan().all()) and gradient.numel() > 0
+        extracted_has, sliced_has = ("a", "none") if none else ("no", "one")
+        wrong = none != (name in extracted.missing)
+        assert not wrong, f"extracted: {name} has {extracted_has} gradient, but {sliced_has} if sliced"
+        if not none:
             _close(f"extracted: gradient of {name}", gradient, extracted.gradients[name])
 
 
 def _extracted_gradients(model: nn.Module, arch: Any, inputs: tuple[Any, ...], sliced: _Pass) -> dict[str, Tensor]:
-    """Gradients to expect of the extracted network, by name; NaN for None."""
-    if _fix_parametrized(model):
+    """Return the expected gradients of the extracted network, by name; NaN stands for None."""
+    if _remove_parametrizations(model):
         with axes_of(model).at(arch):
             sliced = _Pass(model, inputs, sliced.cotangent)
-    # a supernet whose weights are its gradients, extracted, holds the gradients to expect
+    # extract a supernet whose weights have been replaced by their gradients
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.copy_(sliced.gradients[name] if name in sliced.gradients else torch.tensor(torch.nan))
@@ -199,8 +198,8 @@ def _extracted_gradients(model: nn.Module, arch: Any, inputs: tuple[Any, ...], s
     return {name: value.detach() for name, value in expected.items()}
 
 
-def _fix_parametrized(model: nn.Module) -> bool:
-    """Turn what parametrizations compute into parameters, as extraction does; whether there was any."""
+def _remove_parametrizations(model: nn.Module) -> bool:
+    """Replace parametrizations by parameters, as extraction does; return whether there were any."""
     found = [module for module in model.modules() if parametrize.is_parametrized(module)]
     for module in found:
         names: Any = module.parametrizations
@@ -208,24 +207,24 @@ def _fix_parametrized(model: nn.Module) -> bool:
     return bool(found)
 
 
-def _compare_samples(model: nn.Module, archs: list[Any], inputs: tuple[Any, ...], given: End) -> None:
-    """One batch with an architecture per sample, against each sample's own masked run."""
+def _compare_samples(model: nn.Module, archs: list[Any], inputs: tuple[Any, ...], input_end: End) -> None:
+    """Compare one batch with an architecture per sample with a separate masked run of each sample."""
 
     def take(value: Any, index: int) -> Any:
         return value[index % len(value)][None] if isinstance(value, Tensor) else value
 
     rows = []
     for index, arch in enumerate(archs):
-        row, own = tuple(take(value, index) for value in inputs), replace(given, arch=arch)
-        # dead inputs of this sample's architecture hold 0
+        row, own = tuple(take(value, index) for value in inputs), replace(input_end, arch=arch)
+        # dead inputs of this sample's architecture are 0
         rows.append((own.embed(own.active(row[0])), *row[1:]))
     together = tuple(
         torch.cat(column) if isinstance(column[0], Tensor) else column[0] for column in zip(*rows, strict=True)
     )
-    with torch.no_grad(), given.axes.masked(archs):
+    with torch.no_grad(), input_end.axes.masked(archs):
         mixed = model(*together)
     for index, arch in enumerate(archs):
-        with torch.no_grad(), given.axes.masked(arch):
+        with torch.no_grad(), input_end.axes.masked(arch):
             _close(f"sample {index} of a mixed batch", model(*rows[index])[0], mixed[index])
 
 

@@ -15,14 +15,17 @@ __all__ = ["architectures", "inputs", "spaces"]
 
 
 def architectures(space: type[Space]) -> st.SearchStrategy[Any]:
-    """Valid architectures of a space; the largest and the smallest often. Failures shrink towards first options."""
+    """Return a strategy for valid architectures of a space; the largest and smallest are frequent.
+
+    Failures shrink towards the first options.
+    """
     free = st.fixed_dictionaries({name: st.sampled_from(options) for name, options in space.choices().items()})
     seeds = st.integers(0, 2**32 - 1)
 
     def build(assignment: dict[str, Any], seed: int) -> Any:
         try:
             return space.from_assignment(assignment)
-        except ArchitectureError:  # a rule forbids the combination: draw one that obeys
+        except ArchitectureError:  # a rule forbids the combination: draw a valid one
             return space.sample(random.Random(seed))
 
     drawn = st.builds(build, free, seeds)
@@ -30,11 +33,11 @@ def architectures(space: type[Space]) -> st.SearchStrategy[Any]:
 
 
 def inputs(*shape: int, dtype: torch.dtype = torch.float64) -> st.SearchStrategy[Tensor]:
-    """Tensors of a shape: normal numbers at small, ordinary and large scales, and now and then zeros throughout.
+    """Return a strategy for normally distributed tensors of small, ordinary or large scale, or all zeros.
 
     Args:
-        *shape: Sizes; batch first for :func:`elasticnas.testing.assert_mask_slice_equal`.
-        dtype: Floating point.
+        *shape: The shape, batch first for :func:`elasticnas.testing.assert_mask_slice_equal`.
+        dtype: A floating-point dtype.
     """
 
     def draw(seed: int, scale: float) -> Tensor:
@@ -45,7 +48,7 @@ def inputs(*shape: int, dtype: torch.dtype = torch.float64) -> st.SearchStrategy
 
 @st.composite
 def spaces(draw: st.DrawFn, nested: bool = True, rules: bool = True) -> type[Space]:
-    """Spaces with one to four choices: literals, ranges, branches, per-layer choices, a nested space, a rule."""
+    """Draw spaces with one to four choices: literals, ranges, branches, per-layer choices, a nested space, a rule."""
     fields: dict[str, Any] = {}
     sizes = st.lists(st.integers(1, 64), min_size=1, max_size=4, unique=True)
     for number in range(draw(st.integers(1, 3))):
@@ -69,13 +72,13 @@ def spaces(draw: st.DrawFn, nested: bool = True, rules: bool = True) -> type[Spa
 
 
 def _ordered(draw: st.DrawFn, fields: dict[str, Any]) -> Any:
-    """A rule that some architectures break: not the largest of one choice with the smallest of another."""
+    """Return a rule that forbids the largest option of one choice together with the smallest of another."""
     first, second = draw(st.permutations(list(fields)))[:2]
     most, least = max(get_args(fields[first][0])), min(get_args(fields[second][0]))
 
     def check(self: Any) -> Any:
         if getattr(self, first) == most and getattr(self, second) == least and len(get_args(fields[first][0])) > 1:
-            raise ValueError(f"{first}={most} does not go with {second}={least}")
+            raise ValueError(f"{first}={most} is not allowed with {second}={least}")
         return self
 
     return model_validator(mode="after")(check)

@@ -1,4 +1,4 @@
-"""StrategyContract: what every search strategy promises, as a pytest class to inherit."""
+"""StrategyContract: the tests that every search strategy must pass, as a pytest class to inherit."""
 
 import json
 import math
@@ -25,7 +25,7 @@ _TARGET = torch.randn(4, 4, generator=torch.Generator().manual_seed(9))
 
 
 class Planted(Space):
-    """``sight`` decides: what is blind sees the input's absolute value, and the target is odd."""
+    """A space with one choice that matters: ``blind`` only gets the input's absolute value, but the target is odd."""
 
     sight: Literal["blind", "seeing"]
     inner: Literal[8, 4, 2]
@@ -54,7 +54,7 @@ class _Net(nn.Module):
 
 
 def _batches(kind: str) -> Any:
-    """Batches that are texts: whoever looks inside them, or moves them to a device, fails."""
+    """Return batches that are strings, so that code fails that indexes them or moves them to a device."""
 
     def epoch(number: int) -> Iterator[str]:
         return (f"{kind} {number} {position}" for position in range(4))
@@ -69,7 +69,7 @@ def _loss(model: nn.Module, batch: Any) -> Tensor:
     return (model(x) - torch.tanh(x @ _TARGET)).square().mean()  # type: ignore[no-any-return]
 
 
-_WHOLE: dict[tuple[type, bool], tuple[SearchResult[Any], list[Progress]]] = {}
+_FULL_RUNS: dict[tuple[type, bool], tuple[SearchResult[Any], list[Progress]]] = {}
 
 
 class _KilledError(BaseException):
@@ -77,12 +77,12 @@ class _KilledError(BaseException):
 
 
 class StrategyContract(ABC):
-    """Inherit, say which strategy, and pytest checks what it promises on a small supernet with a planted choice.
+    """Contract tests of a search strategy, on a small supernet with a planted best option; a subclass defines which.
 
     Attributes:
-        settings: Of the searches; enough that the planted option is found.
-        short: Changes to them where it need not be found.
-        learns_probabilities: Whether the result has the probabilities of the options, as searches by gradients have.
+        settings: Settings of the searches, with enough steps to find the planted option.
+        short: Changes to the settings for tests that do not need to find it.
+        learns_probabilities: Whether the result has probabilities of the options, as in a gradient search.
     """
 
     settings: ClassVar[SearchSettings] = SearchSettings(
@@ -100,40 +100,40 @@ class StrategyContract(ABC):
 
     @abstractmethod
     def strategy(self) -> Strategy:
-        """The strategy, made anew: what it learns in one search must not reach the next."""
+        """Return a new strategy, so that no search depends on an earlier one."""
 
     def problem(self, budget: "str | float | None" = None, **changes: Any) -> Problem:
-        """The planted problem, with a fresh supernet."""
+        """Return the planted problem with a new supernet."""
         torch.manual_seed(0)
         model = _Net(Planted.axes())
-        given = {"loss": _loss, "train": _batches("train"), "held_out": _batches("held-out"), **changes}
+        arguments = {"loss": _loss, "train": _batches("train"), "held_out": _batches("held-out"), **changes}
         costs = {"flops": Flops(model, torch.zeros(1, 4))}
-        return Problem(model, costs=costs, budgets=None if budget is None else {"flops": budget}, **given)
+        return Problem(model, costs=costs, budgets=None if budget is None else {"flops": budget}, **arguments)
 
     def run(
         self, problem: Problem, changes: "dict[str, Any] | None" = None, run: "Run | None" = None
     ) -> SearchResult[Any]:
-        """Search without printing warnings."""
+        """Run a search with warnings silenced."""
         settings = self.settings.model_copy(update=changes or {})
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return self.strategy().search(problem, settings, run)
 
-    def _whole(self, short: bool = False) -> tuple[SearchResult[Any], list[Progress]]:
-        """An uninterrupted search and its progress, made once for all tests of a class."""
+    def _full_run(self, short: bool = False) -> tuple[SearchResult[Any], list[Progress]]:
+        """Return an uninterrupted search and its progress, run once for all tests of a class."""
         key = (type(self), short)
-        if key not in _WHOLE:
+        if key not in _FULL_RUNS:
             seen: list[Progress] = []
             run = Run(progress=seen.append)
-            _WHOLE[key] = self.run(self.problem("80%"), self.short if short else {}, run), seen
-        return _WHOLE[key]
+            _FULL_RUNS[key] = self.run(self.problem("80%"), self.short if short else {}, run), seen
+        return _FULL_RUNS[key]
 
     def test_finds_the_planted_option_within_the_budget(self) -> None:
-        """The blind option cannot learn the target; the budget is hard."""
-        result, _ = self._whole()
+        """The search finds the option that can learn the target, and its cost is within the budget."""
+        result, _ = self._full_run()
         problem = self.problem("80%")
         assert result.best.sight == "seeing"
-        if self.learns_probabilities:  # learned, not stumbled upon
+        if self.learns_probabilities:  # found by learning, not by chance
             assert result.probabilities["sight"][1] > 0.6
         flops = Flops(problem.model, torch.zeros(1, 4))
         limit = 0.8 * flops(Planted.largest())
@@ -141,12 +141,12 @@ class StrategyContract(ABC):
         assert result.units == {"flops": "FLOPs"} and result.steps == self.settings.steps and result.seconds > 0
 
     def test_without_a_budget_every_architecture_is_allowed(self) -> None:
-        """No limit, and still a result."""
+        """A search without a budget returns a result without limits."""
         assert self.run(self.problem(), {"steps": 8}).limits == {}
 
     def test_random_search_stands_beside(self) -> None:
-        """Under the same budget, in the same supernet, by the same metric."""
-        result, _ = self._whole()
+        """The result includes a random search within the same budget, on the same supernet, by the same metric."""
+        result, _ = self._full_run()
         tried = result.random_tried
         assert len(tried) == len({candidate.architecture for candidate in tried}) >= 1
         limit = result.limits["flops"]
@@ -156,38 +156,38 @@ class StrategyContract(ABC):
         assert not result.tried or len(tried) <= len(result.tried)
 
     def test_an_impossible_budget_is_told_before_the_training(self) -> None:
-        """The error names the smallest cost that can be reached; no batch was asked for."""
+        """The error names the smallest reachable cost, and is raised before any batch is requested."""
 
-        def untouched(epoch: int) -> Any:
-            raise AssertionError("a batch was asked for")
+        def unused(epoch: int) -> Any:
+            raise AssertionError("a batch was requested")
 
         with pytest.raises(BudgetError, match="smallest reachable cost") as raised:
-            self.run(self.problem("1%", train=untouched, held_out=untouched))
+            self.run(self.problem("1%", train=unused, held_out=unused))
         assert "\n" not in str(raised.value)
 
     def test_a_seed_reproduces_the_search(self) -> None:
-        """The same figures again, whatever the generators were drawn to before the model was made."""
-        assert _figures(self.run(self.problem("80%"), self.short)) == _figures(self._whole(short=True)[0])
+        """Two searches with the same seed give the same result."""
+        assert _comparable(self.run(self.problem("80%"), self.short)) == _comparable(self._full_run(short=True)[0])
 
     @pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
     def test_stopping_anywhere_and_resuming_changes_nothing(self, share: float, tmp_path: Path) -> None:
-        """Killed between steps, between checkpoints, after the last step, or among evaluations."""
-        whole, seen = self._whole(short=True)
-        left = [round(share * (len(seen) - 1))]
+        """A search killed early, in the middle or at the end, and then resumed, gives the same result."""
+        full, seen = self._full_run(short=True)
+        remaining = [round(share * (len(seen) - 1))]
 
         def kill(progress: Progress) -> None:
-            left[0] -= 1
-            if left[0] < 0:
+            remaining[0] -= 1
+            if remaining[0] < 0:
                 raise _KilledError
 
         with pytest.raises(_KilledError):
             self.run(self.problem("80%"), self.short, Run(tmp_path / "run", progress=kill))
-        torch.randn(5)  # the global generator has gone elsewhere meanwhile
+        torch.randn(5)  # the resumed search must not depend on the state of the global generator
         resumed = self.run(self.problem("80%"), self.short, Run(tmp_path / "run", resume=True))
-        assert _figures(resumed) == _figures(whole)
+        assert _comparable(resumed) == _comparable(full)
 
     def test_stopping_in_an_evaluation_and_resuming_changes_nothing(self, tmp_path: Path) -> None:
-        """Killed in the last evaluation, by the caller's own function."""
+        """A search killed in the last evaluation, by the caller's function, and then resumed, gives the same result."""
         calls: list[float] = []
 
         def counted(model: nn.Module) -> dict[str, float]:
@@ -197,24 +197,24 @@ class StrategyContract(ABC):
                 raise _KilledError
             return {"loss": calls[-1]}
 
-        given, last = {"evaluate": counted, "metric": "loss", "direction": "minimise"}, 0
-        whole = self.run(self.problem("80%", **given), self.short)
+        changes, last = {"evaluate": counted, "metric": "loss", "direction": "minimise"}, 0
+        full = self.run(self.problem("80%", **changes), self.short)
         last = len(calls)
         calls.clear()
         with pytest.raises(_KilledError):
-            self.run(self.problem("80%", **given), self.short, Run(tmp_path / "run"))
+            self.run(self.problem("80%", **changes), self.short, Run(tmp_path / "run"))
         last = 0
-        resumed = self.run(self.problem("80%", **given), self.short, Run(tmp_path / "run", resume=True))
-        assert _figures(resumed) == _figures(whole)
+        resumed = self.run(self.problem("80%", **changes), self.short, Run(tmp_path / "run", resume=True))
+        assert _comparable(resumed) == _comparable(full)
 
     def test_a_checkpoint_of_other_data_is_refused(self, tmp_path: Path) -> None:
-        """The caller's own identity counts."""
+        """Resuming with a different identity of the run is an error."""
         self.run(self.problem(), {"steps": 4}, Run(tmp_path / "run", identity={"data": "one"}))
         with pytest.raises(CheckpointError, match="data was 'one', is 'two'"):
             self.run(self.problem(), {"steps": 4}, Run(tmp_path / "run", resume=True, identity={"data": "two"}))
 
     def test_a_loss_that_is_not_a_number_is_one_clear_line(self) -> None:
-        """It names the loss and the step."""
+        """The error names the loss and the step."""
 
         def loss(model: nn.Module, batch: Any) -> Tensor:
             return _loss(model, batch) * (math.nan if batch == "train 1 1" else 1.0)
@@ -224,8 +224,8 @@ class StrategyContract(ABC):
         assert "\n" not in str(raised.value)
 
     def test_the_result_goes_to_json_and_its_history_is_whole(self) -> None:
-        """Plain data; a search by gradients records what its choices went through."""
-        result, seen = self._whole()
+        """The result converts to JSON; a gradient search records the entropy of its choices at each step."""
+        result, seen = self._full_run()
         data = json.loads(json.dumps(result.to_dict(), allow_nan=False))
         assert data["found"]["architecture"] == result.best.model_dump(mode="json")
         assert result.history and [p.step for p in seen] == list(range(1, seen[-1].steps + 1))
@@ -238,11 +238,11 @@ class StrategyContract(ABC):
                 assert all(0 <= record["entropy"][name] <= 1 + 1e-6 for name in Planted.choices())
 
     def test_an_early_collapse_is_reported(self) -> None:
-        """All weight on one option in the first steps is a warning, where there are weights on options."""
+        """A gradient search whose probabilities collapse in the first steps reports a warning."""
         result = self.run(self.problem(), {"steps": 20, "architecture_lr": 30.0})
         if self.learns_probabilities:
             assert any("collapsed to one option by step" in line for line in result.warnings)
 
 
-def _figures(result: SearchResult[Any]) -> dict[str, Any]:
+def _comparable(result: SearchResult[Any]) -> dict[str, Any]:
     return {key: value for key, value in result.to_dict().items() if key != "seconds"}

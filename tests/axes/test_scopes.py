@@ -110,7 +110,7 @@ def test_architectures_for_another_batch_size_are_refused(part, count):
         assert run(count).shape == run(1).shape == (count, *run(1).shape[1:])
         with pytest.raises(AxisError) as raised:
             run(4)
-    message = f"this scope has an architecture for each of {count} samples, but a batch of 4 arrives, of the shape (4,"
+    message = f"this scope has an architecture for each of {count} samples, but got a batch of 4, with the shape (4,"
     assert message in str(raised.value)
     assert str(raised.value).endswith("give axes.masked one architecture per sample")
 
@@ -203,7 +203,7 @@ def test_architectures_that_are_equal_and_different():
 
 def test_a_tensor_of_too_few_units_is_refused():
     axes = s.Heads.axes()
-    with axes.at(s.Heads(hidden=5, heads=2, head_dim=3)), pytest.raises(AxisError, match=r"\(3,\) is not of full size"):
+    with axes.at(s.Heads(hidden=5, heads=2, head_dim=3)), pytest.raises(AxisError, match=r"\(3,\) is not full-size"):
         select(torch.ones(3), [axes.hidden])
 
 

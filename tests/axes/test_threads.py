@@ -315,7 +315,7 @@ def test_async_generators_keep_to_the_task_that_runs_them():
 
 
 OUT_OF_ORDER = "is closed while one that was opened later is still open: close scopes in the reverse order of opening"
-BENEATH = "and another that was opened later, outside of it, is still open: close that first, or open scopes anew"
+BENEATH = "and another that was opened later, outside of it, is still open: close that first, or open a new scope"
 
 
 def direct(axes, arch):
@@ -556,7 +556,7 @@ def test_torchs_own_checkpoint_is_refused_on_a_second_thread_too():
     axes, block = made()
     with axes.at(SMALL):
         out = torch.utils.checkpoint.checkpoint(block, normal(2, 4), use_reentrant=False)
-    with pytest.raises(AxisError, match=r"checkpoint it by elasticnas\.nn\.checkpoint"):
+    with pytest.raises(AxisError, match=r"checkpoint it with elasticnas\.nn\.checkpoint"):
         in_thread(out.sum().backward)
     with axes.at(SMALL):  # a scope that happens to be open is not that of the forward
         out = torch.utils.checkpoint.checkpoint(block, normal(2, 4), use_reentrant=False)

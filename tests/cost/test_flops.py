@@ -280,7 +280,7 @@ def test_errors():
     assert wrong(Small(hidden=16, inner=12, depth=1)) > 0
     with pytest.raises(ConfigError, match=r"cannot run on its example on the meta device .*function of it"):
         wrong(Small(hidden=8, inner=12, depth=1))
-    with pytest.raises(InactiveChoiceError, match="inner reaches nothing"):
+    with pytest.raises(InactiveChoiceError, match="inner has no effect"):
         Flops(enn.Linear(Sizes.axes().hidden, 4), torch.zeros(1, 16))
 
 

@@ -38,7 +38,7 @@ def refused(error, match, build, space, rules=None):
 def test_a_size_that_build_ignores():
     refused(
         InactiveChoiceError,
-        r"^Two: inner reaches nothing in what <lambda>\(hidden=16, inner=32\) makes \(it takes the arguments hidden, i",
+        r"^Two: inner has no effect on the model of <lambda>\(hidden=16, inner=32\) \(it takes the arguments hidden, i",
         lambda hidden, inner: nn.Linear(hidden, hidden),
         Two,
     )
@@ -47,7 +47,7 @@ def test_a_size_that_build_ignores():
 def test_a_size_that_build_does_not_take():
     refused(
         InactiveChoiceError,
-        r"^Two: inner reaches nothing .* \(it takes the arguments hidden\)",
+        r"^Two: inner has no effect .* \(it takes the arguments hidden\)",
         lambda hidden: nn.Linear(hidden, hidden),
         Two,
     )
@@ -56,7 +56,7 @@ def test_a_size_that_build_does_not_take():
 def test_build_gives_something_else():
     refused(
         ConfigError,
-        r"^<lambda>\(hidden=16, inner=32\) gives \(16, 32\): expected a torch.nn.Module",
+        r"^<lambda>\(hidden=16, inner=32\) returns \(16, 32\): expected a torch.nn.Module",
         lambda hidden, inner: (hidden, inner),
         Two,
     )
@@ -89,14 +89,14 @@ def test_build_needs_what_the_space_does_not_have():
 def test_two_axes_move_one_dimension():
     refused(
         AxisError,
-        r"^weight, dimension 0, moves with heads and head_dim: which units a sub-network takes needs a rule, such as "
+        r"^weight, dimension 0, depends on heads and head_dim: which units a sub-network takes needs a rule, such as "
         r"rules=\{'weight': '\(heads head_dim\) _'\} \(the outermost factor first\)",
         lambda heads, head_dim: nn.Linear(5, heads * head_dim),
         Heads,
     )
     refused(
         AxisError,
-        r"moves with head_dim and heads: ",
+        r"depends on head_dim and heads: ",
         lambda heads, head_dim: nn.Linear(5, heads + head_dim),
         Heads,
     )
@@ -105,8 +105,8 @@ def test_two_axes_move_one_dimension():
 def test_heads_that_would_be_cut():
     refused(
         AxisError,
-        r"^layers\.0\.attention\.qkv\.weight, dimension 0, moves with 3 hidden while layers\.0\.attention has heads=4: "
-        r"a prefix would cut through its heads; .* rules=\{'\*\.qkv\.weight': '\(heads head_dim\) _'\}",
+        r"^layers\.0\.attention\.qkv\.weight, dimension 0, depends on 3 hidden while layers\.0\.attention has heads=4"
+        r", so that taking a prefix would split its heads: .* rules=\{'\*\.qkv\.weight': '\(heads head_dim\) _'\}",
         SASRec,
         Cut,
     )
@@ -121,9 +121,9 @@ def test_a_rule_for_some_of_a_modules_heads_is_one_for_all(name):
     missing = name.removeprefix("*.").replace(".", r"\.")
     refused(
         AxisError,
-        rf"^layers\.0\..*{missing}, dimension 0 and 1, moves with .*hidden as \(heads head_dim\) of layers\.0\."
-        r"attention\..* does: a prefix would cut through its heads; say what it holds by a rule, such as rules=\{'.*'"
-        r": '_ \(heads head_dim\)'\}, or '_' for every dimension that holds no heads",
+        rf"^layers\.0\..*{missing}, dimension 0 and 1, depends on .*hidden like \(heads head_dim\) of layers\.0\."
+        r"attention\..*, so that taking a prefix would split its heads: give a rule for its layout, such as rules="
+        r"\{'.*': '_ \(heads head_dim\)'\}, with '_' for every dimension without heads",
         SASRec,
         Cut,
         {pattern: rule for pattern, rule in SASREC_RULES.items() if pattern != name and "bias" not in pattern},
@@ -139,7 +139,7 @@ def test_heads_of_a_norm_in_their_module_are_asked_for():
     rules = {"qkv.weight": "(3 heads head_dim) hidden", "out.weight": "hidden (heads head_dim)"}
     refused(
         AxisError,
-        r"^norm\.weight, dimension 0, moves with hidden .* '\(heads head_dim\)'\}, or .*; likewise for norm\.bias, "
+        r"^norm\.weight, dimension 0, depends on hidden .* '\(heads head_dim\)'\}, .*; the same for norm\.bias, "
         r"last\.weight$",
         Normed,
         Hidden,
@@ -157,7 +157,7 @@ def test_fewer_heads_of_the_same_hidden_size_would_be_wider():
     refused(
         AxisError,
         r"^layers\.0\.attention\.qkv\.weight, dimension 0: Recut\(heads=2\) has 16 of head_dim, more than the 8 of the "
-        "largest model: a sub-network can only take what the supernet has",
+        "largest model: a sub-network only has units of the supernet",
         lambda heads: SASRec(32, 48, 1, heads),
         Recut,
         SASREC_RULES,
@@ -181,7 +181,7 @@ def test_rules_that_do_not_fit():
     )
     refused(
         AxisError,
-        r"^rule 'items.weight': '\(a' is no layout; write one name",
+        r"^rule 'items.weight': '\(a' is not a layout; write one name",
         SASRec,
         Cut,
         {**SASREC_RULES, "items.weight": "(a"},
@@ -189,7 +189,7 @@ def test_rules_that_do_not_fit():
     refused(
         AxisError,
         r"^layers\.0\.ffn\.0\.weight, dimension 0: a and b of the rule \(a b\) are neither axes of the space nor "
-        r"integer attributes of layers\.0\.ffn\.0 or of a module above it",
+        r"integer attributes of layers\.0\.ffn\.0 or of a module around it",
         SASRec,
         Cut,
         {**SASREC_RULES, "*.ffn.0.weight": "(a b) _"},
@@ -258,7 +258,7 @@ def test_a_supernet_larger_than_memory():
 
     refused(
         ConfigError,
-        r"^<lambda>\(hidden=4000000\) holds 59,604\.6 GiB of parameters, and \d[\d.]* GiB of memory are available: "
+        r"^<lambda>\(hidden=4000000\) has 59,604\.6 GiB of parameters, but only \d[\d.]* GiB of memory are available: "
         "give Huge smaller sizes$",
         lambda hidden: nn.Linear(hidden, hidden, bias=False),
         Huge,
@@ -274,7 +274,7 @@ def test_a_supernet_of_many_pieces_larger_than_memory(monkeypatch):
 
     refused(
         ConfigError,
-        r"^build\(hidden=16, inner=32\) holds 0\.0 GiB of parameters, and 0\.0 GiB of memory are available: give Two",
+        r"^build\(hidden=16, inner=32\) has 0\.0 GiB of parameters, but only 0\.0 GiB of memory are available: ",
         build,
         Two,
     )
@@ -288,15 +288,15 @@ def test_a_model_that_is_built_once_for_all():
     module = nn.Linear(3, 3)
     refused(
         ConfigError,
-        r"^<lambda>\(hidden=16\) gives a model whose 0\.weight is the very parameter of one that it gave before: each "
-        "call must give an independent model, so build it anew",
+        r"^<lambda>\(hidden=16\) returns a model whose 0\.weight is the same parameter as in an earlier model: each "
+        "call must return an independent model, so create all modules in it",
         lambda hidden: nn.Sequential(module, nn.Linear(3, hidden)),
         Hidden,
     )
     assert not module.weight.is_meta and module.training
     refused(
         ConfigError,
-        r"^<lambda>\(hidden=16\) gives a model whose weight is the very parameter",
+        r"^<lambda>\(hidden=16\) returns a model whose weight is the same parameter",
         functools.lru_cache(lambda hidden: nn.Linear(hidden, 3)),
         Hidden,
     )
@@ -310,7 +310,7 @@ def test_a_module_from_outside_stays_as_it_is():
         assert float(torch.ones(1)) == 1  # no values on the meta device
         return nn.Sequential(module, nn.Linear(3, hidden))
 
-    refused(ConfigError, "the very parameter of one that it gave before", build, Hidden)
+    refused(ConfigError, "the same parameter as in an earlier model", build, Hidden)
     assert not module.weight.is_meta and module.training
 
 
@@ -345,8 +345,8 @@ def test_a_size_that_only_an_architecture_in_between_changes():
     model = elastify(build, Sizes)
     with pytest.raises(
         AxisError,
-        match=r"^0\.weight, dimension 0: Sizes\(a=10, b=10\) has 4 there, though it was 5 whenever a choice was "
-        r"changed: say that it keeps the first ones by rules=\{'0\.weight': '\(units\) _'\}, or what it holds",
+        match=r"^0\.weight, dimension 0: Sizes\(a=10, b=10\) has 4 there, though it was 5 in all probes: "
+        r"give rules=\{'0\.weight': '\(units\) _'\} if it keeps the first units, or a rule with its layout",
     ):
         model.subnetwork(Sizes(a=10, b=10))
     model = elastify(build, Sizes, {"0.weight": "(units) _"})

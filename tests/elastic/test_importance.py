@@ -143,7 +143,7 @@ def test_unknown_layouts_are_not_sorted():
     with pytest.warns(match="keep their first units"):
         report = reorder(elastify(build, Width), torch.rand(2, 5))
     assert not report.done
-    assert report.kept == {"inner": "0.weight holds 2 inner of them in an unknown layout: give elastify a rule"}
+    assert report.kept == {"inner": "0.weight contains 2 inner in an unknown layout: give elastify a rule"}
     ruled = elastify(build, Width, {"0.weight": "(2 inner) _", "0.bias": "(2 inner)", "1.weight": "_ (2 inner)"})
     assert [item.axis for item in reorder(ruled, torch.rand(2, 5)).done] == ["inner"]
 
@@ -161,7 +161,7 @@ def test_an_example_whose_positions_are_alike_is_refused(shape):
     weights = [parameter.clone() for parameter in model.parameters()]
     with pytest.raises(
         ConfigError,
-        match=rf"^example \({shape[0]}, {shape[1]}, 5\): its positions are all alike, .*: give several positions of "
+        match=rf"^example \({shape[0]}, {shape[1]}, 5\): its positions are all equal, .*: give several positions with "
         "different values$",
     ):
         reorder(model, example)
@@ -236,7 +236,7 @@ def test_a_branch_that_needs_fewer_units_leaves_them_in_order():
             return self
 
     report = reorder(Branched(Ruled.axes()), torch.randint(0, 9, (3, 7)))
-    assert report.kept["hidden"].startswith("with all of its units no architecture runs kind='backwards'")
+    assert report.kept["hidden"].startswith("no architecture with its full size has kind='backwards'")
 
 
 def test_weights_that_start_at_zero_hide_nothing():

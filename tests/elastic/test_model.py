@@ -91,7 +91,7 @@ def test_outside_a_scope_it_is_the_whole_network(sasrec):
 def test_masks_are_refused_with_the_way_out(sasrec):
     with (
         sasrec.axes.masked(ARCH),
-        pytest.raises(AxisError, match=r"runs sliced: open axes\.at\(arch\) without masks"),
+        pytest.raises(AxisError, match=r"has no masks: open axes\.at\(arch\) to slice it"),
     ):
         sasrec(IDS)
 
@@ -338,7 +338,7 @@ def test_skeletons_are_bounded_and_draw_no_random_numbers():
     state, other = torch.get_rng_state(), random.getstate()
     for arch in Many.enumerate():
         model.subnetwork(arch)
-    assert len(model._skeletons._kept) == 32
+    assert len(model._skeletons._subnetworks) == 32
     assert torch.equal(torch.get_rng_state(), state) and random.getstate() == other
 
 
@@ -407,7 +407,7 @@ def test_coverage_says_what_was_found():
 
     with pytest.warns(
         match=r"^wide\.weight \(4 hidden\), wide\.bias \(4 hidden\), plus\.weight \(hidden \+ 1\), plus\.bias "
-        r"\(hidden \+ 1\) and 2 more keep their first units, .* settle it by a rule for each"
+        r"\(hidden \+ 1\) and 2 more keep their first units, .* give a rule for each"
     ):
         coverage = elastify(Assumed, Width).coverage()
     labels = {name: coverage[f"{name}.weight"].dimensions[0] for name in ("wide", "plus", "still", "odd")}
@@ -418,7 +418,7 @@ def test_coverage_says_what_was_found():
         "odd": ("from hidden", "assumed"),
     }
     assert [layout.name for layout in coverage.fixed] == ["still.weight", "still.bias"]
-    assert "fixed: no choice moves it" in str(coverage) and "4 hidden (assumed), hidden" in str(coverage)
+    assert "fixed: no choice changes it" in str(coverage) and "4 hidden (assumed), hidden" in str(coverage)
 
 
 def test_a_warning_names_assumed_layouts_until_a_rule_settles_them(recwarn):

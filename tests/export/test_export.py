@@ -208,7 +208,7 @@ def test_a_dimension_that_cannot_change_is_refused(tmp_path):
 
 def test_an_elastic_network_is_refused(tmp_path):
     with pytest.raises(
-        ConfigError, match=r"Encoder is elastic .*; export what elasticnas.extract\(model, arch\) gives"
+        ConfigError, match=r"Encoder is elastic .*; export the network that elasticnas.extract\(model, arch\)"
     ):
         to_torch_export(Encoder(Sizes.axes()), example(2, 6), tmp_path / "x")
 
@@ -216,7 +216,7 @@ def test_an_elastic_network_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("given", "dynamic", "message"),
     [
-        ((), None, r"the example does not fit Two.forward\(x, flag=True, unused=None\): missing a required argument"),
+        ((), None, r"the example does not match Two.forward\(x, flag=True, unused=None\): missing a required argument"),
         ({"y": torch.ones(2, 3)}, None, "missing a required argument: 'x'"),
         (([1.0],), None, "example: x is a list; an exported network takes tensors by name"),
         ((1.0,), None, r"no tensor among \['x'\]"),
@@ -227,7 +227,7 @@ def test_an_elastic_network_is_refused(tmp_path):
             {"x": {0: 5}},
             r"dimension 0: expected a name or torch.export.Dim\(name, max=...\), found 5",
         ),
-        (torch.ones(2, 3), {"x": {0: "n", 1: "n"}}, "'n' is 2 and 3 in the example; dimensions of one name have one"),
+        (torch.ones(2, 3), {"x": {0: "n", 1: "n"}}, "'n' is 2 and 3 in the example; dimensions with the same name"),
         (torch.ones(9, 3), {"x": {0: Dim("batch", max=8)}}, "'batch' is 9 in the example, not in 0..8"),
     ],
 )

@@ -135,7 +135,7 @@ def test_a_choice_that_reaches_nothing_is_an_error_everywhere():
 
     axes = s.Widths.axes()
     model = Forgets(axes)
-    message = "Widths: inner reaches nothing in Forgets; give the axes to its parts, or take the choices out"
+    message = "Widths: inner has no effect on Forgets; give the axes to its modules, or remove the choices"
     for use in (
         lambda: extract(model, ARCH),
         lambda: elasticnas.check(model, axes),
@@ -198,7 +198,7 @@ def test_a_forward_that_is_set_on_a_module_is_refused():
     model = nn.Sequential(enn.Stack([enn.Linear(axes.hidden, axes.hidden) for _ in range(3)], axes.depth))
     forward = model[0].forward
     model[0].forward = lambda x: 2 * forward(x)
-    with pytest.raises(ExtractionError, match=r"0 \(Stack\) has a forward of its own set on it"):
+    with pytest.raises(ExtractionError, match=r"0 \(Stack\) has a forward set on the instance"):
         extract(model, s.Depth.smallest())
 
 

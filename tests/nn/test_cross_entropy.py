@@ -33,7 +33,7 @@ def both(loss, x, table, targets):
 @pytest.mark.parametrize("padding", [None, 0, 5])
 @pytest.mark.parametrize("n", [1, 64, 150])
 def test_equals_the_cross_entropy_of_the_scores(padding, n, monkeypatch):
-    monkeypatch.setitem(cross_entropy._ELEMENTS, "cpu", 1)  # chunks of 64
+    monkeypatch.setitem(cross_entropy._CHUNK_ELEMENTS, "cpu", 1)  # chunks of 64
     torch.manual_seed(n)
     table = enn.Embedding(23, 7, padding_idx=padding, dtype=torch.float64)
     x, targets = torch.randn(n, 7, dtype=torch.float64), torch.randint(6, 23, (n,))

@@ -164,7 +164,10 @@ def test_what_all_samples_share_has_a_batch_of_one():
 def test_another_batch_size_is_refused(count):
     axes = Sizes.axes()
     p = parameter(axes.hidden)
-    with axes.masked(ARCHS[:count]), pytest.raises(AxisError, match=f"for each of {count} samples, but a batch of 4"):
+    with (
+        axes.masked(ARCHS[:count]),
+        pytest.raises(AxisError, match=f"for each of {count} samples, but got a batch of 4"),
+    ):
         enn.align(p, normal(4, 5, 6))
 
 
@@ -172,9 +175,9 @@ def test_an_activation_without_a_batch_is_refused():
     axes = Sizes.axes()
     p, table = parameter(axes.hidden), parameter(3, axes.hidden)
     with axes.masked(ARCHS):
-        with pytest.raises(AxisError, match=r"for each of 3 samples, but a batch of 6"):
+        with pytest.raises(AxisError, match=r"for each of 3 samples, but got a batch of 6"):
             enn.align(p, normal(6))
-        with pytest.raises(AxisError, match=r"align: x has the shape \(3, 6\), and the parameter 2 dimensions"):
+        with pytest.raises(AxisError, match=r"align: x has the shape \(3, 6\), but the parameter has 2 dimensions"):
             enn.align(table, normal(3, 6))
 
 
@@ -184,7 +187,7 @@ def test_a_token_with_a_dimension_for_the_batch():
     token, grid, x = parameter(1, 1, axes.hidden), parameter(2, 2, axes.hidden), normal(3, 2, 6)
     with axes.masked(ARCHS):
         found = enn.align(token, x)
-        with pytest.raises(AxisError, match="x has the batch and these"):
+        with pytest.raises(AxisError, match="x must have these and a batch"):
             enn.align(grid, x)
     assert found.shape == (3, 1, 6)
     for row, arch in zip(found, ARCHS, strict=True):

@@ -113,7 +113,7 @@ def test_how_often_something_occurred_is_not_lost():
 
 
 def test_mistakes_are_refused_in_words():
-    with pytest.raises(ConfigError, match="length=0: the longest sequence has 1 position or more"):
+    with pytest.raises(ConfigError, match="length=0: the maximum sequence length must be at least 1"):
         enn.PointwiseAttention(4, 2, 2, length=0)
     message = r"biases for 6 positions, but the input has the shape \(1, 7, 5\): give it a larger length"
     with pytest.raises(AxisError, match=message):

@@ -312,7 +312,7 @@ def test_reentrant_checkpoint_is_refused_where_it_would_be_silently_wrong(monkey
     from elasticnas.axes import stack
 
     # without the refusal: gradients that are wrong, and nobody says so
-    monkeypatch.setattr(stack, "_graph_task", lambda: -1)
+    monkeypatch.setattr(stack, "_backward_id", lambda: -1)
     assert not all(map(torch.equal, checkpointed(reentrant), right))
 
 

@@ -44,7 +44,7 @@ def drop_parameters_in_lists_of_modules(monkeypatch):
                 if held and all(isinstance(each, enn.ElasticParameter) for each in held):
                     memo[id(module)] = type(module)()
 
-    monkeypatch.setattr(importlib.import_module("elasticnas.extraction.extract"), "lists_of_parameters", wrong)
+    monkeypatch.setattr(importlib.import_module("elasticnas.extraction.extract"), "copy_parameter_containers", wrong)
 
 
 def build_containers_anew(monkeypatch):
@@ -93,9 +93,9 @@ def take_any_padding_row(monkeypatch):
 MISTAKES = {
     scale_by_all_units_of_a_product: "mask: output: differs from slicing",
     leave_parameters_of_samples_unshaped: "mask: output: |sample . of a mixed batch: ",
-    drop_parameters_in_lists_of_modules: "extracted: output: |other tensors than as built",
-    build_containers_anew: "extracted: output: differs|other tensors than as built",
-    share_by_an_id_that_is_used_again: "extracted: |other parameters than as built",
+    drop_parameters_in_lists_of_modules: "extracted: output: |tensors differ from a network built",
+    build_containers_anew: "extracted: output: differs|tensors differ from a network built",
+    share_by_an_id_that_is_used_again: "extracted: |parameters differ from a network built",
     convert_the_weight_itself: "is changed by a forward pass|gradient of .*shift.weight: differs",
     take_any_padding_row: "gradient of table.weight: differs",
 }

@@ -1,4 +1,4 @@
-"""Compositions: whole models drawn from a seed, and the law checked on them."""
+"""Compositions: whole models drawn at random from a seed, on which the law is checked."""
 
 from elasticnas.testing.compositions.check import check_composition
 from elasticnas.testing.compositions.coverage import TRAITS, traits

@@ -1,4 +1,4 @@
-"""traits: what a composition has, for a table of what was drawn."""
+"""traits: features of a composition, to report which ones were drawn."""
 
 from collections.abc import Iterator
 
@@ -46,14 +46,14 @@ TRAITS = (
     "one sample",
     "one position",
 )
-"""Every trait there is: kinds of parts first."""
+"""All traits: the kinds of parts first."""
 
 
 def traits(composition: Composition) -> set[str]:
-    """Which of :data:`TRAITS` a composition has."""
+    """Return the traits of a composition, a subset of :data:`TRAITS`."""
     part, options = composition.part, composition.space.choices()
-    found = part.kinds() | {name for name, path in _NESTED.items() if _has(part, path)}
-    found |= {trait for each in _all(part) for trait in _of(each)}
+    found = part.kinds() | {name for name, path in _NESTED.items() if _contains(part, path)}
+    found |= {trait for each in _with_descendants(part) for trait in _traits_of(each)}
     allowed = composition.space.axes().named("odd").options
     conditions = {
         "an option that no rule allows": len(allowed) < len(options["odd"]),
@@ -69,20 +69,20 @@ def traits(composition: Composition) -> set[str]:
     return found | {trait for trait, holds in conditions.items() if holds}
 
 
-def _all(part: Part) -> Iterator[Part]:
+def _with_descendants(part: Part) -> Iterator[Part]:
     yield part
     for each in part.parts:
-        yield from _all(each)
+        yield from _with_descendants(each)
 
 
-def _has(part: Part, path: tuple[str, ...]) -> bool:
-    """Whether parts of these kinds or groups stand in each other, the first outermost."""
+def _contains(part: Part, path: tuple[str, ...]) -> bool:
+    """Return whether parts of these kinds or groups are nested in this order, the first outermost."""
     if part.kind == path[0] or part.kind in _GROUPS.get(path[0], ()):
         path = path[1:]
-    return not path or any(_has(each, path) for each in part.parts)
+    return not path or any(_contains(each, path) for each in part.parts)
 
 
-def _of(part: Part) -> Iterator[str]:
+def _traits_of(part: Part) -> Iterator[str]:
     options = part.options
     inner, form, depth = options.get("inner", ""), options.get("form"), options.get("depth")
     conditions = {

@@ -1,4 +1,4 @@
-"""draw_composition: a whole model, its space, and inputs, from a seed."""
+"""draw_composition: draw a whole model, its space and its inputs from a seed."""
 
 import random
 from dataclasses import dataclass
@@ -18,32 +18,35 @@ from elasticnas.testing.compositions.spaces import SPACES, space_of
 __all__ = ["Composition", "Model", "compositions", "draw_composition"]
 
 _DEPTHS = ((1,), (1,), (1, 1), (1, 2), (2,), (2,), (3,))
-"""Most levels of containers in each part of the outermost sequence."""
-_LEAF = 0.5
-"""Probability of a leaf where a container might stand."""
-_THRICE = 0.02
-"""Probability of containers in each other that other draws hardly ever give."""
+"""Maximum nesting of containers, for each part of the outermost sequence."""
+_LEAF_PROBABILITY = 0.5
+"""Probability of drawing a leaf instead of a container."""
+_NESTED_MIXTURES = 0.02
+"""Probability of a mixture in a stack in a mixture, which is rare otherwise."""
 _INNER = ("inner", "inner", "2*half", "heads*head_dim", "part.inner", "inner+half", "double", "widths.1", "across", "5")
 
 
 class Model(nn.Module):
-    """A part between an embedding, or an input of elastic width, and scores, or an output of elastic width.
+    """A model: an optional embedding, a part, and optional scores or class token.
 
     Args:
-        composition: What is drawn.
+        composition: The drawn composition.
         sizes: Axes, or an architecture.
     """
 
     def __init__(self, composition: "Composition", sizes: Any) -> None:
         super().__init__()
-        self.sizes = sizes  # choices that no part uses reach the model through it
+        self.sizes = sizes  # so that choices that no part uses count as used
         self.token, self.positions = enn.Parameter(1, sizes.hidden), enn.Parameter(9, sizes.hidden)
         self.table = _embedding(composition, sizes) if composition.reads == "ids" else None
         self.body = make(composition.part, sizes)
         self.classified, self.scored = composition.classified, composition.scored
 
     def forward(self, given: Tensor) -> Tensor:
-        """``(B, N)`` ids or ``(B, N, hidden)`` to ``(B, N, hidden)``, or scores ``(B, N, rows)``; classified, no N."""
+        """Map ids ``(B, N)`` or ``(B, N, hidden)`` to ``(B, N, hidden)`` or scores ``(B, N, rows)``.
+
+        If classified, the output has no dimension N.
+        """
         x: Tensor = given if self.table is None else self.table(given)
         if self.classified:
             x = torch.cat([enn.align(self.token, x).expand(len(x), -1, -1), x], 1)
@@ -54,7 +57,7 @@ class Model(nn.Module):
 
 
 def _embedding(composition: "Composition", sizes: Any) -> nn.Module:
-    """What a table refuses as padding in some architecture is left out."""
+    """Return an embedding, without ``padding_idx`` if some architecture does not have this row."""
     try:
         return enn.Embedding(sizes.rows, sizes.hidden, composition.padding_idx)
     except ElasticNASError:
@@ -63,16 +66,16 @@ def _embedding(composition: "Composition", sizes: Any) -> nn.Module:
 
 @dataclass(frozen=True)
 class Composition:
-    """A whole model and what to run it on.
+    """A whole model and its inputs.
 
     Attributes:
-        seed: It is drawn again from it.
+        seed: The seed that it is drawn from.
         space: Its search space.
-        part: What it is made of.
-        reads: ``"ids"`` or ``"features"``.
-        scored: Whether the output is the scores of the table's rows; it reads ids then.
-        classified: Whether a class token goes in front, and only its output comes out.
-        padding_idx: Of the table.
+        part: The part that the model consists of.
+        reads: Kind of input, ``"ids"`` or ``"features"``.
+        scored: Whether the output is the scores of the embedding's rows; the input is then ids.
+        classified: Whether a class token is prepended, and the output is that of the token only.
+        padding_idx: Padding row of the embedding.
         batch: B.
         length: N.
     """
@@ -88,35 +91,35 @@ class Composition:
     length: int
 
     def build(self, sizes: Any) -> Model:
-        """The model, from axes or from an architecture; random weights, float64, eval mode."""
+        """Build the model from axes or from an architecture, with random weights, float64, in eval mode."""
         torch.manual_seed(self.seed)
         model = Model(self, sizes).double().eval()
         with torch.no_grad():
-            for parameter in model.parameters():  # start values of norms and biases hide mistakes
+            for parameter in model.parameters():  # initial values of norms and biases would hide mistakes
                 parameter.normal_(std=0.5)
         return model
 
     def ends(self, axes: Any) -> tuple[SizeLike | None, SizeLike]:
-        """What the last dimension of the input holds, and that of the output."""
+        """Return the size of the last dimension of the input, None for ids, and that of the output."""
         return axes.hidden if self.reads == "features" else None, axes.rows if self.scored else axes.hidden
 
     def input(self, arch: Any, seed: int = 0) -> Tensor:
-        """In slice form."""
+        """Return an input with the active sizes."""
         generator = torch.Generator().manual_seed(self.seed + seed)
         if self.reads == "ids":
-            # every table has these rows
+            # rows that the embedding has in every architecture
             return torch.randint(min(self.space.choices()["rows"]), (self.batch, self.length), generator=generator)
         return torch.randn(self.batch, self.length, arch.hidden, generator=generator, dtype=torch.float64)
 
     def architectures(self, count: int) -> list[Any]:
-        """Some architectures, extremes among them now and then."""
+        """Draw architectures; the largest and smallest are frequent."""
         rng = random.Random(self.seed)
         extremes = [self.space.largest(), self.space.smallest()]
         return [rng.choice(extremes) if rng.random() < 0.2 else self.space.sample(rng) for _ in range(count)]
 
 
 def draw_composition(seed: int) -> Composition:
-    """The composition of a seed."""
+    """Draw the composition of a seed."""
     rng = random.Random(f"composition {seed}")
     space = space_of(rng.randrange(SPACES))
     length, read = rng.choice([1, 2, 2, 3, 3, 4]), rng.choice(["ids", "scores", "features", "features", "features"])
@@ -134,7 +137,7 @@ def draw_composition(seed: int) -> Composition:
 
 
 def compositions() -> st.SearchStrategy[Composition]:
-    """Whole models for property tests: every primitive, containers in containers, shared parts, hooks, rules."""
+    """Return a strategy for whole models: all primitives, nested containers, shared modules, hooks, rules."""
     return st.builds(draw_composition, st.integers(0, 2**32 - 1))
 
 
@@ -145,19 +148,24 @@ class _Drawing:
         self.rng, self.options = rng, space.choices()
 
     def outermost(self) -> tuple[Part, ...]:
-        """The parts of a model, one after the other."""
-        if self.rng.random() < _THRICE:
-            return (self._thrice(),)
+        """Draw the parts of a model's outermost sequence."""
+        if self.rng.random() < _NESTED_MIXTURES:
+            return (self._nested_mixtures(),)
         return tuple(self.part(depth) for depth in self.rng.choice(_DEPTHS))
 
     def part(self, depth: int, layer: int | None = None) -> Part:
-        """A part; at most ``depth`` levels of containers inside it, in a layer that only deeper architectures have."""
-        if depth == 0 or self.rng.random() < _LEAF:
+        """Draw a part.
+
+        Args:
+            depth: Maximum nesting of containers.
+            layer: Index of the elastic-depth layer around it, which may then use sizes of that layer; None for none.
+        """
+        if depth == 0 or self.rng.random() < _LEAF_PROBABILITY:
             return self._leaf(layer)
         return getattr(self, self.rng.choice(_CONTAINERS))(depth - 1, layer)  # type: ignore[no-any-return]
 
-    def _thrice(self) -> Part:
-        """A mixture in a stack in a mixture."""
+    def _nested_mixtures(self) -> Part:
+        """Draw a mixture in a stack in a mixture."""
         inside = tuple(self._widths(0, position) for position in range(max(self.options["depth"])))
         stack = Part("stack", {"depth": "depth", "subclass": False}, inside)
         return Part("widths", {"choice": "half", "form": "same"}, (stack,))
@@ -168,8 +176,8 @@ class _Drawing:
         inner, choice = self.rng.choice(sizes), self.rng.choice
         given: dict[str, dict[str, Any]] = {
             "feed-forward": {"inner": inner, "gated": choice([True, False]), "activation": choice(["gelu", "silu"])},
-            "between": {"inner": inner},
-            "beside": {"inner": "inner" if "+" in inner else inner},
+            "bottleneck": {"inner": inner},
+            "concatenation": {"inner": "inner" if "+" in inner else inner},
             "attention": self._attention(),
             "pointwise attention": {
                 "head_dim": choice(["head_dim", "half"]),
@@ -213,9 +221,9 @@ class _Drawing:
         return Part("hooked", {"before": self.rng.random() < 0.4}, (self.part(depth, layer),))
 
     def _stack(self, depth: int, layer: int | None) -> Part:
-        most = max(self.options["depth"])
+        max_depth = max(self.options["depth"])
         form = self.rng.choice(["depth", "depth", "chosen", "fixed"])
-        count = {"depth": most, "chosen": 2, "fixed": self.rng.randint(0, 2)}[form]
+        count = {"depth": max_depth, "chosen": 2, "fixed": self.rng.randint(0, 2)}[form]
         parts = tuple(self.part(depth, position if form == "depth" else layer) for position in range(count))
         given: Any = {"depth": "depth", "chosen": ("keep.0", "keep.1"), "fixed": count}[form]
         return Part("stack", {"depth": given, "subclass": self.rng.random() < 0.3}, parts)
@@ -236,8 +244,8 @@ class _Drawing:
 
 
 _LEAVES = (
-    "layer norm", "rms norm", "linear", "feed-forward", "feed-forward", "between", "between", "beside", "attention",
-    "attention", "attention", "pointwise attention", "gate", "scale", "scale", "parameters", "parameters",
+    "layer norm", "rms norm", "linear", "feed-forward", "feed-forward", "bottleneck", "bottleneck", "concatenation",
+    "attention", "attention", "attention", "pointwise attention", "gate", "scale", "scale", "parameters", "parameters",
     "parametrized", "shared weight",
 )  # fmt: skip
 _CONTAINERS = (

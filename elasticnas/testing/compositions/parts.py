@@ -1,4 +1,4 @@
-"""Parts of a composition: what each kind is built of, from axes or from an architecture."""
+"""Parts of a composition, and how each kind is built from axes or from an architecture."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,12 +17,12 @@ __all__ = ["MAKERS", "Part", "make"]
 
 @dataclass(frozen=True)
 class Part:
-    """One part of a model: it maps ``(B, N, hidden)`` to the same shape.
+    """One part of a model, ``(B, N, hidden) -> (B, N, hidden)``.
 
     Attributes:
         kind: A key of :data:`MAKERS`.
-        options: What the kind takes; sizes are expressions.
-        parts: Those inside it.
+        options: The options of this kind; sizes are expressions.
+        parts: The parts inside it.
     """
 
     kind: str
@@ -30,12 +30,12 @@ class Part:
     parts: "tuple[Part, ...]" = ()
 
     def kinds(self) -> set[str]:
-        """Its own kind, and those inside it."""
+        """Return its kind and the kinds of all parts inside it."""
         return {self.kind}.union(*(part.kinds() for part in self.parts))
 
 
 def make(part: Part, sizes: Any) -> nn.Module:
-    """The module of a part."""
+    """Build the module of a part."""
     return MAKERS[part.kind](part, sizes)
 
 
@@ -73,8 +73,8 @@ class Tied(nn.Module):
         return self.two(torch.tanh(self.one(x)))  # type: ignore[no-any-return]
 
 
-class Between(nn.Module):
-    """``down(tanh(up(x)))`` through any size."""
+class Bottleneck(nn.Module):
+    """``down(tanh(up(x)))`` with an inner size of any form."""
 
     def __init__(self, hidden: Any, inner: Any) -> None:
         super().__init__()
@@ -84,8 +84,8 @@ class Between(nn.Module):
         return self.down(torch.tanh(self.up(x)))  # type: ignore[no-any-return]
 
 
-class Beside(nn.Module):
-    """``out([left(x), x])``, sizes one after the other."""
+class Concatenated(nn.Module):
+    """``out(norm([left(x), x]))``, a concatenation."""
 
     def __init__(self, hidden: Any, inner: Any) -> None:
         super().__init__()
@@ -108,7 +108,7 @@ class Gated(nn.Module):
 
 
 class Padded(nn.Module):
-    """An attention to what is not padded: positions whose first feature is above 1."""
+    """An attention with padding: positions whose first feature is above 1 are padded."""
 
     def __init__(self, attention: nn.Module) -> None:
         super().__init__()
@@ -119,7 +119,7 @@ class Padded(nn.Module):
 
 
 class Scaled(nn.Module):
-    """``x * scale + shift``, parameters beside an activation; one of them goes through another dtype."""
+    """``x * scale + tanh(shift)`` with bare parameters, one of which is also converted to other dtypes."""
 
     def __init__(self, hidden: Any) -> None:
         super().__init__()
@@ -127,19 +127,19 @@ class Scaled(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if not isinstance(self.shift, enn.ElasticParameter) or enn.align(self.shift, x).ndim == 2:
-            _ = self.shift.to(torch.bfloat16) + self.shift.half()  # a tensor's conversions; the weight stays as it is
+            _ = self.shift.to(torch.bfloat16) + self.shift.half()  # must not convert the weight itself
         return x * enn.align(self.scale, x) + torch.tanh(enn.align(self.shift, x))
 
 
 class Listed(nn.Module):
-    """Parameters in a container, one of them under a second name."""
+    """Parameters in a container, one of which has a second name."""
 
     def __init__(self, hidden: Any, container: str) -> None:
         super().__init__()
         made: list[Any] = [enn.Parameter(hidden), enn.Parameter(1, hidden)]
         plain = all(isinstance(each, nn.Parameter) for each in made)
         named: dict[str, Any] = {"a": made[0], "b": made[1]}
-        # torch's module containers hold no bare parameters
+        # torch's module containers cannot hold plain parameters
         if container == "list":
             self.held: Any = (nn.ParameterList if plain else nn.ModuleList)(made)
         elif container == "dict":
@@ -157,7 +157,7 @@ class Listed(nn.Module):
 
 
 class Doubling(enn.Stack):
-    """A stack with a forward, an attribute and a buffer of its own."""
+    """A subclass of Stack with its own forward, attribute and buffer."""
 
     def __init__(self, layers: Any, depth: Any) -> None:
         super().__init__(layers, depth)
@@ -169,14 +169,14 @@ class Doubling(enn.Stack):
 
 
 class Adding(enn.Mixture):
-    """A mixture with a residual of its own."""
+    """A subclass of Mixture with a residual connection."""
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         return x + super().forward(x, *args, **kwargs)
 
 
 class Halving(enn.DepthSkip):
-    """A skip with a factor of its own."""
+    """A subclass of DepthSkip with a constant factor."""
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         return 0.5 * super().forward(x, *args, **kwargs)
@@ -199,15 +199,15 @@ def _three_quarters(module: nn.Module, args: Any, output: Tensor) -> Tensor:
 
 
 def _stack(part: Part, sizes: Any) -> nn.Module:
-    depth, layers = part.options["depth"], [make(each, sizes) for each in part.parts[: _built(part, sizes)]]
+    depth, layers = part.options["depth"], [make(each, sizes) for each in part.parts[: _layer_count(part, sizes)]]
     kind = Doubling if part.options["subclass"] else enn.Stack
     if isinstance(depth, int):
         return kind(layers, depth)
     return kind(layers, [size_of(name, sizes) for name in depth] if isinstance(depth, tuple) else sizes.depth)
 
 
-def _built(part: Part, sizes: Any) -> int:
-    """A plain network has no layers beyond its depth: their sizes do not exist."""
+def _layer_count(part: Part, sizes: Any) -> int:
+    """Return the number of layers to build: a plain network has none beyond its depth, which may have no sizes."""
     return sizes.depth if part.options["depth"] == "depth" and isinstance(sizes.depth, int) else len(part.parts)
 
 
@@ -224,7 +224,7 @@ def _branches(part: Part, sizes: Any) -> nn.Module:
 
 
 def _widths(part: Part, sizes: Any) -> nn.Module:
-    """One module at several sizes, between sizes that may vary with the choice."""
+    """Build a mixture of one module at several sizes, whose input or output size may depend on the choice."""
     hidden, choice = sizes.hidden, size_of(part.options["choice"], sizes)
     inside = make(part.parts[0], sizes)
     form = part.options["form"]
@@ -277,8 +277,8 @@ MAKERS: dict[str, Callable[[Part, Any], nn.Module]] = {
     "feed-forward": lambda part, sizes: enn.FeedForward(
         sizes.hidden, size_of(part.options["inner"], sizes), part.options["gated"], part.options["activation"]
     ),
-    "between": lambda part, sizes: Between(sizes.hidden, size_of(part.options["inner"], sizes)),
-    "beside": lambda part, sizes: Beside(sizes.hidden, size_of(part.options["inner"], sizes)),
+    "bottleneck": lambda part, sizes: Bottleneck(sizes.hidden, size_of(part.options["inner"], sizes)),
+    "concatenation": lambda part, sizes: Concatenated(sizes.hidden, size_of(part.options["inner"], sizes)),
     "attention": _attention,
     "pointwise attention": _pointwise,
     "gate": lambda part, sizes: Gated(sizes.hidden, size_of(part.options["rank"], sizes), part.options["layers"]),
@@ -295,4 +295,4 @@ MAKERS: dict[str, Callable[[Part, Any], nn.Module]] = {
     "branches": _branches,
     "widths": _widths,
 }
-"""How each kind of part is built."""
+"""The function that builds each kind of part."""

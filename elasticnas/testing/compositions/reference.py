@@ -19,9 +19,9 @@ __all__ = ["reference"]
 
 
 def reference(composition: "Composition", model: Any, arch: Any, given: Tensor) -> Tensor:
-    """What the model computes for an architecture.
+    """Compute the output of a model for an architecture.
 
-    The model is read for its full tensors only: which units are active, what runs and every formula are written here.
+    Only full-size tensors are taken from the model; active units, running modules and formulas are implemented here.
     """
     units = Units(composition.space, arch)
     table = None if composition.reads == "features" else units.cut(model.table.weight, "rows", "hidden")
@@ -71,26 +71,26 @@ def _feed_forward(part: Part, module: Any, units: Units, x: Tensor) -> Tensor:
     return _linear(module.down, units, inside, inner, "hidden")
 
 
-def _between(part: Part, module: Any, units: Units, x: Tensor) -> Tensor:
+def _bottleneck(part: Part, module: Any, units: Units, x: Tensor) -> Tensor:
     inner = part.options["inner"]
     return _linear(module.down, units, _linear(module.up, units, x, "hidden", inner).tanh(), inner, "hidden")
 
 
-def _beside(part: Part, module: Any, units: Units, x: Tensor) -> Tensor:
+def _concatenation(part: Part, module: Any, units: Units, x: Tensor) -> Tensor:
     both = part.options["inner"] + "+hidden"
     x = torch.cat([_linear(module.left, units, x, "hidden", part.options["inner"]), x], -1)
     return _linear(module.out, units, formulas.rms_norm(x, units.cut(module.norm.weight, both)), both, "hidden")
 
 
-def _seen(x: Tensor, causal: bool, padded: bool) -> tuple[Tensor, Tensor]:
-    """``(B, N, N)`` bool, True where row sees column, and ``(B, N)``, True where padded."""
+def _allowed(x: Tensor, causal: bool, padded: bool) -> tuple[Tensor, Tensor]:
+    """Return ``(B, N, N)`` bool, True where a query (row) attends to a key, and ``(B, N)``, True where padded."""
     padding = x[..., 0] > 1 if padded else torch.zeros(x.shape[:2], dtype=torch.bool)
     seen = ~padding[:, None, :].repeat(1, x.shape[1], 1)
     return (seen.tril() if causal else seen), padding
 
 
 def _heads(x: Tensor, count: int) -> list[Tensor]:
-    """``(B, N, count * k)`` to one ``(B, N, k)`` for each head."""
+    """Split ``(B, N, count * k)`` into one ``(B, N, k)`` for each head."""
     width = x.shape[-1] // count
     return [x[..., head * width : (head + 1) * width] for head in range(count)]
 
@@ -101,7 +101,7 @@ def _attention(part: Part, module: Any, units: Units, x: Tensor) -> Tensor:
     heads, kv, width = options["heads"], options["kv_heads"] or options["heads"], options["head_dim"]
     count, groups = units.active(heads), units.active(kv)
     queries = f"{kv}*{width}"
-    if kv != heads:  # rows (kv_heads group head_dim): fewer heads leave the last of every group out
+    if kv != heads:  # rows (kv_heads group head_dim): fewer heads drop the last ones of every group
         most = units.full(heads) // units.full(kv)
         kept = [g * most + r for g in range(groups) for r in range(count // groups)]
         places = torch.cat([head * units.full(width) + units.places(width) for head in kept])
@@ -111,14 +111,14 @@ def _attention(part: Part, module: Any, units: Units, x: Tensor) -> Tensor:
         query = _linear(module.query, units, x, "hidden", queries)
         out = units.cut(module.out.weight, "hidden", queries)
     key, value = (_linear(each, units, x, "hidden", queries) for each in (module.key, module.value))
-    mixed = _mixed(options, _heads(query, count), _heads(key, groups), _heads(value, groups), x)
+    mixed = _attend(options, _heads(query, count), _heads(key, groups), _heads(value, groups), x)
     found = mixed @ out.T + units.cut(module.out.bias, "hidden")
-    return torch.where(_seen(x, False, options["padded"])[1][..., None], 0.0, found)
+    return torch.where(_allowed(x, False, options["padded"])[1][..., None], 0.0, found)
 
 
-def _mixed(options: Any, q: list[Tensor], k: list[Tensor], v: list[Tensor], x: Tensor) -> Tensor:
-    """All heads of all samples, one beside the other; queries in groups share their keys."""
-    seen, padding = _seen(x, options["causal"], options["padded"])
+def _attend(options: Any, q: list[Tensor], k: list[Tensor], v: list[Tensor], x: Tensor) -> Tensor:
+    """Return the outputs of all heads, concatenated; query heads of a group share a key and value head."""
+    seen, padding = _allowed(x, options["causal"], options["padded"])
     samples = []
     for sample, sees in enumerate(seen):
         found = []
@@ -128,7 +128,7 @@ def _mixed(options: Any, q: list[Tensor], k: list[Tensor], v: list[Tensor], x: T
             if options["kind"] == "linrec":
                 found.append(formulas.linrec(*operands, sees, options["key_norm"]))
             else:
-                # padded positions, whose outputs are 0 later, see themselves in a softmax, as it needs one
+                # padded positions attend to themselves, since softmax needs a key; their outputs are 0 later
                 own = sees | (torch.eye(len(sees), dtype=torch.bool) & padding[sample][:, None])
                 found.append(formulas.softmax_attention(*operands, own))
         samples.append(torch.cat(found, -1))
@@ -141,7 +141,7 @@ def _pointwise(part: Part, module: Any, units: Units, x: Tensor) -> Tensor:
     parts = {
         n: _silu(_linear(getattr(module, n), units, x, "hidden", width)) for n in ("query", "key", "value", "gate")
     }
-    seen, padding = _seen(x, causal, padded)
+    seen, padding = _allowed(x, causal, padded)
     place = torch.arange(x.shape[1])
     distance = place[:, None] - place
     biases = module.distances[distance.clamp_min(0) if causal else distance + module.length - 1]
@@ -167,7 +167,7 @@ def _scale(part: Part, module: Any, units: Units, x: Tensor) -> Tensor:
 
 
 def _parameters(part: Part, module: Any, units: Units, x: Tensor) -> Tensor:
-    first = module.again.weight  # the first of the container, under its second name
+    first = module.again.weight  # the container's first parameter, under its second name
     second = next(p for p in module.held.parameters() if p is not first)
     x = x + units.cut(first, "hidden") + units.cut(second, "1", "hidden")
     return x * _sigmoid(units.cut(first, "hidden"))
@@ -248,8 +248,8 @@ _FORWARDS: dict[str, Callable[[Part, Any, Units, Tensor], Tensor]] = {
     "rms norm": lambda part, module, units, x: formulas.rms_norm(x, units.cut(module.weight, "hidden")),
     "linear": lambda part, module, units, x: _linear(module, units, x, "hidden", "hidden"),
     "feed-forward": _feed_forward,
-    "between": _between,
-    "beside": _beside,
+    "bottleneck": _bottleneck,
+    "concatenation": _concatenation,
     "attention": _attention,
     "pointwise attention": _pointwise,
     "gate": _gate,

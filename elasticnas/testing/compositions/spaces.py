@@ -13,7 +13,7 @@ from elasticnas.space import PerLayer, Space
 __all__ = ["SPACES", "space_of"]
 
 SPACES = 48
-"""How many spaces there are: many compositions share one, as to make it takes longer than to check a model."""
+"""Number of spaces: many compositions share one, since making a space takes longer than checking a model."""
 
 _ODD = (
     (1, "1"),
@@ -28,13 +28,13 @@ _ODD = (
 
 @cache
 def space_of(number: int) -> type[Space]:
-    """The space of a number from 0 to :data:`SPACES`."""
+    """Return the space with a number from 0 to ``SPACES - 1``."""
     rng = random.Random(f"space {number}")
     fields: dict[str, Any] = {name: (_literal(options), ...) for name, options in _options(rng).items()}
     layers = rng.choice([2, 3])
-    fields["depth"] = (_literal(_some(rng, [layers, *range(rng.choice([0, 1]), layers)])), ...)
-    fields["widths"] = (_per_layer(_some(rng, [5, 4, 3, 2, 1]), 3), ...)
-    fields["tied"] = (_per_layer(_some(rng, [4, 3, 2]), "depth"), ...)
+    fields["depth"] = (_literal(_subset(rng, [layers, *range(rng.choice([0, 1]), layers)])), ...)
+    fields["widths"] = (_per_layer(_subset(rng, [5, 4, 3, 2, 1]), 3), ...)
+    fields["tied"] = (_per_layer(_subset(rng, [4, 3, 2]), "depth"), ...)
     fields["keep"] = (Annotated[tuple[bool, ...], PerLayer(2)], ...)
     fields["part"] = (_nested(rng), ...)
     rules = {f"rule{position}": rule for position, rule in enumerate(_rules(rng, fields))}
@@ -44,7 +44,7 @@ def space_of(number: int) -> type[Space]:
 
 
 class _Derived(Space):
-    """Sizes that follow from fields, for whoever uses them."""
+    """Base class with sizes derived from fields."""
 
     @property
     def double(self) -> int:
@@ -62,20 +62,20 @@ def _create_model(name: str, **given: Any) -> type[Space]:
 
 def _options(rng: random.Random) -> dict[str, Any]:
     return {
-        "hidden": _some(rng, [8, 6, 5, 4, 3, 2, 1], least=2),
-        "inner": _some(rng, [7, 6, 4, 3, 2, 1, *([0] if rng.random() < 0.3 else [])], least=2),
-        "heads": _some(rng, [4, 2]) if rng.random() < 0.5 else (2, 1),
-        "head_dim": _some(rng, [4, 3, 2, 1]),
-        "half": _some(rng, [3, 2, 1], least=2),
-        "rows": _some(rng, [7, 6, 5]),
+        "hidden": _subset(rng, [8, 6, 5, 4, 3, 2, 1], least=2),
+        "inner": _subset(rng, [7, 6, 4, 3, 2, 1, *([0] if rng.random() < 0.3 else [])], least=2),
+        "heads": _subset(rng, [4, 2]) if rng.random() < 0.5 else (2, 1),
+        "head_dim": _subset(rng, [4, 3, 2, 1]),
+        "half": _subset(rng, [3, 2, 1], least=2),
+        "rows": _subset(rng, [7, 6, 5]),
         "odd": rng.choice(_ODD),
     }
 
 
-def _some(rng: random.Random, values: list[Any], least: int = 1) -> tuple[Any, ...]:
-    """The first and some of the others, in any order."""
-    kept = [values[0], *rng.sample(values[1:], rng.randint(least - 1, min(2, len(values) - 1)))]
-    return tuple(rng.sample(kept, len(kept)))
+def _subset(rng: random.Random, values: list[Any], least: int = 1) -> tuple[Any, ...]:
+    """Return the first value and some of the others, in random order."""
+    chosen = [values[0], *rng.sample(values[1:], rng.randint(least - 1, min(2, len(values) - 1)))]
+    return tuple(rng.sample(chosen, len(chosen)))
 
 
 def _literal(options: tuple[Any, ...]) -> Any:
@@ -87,34 +87,34 @@ def _per_layer(options: tuple[Any, ...], count: "int | str") -> Any:
 
 
 def _nested(rng: random.Random) -> type[Space]:
-    fields = {"inner": (_literal(_some(rng, [5, 4, 2], 2)), ...), "rank": (_literal(_some(rng, [3, 2, 1], 2)), ...)}
-    rules = {"rule": _not_both("inner", "rank", fields)} if rng.random() < 0.5 else {}
+    fields = {"inner": (_literal(_subset(rng, [5, 4, 2], 2)), ...), "rank": (_literal(_subset(rng, [3, 2, 1], 2)), ...)}
+    rules = {"rule": _forbid_pair("inner", "rank", fields)} if rng.random() < 0.5 else {}
     return _create_model("Part", __base__=(Space,), __validators__=rules, **fields)
 
 
 def _rules(rng: random.Random, fields: dict[str, Any]) -> list[Any]:
     rules = []
     if rng.random() < 0.4:
-        rules.append(_not_both("hidden", "inner", fields))
+        rules.append(_forbid_pair("hidden", "inner", fields))
     if rng.random() < 0.3 and len(fields["odd"][0].__args__) > 2:
-        rules.append(_forbidden(fields["odd"][0].__args__[-1]))
+        rules.append(_forbid_option(fields["odd"][0].__args__[-1]))
     if rng.random() < 0.3:
-        rules.append(_after(lambda arch: sum(arch.widths) > 3 * min(arch.widths) + 4, "widths differ too much"))
+        rules.append(_rule(lambda arch: sum(arch.widths) > 3 * min(arch.widths) + 4, "widths differ too much"))
     return rules
 
 
-def _not_both(first: str, second: str, fields: dict[str, Any]) -> Any:
-    """Not the last option of one with the last of the other."""
+def _forbid_pair(first: str, second: str, fields: dict[str, Any]) -> Any:
+    """Return a rule that forbids the last options of two choices together."""
     one, other = fields[first][0].__args__[-1], fields[second][0].__args__[-1]
-    return _after(lambda arch: getattr(arch, first) == one and getattr(arch, second) == other, f"{first} and {second}")
+    return _rule(lambda arch: getattr(arch, first) == one and getattr(arch, second) == other, f"{first} and {second}")
 
 
-def _forbidden(option: Any) -> Any:
-    """An option that no architecture may have."""
-    return _after(lambda arch: arch.odd == option and type(arch.odd) is type(option), f"odd={option!r}")
+def _forbid_option(option: Any) -> Any:
+    """Return a rule that forbids an option of ``odd``."""
+    return _rule(lambda arch: arch.odd == option and type(arch.odd) is type(option), f"odd={option!r}")
 
 
-def _after(refused: Callable[[Any], bool], text: str) -> Any:
+def _rule(refused: Callable[[Any], bool], text: str) -> Any:
     def check(self: Any) -> Any:
         if refused(self):
             raise ValueError(text)

@@ -1,4 +1,4 @@
-"""Which units of a full tensor an architecture has, counted out by hand: no axes, no select."""
+"""Units: the active units of an architecture, computed independently of axes and select."""
 
 from math import prod
 from typing import Any
@@ -12,10 +12,10 @@ __all__ = ["Units"]
 
 
 class Units:
-    """Places of active units in the full sizes.
+    """Indices of active units in the full sizes.
 
     Args:
-        space: Whose options give the full sizes.
+        space: The space, whose options determine the full sizes.
         arch: The architecture.
     """
 
@@ -23,14 +23,14 @@ class Units:
         self.options, self.arch = space.choices(), arch
 
     def active(self, text: str) -> int:
-        """How many units a size expression has in the architecture."""
+        """Return the number of units of a size expression in the architecture."""
         return int(size_of(text, self.arch))
 
     def full(self, text: str) -> int:
-        """How many the supernet holds: of every factor the most that any architecture has."""
-        return sum(prod([self._most(factor) for factor in factors]) for factors in parse(text))
+        """Return the number of units in the supernet, with the largest option of every factor."""
+        return sum(prod([self._largest(factor) for factor in factors]) for factors in parse(text))
 
-    def _most(self, name: str) -> int:
+    def _largest(self, name: str) -> int:
         if name.isdigit():
             return int(name)
         if name == "double":
@@ -40,13 +40,13 @@ class Units:
         return int(max(self.options[name]))
 
     def places(self, text: str) -> Tensor:
-        """``(active,)``: the first units of every factor of every term, in the layout of einops."""
+        """Return indices ``(active,)`` of the first units of every factor of every term, in the layout of einops."""
         found: list[int] = []
         offset = 0
         for factors in parse(text):
             places, whole = [0], 1
             for factor in factors:
-                count = self._most(factor)
+                count = self._largest(factor)
                 places = [count * place + unit for place in places for unit in range(self.active(factor))]
                 whole *= count
             found += [offset + place for place in places]
@@ -54,7 +54,7 @@ class Units:
         return torch.tensor(found, dtype=torch.long)
 
     def cut(self, tensor: Tensor, *dimensions: str) -> Tensor:
-        """The active part of a tensor whose dimensions hold these sizes."""
+        """Return the active part of a tensor whose dimensions have these sizes."""
         for dim, text in enumerate(dimensions):
             tensor = tensor[(slice(None),) * dim + (self.places(text),)]
         return tensor
