@@ -1,4 +1,4 @@
-"""Neural architecture search on transformers, with masking, slicing and extraction proven equal."""
+"""Neural architecture search on transformers, in which masked, sliced and extracted networks compute the same."""
 
 from typing import TYPE_CHECKING
 
@@ -42,7 +42,7 @@ __all__ = [
     "save",
 ]
 
-# packages and names are loaded at first use: the command line can then answer before torch is there
+# packages and names are loaded at first use, so that the command line can start without importing torch
 _PACKAGES = (
     "axes",
     "cost",
@@ -66,7 +66,7 @@ _HOMES = {
     "space": ("PerLayer", "Range", "SizesOf", "Space", "load_space"),
 }
 
-if not TYPE_CHECKING:  # a checker that saw it would take every misspelt name
+if not TYPE_CHECKING:  # type checkers would accept any misspelt name
 
     def __getattr__(name: str) -> object:
         from importlib import import_module

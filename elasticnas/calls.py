@@ -1,4 +1,4 @@
-"""Calls with wrong arguments, answered with the right call in one line."""
+"""Errors for calls with wrong arguments that show the correct call in one line."""
 
 import functools
 from collections.abc import Callable
@@ -21,13 +21,13 @@ R = TypeVar("R")
 
 
 def usage(example: str, error: type[ElasticNASError] = ConfigError) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """A decorator: a call that lacks an argument, or has one too many, raises an error that shows the right call.
+    """Return a decorator: a call with missing or unexpected arguments raises an error that shows the correct call.
 
-    A TypeError that arises within the function stays as it is.
+    A TypeError raised inside the function is not changed.
 
     Args:
-        example: The right call.
-        error: What is raised.
+        example: The correct call.
+        error: The class of the error.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -47,25 +47,25 @@ def usage(example: str, error: type[ElasticNASError] = ConfigError) -> Callable[
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(Field, PrivateAttr))
 class NamedFields(ModelMetaclass):
-    """The metaclass of pydantic models whose constructor answers in one line.
+    """Metaclass of pydantic models with keyword arguments only, whose constructor raises one-line errors.
 
     Attributes:
-        raised: The error of a subclass's models.
+        raised: The class of the errors.
     """
 
     raised: ClassVar[type[ElasticNASError]] = ConfigError
 
-    if not TYPE_CHECKING:  # checkers know the constructor by its fields
+    if not TYPE_CHECKING:  # type checkers derive the constructor from the fields
 
         def __call__(cls, *args: Any, **values: Any) -> Any:
-            """An instance."""
+            """Make an instance."""
             if args:
                 raise type(cls).raised(f"{_called(cls, args)}: fields are given by name, {_named(cls, args)}")
             try:
                 return super().__call__(**values)
             except ValidationError as error:
                 if error.title != cls.__name__:
-                    raise  # of another model, which a validator makes
+                    raise  # an error of another model that a validator makes
                 raise type(cls).raised(one_line(cls, error)) from None
 
 
@@ -74,7 +74,7 @@ def _called(cls: Any, args: tuple[Any, ...]) -> str:
 
 
 def _named(cls: Any, args: tuple[Any, ...]) -> str:
-    """The call with names: with the values where there is one for each field."""
+    """Return the call with keyword arguments, with the given values if there is one for each field."""
     fields = list(cls.model_fields)
     if len(args) == 1 and isinstance(args[0], dict):
         return f"{cls.__name__}(**{shown(args[0], 60)})"

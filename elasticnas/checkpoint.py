@@ -1,4 +1,4 @@
-"""Checkpoints of long work: written whole or not at all, refused where they belong to other work."""
+"""Checkpoints: written atomically, and loaded only by the work that wrote them."""
 
 import io
 import pickle
@@ -16,8 +16,8 @@ from elasticnas.files import write_bytes
 __all__ = ["FIXED", "differences", "first_difference", "load_checkpoint", "save_checkpoint", "to_builtins"]
 
 _FORMAT = 2
-_DIGEST = 32  # bytes of SHA-256, in front
-FIXED = frozenset({"space", "model", "metric", "strategy", "kind"})  # of the work: its state fits no other
+_DIGEST = 32  # bytes of the SHA-256 at the beginning of the file
+FIXED = frozenset({"space", "model", "metric", "strategy", "kind"})  # parts of an identity that must never differ
 
 
 def save_checkpoint(path: Path, state: dict[str, Any], identity: dict[str, Any]) -> None:
@@ -26,12 +26,12 @@ def save_checkpoint(path: Path, state: dict[str, Any], identity: dict[str, Any])
     Args:
         path: The file.
         state: Tensors and plain data.
-        identity: What must agree when it is read: plain data by the kind of who says so, ``{"work": {...}}``.
+        identity: Plain data that must match to load it, by kind: ``{"work": {...}, "caller": {...}}``.
     """
     buffer = io.BytesIO()
     torch.save({"format": _FORMAT, "state": state, "identity": identity}, buffer)
     data = buffer.getvalue()
-    # torch reads a file with flipped bits without a word
+    # torch does not detect flipped bits
     write_bytes(path, sha256(data).digest() + data)
 
 
@@ -42,12 +42,12 @@ def load_checkpoint(
 
     Args:
         path: The file.
-        identity: As it was given to :func:`save_checkpoint`.
-        allow: Names that may differ: of the first or the last part of a dotted name, or the whole. What `FIXED` names
-            may not.
+        identity: The current identity, see :func:`save_checkpoint`.
+        allow: Names in the identity that may differ: a dotted name, or its first or last part. Names in `FIXED` must
+            not differ.
 
     Returns:
-        The state, and what differs, in words.
+        The state, and the allowed differences as text.
 
     Raises:
         CheckpointError: The file is damaged, or was written by work with another identity.
@@ -55,18 +55,18 @@ def load_checkpoint(
     try:
         data = path.read_bytes()
         if sha256(data[_DIGEST:]).digest() != data[:_DIGEST]:
-            raise CheckpointError(f"{path}: damaged (its checksum is wrong); delete it to start anew")
+            raise CheckpointError(f"{path}: damaged (its checksum is wrong); delete it to start again")
         content = torch.load(io.BytesIO(data[_DIGEST:]), map_location="cpu", weights_only=True)
         written, state, known = dict(content["identity"]), dict(content["state"]), content["format"] == _FORMAT
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such checkpoint") from None
     except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"{path}: damaged ({reason[:120]}); delete it to start anew") from None
+        raise CheckpointError(f"{path}: damaged ({reason[:120]}); delete it to start again") from None
     if not known:
         raise CheckpointError(
             f"{path}: written in format {content['format']!r}, this version reads {_FORMAT}; finish it with the "
-            "version that wrote it, or delete it to start anew"
+            "version that wrote it, or delete it to start again"
         )
     changes = []
     for kind in dict.fromkeys([*written, *identity]):
@@ -85,12 +85,12 @@ def _allowed(name: str, allow: Collection[str]) -> bool:
 
 
 def first_difference(before: Any, now: Any) -> str:
-    """Where two trees of plain data first differ, in words; empty where they agree."""
+    """Return the first difference between two trees of plain data as text; empty if they are equal."""
     return next((line for _, line in differences(before, now)), "")
 
 
 def differences(before: Any, now: Any, path: str = "") -> "Iterator[tuple[str, str]]":
-    """Where two trees of plain data differ: the dotted name, and what differs in words."""
+    """Iterate over the differences between two trees of plain data: dotted name, and difference as text."""
     if isinstance(before, dict) and isinstance(now, dict):
         for key in sorted(before.keys() | now.keys()):
             below = f"{path}.{key}".lstrip(".")
@@ -103,8 +103,8 @@ def differences(before: Any, now: Any, path: str = "") -> "Iterator[tuple[str, s
 
 
 def to_builtins(value: Any) -> Any:
-    """Plain data that tells settings apart: numbers and texts as they are, objects by class and attributes."""
-    if isinstance(value, np.generic):  # some are floats too, and no checkpoint is read with them
+    """Convert settings to plain data that identifies them: objects become their class name and attributes."""
+    if isinstance(value, np.generic):  # some are subclasses of float, but checkpoints with them cannot be loaded
         value = value.item()
     if value is None or isinstance(value, (bool, int, float, str)):
         return value

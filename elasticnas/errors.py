@@ -1,4 +1,4 @@
-"""Errors that a caller can cause: each message gives the rule, the values received and the way out."""
+"""Errors that users can cause; each message has the rule, the received values and a remedy."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -29,11 +29,11 @@ __all__ = [
 
 
 class ElasticNASError(Exception):
-    """The base of every error that a caller can cause; the CLI prints it as one line and exits 1."""
+    """Base of all errors that users can cause; the CLI prints it as one line and exits with 1."""
 
 
 class SpaceError(ElasticNASError):
-    """A search space is declared in a way that cannot work."""
+    """A search space is declared wrongly."""
 
 
 class ArchitectureError(ElasticNASError):
@@ -53,7 +53,7 @@ class InactiveChoiceError(ElasticNASError):
 
 
 class ExtractionError(ElasticNASError):
-    """An extracted network does not compute what the supernet computes."""
+    """A network cannot be extracted, or does not compute the same as the supernet."""
 
 
 class BudgetError(ElasticNASError):
@@ -69,7 +69,7 @@ class ConfigError(ElasticNASError):
 
 
 class DataError(ElasticNASError):
-    """An input file or table breaks a rule; the message names the file and the row or column."""
+    """An input file or table is invalid; the message has the file and the row or column."""
 
 
 class PluginError(ElasticNASError):
@@ -77,12 +77,12 @@ class PluginError(ElasticNASError):
 
 
 class SearchError(ElasticNASError):
-    """A search was set up, or has developed, in a way that cannot give a result."""
+    """A search is set up wrongly, or cannot give a result."""
 
 
 def one_line(model: type, error: "ValidationError") -> str:
-    """A pydantic error in one line: the class that was asked for, each field, the rule, the value."""
-    from pydantic import BaseModel  # the command line answers before it is there
+    """Return a pydantic error in one line: class, fields, rules, values."""
+    from pydantic import BaseModel  # imported here so that the command line starts fast
 
     parts = []
     for item in error.errors():
@@ -96,14 +96,14 @@ def one_line(model: type, error: "ValidationError") -> str:
 
 
 def _fields(model: Any, path: Iterable[Any]) -> list[str]:
-    """The names of a nested model's fields; none where the path leads through something else."""
+    """Return the field names of a nested model; empty if the path does not lead to a model."""
     for part in path:
         model = getattr(getattr(model, "model_fields", {}).get(part), "annotation", None)
     return list(getattr(model, "model_fields", {}))
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """The end of a message about an unknown name: what resembles it, or all that is known; empty where nothing is.
+    """Return the end of a message about an unknown name: similar names, or else all known names.
 
     Examples:
         >>> did_you_mean("stps", ["steps", "seed"])
@@ -121,11 +121,11 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def shown(value: object, most: int = 100) -> str:
-    """What a caller gave, in one line of bounded length."""
+    """Return the repr of a value in one line of limited length."""
     text = " ".join(repr(value).split())
     return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def said(error: BaseException) -> str:
-    """What an error of somebody else's code is and says, in one line of bounded length."""
+    """Return type and message of a foreign error, in one line of limited length."""
     return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"

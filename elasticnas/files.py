@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Atomic writing of files."""
 
 import errno
 import os
@@ -10,16 +10,14 @@ from elasticnas.errors import ElasticNASError
 __all__ = ["LOCK", "remove_temporaries", "write_bytes", "write_text"]
 
 _SUFFIX = ".elasticnas-tmp"
-LOCK = ".lock"  # of a folder that one process at a time uses
+LOCK = ".lock"  # lock file of a folder that only one process may use at a time
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a temporary file beside ``path``, then put it in place.
-
-    Content comes as bytes, not as a function that writes: torch and safetensors word a failed write in their own ways.
+    """Write a file atomically, by renaming a temporary file in the same folder.
 
     Raises:
-        ElasticNASError: The disk is full or the folder cannot be written; what was there before stays.
+        ElasticNASError: The disk is full or the folder cannot be written; an existing file is not changed.
     """
     temporary = None
     try:
@@ -45,14 +43,14 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """As :func:`write_bytes`, UTF-8."""
+    """Write a UTF-8 text file atomically, see :func:`write_bytes`."""
     write_bytes(path, text.encode())
 
 
 def remove_temporaries(folder: Path) -> None:
-    """Delete what killed writes left in a folder and below, but for folders with a lock of their own.
+    """Delete temporary files of killed processes in a folder and below, except in folders with their own lock.
 
-    Only where no other process writes to it.
+    No other process may be writing to the folder.
     """
     for where, below, names in os.walk(folder):
         below[:] = [name for name in below if not Path(where, name, LOCK).exists()]

@@ -1,4 +1,4 @@
-"""Optional packages: asked for where they are needed, before long work."""
+"""Optional packages, imported where they are needed."""
 
 from importlib import import_module
 from types import ModuleType
@@ -9,15 +9,15 @@ __all__ = ["require_package"]
 
 
 def require_package(module: str, extra: str, package: str | None = None) -> ModuleType:
-    """The module of an optional package.
+    """Import a module of an optional package.
 
     Args:
-        module: To import.
-        extra: Of elasticnas, which has the package.
-        package: Its name where it is not the module's.
+        module: Name of the module.
+        extra: The extra of elasticnas that installs the package.
+        package: Name of the package, if it differs from the module's.
 
     Raises:
-        PluginError: It is not installed; the message says how to.
+        PluginError: The package is not installed.
     """
     try:
         return import_module(module)

@@ -1,4 +1,4 @@
-"""Plug-ins: spaces, strategies and recipes that installed packages offer through entry points."""
+"""Plug-ins: spaces, strategies and recipes that installed packages provide through entry points."""
 
 import warnings
 from collections.abc import Callable
@@ -24,22 +24,22 @@ __all__ = [
 SPACES, RECIPES, STRATEGIES = "elasticnas.spaces", "elasticnas.recipes", "elasticnas.strategies"
 
 BUILT_IN = ("space", "plugins")
-"""Commands of elasticnas itself, whose names no recipe can take."""
+"""Commands of elasticnas itself, whose names recipes must not have."""
 
 
 @runtime_checkable
 class Recipe(Protocol):
-    """What an entry point of ``elasticnas.recipes`` names."""
+    """The object that an entry point of ``elasticnas.recipes`` refers to."""
 
     name: str
     summary: str
     commands: Any
-    """A ``typer.Typer`` that is mounted as ``elasticnas <name>``."""
+    """A ``typer.Typer``, added to the command line as ``elasticnas <name>``."""
 
 
 @dataclass(frozen=True)
 class Plugin:
-    """An entry point, loaded or broken."""
+    """An entry point, with the loaded object or the reason why it cannot be loaded."""
 
     name: str
     group: str
@@ -49,10 +49,10 @@ class Plugin:
     error: str | None = None
 
     def require(self) -> Any:
-        """The loaded object.
+        """Return the loaded object.
 
         Raises:
-            PluginError: It is broken; the message gives the reason.
+            PluginError: It cannot be loaded.
         """
         if self.error is not None:
             raise PluginError(f"plug-in {self.name} ({self.target}): {self.error}")
@@ -60,7 +60,7 @@ class Plugin:
 
 
 def discover(group: str) -> list[Plugin]:
-    """Every plug-in of a group, by name; a broken one carries the reason and is named in a warning."""
+    """Return the plug-ins of a group, by name; one that cannot be loaded gives a warning."""
     plugins = [_load(point, group, conflict) for point, conflict in _points(group)]
     for plugin in plugins:
         if plugin.error is not None:
@@ -69,11 +69,10 @@ def discover(group: str) -> list[Plugin]:
 
 
 def listed() -> list[tuple[str, str | None]]:
-    """Name and summary of every recipe, by name; None in place of the summary of one that cannot be loaded.
+    """Return name and summary of every recipe, by name; the summary is None if it cannot be loaded.
 
-    One that has the name of a built-in command is left out.
-
-    Commands are not made: that may import all that a recipe needs.
+    Recipes with the name of a built-in command are left out. The commands are not accessed, as that may import large
+    packages.
     """
     found = []
     for point, conflict in _points(RECIPES):
@@ -81,17 +80,17 @@ def listed() -> list[tuple[str, str | None]]:
             continue
         try:
             summary = None if conflict else str(point.load().summary)
-        except Exception:  # as for any broken plug-in; its name, as a command, gives the reason
+        except Exception:  # a plug-in can raise anything; the command of this name reports the reason
             summary = None
         found.append((point.name, summary))
     return found
 
 
 def load_plugin(group: str, name: str) -> Any:
-    """The object behind a plug-in's name.
+    """Return the object of a plug-in by name.
 
     Raises:
-        PluginError: No such plug-in, or it is broken.
+        PluginError: There is no such plug-in, or it cannot be loaded.
     """
     points = entry_points(group=group, name=name)
     if not points:
@@ -101,7 +100,7 @@ def load_plugin(group: str, name: str) -> Any:
 
 
 def _points(group: str) -> list[tuple[EntryPoint, bool]]:
-    """Entry points of a group by name, and whether another has the same name."""
+    """Return the entry points of a group by name, and whether another one has the same name."""
     found = entry_points(group=group)
     names = [point.name for point in found]
     ordered = sorted(found, key=lambda point: (point.name, point.value))
@@ -118,28 +117,28 @@ def _load(point: EntryPoint, group: str, conflict: bool) -> Plugin:
         return Plugin(**{**vars(plugin), "error": "two plug-ins have this name; uninstall one"})
     try:
         loaded = point.load()
-        fits, wanted = _KINDS[group]
-        fitting = fits(loaded)
-    except Exception as error:  # a plug-in may fail in any way; it must not take the others with it
+        is_valid, expected = _KINDS[group]
+        valid = is_valid(loaded)
+    except Exception as error:  # a plug-in can raise anything, which must not affect the others
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         return Plugin(**{**vars(plugin), "error": reason})
-    if not fitting:
-        return Plugin(**{**vars(plugin), "error": f"expected {wanted}, found {loaded!r}"})
+    if not valid:
+        return Plugin(**{**vars(plugin), "error": f"expected {expected}, found {loaded!r}"})
     return Plugin(**{**vars(plugin), "loaded": loaded})
 
 
 def plugin_names(group: str) -> list[str]:
-    """The names of a group's installed plug-ins."""
+    """Return the names of a group's installed plug-ins."""
     return sorted({point.name for point in entry_points(group=group)})
 
 
 def _is_recipe(loaded: Any) -> bool:
-    # the commands are looked at here: they may be made, and fail, only when asked for
+    # access the commands: they may be created lazily, and fail
     return isinstance(loaded, Recipe) and loaded.commands is not None
 
 
 def _is_space(loaded: Any) -> bool:
-    from elasticnas.space import Space  # imports torch, which a list of recipes does not need
+    from elasticnas.space import Space  # imports torch, which listing recipes does not need
 
     return isinstance(loaded, type) and issubclass(loaded, Space)
 

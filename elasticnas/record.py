@@ -1,4 +1,4 @@
-"""Results as files: typed, frozen, and with the version of their schema."""
+"""Records: typed, frozen results with a schema version, to be saved as JSON."""
 
 import math
 from collections.abc import Mapping
@@ -15,13 +15,13 @@ _NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}  #
 
 
 class Record(BaseModel):
-    """Frozen data that refuses unknown keys; losses and metrics may be infinite or no number."""
+    """Frozen data without unknown keys; losses and metrics may be infinite or NaN."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=True, ser_json_inf_nan="strings")
 
 
 class Result(Record):
-    """A record with a file of its own.
+    """A record that is saved in its own file.
 
     Attributes:
         format: Version of the schema.
@@ -30,7 +30,7 @@ class Result(Record):
     format: Literal[2] = FORMAT
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for strict JSON: a number that JSON lacks is ``"NaN"``, ``"Infinity"`` or ``"-Infinity"``."""
+        """Return plain data for strict JSON; NaN and infinity become ``"NaN"``, ``"Infinity"`` or ``"-Infinity"``."""
         data: dict[str, Any] = _strict(self.model_dump(mode="json"))
         return data
 
@@ -46,7 +46,7 @@ def _strict(value: Any) -> Any:
 
 
 def _figures(value: Any) -> Any:
-    """Numbers in the place of the texts that :meth:`Result.to_dict` gives for them."""
+    """Convert the texts for NaN and infinity of :meth:`Result.to_dict` back to numbers."""
     if isinstance(value, dict):
         return {name: _figures(item) for name, item in value.items()}
     if isinstance(value, list):
@@ -55,22 +55,22 @@ def _figures(value: Any) -> Any:
 
 
 Figures: TypeAlias = Annotated[dict[str, Any], BeforeValidator(_figures)]
-"""A line of a history: numbers by name, nested or not."""
+"""A record of a history: numbers by name, possibly nested."""
 
 
 R = TypeVar("R", bound=Result)
 
 
 def read_result(model: type[R], data: Any, what: str) -> R:
-    """The result that :meth:`Result.to_dict` gave.
+    """Return the result that :meth:`Result.to_dict` converted.
 
     Args:
-        model: Its class.
+        model: Class of the result.
         data: Plain data.
-        what: What messages call it, such as ``"study result"``.
+        what: Name for messages, such as ``"study result"``.
 
     Raises:
-        ConfigError: Of another format, or damaged.
+        ConfigError: The data has another format, or is damaged.
     """
     if not isinstance(data, Mapping):
         raise ConfigError(f"damaged {what}: {type(data).__name__} {str(data)[:40]!r} is no object")

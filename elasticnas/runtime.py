@@ -1,4 +1,4 @@
-"""The process that a run lives in: its device, its threads, its random generators."""
+"""The process: device, threads, random generators, warnings."""
 
 import ctypes
 import random
@@ -16,14 +16,14 @@ __all__ = ["SeededRandom", "configure_torch", "device_of", "random_state", "rest
 
 _OWN = str(Path(__file__).parent)
 
-_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # of glibc's malloc.h
+_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # parameters of glibc's mallopt
 
 
 def device_of(name: str) -> torch.device:
-    """The device that ``--device`` names.
+    """Return the device of ``--device``; ``auto`` is CUDA, MPS or the CPU, in this order.
 
     Raises:
-        ConfigError: There is no such device here.
+        ConfigError: The device is not available.
     """
     if name == "auto":
         if torch.cuda.is_available():
@@ -39,36 +39,36 @@ def device_of(name: str) -> torch.device:
 
 
 def configure_torch(threads: int | None) -> None:
-    """What every command that trains does first.
+    """Configure torch and malloc for training.
 
-    Threads of the CPU as ``--threads`` says. Denormal floats are taken for 0: they slow arithmetic down a hundredfold.
-    glibc keeps large buffers for the next step, instead of returning each to the system and paying for fresh pages.
+    Sets the number of CPU threads (``--threads``). Flushes denormal floats to 0, as they can slow arithmetic down a
+    hundredfold. Lets glibc reuse large buffers instead of returning them to the system after every step.
     """
     if threads is not None:
         torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
     if sys.platform == "linux":
-        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries have none
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # only glibc has it
         if mallopt is not None:
             mallopt(_MMAP_THRESHOLD, 2**30)
             mallopt(_TRIM_THRESHOLD, 2**31 - 1)
 
 
 class SeededRandom(random.Random):
-    """A generator whose state a checkpoint can hold."""
+    """A random generator whose state can be saved in a checkpoint."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain data."""
+        """Return the state as plain data."""
         version, internal, gauss = self.getstate()
         return {"version": version, "internal": list(internal), "gauss": gauss}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go to where it was."""
+        """Restore the state."""
         self.setstate((state["version"], tuple(state["internal"]), state["gauss"]))
 
 
 def random_state() -> dict[str, Any]:
-    """States of the global generators that dropout and shuffling draw from."""
+    """Return the states of the global random generators of torch, numpy and Python."""
     kind, keys, position, has_gauss, cached = np.random.get_state()
     version, internal, gauss = random.getstate()
     return {
@@ -80,7 +80,7 @@ def random_state() -> dict[str, Any]:
 
 
 def restore_random_state(state: dict[str, Any]) -> None:
-    """Put the global generators back."""
+    """Restore the states of the global random generators."""
     torch.set_rng_state(state["torch"])
     if state["cuda"] and torch.cuda.is_available():
         torch.cuda.set_rng_state_all(state["cuda"])
@@ -91,7 +91,7 @@ def restore_random_state(state: dict[str, Any]) -> None:
 
 
 def warn(line: str) -> None:
-    """A warning that points at the caller's code, however deep in the library it arises."""
+    """Give a warning that points to the first caller outside of elasticnas."""
     frame, level = sys._getframe(1), 2
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_OWN):
         frame, level = frame.f_back, level + 1

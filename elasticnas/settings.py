@@ -1,4 +1,4 @@
-"""Settings by dotted name: changed, compared with their defaults, and as YAML files."""
+"""Settings: change them by dotted name, compare them with their defaults, read and write YAML."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,10 +15,10 @@ Settings = TypeVar("Settings", bound=BaseModel)
 
 
 def updated(settings: Settings, changes: dict[str, Any]) -> Settings:
-    """With changes by dotted name, such as ``{"model.layers": 2}``, or nested.
+    """Return settings with changes by dotted name, such as ``{"model.layers": 2}``, or nested.
 
     Raises:
-        ConfigError: An unknown name or a value that is not allowed, in one line.
+        ConfigError: A name is unknown or a value is not allowed.
     """
     data = settings.model_dump()
     for key, value in changes.items():
@@ -38,27 +38,27 @@ def updated(settings: Settings, changes: dict[str, Any]) -> Settings:
 
 
 def _takes_any_name(settings: Any, path: list[str]) -> bool:
-    """Whether a field is a mapping, such as the arguments of something that is chosen by name."""
+    """Return whether a field is a mapping with free keys, such as arguments of a strategy."""
     for part in path:
         settings = getattr(settings, part, None)
     return isinstance(settings, dict)
 
 
 def as_yaml(settings: BaseModel) -> str:
-    """All settings as the YAML that :func:`read_changes` reads."""
+    """Return all settings as YAML for :func:`read_changes`."""
     text: str = yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)
     return text
 
 
 def read_changes(path: Path, settings: BaseModel) -> dict[str, Any]:
-    """The settings that a YAML file names, nested or by dotted name: changes for :func:`updated`.
+    """Read changes for :func:`updated` from a YAML file with nested or dotted names.
 
     Args:
         path: The file.
-        settings: What is to be changed: says which values are settings by name, and which are mappings.
+        settings: The settings to change, to distinguish nested settings from values that are mappings.
 
     Raises:
-        ConfigError: The file cannot be read or is no mapping.
+        ConfigError: The file cannot be read or is not a mapping.
     """
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -72,7 +72,7 @@ def read_changes(path: Path, settings: BaseModel) -> dict[str, Any]:
 
 
 def _flat(data: dict[Any, Any], settings: Any, prefix: str) -> Iterator[tuple[str, Any]]:
-    """By dotted name, down to where the settings have no further settings of their own."""
+    """Flatten nested settings to dotted names; values that are mappings stay whole."""
     for key, value in data.items():
         below = getattr(settings, str(key), None)
         if isinstance(value, dict) and isinstance(below, BaseModel):
@@ -82,11 +82,10 @@ def _flat(data: dict[Any, Any], settings: Any, prefix: str) -> Iterator[tuple[st
 
 
 def read_config(settings: Settings, file: Path | None) -> Settings:
-    """Settings, changed by what a YAML file holds; the same ones where there is no file.
+    """Return settings with the changes in a YAML file; unchanged without a file.
 
     Raises:
-        ConfigError: The file cannot be read, or holds an unknown setting or a value that is not allowed; in one line
-            that names the file.
+        ConfigError: The file cannot be read, or has an unknown setting or a value that is not allowed.
     """
     if file is None:
         return settings
@@ -97,7 +96,7 @@ def read_config(settings: Settings, file: Path | None) -> Settings:
 
 
 def differences(settings: BaseModel) -> dict[str, tuple[Any, Any]]:
-    """What differs from the defaults, by dotted name: the value and the default, ``{"model.layers": (2, 4)}``."""
+    """Return values that differ from their defaults, with the default, by name: ``{"model.layers": (2, 4)}``."""
     return _differences(settings.model_dump(mode="json"), type(settings)().model_dump(mode="json"), "")
 
 

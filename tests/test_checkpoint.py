@@ -56,7 +56,7 @@ def test_a_name_allows_itself_its_first_or_its_last_part(allow, now, changes, tm
 @pytest.mark.parametrize(("state", "identity"), [(None, {"work": {}}), ({}, None), (3, {"work": {}})])
 def test_a_checkpoint_without_a_state_is_damaged(state, identity, tmp_path):
     save_checkpoint(tmp_path / "c", state, identity)
-    with pytest.raises(CheckpointError, match=r"c: damaged \(.*\); delete it to start anew$"):
+    with pytest.raises(CheckpointError, match=r"c: damaged \(.*\); delete it to start again$"):
         load_checkpoint(tmp_path / "c", {"work": {}})
 
 

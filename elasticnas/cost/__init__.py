@@ -1,4 +1,4 @@
-"""What an architecture costs: counted, tabulated, expected under probabilities, and kept within a budget."""
+"""Costs of architectures: counts, measurements, tables, expectations under probabilities, and budgets."""
 
 from elasticnas.cost.budget import Budget, jointly_smallest, smallest_reachable
 from elasticnas.cost.cost import Cost

@@ -12,10 +12,10 @@ from elasticnas.cost.cost import Cost
 from elasticnas.errors import BudgetError, SpaceError
 from elasticnas.space.space import A, S
 
-__all__ = ["Budget", "excess", "jointly_smallest", "not_together", "smallest_reachable"]
+__all__ = ["Budget", "excess", "joint_budget_error", "jointly_smallest", "smallest_reachable"]
 
-_ENUMERATED = 4096
-_ROUNDING = 1e-9
+_ENUMERATED = 4096  # most architectures that are enumerated
+_ROUNDING = 1e-9  # relative
 _MULTIPLES = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 _ABSOLUTE = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([kKMGT]?)\s*([A-Za-z]*)")
 
@@ -26,7 +26,7 @@ class Budget(Generic[A]):
 
     Attributes:
         limit: Absolute, in the cost's unit.
-        cost: What is limited.
+        cost: The cost that is limited.
         text: The limit as it was given.
     """
 
@@ -36,11 +36,11 @@ class Budget(Generic[A]):
 
     @classmethod
     def parse(cls, given: "str | float", cost: Cost[S]) -> "Budget[S]":
-        """A budget from ``"50%"`` of the largest architecture's cost, ``"1.5e6"``, ``"2M"`` (k, M, G, T) or a number.
+        """Make a budget from ``"50%"`` (of the largest architecture's cost), ``"2M"`` (k, M, G, T) or a number.
 
         Raises:
-            BudgetError: None of these forms, not over 0, over 100%, or less than any architecture costs; the message
-                then names the smallest reachable cost and its architecture.
+            BudgetError: The form is unknown, the limit is not above 0, above 100%, or below the cost of every
+                architecture; the message then has the smallest reachable cost and its architecture.
         """
         text = str(given).strip()
         if isinstance(given, bool) or not isinstance(given, (str, Real)):
@@ -54,20 +54,20 @@ class Budget(Generic[A]):
         return budget
 
     def allows(self, arch: A) -> bool:
-        """Whether an architecture costs at most the limit (to rounding)."""
+        """Return whether an architecture costs at most the limit, up to rounding."""
         return self.cost(arch) <= self.limit * (1 + _ROUNDING)
 
     def excess(self, arch: A) -> float:
-        """How far an architecture is over the limit, as a share of it; 0 within it."""
+        """Return how far an architecture exceeds the limit, as a fraction of it; 0 within the limit."""
         return max(0.0, self.cost(arch) / self.limit - 1.0)
 
     @property
     def identity(self) -> "str | float":
-        """What the same budget has in another process: its limit, or its text where the limit is a share of a time."""
+        """A value that equal budgets share across processes: the limit; for percentages of measured costs the text."""
         return self.text if self.cost.measured and self.text.endswith("%") else self.limit
 
     def impossible(self, arch: A, smallest: float) -> BudgetError:
-        """The error of a budget below everything that can be reached."""
+        """Return the error for a budget below the cost of every architecture."""
         largest = self.cost(self.cost.space.largest())
         hint = ""
         if self.limit <= 100 and not self.text.endswith("%"):
@@ -83,24 +83,24 @@ class Budget(Generic[A]):
 
 
 def excess(budgets: Sequence[Budget], arch: Any) -> float:
-    """How far an architecture is over its budgets in all, in shares of their limits; 0 within all of them."""
+    """Return the sum of an architecture's excesses over budgets, as fractions of their limits; 0 within all."""
     return sum(budget.excess(arch) for budget in budgets)
 
 
 def smallest_reachable(cost: Cost[A]) -> tuple[A, float]:
-    """The cheapest architecture and its cost: exact for spaces of up to 4,096, else a descent over neighbours."""
+    """Return the cheapest architecture and its cost: exact up to 4,096 architectures, else by a descent."""
     arch: A = _least(cost.space, cost, [cost.space.smallest])
     return arch, cost(arch)
 
 
 def jointly_smallest(budgets: Sequence[Budget[A]]) -> tuple[A, tuple[float, ...]]:
-    """The architecture nearest to meeting all budgets, and what it costs in terms of each.
+    """Return the architecture with the least :func:`excess`, and its cost for each budget.
 
-    It has the least :func:`excess`: exact for spaces of up to 4,096, else by a descent over neighbours from the
-    cheapest in terms of any one budget.
+    It is exact for spaces of up to 4,096 architectures. In larger spaces, a descent over neighbours starts at the
+    cheapest architectures of the budgets.
 
     Args:
-        budgets: One or more, of one space.
+        budgets: One or more budgets of one space.
     """
     space = budgets[0].cost.space
     starts = [space.smallest, *(lambda cost=budget.cost: smallest_reachable(cost)[0] for budget in budgets)]
@@ -108,8 +108,13 @@ def jointly_smallest(budgets: Sequence[Budget[A]]) -> tuple[A, tuple[float, ...]
     return arch, tuple(budget.cost(arch) for budget in budgets)
 
 
-def not_together(budgets: Sequence[Budget], closest: Any) -> BudgetError:
-    """The error of budgets that can each be met, but not all together, with the architecture that is closest to it."""
+def joint_budget_error(budgets: Sequence[Budget], closest: Any) -> BudgetError:
+    """Return the error for budgets that can be met one by one but not together.
+
+    Args:
+        budgets: The budgets.
+        closest: The architecture with the least excess.
+    """
     costs = " and ".join(f"{_amount(budget.cost(closest))} {budget.cost.unit}" for budget in budgets)
     return BudgetError(
         f"budgets {' and '.join(map(str, budgets))}: each can be met, but not all together; the closest architecture "
@@ -118,7 +123,7 @@ def not_together(budgets: Sequence[Budget], closest: Any) -> BudgetError:
 
 
 def _least(space: Any, cost: Callable[[Any], float], starts: Sequence[Callable[[], Any]]) -> Any:
-    """Of all architectures where they are few; else what a descent from the best start leads to."""
+    """Return the cheapest of all architectures if they are few, else the result of a descent from the best start."""
     try:
         small = space.size() <= _ENUMERATED
     except SpaceError:
@@ -129,7 +134,7 @@ def _least(space: Any, cost: Callable[[Any], float], starts: Sequence[Callable[[
 
 
 def descend(arch: Any, cost: Callable[[Any], float], neighbours: Callable[[Any], list[Any]]) -> Any:
-    """From an architecture to the cheapest neighbour, until none is cheaper."""
+    """Move to the cheapest neighbour until no neighbour is cheaper."""
     while True:
         cheapest = min(neighbours(arch), key=cost, default=arch)
         if cost(cheapest) >= cost(arch):

@@ -1,4 +1,4 @@
-"""Combinations: options of some choices as rows of indices, the others fixed, with validity and cost of each row."""
+"""Combinations: rows of option indices of some choices, the others fixed, with validity and cost of each row."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -20,18 +20,18 @@ _CACHED = 65_536
 
 
 class Combinations:
-    """Every combination of the options of some choices, possible or not.
+    """All combinations of options of some choices, possible or not.
 
     Args:
-        cost: Of an architecture.
+        cost: Returns the cost of an architecture.
         space: A Space class.
-        names: The choices.
-        base: The architecture that gives all other choices.
+        names: Names of the choices.
+        base: The architecture that fixes all other choices.
 
     Attributes:
         choices: The choices, in the order of the space.
-        counts: How many options each has.
-        base: The row of the base.
+        counts: Number of options of each choice.
+        base: The row of ``base``.
     """
 
     def __init__(self, cost: Callable[[Any], float], space: Any, names: Sequence[str], base: Any) -> None:
@@ -40,35 +40,35 @@ class Combinations:
         self.counts = tuple(len(choice.options) for choice in self.choices)
         self.base = self.row(base)
         self._assignment = space.assignment(base)
-        self._known: OrderedDict[bytes, Any] = OrderedDict()
+        self._archs: OrderedDict[bytes, Any] = OrderedDict()
 
     def row(self, arch: Any) -> Rows:
-        """The option indices of an architecture ``(choices,)``."""
+        """Return the option indices of an architecture ``(choices,)``."""
         indices = self.space.indices(arch)
         return np.array([indices[choice.name] for choice in self.choices], dtype=np.intp)
 
     def possible(self, rows: Rows) -> Mask:
-        """Whether an architecture has each of the rows ``(rows, choices)``."""
-        return self._each(rows, lambda arch: arch is not None).astype(bool)
+        """Return for each row ``(rows, choices)`` whether some architecture has it."""
+        return self._evaluate(rows, lambda arch: arch is not None).astype(bool)
 
     def costs(self, rows: Rows) -> Array:
-        """The cost of each row ``(rows, choices)``; nan where no architecture has it."""
-        return self._each(rows, lambda arch: np.nan if arch is None else self._cost(arch))
+        """Return the cost of each row ``(rows, choices)``; nan for an impossible row."""
+        return self._evaluate(rows, lambda arch: np.nan if arch is None else self._cost(arch))
 
-    def _each(self, rows: Rows, value: Callable[[Any], float]) -> Array:
-        """A value of each row's architecture, worked out once where rows are equal."""
+    def _evaluate(self, rows: Rows, value: Callable[[Any], float]) -> Array:
+        """Return a value for each row's architecture, computed once for equal rows."""
         keys = [row.tobytes() for row in rows]
-        known = {key: value(self._architecture(key)) for key in dict.fromkeys(keys)}
-        return np.array([known[key] for key in keys], dtype=np.float64)
+        values = {key: value(self._architecture(key)) for key in dict.fromkeys(keys)}
+        return np.array([values[key] for key in keys], dtype=np.float64)
 
     def _architecture(self, key: bytes) -> Any:
-        if key not in self._known:
-            self._known[key] = self._built(np.frombuffer(key, dtype=np.intp))
-            if len(self._known) > _CACHED:
-                self._known.popitem(last=False)
-        return self._known[key]
+        if key not in self._archs:
+            self._archs[key] = self._make(np.frombuffer(key, dtype=np.intp))
+            if len(self._archs) > _CACHED:
+                self._archs.popitem(last=False)
+        return self._archs[key]
 
-    def _built(self, row: Rows) -> Any:
+    def _make(self, row: Rows) -> Any:
         options = {choice.name: choice.options[index] for choice, index in zip(self.choices, row.tolist(), strict=True)}
         try:
             return self.space.from_assignment(self._assignment | options)

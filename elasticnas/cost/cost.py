@@ -1,4 +1,4 @@
-"""Cost: a number for every architecture, its table, and its differentiable expectation."""
+"""Cost: a number for every architecture, cost tables, and a differentiable expectation."""
 
 from abc import ABC, abstractmethod
 from collections import OrderedDict
@@ -28,22 +28,22 @@ _CACHED_TABLES = 16
 
 
 class Cost(ABC, Generic[A]):
-    """What the extracted network of an architecture costs. A new cost defines ``unit`` and :meth:`compute`.
+    """Cost of the extracted network of an architecture. A subclass defines ``unit`` and :meth:`compute`.
 
-    ``Flops[Encoder](model, example)`` tells type checkers whose architectures it takes.
+    ``Flops[Encoder](model, example)`` declares the space for type checkers.
 
     Args:
         model: A model made of elastic primitives; it is neither changed nor moved.
         example: Input of the model: a tensor, a tuple of arguments, a mapping of keyword arguments, or a function
-            from an architecture to one of these (for parts whose input width is elastic).
+            from an architecture to one of these (for models whose input width is elastic).
 
     Attributes:
-        unit: What the number counts: ``"FLOPs"``, ``"parameters"``, ``"bytes"`` or ``"ms"``.
-        measured: Whether another process gets another number.
+        unit: ``"FLOPs"``, ``"parameters"``, ``"bytes"`` or ``"ms"``.
+        measured: Whether the number differs between processes.
         space: The space of the model.
 
     Raises:
-        InactiveChoiceError: A choice of the space reaches nothing in the model.
+        InactiveChoiceError: A choice of the space changes nothing in the model.
     """
 
     unit: ClassVar[str]
@@ -59,7 +59,7 @@ class Cost(ABC, Generic[A]):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What the same cost has in another process: its class, the shapes of its example, and its settings."""
+        """Plain data that equal costs share across processes: class, shapes of the example, and settings."""
         leaves = tree_leaves(self.example)
         example = [
             f"{leaf.dtype} {tuple(leaf.shape)}" if isinstance(leaf, Tensor) else to_builtins(leaf) for leaf in leaves
@@ -71,10 +71,10 @@ class Cost(ABC, Generic[A]):
 
     @abstractmethod
     def compute(self, arch: A) -> float:
-        """The cost of an architecture, in ``unit``, worked out anew."""
+        """Compute the cost of an architecture, in ``unit``, without the cache."""
 
     def __call__(self, arch: A) -> float:
-        """The cost of an architecture, in ``unit``; remembered.
+        """Return the cost of an architecture, in ``unit``; it is cached.
 
         Raises:
             ArchitectureError: The architecture belongs to another space.
@@ -90,20 +90,20 @@ class Cost(ABC, Generic[A]):
     def table(
         self, space: type[A] | None = None, fields: Sequence[str] | None = None, base: A | None = None
     ) -> CostTable[A]:
-        """The cost of every combination of some choices.
+        """Compute the cost of every combination of options of some choices.
 
         Args:
-            space: The model's space; may be left out.
-            fields: Choice names (``"hidden"``, ``"inner.0"``), or fields that hold several (``"inner"``,
+            space: The model's space; optional.
+            fields: Choice names (``"hidden"``, ``"inner.0"``), or fields with several choices (``"inner"``,
                 ``"encoder"``); None takes all choices.
-            base: The architecture that gives all other choices; None takes the largest.
+            base: The architecture that fixes all other choices; None takes the largest.
 
         Raises:
-            SpaceError: Another space, an unknown name, or more than 20,000 combinations.
+            SpaceError: The space is another one, a name is unknown, or there are more than 20,000 combinations.
         """
         if space is not None and space is not self.space:
             raise SpaceError(
-                f"the model follows {self.space.__name__}, but a table over {space.__name__} was asked for"
+                f"a table over {space.__name__} was requested, but the space of the model is {self.space.__name__}"
             )
         base = self.space.largest() if base is None else base
         names = choice_names(self.space, fields)
@@ -116,42 +116,42 @@ class Cost(ABC, Generic[A]):
         return self._tables[key]
 
     def expected(self, probabilities: Mapping[str, Tensor], base: A | None = None, seed: int = 0) -> Tensor:
-        """The value of :meth:`expectation`: ``(...)`` in ``unit``, with gradients to the probabilities."""
+        """Return the value of :meth:`expectation`: ``(...)`` in ``unit``, differentiable in the probabilities."""
         return self.expectation(probabilities, base, seed).value
 
     def expectation(self, probabilities: Mapping[str, Tensor], base: A | None = None, seed: int = 0) -> Expectation:
-        """Expected cost in ``unit``, with gradients to the probabilities, and its standard error.
+        """Compute the expected cost in ``unit``, differentiable in the probabilities, and its standard error.
 
-        The choices count as independent; combinations that no architecture has are left out and the rest is scaled
-        to sum 1. Exact where the choices have up to 20,000 combinations, or all choices are given and the space has
-        up to 20,000 architectures: from costs worked out at the first call.
+        Choices are independent; combinations that no architecture has are excluded and the other probabilities are
+        rescaled to sum to 1. The result is exact if the choices have up to 20,000 combinations, or if all choices are
+        given and the space has up to 20,000 architectures; the first call computes their costs.
 
-        Beyond, value and gradients are sampled, without bias. The first call fits a surrogate to at most about 2,000
-        architectures (one for each option, where that is more). Each call adds what the surrogate misses: at 16
-        architectures drawn from the probabilities, for gradients at each option of each choice, and at more where one
-        architecture is so likely that 16 would not differ from it; all remembered. Where it misses nothing at 32
-        random architectures, as for FLOPs and parameters of transformers, 2 and the options of one choice do.
+        Otherwise value and gradients are unbiased estimates. The first call fits a surrogate to about 2,000
+        architectures (more if there are more options). Each call adds an estimate of the surrogate's residual from 16
+        architectures drawn from the probabilities and, for gradients, from each option of each choice. If one
+        architecture is very probable, more are drawn, so that some differ from it. If the surrogate had no residual
+        at 32 random architectures, as for FLOPs and parameters of transformers, 2 draws and the options of one choice
+        are enough. All costs are cached.
 
-        The error is that of the value: 0 where nothing is missed and rules tie only choices that the surrogate takes
-        together (those that interact: ``heads`` and ``hidden``); some percent of the value where rules tie many layers
-        or a cost follows no pattern. A seed always takes the same random numbers, none of torch's: equal probabilities
-        give equal values, and those that move a little mostly meet architectures whose cost is remembered.
+        The standard error is 0 if there is no residual and rules tie only choices that the surrogate tabulates jointly
+        (those that interact, such as ``heads`` and ``hidden``). It is a few percent of the value if rules tie many
+        layers or if a cost follows no pattern. The random numbers depend on the seed alone and do not use torch's
+        generators: equal probabilities give equal values, and small changes of them mostly draw the same architectures.
 
         Args:
             probabilities: Per choice a tensor ``(..., options)``; a per-layer field may be one ``(layers, options)``.
-            base: The architecture that gives all other choices; None takes the largest.
-            seed: Of the draws, 0 or more; the mean over seeds tends to the expectation.
+            base: The architecture that fixes all other choices; None takes the largest.
+            seed: Seed of the draws, 0 or more; estimates are unbiased over seeds.
 
         Raises:
-            ArchitectureError: The probabilities give no weight to any combination that the space has, or one so small
-                that rules forbid each of 2,000 draws.
+            ArchitectureError: No possible combination has a positive probability, or rules forbid each of 2,000 draws.
         """
         given = given_probabilities(self.space, probabilities)
         base = self.space.largest() if base is None else base
         if prod(value.shape[-1] for value in given.values()) <= ENTRIES:
             return _exact(self.table(fields=list(given), base=base).expected(probabilities))
-        if len(given) == len(self.space.choice_list()) and (known := self._architectures) is not None:
-            return _exact(known.expected(given))
+        if len(given) == len(self.space.choice_list()) and (distinct := self._architectures) is not None:
+            return _exact(distinct.expected(given))
         return sampled(self._sampler(tuple(given), base), given, seed)
 
     @cached_property
@@ -168,9 +168,9 @@ class Cost(ABC, Generic[A]):
         return self._samplers[key]
 
     def _key(self, arch: Any) -> tuple[int, ...]:
-        # indices rather than the architecture itself: True and 1 are equal, but different options
+        # indices, not the architecture itself: True and 1 are equal but different options
         if not isinstance(arch, self.space):
-            raise self.space.info().membership.stranger(arch)
+            raise self.space.info().membership.wrong_type_error(arch)
         return tuple(self.space.indices(arch).values())
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""ProductCounter: the FLOPs of the operations that run while it is open, and the names of those it cannot count."""
+"""ProductCounter: count the FLOPs of the operations that run, and name the operations without a formula."""
 
 from typing import Any
 
@@ -13,12 +13,12 @@ __all__ = ["ProductCounter", "VecdotAsProduct"]
 
 
 class ProductCounter(TorchDispatchMode):
-    """Counts every operation that sums products, and names every other that is not known to count 0.
+    """A dispatch mode that counts operations that sum products and names those that may not count 0.
 
     Attributes:
-        flops: FLOPs so far, one multiply-add being 2.
-        uncounted: Names of operations met that count 0 here although they may not: factorisations, Fourier
-            transforms, operations of other libraries without a registered formula.
+        flops: FLOPs so far; one multiply-add is 2 FLOPs.
+        uncounted: Names of operations so far without a formula, which are not counted: factorisations, Fourier
+            transforms, operations of other libraries.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class ProductCounter(TorchDispatchMode):
         if is_free(func):
             return func(*args, **kwargs)
         packet = func._overloadpacket
-        # inference mode hands over compositions undivided; what they consist of is counted
+        # in inference mode, composite operations arrive whole: count their parts
         with self:
             parts = func.decompose(*args, **kwargs)
         if parts is not NotImplemented:
@@ -47,16 +47,16 @@ class ProductCounter(TorchDispatchMode):
 
 
 class VecdotAsProduct(TorchFunctionMode):
-    """Runs ``torch.linalg.vecdot`` as a product besides: torch composes it of a multiplication and a sum."""
+    """A mode that makes ``torch.linalg.vecdot`` count: torch runs it as a multiplication and a sum, which count 0."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run the function; its product first."""
+        """Run the function; before ``vecdot``, run an equivalent matrix product."""
         kwargs = kwargs or {}
         if func is torch.linalg.vecdot:
-            _as_product(*args, **{name: value for name, value in kwargs.items() if name != "out"})
+            _matmul_vecdot(*args, **{name: value for name, value in kwargs.items() if name != "out"})
         return func(*args, **kwargs)
 
 
-def _as_product(x: torch.Tensor, y: torch.Tensor, dim: int = -1) -> torch.Tensor:
+def _matmul_vecdot(x: torch.Tensor, y: torch.Tensor, dim: int = -1) -> torch.Tensor:
     x, y = x.movedim(dim, -1), y.movedim(dim, -1)
     return (x.unsqueeze(-2) @ y.unsqueeze(-1)).squeeze((-1, -2))

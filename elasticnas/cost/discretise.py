@@ -1,4 +1,4 @@
-"""most_probable: from probabilities to one architecture within the budgets."""
+"""most_probable: choose one architecture within the budgets from probabilities."""
 
 import heapq
 import math
@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from elasticnas.cost.budget import Budget, descend, excess, not_together
+from elasticnas.cost.budget import Budget, descend, excess, joint_budget_error
 from elasticnas.cost.cost import Cost
 from elasticnas.cost.table import given_probabilities
 from elasticnas.errors import ArchitectureError, BudgetError, SearchError
@@ -18,8 +18,8 @@ from elasticnas.space.space import A
 
 __all__ = ["most_probable"]
 
-_EXACT = 50_000  # combinations gone through one by one
-_FIRST = 500  # of a larger space, before the greedy search
+_EXACT = 50_000  # most combinations that are enumerated
+_FIRST = 500  # most probable combinations that are tried in a larger space before the greedy search
 _TIED = 256  # equally probable architectures whose costs are compared
 _EQUAL = 1e-9  # difference of log-probabilities that counts as none
 
@@ -30,25 +30,30 @@ def most_probable(
     budgets: Sequence[Budget[A]] = (),
     cost: Cost[A] | None = None,
 ) -> A:
-    """The most probable architecture that the budgets allow.
+    """Return the most probable architecture that meets all budgets.
 
-    Choices count as independent and those without probabilities stay as in the largest architecture. A layer that an
-    architecture does not have counts with its most probable option, so that few layers are not preferred for having
-    fewer factors. Exact where the choices have up to 50,000 combinations; in larger spaces exact if one of the 500
-    most probable architectures is allowed, else greedy: the cheapest loss of probability per cost saved, in shares of
-    the budgets that are not met, until all are, or from what is closest to meeting several; then every change of one
-    or two choices that regains some.
+    Choices are independent; those without probabilities are as in the largest architecture. An absent layer counts
+    with the probability of its most probable option, so that architectures with few layers are not preferred for
+    having fewer factors.
+
+    The result is exact if the choices have up to 50,000 combinations, or if one of the 500 most probable architectures
+    meets the budgets. Otherwise it is found greedily: changes with the least loss of log-probability per cost saved
+    (as a fraction of the unmet budgets) until all budgets are met; then changes of one or two choices that increase
+    the probability within the budgets. With several budgets, a second greedy search starts at the architecture
+    closest to meeting them.
 
     Args:
         space: A Space class.
         probabilities: Per choice a tensor ``(options,)``; a per-layer field may be one ``(layers, options)``.
-        budgets: All of them are met; none allows every architecture.
-        cost: Breaks ties, the smaller cost first (among the first 256 tied); None takes the first budget's.
+        budgets: The budgets; empty allows every architecture.
+        cost: Breaks ties between equally probable architectures (up to 256) by the smallest cost; None takes the cost
+            of the first budget.
 
     Raises:
-        BudgetError: No architecture found within the budgets; names the smallest cost met, or the closest architecture.
-        ArchitectureError: Probabilities that are negative or not finite.
-        SearchError: More than one vector of probabilities for a choice.
+        BudgetError: No architecture within the budgets was found; the message has the smallest reachable cost, or the
+            closest architecture.
+        ArchitectureError: A probability is negative or not finite.
+        SearchError: A choice has more than one vector of probabilities.
     """
     cost = cost or (budgets[0].cost if budgets else None)
     search = _Search(space, probabilities)
@@ -84,7 +89,7 @@ def _first_of_ties(allowed: Iterator[tuple[float, Any]], cost: Cost | None) -> A
 
 
 class _Search:
-    """Architectures by log-probability."""
+    """The architectures of a space, with their log-probabilities."""
 
     def __init__(self, space: Any, probabilities: Mapping[str, Tensor]) -> None:
         self.space = space
@@ -95,10 +100,7 @@ class _Search:
         self._base = space.assignment(space.largest())
 
     def ranked(self) -> Iterator[tuple[float, Any]]:
-        """Every possible architecture once with its log-probability, the most probable first.
-
-        Ends after 50,000 combinations, possible or not.
-        """
+        """Iterate over log-probabilities and architectures, the most probable first, for up to 50,000 combinations."""
         names = list(self.logs)
         order, ranked = [], []
         for logs in self.logs.values():
@@ -109,7 +111,7 @@ class _Search:
         seen = set()
         for _ in range(min(_EXACT, self.combinations)):
             negative, ranks, last = heapq.heappop(queue)
-            # each combination has one parent: the one with its last non-zero rank lowered
+            # each combination has one parent, whose last non-zero rank is one lower
             for position in range(last, len(names)):
                 if ranks[position] + 1 < len(ranked[position]):
                     following = (*ranks[:position], ranks[position] + 1, *ranks[position + 1 :])
@@ -128,7 +130,7 @@ class _Search:
             return None
 
     def _chosen(self, arch: Any) -> dict[str, Any]:
-        """The value of each choice, the most probable one for layers that the architecture does not have."""
+        """Return the option of each choice; for absent layers, the most probable one."""
         values = self.space.assignment(arch)
         present = self.space.present(arch)
         return {
@@ -137,13 +139,13 @@ class _Search:
         }
 
     def log_probability(self, arch: Any) -> float:
-        """Of an architecture, absent layers at their most probable option."""
+        """Return the log-probability of an architecture, with absent layers at their most probable option."""
         choices = {choice.name: choice for choice in self.space.choice_list()}
         chosen = self._chosen(arch)
         return sum((self.logs[name][choices[name].index(value)] for name, value in chosen.items()), 0.0)
 
     def changed(self, arch: Any, count: int) -> list[Any]:
-        """Possible architectures that differ in up to ``count`` choices."""
+        """Return the valid architectures that differ in ``count`` choices."""
         chosen = self._chosen(arch)
         found: dict[Any, None] = {}
         for names in combinations(self.options, count):
@@ -154,15 +156,15 @@ class _Search:
         return list(found)
 
     def cheapest(self, cost: Cost) -> Any:
-        """The cheapest architecture; in a large space, the cheapest that a descent over single changes finds."""
+        """Return the cheapest architecture; in a large space, the result of a descent over single changes."""
         if self.exact:
             return min((arch for _, arch in self.ranked()), key=cost, default=self.space.smallest())
-        least = {name: _least(options) for name, options in self.options.items()}
-        start = self._possible(least) or next((arch for _, arch in self.ranked()), self.space.largest())
+        smallest = {name: _smallest(options) for name, options in self.options.items()}
+        start = self._possible(smallest) or next((arch for _, arch in self.ranked()), self.space.largest())
         return descend(start, cost, partial(self.changed, count=1))
 
     def closest(self, budgets: Sequence[Budget]) -> Any:
-        """The architecture that is least over all budgets together, found likewise."""
+        """Return the architecture with the least excess; in a large space, the result of a descent."""
         over = partial(excess, budgets)
         if self.exact:
             return min((arch for _, arch in self.ranked()), key=over, default=self.space.smallest())
@@ -170,18 +172,18 @@ class _Search:
         return descend(start, over, partial(self.changed, count=1))
 
     def impossible(self, budgets: Sequence[Budget]) -> BudgetError:
-        """The error of budgets that no architecture was found to meet."""
+        """Return the error for budgets that no architecture meets as far as is known."""
         cheapest = [(budget, self.cheapest(budget.cost)) for budget in budgets]
         below = [budget.impossible(arch, budget.cost(arch)) for budget, arch in cheapest if not budget.allows(arch)]
-        return BudgetError("; ".join(map(str, below))) if below else not_together(budgets, self.closest(budgets))
+        return BudgetError("; ".join(map(str, below))) if below else joint_budget_error(budgets, self.closest(budgets))
 
     def greedy(self, budgets: Sequence[Budget]) -> Any:
-        """An allowed architecture of high probability, or None."""
+        """Return an architecture of high probability within the budgets, or None."""
         arch = next((arch for _, arch in self.ranked()), None)
         while arch is not None and not _meets(budgets, arch):
             arch = self._cheaper(arch, budgets)
         starts = [] if arch is None else [arch]
-        # of several budgets, the first to be met may lead to a corner of the space
+        # with several budgets, the greedy steps may end at an architecture that meets only some of them
         if (arch is None or len(budgets) > 1) and _meets(budgets, closest := self.closest(budgets)):
             starts.append(closest)
         return max((self._improved(arch, budgets) for arch in starts), key=self.log_probability, default=None)
@@ -192,12 +194,12 @@ class _Search:
         return arch
 
     def _cheaper(self, arch: Any, budgets: Sequence[Budget]) -> Any:
-        """The change that loses the least probability per cost saved; what all are over in all falls at each step."""
+        """Return the change with the least loss of log-probability per cost saved among those that lower the excess."""
         here, over = self.log_probability(arch), excess(budgets, arch)
         unmet = [budget for budget in budgets if budget.excess(arch) > 0]
 
         def loss_per_saving(other: Any) -> float:
-            # what goes below a limit counts as saved too: nearness to it is no aim
+            # cost saved below a limit counts too: being close to the limit is no aim
             saved = sum((budget.cost(arch) - budget.cost(other)) / budget.limit for budget in unmet)
             return (here - self.log_probability(other)) / saved
 
@@ -208,7 +210,7 @@ class _Search:
         return None
 
     def _better(self, arch: Any, budgets: Sequence[Budget]) -> Any:
-        """The allowed change that gains the most probability."""
+        """Return the change within the budgets that increases the probability most, or None."""
         here = self.log_probability(arch)
         for count in (1, 2):
             gains = [(self.log_probability(other), other) for other in self.changed(arch, count)]
@@ -220,7 +222,7 @@ class _Search:
         return None
 
 
-def _least(options: tuple[Any, ...]) -> Any:
+def _smallest(options: tuple[Any, ...]) -> Any:
     return min(options) if all(isinstance(option, (int, float)) for option in options) else options[0]
 
 

@@ -1,4 +1,4 @@
-"""DistinctCosts: the cost of every architecture of a space, absent layers once; their expectation is exact."""
+"""DistinctCosts: the cost of every architecture of a space, and its exact expectation."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from elasticnas.cost.table import ENTRIES, contracted, wide
+from elasticnas.cost.table import ENTRIES, at_least_float32, weighted_mean
 from elasticnas.errors import SpaceError
 
 __all__ = ["DistinctCosts", "distinct_costs"]
@@ -18,8 +18,9 @@ class DistinctCosts:
     """Costs of all architectures.
 
     Attributes:
-        positions: ``(architectures, choices)`` option indices; one more than the last where a layer is absent.
-        values: Float64 ``(architectures,)``.
+        space: The space.
+        positions: Option indices ``(architectures, choices)``; the number of options for an absent layer.
+        values: Costs ``(architectures,)``, float64.
     """
 
     space: Any
@@ -27,18 +28,22 @@ class DistinctCosts:
     values: Tensor
 
     def expected(self, given: Mapping[str, Tensor]) -> Tensor:
-        """As :meth:`CostTable.expected <elasticnas.cost.CostTable.expected>`, for probabilities of all choices."""
+        """Return the expected cost as :meth:`CostTable.expected <elasticnas.cost.CostTable.expected>` does.
+
+        Args:
+            given: Probabilities ``(..., options)`` of all choices.
+        """
         weights = torch.ones(())
         for column, name in enumerate(given):
-            p = wide(given[name])
-            # an absent layer may have any option
-            either = torch.cat([p, p.sum(-1, keepdim=True)], dim=-1)
-            weights = weights.to(p) * either[..., self.positions[:, column].to(p.device)]
-        return contracted(weights, self.values, tuple(given), self.space)
+            p = at_least_float32(given[name])
+            # an absent layer has the probability of all its options
+            extended = torch.cat([p, p.sum(-1, keepdim=True)], dim=-1)
+            weights = weights.to(p) * extended[..., self.positions[:, column].to(p.device)]
+        return weighted_mean(weights, self.values, tuple(given), self.space)
 
 
 def distinct_costs(cost: Callable[[Any], float], space: Any) -> DistinctCosts | None:
-    """The costs of all architectures; None where there are more than 20,000, or too many to count."""
+    """Compute the costs of all architectures; None if there are more than 20,000, or too many to count."""
     try:
         if space.size() > ENTRIES:
             return None

@@ -1,4 +1,4 @@
-"""Expectation: an expected cost and its error."""
+"""Expectation: an expected cost and its standard error."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from elasticnas.cost.sampler import Sampler
-from elasticnas.cost.table import wide
+from elasticnas.cost.table import at_least_float32
 
 __all__ = ["Expectation", "sampled"]
 
@@ -17,9 +17,9 @@ class Expectation:
     """An expected cost.
 
     Attributes:
-        value: ``(...)`` in the cost's unit, with gradients to the probabilities.
-        standard_error: ``(...)``, of the value, in the same unit; 0 where it is exact.
-        samples: Architectures drawn for it whose cost was worked out; 0 where it is exact.
+        value: ``(...)`` in the cost's unit, differentiable in the probabilities.
+        standard_error: Standard error of the value ``(...)`` in the same unit; 0 if the value is exact.
+        samples: Number of architectures drawn to evaluate their cost; 0 if the value is exact.
     """
 
     value: Tensor
@@ -28,8 +28,8 @@ class Expectation:
 
 
 def sampled(sampler: Sampler, given: Mapping[str, Tensor], seed: int) -> Expectation:
-    """The estimate for probabilities ``(..., options)`` of each choice, every vector of a batch by itself."""
-    first = wide(next(iter(given.values())))
+    """Estimate the expectation for probabilities ``(..., options)`` of each choice, separately for each vector."""
+    first = at_least_float32(next(iter(given.values())))
     batch = torch.broadcast_shapes(*(p.shape[:-1] for p in given.values()))
     each = [p.expand(*batch, -1).reshape(-1, p.shape[-1]) for p in given.values()]
     values, errors, samples = zip(*(sampler([p[row] for p in each], seed) for row in range(len(each[0]))), strict=True)

@@ -1,4 +1,4 @@
-"""Flops: floating-point operations of the extracted network, counted."""
+"""Flops: count of the floating-point operations of the extracted network."""
 
 import warnings
 from collections.abc import Iterable
@@ -17,31 +17,31 @@ __all__ = ["Flops", "UncountedFlopsWarning", "count_flops"]
 
 
 class UncountedFlopsWarning(UserWarning):
-    """A network runs operations whose FLOPs are not known; the count leaves them out."""
+    """A network runs operations without a FLOP formula, which are not counted."""
 
 
 class Flops(Cost[A]):
     """FLOPs of one inference pass on the example; one multiply-add is 2 FLOPs.
 
-    Counted, not estimated: the extracted network runs on the meta device, and each operation that sums products
-    counts: products of matrices and vectors, convolutions, attention, recurrent layers, bilinear forms, weighted bags
-    of embeddings. A complex multiply-add is 8 FLOPs.
+    The extracted network runs on the meta device, and each operation that sums products counts: products of matrices
+    and vectors, convolutions, attention, recurrent layers, bilinear forms, weighted bags of embeddings. A complex
+    multiply-add is 8 FLOPs.
 
-    By convention these count 0: elementwise operations, also a product and a sum written apart (``(a * b).sum(-1)``;
-    ``torch.linalg.vecdot(a, b)`` counts) and products that sum nothing (``torch.outer``, ``kron``, ``addr``);
+    By convention these count 0: elementwise operations, including a separate product and sum (``(a * b).sum(-1)``;
+    ``torch.linalg.vecdot(a, b)`` counts) and products without a sum (``torch.outer``, ``kron``, ``addr``);
     activations, norms, softmax, lookups, reductions, pooling, resampling, sorting, random draws. Softmax attention
     counts the full N x N, causal or padded too: ``4 N^2 k`` per head. Causal LinRec counts the chunks that run: with C
     positions in a chunk (at least 64 and k, at most N) and N' = N rounded up to whole chunks, ``4 N' k (k + C)`` per
     head.
 
-    Every other operation counts 0 as well, but never silently: it is named in :attr:`uncounted`, and an
-    :class:`UncountedFlopsWarning` is given when it is first met. These are factorisations and inverses, Fourier
-    transforms, pairwise distances, operations of other libraries. To count one, give torch its formula:
+    Any other operation is not counted: :attr:`uncounted` has its name, and its first use gives an
+    :class:`UncountedFlopsWarning`. These are factorisations and inverses, Fourier transforms, pairwise distances, and
+    operations of other libraries. To count one, register its formula with torch:
     ``torch.utils.flop_counter.register_flop_formula(torch.ops.library.name)``.
 
     Args:
         model: A model made of elastic primitives.
-        example: As for :class:`~elasticnas.cost.Cost`; its batch and length are what is counted.
+        example: As for :class:`~elasticnas.cost.Cost`; its batch size and length determine the count.
         call: Runs only a part: ``lambda network, x: network.encode(x)``. None runs the network.
     """
 
@@ -55,12 +55,12 @@ class Flops(Cost[A]):
 
     @property
     def uncounted(self) -> tuple[str, ...]:
-        """Names of the operations left out of the counts so far, sorted; empty where everything was counted."""
+        """Names of the operations that were not counted so far, sorted."""
         return tuple(sorted(self._uncounted))
 
     def compute(self, arch: A) -> float:
-        """FLOPs, counted anew."""
-        counter = _counted(self._meta, self._meta.extract(arch), self._meta.example(arch))
+        """Count the FLOPs of an architecture."""
+        counter = _count(self._meta, self._meta.extract(arch), self._meta.example(arch))
         new = counter.uncounted - self._uncounted
         self._uncounted |= new
         _warn(type(self.model).__name__, new)
@@ -68,13 +68,13 @@ class Flops(Cost[A]):
 
 
 def count_flops(network: nn.Module, example: object, call: Call | None = None) -> float:
-    """FLOPs of one inference pass of any plain network, counted as :class:`Flops` counts.
+    """Count the FLOPs of one inference pass of any plain network, as :class:`Flops` does.
 
-    Operations whose FLOPs are not known are left out and named in an :class:`UncountedFlopsWarning` at every call;
-    ``warnings.simplefilter("error", UncountedFlopsWarning)`` turns it into an error.
+    Operations without a formula are not counted; every call names them in an :class:`UncountedFlopsWarning`, which
+    ``warnings.simplefilter("error", UncountedFlopsWarning)`` turns into an error.
 
     Args:
-        network: Its weights are not read.
+        network: The network; its weights are not read.
         example: A tensor, a tuple of arguments or a mapping of keyword arguments.
         call: Runs only a part; None runs the network.
 
@@ -82,12 +82,12 @@ def count_flops(network: nn.Module, example: object, call: Call | None = None) -
         ConfigError: The network cannot run on the example.
     """
     meta = MetaNetwork(network, example, call)
-    counter = _counted(meta, meta.network, meta.example(None))
+    counter = _count(meta, meta.network, meta.example(None))
     _warn(type(network).__name__, counter.uncounted)
     return float(counter.flops)
 
 
-def _counted(meta: MetaNetwork, plain: nn.Module, example: Any) -> ProductCounter:
+def _count(meta: MetaNetwork, plain: nn.Module, example: Any) -> ProductCounter:
     counter = ProductCounter()
     with VecdotAsProduct(), MatmulShapes(), counter, ElementwiseShapes():
         meta.run(plain, example)
@@ -97,8 +97,8 @@ def _counted(meta: MetaNetwork, plain: nn.Module, example: Any) -> ProductCounte
 def _warn(network: str, uncounted: Iterable[str]) -> None:
     if names := ", ".join(sorted(uncounted)):
         warnings.warn(
-            f"{network}: the FLOPs of {names} are not known and not counted; give a formula by "
-            "torch.utils.flop_counter.register_flop_formula, or know that the count leaves them out",
+            f"{network}: the FLOPs of {names} are not known and not counted; register a formula with "
+            "torch.utils.flop_counter.register_flop_formula, or accept a count without them",
             UncountedFlopsWarning,
             stacklevel=3,
         )

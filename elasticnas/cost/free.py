@@ -1,4 +1,4 @@
-"""Operations that count 0 FLOPs by convention; any other must have a formula, or is named."""
+"""Operations that count 0 FLOPs by convention."""
 
 from functools import cache
 from typing import Any
@@ -64,10 +64,11 @@ _FREE = frozenset(" ".join((_MOVES, _MAKES, _DRAWS, _REDUCES, _NORMALISES, _POIN
 
 @cache
 def is_free(operation: Any) -> bool:
-    """Whether an operation (an overload) counts 0: it sums no products of its inputs, apart from resampling.
+    """Return whether an operation (an overload) counts 0 FLOPs.
 
-    Pointwise operations (by torch's tag), data movement, factories, random draws, reductions, scans and sorting,
-    softmax and norms, losses, pooling and resampling, and whatever neither gives nor changes a tensor.
+    These are pointwise operations (by torch's tag), data movement, factories, random draws, reductions, scans and
+    sorting, softmax and norms, losses, pooling and resampling, and operations that neither return nor change a tensor.
+    Apart from resampling, none of them sums products of its inputs.
     """
     schema = operation._schema
     if not schema.is_mutable and not any("Tensor" in str(result.type) for result in schema.returns):
@@ -79,7 +80,7 @@ def is_free(operation: Any) -> bool:
 
 
 def _base_name(name: str) -> str:
-    """The name without the marks of variants: in place, for lists, as a copy, internal."""
+    """Remove the affixes of variants from a name: in place, for lists, copying, internal."""
     return name.removeprefix("_foreach_").strip("_").removesuffix("_copy")
 
 

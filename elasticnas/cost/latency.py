@@ -1,4 +1,4 @@
-"""Latency: milliseconds of the extracted network, measured, and interpolated beyond what is measured."""
+"""Latency: milliseconds of the extracted network, measured or interpolated."""
 
 import random
 import statistics
@@ -24,8 +24,8 @@ from elasticnas.space.space import A
 
 __all__ = ["Latency", "LatencyReport", "Measurement"]
 
-_FOLDS = 4
-_RIDGE = 1e-3
+_FOLDS = 4  # of the cross-validation
+_RIDGE = 1e-3  # penalty of the regression
 Array = npt.NDArray[np.float64]
 
 
@@ -43,11 +43,11 @@ class Measurement:
 
 @dataclass(frozen=True)
 class LatencyReport(Generic[A]):
-    """How well the interpolation predicts architectures that it was not fitted to.
+    """Predicted against measured latencies of architectures that the interpolation was not fitted to.
 
     Attributes:
         rows: Architecture, predicted ms, measured ms; each was held out of the fit that predicts it.
-        rank_correlation: Spearman's, between predicted and measured; nan where either is constant.
+        rank_correlation: Spearman's, between predicted and measured; nan if either is constant.
         mean_relative_error: Mean of ``|predicted - measured| / measured``.
     """
 
@@ -56,7 +56,7 @@ class LatencyReport(Generic[A]):
     mean_relative_error: float
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data; a correlation that is not defined is None."""
+        """Return plain data; an undefined correlation is None."""
         rows = [
             {"architecture": a.model_dump(mode="json"), "predicted_ms": p, "measured_ms": m} for a, p, m in self.rows
         ]
@@ -75,21 +75,21 @@ class LatencyReport(Generic[A]):
 class Latency(Cost[A]):
     """Median milliseconds of one inference pass of the extracted network.
 
-    Spaces of up to ``max_measured`` architectures are measured one by one as they are asked for. In larger ones, the
-    first request measures the smallest, the largest and random others, ``max_measured`` in all; an architecture that
-    was not measured is predicted by least squares of log(ms) on log(FLOPs) and the option of every choice.
+    In spaces of up to ``max_measured`` architectures, each one is measured at its first use. In larger spaces, the
+    first use measures ``max_measured`` architectures: the smallest, the largest and random ones. The others are
+    predicted by a least-squares fit of log(ms) on log(FLOPs) and one-hot options of all choices.
 
     Args:
         model: A model made of elastic primitives; it is neither changed nor moved.
         example: As for :class:`~elasticnas.cost.Cost`.
-        device: Where to measure; None takes the model's.
-        warmup: Passes before the clock starts.
-        repeats: Passes measured, each by itself, the device synchronised.
-        max_measured: Architectures measured for the interpolation.
-        threads: CPU threads of torch during a measurement; None leaves them.
+        device: Device to measure on; None takes the model's.
+        warmup: Passes before the measured ones.
+        repeats: Measured passes; each is timed separately, with the device synchronised.
+        max_measured: Number of architectures measured for the interpolation.
+        threads: CPU threads of torch during a measurement; None does not change them.
         call: Runs only a part; None runs the network.
-        clock: Seconds, monotonic.
-        seed: Draws the architectures to measure.
+        clock: Returns seconds; must be monotonic.
+        seed: Seed of the draw of architectures to measure.
 
     Raises:
         ConfigError: A count is out of range.
@@ -128,7 +128,7 @@ class Latency(Cost[A]):
         self._weights: Array | None = None
 
     def measure(self, arch: A) -> Measurement:
-        """Measure an architecture now; from then on its median is its cost."""
+        """Measure an architecture now; its median becomes its cost."""
         key = self._key(arch)
         plain = unverified(self.model, arch).to(self.device).eval()
         example = tree_map(lambda x: x.to(self.device) if isinstance(x, Tensor) else x, example_of(self.example, arch))
@@ -148,11 +148,11 @@ class Latency(Cost[A]):
         return self._measured[key][1]
 
     def compute(self, arch: A) -> float:
-        """Milliseconds: the measured median, or the prediction."""
+        """Return milliseconds: the measured median, or the prediction."""
         key = self._key(arch)
         if key in self._measured:
             return self._measured[key][1].median_ms
-        if self._small():
+        if self._is_small():
             return self.measure(arch).median_ms
         if self._weights is None:
             self._measure_planned()
@@ -161,33 +161,33 @@ class Latency(Cost[A]):
         return self._predict(self._weights, arch)
 
     def report(self) -> LatencyReport[A]:
-        """Predicted against measured, by cross-validation over the measured architectures: ``max_measured`` or more."""
+        """Cross-validate the prediction over the measured architectures; measures up to ``max_measured`` first."""
         if len(self._measured) < self.max_measured:
             self._measure_planned()
         measured = list(self._measured.values())
         rows = []
         for fold in range(min(_FOLDS, len(measured))):
-            kept = [pair for position, pair in enumerate(measured) if position % _FOLDS != fold]
-            weights = self._fit(kept or measured)
+            training = [pair for position, pair in enumerate(measured) if position % _FOLDS != fold]
+            weights = self._fit(training or measured)
             rows += [(arch, self._predict(weights, arch), m.median_ms) for arch, m in measured[fold::_FOLDS]]
         return _report(rows)
 
     def verify(self, archs: Sequence[A]) -> LatencyReport[A]:
-        """Predicted against measured: measures those of the architectures whose cost is a prediction so far."""
-        predicted = [] if self._small() else [(arch, self(arch)) for arch in archs]
-        unknown = [(arch, value) for arch, value in predicted if self._key(arch) not in self._measured]
-        return _report([(arch, value, self.measure(arch).median_ms) for arch, value in unknown])
+        """Compare predictions with measurements: measure those of the architectures that are only predicted so far."""
+        predicted = [] if self._is_small() else [(arch, self(arch)) for arch in archs]
+        unmeasured = [(arch, value) for arch, value in predicted if self._key(arch) not in self._measured]
+        return _report([(arch, value, self.measure(arch).median_ms) for arch, value in unmeasured])
 
-    def _small(self) -> bool:
+    def _is_small(self) -> bool:
         try:
             return bool(self.space.size() <= self.max_measured)
         except SpaceError:
             return False
 
     def _measure_planned(self) -> None:
-        """The extremes and random others, until ``max_measured`` are measured."""
+        """Measure the extremes and random architectures until ``max_measured`` are measured."""
         rng = random.Random(self._seed)
-        if self._small():
+        if self._is_small():
             planned = list(self.space.enumerate())
         else:
             planned = [self.space.largest(), self.space.smallest()]
@@ -203,7 +203,7 @@ class Latency(Cost[A]):
         return np.array([1.0, np.log1p(self._flops(arch)), *one_hot])
 
     def _fit(self, measured: Sequence[tuple[A, Measurement]]) -> Array:
-        """Ridge regression of log(ms), its penalty only there to choose among equal fits."""
+        """Fit log(ms) by ridge regression; the small penalty only makes the solution unique."""
         x = np.stack([self._features(arch) for arch, _ in measured])
         y = np.log(np.maximum([m.median_ms for _, m in measured], 1e-9))
         penalty = _RIDGE * np.eye(x.shape[1])
@@ -249,7 +249,7 @@ def _spearman(a: Array, b: Array) -> float:
 
 
 def _ranks(values: Array) -> Array:
-    """Ranks from 0, equal values sharing their mean rank."""
+    """Return ranks from 0; equal values have their mean rank."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     ends = np.cumsum(counts)
     shared: Array = (ends - (counts + 1) / 2.0)[inverse.reshape(-1)]

@@ -1,4 +1,4 @@
-"""Memory: bytes that one inference pass of the extracted network needs."""
+"""Memory: peak bytes of one inference pass of the extracted network."""
 
 import weakref
 from collections.abc import Iterable
@@ -18,10 +18,10 @@ __all__ = ["Memory"]
 
 
 class Memory(Cost[A]):
-    """Bytes of parameters and buffers, plus the largest sum of activations alive at one time in an inference pass.
+    """Bytes of parameters and buffers, plus the peak of live activations in one inference pass.
 
-    Activations are what the operations of the pass make, views counted with what they view, and the input. What
-    kernels allocate inside one operation, and what an allocator keeps in reserve, is not seen.
+    Activations are the input and the outputs of operations; a view shares the storage of its base. Workspace inside
+    kernels and memory reserved by the allocator are not counted.
 
     Args:
         model: A model made of elastic primitives.
@@ -37,27 +37,31 @@ class Memory(Cost[A]):
         self._meta = MetaNetwork(model, example, call)
 
     def compute(self, arch: A) -> float:
-        """Bytes, counted anew."""
+        """Count the bytes of an architecture."""
         plain, example = self._meta.extract(arch), self._meta.example(arch)
         weights = [*plain.parameters(), *plain.buffers()]
         with _LiveBytes(weights) as live:
-            live.note(tree_leaves(example))
+            live.add(tree_leaves(example))
             self._meta.run(plain, example)
         return float(_distinct_bytes(weights) + live.peak)
 
 
 class _LiveBytes(TorchDispatchMode):
-    """Sums the storages that are alive, from the operation that makes them until nothing refers to them."""
+    """A dispatch mode that sums the bytes of live storages.
 
-    def __init__(self, apart: Iterable[Tensor]) -> None:
+    Args:
+        excluded: Tensors whose storages are not counted.
+    """
+
+    def __init__(self, excluded: Iterable[Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.peak, self._now = 0, 0
         self._seen: weakref.WeakSet[torch.UntypedStorage] = weakref.WeakSet()
-        for tensor in apart:
+        for tensor in excluded:
             self._seen.add(tensor.untyped_storage())
 
-    def note(self, values: Iterable[Any]) -> None:
-        """Count the storages that are new."""
+    def add(self, values: Iterable[Any]) -> None:
+        """Count new storages, until nothing refers to them."""
         for value in values:
             if not isinstance(value, Tensor) or (storage := value.untyped_storage()) in self._seen:
                 continue
@@ -70,9 +74,9 @@ class _LiveBytes(TorchDispatchMode):
         self._now -= count
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run the operation and count what it made."""
+        """Run the operation and count its outputs."""
         out = func(*args, **(kwargs or {}))
-        self.note(tree_leaves(out))
+        self.add(tree_leaves(out))
         return out
 
 

@@ -1,4 +1,4 @@
-"""MetaNetwork: extracted networks without weights, for counting instead of computing."""
+"""MetaNetwork: extracted networks on the meta device, to count costs without computing."""
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
@@ -28,35 +28,35 @@ class MetaNetwork:
 
     Args:
         model: A model made of elastic primitives.
-        example: As for a cost.
+        example: As for :class:`~elasticnas.cost.Cost`.
         call: Runs a part of the network on the example; None runs the network.
     """
 
     def __init__(self, model: nn.Module, example: Any = None, call: Call | None = None) -> None:
-        # what deepcopy finds in the memo it takes as already copied; parameters shared before stay shared
+        # deepcopy takes tensors in the memo as already copied; shared parameters stay shared
         memo: dict[Any, Any] = {id(tensor): _on_meta(tensor) for tensor in _tensors(model)}
         self.network = copy.deepcopy(model, memo).eval()
         self._example, self._call = example, call
 
     def extract(self, arch: Any) -> nn.Module:
-        """The plain network of an architecture, on the meta device."""
+        """Extract the plain network of an architecture, on the meta device."""
         return unverified(self.network, arch)
 
     def example(self, arch: Any) -> Any:
-        """The example on the meta device."""
+        """Return the example for an architecture, on the meta device."""
         return tree_map(lambda x: x.to("meta") if isinstance(x, Tensor) else x, example_of(self._example, arch))
 
     def run(self, plain: nn.Module, example: Any) -> None:
-        """One inference pass.
+        """Run one inference pass.
 
         Raises:
             ConfigError: The network cannot run on the example, or not on the meta device.
         """
         for module in plain.modules():
             if isinstance(module, nn.TransformerEncoder):
-                module.use_nested_tensor = False  # it packs by the padding, whose values meta tensors lack
+                module.use_nested_tensor = False  # nested tensors need the values of the padding mask
         try:
-            # tensors that a forward makes without a device land on meta too
+            # tensors that the forward creates without a device are on meta too
             with torch.no_grad(), torch.device("meta"):
                 run(plain, example, self._call)
         except ElasticNASError:
@@ -71,10 +71,10 @@ class MetaNetwork:
 
 
 def example_of(example: Any, arch: Any) -> Any:
-    """The example for an architecture.
+    """Return the example for an architecture.
 
     Raises:
-        ConfigError: None was given.
+        ConfigError: There is no example.
     """
     if callable(example) and not isinstance(example, Tensor):
         example = example(arch)
@@ -84,7 +84,7 @@ def example_of(example: Any, arch: Any) -> Any:
 
 
 def run(network: nn.Module, example: Any, call: Call | None) -> Any:
-    """The network, or the part that ``call`` runs, on an example."""
+    """Run the network on an example, or the part that ``call`` runs."""
     if call is not None:
         return call(network, example)
     if isinstance(example, Mapping):
@@ -93,7 +93,7 @@ def run(network: nn.Module, example: Any, call: Call | None) -> Any:
 
 
 def _tensors(model: nn.Module) -> Iterator[Tensor]:
-    """Parameters, buffers, and tensors that modules hold as plain attributes."""
+    """Iterate over parameters, buffers, and tensors in plain attributes of modules."""
     yield from chain(model.parameters(), model.buffers())
     for module in model.modules():
         for name, value in vars(module).items():

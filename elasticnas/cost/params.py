@@ -1,4 +1,4 @@
-"""Params: parameters of the extracted network."""
+"""Params: number of parameters of the extracted network."""
 
 from torch import nn
 
@@ -10,11 +10,11 @@ __all__ = ["Params"]
 
 
 class Params(Cost[A]):
-    """Number of parameters of the extracted network, shared ones once.
+    """Number of parameters of the extracted network; shared parameters count once.
 
     Args:
         model: A model made of elastic primitives.
-        example: Not needed.
+        example: Not used.
     """
 
     unit = "parameters"
@@ -24,5 +24,5 @@ class Params(Cost[A]):
         self._meta = MetaNetwork(model)
 
     def compute(self, arch: A) -> float:
-        """Parameters, counted anew."""
+        """Count the parameters of an architecture."""
         return float(sum(parameter.numel() for parameter in self._meta.extract(arch).parameters()))

@@ -1,4 +1,4 @@
-"""FLOPs of torch's operations that sum products, one multiply-add being 2 FLOPs."""
+"""FLOPs of torch's operations that sum products; one multiply-add is 2 FLOPs."""
 
 from collections.abc import Callable, Mapping
 from math import prod
@@ -12,19 +12,19 @@ from torch.utils import flop_counter
 __all__ = ["flops_of"]
 
 _aten = torch.ops.aten
-_COMPLEX = 4  # real multiply-adds in a complex one
+_COMPLEX = 4  # real multiply-adds per complex one
 
 
 def flops_of(packet: Any, out: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int | None:
-    """FLOPs of one call of an operation; None where no formula is known.
+    """Return the FLOPs of one call of an operation; None without a formula.
 
-    Formulas are those below, then those of torch, to which ``torch.utils.flop_counter.register_flop_formula`` adds.
+    Uses the formulas below, then those registered with torch (``torch.utils.flop_counter.register_flop_formula``).
 
     Args:
         packet: The operation, all overloads.
-        out: What the call gave.
-        args: Its arguments.
-        kwargs: Its keyword arguments.
+        out: Output of the call.
+        args: Arguments of the call.
+        kwargs: Keyword arguments of the call.
     """
     packet = _out_of_place(packet)
     if packet in _FORMULAS:
@@ -37,24 +37,24 @@ def flops_of(packet: Any, out: Any, args: tuple[Any, ...], kwargs: Mapping[str, 
 
 
 def _out_of_place(packet: Any) -> Any:
-    """``addmm`` for ``addmm_``."""
+    """Return the out-of-place operation, ``addmm`` for ``addmm_``."""
     name = packet._qualified_op_name
     if name.startswith("aten::") and name.endswith("_") and hasattr(_aten, name[6:-1]):
         return getattr(_aten, name[6:-1])
     return packet
 
 
-def _rows(out: Tensor, /, a: Tensor, *_: Any, **__: Any) -> int:
-    """``a @ b`` in any batch, also where b is packed: each output sums over the last dimension of a."""
+def _matmul(out: Tensor, /, a: Tensor, *_: Any, **__: Any) -> int:
+    """``a @ b`` with any batch dimensions, b possibly packed: each output sums over the last dimension of a."""
     return 2 * out.numel() * a.shape[-1]
 
 
-def _added(out: Tensor, /, _: Any, a: Tensor, *__: Any, **___: Any) -> int:
+def _addmm(out: Tensor, /, _: Any, a: Tensor, *__: Any, **___: Any) -> int:
     """``x + a @ b``."""
     return 2 * out.numel() * a.shape[-1]
 
 
-def _added_over_batch(out: Tensor, /, _: Any, a: Tensor, *__: Any, **___: Any) -> int:
+def _addbmm(out: Tensor, /, _: Any, a: Tensor, *__: Any, **___: Any) -> int:
     """``x + sum over the batch of a @ b``."""
     return 2 * out.numel() * a.shape[0] * a.shape[-1]
 
@@ -63,18 +63,18 @@ def _dot(_: Tensor, /, a: Tensor, *__: Any, **___: Any) -> int:
     return 2 * a.numel()
 
 
-def _grouped(_: Tensor, /, a: Tensor, b: Tensor, *__: Any, **___: Any) -> int:
-    """Products of groups: rows, columns or the inner dimension of a 2-d operand are divided among the groups."""
+def _grouped_matmul(_: Tensor, /, a: Tensor, b: Tensor, *__: Any, **___: Any) -> int:
+    """Grouped ``a @ b``: the groups divide the rows, columns or inner dimension of a 2-d operand."""
     batch = a.shape[0] if a.ndim == b.ndim == 3 else 1
     return 2 * batch * a.shape[-2] * a.shape[-1] * b.shape[-1]
 
 
-def _several(out: list[Tensor], /, a: list[Tensor], *_: Any, **__: Any) -> int:
-    return sum(_rows(each, left) for each, left in zip(out, a, strict=True))
+def _foreach_matmul(out: list[Tensor], /, a: list[Tensor], *_: Any, **__: Any) -> int:
+    return sum(_matmul(each, left) for each, left in zip(out, a, strict=True))
 
 
 def _bilinear(_: Tensor, /, x: Tensor, weight: Tensor, y: Tensor, *__: Any, **___: Any) -> int:
-    """``(x W_o) y`` for each output o: as torch computes it, first with x, then with y."""
+    """``(x W_o) y`` for each output o, computed as torch does: first with x, then with y."""
     outputs, x_features, y_features = weight.shape
     return 2 * prod(x.shape[:-1]) * outputs * y_features * (x_features + 1)
 
@@ -88,7 +88,7 @@ def _embedding_bag(
     _: Any, /, table: Tensor, indices: Tensor, offsets: Tensor, scale_grad_by_freq: bool = False, mode: int = 0,
     sparse: bool = False, per_sample_weights: Tensor | None = None, *__: Any, **___: Any,
 ) -> int:  # fmt: skip
-    """A sum with weights is a product; without them only additions."""
+    """A weighted sum counts; an unweighted one has additions only."""
     return 0 if per_sample_weights is None else 2 * indices.numel() * table.shape[-1]
 
 
@@ -97,26 +97,26 @@ def _attention(_: Any, /, query: Tensor, key: Tensor, value: Tensor, *__: Any, *
 
 
 _BY_NAME: Mapping[str, Callable[..., int]] = {
-    "mm": _rows,
-    "bmm": _rows,
-    "mv": _rows,
-    "linear": _rows,
-    "_int_mm": _rows,
-    "_scaled_mm_v2": _rows,
-    "_weight_int8pack_mm": _rows,
-    "_weight_int4pack_mm": _rows,
-    "_weight_int4pack_mm_for_cpu": _rows,
-    "addmm": _added,
-    "baddbmm": _added,
-    "addmv": _added,
-    "_addmm_activation": _added,
-    "addbmm": _added_over_batch,
+    "mm": _matmul,
+    "bmm": _matmul,
+    "mv": _matmul,
+    "linear": _matmul,
+    "_int_mm": _matmul,
+    "_scaled_mm_v2": _matmul,
+    "_weight_int8pack_mm": _matmul,
+    "_weight_int4pack_mm": _matmul,
+    "_weight_int4pack_mm_for_cpu": _matmul,
+    "addmm": _addmm,
+    "baddbmm": _addmm,
+    "addmv": _addmm,
+    "_addmm_activation": _addmm,
+    "addbmm": _addbmm,
     "dot": _dot,
     "vdot": _dot,
-    "_grouped_mm": _grouped,
-    "_scaled_grouped_mm": _grouped,
-    "_scaled_grouped_mm_v2": _grouped,
-    "_foreach_mm": _several,
+    "_grouped_mm": _grouped_matmul,
+    "_scaled_grouped_mm": _grouped_matmul,
+    "_scaled_grouped_mm_v2": _grouped_matmul,
+    "_foreach_mm": _foreach_matmul,
     "_trilinear": _bilinear,
     "conv_tbc": _conv_tbc,
     "_embedding_bag": _embedding_bag,
@@ -124,7 +124,7 @@ _BY_NAME: Mapping[str, Callable[..., int]] = {
     "_scaled_dot_product_flash_attention_for_cpu": _attention,
     "_scaled_dot_product_fused_attention_overrideable": _attention,
 }
-# an older torch has not all of them
+# older versions of torch lack some of them
 _FORMULAS: Mapping[Any, Callable[..., int]] = MappingProxyType(
     {getattr(_aten, name): formula for name, formula in _BY_NAME.items() if hasattr(_aten, name)}
 )

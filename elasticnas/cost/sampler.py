@@ -1,4 +1,4 @@
-"""Sampler: estimates an expected cost and its gradients without bias, from few architectures."""
+"""Sampler: unbiased estimates of an expected cost and its gradients from few architectures."""
 
 import zlib
 from collections.abc import Callable, Sequence
@@ -11,98 +11,106 @@ from torch import Tensor
 
 from elasticnas.cost.combinations import Array, Combinations, Mask, Rows
 from elasticnas.cost.draws import Draws, draw, neighbourhoods, possible_share
-from elasticnas.cost.surrogate import Surrogate, fitted
+from elasticnas.cost.surrogate import Surrogate, fit_surrogate
 from elasticnas.errors import ArchitectureError
 
 __all__ = ["Sampler"]
 
-_DRAWS = 16  # whose cost is worked out
-_CHECKED = 256  # of which only is asked whether a rule forbids them
-_MOST = 2_048
-_ROUNDING = 1e-9
-_Part: TypeAlias = tuple[Array, list[Array]]  # terms whose mean estimates, slopes for each choice
+_COST_DRAWS = 16  # draws whose cost is computed
+_RULE_DRAWS = 256  # draws of which only the validity is computed
+_MAX_DRAWS = 2_048
+_ROUNDING = 1e-9  # relative
+_Part: TypeAlias = tuple[Array, list[Array]]  # terms whose mean is an estimate, and its gradients for each choice
 
 
 class Sampler:
-    """Estimates an expected cost over combinations too many for a table.
+    """Estimates an expected cost over too many combinations for a table.
 
-    The expectation of a surrogate, exactly, plus what the surrogate misses, at combinations drawn from the
-    probabilities: 16, and for gradients each option of every choice once, the other choices drawn. Where a surrogate
-    missed nothing at 32 architectures drawn uniformly, 2, and each option of one choice, another one for other
-    probabilities. Where rules tie choices that the surrogate takes apart, its expectation over the possible
-    combinations is sampled too, at 256 combinations whose cost is not needed. The likelier one combination, the more
-    are drawn, up to 2,048, so that others are among them. Value and gradients are unbiased over seeds.
+    The estimate is the exact expectation of a surrogate, plus the mean residual of the surrogate (cost minus surrogate)
+    at combinations drawn from the probabilities: 16, and for gradients each option of every choice, with the other
+    choices drawn. If the surrogate has no residual at 32 uniformly drawn architectures: 2, and the options of one
+    choice, which depends on the probabilities. If rules tie choices that the surrogate treats separately, its
+    expectation over the possible combinations is sampled too, at 256 combinations whose cost is not needed. If one
+    combination is very probable, more are drawn (up to 2,048), so that some differ from it. Value and gradients are
+    unbiased over seeds.
 
     Args:
-        combinations: What the expectation is over.
+        combinations: The combinations that the expectation is over.
     """
 
     def __init__(self, combinations: Combinations) -> None:
         self._combinations = combinations
-        self._surrogate, exact = _checked(fitted(combinations))
-        self._draws, self._sloped = (2, 1) if exact else (_DRAWS, len(combinations.counts))
+        self._surrogate, exact = _calibrated(fit_surrogate(combinations))
+        self._draws, self._gradient_choices = (2, 1) if exact else (_COST_DRAWS, len(combinations.counts))
 
     def __call__(self, probabilities: Sequence[Tensor], seed: int) -> tuple[Tensor, float, int]:
-        """The estimate ``()``, float64, with gradients, its standard error, and how many draws' costs it took.
+        """Estimate the expected cost.
 
         Args:
-            probabilities: Of each choice ``(options,)``, not negative.
-            seed: Of the draws; the same for the same value.
+            probabilities: Probabilities of each choice ``(options,)``, not negative.
+            seed: Seed of the draws; the same seed gives the same value.
+
+        Returns:
+            The estimate ``()``, float64, differentiable in the probabilities; its standard error; and the number of
+            draws whose cost was used.
 
         Raises:
-            ArchitectureError: The probabilities give (nearly) no weight to any combination that the space has.
+            ArchitectureError: The probabilities give (nearly) no weight to any possible combination.
         """
         scaled = [p / p.sum(-1) for p in (p.cpu().double() for p in probabilities)]
         plain = [np.array(p.tolist(), dtype=np.float64) for p in scaled]
         exact, independent = self._surrogate.expected(scaled), self._surrogate.independent(scaled)
-        missed, ruled = (
-            draw(self._surrogate, independent, _enough(independent, least), [seed, stream])
-            for stream, least in enumerate((self._draws, _CHECKED))
+        for_residual, for_rules = (
+            draw(self._surrogate, independent, _draw_count(independent, least), [seed, stream])
+            for stream, least in enumerate((self._draws, _RULE_DRAWS))
         )
-        # what is known of the allowed combinations helps as far as rules leave them possible
-        share = possible_share(self._surrogate, independent, _CHECKED, [seed, 2])
+        # the exact expectation is a control variate, weighted by the fraction of allowed combinations that is possible
+        share = possible_share(self._surrogate, independent, _RULE_DRAWS, [seed, 2])
         parts = [
-            self._over_possible(ruled, share, plain, float(exact.detach())),
-            self._missed(missed.accepted, plain, seed),
+            self._over_possible(for_rules, share, plain, float(exact.detach())),
+            self._residual(for_residual.accepted, plain, seed),
         ]
         value = share * (exact - exact.detach()) + sum(float(terms.mean()) for terms, _ in parts)
-        for p, *slopes in zip(scaled, *(slopes for _, slopes in parts), strict=True):
-            value = value + ((p - p.detach()) * torch.from_numpy(sum(slopes, np.zeros(len(p))))).sum()
-        # from the first, so that equal terms have no variance by rounding
+        for p, *gradients in zip(scaled, *(gradients for _, gradients in parts), strict=True):
+            value = value + ((p - p.detach()) * torch.from_numpy(sum(gradients, np.zeros(len(p))))).sum()
+        # relative to the first term, so that rounding gives equal terms no variance
         variance = sum((terms - terms[0]).var(ddof=1) / len(terms) for terms, _ in parts)
-        return value, float(np.sqrt(variance)), len(missed.accepted)
+        return value, float(np.sqrt(variance)), len(for_residual.accepted)
 
     def _over_possible(self, draws: Draws, share: float, plain: Sequence[Array], exact: float) -> _Part:
-        """The surrogate over possible combinations, corrected by what is known of it over the allowed ones."""
+        """Estimate the surrogate over possible combinations; its exact mean over allowed ones is a control variate."""
         surrogate, possible = self._surrogate, self._combinations.possible
         terms = surrogate.values(draws.accepted) - share * (surrogate.values(draws.proposed) - exact)
-        known, some = np.full(_CHECKED, exact), slice(_CHECKED)
-        over_possible = _slopes(draws.accepted[some], plain, possible, surrogate.values, _others(terms)[some])
-        over_allowed = _slopes(draws.proposed[some], plain, surrogate.allows, surrogate.values, known)
+        mean, some = np.full(_RULE_DRAWS, exact), slice(_RULE_DRAWS)
+        over_possible = _gradients(
+            draws.accepted[some], plain, possible, surrogate.values, _leave_one_out_means(terms)[some]
+        )
+        over_allowed = _gradients(draws.proposed[some], plain, surrogate.allows, surrogate.values, mean)
         return terms, [a - share * b for a, b in zip(over_possible, over_allowed, strict=True)]
 
-    def _missed(self, rows: Rows, plain: Sequence[Array], seed: int) -> _Part:
-        """What the surrogate misses, over possible combinations."""
+    def _residual(self, rows: Rows, plain: Sequence[Array], seed: int) -> _Part:
+        """Estimate the residual of the surrogate over possible combinations."""
 
-        def missed(rows: Rows) -> Array:
+        def residual(rows: Rows) -> Array:
             return self._combinations.costs(rows) - self._surrogate.values(rows)
 
-        terms = missed(rows)
+        terms = residual(rows)
         some = slice(self._draws)
-        # a few of the choices stand for all; which, the probabilities themselves decide like a die
+        # a random subset of the choices estimates the gradients; a hash of the probabilities seeds it
         digest = zlib.crc32(b"".join(p.tobytes() for p in plain))
-        chosen = np.random.default_rng([seed, 3, digest]).permutation(len(plain))[: self._sloped]
-        slopes = _slopes(rows[some], plain, self._combinations.possible, missed, _others(terms)[some], chosen.tolist())
-        return terms, [slope * len(plain) / self._sloped for slope in slopes]
+        chosen = np.random.default_rng([seed, 3, digest]).permutation(len(plain))[: self._gradient_choices]
+        means, possible = _leave_one_out_means(terms)[some], self._combinations.possible
+        gradients = _gradients(rows[some], plain, possible, residual, means, chosen.tolist())
+        return terms, [gradient * len(plain) / self._gradient_choices for gradient in gradients]
 
 
-def _enough(independent: Sequence[Array], least: int) -> int:
-    """How many draws, up to 2,048: so many that about ``least`` differ from the likeliest combination."""
+def _draw_count(independent: Sequence[Array], least: int) -> int:
+    """Return the number of draws, up to 2,048, of which about ``least`` differ from the likeliest combination."""
     differing = -np.expm1(sum(np.log1p(-(p.sum() - p.max())) for p in independent))
-    return least if not differing else int(min(_MOST, least / differing))
+    return least if not differing else int(min(_MAX_DRAWS, least / differing))
 
 
-def _slopes(
+def _gradients(
     rows: Rows,
     plain: Sequence[Array],
     possible: Callable[[Rows], Mask],
@@ -110,44 +118,44 @@ def _slopes(
     mean: Array,
     chosen: Sequence[int] | None = None,
 ) -> list[Array]:
-    """Gradients of an expectation to the probabilities, from draws: ``E[v (f - mean) / sum(p v)]`` for each option.
+    """Estimate the gradients of an expectation in the probabilities: ``E[v (f - mean) / sum(p v)]`` for each option.
 
-    f is the value with the option in the place of what was drawn, v whether that is possible.
+    f is the value of a draw with the choice set to the option; v is 1 if that combination is possible, else 0.
 
     Args:
         rows: Draws over the possible combinations ``(draws, choices)``.
         plain: Probabilities of each choice.
-        possible: Of combinations.
-        values: Of combinations; not read where these are not possible.
-        mean: For each draw an estimate of the expectation that does not depend on it ``(draws,)``.
-        chosen: Positions of the choices; 0 for the others. None takes all.
+        possible: Returns whether combinations are possible.
+        values: Returns values of combinations; values of impossible ones are ignored.
+        mean: For each draw, an estimate of the expectation that is independent of it ``(draws,)``.
+        chosen: Positions of the choices to estimate; the gradients of the others are 0. None takes all.
     """
     counts = [len(p) for p in plain]
-    slopes = [np.zeros(count) for count in counts]
+    gradients = [np.zeros(count) for count in counts]
     for position in range(len(plain)) if chosen is None else chosen:
         p = plain[position]
-        at, around = neighbourhoods(rows, counts, position)
-        flat = around.reshape(-1, len(counts))
-        v = possible(flat).reshape(len(at), -1)
-        f = np.where(v, values(flat).reshape(len(at), -1), 0.0)
-        slopes[position] = (v * (f - mean[at, None]) / (p * v).sum(axis=1, keepdims=True)).mean(axis=0)
-    return slopes
+        indices, changed = neighbourhoods(rows, counts, position)
+        flat = changed.reshape(-1, len(counts))
+        v = possible(flat).reshape(len(indices), -1)
+        f = np.where(v, values(flat).reshape(len(indices), -1), 0.0)
+        gradients[position] = (v * (f - mean[indices, None]) / (p * v).sum(axis=1, keepdims=True)).mean(axis=0)
+    return gradients
 
 
-def _others(terms: Array) -> Array:
-    """For each term the mean of the others."""
+def _leave_one_out_means(terms: Array) -> Array:
+    """Return for each term the mean of the others."""
     mean: Array = (terms.sum() - terms) / (len(terms) - 1)
     return mean
 
 
-def _checked(surrogate: Surrogate) -> tuple[Surrogate, bool]:
-    """The surrogate, and whether it misses nothing at 32 combinations drawn uniformly; else a line is fitted to them.
+def _calibrated(surrogate: Surrogate) -> tuple[Surrogate, bool]:
+    """Return the surrogate, and whether it equals the cost at 32 uniformly drawn combinations.
 
-    A line through values that say little is flat: such a surrogate then does no harm.
+    If it does not, it is replaced by the regression of the cost on it, so that a poor surrogate adds no variance.
     """
-    even = [torch.full((count,), 1 / count, dtype=torch.float64) for count in surrogate.combinations.counts]
+    uniform = [torch.full((count,), 1 / count, dtype=torch.float64) for count in surrogate.combinations.counts]
     try:
-        rows = draw(surrogate, surrogate.independent(even), 2 * _DRAWS, [0]).accepted
+        rows = draw(surrogate, surrogate.independent(uniform), 2 * _COST_DRAWS, [0]).accepted
     except ArchitectureError:  # hardly any combination is possible
         return surrogate, False
     costs, values = surrogate.combinations.costs(rows), surrogate.values(rows)

@@ -1,4 +1,4 @@
-"""Shapes without work: the meta device runs many shape rules in Python, where the answer is plain."""
+"""Fast shapes for meta tensors: skip torch's shape rules in Python for common operations with a known output shape."""
 
 from typing import Any
 
@@ -24,18 +24,18 @@ _LIKE_BOTH = {_aten.add.Tensor, _aten.sub.Tensor, _aten.mul.Tensor}
 
 
 class ElementwiseShapes(TorchDispatchMode):
-    """On meta tensors, gives operations that count no FLOPs an output like their input. Open it inside the counter."""
+    """On meta tensors, operations that count 0 FLOPs get an output like their input. Enter it inside the counter."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """An empty output, or the operation itself."""
+        """Return an empty output, or run the operation."""
         first = args[0] if args else None
         if isinstance(first, Tensor) and first.is_meta and first.is_floating_point():
             if func in _LIKE_FIRST:
                 out = torch.empty_like(first)
-                # mean and rstd, which inference does not read
+                # mean and rstd have wrong shapes; inference does not read them
                 return (out, out, out) if func is _aten.native_layer_norm.default else out
             if func in _LIKE_BOTH and isinstance(args[1], Tensor):
                 if first.shape == args[1].shape and first.dtype == args[1].dtype:
@@ -46,16 +46,16 @@ class ElementwiseShapes(TorchDispatchMode):
 
 
 class MatmulShapes(TorchDispatchMode):
-    """On meta tensors, gives dense layers their output's shape. Open it outside the counter, which sees them first.
+    """On meta tensors, matrix products get an empty output. Enter it outside the counter, which gets them first.
 
-    Sizes that do not fit are torch's to refuse.
+    Sizes that do not match are left to torch, which raises an error.
     """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """An empty output, or the operation itself."""
+        """Return an empty output, or run the operation."""
         if func is _aten.addmm.default and args[0].is_meta and args[1].shape[1] == args[2].shape[0]:
             return args[0].new_empty((args[1].shape[0], args[2].shape[1]))
         if func is _aten.mm.default and args[0].is_meta and args[0].shape[1] == args[1].shape[0]:

@@ -1,4 +1,4 @@
-"""CostTable: the cost of every combination of some choices, and its contraction with probabilities."""
+"""CostTable: the cost of every combination of some choices, and its expectation under probabilities."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,23 +13,32 @@ from elasticnas.axes import by_choice
 from elasticnas.errors import ArchitectureError, SpaceError
 from elasticnas.space.space import A
 
-__all__ = ["ENTRIES", "CostTable", "choice_names", "contracted", "given_probabilities", "tabulate", "wide"]
+__all__ = [
+    "ENTRIES",
+    "CostTable",
+    "at_least_float32",
+    "choice_names",
+    "given_probabilities",
+    "tabulate",
+    "weighted_mean",
+]
 
-ENTRIES = 20_000
-_PRINTED = 12  # rows and columns of a printed grid
+ENTRIES = 20_000  # most entries of a table
+_PRINTED = 12  # most rows and columns of a printed grid
 
 
 @dataclass(frozen=True, eq=False)
 class CostTable(Generic[A]):
-    """Costs over some choices, the others fixed.
+    """Costs of all combinations of some choices, the others fixed.
 
     Attributes:
-        unit: What the costs count.
-        names: The choices, in the order of the space.
-        options: The options of each.
-        values: Float64 ``(options of the first, options of the second, ...)``; nan where no architecture has the
-            combination.
-        base: The architecture that gives all other choices.
+        unit: Unit of the costs.
+        names: Names of the choices, in the order of the space.
+        options: The options of each choice.
+        values: Costs ``(options of the first choice, options of the second choice, ...)``, float64; nan for a
+            combination that no architecture has.
+        base: The architecture that fixes all other choices.
+        space: The space.
     """
 
     unit: str
@@ -40,31 +49,32 @@ class CostTable(Generic[A]):
     space: type[A] = field(repr=False)
 
     def expected(self, probabilities: Mapping[str, Tensor]) -> Tensor:
-        """Expected cost ``(...)`` for probabilities ``(..., options)`` of exactly the table's choices.
+        """Return the expected cost ``(...)`` for probabilities ``(..., options)`` of exactly the table's choices.
 
         ``sum_c cost(c) prod_i p_i(c_i) / sum_c prod_i p_i(c_i)`` over the possible combinations c.
 
         Raises:
-            ArchitectureError: Other choices than the table's, wrong shapes, or no weight on any possible combination.
+            ArchitectureError: The choices are not the table's, shapes are wrong, or no possible combination has a
+                positive probability.
         """
         given = given_probabilities(self.space, probabilities)
         if given.keys() != set(self.names):
             raise ArchitectureError(f"the table is over {list(self.names)}, the probabilities are for {list(given)}")
-        joint = wide(given[self.names[0]])
+        joint = at_least_float32(given[self.names[0]])
         for name in self.names[1:]:
-            joint = (joint.unsqueeze(-1) * wide(given[name]).unsqueeze(-2)).flatten(-2)
+            joint = (joint.unsqueeze(-1) * at_least_float32(given[name]).unsqueeze(-2)).flatten(-2)
         values = self.values.flatten()
-        return contracted(joint * (~values.isnan()).to(joint), values.nan_to_num(0.0), self.names, self.space)
+        return weighted_mean(joint * (~values.isnan()).to(joint), values.nan_to_num(0.0), self.names, self.space)
 
     def __getitem__(self, arch: A) -> float:
-        """The cost of an architecture that agrees with ``base`` in all other choices.
+        """Return the cost of an architecture that equals ``base`` in all other choices.
 
         Raises:
-            ArchitectureError: It does not agree.
+            ArchitectureError: It differs from ``base`` in another choice.
         """
         values = self.space.assignment(arch)
-        here = {name: values[name] for name in self.names}
-        if self.space.from_assignment(self.space.assignment(self.base) | here) != arch:
+        chosen = {name: values[name] for name in self.names}
+        if self.space.from_assignment(self.space.assignment(self.base) | chosen) != arch:
             raise ArchitectureError(
                 f"{arch!r} is not in the table: outside {list(self.names)} it differs from its base"
             )
@@ -92,11 +102,17 @@ class CostTable(Generic[A]):
         return ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
 
 
-def contracted(weights: Tensor, values: Tensor, names: Sequence[str], space: Any) -> Tensor:
-    """The mean ``(...)`` of values ``(entries,)`` under weights ``(..., entries)``.
+def weighted_mean(weights: Tensor, values: Tensor, names: Sequence[str], space: Any) -> Tensor:
+    """Return the mean ``(...)`` of values ``(entries,)`` under weights ``(..., entries)``.
+
+    Args:
+        weights: The weights.
+        values: The values.
+        names: The choices, for messages.
+        space: Their space.
 
     Raises:
-        ArchitectureError: No weight on any entry.
+        ArchitectureError: All weights are 0.
     """
     total = weights.sum(-1)
     if not torch.compiler.is_compiling() and (total.detach() <= 0).any():
@@ -107,10 +123,10 @@ def contracted(weights: Tensor, values: Tensor, names: Sequence[str], space: Any
 
 
 def tabulate(cost: Callable[[A], float], unit: str, space: type[A], names: tuple[str, ...], base: A) -> CostTable[A]:
-    """The table of a cost over the named choices.
+    """Compute the table of a cost over the named choices.
 
     Raises:
-        SpaceError: More than 20,000 combinations.
+        SpaceError: There are more than 20,000 combinations.
     """
     choices = space.choices()
     options = tuple(choices[name] for name in names)
@@ -134,10 +150,10 @@ def tabulate(cost: Callable[[A], float], unit: str, space: type[A], names: tuple
 
 
 def choice_names(space: Any, fields: Sequence[str] | None) -> tuple[str, ...]:
-    """The choices that fields stand for, in the order of the space.
+    """Return the names of the choices in some fields, in the order of the space; None takes all.
 
     Raises:
-        SpaceError: No field, or one that the space does not have.
+        SpaceError: There is no field, or the space does not have one of them.
     """
     names = list(space.choices())
     if fields is None:
@@ -156,15 +172,15 @@ def choice_names(space: Any, fields: Sequence[str] | None) -> tuple[str, ...]:
 
 
 def given_probabilities(space: Any, probabilities: Mapping[str, Any]) -> dict[str, Tensor]:
-    """As :func:`elasticnas.axes.by_choice`, of a space; at least one choice must be given."""
+    """Return the probabilities by choice, as :func:`elasticnas.axes.by_choice`; at least one choice must be given."""
     given = by_choice(probabilities, space.choice_list())
     if not given:
         raise ArchitectureError(f"no probabilities given; the choices are {list(space.choices())}")
     return given
 
 
-def wide(probabilities: Tensor) -> Tensor:
-    """At least float32: FLOPs are beyond what half precision holds."""
+def at_least_float32(probabilities: Tensor) -> Tensor:
+    """Convert half precision to float32: FLOPs exceed its range."""
     return probabilities if probabilities.dtype in (torch.float32, torch.float64) else probabilities.float()
 
 

@@ -1,4 +1,4 @@
-"""What a run shows and records: progress, the environment of its figures, reports, plots, tables, intervals."""
+"""Reports: progress, environment of measurements, HTML reports, plots, tables, intervals."""
 
 from elasticnas.report.console import figures_table, open_console
 from elasticnas.report.environment import environment

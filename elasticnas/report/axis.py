@@ -1,4 +1,4 @@
-"""Where an axis of metrics starts and ends: at 0 where that shows the differences, else it says that it does not."""
+"""Range and label of an axis of metrics: it starts at 0 if the differences are visible then; else the label says so."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -8,17 +8,17 @@ from elasticnas.report.series import Interval
 __all__ = ["axis_label", "axis_range"]
 
 _MARGIN = 0.08
-_LEAST = 0.05  # of the largest value: a smaller range would make noise look like a difference
+_LEAST = 0.05  # smallest range, as a fraction of the largest value: a smaller one would exaggerate noise
 
 
 def axis_range(values: Iterable[float]) -> Interval:
-    """The ends of an axis that holds some values.
+    """Return the ends of an axis for some values.
 
-    It starts at 0 where the smallest value is at most half of the largest. Elsewhere it is cut, and spans at least a
-    twentieth of the largest value.
+    It starts at 0 if the smallest value is at most half of the largest. Otherwise it spans at least 5% of the largest
+    value.
 
     Args:
-        values: Those that are not finite are left out.
+        values: The values; those that are not finite are ignored.
     """
     finite = [value for value in values if math.isfinite(value)]
     if not finite:
@@ -34,7 +34,7 @@ def axis_range(values: Iterable[float]) -> Interval:
 
 
 def axis_label(label: str, ends: Interval) -> str:
-    """The label of an axis, which says so where the axis leaves 0 out."""
+    """Return the label of an axis, with a note if the axis does not include 0."""
     return label if ends[0] <= 0 <= ends[1] else f"{label} (axis starts at {ends[0]:.6g}, not 0)"
 
 

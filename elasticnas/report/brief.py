@@ -1,4 +1,4 @@
-"""Brief: what a result says first, as ten lines of text and as HTML for notebooks."""
+"""Brief: summary of a result as ten lines of text, and as HTML for notebooks."""
 
 import textwrap
 from collections.abc import Sequence
@@ -17,10 +17,10 @@ class Brief:
     """A title, a small table, and notes under it.
 
     Attributes:
-        title: One line.
-        head: Names of the columns; that of the first, which names the rows, may be empty.
-        rows: Cells as text.
-        notes: Text by its label, the most important first.
+        title: The title, one line.
+        head: Names of the columns; the first column has the names of the rows.
+        rows: Rows of cells, as text.
+        notes: Pairs of label and text, the most important first.
     """
 
     title: str
@@ -29,7 +29,7 @@ class Brief:
     notes: Sequence[tuple[str, str]] = ()
 
     def text(self) -> str:
-        """At most ten lines of at most 80 columns: rows beyond them are left out, and long notes are cut."""
+        """Return at most ten lines of at most 80 columns; excess rows are left out, and long notes are shortened."""
         table = self._table(_LINES - 1 - len(self.notes))
         spare = _LINES - 1 - len(table) - len(self.notes)
         indent = max((len(label) for label, _ in self.notes), default=0) + 2
@@ -41,7 +41,7 @@ class Brief:
         return "\n".join(lines)
 
     def html(self) -> str:
-        """The same, whole; everything is escaped."""
+        """Return the complete summary as escaped HTML."""
         head = "".join(f"<th>{escape(name)}</th>" for name in self.head)
         rows = "".join(
             f"<tr><th>{escape(name)}</th>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
@@ -52,7 +52,7 @@ class Brief:
         return f"<div><b>{escape(self.title)}</b></div>{table}{notes}"
 
     def _table(self, room: int) -> list[str]:
-        """Aligned lines; the last says how many rows are left out."""
+        """Return the lines of the table; the last one has the number of rows left out, if any."""
         if not self.rows:
             return []
         shown = self.rows if len(self.rows) < room else self.rows[: max(0, room - 2)]

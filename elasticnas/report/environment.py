@@ -1,4 +1,4 @@
-"""environment: what a figure was measured with."""
+"""environment: command, versions and machine of a measurement."""
 
 import platform
 import shlex
@@ -16,7 +16,7 @@ __all__ = ["environment"]
 
 
 def environment(device: torch.device) -> dict[str, Any]:
-    """Command, commit, versions and machine, for a record beside every figure."""
+    """Return command, commit, versions and machine, to record with measurements."""
     return {
         "command": _command(),
         "commit": _commit(),
@@ -32,7 +32,7 @@ def environment(device: torch.device) -> dict[str, Any]:
 
 
 def _command() -> str:
-    """As typed: the command line's own program, or a script, named from the root of its checkout."""
+    """Return the command line; a script is named relative to the root of its checkout."""
     program = Path(sys.argv[0])
     if program.suffix != ".py":
         return shlex.join(["elasticnas", *sys.argv[1:]])
@@ -42,12 +42,12 @@ def _command() -> str:
 
 
 def _root() -> Path:
-    """The folder that holds the package: the checkout, where there is one."""
+    """Return the folder that contains the package: the checkout, if there is one."""
     return Path(elasticnas.__file__).resolve().parents[1]
 
 
 def _commit() -> str | None:
-    """The commit of the checkout that runs, ``-dirty`` where it was changed; None where it is installed."""
+    """Return the commit of the checkout, with ``-dirty`` if it has changes; None for an installed package."""
     root = _root()
     if not (root / ".git").exists():
         return None

@@ -1,4 +1,4 @@
-"""Why a step is slower than it need be, where the one who runs it can change that."""
+"""Hints on slow training steps that the user can speed up."""
 
 import os
 
@@ -6,16 +6,16 @@ import torch
 
 __all__ = ["slow_because"]
 
-_FEW = 256  # positions of a batch: fewer do not fill the vector units of a core
+_FEW = 256  # positions of a batch below which the vector units of a core are not busy
 
 
 def slow_because(device: torch.device, positions: float, batch_setting: str) -> str:
-    """A reason and its remedy in a few words, empty where there is none.
+    """Return why steps are slow and what to change, in a few words; empty if nothing is known.
 
     Args:
-        device: Where the step runs.
-        positions: Of a batch on average: sequences times their length.
-        batch_setting: The setting that makes batches larger, such as ``train.batch``.
+        device: The device of the training.
+        positions: Average number of positions in a batch: sequences times their length.
+        batch_setting: Name of the setting for the batch size, such as ``train.batch``.
     """
     if device.type != "cpu":
         few = positions < 16 * _FEW
@@ -34,5 +34,5 @@ def slow_because(device: torch.device, positions: float, batch_setting: str) -> 
 
 
 def _cores() -> int:
-    """That this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""95 % intervals of means and of paired differences."""
+"""95% confidence intervals of means and of paired differences."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +15,7 @@ CONFIDENCE = 0.95
 
 
 def require_scipy() -> Any:
-    """``scipy.stats``.
+    """Import ``scipy.stats``.
 
     Raises:
         PluginError: SciPy is not installed.
@@ -24,13 +24,15 @@ def require_scipy() -> Any:
 
 
 def mean_interval(values: "Sequence[float] | NDArray[np.float64]") -> Interval | None:
-    """A 95 % interval of the mean.
+    """Return a 95% confidence interval of the mean.
+
+    It is Wilson's interval if all values are 0 or 1, otherwise Student's.
 
     Args:
-        values: One per example, or per seed. Where all are 0 or 1, the interval is Wilson's, else Student's.
+        values: One value per example, or per seed.
 
     Returns:
-        Its ends; None for fewer than two values, or where one is not finite.
+        Its ends; None for fewer than two values, or if one is not finite.
 
     Raises:
         PluginError: SciPy is not installed.
@@ -47,17 +49,17 @@ def mean_interval(values: "Sequence[float] | NDArray[np.float64]") -> Interval |
 def difference_interval(
     ours: "Sequence[float] | NDArray[np.float64]", theirs: "Sequence[float] | NDArray[np.float64]"
 ) -> Interval | None:
-    """A 95 % interval of the mean of the paired differences ``ours - theirs``.
+    """Return a 95% confidence interval of the mean of the paired differences ``ours - theirs``.
 
-    Where all values are 0 or 1, such as right and wrong answers, it is the exact interval given the number of pairs
-    that differ, and holds 0 just where the exact test of McNemar finds nothing at 5 %. Elsewhere it is Student's.
+    If all values are 0 or 1, such as right and wrong answers, it is the exact interval given the number of pairs that
+    differ; it excludes 0 exactly if McNemar's exact test is significant at 5%. Otherwise it is Student's.
 
     Args:
         ours: One value per example, or per seed.
-        theirs: Of the same examples in the same order.
+        theirs: Values of the same examples in the same order.
 
     Returns:
-        Its ends; None where the two are of different lengths, fewer than two, or not finite.
+        Its ends; None if the lengths differ, there are fewer than two values, or one is not finite.
 
     Raises:
         PluginError: SciPy is not installed.
@@ -76,9 +78,9 @@ def _student(stats: Any, sample: NDArray[np.float64]) -> Interval:
 
 
 def _exact(stats: Any, better: int, worse: int, count: int) -> Interval:
-    """Clopper and Pearson's interval of the share of wins among pairs that differ, as a difference of the means."""
+    """Convert Clopper and Pearson's interval of the fraction of wins among differing pairs to a difference of means."""
     differing = better + worse
-    if differing == 0:  # as few as none may differ: the largest share that gives none in so many with 5 %
+    if differing == 0:  # the largest fraction of differing pairs that gives none in ``count`` with probability 5%
         most = float(1 - (1 - CONFIDENCE) ** (1 / count))
         return -most, most
     wins = stats.binomtest(better, differing).proportion_ci(CONFIDENCE, method="exact")

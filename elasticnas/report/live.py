@@ -1,4 +1,4 @@
-"""LiveProgress: how far a run is, on stderr, for whoever looks at a terminal or a notebook."""
+"""LiveProgress: progress of a run on stderr, in a terminal or a notebook."""
 
 import sys
 import time
@@ -14,33 +14,33 @@ from elasticnas.report.progress import Stage, Steps
 __all__ = ["LiveProgress", "Reported", "is_watched"]
 
 _REFRESH_SECONDS = 0.1
-_SHOWN = 3  # figures beside the bar
+_SHOWN = 3  # most figures shown with the bar
 
 
 class Reported(Steps, Protocol):
-    """How far work is, with the name of its stage and the figures of its last step."""
+    """Progress of work, with the name of its stage and the figures of its last step."""
 
     @property
     def stage(self) -> str:
-        """Its name."""
+        """Name of the stage."""
 
     @property
     def figures(self) -> Mapping[str, float]:
-        """By name."""
+        """Figures of the last step by name."""
 
 
 def is_watched() -> bool:
-    """Whether stderr is a terminal or a Jupyter kernel runs."""
+    """Return whether stderr is a terminal or a Jupyter kernel runs."""
     return Console(stderr=True).is_jupyter or (sys.stderr is not None and sys.stderr.isatty())
 
 
 class LiveProgress:
-    """A bar for one stage at a time while it is entered; a context manager that nests, as a run and its parts do.
+    """A bar for one stage at a time; a reentrant context manager.
 
-    In a pipe, and in a notebook without ipywidgets, a line now and then takes the place of the bar.
+    In a pipe, and in a notebook without ipywidgets, it prints occasional lines instead of a bar.
 
     Attributes:
-        console: Where it shows: stderr.
+        console: The console on stderr.
     """
 
     def __init__(self) -> None:
@@ -60,14 +60,14 @@ class LiveProgress:
             self._close(kind)
 
     def __call__(self, now: Reported) -> None:
-        """Show how far a stage is."""
+        """Show the progress of a stage."""
         if self._entered == 0 or now.steps < 1:
             return
         if self._stage is None or self._stage.name != now.stage:
             self._close(None)
             self._stage, self._last = Stage(self.console, now.stage, transient=True), 0.0
             self._stage.__enter__()
-        if time.monotonic() - self._last >= _REFRESH_SECONDS:  # a step may take less than drawing it does
+        if time.monotonic() - self._last >= _REFRESH_SECONDS:  # drawing may take longer than a step
             self._last = time.monotonic()
             self._stage.show(now, _note(now.figures))
 

@@ -9,7 +9,11 @@ __all__ = ["count_peak_anew", "peak_memory"]
 
 
 def peak_memory(device: torch.device) -> int:
-    """Bytes: on CUDA of tensors on the device, else of the resident process; 0 where the system keeps no count."""
+    """Return the peak memory in bytes.
+
+    On CUDA it is that of tensors on the device, otherwise the peak resident set of the process; 0 if the system does
+    not report it.
+    """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     try:
@@ -25,12 +29,12 @@ def peak_memory(device: torch.device) -> int:
 
 
 def count_peak_anew(device: torch.device) -> int:
-    """Start the peak again from here, where the system can do that; bytes in use now, to subtract from it."""
+    """Reset the peak, if the system can do that, and return the bytes in use, to subtract from a later peak."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return torch.cuda.memory_allocated(device)
     try:
-        # Linux: the highest resident set starts anew; loading, which is over, may have needed more
+        # Linux: reset the peak resident set, as loading may have needed more
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
         return _status("VmRSS")
     except OSError:

@@ -1,4 +1,4 @@
-"""pareto_plot: cost against metric, as a PNG."""
+"""pareto_plot: plot metrics against costs, as a PNG file."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -13,14 +13,14 @@ from elasticnas.report.series import Series, colours_of
 __all__ = ["Series", "pareto_plot", "require_matplotlib"]
 
 _MARKERS = ("o", "s", "^", "D", "v")
-_COLUMNS = 3  # of a legend that panels share
-_APART = 5.0  # points of the page between networks of equal cost, whose error bars would cover each other
-_NEAR = 0.01  # of the largest cost
-_SMALL, _TEXT = 10, 11  # font sizes that are readable where the picture is shown at half its size
+_COLUMNS = 3  # of a shared legend
+_DISTANCE = 5.0  # typographic points between error bars of networks with about equal cost
+_NEAR = 0.01  # difference of costs that is about equal, as a fraction of the largest cost
+_SMALL, _TEXT = 10, 11  # font sizes that are readable at half the size of the picture
 
 
 def require_matplotlib() -> None:
-    """Say what is missing before a long run, not after it.
+    """Require matplotlib, to be called before a long run.
 
     Raises:
         PluginError: matplotlib is not installed.
@@ -37,18 +37,18 @@ def pareto_plot(
     title: str = "",
     log: bool = False,
 ) -> None:
-    """Draw panels side by side with one scale of costs, and write the file whole or not at all.
+    """Plot panels side by side with a common scale of costs, and write the file atomically.
 
-    Axes start at 0 where that shows the differences; an axis that does not says where it starts. Series with
-    error bars are moved apart by a few pixels where their costs are about equal.
+    Axes start at 0 if the differences are visible then; the label of an axis that does not has its start. Error bars at
+    about equal costs are shifted horizontally by a few points.
 
     Args:
         panels: Series by title of their panel.
         path: The PNG file.
         cost: Label of the horizontal axes, with its unit.
         metrics: Label of each panel's vertical axis.
-        title: Above all.
-        log: Whether costs stand on a logarithmic scale.
+        title: Title of the figure.
+        log: Whether costs have a logarithmic scale.
 
     Raises:
         PluginError: matplotlib is not installed.
@@ -74,7 +74,7 @@ def pareto_plot(
         ax.set_ylabel(axis_label(metric, ends).replace(" (", "\n("), fontsize=_TEXT)
         if not shared:
             ax.legend(frameon=False, fontsize=_SMALL, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=1)
-    if shared:  # one legend for all
+    if shared:  # one legend for all panels
         handles, labels = axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=_COLUMNS, frameon=False, fontsize=_SMALL)
     if title:
@@ -94,21 +94,21 @@ def _costs(ax: Any, costs: Sequence[float], log: bool) -> None:
 
 def _panel(ax: Any, several: Sequence[Series]) -> None:
     for number, (series, colour) in enumerate(zip(several, colours_of(several), strict=True)):
-        _draw(ax, series, number, colour, _APART * _place(series, several))
+        _draw(ax, series, number, colour, _DISTANCE * _position(series, several))
     ax.grid(color="#dddddd", linewidth=0.6)
     ax.set_axisbelow(True)
     ax.tick_params(labelsize=_SMALL)
     ax.spines[["top", "right"]].set_visible(False)
 
 
-def _place(series: Series, several: Sequence[Series]) -> float:
-    """Where a series stands among those with error bars at about the same costs, which cover each other: 0 alone."""
+def _position(series: Series, several: Sequence[Series]) -> float:
+    """Return the position of a series, centred at 0, among those with error bars at about equal costs."""
     near = _NEAR * max((x for each in several for x, _ in each.points), default=0.0)
 
-    def beside(other: Series) -> bool:
+    def overlaps(other: Series) -> bool:
         return any(abs(x - y) <= near for x, _ in series.points for y, _ in other.points)
 
-    group = [each for each in several if any(each.intervals) and beside(each)]
+    group = [each for each in several if any(each.intervals) and overlaps(each)]
     return group.index(series) - (len(group) - 1) / 2 if series in group else 0.0
 
 
@@ -121,7 +121,7 @@ def _draw(ax: Any, series: Series, number: int, colour: str, moved: float = 0.0)
         style = {"drawstyle": "steps-post", "linewidth": 1.8, "marker": "o", "markersize": 4, "zorder": 1}
         ax.plot(x, y, color=colour, label=series.label, **style)
     else:
-        # as many colours as markers have no common divisor: thirty series before a pair comes again
+        # six colours and five markers: thirty series before a combination repeats
         marker, line = _MARKERS[number % len(_MARKERS)], "-" if len(rows) > 1 else ""
         style = {"linewidth": 1.6, "marker": marker, "markersize": 7, "capsize": 3, "elinewidth": 1.2}
         ax.errorbar(
@@ -130,7 +130,7 @@ def _draw(ax: Any, series: Series, number: int, colour: str, moved: float = 0.0)
 
 
 def _bars(rows: Sequence[Any]) -> Any:
-    """Below and above each point; None where no point has an interval."""
+    """Return the lengths of error bars below and above each point; None if no point has an interval."""
     if not any(interval for _, _, interval in rows):
         return None
     return [
@@ -140,7 +140,7 @@ def _bars(rows: Sequence[Any]) -> Any:
 
 
 def _shifted(ax: Any, points: float) -> Any:
-    """Data coordinates, moved to the right by points of the page."""
+    """Return data coordinates shifted to the right by typographic points."""
     from matplotlib.transforms import ScaledTranslation
 
     return ax.transData + ScaledTranslation(points / 72, 0, ax.figure.dpi_scale_trans)

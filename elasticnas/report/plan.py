@@ -1,4 +1,4 @@
-"""Plan: how far a run of several stages is as a whole."""
+"""Plan: progress of a run with several stages."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -7,22 +7,23 @@ from typing import TypeAlias
 __all__ = ["Plan", "Whole"]
 
 Whole: TypeAlias = Callable[[float, float], tuple[float, float]]
-"""From the fraction done and the seconds left of a stage to those of the whole run."""
+"""Function from the fraction done and the seconds left of a stage to those of the whole run."""
 
 
 class Plan:
-    """The stages of a run.
+    """The stages of a run and their expected work.
+
+    The time of later stages is estimated from their work and the pace of the current stage.
 
     Args:
-        work: Expected work of each stage, in order and in one unit. What later stages take is estimated from it at the
-            pace of the stage that runs, so that errors of the estimate shrink as the run goes on.
+        work: Expected work of each stage, in order, in any common unit.
     """
 
     def __init__(self, work: Mapping[str, float]) -> None:
         self._work, self._seconds_per_unit = dict(work), 0.0
 
     def of(self, stage: str) -> Whole | None:
-        """What makes the whole run's progress from that of a stage; None for a stage that was not planned."""
+        """Return the function from a stage's progress to that of the whole run; None for a stage not in the plan."""
         return partial(self._whole, stage) if stage in self._work else None
 
     def _whole(self, stage: str, fraction: float, seconds_left: float) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""Progress on the terminal: a bar where there is one, a line now and then where there is not."""
+"""Progress on a console: a bar in a terminal, occasional lines elsewhere."""
 
 import time
 from collections.abc import Iterator
@@ -18,28 +18,28 @@ _LINE_SECONDS = 20.0
 
 
 class Steps(Protocol):
-    """How far work is: steps done, of so many, and the time left."""
+    """Progress of work in steps."""
 
     @property
     def step(self) -> int:
-        """Done."""
+        """Number of steps so far."""
 
     @property
     def steps(self) -> int:
-        """In all."""
+        """Total number of steps."""
 
     @property
     def seconds_left(self) -> float:
-        """Estimated."""
+        """Estimated remaining time."""
 
 
 class _Bar(Progress):
-    """A bar as wide as the terminal, and a line of text above it: neither takes room from the other."""
+    """A bar as wide as the terminal, with a line of text above it."""
 
     text = ""
 
     def get_renderables(self) -> Iterator[RenderableType]:
-        """The text, then the bar."""
+        """Yield the text, then the bar."""
         yield Text(self.text, overflow="fold")
         yield from super().get_renderables()
 
@@ -48,11 +48,11 @@ class Stage:
     """Progress of one stage; a context manager.
 
     Args:
-        console: Where it shows.
-        name: Of the stage.
-        whole: Makes the progress of the whole run from that of the stage, see :class:`~elasticnas.report.Plan`; None
-            where the stage is all there is.
-        transient: Leave nothing behind where there was a bar.
+        console: The console.
+        name: Name of the stage.
+        whole: Function from the stage's progress to that of the whole run, see :class:`~elasticnas.report.Plan`; None
+            for a single stage.
+        transient: Remove the bar at the end without a final line.
     """
 
     def __init__(self, console: Console, name: str, whole: Whole | None = None, transient: bool = False) -> None:
@@ -79,16 +79,16 @@ class Stage:
         return self
 
     def show(self, progress: Steps, note: str) -> None:
-        """Show how far a run is, with a note of its figures."""
+        """Show the progress of a run, with a note on its figures."""
         self.update(progress.step / progress.steps, note, progress.seconds_left)
 
     def update(self, fraction: float, note: str, seconds_left: float) -> None:
-        """Show how far the stage is.
+        """Show the progress of the stage.
 
         Args:
-            fraction: 0 to 1.
-            note: Loss, metric and the like.
-            seconds_left: Estimated.
+            fraction: Fraction done, 0 to 1.
+            note: Figures such as loss and metric, as text.
+            seconds_left: Estimated remaining time.
         """
         ratio, seconds = (fraction, seconds_left) if self.whole is None else self.whole(fraction, seconds_left)
         left = f"{_clock(seconds)} left{'' if self.whole is None else ' in all'}"

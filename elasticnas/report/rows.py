@@ -9,7 +9,7 @@ Row = dict[str, Any]
 
 
 def flat(data: Mapping[str, Any]) -> Row:
-    """Nested mappings as one, with dotted names; lists stay."""
+    """Flatten nested mappings to dotted names; lists are not flattened."""
     found: Row = {}
     for name, value in data.items():
         if isinstance(value, Mapping):
@@ -20,7 +20,7 @@ def flat(data: Mapping[str, Any]) -> Row:
 
 
 def row(**parts: Mapping[str, Any]) -> Row:
-    """The columns of several parts, in order; a name that is taken has that of its part in front: ``cost hidden``."""
+    """Join the columns of several parts; a duplicate name is prefixed with its part: ``cost hidden``."""
     found: Row = {}
     for kind, columns in parts.items():
         taken = set(found)

@@ -1,4 +1,4 @@
-"""Long work: where it is kept, how it goes on after an interruption, and where its batches come from."""
+"""Runs: folders of long work, checkpoints and resuming, progress, and sources of batches."""
 
 from elasticnas.run.batches import BatchStream
 from elasticnas.run.driver import Kept, Stateful, Work, drive

@@ -1,4 +1,4 @@
-"""BatchStream: batches without end that can be taken up again where they stopped."""
+"""BatchStream: an endless stream of batches that can be resumed."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,21 +12,20 @@ __all__ = ["BatchStream"]
 
 
 class BatchStream:
-    """Batches epoch after epoch.
+    """Batches of one epoch after another.
 
-    What the source draws from the global generators of torch, numpy and Python, and from those of its loader and
-    sampler, depends on the seed, the name and the epoch alone. Nobody else's draws change it, and it changes nobody
-    else's.
+    The random numbers of the source (from the global generators of torch, numpy and Python and from those of its loader
+    and sampler) depend only on the seed, the name and the epoch. Other code does not affect them, nor they other code.
 
     Args:
         source: A loader, a sequence of batches, or a function from the number of an epoch, counted from 0, to an
             iterable of its batches.
-        name: For the seeds and for errors, such as "train".
+        name: Name for seeds and error messages, such as "train".
         seed: Random seed.
 
     Raises:
-        SearchError: The source is none of these, or an epoch has no batch.
-        CheckpointError: The batches do not repeat those before the interruption.
+        SearchError: The source has none of these forms, or an epoch has no batch.
+        CheckpointError: After resuming, the batches differ from those before the interruption.
     """
 
     def __init__(self, source: Batches, name: str, seed: int) -> None:
@@ -34,17 +33,17 @@ class BatchStream:
         self._source, self._name, self._seed = source, name, seed
         self.epoch, self.position = 0, 0
         self._iterator: Iterator[Any] | None = None
-        self._last: Sample | str | None = None  # of the last batch; its digest once that is needed
-        self._believe = False
+        self._last: Sample | str | None = None  # sample of the last batch, later its digest
+        self._allow_changes = False
 
     def next(self) -> Any:
-        """The next batch."""
+        """Return the next batch."""
         if self._iterator is None:
-            self._iterator = self._taken_up()
+            self._iterator = self._resumed()
         try:
             batch = next(self._iterator, END)
         except BaseException:
-            self._iterator = None  # the next call takes the epoch up where it failed, instead of going on after it
+            self._iterator = None  # the next call restarts the epoch at the batch that failed
             raise
         if batch is END:
             self.epoch, self.position, self._iterator = self.epoch + 1, 0, None
@@ -52,22 +51,22 @@ class BatchStream:
         self.position, self._last = self.position + 1, sample(batch)
         return batch
 
-    def _taken_up(self) -> Iterator[Any]:
-        """The epoch from the position on; the batch before it must be the one that was seen."""
+    def _resumed(self) -> Iterator[Any]:
+        """Iterate over the epoch from the position on; check that the batch before it is unchanged."""
         batches = one_epoch(self._source, self._name, self._seed, self.epoch, max(self.position - 1, 0))
         if self.position > 0:
-            seen, again = self._digest(), next(batches, END)
-            if again is END or seen not in (None, digest(sample(again))):
-                self._differs()
+            expected, repeated = self._digest(), next(batches, END)
+            if repeated is END or expected not in (None, digest(sample(repeated))):
+                self._handle_change()
         return batches
 
-    def _differs(self) -> None:
+    def _handle_change(self) -> None:
         where = f"{self._name}: batch {self.position - 1} of epoch {self.epoch}, both counted from 0,"
         text = f"{where} is not the one seen before the interruption"
-        if not self._believe:
+        if not self._allow_changes:
             rule = "batches must depend on the number of the epoch alone"
-            raise CheckpointError(f'{text}; {rule}, or go on with other batches by Run(..., allow={{"batches"}})')
-        warn(f"{text}; going on with other batches")
+            raise CheckpointError(f'{text}; {rule}, or continue with other batches by Run(..., allow={{"batches"}})')
+        warn(f"{text}; continuing with other batches")
 
     def _digest(self) -> str | None:
         if isinstance(self._last, list):
@@ -75,15 +74,15 @@ class BatchStream:
         return self._last
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the stream is, as plain data."""
+        """Return the position of the stream as plain data."""
         return {"epoch": self.epoch, "position": self.position, "digest": self._digest()}
 
-    def load_state_dict(self, state: dict[str, Any], believe: bool = False) -> None:
-        """Go to where a stream was.
+    def load_state_dict(self, state: dict[str, Any], allow_changes: bool = False) -> None:
+        """Restore the position of a stream.
 
         Args:
-            state: Of `state_dict`. Without a digest, as former versions wrote it, the batches are not compared.
-            believe: Warn, instead of raising, where the batches are not those seen before.
+            state: Result of `state_dict`. Without a digest, as in former versions, the batches are not compared.
+            allow_changes: Whether batches that differ from those before the interruption give a warning, not an error.
         """
         self.epoch, self.position, self._iterator = state["epoch"], state["position"], None
-        self._last, self._believe = state.get("digest"), believe
+        self._last, self._allow_changes = state.get("digest"), allow_changes

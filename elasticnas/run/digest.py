@@ -1,4 +1,4 @@
-"""A digest of a batch, to tell later whether another batch is the same."""
+"""Digest of a batch, to check later whether another batch equals it."""
 
 import dataclasses
 import hashlib
@@ -12,21 +12,21 @@ import torch
 
 __all__ = ["Sample", "digest", "sample"]
 
-Sample = list[Any]  # strings, numbers, bytes, and copied elements of tensors and arrays, in the order of the walk
+Sample = list[Any]  # strings, numbers, bytes, and copied elements of tensors and arrays, in order of traversal
 
-_MOST_ELEMENTS = 1_024  # of a tensor, an array or a sequence
-_MOST_VALUES = 4_096  # of a batch: one that refers to the whole data set is not walked to the end
+_MOST_ELEMENTS = 1_024  # per tensor, array or sequence
+_MOST_VALUES = 4_096  # per batch, in case it refers to the whole dataset
 
 
 def sample(batch: Any) -> Sample:
-    """Copy what identifies a batch, without waiting for its device.
+    """Copy a sample of the values of a batch, without synchronising with its device.
 
     Args:
         batch: Tensors, arrays and plain values in mappings, sequences, dataclasses and objects with attributes. Of
-            anything else, only the type counts.
+            other objects, only the type is sampled.
 
     Returns:
-        What `digest` reads. Later changes of the batch do not change it.
+        The input of `digest`; later changes of the batch do not affect it.
     """
     values: Sample = []
     stack = [batch]
@@ -48,7 +48,7 @@ def sample(batch: Any) -> Sample:
 
 
 def digest(sampled: Sample) -> str:
-    """SHA-256 of a sample, in hexadecimal; NaNs equal themselves."""
+    """Return the SHA-256 of a sample, in hexadecimal; equal NaNs give equal digests."""
     whole = hashlib.sha256()
     for value in sampled:
         if isinstance(value, torch.Tensor):
@@ -65,13 +65,13 @@ def digest(sampled: Sample) -> str:
 def _kind(value: Any) -> str:
     named = f"{type(value).__module__}.{type(value).__qualname__}"
     if isinstance(value, torch.Tensor):
-        shape = "" if value.is_nested else tuple(value.shape)  # of a nested tensor it has names that change
+        shape = "" if value.is_nested else tuple(value.shape)  # the shape of a nested tensor has generated names
         return f"{named} {value.dtype} {shape}"
     return f"{named} {value.dtype} {value.shape}" if isinstance(value, np.ndarray) else named
 
 
 def _tensor_elements(tensor: torch.Tensor) -> list[torch.Tensor]:
-    """At most `_MOST_ELEMENTS`, evenly spread; none where they are not laid out in memory."""
+    """Copy at most `_MOST_ELEMENTS` evenly spread elements; none of a tensor without a strided layout."""
     if tensor.layout is not torch.strided or tensor.is_nested or tensor.is_quantized or tensor.is_meta:
         return []
     tensor, step = tensor.detach(), _step(tensor.numel())
@@ -80,7 +80,7 @@ def _tensor_elements(tensor: torch.Tensor) -> list[torch.Tensor]:
     if tensor.is_contiguous():
         return [tensor.reshape(-1)[::step].clone()]
     position, index = torch.arange(0, tensor.numel(), step, device=tensor.device), []
-    for size in reversed(tensor.shape):  # reshape(-1) would copy all of it
+    for size in reversed(tensor.shape):  # reshape(-1) would copy the whole tensor
         index.append(position % size)
         position = position // size
     return [tensor[tuple(reversed(index))]]
@@ -91,7 +91,7 @@ def _array_elements(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def _parts(value: Any) -> list[Any]:
-    """What a container or an object holds; nothing of code, modules and sets, whose order varies."""
+    """Return the elements of a container or object; none of callables, modules and sets, whose order varies."""
     if isinstance(value, Mapping):
         return list(islice(chain.from_iterable(value.items()), _MOST_VALUES))
     if isinstance(value, Sequence):

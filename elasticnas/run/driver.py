@@ -1,4 +1,4 @@
-"""drive: the loop of all long work; it owns the clock, the checkpoint, the interrupt and the progress."""
+"""drive: the loop of all long work, with timing, checkpoints, interruption and progress."""
 
 import signal
 import sys
@@ -18,39 +18,39 @@ __all__ = ["Kept", "Stateful", "Work", "drive"]
 
 
 class Stateful(Protocol):
-    """What a checkpoint can hold: modules, optimizers, streams of batches."""
+    """An object whose state a checkpoint can save: modules, optimizers, streams of batches."""
 
     def state_dict(self) -> Any:
-        """Tensors and plain data."""
+        """Return tensors and plain data."""
 
     def load_state_dict(self, state: Any, /) -> Any:
-        """Go to where it was."""
+        """Restore the state."""
 
 
 class Kept(dict[str, Any]):
-    """Plain data by name, for a checkpoint."""
+    """A dict of plain data that a checkpoint saves."""
 
     def state_dict(self) -> dict[str, Any]:
-        """The data."""
+        """Return the data."""
         return dict(self)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take up the data."""
+        """Restore the data."""
         self.update(state)
 
 
 class Work(Protocol):
-    """Work in steps, whose state can be saved between two of them.
+    """Work in steps, whose state can be saved between steps.
 
     Attributes:
-        step: Steps done.
+        step: Number of steps so far.
     """
 
     step: int
 
     @property
     def steps(self) -> int:
-        """How many there are, where nothing ends the work early."""
+        """Number of steps, if nothing ends the work earlier."""
 
     @property
     def done(self) -> bool:
@@ -58,23 +58,29 @@ class Work(Protocol):
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """Plain data that whoever continues the work must agree with."""
+        """Plain data that must match to resume the work."""
 
     def advance(self) -> Mapping[str, Any]:
-        """Take one step; its figures."""
+        """Take one step and return its figures."""
 
     def parts(self) -> Mapping[str, Stateful]:
-        """What a checkpoint holds beside the step and the global random generators, by name."""
+        """Return the objects that a checkpoint saves, by name; step and global random states are saved anyway."""
 
 
 def drive(work: Work, run: Run, stage: str, checkpoint_every: int) -> float:
-    """Do what is left of some work.
+    """Take the remaining steps of some work.
 
     A checkpoint is written every ``checkpoint_every`` steps, at the end, and at Ctrl-C, which takes effect after the
-    step that it falls into; the second one takes effect at once.
+    current step; a second Ctrl-C takes effect immediately.
+
+    Args:
+        work: The work.
+        run: Saves and resumes it.
+        stage: Name of the stage for progress reports.
+        checkpoint_every: Steps between checkpoints.
 
     Returns:
-        Seconds of all sittings together.
+        Total seconds, interrupted runs included.
 
     Raises:
         CheckpointError: The run's checkpoint is damaged or belongs to other work, or another process uses the folder.
@@ -85,7 +91,7 @@ def drive(work: Work, run: Run, stage: str, checkpoint_every: int) -> float:
         if state is not None:
             work.step, before = state["step"], state["seconds"]
             for name, part in work.parts().items():
-                if name not in state["parts"]:  # what an allowed setting has added since
+                if name not in state["parts"]:  # an allowed change of settings has added it
                     continue
                 if isinstance(part, BatchStream):
                     part.load_state_dict(state["parts"][name], "batches" in run.allow)
@@ -105,7 +111,7 @@ def drive(work: Work, run: Run, stage: str, checkpoint_every: int) -> float:
             run.report(Progress(stage, work.step, work.steps, _numbers(figures), left))
             if interrupted():
                 break
-        if interrupted():  # also where no step was left
+        if interrupted():  # also if no step was left
             raise KeyboardInterrupt
         return before + time.perf_counter() - started
 
@@ -116,10 +122,13 @@ def _numbers(figures: Mapping[str, Any]) -> dict[str, float]:
 
 @contextmanager
 def _deferred_interrupt() -> Iterator[Any]:
-    """Whether Ctrl-C was pressed; where Python would raise it, and only there, it is held back once."""
+    """Yield a function that returns whether Ctrl-C was pressed; defers KeyboardInterrupt once.
+
+    Does nothing in other threads, or if the program has its own handler of SIGINT.
+    """
     pressed = threading.Event()
 
-    def note(number: int, frame: "FrameType | None") -> None:
+    def defer(number: int, frame: "FrameType | None") -> None:
         pressed.set()
         print("stopping after this step; Ctrl-C again stops at once", file=sys.stderr)
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -128,7 +137,7 @@ def _deferred_interrupt() -> Iterator[Any]:
     if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         yield pressed.is_set
         return
-    signal.signal(signal.SIGINT, note)
+    signal.signal(signal.SIGINT, defer)
     try:
         yield pressed.is_set
     finally:

@@ -16,21 +16,21 @@ __all__ = ["END", "Batches", "check_batches", "one_epoch"]
 
 Batches = Callable[[int], Iterable[Any]] | DataLoader[Any] | Sequence[Any]
 
-END = object()  # what next() gives after the last batch
+END = object()  # default of next() after the last batch
 
 
 def one_epoch(source: Batches, name: str, seed: int, epoch: int = 0, start: int = 0) -> Iterator[Any]:
-    """The batches of one epoch, drawn as `BatchStream` draws them.
+    """Iterate over the batches of one epoch, with the random numbers of `BatchStream`.
 
     Args:
         source: See `BatchStream`.
         name: See `BatchStream`.
         seed: Random seed.
-        epoch: Number of the epoch.
-        start: Batches to pass over. A sequence is not asked for them.
+        epoch: Number of the epoch, from 0.
+        start: Batches to skip; they are not read from a sequence.
 
     Raises:
-        SearchError: The source is none that a stream takes, or the epoch has no batch.
+        SearchError: The source does not have one of the forms of `BatchStream`, or the epoch has no batch.
     """
     check_batches(source, name)
     if isinstance(source, Sequence):
@@ -42,9 +42,9 @@ def _indexed(source: Sequence[Any], key: tuple[str, int, int], start: int) -> It
     if len(source) == 0:
         raise SearchError(_empty(key))
     for index in range(start, len(source)):
-        # another class may draw when it is asked, and draws the same when it is asked for this one alone
-        plain = isinstance(source, (list, tuple))
-        with nullcontext() if plain else Generators(*key, index).swapped_in():
+        # a custom sequence may draw random numbers; generators per index make them independent of the start
+        is_builtin = isinstance(source, (list, tuple))
+        with nullcontext() if is_builtin else Generators(*key, index).swapped_in():
             batch = source[index]
         yield batch
 
@@ -61,7 +61,7 @@ def _iterated(source: Any, key: tuple[str, int, int], start: int) -> Iterator[An
         for part in parts:
             if callable(getattr(part, "set_epoch", None)):
                 part.set_epoch(key[-1])
-        iterator = _begun(loader, key)
+        iterator = _iterator_of(loader, key)
     position = 0
     while True:
         with generators.swapped_in():
@@ -75,10 +75,10 @@ def _iterated(source: Any, key: tuple[str, int, int], start: int) -> Iterator[An
         raise SearchError(_empty(key, loader))
 
 
-def _begun(loader: Any, key: tuple[str, int, int]) -> Iterator[Any]:
+def _iterator_of(loader: Any, key: tuple[str, int, int]) -> Iterator[Any]:
     if not (isinstance(loader, DataLoader) and loader.persistent_workers):
         return iter(loader)
-    # persistent workers are seeded in the first epoch of a process only, by a draw that must not shift the order
+    # persistent workers draw their seed in the first epoch of a process only: that draw must not affect the order
     generator, loader.generator = loader.generator, torch.Generator().manual_seed(derived_seed(*key, "workers"))
     try:
         return iter(loader)
@@ -87,7 +87,7 @@ def _begun(loader: Any, key: tuple[str, int, int]) -> Iterator[Any]:
 
 
 def _parts(loader: Any) -> list[Any]:
-    """What may hold a generator or count epochs."""
+    """Return the parts of a loader that may have a generator or ``set_epoch``."""
     batch_sampler = getattr(loader, "batch_sampler", None)
     samplers = [getattr(loader, "sampler", None), batch_sampler, getattr(batch_sampler, "sampler", None)]
     distinct = {id(part): part for part in (loader, *samplers, getattr(loader, "dataset", None))}
@@ -102,7 +102,7 @@ def _empty(key: tuple[str, int, int], batches: Any = None) -> str:
 
 def _returned(source: Callable[[int], Any], key: tuple[str, int, int]) -> Any:
     batches = source(key[-1])
-    stacked = isinstance(batches, (torch.Tensor, np.ndarray)) and batches.ndim > 1  # one batch a row
+    stacked = isinstance(batches, (torch.Tensor, np.ndarray)) and batches.ndim > 1  # one batch per row
     if not (stacked or _iterable(batches)):
         given = f"the function returned {_described(batches)} for epoch {key[-1]}"
         raise SearchError(f"{key[0]}: {given}; return an iterable of batches")
@@ -110,10 +110,10 @@ def _returned(source: Callable[[int], Any], key: tuple[str, int, int]) -> Any:
 
 
 def check_batches(source: Any, name: str) -> None:
-    """Refuse a source that is none of the three forms.
+    """Require a source of one of the three forms.
 
     Raises:
-        SearchError: It is something else, or can be read only once.
+        SearchError: It has none of them, or can be read only once.
     """
     if _iterable(source) and not isinstance(source, Iterator):
         return
@@ -126,7 +126,7 @@ def check_batches(source: Any, name: str) -> None:
 
 
 def _instead(source: Any, function: bool) -> str:
-    """What was probably meant."""
+    """Return a hint on what was probably meant, for messages."""
     if function:
         return ": write lambda epoch: ..."
     if isinstance(source, Iterator):
@@ -143,9 +143,9 @@ def _instead(source: Any, function: bool) -> str:
 
 
 def _iterable(batches: Any) -> bool:
-    """Whether its elements can be batches; a tensor's rows and a mapping's keys hardly are."""
-    unfit = (str, bytes, bytearray, Mapping, Set, torch.Tensor, np.ndarray)
-    return hasattr(type(batches), "__iter__") and not isinstance(batches, unfit)
+    """Return whether iterating gives batches; rows of a tensor or keys of a mapping are not."""
+    excluded = (str, bytes, bytearray, Mapping, Set, torch.Tensor, np.ndarray)
+    return hasattr(type(batches), "__iter__") and not isinstance(batches, excluded)
 
 
 def _takes_epoch(function: Callable[..., Any]) -> bool:
@@ -153,7 +153,7 @@ def _takes_epoch(function: Callable[..., Any]) -> bool:
         inspect.signature(function).bind(0)
     except TypeError:
         return False
-    except ValueError:  # written in C, without a signature
+    except ValueError:  # a C function without a signature
         return True
     return True
 

@@ -1,4 +1,4 @@
-"""Generators: the random states that a source of batches has to itself."""
+"""Generators: private random states of a source of batches."""
 
 import hashlib
 import random
@@ -14,14 +14,14 @@ __all__ = ["Generators", "derived_seed"]
 
 
 class Generators:
-    """Random states of one owner, swapped in while it works.
+    """Private states of the global random generators, swapped in while their owner draws.
 
-    Covers the global generators of torch (CPU, and CUDA once it is initialized), numpy and Python, and the generators
-    that are added. Each starts from a seed derived from the key. The others' states are put back afterwards, so neither
-    side sees what the other draws.
+    Covers the global generators of torch (CPU, and CUDA once it is initialised), numpy and Python, and added
+    generators. Each starts from a seed derived from the key. The previous states are restored afterwards, so that the
+    draws of the owner and of other code do not affect each other.
 
     Args:
-        key: Identifies the owner, such as seed, name and epoch. Equal keys give equal draws, in every process.
+        key: Identifies the owner, such as seed, name and epoch. Equal keys give equal draws in every process.
     """
 
     def __init__(self, *key: str | int) -> None:
@@ -32,7 +32,7 @@ class Generators:
         self._python = random.Random(derived_seed(*key)).getstate()
 
     def add(self, generators: Iterable[torch.Generator]) -> None:
-        """Own states for these too, from the next time on; each has a seed of its own."""
+        """Add generators, each with its own seed, from the next :meth:`swapped_in` on."""
         for generator in generators:
             if generator not in self._torch:
                 self._added.append(generator)
@@ -40,23 +40,23 @@ class Generators:
 
     @contextmanager
     def swapped_in(self) -> Iterator[None]:
-        """While the owner works."""
-        everyone = self._everyone()
-        states, python = [generator.get_state() for generator in everyone], random.getstate()
-        for generator in everyone:
+        """Swap the states in for the duration of a ``with`` block."""
+        generators = self._all()
+        states, python = [generator.get_state() for generator in generators], random.getstate()
+        for generator in generators:
             generator.set_state(self._torch[generator])
         random.setstate(self._python)
         try:
             with _numpy_draws_from(self._numpy):
                 yield
         finally:
-            for generator, state in zip(everyone, states, strict=True):
+            for generator, state in zip(generators, states, strict=True):
                 self._torch[generator] = generator.get_state()
                 generator.set_state(state)
             self._python = random.getstate()
             random.setstate(python)
 
-    def _everyone(self) -> list[torch.Generator]:
+    def _all(self) -> list[torch.Generator]:
         shared = [torch.default_generator]
         if torch.cuda.is_initialized():
             shared += torch.cuda.default_generators
@@ -68,14 +68,14 @@ class Generators:
 
 @contextmanager
 def _numpy_draws_from(source: np.random.BitGenerator) -> Iterator[None]:
-    """Exchange numpy's bit generator: far faster than copying its 624 words in and out."""
+    """Exchange numpy's bit generator, which is far faster than copying its 624 words in and out."""
     before, state = get_bit_generator(), _numpy_state()
     set_bit_generator(source)
     try:
         yield
     finally:
         set_bit_generator(before)
-        if state["has_gauss"]:  # the second of a pair of normal draws, which the exchange drops
+        if state["has_gauss"]:  # the cached second normal draw, which the exchange loses
             np.random.set_state(state)
 
 
@@ -88,9 +88,5 @@ def _state(device: torch.device, seed: int) -> torch.Tensor:
 
 
 def derived_seed(*key: str | int) -> int:
-    """A seed of 63 bits, the same in every process.
-
-    Args:
-        key: What it depends on.
-    """
+    """Return a seed of 63 bits that depends on the key alone, the same in every process."""
     return int.from_bytes(hashlib.sha256(repr(key).encode()).digest()[:8], "big") >> 1

@@ -1,4 +1,4 @@
-"""Progress: how far long work is."""
+"""Progress: report of the progress of long work."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,14 +8,14 @@ __all__ = ["Progress"]
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is, for a progress display.
+    """Progress of a run.
 
     Attributes:
-        stage: What is being done, such as ``"train"``, ``"search"`` or ``"evaluate"``.
-        step: Steps and evaluations done.
-        steps: All there will be, where nothing ends it early.
-        figures: Of the last step: its loss, and the metrics of the last evaluation.
-        seconds_left: Estimated from the pace so far.
+        stage: Name of the stage, such as ``"train"``, ``"search"`` or ``"evaluate"``.
+        step: Number of steps and evaluations so far.
+        steps: Total number, if nothing ends the work earlier.
+        figures: Loss of the last step, and metrics of the last evaluation.
+        seconds_left: Estimated remaining time.
     """
 
     stage: str

@@ -1,4 +1,4 @@
-"""Reporting: whom a run tells how far it is, a bar or a function, and in whose steps."""
+"""Reporting: progress of a run to a bar or a function."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,22 +16,22 @@ __all__ = ["Reporting", "Shown", "Told"]
 
 Told: TypeAlias = Callable[[Progress], None]
 Shown: TypeAlias = Told | bool | Literal["auto"] | None
-"""What progress is given to: a function; True for a bar; None or False for nobody; the bar where somebody looks."""
+"""Function that gets the progress; True for a bar; None or False for silence; "auto" for a bar in a terminal."""
 
 T = TypeVar("T")
 
 
 class Reporting:
-    """Tells a function, or draws a bar while it is entered; pieces of a run share the bar.
+    """Calls a function, or shows a bar while it is entered; parts of a run share the bar.
 
     Args:
-        shown: As :class:`~elasticnas.run.Run` takes it.
+        shown: The argument ``progress`` of :class:`~elasticnas.run.Run`.
 
     Attributes:
-        live: The bar, where there is one.
+        live: The bar; None without one.
 
     Raises:
-        ConfigError: It is something else.
+        ConfigError: ``shown`` has another type.
     """
 
     def __init__(self, shown: Shown) -> None:
@@ -40,18 +40,23 @@ class Reporting:
                 f"progress={shown!r}: True for a bar, None for silence, 'auto', or a function that takes a Progress"
             )
         self.live = LiveProgress() if shown is True or (shown == "auto" and is_watched()) else None
-        self._told: Told | None = shown if callable(shown) else None
+        self._function: Told | None = shown if callable(shown) else None
         self._first, self._steps, self._pace = 0, 0, 0.0
 
     def piece(self, first: int, steps: int) -> "Reporting":
-        """Of a piece that begins after so many steps of this one; 0 steps leaves their number to the piece."""
-        made = Reporting(self._told)
+        """Make the reporting of a part of the run.
+
+        Args:
+            first: Steps of the run before the part.
+            steps: Total steps of the run; 0 to report the part's own number.
+        """
+        made = Reporting(self._function)
         made.live, made._first, made._steps = self.live, self._first + first, steps or self._steps
         return made
 
     @property
     def console(self) -> Console:
-        """Where the bar is, for an owner that shows its stages by itself; one that says nothing where there is none."""
+        """The console of the bar, for work that shows its own stages; a quiet console without a bar."""
         return Console(quiet=True) if self.live is None else self.live.console
 
     def __enter__(self) -> "Reporting":
@@ -66,32 +71,32 @@ class Reporting:
             self.live.__exit__(kind, error, trace)
 
     def report(self, progress: Progress) -> None:
-        """Show it on the bar, or tell the function."""
-        counted = self._counted(progress)
-        self.show(counted)
-        if self._told is not None:
-            self._told(counted)
+        """Show progress on the bar, and call the function."""
+        converted = self._in_run_steps(progress)
+        self.show(converted)
+        if self._function is not None:
+            self._function(converted)
 
     def show(self, progress: Progress) -> None:
-        """Show it on the bar alone."""
+        """Show progress on the bar only."""
         if self.live is not None:
             self.live(progress)
 
     def tell(self, progress: Progress) -> None:
-        """Tell the function alone."""
-        if self._told is not None:
-            self._told(self._counted(progress))
+        """Call the function only."""
+        if self._function is not None:
+            self._function(self._in_run_steps(progress))
 
     def watched(self, stage: str, items: Sequence[T]) -> Iterator[T]:
-        """Items of work that is no step, one by one; the bar alone shows how far they are."""
+        """Iterate over items of work other than steps, and show their progress on the bar only."""
         started = time.perf_counter()
         for done, item in enumerate(items, 1):
             yield item
             left = (time.perf_counter() - started) / done * (len(items) - done)
             self.show(Progress(stage, done, len(items), {}, left))
 
-    def _counted(self, progress: Progress) -> Progress:
-        """In the steps of the whole; the pace of the piece is taken for that of what follows it."""
+    def _in_run_steps(self, progress: Progress) -> Progress:
+        """Convert the progress of a part to steps of the whole run; assumes that later parts have the same pace."""
         step, ahead = progress.step + self._first, progress.steps - progress.step
         if not self._steps:
             return replace(progress, step=step)

@@ -1,4 +1,4 @@
-"""Run: the folder of long work, locked while it is in use."""
+"""Run: a folder with the checkpoint and metrics of long work, locked while it is in use."""
 
 import json
 import math
@@ -24,28 +24,28 @@ CHECKPOINT, METRICS = "checkpoint", "metrics.jsonl"
 
 
 class Run:
-    """Where long work is kept: a folder with its checkpoint and its metrics, for one process at a time.
+    """A folder with the checkpoint and the metrics of long work, for one process at a time.
 
-    ``metrics.jsonl`` has one line of JSON for each step or evaluation, to be followed while it is written. A Run is
-    given to one piece of work; :meth:`part` makes another for a piece within it.
+    ``metrics.jsonl`` has one line of JSON for each step or evaluation and can be read while it is written. Each Run
+    belongs to one piece of work; :meth:`part` makes the Run of a part of it.
 
     Args:
-        folder: Made where it does not exist, and with all below it the run's own; None keeps nothing.
-        resume: Continue what the folder holds. Where it holds nothing, the work begins.
-        identity: Plain data that what is continued must agree with, such as a fingerprint of the data.
-        progress: A function that is called after each step and each evaluation; True for a bar on stderr, with a line
-            now and then in a pipe; None or False for silence; ``"auto"`` for the bar where stderr is a terminal or a
-            Jupyter kernel runs.
-        allow: Names of settings that may differ from those the work was begun with, such as ``{"steps",
-            "weight_lr"}``; ``"batches"`` accepts other batches than those seen before. What differs is a warning.
+        folder: The folder; it is created if needed and must not be used for anything else. None saves nothing.
+        resume: Resume the work in the folder. If there is none, the work starts from the beginning.
+        identity: Plain data that must match to resume, such as a fingerprint of the data.
+        progress: A function that is called after each step and each evaluation; True for a bar on stderr (occasional
+            lines in a pipe); None or False for silence; ``"auto"`` for a bar if stderr is a terminal or a Jupyter
+            kernel runs.
+        allow: Names of settings that may differ from those in the checkpoint, such as ``{"steps", "weight_lr"}``;
+            ``"batches"`` accepts other batches. Differences give a warning.
 
     Attributes:
-        changes: What differs from the work that is continued, in words.
-        reporting: Whom it tells how far it is.
+        changes: Differences from the settings in the checkpoint, as text.
+        reporting: Reports the progress.
 
     Raises:
-        ConfigError: ``allow`` names what no run can change; a folder is given and empty; ``identity`` is no plain data;
-            ``progress`` is none of these.
+        ConfigError: ``allow`` has a name that must not differ; ``folder`` is an empty text; ``identity`` is not plain
+            data; or ``progress`` has another type.
     """
 
     @usage("Run('runs/name', resume=True)")
@@ -78,10 +78,10 @@ class Run:
 
     @classmethod
     def given(cls, run: "Run | None") -> "Run":
-        """What the caller of some work gave; one that keeps nothing for None.
+        """Return a run given by a caller, or a new one that saves nothing for None.
 
         Raises:
-            ConfigError: It is no Run, such as a path: whether the folder is resumed is the caller's to say.
+            ConfigError: It is not a Run, such as a path, which does not say whether to resume.
         """
         if run is None or isinstance(run, Run):
             return run or cls()
@@ -89,12 +89,12 @@ class Run:
         raise ConfigError(f"run={run!r:.100}: give Run({path}), or Run({path}, resume=True) to continue what it holds")
 
     def part(self, name: str, first: int = 0, steps: int = 0) -> "Run":
-        """The run of a piece of this work, in a folder of its own.
+        """Make the run of a part of this work, in a folder within this one.
 
         Args:
-            name: Of the piece, and of the folder within this one.
-            first: Steps of this run before the piece begins.
-            steps: Of this run in all; 0 leaves the piece's own count to the progress.
+            name: Name of the part and of its folder.
+            first: Steps of this run before the part.
+            steps: Total steps of this run; 0 to report the progress in the part's own steps.
         """
         folder = None if self.folder is None else self.folder / name
         made = Run(folder, resume=self.resume, identity=self.identity, allow=self.allow)
@@ -102,12 +102,12 @@ class Run:
         return made
 
     def stage(self, name: str, identity: Mapping[str, object], progress: Callable[[Progress], None]) -> "Run":
-        """The run of a stage, for an owner that has looked by itself at what the folder holds: always resumed.
+        """Make the run of a stage, always resumed; the caller has checked the contents of the folder.
 
         Args:
-            name: Of the folder within this one.
-            identity: In the place of this run's.
-            progress: Shows the stage, in the place of this run's bar; this run's function is told as well.
+            name: Name of the folder within this one.
+            identity: Replaces the identity of this run.
+            progress: Replaces the bar of this run; the progress function of this run is called too.
         """
 
         def both(p: Progress) -> None:
@@ -125,10 +125,10 @@ class Run:
             ElasticNASError: The folder cannot be written.
         """
         if self._entered == 0 and self.folder is not None:
-            known = (self.folder / LOCK).exists() or (self.folder / CHECKPOINT).exists()  # copies may lack the former
+            known = (self.folder / LOCK).exists() or (self.folder / CHECKPOINT).exists()  # copies may lack the lock
             if not known and (self.folder / METRICS).exists():
                 raise CheckpointError(f"{self.folder} holds a {METRICS} that no run has written; use another folder")
-            self._lock = _locked(self.folder)
+            self._lock = _lock_folder(self.folder)
             remove_temporaries(self.folder)
         self._entered += 1
         self.reporting.__enter__()
@@ -144,10 +144,13 @@ class Run:
             self._lock = None
 
     def load(self, identity: Mapping[str, object]) -> "dict[str, Any] | None":
-        """The state to continue from; None where the work begins. Metrics after it are cut off.
+        """Load the checkpoint, and remove metrics written after it.
 
         Args:
-            identity: Of the work: plain data that must agree with the checkpoint's, but for what ``allow`` names.
+            identity: Identity of the work: plain data that must match the checkpoint, except for names in ``allow``.
+
+        Returns:
+            The saved state; None if there is no checkpoint.
 
         Raises:
             CheckpointError: The checkpoint is damaged or belongs to other work, or there is one and ``resume`` is off.
@@ -160,7 +163,7 @@ class Run:
             return None
         if not self.resume:
             raise CheckpointError(f"{self.folder} holds a run already; resume=True continues it, or use another folder")
-        content, changes = load_checkpoint(path, self._whole(identity), self.allow)
+        content, changes = load_checkpoint(path, self._full_identity(identity), self.allow)
         for line in changes:
             self.changes.append(line)
             warn(f"{self.folder}: continues with other settings, {line}")
@@ -169,15 +172,15 @@ class Run:
         return state
 
     def save(self, state: dict[str, Any], identity: Mapping[str, object]) -> None:
-        """Write the checkpoint, whole or not at all."""
+        """Write the checkpoint atomically."""
         path = self._path(CHECKPOINT)
         if path is not None:
             metrics = self.folder / METRICS  # type: ignore[operator]
             written = metrics.stat().st_size if metrics.exists() else 0
-            save_checkpoint(path, {"state": state, "metrics": written}, self._whole(identity))
+            save_checkpoint(path, {"state": state, "metrics": written}, self._full_identity(identity))
 
     def discard(self) -> None:
-        """Delete the checkpoint and those of its parts, once what they led to is safe."""
+        """Delete the checkpoints of the run and its parts, after their result has been saved."""
         for path in [] if self.folder is None else self.folder.rglob(CHECKPOINT):
             path.unlink(missing_ok=True)
 
@@ -195,13 +198,13 @@ class Run:
             ) from None
 
     def report(self, progress: Progress) -> None:
-        """Hand progress on, counted in this run's steps."""
+        """Report progress, in steps of this run."""
         self.reporting.report(progress)
 
     def _path(self, name: str) -> "Path | None":
         return None if self.folder is None else self.folder / name
 
-    def _whole(self, identity: Mapping[str, object]) -> dict[str, Any]:
+    def _full_identity(self, identity: Mapping[str, object]) -> dict[str, Any]:
         return {"work": dict(identity), "caller": self.identity}
 
     def _cut(self, size: int) -> None:
@@ -211,7 +214,7 @@ class Run:
 
 
 def _finite(value: Any) -> Any:
-    """Plain data in which what JSON cannot say, NaN and infinity, is None."""
+    """Replace NaN and infinity, which JSON does not have, by None."""
     if isinstance(value, Mapping):
         return {name: _finite(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -219,7 +222,7 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _locked(folder: Path) -> FileLock:
+def _lock_folder(folder: Path) -> FileLock:
     lock = FileLock(folder / LOCK, timeout=0, thread_local=False)
     try:
         folder.mkdir(parents=True, exist_ok=True)

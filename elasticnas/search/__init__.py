@@ -1,4 +1,4 @@
-"""Architecture search: a Problem, strategies that search it, and what they are made of."""
+"""Architecture search: problems, strategies, and the parts that strategies are made of."""
 
 from elasticnas.search.bilevel import BilevelSearcher
 from elasticnas.search.binary_path import BinaryPath

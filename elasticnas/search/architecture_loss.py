@@ -1,4 +1,4 @@
-"""The held-out loss of an architecture step, with gradients to the architecture parameters."""
+"""Held-out loss of an architecture step, differentiable in the architecture parameters."""
 
 from collections.abc import Callable
 
@@ -15,7 +15,7 @@ __all__ = ["relaxed_loss", "sampled_loss"]
 def relaxed_loss(
     controller: Controller, axes: Axes, loss: Callable[[], Tensor], step: int
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """The loss ``()`` of the relaxed supernet, and the probabilities that it ran."""
+    """Return the loss ``()`` of the relaxed supernet, and the probabilities of the relaxation."""
     probabilities = controller.sample(step)
     with axes.relaxed(probabilities):
         value = loss()
@@ -26,9 +26,10 @@ def relaxed_loss(
 def sampled_loss(
     controller: Controller, axes: Axes, loss: Callable[[], Tensor], step: int
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """The mean loss ``()`` of two sampled architectures, its gradient that of the expected loss, estimated.
+    """Return the mean loss ``()`` of two sampled architectures, and the one-hot probabilities of the first.
 
-    Each is the other's baseline; see :class:`~elasticnas.search.ScoreFunction`.
+    Its gradient is an unbiased estimate of the gradient of the expected loss, in which each loss is the baseline of the
+    other; see :class:`~elasticnas.search.ScoreFunction`.
     """
     drawn = [controller.sample(step) for _ in range(2)]
     archs = [controller.likeliest(one) for one in drawn]
@@ -38,5 +39,5 @@ def sampled_loss(
             values.append(loss().detach())
     first, second = values
     surrogate = 0.5 * (first - second) * (controller.log_probability(archs[0]) - controller.log_probability(archs[1]))
-    # the difference is exactly 0: the value is the mean loss
+    # the added difference is exactly 0: the value is the mean loss
     return 0.5 * (first + second) + (surrogate - surrogate.detach()), drawn[0]

@@ -1,4 +1,4 @@
-"""What a search and a training are given: anything else is refused in one line that shows the right call."""
+"""Checks of the arguments of searches and trainings, with one-line errors that show the correct call."""
 
 import inspect
 from collections.abc import Callable
@@ -14,16 +14,16 @@ Settings = TypeVar("Settings")
 
 
 def require_kind(user: str, given: Any, kind: type, example: str) -> None:
-    """Refuse what is not of a class.
+    """Require an instance of a class.
 
     Args:
-        user: Who needs it.
+        user: What takes it, for the message.
         given: The value.
         kind: The class.
-        example: How it is made.
+        example: Example of an instance, for the message.
 
     Raises:
-        ConfigError: It is something else.
+        ConfigError: It is not an instance.
     """
     if not isinstance(given, kind):
         what = f"the class {given.__name__}" if isinstance(given, type) else type(given).__name__
@@ -31,10 +31,10 @@ def require_kind(user: str, given: Any, kind: type, example: str) -> None:
 
 
 def settings_or_default(user: str, given: Any, kind: type[Settings]) -> Settings:
-    """The settings; the defaults where there are none.
+    """Return the settings, or the defaults for None.
 
     Raises:
-        ConfigError: They are something else, such as those of another kind of work.
+        ConfigError: They are of another class.
     """
     if given is None:
         return kind()
@@ -44,25 +44,25 @@ def settings_or_default(user: str, given: Any, kind: type[Settings]) -> Settings
 
 
 def require_integer(name: str, given: Any, least: int) -> None:
-    """Refuse what is no integer of at least so much.
+    """Require an integer of at least ``least``.
 
     Raises:
-        ConfigError: It is something else.
+        ConfigError: It is not.
     """
     if isinstance(given, bool) or not isinstance(given, int) or given < least:
         raise ConfigError(f"{name}={shown(given)}: an integer of at least {least} is needed")
 
 
 def require_function(name: str, given: Any, *arguments: str) -> None:
-    """Refuse what cannot be called with so many arguments; None is left to whoever needs the function.
+    """Require a function with a number of positional arguments, or None.
 
     Args:
-        name: Of the function.
+        name: Name of the function, for the message.
         given: The function, or None.
-        *arguments: The names of the arguments it is called with.
+        *arguments: Names of its arguments, for the message.
 
     Raises:
-        ConfigError: It is no function, or takes others.
+        ConfigError: It is not a function, or cannot be called with these arguments.
     """
     if given is None:
         return
@@ -76,7 +76,7 @@ def require_function(name: str, given: Any, *arguments: str) -> None:
 
 
 def require_loss(given: Any) -> None:
-    """Refuse what is no function of a model and a batch; None is left to whoever needs a loss.
+    """Require a function of a model and a batch, or None.
 
     Raises:
         ConfigError: It is something else, such as a loss of torch, which takes predictions and targets.
@@ -93,11 +93,11 @@ def require_loss(given: Any) -> None:
 
 
 def can_call(function: Callable[..., Any], count: int = 0) -> bool:
-    """Whether a function takes so many positional arguments."""
+    """Return whether a function can be called with so many positional arguments."""
     try:
         inspect.signature(function).bind(*range(count))
     except TypeError:
         return False
-    except ValueError:  # written in C, without a signature
+    except ValueError:  # a C function without a signature
         return True
     return True

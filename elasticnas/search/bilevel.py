@@ -1,4 +1,4 @@
-"""BilevelSearcher: weights on training batches, architecture parameters on held-out batches."""
+"""BilevelSearcher: train weights on training batches and architecture parameters on held-out batches."""
 
 from collections.abc import Mapping
 from typing import Any, Generic
@@ -18,9 +18,9 @@ from elasticnas.search.arguments import require_kind, settings_or_default
 from elasticnas.search.collapse import undecided_or_collapsed
 from elasticnas.search.controller import Controller
 from elasticnas.search.descent import Descent, MakeOptimizer, require_finite
-from elasticnas.search.evaluation import Evaluator, beside, evaluate_at
+from elasticnas.search.evaluation import Evaluator, evaluate_at, with_metrics
 from elasticnas.search.health import Jumps, exhausted
-from elasticnas.search.limits import Limits, as_begun, begun
+from elasticnas.search.limits import Limits, limits_to_save, restore_limits
 from elasticnas.search.outcome import Outcome
 from elasticnas.search.penalty import NoPenalty, Penalty
 from elasticnas.search.problem import Problem
@@ -36,27 +36,27 @@ __all__ = ["BilevelSearcher"]
 
 
 class BilevelSearcher(Generic[A]):
-    """Architecture search by gradients: the engine of every :class:`GradientStrategy`.
+    """Gradient-based architecture search: the engine of every :class:`GradientStrategy`.
 
-    Every step trains the weights on a training batch with the relaxed architecture; every ``update_every`` steps the
-    architecture parameters take a step on a held-out batch, under a penalty on the expected cost. At the end the
-    most probable architecture within the budgets is returned, beside the best of a random search over the same supernet
-    under the same budgets.
+    Every step trains the weights on a training batch with the relaxed architecture. Every ``update_every`` steps, the
+    architecture parameters take a step on a held-out batch, with a penalty on the expected cost. The result has the
+    most probable architecture within the budgets, and the best one of a random search over the same supernet within
+    the same budgets.
 
     Args:
-        problem: With loss, train, held_out and costs; the penalty is on the first cost.
-        settings: Lengths, rates, seed.
-        relaxation: From logits to probabilities; None for :class:`Softmax`.
-        penalty: On the expected cost.
-        pruning: Drops options while it runs; None keeps all.
+        problem: The problem, with loss, train, held_out and costs; the penalty is on the first cost.
+        settings: Numbers of steps, learning rates, seed.
+        relaxation: Maps logits to probabilities; None for :class:`Softmax`.
+        penalty: Penalty on the expected cost; None for none.
+        pruning: Drops options during the search; None drops none.
         optimizer: Makes the optimizer of the weights; None for Adam.
-        name: In the result.
-        identity: Plain data that stands for relaxation, penalty and pruning in the checkpoint; None describes them.
+        name: Name of the strategy in the result.
+        identity: Plain data that identifies relaxation, penalty and pruning in the checkpoint; None derives it.
 
     Raises:
-        InactiveChoiceError: A choice reaches nothing in the model.
+        InactiveChoiceError: A choice changes nothing in the model.
         BudgetError: No architecture meets a budget.
-        ConfigError: The problem lacks a part.
+        ConfigError: The problem lacks a part, or ``order=2`` does not fit the relaxation or the weights.
         SearchError: The model is made by ``elastify`` and the relaxation mixes sizes, or there are no weights to train.
 
     Source: DARTS, arXiv:1806.09055; EASRec, arXiv:2402.00390v1, Eq. 10-17 and Algorithm 1.
@@ -120,21 +120,21 @@ class BilevelSearcher(Generic[A]):
             "budgets": {name: budget.identity for name, budget in self._budgets.items()},
             "costs": {name: cost.identity for name, cost in self.costs.items()},
             "optimizer": self._descent.identity,
-            "search": dict(identity) if identity is not None else self._described(),
+            "search": dict(identity) if identity is not None else self._description(),
         }
-        self._kept, self.step = Kept(history=[], evaluated=[], limits=begun(self._budgets)), 0
+        self._kept, self.step = Kept(history=[], evaluated=[], limits=limits_to_save(self._budgets)), 0
 
     def run(self, run: "Run | None" = None) -> SearchResult[A]:
-        """Search.
+        """Run the search.
 
         Args:
-            run: Where it is kept and how it goes on; None keeps nothing.
+            run: Saves and resumes the search; None saves nothing.
 
         Raises:
             CheckpointError: The run's checkpoint is damaged or belongs to another run.
-            SearchError: A loss or a gradient is not finite, or the loss is no scalar with a gradient; the checkpoint
-                before stays.
-            ConfigError: ``evaluate`` gives no mapping with the metric.
+            SearchError: A loss or a gradient is not finite, or the loss is not a differentiable scalar; the last
+                checkpoint is kept.
+            ConfigError: ``evaluate`` does not return a mapping with the metric.
         """
         run = Run.given(run)
         with run:
@@ -146,7 +146,7 @@ class BilevelSearcher(Generic[A]):
 
     @property
     def steps(self) -> int:
-        """Weight steps, where patience does not end the search early."""
+        """Number of weight steps; patience may end the search earlier."""
         return self.settings.steps
 
     @property
@@ -157,18 +157,18 @@ class BilevelSearcher(Generic[A]):
 
     @property
     def budgets(self) -> dict[str, Budget]:
-        """As the search began with them."""
-        return as_begun(self._budgets, self._kept["limits"])
+        """The budgets, with the limits from the start of the search."""
+        return restore_limits(self._budgets, self._kept["limits"])
 
     def advance(self) -> dict[str, float]:
-        """One step of the weights, and what follows it."""
+        """Take one weight step, and the architecture step and evaluation that are due after it."""
         settings, descent = self.settings, self._descent
         self.model.train()
         descent.begin()
-        path, losses = self._path(), []
+        scope, losses = self._weight_scope(), []
         for _ in range(settings.accumulate):
             batch = self._train.next()
-            with path():
+            with scope():
                 loss = self.loss(self.model, batch)
             losses.append(descent.add(loss, settings.accumulate, "training loss", self.step))
         descent.finish(self.step, " of the weights")
@@ -184,10 +184,10 @@ class BilevelSearcher(Generic[A]):
                 self._kept["evaluated"].append(candidate.model_dump(mode="json"))
         if self._kept["history"]:
             figures["expected_cost"] = self._kept["history"][-1]["expected_cost"]
-        return beside(figures, self._kept["evaluated"][-1]["metrics"]) if self._kept["evaluated"] else figures
+        return with_metrics(figures, self._kept["evaluated"][-1]["metrics"]) if self._kept["evaluated"] else figures
 
-    def _path(self) -> Any:
-        """Scopes of a weight step: one architecture, sliced, or probabilities."""
+    def _weight_scope(self) -> Any:
+        """Return a function that makes the scope of a weight step: of one architecture, or of probabilities."""
         drawn = self.controller.path(self.step)
         if self.controller.relaxation.one_hot:
             arch = self.controller.likeliest(drawn)
@@ -205,7 +205,7 @@ class BilevelSearcher(Generic[A]):
         self._architecture.begin()
         self.controller.after_step(before, drawn)
         if self.pruning is not None:
-            self.pruning(self.controller, len(self._kept["history"]) + 1, self.step, self._reaches_an_architecture)
+            self.pruning(self.controller, len(self._kept["history"]) + 1, self.step, self._has_unpruned_architecture)
         self.penalty.update(parts["expected"])
         self._kept["history"].append(
             {
@@ -222,15 +222,15 @@ class BilevelSearcher(Generic[A]):
         )
 
     def _architecture_gradients(self, batch: Any) -> "tuple[list[Tensor], dict[str, float], dict[str, Tensor]]":
-        """Of loss and penalty to the logits; loss and expected cost; what was drawn."""
-        logits, current = self.controller.parameters(), self._hard()
+        """Return the gradients of loss and penalty, the values of loss and expected cost, and the probabilities."""
+        logits, current = self.controller.parameters(), self._most_probable()
         noise = self.controller.generator.get_state()
         parts: dict[str, float] = {}
         drawn: dict[str, Tensor] = {}
         loss_of = sampled_loss if self.controller.relaxation.sampled else relaxed_loss
 
         def total(data: Any, with_penalty: bool) -> Tensor:
-            # the same noise at every call: a finite difference compares losses of one draw
+            # the same noise at every call: the finite difference needs losses of the same draw
             self.controller.generator.set_state(noise)
             loss, probabilities = loss_of(self.controller, self.axes, lambda: self.loss(self.model, data), self.step)
             if not with_penalty:
@@ -244,13 +244,17 @@ class BilevelSearcher(Generic[A]):
         if self.settings.order == 2:
             held_out, dropout = self._held_out.next(), random_state()
 
-            def again(data: Any, with_penalty: bool) -> Tensor:
+            def reproducible(data: Any, with_penalty: bool) -> Tensor:
                 restore_random_state(dropout)
                 return total(data, with_penalty)
 
             rate = self._descent.optimizer.param_groups[0]["lr"]
             gradients, loss = unrolled_gradients(
-                lambda: again(batch, False), lambda: again(held_out, True), self._descent.weights, logits, rate
+                lambda: reproducible(batch, False),
+                lambda: reproducible(held_out, True),
+                self._descent.weights,
+                logits,
+                rate,
             )
             require_finite(loss, "held-out loss", self.step)
             return gradients, parts, drawn
@@ -269,41 +273,41 @@ class BilevelSearcher(Generic[A]):
     def _full_cost(self) -> float:
         return float(self.cost(self.largest))
 
-    def _hard(self) -> Any:
-        """The architecture of the most probable options, whatever it costs."""
+    def _most_probable(self) -> Any:
+        """Return the most probable architecture, regardless of budgets."""
         return most_probable(self.space, self.controller.probabilities(), cost=self.cost)
 
     def _within_budgets(self) -> Any:
         budgets = list(self.budgets.values())
         return most_probable(self.space, self.controller.probabilities(), budgets, self.cost)
 
-    def _reaches_an_architecture(self) -> bool:
-        """Whether one within the budgets has no pruned option."""
+    def _has_unpruned_architecture(self) -> bool:
+        """Return whether the most probable architecture within the budgets has no pruned option."""
         arch = self._within_budgets()
         indices, present = self.space.indices(arch), self.space.present(arch)
         return all(bool(self.controller.logits[name][indices[name]].isfinite()) for name in present)
 
     def _result(self, seconds: float, run: Run) -> SearchResult[A]:
         self._evaluator.forget()
-        wanted = self._within_budgets()
-        found = self._evaluator(wanted)
+        chosen = self._within_budgets()
+        found = self._evaluator(chosen)
         count = self.settings.random_architectures or max(1, len(self._kept["evaluated"]))
-        # without a budget of its own, random search may spend what the found architecture costs
-        limits = Limits(self.budgets or {"": Budget(self.cost(wanted), self.cost, "what was found")})
-        # the found one stands in where the walk meets nothing else
+        # without budgets, the cost of the found architecture is the limit of the random search
+        limits = Limits(self.budgets or {"": Budget(self.cost(chosen), self.cost, "what was found")})
+        # use the found one if random search draws nothing
         drawn = draw_allowed(self.space, count, limits.excess, limits.allows, self.settings.seed, self._same) or [
-            wanted
+            chosen
         ]
         seen = run.reporting.watched("random search", drawn)
         tried = [candidate for candidate in map(self._evaluator, seen) if candidate is not None]
         if not tried and found is None:
-            raise self._evaluator.nothing()
+            raise self._evaluator.all_failed_error()
         outcome = Outcome(self.name, self.costs, self.budgets, self.metric, self.direction, self.largest)
         tried = tried or [found]  # type: ignore[list-item]
-        lines = [*run.changes, *self._jumps.warnings, *self._warnings(wanted)]
+        lines = [*run.changes, *self._jumps.warnings, *self._warnings(chosen)]
         if found is None:
             found = outcome.best(tried)
-            lines.append(f"{wanted!r}, the most probable, could not be evaluated: the best of the others is taken")
+            lines.append(f"{chosen!r}, the most probable, could not be evaluated: the best of the others is taken")
         return outcome.result(
             found,
             [found, *tried],
@@ -319,12 +323,12 @@ class BilevelSearcher(Generic[A]):
     def _warnings(self, found: Any) -> list[str]:
         open_choices = {n: e for n, e in self.controller.entropy().items() if len(self.space.choices()[n]) > 1}
         lines = undecided_or_collapsed(self._kept["history"], open_choices, self.settings)
-        hard = self._hard()
-        if hard != found:
-            lines.append(f"the most probable architecture, {hard!r}, is over the budget; {found!r} is within it")
+        likeliest = self._most_probable()
+        if likeliest != found:
+            lines.append(f"the most probable architecture, {likeliest!r}, is over the budget; {found!r} is within it")
         return lines
 
-    def _described(self) -> dict[str, Any]:
+    def _description(self) -> dict[str, Any]:
         penalty = {k: v for k, v in to_builtins(self.penalty).items() if k not in self.penalty.learned}
         return {
             "relaxation": to_builtins(self.controller.relaxation),
@@ -333,7 +337,7 @@ class BilevelSearcher(Generic[A]):
         }
 
     def parts(self) -> dict[str, Stateful]:
-        """What a checkpoint holds."""
+        """Return the objects whose state a checkpoint saves."""
         return {
             "model": self.model,
             "weights": self._descent,

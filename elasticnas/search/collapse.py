@@ -1,4 +1,4 @@
-"""What the entropy of the choices tells about a search by gradients: collapsed early, or never decided."""
+"""Detection of choices that collapse early or stay undecided in a gradient-based search, by their entropy."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,26 +8,28 @@ from elasticnas.search.settings import SearchSettings
 
 __all__ = ["undecided_or_collapsed"]
 
-_COLLAPSED, _OPEN = 0.05, 0.95
+_COLLAPSED, _UNDECIDED = 0.05, 0.95  # relative entropy
 
 
 def undecided_or_collapsed(
     history: Sequence[Mapping[str, Any]], entropy: Mapping[str, float], settings: SearchSettings
 ) -> list[str]:
-    """One line for every choice that went to one option in the first quarter after the warm-up, or is still open.
+    """Return a line for every choice that collapsed to one option early, or is still undecided.
+
+    Early is within the first quarter of the search after the warm-up.
 
     Args:
-        history: With the step and the entropy of each choice, from 0 (decided) to 1 (open).
-        entropy: At the end.
-        settings: For lengths.
+        history: Records with the step and the entropy of each choice, from 0 (one option) to 1 (uniform).
+        entropy: Entropy of each choice at the end.
+        settings: Settings of the search.
     """
     early = settings.warmup_steps + (settings.steps - settings.warmup_steps) / 4
     lines = []
     for name, value in entropy.items():
-        steps = (record["step"] for record in history if record["entropy"][name] < _COLLAPSED)
-        collapsed = next(steps, math.inf)
+        collapsed_steps = (record["step"] for record in history if record["entropy"][name] < _COLLAPSED)
+        collapsed = next(collapsed_steps, math.inf)
         if collapsed < early:
             lines.append(f"{name} collapsed to one option by step {collapsed}: lower architecture_lr or the penalty")
-        elif value > _OPEN:
+        elif value > _UNDECIDED:
             lines.append(f"{name} is still undecided (entropy {value:.2f} of 1): raise architecture_lr or steps")
     return lines

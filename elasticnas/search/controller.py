@@ -16,7 +16,7 @@ _TRIES = 1000
 
 
 class Controller:
-    """Logits for every choice of a space, and the probabilities that a relaxation makes of them.
+    """Logits for every choice of a space, and their probabilities under a relaxation.
 
     Logits start at 0: every option is equally probable (alpha = 1/m and beta = 1/L in EASRec).
     """
@@ -30,54 +30,53 @@ class Controller:
         self.generator = torch.Generator().manual_seed(seed)
 
     def parameters(self) -> list[Tensor]:
-        """The logits, in the order of the choices."""
+        """Return the logits, in the order of the choices."""
         return list(self.logits.values())
 
     def sample(self, step: int) -> dict[str, Tensor]:
-        """Probabilities for an architecture step, with the relaxation's temperature and noise, and with gradients.
+        """Draw differentiable probabilities for an architecture step, with temperature and noise of the relaxation.
 
-        Draws whose likeliest options break a rule of the space are drawn again: near temperature 0 they leave no
-        probability to any architecture.
+        If the most probable options break a rule of the space, they are drawn again: near temperature 0, no valid
+        architecture would have a positive probability.
 
         Raises:
             SearchError: No draw obeys the rules.
         """
-        return self._drawn(self.relaxation, step)
+        return self._draw(self.relaxation, step)
 
     def path(self, step: int) -> dict[str, Tensor]:
-        """Probabilities for a weight step, likewise."""
-        return self._drawn(self.relaxation.path, step)
+        """Draw probabilities for a weight step, in the same way."""
+        return self._draw(self.relaxation.path, step)
 
-    def _drawn(self, draw: Callable[[Tensor, int, torch.Generator], Tensor], step: int) -> dict[str, Tensor]:
+    def _draw(self, draw: Callable[[Tensor, int, torch.Generator], Tensor], step: int) -> dict[str, Tensor]:
         for _ in range(_TRIES):
             drawn = {name: draw(logits, step, self.generator) for name, logits in self.logits.items()}
-            if not self.relaxation.draws or self._obeys_the_rules(drawn):
+            if not self.relaxation.draws or self._obeys_rules(drawn):
                 return drawn
         raise SearchError(
-            f"{self.space.__name__}: none of {_TRIES:,} draws obeys its rules at step {step}; the probabilities have "
-            "moved to a combination that they forbid: use Softmax, or declare the choices so that fewer are forbidden"
+            f"{self.space.__name__}: none of {_TRIES:,} draws obeys its rules at step {step}; the most probable "
+            "options are a forbidden combination: use Softmax, or declare the choices so that fewer are forbidden"
         )
 
     def log_probability(self, arch: Any) -> Tensor:
-        """Logarithm ``()`` of the probability of the options that an architecture has, with gradients.
+        """Return the differentiable log-probability ``()`` of the options of an architecture.
 
-        Where draws that break a rule are drawn again, the architecture's own log-probability is this less one number
-        that all architectures share.
+        It does not include the normalisation for draws that break a rule, which is the same for all architectures.
         """
         indices = self.space.indices(arch)
         terms = [self.logits[name].log_softmax(-1)[indices[name]] for name in sorted(self.space.present(arch))]
         return torch.stack(terms).sum()
 
     def likeliest(self, drawn: Mapping[str, Tensor]) -> Any:
-        """The architecture of the likeliest options.
+        """Return the architecture of the most probable options.
 
         Raises:
-            ArchitectureError: They break a rule together.
+            ArchitectureError: They break a rule.
         """
         choices = self.space.choices()
         return self.space.from_assignment({name: choices[name][int(p.argmax())] for name, p in drawn.items()})
 
-    def _obeys_the_rules(self, drawn: Mapping[str, Tensor]) -> bool:
+    def _obeys_rules(self, drawn: Mapping[str, Tensor]) -> bool:
         try:
             self.likeliest(drawn)
         except ArchitectureError:
@@ -85,7 +84,7 @@ class Controller:
         return True
 
     def cost_probabilities(self, drawn: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The probabilities that the expected cost is taken over, with gradients."""
+        """Return the differentiable probabilities for the expected cost."""
         return {name: self.relaxation.cost_probabilities(logits, drawn[name]) for name, logits in self.logits.items()}
 
     @torch.no_grad()
@@ -96,11 +95,11 @@ class Controller:
 
     @torch.no_grad()
     def probabilities(self) -> dict[str, Tensor]:
-        """What the search has learned, without temperature and noise."""
+        """Return the learned probabilities, without temperature and noise."""
         return {name: self.relaxation.probabilities(logits) for name, logits in self.logits.items()}
 
     def entropy(self) -> dict[str, float]:
-        """Entropy of every choice divided by its largest possible, from 0 (decided) to 1 (open)."""
+        """Return the entropy of every choice relative to its maximum, from 0 (one option) to 1 (uniform)."""
         found = {}
         for name, p in self.probabilities().items():
             most = math.log(len(p))
@@ -108,12 +107,12 @@ class Controller:
         return found
 
     def state_dict(self) -> dict[str, Any]:
-        """Logits and generator."""
+        """Return logits and generator state."""
         logits = {name: value.detach().cpu().clone() for name, value in self.logits.items()}
         return {"logits": logits, "generator": self.generator.get_state()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up logits and generator."""
+        """Restore logits and generator state."""
         with torch.no_grad():
             for name, value in self.logits.items():
                 value.copy_(state["logits"][name])

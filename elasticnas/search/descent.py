@@ -1,4 +1,4 @@
-"""Descent: optimizer steps on weights, with what they demand of losses and gradients."""
+"""Descent: optimizer steps with checks of losses and gradients."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -17,16 +17,16 @@ MakeOptimizer: TypeAlias = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
 
 
 class Descent:
-    """One optimizer, stepped by :meth:`begin`, :meth:`add` for each loss, and :meth:`finish`.
+    """Optimizer steps: :meth:`begin`, :meth:`add` for each loss, then :meth:`finish`.
 
     Args:
-        weights: To train.
-        rate: Learning rate of Adam, without weight decay: decay and momentum move units whose gradient is zero.
+        weights: The parameters to train.
+        rate: Learning rate of Adam, which has no weight decay: decay would change units whose gradient is zero.
         clip_norm: Largest norm of the gradients; None for no clipping.
-        make: Makes another optimizer; its rate is then its own.
+        make: Makes another optimizer, which sets its own learning rates.
 
     Raises:
-        ConfigError: ``make`` makes no optimizer.
+        ConfigError: ``make`` does not return an optimizer.
     """
 
     def __init__(
@@ -46,23 +46,30 @@ class Descent:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What a checkpoint must agree with; the rate of Adam is among the settings."""
+        """Plain data that a checkpoint must match; without the learning rate of Adam, which is in the settings."""
         first, *others = self._made
         values = {name: value for name, value in first.items() if self._own_rate or name != "lr"}
         further = {str(number): group for number, group in enumerate(others, 1)}
         return {"kind": type(self.optimizer).__name__, **values, **further}
 
     def begin(self, factor: float = 1.0) -> None:
-        """Forget the gradients; ``factor`` of the highest rates is taken."""
+        """Clear the gradients and set the learning rates to ``factor`` of their maximum."""
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * factor
         self.optimizer.zero_grad(set_to_none=True)
 
     def add(self, loss: Tensor, parts: int, what: str, step: int, returned_by: str = "loss returns") -> float:
-        """Add the gradients of a loss ``()``, one of so many parts of the step; its value.
+        """Add the gradients of ``loss / parts`` and return the value of the loss.
+
+        Args:
+            loss: A scalar ``()``.
+            parts: Number of losses in the step.
+            what: Name of the loss, for messages.
+            step: The step, for messages.
+            returned_by: What returns the loss, for messages.
 
         Raises:
-            SearchError: It is no finite scalar with a gradient.
+            SearchError: It is not a finite, differentiable scalar.
         """
         require_scalar(loss, returned_by)
         require_finite(loss, what, step)
@@ -70,7 +77,7 @@ class Descent:
         return float(loss.detach())
 
     def finish(self, step: int, of: str = "") -> None:
-        """Clip, and take the step.
+        """Clip the gradients and take the step.
 
         Raises:
             SearchError: The gradients are not finite.
@@ -80,11 +87,11 @@ class Descent:
         self.optimizer.step()
 
     def state_dict(self) -> dict[str, Any]:
-        """Of the optimizer, and the settings that it was made with."""
+        """Return the state of the optimizer, and the settings that it was made with."""
         return {"optimizer": self.optimizer.state_dict(), "made": self._made}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up all but the settings that this optimizer was made with and the other was not, such as a rate."""
+        """Restore the state, except settings that this optimizer was made with and the saved one was not."""
         own = [{k: v for k, v in group.items() if k != "params"} for group in self.optimizer.param_groups]
         self.optimizer.load_state_dict(state["optimizer"])
         for group, values, now, then in zip(self.optimizer.param_groups, own, self._made, state["made"], strict=True):
@@ -111,10 +118,10 @@ def _made(make: MakeOptimizer, weights: list[Any]) -> torch.optim.Optimizer:
 
 
 def require_scalar(loss: Any, returned_by: str = "loss returns") -> None:
-    """Refuse a loss that is no tensor ``()`` with a graph.
+    """Require a loss that is a differentiable tensor ``()``.
 
     Raises:
-        SearchError: It says what was given.
+        SearchError: It is not.
     """
     if isinstance(loss, Tensor) and loss.ndim == 0 and loss.requires_grad:
         return
@@ -127,20 +134,20 @@ def require_scalar(loss: Any, returned_by: str = "loss returns") -> None:
 
 
 def require_finite(loss: Tensor, what: str, step: int) -> None:
-    """Refuse a loss ``()`` that is not finite.
+    """Require a finite loss ``()``.
 
     Raises:
-        SearchError: It names ``what`` the loss is and the step.
+        SearchError: It is not finite.
     """
     if not bool(torch.isfinite(loss)):
         raise SearchError(f"the {what} is {float(loss.detach())} at step {step}: lower the learning rate")
 
 
 def require_finite_gradients(norm: Tensor, of: str, step: int) -> None:
-    """Refuse gradients whose norm ``()`` is not finite under a finite loss.
+    """Require gradients with a finite norm ``()``.
 
     Raises:
-        SearchError: It names whose gradients they are, their norm and the step.
+        SearchError: It is not finite.
     """
     if not bool(torch.isfinite(norm)):
         raise SearchError(

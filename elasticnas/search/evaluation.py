@@ -1,4 +1,4 @@
-"""Evaluating sub-networks: a caller's function, run without a trace, whose failures do not end a search."""
+"""Evaluation of sub-networks by the user's function; failures do not end a search."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -12,28 +12,28 @@ from elasticnas.errors import ConfigError, SearchError, said
 from elasticnas.run import Generators
 from elasticnas.runtime import warn
 from elasticnas.search.problem import Evaluate
-from elasticnas.search.result import Candidate, Failure, revived
+from elasticnas.search.result import Candidate, Failure, restore
 
-__all__ = ["Evaluator", "beside", "checked", "evaluate_at"]
+__all__ = ["Evaluator", "evaluate_at", "require_metrics", "with_metrics"]
 
 
 class Evaluator:
-    """Candidates of architectures: metrics with the supernet's weights, beside their costs.
+    """Evaluates architectures: metrics with the supernet's weights, and costs.
 
-    An evaluation that raises, or gives a metric that is not finite, is tried again, then recorded with its message and
-    shown as a warning. A function that returns no metric at all is a mistake, and raises.
+    An evaluation that raises, or whose metric is not finite, is repeated; after the last attempt it is recorded and a
+    warning is given. A function that does not return the metric at all is a mistake, and raises.
 
     Args:
-        space: Of the architectures.
+        space: The space of the architectures.
         metrics_of: ``metrics_of(arch) -> {"metric": value}``.
         costs_of: ``costs_of(arch) -> {"flops": value}``.
-        retries: How often an evaluation that fails is tried again.
-        same: From an architecture to the one that stands for all that give the same network; each is evaluated once.
+        retries: How often a failed evaluation is repeated.
+        same: Returns the canonical architecture of all that give the same network; each network is evaluated once.
         keep: Called after each evaluation, with its candidate or failure.
 
     Attributes:
-        known: Candidates by the architecture that stands for them.
-        failures: Likewise, of evaluations that failed.
+        known: Candidates by canonical architecture.
+        failures: Failures by canonical architecture.
     """
 
     def __init__(
@@ -49,13 +49,13 @@ class Evaluator:
         self._same, self._keep = same, keep
         self.known: dict[Any, Candidate[Any]] = {}
         self.failures: dict[Any, Failure[Any]] = {}
-        self._forgiven: dict[Any, int] = {}  # attempts with other weights
+        self._earlier: dict[Any, int] = {}  # failed attempts with earlier weights
 
     def __call__(self, arch: Any) -> "Candidate[Any] | None":
-        """The candidate of an architecture, evaluated unless it is known; None where its evaluation fails.
+        """Return the candidate of an architecture, evaluated if it is new; None if the evaluation fails.
 
         Raises:
-            ConfigError: ``evaluate`` gives no mapping from names to numbers, or not the metric.
+            ConfigError: ``evaluate`` does not return a mapping from names to numbers with the metric.
             SearchError: A cost is not finite.
         """
         key = self._same(arch)
@@ -65,18 +65,18 @@ class Evaluator:
         return None if known is None else known.model_copy(update={"architecture": arch})
 
     def forget(self) -> None:
-        """Evaluate anew: the weights have changed. Failures stay on record, and may be tried again as often."""
+        """Forget all candidates because the weights have changed; failures stay recorded, and are retried."""
         self.known.clear()
-        self._forgiven = {key: failure.attempts for key, failure in self.failures.items()}
+        self._earlier = {key: failure.attempts for key, failure in self.failures.items()}
 
     def is_known(self, arch: Any) -> bool:
         """Whether no evaluation is needed for an architecture, or none is left."""
         return self._same(arch) in self.known or self.given_up(arch)
 
     def given_up(self, arch: Any) -> bool:
-        """Whether no attempt is left for an architecture."""
+        """Return whether all attempts to evaluate an architecture have failed."""
         key = self._same(arch)
-        return key in self.failures and self.failures[key].attempts - self._forgiven.get(key, 0) > self._retries
+        return key in self.failures and self.failures[key].attempts - self._earlier.get(key, 0) > self._retries
 
     def _evaluate(self, arch: Any, key: Any) -> None:
         costs = self.costs_of(arch)
@@ -85,15 +85,15 @@ class Evaluator:
                 metrics = self._metrics_of(arch)
             except ConfigError:
                 raise
-            except Exception as error:  # a caller's function may fail in any way, such as for want of memory
-                self._note(arch, key, error)
+            except Exception as error:  # the user's function can raise anything, such as running out of memory
+                self._record_failure(arch, key, error)
                 continue
             self.failures.pop(key, None)
             self.known[key] = Candidate(architecture=arch, costs=costs, metrics=metrics)
             self._keep(self.known[key])
             return
 
-    def _note(self, arch: Any, key: Any, error: Exception) -> None:
+    def _record_failure(self, arch: Any, key: Any, error: Exception) -> None:
         attempts = self.failures[key].attempts + 1 if key in self.failures else 1
         message = said(error)
         self.failures[key] = Failure(architecture=arch, message=message, attempts=attempts)
@@ -101,32 +101,31 @@ class Evaluator:
         if self.given_up(arch):
             warn(f"the evaluation of {arch!r} failed, tried {attempts} times: {message}")
 
-    def nothing(self) -> SearchError:
-        """The error of a search whose evaluations all failed."""
+    def all_failed_error(self) -> SearchError:
+        """Return the error for a search whose evaluations have all failed."""
         failure = next(iter(self.failures.values()))
         return SearchError(
             f"all {len(self.failures)} evaluations failed, such as that of {failure.architecture!r} with "
-            f"{failure.message}; fix evaluate, and run again, with retries={failure.attempts} where that continues "
-            "this search"
+            f"{failure.message}; fix evaluate and run again, with retries={failure.attempts} to resume this search"
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain data."""
+        """Return plain data."""
         return {
             "known": [candidate.model_dump(mode="json") for candidate in self.known.values()],
             "failures": [failure.model_dump(mode="json") for failure in self.failures.values()],
-            "forgiven": [self._forgiven.get(key, 0) for key in self.failures],
+            "forgiven": [self._earlier.get(key, 0) for key in self.failures],
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take up what was evaluated."""
-        failures = [revived(Failure[Any], data, self._space) for data in state["failures"]]
-        self.remember([revived(Candidate[Any], data, self._space) for data in state["known"]], failures)
+        """Restore candidates and failures."""
+        failures = [restore(Failure[Any], data, self._space) for data in state["failures"]]
+        self.remember([restore(Candidate[Any], data, self._space) for data in state["known"]], failures)
         keys = [self._same(failure.architecture) for failure in failures]
-        self._forgiven = dict(zip(keys, state["forgiven"], strict=True))
+        self._earlier = dict(zip(keys, state["forgiven"], strict=True))
 
     def remember(self, candidates: Sequence[Candidate[Any]], failures: Sequence[Failure[Any]]) -> None:
-        """Take in what others have evaluated."""
+        """Add evaluations of other processes or runs."""
         for candidate in candidates:
             self.known.setdefault(self._same(candidate.architecture), candidate)
         for failure in failures:
@@ -139,21 +138,21 @@ class Evaluator:
 def evaluate_at(
     model: nn.Module, axes: Axes, arch: Any, evaluate: Evaluate, metric: str, seed: int
 ) -> dict[str, float]:
-    """The metrics of an architecture with the supernet's weights.
+    """Return the metrics of an architecture with the supernet's weights.
 
-    In eval mode, without gradients; modes and random generators are as before afterwards. What ``evaluate`` draws from
-    the global generators is the same for every architecture.
+    Evaluates in eval mode without gradients; restores training modes and random generators. The global generators are
+    seeded equally for every architecture.
 
     Args:
         model: The supernet.
-        axes: Its axes.
-        arch: The architecture to put in scope.
+        axes: The axes of the supernet.
+        arch: The architecture.
         evaluate: ``evaluate(model) -> {"metric": value}``.
-        metric: One that must be among them.
-        seed: Of what ``evaluate`` draws.
+        metric: The metric that must be returned.
+        seed: Seed of the global generators during ``evaluate``.
 
     Raises:
-        ConfigError: ``evaluate`` gives something else, or not this metric.
+        ConfigError: ``evaluate`` returns something else, or not this metric.
         SearchError: The metric is not finite.
     """
     modes = {module: module.training for module in model.modules()}
@@ -164,7 +163,7 @@ def evaluate_at(
     finally:
         for module, mode in modes.items():
             module.training = mode
-    metrics = checked(given, metric)
+    metrics = require_metrics(given, metric)
     if not math.isfinite(metrics[metric]):
         raise SearchError(
             f"evaluate gives {metric}={metrics[metric]} for {arch!r}: give it data on which the metric is defined"
@@ -172,17 +171,17 @@ def evaluate_at(
     return metrics
 
 
-def beside(figures: Mapping[str, Any], metrics: Mapping[str, float]) -> dict[str, Any]:
-    """Figures of a step with metrics beside them; a metric of the name of a figure is called ``evaluated NAME``."""
+def with_metrics(figures: Mapping[str, Any], metrics: Mapping[str, float]) -> dict[str, Any]:
+    """Add metrics to the figures of a step; a metric with the name of a figure is called ``evaluated NAME``."""
     taken = {"step", *figures}
     return {**figures, **{f"evaluated {n}" if n in taken else n: value for n, value in metrics.items()}}
 
 
-def checked(given: Any, metric: str) -> dict[str, float]:
-    """What ``evaluate`` gave, as numbers by name.
+def require_metrics(given: Any, metric: str) -> dict[str, float]:
+    """Return what ``evaluate`` returned as a dict of floats.
 
     Raises:
-        ConfigError: It is no mapping from names to numbers, or has not this metric.
+        ConfigError: It is not a mapping from names to numbers, or does not have this metric.
     """
     if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
         raise ConfigError(

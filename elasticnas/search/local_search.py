@@ -1,4 +1,4 @@
-"""Local search along the Pareto front."""
+"""Pareto local search."""
 
 import random
 from collections.abc import Iterator
@@ -11,16 +11,16 @@ __all__ = ["local_search"]
 
 
 def local_search(archive: Archive, space: Any, drawn: Iterator[Any], population: int, seed: int) -> None:
-    """Evaluate neighbours of the front's candidates until the archive is full or nothing new is left.
+    """Evaluate neighbours of candidates on the front until the archive is full or nothing new is left.
 
-    Starts from random architectures. Where every neighbour of the front is known, it takes another random one.
+    Starts from random architectures. If all neighbours of the front are known, another random one is evaluated.
 
     Args:
-        archive: Evaluates, and holds what was.
+        archive: Evaluates, and holds the evaluated candidates.
         space: The search space.
         drawn: Random architectures within the budgets.
-        population: How many of them it starts from.
-        seed: Of the walk.
+        population: Number of random architectures at the start.
+        seed: Seed of the choice of neighbours.
 
     Source: Pareto local search, Paquete, Chiarandini and Stützle, 2004.
     """
@@ -37,7 +37,7 @@ def local_search(archive: Archive, space: Any, drawn: Iterator[Any], population:
 
 
 def _neighbour(archive: Archive, space: Any, rng: random.Random) -> Any:
-    """A random unknown neighbour of a random candidate of the front; None where there is none."""
+    """Return a new random neighbour of a random candidate on the front; None if there is none."""
     front = list(archive.outcome.front(list(archive.candidates.values())))
     rng.shuffle(front)
     for candidate in front:

@@ -1,4 +1,4 @@
-"""Outcome: from evaluated candidates to the result of a search."""
+"""Outcome: order evaluated candidates and make the result of a search."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,14 +13,14 @@ Candidates = Sequence[Candidate[Any]]
 
 
 class Outcome:
-    """Makes the result of a search, whose choice meets what is measured where the costs were predicted.
+    """Orders candidates and makes the result of a search; predicted latencies are measured first.
 
     Args:
         strategy: Name of the strategy.
-        costs: By name.
-        budgets: By the name of their cost.
-        metric: That ranks candidates.
-        direction: Whether more of it is better.
+        costs: The costs by name.
+        budgets: The budgets by the name of their cost.
+        metric: The metric that ranks candidates.
+        direction: Whether the metric is maximised or minimised.
         largest: The largest architecture, whose costs the others are compared with.
     """
 
@@ -39,16 +39,16 @@ class Outcome:
         self._largest_costs = {name: value for name, value in whole.items() if math.isfinite(value)}
 
     def order(self, candidate: Candidate[Any]) -> tuple[float, float]:
-        """The better metric first, then the cheaper."""
+        """Return a sort key: better metric first, then lower cost."""
         value = candidate.metrics[self.metric]
         return (-value if self._direction == "maximise" else value), next(iter(candidate.costs.values()))
 
     def best(self, candidates: Candidates) -> Candidate[Any]:
-        """The candidate with the best metric, the cheaper of two."""
+        """Return the candidate with the best metric; the cheapest of equal ones."""
         return min(candidates, key=self.order)
 
     def front(self, candidates: Candidates) -> tuple[Candidate[Any], ...]:
-        """Those that no other beats, cheapest first."""
+        """Return the Pareto front, cheapest first."""
         return pareto(candidates, self.metric, self._direction)
 
     def result(
@@ -60,19 +60,19 @@ class Outcome:
         warnings: Sequence[str],
         **further: Any,
     ) -> SearchResult[Any]:
-        """The result.
+        """Make the result of a search.
 
         Args:
-            found: What the search chose.
-            candidates: Whose front is shown.
-            drawn: What random search evaluated.
-            warnings: What a reader should know.
-            **further: Fields of the result as they are.
+            found: The candidate that the search chose.
+            candidates: The candidates of the front.
+            drawn: The candidates of random search.
+            warnings: Warnings about the search.
+            **further: Other fields of the result.
         """
         front, random_front = self.front(candidates), self.front(drawn)
-        latency = self._measured([found, *front, *random_front])
-        chosen, lines = self._within_measured(found, front, latency)
-        random, _ = self._within_measured(self.best(drawn), random_front, latency)
+        latency = self._measure([found, *front, *random_front])
+        chosen, lines = self._choose_within(found, front, latency)
+        random, _ = self._choose_within(self.best(drawn), random_front, latency)
         return SearchResult(
             strategy=self._strategy,
             metric=self.metric,
@@ -90,8 +90,8 @@ class Outcome:
             **further,
         )
 
-    def _measured(self, candidates: Candidates) -> dict[str, tuple[Measured[Any], ...]]:
-        """Of every Latency that has predicted any of the candidates: these measured."""
+    def _measure(self, candidates: Candidates) -> dict[str, tuple[Measured[Any], ...]]:
+        """Measure the candidates whose latency was only predicted, for every Latency."""
         archs = list(dict.fromkeys(candidate.architecture for candidate in candidates))
         found: dict[str, tuple[Measured[Any], ...]] = {}
         for name, cost in self._costs.items():
@@ -100,25 +100,25 @@ class Outcome:
                 found[name] = tuple(Measured(architecture=a, predicted=p, measured=m) for a, p, m in rows)
         return found
 
-    def _within_measured(
+    def _choose_within(
         self, found: Candidate[Any], front: Candidates, latency: Mapping[str, Sequence[Measured[Any]]]
     ) -> tuple[Candidate[Any], list[str]]:
-        """What was found, or the best of the front that meets the budgets as measured."""
+        """Return the found candidate if it meets the budgets as measured, else the best one of the front that does."""
         over: dict[Any, Measured[Any]] = {}
         for name, budget in self._budgets.items():
             over |= {row.architecture: row for row in latency.get(name, ()) if row.measured > budget.limit}
         if not over:
             return found, []
         within = [candidate for candidate in front if candidate.architecture not in over]
-        kept = found.architecture not in over
-        chosen = found if kept or not within else self.best(within)
-        worst = over[found.architecture] if not kept else max(over.values(), key=lambda row: row.measured)
+        is_within = found.architecture not in over
+        chosen = found if is_within or not within else self.best(within)
+        worst = over[found.architecture] if not is_within else max(over.values(), key=lambda row: row.measured)
         those = "architecture of the front is" if len(over) == 1 else "architectures of the front are"
         line = (
             f"{len(over)} {those} over the budget when measured, such as "
             f"{worst.architecture!r}, predicted at {worst.predicted:.3g} and measured at {worst.measured:.3g}"
         )
-        if not kept:
+        if not is_within:
             taken = f"the best that is within it, {chosen.architecture!r}, is taken" if within else "none is within it"
             line += f"; {taken}"
         return chosen, [line]

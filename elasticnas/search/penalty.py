@@ -1,4 +1,4 @@
-"""Penalties: what the expected cost adds to the loss of the architecture parameters."""
+"""Penalties: terms of the architecture loss that depend on the expected cost."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -15,46 +15,46 @@ __all__ = ["DualAscent", "Dynamic", "Fixed", "NoPenalty", "Penalty"]
 class Penalty(ABC):
     """A term of the architecture loss.
 
-    Costs arrive *relative*: divided by the cost of the largest architecture, so that a weight means the same for
-    FLOPs, parameters or milliseconds.
+    Costs are *relative*: divided by the cost of the largest architecture, so that a weight has the same meaning for
+    FLOPs, parameters and milliseconds.
 
     Attributes:
-        learned: Names of attributes that change while it works, and are no setting.
+        learned: Names of attributes that change during the search and are not settings.
     """
 
     learned: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def __call__(self, expected: Tensor, current: Space, largest: Space) -> Tensor:
-        """The term.
+        """Return the term ``()``.
 
         Args:
-            expected: Relative expected cost, ``()``, in [0, 1], with gradients to the architecture parameters.
+            expected: Relative expected cost ``()``, in [0, 1], differentiable in the architecture parameters.
             current: The architecture of the most probable options.
             largest: The largest architecture.
         """
 
     @property
     def weight(self) -> float:
-        """The weight that the expected cost has now, for the history."""
+        """The current weight of the expected cost, for the history."""
         return 0.0
 
-    def update(self, expected: float) -> None:  # noqa: B027 - most penalties learn nothing
-        """Learn from the relative expected cost after an architecture step."""
+    def update(self, expected: float) -> None:  # noqa: B027 - most penalties are constant
+        """Update the penalty with the relative expected cost after an architecture step."""
 
     def state_dict(self) -> dict[str, float]:
-        """What has been learned, for a checkpoint."""
+        """Return what has been learned, for a checkpoint."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, float]) -> None:  # noqa: B027
-        """Take up what has been learned."""
+        """Restore what has been learned."""
 
 
 class NoPenalty(Penalty):
-    """Accuracy alone."""
+    """No penalty on the cost."""
 
     def __call__(self, expected: Tensor, current: Space, largest: Space) -> Tensor:
-        """Zero."""
+        """Return zero."""
         return expected * 0.0
 
 
@@ -66,7 +66,7 @@ class Fixed(Penalty):
     """
 
     def __init__(self, weight: float) -> None:
-        self._weight = _checked(weight)
+        self._weight = _require_weight(weight)
 
     @property
     def weight(self) -> float:
@@ -74,19 +74,19 @@ class Fixed(Penalty):
         return self._weight
 
     def __call__(self, expected: Tensor, current: Space, largest: Space) -> Tensor:
-        """The term."""
+        """Return the term."""
         return self._weight * expected
 
 
 class Dynamic(Penalty):
-    """``weight * L_t / L * expected``: the more layers the current hard choice has, the more cost weighs.
+    """``weight * L_t / L * expected``: the weight of the cost is proportional to the current number of layers.
 
     Args:
         weight: lambda.
-        depth: The field that holds the number of layers.
+        depth: The field with the number of layers.
 
     Raises:
-        ConfigError: The weight is negative or not finite; at a call, the architecture has no such field.
+        ConfigError: The weight is negative or not finite, or (when called) the architecture has no such field.
 
     Source: EASRec, arXiv:2402.00390v1, Eq. 15 and 16. The paper does not say how FLOPs are normalised; here the
     expected FLOPs are divided by the largest architecture's.
@@ -95,7 +95,7 @@ class Dynamic(Penalty):
     learned = ("_last",)
 
     def __init__(self, weight: float = 0.1, depth: str = "depth") -> None:
-        self._weight, self.depth = _checked(weight), depth
+        self._weight, self.depth = _require_weight(weight), depth
         self._last = self._weight
 
     @property
@@ -104,7 +104,7 @@ class Dynamic(Penalty):
         return self._last
 
     def __call__(self, expected: Tensor, current: Space, largest: Space) -> Tensor:
-        """The term."""
+        """Return the term."""
         if not hasattr(current, self.depth):
             raise ConfigError(f"Dynamic(depth={self.depth!r}): {type(current).__name__} has no such field")
         self._last = self._weight * getattr(current, self.depth) / getattr(largest, self.depth)
@@ -112,12 +112,12 @@ class Dynamic(Penalty):
 
 
 class DualAscent(Penalty):
-    """``weight * (expected / limit - 1)`` where the weight grows while the expected cost is over the limit.
+    """``weight * (expected / limit - 1)``; the weight grows while the expected cost exceeds the limit.
 
     Args:
-        limit: Relative cost to reach, a fraction of the largest architecture's.
-        rate: Growth of the weight per architecture step and unit of excess.
-        start: Weight at the beginning.
+        limit: Limit as a fraction of the largest architecture's cost.
+        rate: Growth of the weight per architecture step and unit of relative excess.
+        start: Initial weight.
 
     Raises:
         ConfigError: ``limit`` is not over 0 and at most 1, or ``start`` is negative or not finite.
@@ -128,31 +128,31 @@ class DualAscent(Penalty):
     def __init__(self, limit: float, rate: float = 0.05, start: float = 0.0) -> None:
         if not 0 < limit <= 1:
             raise ConfigError(f"DualAscent(limit={limit}): a fraction of the largest cost, over 0 and at most 1")
-        self.limit, self.rate, self._weight = limit, rate, _checked(start)
+        self.limit, self.rate, self._weight = limit, rate, _require_weight(start)
 
     @property
     def weight(self) -> float:
-        """The multiplier now."""
+        """The current multiplier."""
         return self._weight
 
     def __call__(self, expected: Tensor, current: Space, largest: Space) -> Tensor:
-        """The term."""
+        """Return the term."""
         return self._weight * (expected / self.limit - 1.0)
 
     def update(self, expected: float) -> None:
-        """One step of dual ascent, the weight kept at 0 or more."""
+        """Take one step of dual ascent; the weight stays at least 0."""
         self._weight = max(0.0, self._weight + self.rate * (expected / self.limit - 1.0))
 
     def state_dict(self) -> dict[str, float]:
-        """The multiplier."""
+        """Return the multiplier."""
         return {"weight": self._weight}
 
     def load_state_dict(self, state: Mapping[str, float]) -> None:
-        """Take up the multiplier."""
+        """Restore the multiplier."""
         self._weight = state["weight"]
 
 
-def _checked(weight: float) -> float:
+def _require_weight(weight: float) -> float:
     if not 0 <= weight < float("inf"):
         raise ConfigError(f"penalty weight {weight}: 0 or more is needed")
     return weight

@@ -1,4 +1,4 @@
-"""PlainTraining: the training of a plain network, as work to drive."""
+"""PlainTraining: training of a plain network, run by the driver."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,17 +13,17 @@ __all__ = ["PlainTraining"]
 
 
 class PlainTraining:
-    """Trains a plain network in place by Adam, one batch a step.
+    """Trains a plain network in place with Adam, one batch per step.
 
     Args:
-        network: Its weights are the start.
+        network: The network, with its initial weights.
         loss: ``loss(network, batch) -> ()``.
-        train: Batches.
+        train: Training batches.
         steps: Optimizer steps.
-        rate: Learning rate at a step counted from 0.
+        rate: Returns the learning rate of a step, counted from 0.
         clip_norm: Largest norm of the gradients; None for no clipping.
-        seed: Of the batches.
-        identity: Plain data that whoever continues it must agree with.
+        seed: Seed of the batches.
+        identity: Plain data that must match to resume.
 
     Attributes:
         stream: The batches.
@@ -53,7 +53,7 @@ class PlainTraining:
         return self.step >= self.steps
 
     def advance(self) -> dict[str, Any]:
-        """One optimizer step; its loss."""
+        """Take one optimizer step."""
         self.network.train()
         rate = self._rate(self.step)
         self._descent.begin(rate)
@@ -63,5 +63,5 @@ class PlainTraining:
         return {"loss": loss, "learning_rate": rate}
 
     def parts(self) -> dict[str, Stateful]:
-        """What a checkpoint holds."""
+        """Return the objects whose state a checkpoint saves."""
         return {"network": self.network, "weights": self._descent, "train": self.stream}

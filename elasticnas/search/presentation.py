@@ -1,4 +1,4 @@
-"""What a search result shows: a brief, rows of a table, a plot; all made from the result alone."""
+"""Presentation of a search result: brief, table rows, plot."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,20 +16,20 @@ __all__ = ["better", "brief", "draw", "rows"]
 
 
 def better(direction: "Direction") -> str:
-    """The direction of a metric, for titles."""
+    """Return the direction of a metric as text, for titles."""
     return "higher is better" if direction == "maximise" else "lower is better"
 
 
 def brief(result: "SearchResult[Any]") -> Brief:
-    """Found, random search and largest side by side, then what else a reader should know."""
+    """Compare the found, random and largest architectures, with notes on the search."""
     shown: dict[str, Candidate[Any]] = {"found": result.found, "random search": result.random}
     largest = ["largest"] if result.largest_costs else []
     metric = [_metric(candidate, result.metric) for candidate in shown.values()]
     lines = [[f"{result.metric}, {better(result.direction)}", *metric, *("-" for _ in largest)]]
     for name, unit in result.units.items():
-        whole = result.largest_costs.get(name)
-        costs = [_cost(candidate.costs[name], whole) for candidate in shown.values()]
-        lines.append([f"{name}, {unit}", *costs, *("-" if whole is None else compact(whole) for _ in largest)])
+        full = result.largest_costs.get(name)
+        costs = [_cost(candidate.costs[name], full) for candidate in shown.values()]
+        lines.append([f"{name}, {unit}", *costs, *("-" if full is None else compact(full) for _ in largest)])
     title = (
         f"{result.strategy}: {counted(result.steps, 'step')} in {result.seconds:.1f} s, "
         f"{counted(result.evaluated, 'architecture')} evaluated, {len(result.failures)} failed"
@@ -38,7 +38,7 @@ def brief(result: "SearchResult[Any]") -> Brief:
 
 
 def rows(result: "SearchResult[Any]") -> list[Row]:
-    """One for each evaluated architecture, those of the search first."""
+    """Return a row for each evaluated architecture, those of the search first."""
     ours = result.tried or (result.found, *(c for c in result.pareto if c.architecture != result.best))
     several = [
         (result.strategy, ours, result.found, result.pareto),
@@ -62,7 +62,7 @@ def rows(result: "SearchResult[Any]") -> list[Row]:
 
 
 def draw(result: "SearchResult[Any]", path: "str | Path") -> None:
-    """The fronts of the search and of random search over the first cost."""
+    """Plot the fronts of the search and of random search against the first cost."""
     cost, unit = next(iter(result.units.items()))
 
     def points(candidates: "Sequence[Candidate[Any]]") -> list[tuple[float, float]]:
@@ -98,5 +98,5 @@ def _metric(candidate: "Candidate[Any]", metric: str) -> str:
     return f"{candidate.metrics[metric]:.4g}" if metric in candidate.metrics else "-"
 
 
-def _cost(value: float, whole: "float | None") -> str:
-    return compact(value) + ("" if not whole else f" ({value / whole:.0%})")
+def _cost(value: float, full: "float | None") -> str:
+    return compact(value) + ("" if not full else f" ({value / full:.0%})")

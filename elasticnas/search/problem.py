@@ -1,4 +1,4 @@
-"""Problem: what is searched."""
+"""Problem: a supernet with its data, costs and budgets."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -33,27 +33,27 @@ _PARTS = {
 
 @dataclass(frozen=True)
 class Problem(Generic[A]):
-    """A supernet, its data and its limits, as plain callables: no strategy knows a task, and none sees test data.
+    """A supernet, its data and its limits, as plain callables: strategies do not depend on the task.
 
-    Only ``model`` is required: whoever takes a Problem names the part that it misses. Type checkers know the space of
-    what is found from a typed cost, or from ``Problem[Encoder](model, ...)``.
+    Only ``model`` is required; a strategy that needs a missing part raises an error with its name. Type checkers infer
+    the space from a typed cost, or from ``Problem[Encoder](model, ...)``. A problem has no test data.
 
     Attributes:
         model: The supernet. Its weights are trained in place.
-        loss: ``loss(model, batch) -> ()`` tensor; batches are handed on as they are.
+        loss: ``loss(model, batch) -> ()`` tensor; batches are passed on unchanged.
         train: Training batches: a DataLoader, a list of batches, or ``epoch -> batches``. The global random generators
-            are seeded for each epoch while its batches are made, and the model's dropout sees nothing of it.
-        held_out: Likewise, of data that ``train`` does not hold.
-        costs: By name; the first orders fronts and is what penalties are on.
+            are seeded for each epoch while its batches are made, which does not affect the model's dropout.
+        held_out: Batches of data that is not in ``train``, in the same forms.
+        costs: The costs by name; penalties use the first one, and fronts are sorted by it.
         evaluate: ``evaluate(model) -> {"metric": value}`` with an architecture in scope, in eval mode, without
             gradients. None: the mean loss over the held-out batches, as ``{"loss": value}``.
-        metric: Which of them ranks architectures.
-        direction: Whether more of the metric is better, ``"maximise"`` or ``"minimise"``.
+        metric: The metric that ranks architectures.
+        direction: ``"maximise"`` or ``"minimise"`` the metric.
         budgets: Hard limits by the name of their cost: ``"50%"`` of the largest architecture's, or a number.
         predict: ``predict(model, batch) -> (..., classes)`` logits, for in-place distillation.
 
     Raises:
-        ConfigError: A part is of a wrong kind, a metric has no direction, or a budget has no cost.
+        ConfigError: A part has a wrong type, a metric has no direction, or a budget has no cost.
     """
 
     model: ElasticModel[A] | nn.Module
@@ -93,10 +93,10 @@ class Problem(Generic[A]):
 
     @property
     def axes(self) -> Axes:
-        """Of the model.
+        """The axes of the model.
 
         Raises:
-            InactiveChoiceError: A choice reaches nothing in the model.
+            InactiveChoiceError: A choice changes nothing in the model.
         """
         axes = axes_of(self.model)
         check(self.model, axes)
@@ -104,24 +104,28 @@ class Problem(Generic[A]):
 
     @property
     def ranking(self) -> "tuple[str, Direction]":
-        """Metric and direction: the mean held-out loss, minimised, where none are given."""
+        """Metric and direction; by default the mean held-out loss, minimised."""
         return self.metric or "loss", self.direction or "minimise"
 
     def require(self, user: str, *parts: str) -> None:
-        """Refuse to go on without some parts.
+        """Require some parts.
+
+        Args:
+            user: What needs them, for the message.
+            *parts: Names of the parts.
 
         Raises:
-            ConfigError: One is missing; names it, and who needs it.
+            ConfigError: A part is missing.
         """
         for part in parts:
             if getattr(self, part) is None:
                 raise ConfigError(f"{user} needs Problem({part}=...): {_PARTS[part]}")
 
     def weights(self) -> list[nn.Parameter]:
-        """The parameters to train.
+        """Return the parameters to train.
 
         Raises:
-            SearchError: There are none, or some have no values, as on meta.
+            SearchError: There are none, or some are on the meta device.
         """
         weights = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         if not weights:
@@ -131,7 +135,7 @@ class Problem(Generic[A]):
         return weights
 
     def named_costs(self, user: str) -> dict[str, Cost[A]]:
-        """The costs by name, at least one.
+        """Return the costs by name, at least one.
 
         Raises:
             ConfigError: There is none.
@@ -140,18 +144,18 @@ class Problem(Generic[A]):
         return dict(self.costs or {})
 
     def limits(self) -> dict[str, Budget[A]]:
-        """The budgets by the name of their cost.
+        """Return the budgets by the name of their cost.
 
         Raises:
-            BudgetError: A budget that no architecture meets.
+            BudgetError: No architecture meets a budget.
         """
         return {name: Budget.parse(given, (self.costs or {})[name]) for name, given in (self.budgets or {}).items()}
 
     def evaluator(self, user: str, seed: int) -> Evaluate:
-        """``evaluate``, or the mean loss over the first epoch of held-out batches.
+        """Return ``evaluate``, or else the mean loss over the first epoch of held-out batches.
 
         Raises:
-            ConfigError: Neither can be had.
+            ConfigError: The problem has neither ``evaluate`` nor ``loss`` and ``held_out``.
         """
         if self.evaluate is not None:
             return self.evaluate
@@ -167,7 +171,7 @@ class Problem(Generic[A]):
         return mean_loss
 
     def identity(self) -> dict[str, Any]:
-        """What a checkpoint of work on it must agree with."""
+        """Return plain data that a checkpoint must match."""
         space = axes_of(self.model).space
         return {
             "space": {name: list(options) for name, options in space.choices().items()},
@@ -178,7 +182,7 @@ class Problem(Generic[A]):
 
 
 def _value(loss: Any) -> float:
-    """A loss as a number; what is none fails the search at once, as it would for every architecture."""
+    """Return a held-out loss as a number; a loss that is not a scalar raises, as it is wrong for all architectures."""
     number = loss.ndim == 0 if isinstance(loss, Tensor) else isinstance(loss, (int, float))
     if not number:
         given = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else shown(loss)

@@ -1,4 +1,4 @@
-"""Pruning: options that a search drops for good while it runs."""
+"""Pruning: drop options permanently during a search."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,20 +13,20 @@ __all__ = ["Pruning"]
 
 @dataclass(frozen=True)
 class Pruning:
-    """Drops options whose probability at the current temperature is under ``threshold / options left``.
+    """Drops options whose probability at the current temperature is below ``threshold / remaining options``.
 
-    The logit of a dropped option is -inf: its probability is exactly 0 from then on, whatever the optimizer does, and
-    a checkpoint of the logits is one of the pruning. The most probable option of a choice stays, and so does one
-    without which no architecture within the rules and the budget would be left. Then those go that no such
-    architecture has any more, however probable: else choices could settle on options that do not go together. In spaces
-    beyond 50,000 combinations, where this is a greedy search, a choice that would lose all its options keeps them.
+    The logit of a dropped option is set to -inf, so that its probability stays exactly 0 and a checkpoint of the
+    logits includes the pruning. The most probable option of a choice is never dropped, nor one without which no
+    architecture within the rules and budgets would remain. Afterwards, options that no remaining architecture has are
+    dropped too, whatever their probability: otherwise choices could converge to incompatible options. In spaces with
+    more than 50,000 combinations that check is a greedy search, and a choice that would lose all options keeps them.
 
     Args:
         every: Architecture steps between prunings.
-        threshold: Relative to uniform probability, from 0 (nothing is dropped) to below 1.
+        threshold: Threshold relative to the uniform probability, from 0 (nothing is dropped) to below 1.
 
     Raises:
-        ConfigError: One of the two is out of its range.
+        ConfigError: An argument is out of its range.
     """
 
     every: int
@@ -38,13 +38,13 @@ class Pruning:
 
     @torch.no_grad()
     def __call__(self, controller: Controller, updates: int, step: int, possible: Callable[[], bool]) -> None:
-        """Prune where it is time.
+        """Prune if it is due.
 
         Args:
-            controller: Whose logits are changed.
-            updates: Architecture steps done.
+            controller: The controller; its logits are changed.
+            updates: Number of architecture steps so far.
             step: The search step, for the temperature.
-            possible: Whether any allowed architecture is left.
+            possible: Returns whether an architecture within rules and budgets remains.
         """
         if updates % self.every:
             return
@@ -53,22 +53,22 @@ class Pruning:
             p = (logits / controller.relaxation.temperature(step)).softmax(-1)
             least = self.threshold / int(logits.isfinite().sum())
             for index in p.argsort().tolist()[:-1]:
-                kept = logits.clone()
-                if kept[index].isfinite() and p[index] < least:
+                before = logits.clone()
+                if before[index].isfinite() and p[index] < least:
                     logits[index] = float("-inf")
                     if possible():
                         dropped = True
                     else:
-                        logits.copy_(kept)
+                        logits.copy_(before)
         if dropped:
             _drop_impossible(controller, possible)
 
 
 def _drop_impossible(controller: Controller, possible: Callable[[], bool]) -> None:
     for logits in controller.logits.values():
-        kept, useful = logits.clone(), torch.zeros_like(logits, dtype=torch.bool)
+        before, usable = logits.clone(), torch.zeros_like(logits, dtype=torch.bool)
         for index in logits.isfinite().nonzero().flatten().tolist():
-            logits.fill_(float("-inf"))[index] = kept[index]
-            useful[index] = possible()
-        # in large spaces ``possible`` is a greedy answer, and may be no for each option
-        logits.copy_(kept.masked_fill(~useful, float("-inf")) if useful.any() else kept)
+            logits.fill_(float("-inf"))[index] = before[index]
+            usable[index] = possible()
+        # in large spaces ``possible`` is a greedy search, and may wrongly return False for every option
+        logits.copy_(before.masked_fill(~usable, float("-inf")) if usable.any() else before)

@@ -1,4 +1,4 @@
-"""Random search over a trained supernet: what any search has to beat."""
+"""Random draws of architectures within budgets, the baseline of every search."""
 
 import random
 from collections.abc import Callable, Hashable, Iterator
@@ -10,8 +10,8 @@ from elasticnas.search.shrinking import Shrinking
 
 __all__ = ["draw_allowed", "draws"]
 
-_LISTED = 4096  # combinations that are put in random order; of more, architectures are sampled
-_FRUITLESS = 200  # samples in a row with nothing new that is allowed, after which there is taken to be no more
+_LISTED = 4096  # most combinations that are listed and shuffled; larger spaces are sampled
+_MAX_FAILURES = 200  # consecutive samples without a new allowed architecture before the draws end
 
 
 def draws(
@@ -21,32 +21,32 @@ def draws(
     seed: int,
     same: Callable[[Any], Hashable] = lambda arch: arch,
 ) -> Iterator[Any]:
-    """Different random architectures that are allowed, until the space has no more.
+    """Iterate over distinct random architectures that are allowed, until no new one is found.
 
-    One by one: nothing is costed before it is asked for.
+    It is lazy: costs are computed only as far as it is consumed.
 
     Args:
         space: A Space class.
-        cost: Of an architecture, or how far it is over its budgets: lower is nearer to what is allowed.
-        allowed: Whether an architecture meets the budgets.
+        cost: Returns a cost or an excess over budgets; lower is closer to allowed.
+        allowed: Returns whether an architecture meets the budgets.
         seed: The same seed draws the same architectures.
-        same: Equal for architectures of which only the first drawn is wanted, as those of the same network.
+        same: Returns a key; of architectures with equal keys, such as those of the same network, only one is drawn.
     """
     rng, found = random.Random(seed), set[Hashable]()
 
     def is_new(arch: Any) -> bool:
-        known = len(found)
+        before = len(found)
         found.add(same(arch))
-        return len(found) > known
+        return len(found) > before
 
     if prod(len(choice.options) for choice in space.choice_list()) <= _LISTED:
         every = list(space.enumerate())
         yield from filter(is_new, filter(allowed, rng.sample(every, len(every))))
         return
-    shrinking, fruitless = Shrinking(space, cost, allowed, rng), 0
-    while fruitless < _FRUITLESS:
+    shrinking, failures = Shrinking(space, cost, allowed, rng), 0
+    while failures < _MAX_FAILURES:
         arch = next(filter(is_new, shrinking.allowed_below(space.sample(rng))), None)
-        fruitless = 0 if arch is not None else fruitless + 1
+        failures = 0 if arch is not None else failures + 1
         if arch is not None:
             yield arch
 
@@ -59,5 +59,5 @@ def draw_allowed(
     seed: int,
     same: Callable[[Any], Hashable] = lambda arch: arch,
 ) -> list[Any]:
-    """The first ``count`` of :func:`draws`, all of them where the space has no more."""
+    """Return the first ``count`` architectures of :func:`draws`, or fewer if there are no more."""
     return list(islice(draws(space, cost, allowed, seed, same), count))

@@ -1,4 +1,4 @@
-"""Relaxations: from architecture parameters to probabilities over options."""
+"""Relaxations: functions from architecture parameters to probabilities over options."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -22,9 +22,9 @@ class Temperature:
         floor: Smallest temperature.
 
     Raises:
-        ConfigError: ``floor`` is not over 0, ``start`` is under it, or ``rate`` is negative.
+        ConfigError: ``floor`` is not above 0, ``start`` is below it, or ``rate`` is negative.
 
-    Source: the default is EASRec, arXiv:2402.00390v1, Table II: it reaches its floor after 19,800 steps.
+    Source: the defaults are those of EASRec, arXiv:2402.00390v1, Table II; they reach the floor after 19,800 steps.
     """
 
     start: float = 1.0
@@ -36,24 +36,23 @@ class Temperature:
             raise ConfigError(f"{self}: floor > 0, start >= floor and rate >= 0 are needed")
 
     def __call__(self, step: int) -> float:
-        """Temperature at a search step, counted from 0."""
+        """Return the temperature at a search step, counted from 0."""
         return max(self.floor, self.start - self.rate * step)
 
     @classmethod
     def over(cls, steps: int, start: float = 1.0, floor: float = 0.01) -> "Temperature":
-        """The schedule that reaches its floor at the last of ``steps`` steps."""
+        """Return the schedule that reaches its floor at the last of ``steps`` steps."""
         return cls(start, (start - floor) / max(1, steps - 1), floor)
 
 
 class Relaxation(ABC):
-    """How logits of one choice become probabilities over its options.
+    """A function from the logits of a choice to probabilities over its options.
 
     Attributes:
-        draws: Whether calls with the same logits differ, by noise.
-        one_hot: Whether a weight step runs one option of every choice; it is then sliced, and costs what that
-            architecture costs.
-        sampled: Whether an architecture step runs sampled architectures too, sliced, and never a mixture: it then
-            searches any supernet.
+        draws: Whether it is random.
+        one_hot: Whether a weight step runs one option of every choice; that architecture then runs sliced.
+        sampled: Whether architecture steps also run sampled architectures, sliced, and never a mixture; it then works
+            with any supernet.
     """
 
     draws: ClassVar[bool] = False
@@ -62,25 +61,37 @@ class Relaxation(ABC):
 
     @abstractmethod
     def __call__(self, logits: Tensor, step: int, generator: torch.Generator) -> Tensor:
-        """Probabilities ``(options,)`` with gradients to the logits ``(options,)``; noise comes from the generator."""
+        """Return probabilities ``(options,)``, differentiable in the logits ``(options,)``.
+
+        Args:
+            logits: The logits.
+            step: The search step, for the temperature.
+            generator: Source of noise.
+        """
 
     def path(self, logits: Tensor, step: int, generator: torch.Generator) -> Tensor:
-        """What a weight step runs; the same as an architecture step where not overridden."""
+        """Return the probabilities of a weight step; by default as in an architecture step."""
         return self(logits, step, generator)
 
     def cost_probabilities(self, logits: Tensor, drawn: Tensor) -> Tensor:
-        """The probabilities that the expected cost is taken over; those that were drawn where not overridden."""
+        """Return the probabilities for the expected cost; by default those of the architecture step."""
         return drawn
 
-    def after_step(self, logits: Tensor, before: Tensor, drawn: Tensor) -> None:  # noqa: B027 - most leave them
-        """Correct the logits after an architecture step, given those before it and what it drew."""
+    def after_step(self, logits: Tensor, before: Tensor, drawn: Tensor) -> None:  # noqa: B027 - most do nothing
+        """Correct the logits in place after an architecture step.
+
+        Args:
+            logits: The logits after the step.
+            before: The logits before the step.
+            drawn: The probabilities of the step.
+        """
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """What was learned, without temperature and noise, for results and the choice at the end: the softmax."""
+        """Return the learned probabilities, without temperature and noise: the softmax."""
         return logits.softmax(-1)
 
     def temperature(self, step: int) -> float:
-        """Temperature at a search step; 1 where there is none."""
+        """Return the temperature at a search step; 1 by default."""
         return 1.0
 
 
@@ -88,18 +99,18 @@ class Softmax(Relaxation):
     """``softmax(logits)`` (DARTS, arXiv:1806.09055)."""
 
     def __call__(self, logits: Tensor, step: int, generator: torch.Generator) -> Tensor:
-        """Probabilities ``(options,)``."""
+        """Return probabilities ``(options,)``."""
         return logits.softmax(-1)
 
 
 class Tempered(Relaxation):
-    """``softmax(logits / tau)``: what EASRec's authors run, without noise."""
+    """``softmax(logits / tau)`` without noise, as in the code of EASRec's authors."""
 
     def __init__(self, schedule: Temperature | None = None) -> None:
         self.temperature = schedule or Temperature()  # type: ignore[method-assign]
 
     def __call__(self, logits: Tensor, step: int, generator: torch.Generator) -> Tensor:
-        """Probabilities ``(options,)``."""
+        """Return probabilities ``(options,)``."""
         return (logits / self.temperature(step)).softmax(-1)
 
 
@@ -112,14 +123,14 @@ class Gumbel(Relaxation):
         self.temperature = schedule or Temperature()  # type: ignore[method-assign]
 
     def __call__(self, logits: Tensor, step: int, generator: torch.Generator) -> Tensor:
-        """Probabilities ``(options,)``."""
+        """Return probabilities ``(options,)``."""
         uniform = torch.rand(logits.shape, generator=generator).clamp(1e-10, 1 - 1e-7)
         noise = -torch.log(-torch.log(uniform)).to(logits)
         return ((logits + noise) / self.temperature(step)).softmax(-1)
 
 
 class StraightThrough(Relaxation):
-    """One option runs, drawn by Gumbel noise; gradients are those of the soft probabilities (arXiv:1611.01144)."""
+    """Straight-through Gumbel-softmax: a one-hot draw with the gradient of the soft one (arXiv:1611.01144)."""
 
     draws = True
     one_hot = True
@@ -129,8 +140,8 @@ class StraightThrough(Relaxation):
         self.temperature = self._soft.temperature  # type: ignore[method-assign]
 
     def __call__(self, logits: Tensor, step: int, generator: torch.Generator) -> Tensor:
-        """A one-hot vector ``(options,)``."""
+        """Return a one-hot vector ``(options,)``."""
         soft = self._soft(logits, step, generator)
         hard = torch.nn.functional.one_hot(soft.argmax(-1), soft.shape[-1]).to(soft)
-        # (soft - soft) is exactly 0, so the values are exactly 0 and 1
+        # the added difference is exactly 0: the values are exactly 0 and 1
         return hard + (soft - soft.detach())

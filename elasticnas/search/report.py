@@ -1,4 +1,4 @@
-"""The report of a search: how it went, what it found, and random search beside it."""
+"""Report of a search: results, comparison with random search, history."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -14,26 +14,26 @@ if TYPE_CHECKING:
 __all__ = ["drawing", "history", "search_report", "search_sections"]
 
 _PROBABILITY = (0.0, 1.0)
-_FOLDED = 12  # charts of probabilities: more are behind a click
+_FOLDED = 12  # most charts of probabilities that are not folded
 
 
 def search_report(result: "SearchResult[Any]", folder: Path | None = None) -> Report:
-    """The report of a search alone.
+    """Return the report of a search.
 
     Args:
-        result: Of the search.
-        folder: Of its run; its losses of every step are shown too.
+        result: Result of the search.
+        folder: Folder of its run, to show the loss at every step; None leaves it out.
     """
     return Report(f"{result.strategy}: search by {result.metric}", search_sections(result, folder))
 
 
 def search_sections(result: "SearchResult[Any]", folder: Path | None = None, label: str = "") -> list[Section]:
-    """What was found, the front, the history and the probabilities.
+    """Return the sections of a search: found architecture, front, history and probabilities.
 
     Args:
-        result: Of the search.
-        folder: Of its run, with ``metrics.jsonl``; None where there is none.
-        label: Before the metric: whose it is, such as ``validation``.
+        result: Result of the search.
+        folder: Folder of its run, with ``metrics.jsonl``; None leaves the losses of every step out.
+        label: Prefix of the metric, such as ``validation``.
     """
     metric = f"{label} {result.metric}".strip()
     found: list[Part] = [Facts(_facts(result, metric)), _candidates(result, metric), *_front(result, metric)]
@@ -47,12 +47,12 @@ def search_sections(result: "SearchResult[Any]", folder: Path | None = None, lab
 
 
 def drawing(title: str, arch: Any) -> Drawing:
-    """An architecture of a space, layer by layer, with the sizes that its properties give."""
+    """Draw an architecture layer by layer, with derived sizes."""
     return Drawing(title, _sizes(arch), _sizes(type(arch).largest()))
 
 
 def history(result: "SearchResult[Any]", folder: Path | None) -> list[Part]:
-    """Loss, entropy, cost and metric over the steps of the search, as far as it has them."""
+    """Return charts of loss, entropy, cost and metric over the steps of the search, as far as they are recorded."""
     records, note = thinned(result.history)
     steps, steps_note = thinned(read_metrics(folder / "metrics.jsonl") if folder is not None else [])
     cost, unit = next(iter(result.units.items()))
@@ -65,7 +65,7 @@ def history(result: "SearchResult[Any]", folder: Path | None) -> list[Part]:
         *(replace(each, form="dots") for each in curves(records, {"metric": "evaluated"}, "evaluated")),
         *curves(records, {"best": "best so far"}, "evaluated"),
     ]
-    # a search by the loss itself records nothing but it under that name
+    # with the loss as metric, "loss" in the records is the training loss
     measured = [] if result.metric == "loss" else curves(steps, {result.metric: result.metric})
     charts = [
         Chart("Loss", losses, step, "loss", " ".join(dict.fromkeys(filter(None, [steps_note, note])))),
@@ -140,14 +140,14 @@ def _limit(result: "SearchResult[Any]", cost: str) -> dict[str, float]:
 
 
 def _entropies(records: Sequence[Mapping[str, Any]]) -> list[Series]:
-    """A line for each choice that has more than one option: of others it is 0 throughout."""
+    """Return a line for each choice with more than one option; the entropy of others is always 0."""
     rows = [record for record in records if isinstance(record.get("entropy"), Mapping)]
     names = [name for name in (rows[0]["entropy"] if rows else ()) if any(row["entropy"][name] for row in rows)]
     return [Series(name, [(row["step"], row["entropy"][name]) for row in rows]) for name in names]
 
 
 def _probabilities(result: "SearchResult[Any]") -> list[Part]:
-    """A stack for each choice: the probability of each of its options at every architecture step."""
+    """Return a stacked chart for each choice: the probabilities of its options at every architecture step."""
     records, note = thinned([record for record in result.history if "probabilities" in record])
     charts: list[Part] = []
     for name, options in type(result.best).choices().items() if records else ():
@@ -163,10 +163,10 @@ def _probabilities(result: "SearchResult[Any]") -> list[Part]:
 
 
 def _sizes(arch: Any) -> dict[str, Any]:
-    """Fields, and the properties that are sizes."""
+    """Return the fields and the derived sizes of an architecture."""
     sizes: dict[str, Any] = arch.model_dump(mode="json")
     for name in sizes.keys() & type(arch).choices().keys():
-        if 0 in type(arch).choices()[name]:  # an index: its share of the largest means nothing
+        if 0 in type(arch).choices()[name]:  # an index, which has no meaningful share of the largest option
             sizes[name] = str(sizes[name])
     for name in type(arch).info().properties:
         value = getattr(arch, name)

@@ -1,4 +1,4 @@
-"""SearchResult: what a search found, what random search found beside it, and how it went."""
+"""SearchResult: what a search and a random search found, with the history of the search."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,19 +13,19 @@ from elasticnas.search.report import search_report
 from elasticnas.space import Space
 from elasticnas.space.space import S
 
-__all__ = ["Candidate", "Direction", "Failure", "Measured", "SearchResult", "better", "pareto", "revived"]
+__all__ = ["Candidate", "Direction", "Failure", "Measured", "SearchResult", "better", "pareto", "restore"]
 
 Direction: TypeAlias = Literal["maximise", "minimise"]
 A = TypeVar("A", bound=Space)
 
 
 class Candidate(Record, Generic[A]):
-    """An architecture, its costs, and its metrics with the supernet's weights.
+    """An architecture with its costs and its metrics, evaluated with the supernet's weights.
 
     Attributes:
         architecture: The architecture.
-        costs: By the names that the problem gives them.
-        metrics: By name.
+        costs: Costs by name.
+        metrics: Metrics by name.
     """
 
     architecture: SerializeAsAny[A]
@@ -38,8 +38,8 @@ class Failure(Record, Generic[A]):
 
     Attributes:
         architecture: The architecture.
-        message: Of the last attempt's error.
-        attempts: How often it was tried.
+        message: Error message of the last attempt.
+        attempts: Number of attempts.
     """
 
     architecture: SerializeAsAny[A]
@@ -48,7 +48,7 @@ class Failure(Record, Generic[A]):
 
 
 class Measured(Record, Generic[A]):
-    """A predicted cost and its measurement, both in the cost's unit."""
+    """An architecture with its predicted and measured cost, both in the cost's unit."""
 
     architecture: SerializeAsAny[A]
     predicted: float
@@ -58,34 +58,34 @@ class Measured(Record, Generic[A]):
 R = TypeVar("R", Candidate[Any], Failure[Any])
 
 
-def revived(kind: type[R], data: Mapping[str, Any], space: type[Space]) -> R:
-    """The candidate or failure that was dumped as plain data, with an architecture of its space."""
+def restore(kind: type[R], data: Mapping[str, Any], space: type[Space]) -> R:
+    """Restore a candidate or failure from plain data."""
     return kind(**{**data, "architecture": space.model_validate(data["architecture"])})
 
 
 class SearchResult(Result, Generic[A]):
-    """Outcome of a search: ``print(result)`` shows it in ten lines, and a notebook as a table.
+    """Result of a search: ``print(result)`` shows ten lines, and a notebook a table.
 
     Attributes:
         strategy: Name of the strategy.
-        metric: By which architectures are ranked.
-        direction: Whether more of it is better.
-        units: Of the costs, by name.
-        limits: The budgets, by name of the cost, in its unit.
-        largest_costs: Of the largest architecture, by name; empty where that was not recorded.
+        metric: The metric that ranks architectures.
+        direction: Whether the metric is maximised or minimised.
+        units: Units of the costs, by name.
+        limits: Limits of the budgets, by name of the cost, in its unit.
+        largest_costs: Costs of the largest architecture, by name; empty if they were not recorded.
         found: The architecture that the search chose; ``best`` is its architecture.
-        random: The best of ``random_tried`` drawn over the same supernet under the same budgets.
-        random_tried: What random search evaluated.
-        pareto: Candidates that no other evaluated one beats in costs and metric, cheapest first.
-        random_pareto: Likewise of random search alone.
-        tried: What the search evaluated, in order; empty where it follows gradients.
-        probabilities: Final probability of every option, by choice; empty where there are none.
+        random: The best of ``random_tried``.
+        random_tried: Candidates that random search evaluated, on the same supernet within the same budgets.
+        pareto: Pareto front of all evaluated candidates, cheapest first.
+        random_pareto: Pareto front of random search alone.
+        tried: Candidates that the search evaluated, in order; empty for a gradient-based search.
+        probabilities: Final probability of every option, by choice; empty if the search has none.
         history: Records of the search: one per architecture step, or per evaluation.
         failures: Architectures whose evaluation failed.
-        warnings: What a reader should know about the search, such as an early collapse.
-        latency: Predicted against measured, by name of the cost, for each Latency that predicted.
-        seconds: That the search took, without random search.
-        steps: Weight steps, or evaluations.
+        warnings: Warnings about the search, such as an early collapse.
+        latency: Predicted and measured latencies, by name of the cost, for each Latency that was predicted.
+        seconds: Time of the search, without random search.
+        steps: Number of weight steps, or of evaluations.
     """
 
     strategy: str
@@ -115,24 +115,24 @@ class SearchResult(Result, Generic[A]):
 
     @property
     def evaluated(self) -> int:
-        """How many different architectures the search and random search evaluated together."""
+        """Number of different architectures that the search and random search evaluated together."""
         return len({c.architecture for c in (self.found, *self.tried, *self.pareto, self.random, *self.random_tried)})
 
     @classmethod
     def from_dict(cls, data: Mapping[str, object], space: type[S]) -> "SearchResult[S]":
-        """The result that :meth:`to_dict` gave.
+        """Return the result that :meth:`to_dict` converted.
 
         Args:
             data: Plain data.
-            space: Of its architectures.
+            space: The space of its architectures.
 
         Raises:
-            ConfigError: Of another format, or damaged.
+            ConfigError: The data has another format, or is damaged.
         """
         return read_result(SearchResult[space], data, "search result")  # type: ignore[valid-type]
 
     def table(self) -> list[dict[str, Any]]:
-        """One row for each evaluated architecture, as plain data: ``pandas.DataFrame(result.table())``.
+        """Return one row for each evaluated architecture, as plain data: ``pandas.DataFrame(result.table())``.
 
         The columns are ``search`` (the strategy, or ``"random search"``), ``chosen``, ``front``, the fields of the
         architecture (of nested spaces by dotted names), the costs and the metrics. A cost or metric whose name is
@@ -141,7 +141,7 @@ class SearchResult(Result, Generic[A]):
         return rows(self)
 
     def plot(self, path: "str | Path") -> None:
-        """The fronts of the search and of random search over the first cost, as a PNG file.
+        """Plot the fronts of the search and of random search against the first cost, as a PNG file.
 
         Raises:
             PluginError: matplotlib is not installed.
@@ -150,10 +150,10 @@ class SearchResult(Result, Generic[A]):
         draw(self, path)
 
     def report(self, folder: Path | None = None) -> Report:
-        """Sections for :func:`elasticnas.report.write_report`: what was found, the front, the history.
+        """Return the report for :func:`elasticnas.report.write_report`: found architecture, front, history.
 
         Args:
-            folder: Of the search's run: its loss at every step is shown too.
+            folder: Folder of the search's run, to show the loss at every step; None leaves it out.
         """
         return search_report(self, folder)
 
@@ -161,14 +161,14 @@ class SearchResult(Result, Generic[A]):
         return brief(self).text()
 
     def __repr__(self) -> str:
-        return str(self)  # the fields of a search with its history are thousands of lines
+        return str(self)  # the default would print the whole history
 
     def _repr_html_(self) -> str:
         return brief(self).html()
 
 
 def pareto(candidates: "Sequence[Candidate[A]]", metric: str, direction: Direction) -> "tuple[Candidate[A], ...]":
-    """Candidates that no other beats, no worse in the metric and every cost and better in one; cheapest first."""
+    """Return the Pareto front of candidates over all costs and a metric, cheapest first."""
     sign = 1.0 if direction == "maximise" else -1.0
 
     def values(candidate: Candidate[A]) -> tuple[float, ...]:
@@ -177,7 +177,7 @@ def pareto(candidates: "Sequence[Candidate[A]]", metric: str, direction: Directi
     front: dict[tuple[float, ...], Candidate[A]] = {}
     for candidate in sorted(candidates, key=values):
         own = values(candidate)
-        # sorted by cost: whoever beats it has come before
+        # sorted by cost: a candidate that dominates this one comes before it
         if not any(all(a <= b for a, b in zip(other, own, strict=True)) for other in front):
             front[own] = candidate
     return tuple(front.values())

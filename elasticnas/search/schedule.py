@@ -1,4 +1,4 @@
-"""Learning-rate schedules, as factors of the highest rate."""
+"""Learning-rate schedules, as factors of the maximum rate."""
 
 import math
 
@@ -6,12 +6,12 @@ __all__ = ["warm_cosine", "warm_up"]
 
 
 def warm_up(step: int, warmup_steps: int) -> float:
-    """Linear up to 1 over the first steps; ``step`` counts from 0."""
+    """Return the factor of a linear warm-up to 1; ``step`` counts from 0."""
     return min(1.0, (step + 1) / max(1, warmup_steps))
 
 
 def warm_cosine(step: int, steps: int, warmup_steps: int) -> float:
-    """:func:`warm_up`, then half a cosine down to 0 after the last step.
+    """Return the factor of :func:`warm_up` followed by a cosine decay to 0 after the last step.
 
     Source: arXiv:1608.03983, without restarts.
     """

@@ -15,14 +15,14 @@ def unrolled_gradients(
     logits: Sequence[Tensor],
     rate: float,
 ) -> tuple[list[Tensor], Tensor]:
-    """Gradient of the held-out loss at the weights after one training step, with respect to the logits.
+    """Compute the gradient of the held-out loss, after one virtual training step, with respect to the logits.
 
     The product with the mixed second derivative is a finite difference of two first-order gradients (fused attention
-    has no double backward). The weights are put back exactly.
+    has no double backward). The weights are restored exactly.
 
     Args:
-        train_loss: Training loss at the current weights, with the same noise at every call.
-        held_out_loss: Held-out loss at the current weights.
+        train_loss: Returns the training loss at the current weights, with the same noise at every call.
+        held_out_loss: Returns the held-out loss at the current weights.
         weights: Weight parameters.
         logits: Architecture parameters.
         rate: Learning rate of the virtual step (xi).
@@ -38,12 +38,12 @@ def unrolled_gradients(
         loss = held_out_loss()
         both = torch.autograd.grad(loss, [*logits, *weights], allow_unused=True)
         first = [_or_zero(grad, logit) for grad, logit in zip(both[: len(logits)], logits, strict=True)]
-        towards = [_or_zero(grad, weight) for grad, weight in zip(both[len(logits) :], weights, strict=True)]
-        norm = torch.sqrt(sum((grad.double().square().sum() for grad in towards), torch.zeros((), dtype=torch.float64)))
+        offset = [_or_zero(grad, weight) for grad, weight in zip(both[len(logits) :], weights, strict=True)]
+        norm = torch.sqrt(sum((grad.double().square().sum() for grad in offset), torch.zeros((), dtype=torch.float64)))
         epsilon = 0.01 / max(float(norm), 1e-12)
-        _shift(weights, saved, towards, epsilon)
+        _shift(weights, saved, offset, epsilon)
         above = _gradients(train_loss(), logits)
-        _shift(weights, saved, towards, -epsilon)
+        _shift(weights, saved, offset, -epsilon)
         below = _gradients(train_loss(), logits)
     finally:
         with torch.no_grad():

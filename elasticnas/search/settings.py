@@ -1,4 +1,4 @@
-"""Settings of a search, and of a supernet's training."""
+"""Settings of searches and of supernet training."""
 
 from typing import Literal
 
@@ -10,13 +10,13 @@ __all__ = ["SearchSettings", "TrainerSettings"]
 
 
 class _Settings(BaseModel, metaclass=NamedFields):
-    """What all training has.
+    """Settings of any training.
 
     Attributes:
         steps: Optimizer steps of the weights.
-        weight_lr: Learning rate of Adam, where no optimizer is given.
+        weight_lr: Learning rate of Adam, if no optimizer is given.
         clip_norm: Largest norm of the gradients; None for no clipping.
-        accumulate: Batches of a step, whose gradients are averaged: larger batches in the same memory.
+        accumulate: Batches per step, whose gradients are averaged (gradient accumulation).
         patience: Validations without improvement after which training stops; None to take all steps.
         checkpoint_every: Steps between checkpoints.
         seed: Random seed of batches, architectures and noise.
@@ -34,7 +34,7 @@ class _Settings(BaseModel, metaclass=NamedFields):
 
 
 class SearchSettings(_Settings):
-    """How long a search runs and how it steps.
+    """Settings of a search.
 
     Attributes:
         steps: Weight steps.
@@ -44,8 +44,8 @@ class SearchSettings(_Settings):
         order: 1, or 2 for DARTS's finite-difference second order.
         evaluate_every: Weight steps between evaluations of the most probable architecture; None for only at the end.
         patience: Evaluations without improvement after which the search stops; None to take all steps.
-        random_architectures: How many random architectures to evaluate; None for as many as the search evaluated.
-        retries: How often an evaluation that fails is tried again.
+        random_architectures: Number of random architectures to evaluate; None for as many as the search evaluates.
+        retries: How often a failed evaluation is repeated.
     """
 
     update_every: int = Field(default=10, ge=1)
@@ -64,22 +64,23 @@ class SearchSettings(_Settings):
 
 
 class TrainerSettings(_Settings):
-    """How a supernet is trained.
+    """Settings of supernet training.
 
     Attributes:
         rule: Which architectures a step runs: ``sandwich`` (largest, smallest, random ones), ``random``, ``single``.
-        random_architectures: Random architectures a step; one with ``single``.
-        masked: Whether architectures run as masks at full size instead of slices: more work, the same weights, and one
-            graph for ``torch.compile``. For supernets of elastic primitives. What only a skipped layer uses is to be
-            held by that layer: elsewhere it has gradients of zero masked, none sliced, and momentum tells them apart.
-        distillation_weight: Of the distillation in the loss of all but the largest, the rest is of the targets; where
-            the problem has ``predict``.
-        schedule: Of the learning rate: constant, or a cosine down to 0 at the last step.
-        warmup_steps: Steps over which the rate rises linearly.
+        random_architectures: Random architectures per step; ``single`` always runs one.
+        masked: Whether architectures run masked at full size instead of sliced: more work, the same resulting weights,
+            and one graph for ``torch.compile``. Only for supernets of elastic primitives. A parameter that only a
+            skipped layer uses must belong to that layer: otherwise it has a zero gradient when masked but none when
+            sliced, and momentum changes it in one case only.
+        distillation_weight: Weight of the distillation loss for all but the largest architecture, if the problem has
+            ``predict``; the loss on the targets has the remaining weight.
+        schedule: Learning-rate schedule: constant, or a cosine decay to 0 at the last step.
+        warmup_steps: Steps of linear learning-rate warm-up.
         validate_every: Steps between validations of the largest, the smallest and some fixed random architectures;
             None for no validation.
-        validated_architectures: How many random ones.
-        patience: Validations without a better mean of the metric after which training stops, with the weights of the
+        validated_architectures: Number of these random architectures.
+        patience: Validations without a better mean metric after which training stops and restores the weights of the
             best validation; None to take all steps.
     """
 

@@ -1,4 +1,4 @@
-"""Optuna studies: opened in memory or in a storage that several processes share, and read."""
+"""Optuna studies in memory or in a storage that several processes share."""
 
 import json
 import os
@@ -14,30 +14,30 @@ from filelock import FileLock
 from elasticnas.checkpoint import first_difference
 from elasticnas.cost import Budget
 from elasticnas.errors import CheckpointError, PluginError
-from elasticnas.search.limits import as_begun, begun
-from elasticnas.search.result import Candidate, Failure, revived
+from elasticnas.search.limits import limits_to_save, restore_limits
+from elasticnas.search.result import Candidate, Failure, restore
 
 __all__ = [
     "ARCHITECTURE",
     "CANDIDATE",
     "FAILURE",
     "Stored",
-    "keep",
-    "kept_limits",
+    "add_trial",
     "labels",
     "open_study",
     "require_optuna",
+    "stored_limits",
 ]
 
-ARCHITECTURE = "architecture"  # by field, for readers: Optuna stores the numbers of options
-CANDIDATE, FAILURE = "elasticnas candidate", "elasticnas failure"  # of a trial's user attributes
+ARCHITECTURE = "architecture"  # the architecture in readable form: Optuna stores indices of options
+CANDIDATE, FAILURE = "elasticnas candidate", "elasticnas failure"  # user attributes of trials
 _IDENTITY, _LIMITS = "elasticnas identity", "elasticnas limits"
 _ATTEMPTS = 4
 _RACES = ("IntegrityError", "OperationalError", "StorageInternalError")
 
 
 def require_optuna() -> Any:
-    """Optuna, quiet.
+    """Import Optuna and reduce its logging to warnings.
 
     Raises:
         PluginError: It is not installed.
@@ -53,13 +53,13 @@ def require_optuna() -> Any:
 def open_study(
     storage: "str | Path | None", name: str, objectives: Mapping[str, str], identity: Mapping[str, Any]
 ) -> Any:
-    """An Optuna study, the stored one where there is one.
+    """Open an Optuna study; create it if the storage does not have it.
 
     Args:
-        storage: A URL as Optuna takes it, such as ``sqlite:///search.db``; a path of a journal file; None for memory.
-        name: Of the study.
+        storage: A URL for Optuna, such as ``sqlite:///search.db``; a path of a journal file; None for memory.
+        name: Name of the study.
         objectives: Directions by name, ``"minimize"`` or ``"maximize"``.
-        identity: Plain data that a stored study must agree with.
+        identity: Plain data that a stored study must match.
 
     Raises:
         CheckpointError: The storage cannot be opened, or holds another search under this name.
@@ -69,14 +69,14 @@ def open_study(
     for attempt in range(_ATTEMPTS):
         try:
             study = optuna.create_study(
-                storage=_opened(storage),
+                storage=_open_storage(storage),
                 study_name=name,
                 directions=list(objectives.values()),
                 load_if_exists=True,
             )
             break
-        except Exception as error:  # databases and files fail in their own ways
-            # two processes that make the tables of one database at the same time get in each other's way
+        except Exception as error:  # databases and files raise various errors
+            # two processes that create the tables of a database at the same time may fail
             if attempt + 1 < _ATTEMPTS and type(error).__name__ in _RACES:
                 time.sleep(0.5)
                 continue
@@ -95,17 +95,17 @@ def open_study(
     return study
 
 
-def kept_limits(study: Any, budgets: Mapping[str, Budget]) -> dict[str, Budget]:
-    """Budgets with the limits that a study began with."""
+def stored_limits(study: Any, budgets: Mapping[str, Budget]) -> dict[str, Budget]:
+    """Return the budgets with the limits from the start of a study; store them in a new study."""
     written = study.user_attrs.get(_LIMITS)
     if written is None:
-        study.set_user_attr(_LIMITS, begun(budgets))
+        study.set_user_attr(_LIMITS, limits_to_save(budgets))
         return dict(budgets)
-    return as_begun(budgets, written)
+    return restore_limits(budgets, written)
 
 
 def labels(choice: Any) -> list[Any]:
-    """The options of a choice as Optuna keeps them: themselves, or as texts where those of two kinds are equal."""
+    """Return the options of a choice for Optuna: as they are, or as text if Optuna could not distinguish them."""
     plain = all(option is None or isinstance(option, (bool, int, float, str)) for option in choice.options)
     if plain and len(set(choice.options)) == len(choice.options):
         return list(choice.options)
@@ -113,11 +113,11 @@ def labels(choice: Any) -> list[Any]:
 
 
 class Stored:
-    """Candidates and failed evaluations of a study's trials, each read once.
+    """Reads candidates and failed evaluations of a study's trials, each once.
 
     Args:
-        study: Of Optuna.
-        space: Of the architectures.
+        study: The Optuna study.
+        space: The space of the architectures.
     """
 
     def __init__(self, study: Any, space: Any) -> None:
@@ -125,7 +125,7 @@ class Stored:
         self._seen: set[int] = set()  # numbers of trials
 
     def new(self) -> "tuple[list[Candidate[Any]], list[Failure[Any]]]":
-        """What finished since the last look, in order."""
+        """Return the candidates and failures of trials that ended since the last call, in order."""
         candidates: list[Candidate[Any]] = []
         failures: list[Failure[Any]] = []
         for trial in self._study.get_trials(deepcopy=False):
@@ -133,16 +133,18 @@ class Stored:
                 continue
             attributes, done = trial.user_attrs, trial.state.is_finished()
             if trial.state.name == "COMPLETE" and CANDIDATE in attributes:
-                candidates.append(revived(Candidate[Any], attributes[CANDIDATE], self._space))
+                candidates.append(restore(Candidate[Any], attributes[CANDIDATE], self._space))
             if FAILURE in attributes:
-                failures.append(revived(Failure[Any], attributes[FAILURE], self._space))
+                failures.append(restore(Failure[Any], attributes[FAILURE], self._space))
             if done or FAILURE in attributes:
                 self._seen.add(trial.number)
         return candidates, failures
 
 
-def keep(study: Any, space: Any, evaluated: "Candidate[Any] | Failure[Any]", values: "Sequence[float] | None") -> None:
-    """Add a trial that was not asked of the study: finished with its objectives, or failed."""
+def add_trial(
+    study: Any, space: Any, evaluated: "Candidate[Any] | Failure[Any]", values: "Sequence[float] | None"
+) -> None:
+    """Add a trial for an architecture that the study did not propose: completed with its values, or failed."""
     optuna = require_optuna()
     indices, options = space.indices(evaluated.architecture), {c.name: labels(c) for c in space.choice_list()}
     trial = optuna.trial.create_trial(
@@ -158,7 +160,7 @@ def keep(study: Any, space: Any, evaluated: "Candidate[Any] | Failure[Any]", val
     study.add_trial(trial)
 
 
-def _opened(storage: "str | Path | None") -> Any:
+def _open_storage(storage: "str | Path | None") -> Any:
     if storage is None or "://" in str(storage):
         return storage
     optuna, path = require_optuna(), Path(storage).absolute()
@@ -168,14 +170,14 @@ def _opened(storage: "str | Path | None") -> Any:
 
 
 class _JournalLock:
-    """Optuna's lock of a journal, by the operating system: it ends with the process that holds it."""
+    """Lock of an Optuna journal by the operating system, which releases it when the process ends."""
 
     def __init__(self, path: Path) -> None:
         self._journal = path
         self._lock = FileLock(path.with_name(f".{path.name}.flock"), thread_local=False)
 
     def acquire(self) -> bool:
-        """Wait until it is free, and cut off the half line that a killed process has left."""
+        """Acquire the lock, and remove an incomplete last line left by a killed process."""
         self._lock.acquire(poll_interval=0.01)
         with self._journal.open("rb+") as file:
             end = file.seek(0, os.SEEK_END)
@@ -186,6 +188,6 @@ class _JournalLock:
         return True
 
     def release(self) -> None:
-        """Let others have it."""
+        """Release the lock."""
         with suppress(OSError):
             self._lock.release()

@@ -1,4 +1,4 @@
-"""SupernetTrainer: weights that serve every architecture, by sampling architectures at each step."""
+"""SupernetTrainer: train the shared weights of a supernet by sampling architectures at each step."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -14,7 +14,7 @@ from elasticnas.run import BatchStream, Kept, Run, Stateful, drive
 from elasticnas.runtime import SeededRandom
 from elasticnas.search.arguments import require_kind, settings_or_default
 from elasticnas.search.descent import Descent, MakeOptimizer
-from elasticnas.search.evaluation import beside
+from elasticnas.search.evaluation import with_metrics
 from elasticnas.search.health import Jumps
 from elasticnas.search.problem import Problem
 from elasticnas.search.schedule import warm_cosine, warm_up
@@ -28,30 +28,30 @@ Distillation = Callable[[Tensor, Tensor], Tensor]
 
 
 class SupernetTrainer:
-    """Trains the weights of a supernet so that its sub-networks need little or no training of their own.
+    """Trains the weights of a supernet so that its sub-networks need little or no further training.
 
     Each step runs several architectures on one batch and takes one optimizer step with the mean of their gradients:
 
-    * ``sandwich``: the largest, the smallest and some random ones. Where the problem has ``predict``, all but the
-      largest learn from its predictions on the batch, by ``distillation_weight``, and from the targets by the rest
-      (in-place distillation; at 1 it is the source's).
-    * ``random``: that many random ones.
+    * ``sandwich``: the largest, the smallest and some random ones. If the problem has ``predict``, all but the largest
+      also learn from the predictions of the largest (in-place distillation), with ``distillation_weight``; the source
+      uses 1.
+    * ``random``: some random ones.
     * ``single``: one random one.
 
-    Random architectures are drawn as :meth:`Space.sample` does. Any supernet will do, elastified ones included.
+    Random architectures are drawn by :meth:`Space.sample`. It works with any supernet, elastified ones included.
 
     Args:
-        problem: With loss and train; with what evaluates, where ``validate_every`` is set.
-        settings: Lengths, rule, rates, seed.
+        problem: The problem, with loss and train, and with evaluate or held_out if ``validate_every`` is set.
+        settings: Number of steps, rule, learning rate, seed.
         distillation: ``distillation(student, teacher) -> ()`` of two predictions; None for the cross entropy with the
             teacher's probabilities.
-        optimizer: Makes the optimizer; None for Adam without weight decay: decay moves units whose gradient is
-            zero because no architecture of the step has them, and so does momentum, which fades.
+        optimizer: Makes the optimizer; None for Adam without weight decay. Weight decay changes units with a zero
+            gradient, which no architecture of the step has; so does momentum, but only for a short time.
 
     Raises:
         ConfigError: The problem lacks a part.
-        InactiveChoiceError: A choice reaches nothing in the model.
-        SearchError: No weights to train, or ``predict`` with a rule that does not run the largest.
+        InactiveChoiceError: A choice changes nothing in the model.
+        SearchError: There are no weights to train, or ``predict`` is given with a rule that does not run the largest.
 
     Source: sandwich rule and in-place distillation, arXiv:1903.05134; single path, arXiv:1904.00420.
     """
@@ -86,22 +86,22 @@ class SupernetTrainer:
         self._jumps = Jumps()
         self.identity = problem.identity() | {
             "settings": settings.model_dump(exclude={"checkpoint_every"}),
-            "distilled": None if self.predict is None else _name(self.distillation),
+            "distilled": None if self.predict is None else _qualified_name(self.distillation),
             "optimizer": self._descent.identity,
         }
         self._kept, self.step = Kept(history=[]), 0
 
     def run(self, run: "Run | None" = None) -> TrainingResult:
-        """Train.
+        """Train the supernet.
 
         Args:
-            run: Where it is kept and how it goes on; None keeps nothing. A resumed training ends with the weights of
+            run: Saves and resumes the training; None saves nothing. A resumed training ends with the same weights as
                 an uninterrupted one.
 
         Raises:
             CheckpointError: The run's checkpoint is damaged or belongs to another run.
-            SearchError: A loss or a gradient is not finite, or the loss is no scalar with a gradient; the checkpoint
-                before stays.
+            SearchError: A loss or a gradient is not finite, or the loss is not a differentiable scalar; the last
+                checkpoint is kept.
         """
         run = Run.given(run)
         seconds = drive(self, run, "train", self.settings.checkpoint_every)
@@ -119,7 +119,7 @@ class SupernetTrainer:
 
     @property
     def steps(self) -> int:
-        """Optimizer steps, where patience does not end the training early."""
+        """Number of optimizer steps; patience may end the training earlier."""
         return self.settings.steps
 
     @property
@@ -128,8 +128,8 @@ class SupernetTrainer:
         return self.step >= self.steps or (self._validation is not None and self._validation.exhausted)
 
     def advance(self) -> dict[str, Any]:
-        """One optimizer step, and the validation that follows it."""
-        settings, archs = self.settings, self._drawn()
+        """Take one optimizer step, and validate if it is due."""
+        settings, archs = self.settings, self._draw_architectures()
         self.model.train()
         factor = self._schedule()
         self._descent.begin(factor)
@@ -149,54 +149,54 @@ class SupernetTrainer:
         }
         self._kept["history"].append({"step": self.step, **record})
         if self._validation is not None and self.step % (settings.validate_every or 1) == 0:
-            record = beside(record, self._validation.look(self.step))
+            record = with_metrics(record, self._validation.look(self.step))
         return record
 
     def _losses(self, batch: Any, archs: list[Any]) -> list[float]:
-        """The loss of each architecture on a batch, its gradients added."""
+        """Add the gradients of each architecture's loss on a batch, and return the losses."""
         parts = len(archs) * self.settings.accumulate
         losses: list[float] = []
         teacher: Tensor | None = None
         for number, arch in enumerate(archs):
             with self._scope(arch):
-                loss, seen = self._loss_of(batch, teacher)
+                loss, predictions = self._loss_of(batch, teacher)
                 what = f"loss of {arch!r}"
                 losses.append(self._descent.add(loss, parts, what, self.step, "loss and distillation return"))
-            teacher = seen if number == 0 else teacher
+            teacher = predictions if number == 0 else teacher
         return losses
 
     def _scope(self, arch: Any) -> "AbstractContextManager[Any]":
         return self.axes.masked(arch) if self.settings.masked else self.axes.at(arch)
 
     def _drop_idle_gradients(self, archs: list[Any]) -> None:
-        """Masked, what no architecture of the step runs has gradients of zero, by which momentum would move it."""
+        """Remove the zero gradients of parameters that no masked architecture runs: momentum would change them."""
         idle = set(self._descent.weights)
         for arch in archs:
             with self.axes.at(arch):
                 idle &= idle_parameters(self.model)
         for parameter in idle:
-            # a forward may call a layer beyond the depth by itself
+            # the forward may run a layer beyond the depth directly
             if parameter.grad is not None and not parameter.grad.any():
                 parameter.grad = None
 
-    def _drawn(self) -> list[Any]:
+    def _draw_architectures(self) -> list[Any]:
         settings = self.settings
         count = 1 if settings.rule == "single" else settings.random_architectures
         drawn = [self.space.sample(self._rng) for _ in range(count)]
         return [self._largest, self._smallest, *drawn] if settings.rule == "sandwich" else drawn
 
     def _loss_of(self, batch: Any, teacher: "Tensor | None") -> "tuple[Tensor, Tensor | None]":
-        """The loss of the architecture in scope, and what others learn from it."""
+        """Return the loss of the architecture in scope, and its predictions if it is the teacher."""
         if self.predict is None:
             return self.loss(self.model, batch), None
-        share = self.settings.distillation_weight
-        if teacher is not None and share == 1.0:
+        weight = self.settings.distillation_weight
+        if teacher is not None and weight == 1.0:
             return self.distillation(self.predict(self.model, batch), teacher), None
         loss = self.loss(self.model, batch)
         if teacher is not None:
             distilled = self.distillation(self.predict(self.model, batch), teacher)
-            return share * distilled + (1.0 - share) * loss, None
-        # a second pass: the loss is a plain callable and keeps its predictions to itself
+            return weight * distilled + (1.0 - weight) * loss, None
+        # a second forward pass: the loss function does not return its predictions
         with torch.no_grad():
             return loss, self.predict(self.model, batch)
 
@@ -207,7 +207,7 @@ class SupernetTrainer:
         return warm_cosine(self.step, settings.steps, settings.warmup_steps)
 
     def parts(self) -> dict[str, Stateful]:
-        """What a checkpoint holds."""
+        """Return the objects whose state a checkpoint saves."""
         validation = {} if self._validation is None else {"validation": self._validation}
         return {
             "model": self.model,
@@ -220,11 +220,11 @@ class SupernetTrainer:
         }
 
 
-def _name(function: Any) -> str:
+def _qualified_name(function: Any) -> str:
     named = function if hasattr(function, "__qualname__") else type(function)
     return f"{named.__module__}.{named.__qualname__}"
 
 
 def soft_cross_entropy(student: Tensor, teacher: Tensor) -> Tensor:
-    """Cross entropy of a student's logits ``(..., classes)`` with a teacher's probabilities, mean over the rest."""
+    """Return the mean cross entropy of student and teacher logits ``(..., classes)``, with soft targets."""
     return -(teacher.softmax(-1) * student.log_softmax(-1)).sum(-1).mean()

@@ -1,4 +1,4 @@
-"""TrainingResult: how the training of a supernet went."""
+"""TrainingResult: the result of training a supernet."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,18 +16,18 @@ __all__ = ["TrainingResult"]
 
 
 class TrainingResult(Result):
-    """How a training went: ``print(result)`` shows it in ten lines, and a notebook as a table.
+    """Result of training a supernet: ``print(result)`` shows ten lines, and a notebook a table.
 
     Attributes:
-        metric: Of the validations; None without.
-        direction: Whether more of it is better.
+        metric: Metric of the validations; None without validations.
+        direction: Whether the metric is maximised or minimised.
         history: One record per step: step, learning rate, the loss of the first architecture (with the sandwich rule
-            the largest's), and the mean of the others', None where there is none.
+            the largest), and the mean loss of the others or None.
         validations: One record per validation: step, the metric of the largest, the smallest and each of the fixed
             random architectures, and their mean.
-        warnings: What a reader should know, such as losses that jumped.
-        seconds: Of all sittings together.
-        steps: Done.
+        warnings: Warnings, such as jumps of the loss.
+        seconds: Total training time, interrupted runs included.
+        steps: Number of steps.
     """
 
     metric: str | None = None
@@ -40,18 +40,18 @@ class TrainingResult(Result):
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "TrainingResult":
-        """The result that :meth:`to_dict` gave.
+        """Return the result that :meth:`to_dict` converted.
 
         Raises:
-            ConfigError: Of another format, or damaged.
+            ConfigError: The data has another format, or is damaged.
         """
         return read_result(TrainingResult, data, "training result")
 
     def table(self) -> list[dict[str, Any]]:
-        """One row for each step, as plain data: ``pandas.DataFrame(result.table())``.
+        """Return one row for each step, as plain data: ``pandas.DataFrame(result.table())``.
 
-        The columns are those of ``history``; where there are validations, the mean of the metric and its value for
-        each architecture follow, None at steps without one.
+        The columns are those of ``history``, then the mean of the validation metric and its value for each
+        architecture, None at steps without a validation.
         """
         validated = {record["step"]: _metrics(record, self.metric) for record in self.validations}
         nothing: Row = dict.fromkeys((name for metrics in validated.values() for name in metrics), None)

@@ -1,4 +1,4 @@
-"""Validation: how a supernet serves its largest, its smallest and some other architectures while it is trained."""
+"""Validation of a supernet during training, by its largest, smallest and some random architectures."""
 
 import random
 from collections.abc import Mapping
@@ -18,11 +18,11 @@ __all__ = ["Validation"]
 
 
 class Validation:
-    """Evaluates the same architectures each time, and keeps the weights of the best mean where training may stop early.
+    """Evaluates fixed architectures, and stores the weights of the best mean if patience is set.
 
     Attributes:
-        records: One per validation: step, the metric by architecture, and the mean.
-        best_weights: The model's state at the best validation.
+        records: One record per validation: step, mean of the metric, and the metric by architecture.
+        best_weights: The model's state dict at the best validation.
     """
 
     def __init__(self, problem: Problem, axes: Axes, settings: TrainerSettings) -> None:
@@ -35,15 +35,15 @@ class Validation:
         self._seed = settings.seed
         self.records: list[dict[str, Any]] = []
         self.best_weights: dict[str, Tensor] = {}
-        self._first = 0  # records of a sitting that kept no weights do not count for patience
+        self._first = 0  # earlier records, whose weights were not stored, do not count for patience
 
     @property
     def exhausted(self) -> bool:
-        """Whether patience is at its end."""
+        """Whether patience is exhausted."""
         return exhausted(self._means(), self._patience, self.direction)
 
     def look(self, step: int) -> dict[str, float]:
-        """Evaluate now; the mean over what could be evaluated, by the name of the metric."""
+        """Evaluate now and return the mean over all successful evaluations, by the name of the metric."""
         values = {repr(arch): self._value(arch) for arch in self._archs}
         known = [value for value in values.values() if value is not None]
         mean = sum(known) / len(known) if known else None
@@ -61,7 +61,7 @@ class Validation:
             return evaluate_at(self._model, self._axes, arch, self._evaluate, self.metric, self._seed)[self.metric]
         except ConfigError:
             raise
-        except Exception as error:  # a training of hours does not end because one validation fails
+        except Exception as error:  # a failed validation must not end a long training
             warn(f"the validation of {arch!r} failed: {said(error)}")
             return None
 
@@ -69,10 +69,10 @@ class Validation:
         return [record["mean"] for record in self.records[self._first :] if record["mean"] is not None]
 
     def state_dict(self) -> dict[str, Any]:
-        """Tensors and plain data."""
+        """Return tensors and plain data."""
         return {"records": self.records, "best": self.best_weights, "first": self._first}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go to where it was."""
+        """Restore the state."""
         self.records, self.best_weights = list(state["records"]), dict(state["best"])
         self._first = state["first"] if self.best_weights else len(self.records)

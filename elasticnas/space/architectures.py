@@ -1,4 +1,4 @@
-"""Architectures: the valid ones of a space, counted, listed, drawn, and nearest to its extremes."""
+"""Architectures: count, list and sample the valid architectures of a space, and find those nearest to its extremes."""
 
 import random
 from collections.abc import Callable, Iterable, Iterator
@@ -17,20 +17,20 @@ from elasticnas.space.tree import Path, TooManyRuns
 
 __all__ = ["Architectures"]
 
-_COMPARED = 50  # random ways through the rules on which watching is compared with validating
-_SORTED = 50_000
+_COMPARED = 50  # random paths through the rules on which watched instances are compared with pydantic's validation
+_MAX_SORTED = 50_000  # combinations of a component; more are listed unsorted
 
 Assignment = dict[str, Any]
 
 
 class Architectures:
-    """The valid architectures of a space, as assignments of an option to every choice.
+    """The valid architectures of a space, as assignments: dicts from choice name to option.
 
     Args:
-        name: Of the space.
-        items: Its choices.
-        rules: Its rules.
-        possible: The architecture of an assignment; None where a rule refuses it.
+        name: Name of the space.
+        items: The choices of the space.
+        rules: The rules of the space.
+        possible: Returns the architecture of an assignment, or None if a rule rejects it.
     """
 
     def __init__(
@@ -40,31 +40,31 @@ class Architectures:
 
     @cached_property
     def components(self) -> tuple[Component, ...]:
-        """The choices in groups that do not depend on each other, those with rules first."""
+        """The choices in independent groups, those with rules first."""
         return tuple(sorted(components(self._rules, self._items), key=lambda component: not component.rules))
 
     @cached_property
     def tied(self) -> tuple[Declared, ...]:
-        """The choices that rules read or that count layers; all others are free."""
+        """The choices that rules read or that set a number of layers; all others are free."""
         counting = {item.length_of for item in self._items}
         read = frozenset[str]().union(*(component.read for component in self.components))
         return tuple(item for item in self._items if item.choice.name in read or item.choice.name in counting)
 
     @cached_property
     def size(self) -> int:
-        """How many there are.
+        """The number of valid architectures.
 
         Raises:
-            SpaceError: Rules tie too many choices together to count.
+            SpaceError: Rules connect too many choices to count.
         """
-        self._compare()
-        return prod(self._counted(component) for component in self.components)
+        self._check_watching()
+        return prod(self._count(component) for component in self.components)
 
     def __iter__(self) -> Iterator[Assignment]:
-        """Every one once; layers that it does not have are at their first option.
+        """Iterate over all assignments; absent layers have their first option.
 
         Raises:
-            SpaceError: Rules tie too many choices together to count.
+            SpaceError: Rules connect too many choices to count.
         """
         if self.size == 0:
             return
@@ -75,32 +75,32 @@ class Architectures:
                 yield self._assignment(chain((one,), parts))
 
     def sample(self, rng: random.Random) -> Assignment:
-        """One of them, each choice uniform and independent where rules allow; how it is drawn: :class:`Sampler`.
+        """Draw an assignment, each choice uniform and independent as far as rules allow; see :class:`Sampler`.
 
         Raises:
             SpaceError: None was found.
         """
         tried = f"none of {TRIES:,} draws obeys its rules"
-        return self._assignment(self._found(part, sampler.draw(rng), tried) for part, sampler in self._samplers)
+        return self._assignment(self._require_found(part, sampler.draw(rng), tried) for part, sampler in self._samplers)
 
     def nearest(self, largest: bool) -> Assignment:
-        """The one with the fewest steps from every choice at its largest or smallest option.
+        """Return the assignment with the fewest steps from every choice at its largest or smallest option.
 
         Raises:
             SpaceError: None was found.
         """
         tried = "near its extremes or far from them"
-        return self._assignment(self._found(part, nearest(part, largest), tried) for part in self.components)
+        return self._assignment(self._require_found(part, nearest(part, largest), tried) for part in self.components)
 
     def around(self, names: frozenset[str]) -> set[str]:
-        """The choices that rules tie to any of these, themselves included."""
+        """Return these choices and those that rules connect with any of them."""
         return set().union(*(part.read for part in self.components if part.read & names)) | names
 
     @cached_property
     def _samplers(self) -> list[tuple[Component, Sampler]]:
         return [(component, Sampler(component)) for component in self.components]
 
-    def _counted(self, component: Component) -> int:
+    def _count(self, component: Component) -> int:
         try:
             return component.count
         except TooManyRuns:
@@ -110,13 +110,13 @@ class Architectures:
             ) from None
 
     def _combinations(self, component: Component) -> Iterator[Combination]:
-        if component.count > _SORTED:
+        if component.count > _MAX_SORTED:
             return component.combinations()
         names = [item.choice.name for item in component.items]
         names.sort(key=lambda name: name not in component.read)
         return iter(sorted(component.combinations(), key=lambda combination: [combination[name] for name in names]))
 
-    def _found(self, component: Component, combination: Combination | None, tried: str) -> Combination:
+    def _require_found(self, component: Component, combination: Combination | None, tried: str) -> Combination:
         if combination is not None:
             return combination
         rules = ", ".join(dict.fromkeys(rule.name for rule in component.rules)) or "the validators of its fields"
@@ -131,9 +131,9 @@ class Architectures:
         index = {name: position for combination in combinations for name, position in combination.items()}
         return {item.choice.name: item.choice.options[index[item.choice.name]] for item in self._items}
 
-    def _compare(self) -> None:
-        """Validate architectures on random ways through the rules: what is watched must be what happens."""
-        firsts = [next(component.combinations(), None) for component in self.components if self._counted(component)]
+    def _check_watching(self) -> None:
+        """Require that rules give the same result on watched instances and in pydantic, on random paths."""
+        firsts = [next(component.combinations(), None) for component in self.components if self._count(component)]
         if len(firsts) < len(self.components):
             return
         rng = random.Random(0)
@@ -148,6 +148,6 @@ class Architectures:
     def _require_same(self, component: Component, valid: bool, assignment: Assignment) -> None:
         if (self._possible(assignment) is not None) is not valid:
             raise SpaceError(
-                f"{self._name}: {', '.join(rule.name for rule in component.rules)} cannot be counted: what they say of "
+                f"{self._name}: {', '.join(rule.name for rule in component.rules)} cannot be counted: their result for "
                 f"{assignment} changes when they are watched; let them read nothing but fields and properties"
             )

@@ -1,4 +1,4 @@
-"""Completer: a valid architecture in which some choices are given."""
+"""Completer: find a valid architecture with given options for some choices."""
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,27 +12,27 @@ from elasticnas.space.schema import Declared, ascending
 
 __all__ = ["Completer"]
 
-_FEW = 10_000  # completions gone through at once
-_MOST = 1_000_000  # gone through where the walk finds nothing
-_MOVES = 10_000
+_FEW = 10_000  # completions that are enumerated without a walk
+_MOST = 1_000_000  # completions that are enumerated if the walk finds none
+_MOVES = 10_000  # steps of the walk
 
 Assignment = Mapping[str, Any]
 
 
 class Completer:
-    """Finds valid architectures around given options.
+    """Finds valid architectures with given options.
 
-    Few completions are gone through one by one. Where they are many, a walk over valid architectures leads from a known
-    one towards the given options; it changes one or two choices at a time and never gets farther away. What it does
-    not reach is impossible where a rule refuses it by itself, or no completion out of up to 1,000,000 is valid.
+    Up to 10,000 completions are enumerated. Beyond, a random walk over valid architectures starts at a known one and
+    moves towards the given options: a step changes one or two choices and never increases the distance. The given
+    options are impossible if a rule rejects them by themselves, or if all of up to 1,000,000 completions are invalid.
 
     Args:
-        name: Of the search space.
-        items: Its choices.
-        free: Those that may take any option; all others stay as they are in the first that is known.
-        rules: Its rules.
-        possible: The architecture of an assignment; None where a rule forbids it.
-        known: Assignments of valid architectures to start from.
+        name: Name of the search space.
+        items: The choices of the space.
+        free: The choices that may take any option; the others have their options in the first of ``known``.
+        rules: The rules of the space.
+        possible: Returns the architecture of an assignment, or None if a rule rejects it.
+        known: Assignments of valid architectures where the walk may start.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Completer:
     ) -> None:
         self._name, self._items, self._free = name, tuple(items), list(free)
         self._rules, self._possible = rules, possible
-        # from small to large, so that a distance between two options makes sense
+        # ascending, so that a distance between two options is meaningful
         self._ordered = {
             item.choice.name: [item.choice.options[index] for index in ascending(item.choice.options)] for item in items
         }
@@ -56,14 +56,14 @@ class Completer:
             self._known += [assignment for assignment in self._diagonal() if possible(assignment) is not None]
 
     def around(self, given: Assignment, present: Sequence[Declared]) -> Any:
-        """A valid architecture with these options; None where there is none.
+        """Return a valid architecture with these options; None if there is none.
 
         Args:
             given: Options by choice name.
-            present: Choices that it must have: enough layers for them.
+            present: Choices of layers that must not be absent.
 
         Raises:
-            SpaceError: None was found, and it is not certain that there is none.
+            SpaceError: None was found, but there may be one.
         """
         if self._count > _FEW:
             values = self._known[0] | dict(given)
@@ -73,15 +73,15 @@ class Completer:
             if (arch := self._walk(given, present)) is not None:
                 return arch
         if self._count <= _MOST:
-            return next(self._every(given, present), None)
-        wanted = ", ".join(f"{name}={option!r}" for name, option in given.items())
+            return next(self._completions(given, present), None)
+        options = ", ".join(f"{name}={option!r}" for name, option in given.items())
         raise SpaceError(
-            f"{self._name}: no architecture with {wanted} was found in {_MOVES:,} steps, and whether there "
-            "is one is not certain; take out options that the rules never allow, or forbid this combination in a "
-            "validator that reads nothing else"
+            f"{self._name}: no architecture with {options} was found in {_MOVES:,} steps, but there may be one; "
+            "take out options that the rules never allow, or forbid this combination in a validator that reads "
+            "nothing else"
         )
 
-    def _every(self, given: Assignment, present: Sequence[Declared]) -> Iterator[Any]:
+    def _completions(self, given: Assignment, present: Sequence[Declared]) -> Iterator[Any]:
         names = [item.choice.name for item in self._free]
         for options in product(*(reversed(self._ordered[name]) for name in names)):
             assignment = self._known[0] | dict(zip(names, options, strict=True)) | dict(given)
@@ -95,7 +95,7 @@ class Completer:
 
         def distance(assignment: Assignment) -> int:
             absent = sum(not item.active(assignment) for item in present)
-            return absent + sum(self._apart(name, assignment[name], option) for name, option in given.items())
+            return absent + sum(self._steps_between(name, assignment[name], option) for name, option in given.items())
 
         here, moved = min(self._known, key=distance), True
         for _ in range(_MOVES):
@@ -110,12 +110,15 @@ class Completer:
             here = there if moved else here
         return None
 
-    def _apart(self, name: str, one: Any, other: Any) -> int:
+    def _steps_between(self, name: str, one: Any, other: Any) -> int:
         ordered = self._ordered[name]
         return abs(ordered.index(one) - ordered.index(other))
 
     def _diagonal(self) -> Iterator[dict[str, Any]]:
-        """All choices at one share of their range, as rules that compare sizes allow."""
+        """Iterate over assignments with all choices at the same fraction of their range.
+
+        They often satisfy rules that compare sizes.
+        """
         last = max(map(len, self._ordered.values())) - 1
         for step in range(last + 1):
             yield {name: options[step * (len(options) - 1) // max(1, last)] for name, options in self._ordered.items()}

@@ -1,4 +1,4 @@
-"""Components: choices that rules tie together, and the combinations of their options that the rules leave."""
+"""Components: groups of choices that rules connect, and the combinations of options that the rules allow."""
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,8 +14,8 @@ from elasticnas.space.tree import Path, TooManyRuns, has_more, leaves
 __all__ = ["RUNS", "Combination", "Component", "Group", "Indices", "components"]
 
 RUNS = 1_000_000
-"""Ways through the rules of a component that are counted; beyond, the count is refused."""
-_LISTED = 50_000  # ways gone through where they are listed
+"""Most paths through the rules of a component that are counted; with more, counting is refused."""
+_LISTED = 50_000  # most paths that are kept in a list
 
 Indices = Mapping[str, int]
 Combination = dict[str, int]
@@ -23,23 +23,23 @@ Combination = dict[str, int]
 
 @dataclass(frozen=True)
 class Group:
-    """A choice and the layers that it counts, if it counts any."""
+    """A choice, and the choices of the layers whose number it sets, if any."""
 
     item: Declared
     layers: tuple[Declared, ...]
 
 
 class Component:
-    """Choices that depend on each other, and on no others.
+    """Choices that depend on each other and on no others.
 
     Args:
         space: All rules of the space.
-        rules: Those that read these choices.
-        items: The choices, in order; layers come with the choice that counts them.
-        read: Names of those that the rules read.
+        rules: The rules that read these choices.
+        items: The choices, in order, with all layers whose number one of them sets.
+        read: Names of the choices that the rules read.
 
     Attributes:
-        options: Indices of the options that the validators of a field alone allow, by choice.
+        options: Indices of the options that the validators of the field allow, by choice name.
     """
 
     def __init__(self, space: Rules, rules: Sequence[Rule], items: Sequence[Declared], read: frozenset[str]) -> None:
@@ -56,57 +56,62 @@ class Component:
 
     @cached_property
     def listed(self) -> tuple[Indices, ...] | None:
-        """What the rules read on each way that they allow; None where the ways are too many to list."""
+        """Option indices that the rules read, for each path that they allow; None if there are too many paths."""
         try:
-            return tuple(taken for taken, valid in self._ways(_LISTED) if valid and self._completions(taken))
+            return tuple(taken for taken, valid in self._paths(_LISTED) if valid and self._completions(taken))
         except TooManyRuns:
             return None
 
     @cached_property
     def count(self) -> int:
-        """Number of valid combinations; the options of layers that are not there do not count.
+        """Number of valid combinations; options of absent layers are not counted.
 
         Raises:
-            TooManyRuns: There are more than :data:`RUNS` ways through the rules.
+            TooManyRuns: There are more than :data:`RUNS` paths through the rules.
         """
         return sum(map(self._completions, self.allowed()))
 
     def allowed(self) -> Iterator[Indices]:
-        """What the rules read on each way that they allow.
+        """Iterate over the option indices that the rules read, for each path that they allow.
 
         Raises:
-            TooManyRuns: There are more than :data:`RUNS` ways through the rules.
+            TooManyRuns: There are more than :data:`RUNS` paths through the rules.
         """
         if self.listed is not None:
             return iter(self.listed)
-        return (taken for taken, valid in self._ways(RUNS) if valid)
+        return (taken for taken, valid in self._paths(RUNS) if valid)
 
     def combinations(self) -> Iterator[Combination]:
-        """Every valid combination once; layers that are not there at their first option.
+        """Iterate over the valid combinations; absent layers have their first option.
 
         Raises:
-            TooManyRuns: There are more than :data:`RUNS` ways through the rules.
+            TooManyRuns: There are more than :data:`RUNS` paths through the rules.
         """
         base = {item.choice.name: 0 for item in self.items}
         for taken in self.allowed():
-            for parts in product(*(self._completed(group, taken) for group in self.groups)):
+            for parts in product(*(self._group_combinations(group, taken) for group in self.groups)):
                 yield {name: index for part in (base, taken, *parts) for name, index in part.items()}
 
     def branches(self, group: Group, taken: Indices) -> Iterator[tuple[int, list[Declared]]]:
-        """Each option that a group's choice may have beside what was read, and the layers to be chosen with it."""
+        """Iterate over the options of a group's choice, with the present layers that are not in ``taken``.
+
+        Args:
+            group: The group.
+            taken: Option indices that are given; the choice has only this option if it is among them.
+        """
         name = group.item.choice.name
         for index in (taken[name],) if name in taken else self.options[name]:
-            there = (layer for layer in group.layers if layer.active({name: group.item.choice.options[index]}))
-            layers = [layer for layer in there if layer.choice.name not in taken]
+            present = (layer for layer in group.layers if layer.active({name: group.item.choice.options[index]}))
+            layers = [layer for layer in present if layer.choice.name not in taken]
             if all(self.options[layer.choice.name] for layer in layers):
                 yield index, layers
 
     def weight(self, taken: Indices) -> int:
-        """Number of assignments of options that have what was read; layers that are not there have any option."""
+        """Return the number of assignments with these options; absent layers may have any option."""
         return prod(sum(self._weights(group, taken)) for group in self.groups)
 
     def draw(self, taken: Indices, rng: random.Random) -> Combination:
-        """A combination that has what was read, drawn as uniform assignments give it."""
+        """Draw a combination with these options; all assignments are equally probable."""
         drawn = {name: options[0] for name, options in self.options.items() if options} | dict(taken)
         for group in self.groups:
             (index, layers), *_ = rng.choices(list(self.branches(group, taken)), self._weights(group, taken))
@@ -115,21 +120,21 @@ class Component:
         return drawn
 
     def obeys(self, path: Path) -> bool:
-        """Whether the rules of the component allow a path."""
+        """Return whether the rules of the component allow a path."""
         return self._space.run(path, self.rules)
 
     def is_valid(self, indices: Indices) -> bool:
-        """Whether the rules of the component allow a combination."""
+        """Return whether the rules of the component allow a combination."""
         if self._restricted and any(indices[name] not in self.options[name] for name in self.present(indices)):
             return False
         return self.obeys(Path.along(indices))
 
     def present(self, indices: Indices) -> set[str]:
-        """Names of the choices that a combination has: all but those of layers beyond their number."""
+        """Return the names of the choices that a combination has: all but those of absent layers."""
         values = {g.item.choice.name: g.item.choice.options[indices[g.item.choice.name]] for g in self.groups}
         return {item.choice.name for item in self.items if item.active(values)}
 
-    def _ways(self, most: int) -> Iterator[tuple[Indices, bool]]:
+    def _paths(self, most: int) -> Iterator[tuple[Indices, bool]]:
         few = prod(len(self.options[name]) for name in self.read) <= most
         if not few and has_more(self.options, self.obeys, most):
             raise TooManyRuns
@@ -141,7 +146,7 @@ class Component:
             for branches in (self.branches(group, taken) for group in self.groups)
         )
 
-    def _completed(self, group: Group, taken: Indices) -> list[Combination]:
+    def _group_combinations(self, group: Group, taken: Indices) -> list[Combination]:
         return [
             {group.item.choice.name: index, **{o.choice.name: i for o, i in zip(layers, chosen, strict=True)}}
             for index, layers in self.branches(group, taken)
@@ -149,7 +154,7 @@ class Component:
         ]
 
     def _weights(self, group: Group, taken: Indices) -> list[int]:
-        """For each branch, the assignments behind it."""
+        """Return the number of assignments of each branch."""
         unread = [layer for layer in group.layers if layer.choice.name not in taken]
         return [
             prod(len(self.options[o.choice.name]) if o in layers else len(o.choice.options) for o in unread)
@@ -158,7 +163,7 @@ class Component:
 
 
 def components(space: Rules, items: Sequence[Declared]) -> tuple[Component, ...]:
-    """The choices of a space, those in one component that rules or layer counts tie together."""
+    """Group the choices of a space: choices that a rule or a number of layers connects are in one component."""
     parts: list[tuple[set[str], list[Rule]]] = [
         ({item.choice.name, *(other.choice.name for other in items if other.length_of == item.choice.name)}, [])
         for item in items
@@ -173,7 +178,7 @@ def components(space: Rules, items: Sequence[Declared]) -> tuple[Component, ...]
     return tuple(
         Component(
             space,
-            [rule for rule in space.all if rule in rules],  # in order: one may rely on those before it
+            [rule for rule in space.all if rule in rules],  # in order: a rule may rely on those before it
             [item for item in items if item.choice.name in names],
             frozenset[str]().union(*(reads[rule] for rule in rules)),
         )

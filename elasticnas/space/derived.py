@@ -1,4 +1,4 @@
-"""Derived sizes: which choices the properties of a space read, found by running them on watched architectures."""
+"""Derived sizes: find the choices that the properties of a space read, by running them on watched architectures."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -21,7 +21,7 @@ _FAILED = object()
 
 
 def properties_of(space: Any) -> tuple[str, ...]:
-    """Dotted names of the public properties of a space and of those nested in it; none is run."""
+    """Return the dotted names of the public properties of a space and its nested spaces, without running them."""
     found = [".".join((*prefix, name)) for prefix, cls in spaces_in(space) for name in _of_class(cls)]
     return tuple(sorted(found, key=lambda name: name.count(".")))
 
@@ -35,30 +35,35 @@ def _of_class(cls: type) -> Iterator[str]:
 
 
 class TooManyCombinations(SpaceError):
-    """A size depends on more combinations than can be gone through."""
+    """A derived size depends on more combinations of options than can be enumerated."""
 
 
 @dataclass(frozen=True)
 class Derived:
-    """What a property gives: the choices it reads on any branch, and the paths of its sizes by their dotted names."""
+    """The sizes of a property.
+
+    Attributes:
+        choices: The choices that it reads on any branch.
+        sizes: Paths of the sizes in an architecture, by dotted name.
+    """
 
     choices: tuple[Declared, ...]
     sizes: dict[str, tuple[str | int, ...]]
 
 
 def derived(space: Any, items: tuple[Declared, ...], name: str) -> Derived:
-    """Run a property on every way through it.
+    """Run a property on every path through its branches.
 
     Args:
         space: The space.
-        items: Its choices.
+        items: The choices of the space.
         name: Dotted name of the property.
 
     Returns:
-        Without sizes where the property is no integer and no tuple of integers, or reads no choice.
+        The sizes; none if the property is not an integer or a tuple of integers, or reads no choice.
 
     Raises:
-        SpaceError: It fails on every architecture.
+        SpaceError: The property fails on every architecture.
         TooManyCombinations: It is a size that depends on too many combinations of options.
     """
     read: set[str] = set()
@@ -76,13 +81,13 @@ def derived(space: Any, items: tuple[Declared, ...], name: str) -> Derived:
         raise SpaceError(f"{space.__name__}.{name}: the property fails on every architecture")
     choices = tuple(item for item in items if item.choice.name in read)
     path = tuple(name.split("."))
-    at = sorted(entries, key=lambda entry: entry or 0)
-    sizes: list[tuple[str | int, ...]] = [path if entry is None else (*path, entry) for entry in at]
+    positions = sorted(entries, key=lambda entry: entry or 0)
+    sizes: list[tuple[str | int, ...]] = [path if entry is None else (*path, entry) for entry in positions]
     return Derived(choices, {".".join(map(str, size)): size for size in sizes} if choices else {})
 
 
 class _Runs:
-    """Runs a property and keeps the last value."""
+    """Runs a property on paths and stores its last value."""
 
     def __init__(self, space: Any, items: tuple[Declared, ...], name: str) -> None:
         *prefix, self._name = name.split(".")
@@ -92,15 +97,16 @@ class _Runs:
 
     def __call__(self, path: Path) -> bool:
         self.value = _FAILED
-        with suppress(Exception):  # undefined for an impossible combination
+        with suppress(Exception):  # it may fail for combinations that rules reject
             self.value = getattr(self._watch.on(path).at(self._prefix), self._name)
-            self.value = tuple(self.value) if isinstance(self.value, tuple) else self.value  # read by now
+            # reads all entries of a watched tuple now
+            self.value = tuple(self.value) if isinstance(self.value, tuple) else self.value
             self.succeeded = True
         return True
 
 
 def _entries(value: Any) -> set[int | None] | None:
-    """Where a value holds integers: at itself, or at positions of a tuple; None for what is no size."""
+    """Return the positions of the integers: {None} for an integer, those of a tuple; None if the value is no size."""
     if _is_int(value):
         return {None}
     return set(range(len(value))) if isinstance(value, tuple) and all(map(_is_int, value)) else None

@@ -11,7 +11,7 @@ from elasticnas.errors import SpaceError
 __all__ = ["PerLayer", "Range"]
 
 
-_MOST = 10_000
+_MAX_OPTIONS = 10_000
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Range:
     """Integers from ``low`` to ``high``, both included: ``Annotated[int, Range(32, 128, step=16)]``.
 
     Raises:
-        SpaceError: The range is empty or its step does not reach ``high``.
+        SpaceError: The range is empty, has more than 10,000 options, or its step does not reach ``high``.
     """
 
     low: int
@@ -29,8 +29,8 @@ class Range:
     def __post_init__(self) -> None:
         if self.step < 1 or self.high < self.low or (self.high - self.low) % self.step:
             raise SpaceError(f"{self}: low <= high, step >= 1 and a step that lands on high are needed")
-        if (self.high - self.low) // self.step >= _MOST:
-            raise SpaceError(f"{self}: more than {_MOST:,} options; take a larger step")
+        if (self.high - self.low) // self.step >= _MAX_OPTIONS:
+            raise SpaceError(f"{self}: more than {_MAX_OPTIONS:,} options; take a larger step")
 
     @property
     def options(self) -> tuple[int, ...]:
@@ -49,15 +49,15 @@ class Range:
 
 @dataclass(frozen=True)
 class PerLayer:
-    """One choice for each layer: ``Annotated[tuple[Literal[256, 128], ...], PerLayer(4)]`` is four choices in a tuple.
+    """One choice for each layer: ``Annotated[tuple[Literal[256, 128], ...], PerLayer(4)]`` is a tuple of four choices.
 
-    ``PerLayer("depth")`` has as many as the integer field ``depth`` says.
+    With ``PerLayer("depth")``, the integer field ``depth`` sets the number of layers.
     """
 
     count: int | str
 
     def __class_getitem__(cls, item: Any) -> NoReturn:
-        """Refused: it is written as a call."""
+        """Raise an error: ``PerLayer`` takes its argument in parentheses."""
         raise SpaceError(
             f"PerLayer[{item!r}]: PerLayer is called, Annotated[tuple[Literal[256, 128], ...], PerLayer(4)]"
         )
@@ -70,7 +70,7 @@ class PerLayer:
             )
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
-        """Check the length where it is fixed; one that follows a field is checked with the whole architecture."""
+        """Check a fixed length; a length set by a field is checked with the whole architecture."""
         inner = get_args(source)[0] if get_origin(source) is tuple else source
         length = self.count if isinstance(self.count, int) else None
         return core_schema.tuple_variable_schema(handler.generate_schema(inner), min_length=length, max_length=length)

@@ -1,4 +1,4 @@
-"""SpaceInfo: everything that follows from a Space class, worked out when it is first used."""
+"""SpaceInfo: everything derived from a Space class, computed at first use."""
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
@@ -22,13 +22,13 @@ __all__ = ["SpaceInfo"]
 
 
 class SpaceInfo:
-    """What is derived from a Space class; ``Space.info()`` gives the one of a class.
+    """Everything derived from a Space class; ``Space.info()`` returns the one instance of a class.
 
     Args:
         space: The class.
 
     Raises:
-        SpaceError: A field is no choice, or there is none.
+        SpaceError: A field is not a choice, or the class has no field.
     """
 
     def __init__(self, space: "type[Space]") -> None:
@@ -47,18 +47,18 @@ class SpaceInfo:
         return {item.choice.name: _of_choice(item, self.projection) for item in self.declared}
 
     def derived(self, name: str) -> Mapping[str, Quantity]:
-        """The sizes that a property gives, by dotted name: itself, or the entries of a tuple (``sizes.0``).
+        """Return the sizes of a property by dotted name: the property, or the entries of a tuple (``sizes.0``).
 
-        The property is run at the first call.
+        The first call runs the property.
 
         Args:
             name: One of :attr:`properties`.
 
         Returns:
-            Nothing where the property is no integer and no tuple of integers, or the same for every architecture.
+            The sizes; empty if the property is not an integer or a tuple of integers, or reads no choice.
 
         Raises:
-            SpaceError: It fails on every architecture, or depends on more combinations than can be gone through.
+            SpaceError: It fails on every architecture, or depends on too many combinations of options.
         """
         if name not in self._derived:
             found = derived(self.space, self.declared, name)
@@ -69,28 +69,31 @@ class SpaceInfo:
         return self._derived[name]
 
     def projection(self, choices: tuple[Choice, ...]) -> Iterator[tuple[tuple[int, ...], Any]]:
-        """One architecture for every combination of these choices' options that some valid architecture has.
+        """Iterate over all combinations of options of these choices that occur in a valid architecture, with one each.
+
+        Yields:
+            Option indices, one for each choice, and an architecture that has them.
 
         Raises:
-            SpaceError: None was found for a combination, and it is not certain that there is none.
+            SpaceError: None was found for a combination, but there may be one.
         """
         names = frozenset(choice.name for choice in choices)
         items = [item for item in self.declared if item.choice.name in names]
-        # layers whose number is not among the choices must be there
+        # layers whose number is not among the choices must be present
         present = [item for item in items if item.length_of is not None and item.length_of not in names]
         tied = self.architectures.around(names | {item.length_of for item in present if item.length_of is not None})
         free = [item for item in self.declared if item.choice.name in tied and item.choice.name not in names]
         known = [self.architectures.nearest(largest=True), self.architectures.nearest(largest=False)]
-        completing = Completer(self.space.__name__, self.declared, free, self.rules, self.possible, known)
+        completer = Completer(self.space.__name__, self.declared, free, self.rules, self.possible, known)
         for indices in product(*(range(len(choice.options)) for choice in choices)):
             given = {choice.name: choice.options[index] for choice, index in zip(choices, indices, strict=True)}
-            arch = completing.around(given, present)
+            arch = completer.around(given, present)
             if arch is not None:
                 yield indices, arch
 
     @cached_property
     def rules(self) -> Rules:
-        """The rules of the space and of those nested in it."""
+        """The rules of the space and of its nested spaces."""
         return Rules(self.space, self.declared)
 
     @cached_property
@@ -109,23 +112,25 @@ class SpaceInfo:
         return self.membership.make(self.architectures.nearest(largest=False))
 
     def possible(self, assignment: Mapping[str, object]) -> Any:
-        """The architecture with an option for each choice; None where a rule refuses it."""
+        """Return the architecture of an assignment; None if a rule rejects it."""
         try:
             return self.membership.make(assignment)
         except ArchitectureError:
             return None
 
     def check(self, arch: object) -> None:
-        """Require a valid architecture: copies with updates may have no option's value, or break a rule.
+        """Require a valid architecture; ``model_copy(update=...)`` can make invalid ones.
 
         Raises:
-            ArchitectureError: It is of another class, has a value that is no option or another number of layers, or
-                breaks a rule.
+            ArchitectureError: It is of another class, has a value that is not an option or a wrong number of layers,
+                or breaks a rule.
         """
         self.membership.values(arch)
 
     def key(self, arch: object) -> tuple[int | None, ...]:
-        """What tells architectures apart where Python holds their values equal, such as 1 and True.
+        """Return a hashable key that differs between architectures even if Python compares their values as equal.
+
+        The key holds the option index of every choice, None for absent layers: the options 1 and True differ.
 
         Raises:
             ArchitectureError: As :meth:`check`.
@@ -137,7 +142,7 @@ class SpaceInfo:
 
 
 def _of_choice(item: Declared, projection: Projection) -> Quantity:
-    # a layer that an architecture does not have is dead: any option serves, the smallest costs least
+    # an absent layer is not run: any option is valid, the smallest costs least
     numbers = [o for o in item.choice.options if isinstance(o, int)]
     absent = min(numbers) if len(numbers) == len(item.choice.options) else item.choice.options[0]
     return Quantity(item.choice.name, (item.choice,), lambda arch: read(arch, item.path, absent), projection)

@@ -1,4 +1,4 @@
-"""Spaces in files: YAML for what is purely declarative, ``module:Class`` for the rest."""
+"""Spaces in files: YAML for purely declarative spaces, ``module:Class`` for the others."""
 
 import importlib
 import importlib.util
@@ -19,7 +19,7 @@ __all__ = ["dump_space", "load_space"]
 
 
 def load_space(source: str | Path) -> type[Space]:
-    """A space from a YAML (or JSON) file, from ``module:Class``, or from ``file.py:Class``.
+    """Load a space from a YAML (or JSON) file, from ``module:Class``, or from ``file.py:Class``.
 
     A file declares its choices::
 
@@ -34,7 +34,7 @@ def load_space(source: str | Path) -> type[Space]:
     or names a class that has rules or derived sizes: ``space: module:Class``.
 
     Raises:
-        SpaceError: The file or class is missing or declares something else; one line with the way out.
+        SpaceError: The file or class is missing or is not a space.
     """
     text = str(source)
     path = Path(source)
@@ -46,10 +46,10 @@ def load_space(source: str | Path) -> type[Space]:
 
 
 def dump_space(space: type[Space]) -> str:
-    """YAML that :func:`load_space` reads: the fields where the space is purely declarative, else its class's name.
+    """Return YAML for :func:`load_space`: the fields of a purely declarative space, the class name of any other.
 
     Raises:
-        SpaceError: A class with rules or derived sizes that is no attribute of its module.
+        SpaceError: A class with rules or derived sizes is not at the top of its module.
     """
     if not _declarative(space):
         found: Any = sys.modules.get(space.__module__)
@@ -125,7 +125,7 @@ def _from_name(text: str) -> type[Space]:
         module: Any = _file_module(Path(module_name)) if module_name.endswith(".py") else _module(module_name)
     except SpaceError:
         raise
-    except Exception as error:  # whatever the user's module raises while it is imported
+    except Exception as error:  # the user's module can raise anything
         raise SpaceError(f"{text}: {module_name} cannot be imported ({type(error).__name__}: {error})") from None
     found: Any = module
     for part in class_name.split("."):
@@ -154,7 +154,7 @@ def _file_module(path: Path) -> Any:
 
 
 def _declarative(space: type[Space]) -> bool:
-    """Whether a space is its fields and nothing else: no rule, no property, no option that a validator refuses."""
+    """Return whether a space has no rules, no properties and no options that a validator rejects."""
     info = space.info()
     allowed = info.rules.options
     every = all(len(allowed[choice.name]) == len(choice.options) for choice in info.choices)

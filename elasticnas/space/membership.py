@@ -1,4 +1,4 @@
-"""Membership: architectures made of options, and whether an object is an architecture of a space."""
+"""Membership: make an architecture from options, and check that an object is an architecture of a space."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,22 +23,22 @@ _ABSENT = object()
 
 
 class Membership:
-    """What an architecture of a space is.
+    """Makes and checks architectures of a space.
 
     Args:
         space: The space.
-        items: Its choices.
+        items: The choices of the space.
     """
 
     def __init__(self, space: Any, items: tuple[Declared, ...]) -> None:
         self._space, self._items, self._name = space, items, space.__name__
 
     def make(self, assignment: Mapping[str, Any]) -> Any:
-        """The architecture with an option for each choice; layers that it does not have need none.
+        """Make the architecture of an assignment; absent layers need no option.
 
         Raises:
-            ArchitectureError: A rule refuses it, a value is no option, or a choice has none.
-            SpaceError: A validator changes an option, or fails by another error than ValueError and AssertionError.
+            ArchitectureError: A rule rejects it, a value is not an option, or a choice has no value.
+            SpaceError: A validator changes an option, or raises an error other than ValueError and AssertionError.
         """
         try:
             data = assemble(self._items, assignment)
@@ -52,26 +52,26 @@ class Membership:
         return arch
 
     def values(self, arch: Any) -> dict[str, Any]:
-        """The value of every choice; a layer that the architecture does not have gives its first option.
+        """Return the value of every choice by name; absent layers have their first option.
 
         Raises:
-            ArchitectureError: ``arch`` is no valid architecture of the space.
+            ArchitectureError: ``arch`` is not a valid architecture of the space.
         """
         if not isinstance(arch, self._space):
-            raise self.stranger(arch)
+            raise self.wrong_type_error(arch)
         again = self._validated(_field_values(self._space, arch))
         values = {}
         for item in self._items:
             value, expected = read(arch, item.path, _ABSENT), read(again, item.path, _ABSENT)
             if not _is_same(value, expected):
                 raise ArchitectureError(
-                    f"{self._name}: {item.choice.name} is {value!r}, where its rules make {expected!r}"
+                    f"{self._name}: {item.choice.name} is {value!r}, but validation gives {expected!r}"
                 )
             values[item.choice.name] = item.choice.options[0 if value is _ABSENT else item.choice.index(value)]
         return values
 
-    def stranger(self, given: Any) -> ArchitectureError:
-        """The error of what is no architecture of the space, with what was meant."""
+    def wrong_type_error(self, given: Any) -> ArchitectureError:
+        """Return the error for an object that is not an architecture of the space, with the correct form."""
         name = self._name
         way_out = ""
         if isinstance(given, Mapping):
@@ -88,12 +88,12 @@ class Membership:
             return self._space.model_validate(data)
         except ValidationError as error:
             raise ArchitectureError(one_line(self._space, error)) from None
-        except Exception as error:  # whatever a rule raises
+        except Exception as error:  # a rule can raise anything
             if isinstance(error, ElasticNASError) and not isinstance(error, UnknownNameError):
                 raise
             reason = said(error)
             raise SpaceError(
-                f"{self._name}: a rule fails for {data} ({reason}); a rule refuses by ValueError"
+                f"{self._name}: a rule fails for {data} ({reason}); a rule must raise ValueError to reject it"
             ) from error
 
     def _require_unchanged(self, arch: Any, assignment: Mapping[str, Any]) -> None:
@@ -102,16 +102,16 @@ class Membership:
         for item in self._items:
             given = assignment[item.choice.name] if item.active(assignment) else _ABSENT
             made = read(arch, item.path, _ABSENT)
-            # a text that stands for a number is no option, and may be read as one
+            # a string such as "64" is not an option, and pydantic may convert it to one
             if not _is_same(given, made) and (given is _ABSENT or given in item.choice.options):
                 raise SpaceError(
-                    f"{self._name}: a validator changes {item.choice.name} from {given!r} to {made!r}; return what "
-                    "it is given, or raise"
+                    f"{self._name}: a validator changes {item.choice.name} from {given!r} to {made!r}; it must "
+                    "return its argument or raise ValueError"
                 )
 
 
 def _holds(arch: Any, data: Mapping[str, Any]) -> bool:
-    """Whether an architecture holds the very values that it was made of."""
+    """Return whether an architecture has exactly the values that it was made from."""
     for name, value in data.items():
         made = getattr(arch, name, _ABSENT)
         if isinstance(value, dict):
@@ -130,7 +130,7 @@ def _is_same(one: Any, other: Any) -> bool:
 
 
 def _field_values(space: Any, arch: Any) -> Any:
-    """The fields of an architecture as data to validate; whatever else is in their place stays as it is."""
+    """Return the fields of an architecture as data to validate; an object of another class is returned unchanged."""
     if not isinstance(arch, space):
         return arch
     fields = {name: getattr(arch, name, None) for name in space.model_fields}

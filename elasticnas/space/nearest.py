@@ -1,4 +1,4 @@
-"""Nearest: the valid combination of a component that is fewest steps away from its largest or smallest."""
+"""Nearest: find the valid combination of a component with the fewest steps from its largest or smallest options."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -10,12 +10,12 @@ from elasticnas.space.seeking import climb, seek
 
 __all__ = ["nearest"]
 
-_TRIES = 20_000
-_SETTLED = 100_000  # combinations at most as far as what climbing found: all are tried
+_TRIES = 20_000  # combinations tried first, nearest first
+_MAX_TRIED = 100_000  # all combinations not farther than the result of climbing are tried if there are fewer
 
 
 class _Ranks:
-    """How many steps each option that a component's choices may have is from the best one."""
+    """The rank of each allowed option of a component's choices: its number of steps from the best option."""
 
     def __init__(self, component: Component, largest: bool) -> None:
         self.best_first: dict[str, list[int]] = {}
@@ -23,18 +23,18 @@ class _Ranks:
         for item in component.items:
             name, order = item.choice.name, ascending(item.choice.options, largest)
             allowed = {index: rank for rank, index in enumerate(order) if index in component.options[name]}
-            self.of[name] = allowed or {order[0]: 0}  # of a layer that never is there, perhaps
+            self.of[name] = allowed or {order[0]: 0}  # a layer without allowed options may always be absent
             self.best_first[name] = list(self.of[name])
         self._component = component
 
     def distance(self, combination: Indices) -> tuple[int, list[int]]:
-        """Steps in all and step by step; layers that are not there take none."""
-        there = self._component.present(combination)
-        steps = [self.of[name][combination[name]] if name in there else 0 for name in self.of]
+        """Return the total number of steps and the steps of each choice; absent layers count 0."""
+        present = self._component.present(combination)
+        steps = [self.of[name][combination[name]] if name in present else 0 for name in self.of]
         return sum(steps), steps
 
     def nearest_with(self, taken: Indices) -> Combination:
-        """The nearest combination that has what was read on one way through the rules."""
+        """Return the nearest combination with these options."""
         best = {name: options[0] for name, options in self.best_first.items()} | dict(taken)
         for group in self._component.groups:
             name = group.item.choice.name
@@ -43,7 +43,7 @@ class _Ranks:
         return best
 
     def outwards(self) -> Iterator[Combination]:
-        """All combinations by their steps, the first choices at their best first."""
+        """Iterate over all combinations in order of total steps; among equals, the first choices are best first."""
         names = list(self.of)
         most = [max(ranks.values()) for ranks in self.of.values()]
         room = [sum(most[position + 1 :]) for position in range(len(most))]
@@ -53,7 +53,7 @@ class _Ranks:
                 yield dict(zip(names, indices, strict=True))
 
     def within(self, steps: int) -> int:
-        """Number of combinations at most so many steps away."""
+        """Return the number of combinations with at most so many steps."""
         ways = [1] + [0] * steps
         for ranks in self.of.values():
             ways = [sum(ways[total - rank] for rank in ranks.values() if rank <= total) for total in range(steps + 1)]
@@ -61,17 +61,17 @@ class _Ranks:
 
 
 def nearest(component: Component, largest: bool) -> Combination | None:
-    """The valid combination with the fewest steps from the extreme, the first choices nearest where several have it.
+    """Return the valid combination with the fewest steps from the extreme; ties prefer the first choices.
 
-    It is exact where the ways through the rules can be listed, and where few combinations are nearer. Else it is one
-    in which no choice by itself can get a better option.
+    The result is exact if the paths through the rules can be listed or if few combinations are nearer. Otherwise it is
+    a local optimum: no single choice can get a better option.
 
     Args:
         component: The choices and their rules.
         largest: Whether the extreme is the largest option of every choice, or the smallest.
 
     Returns:
-        None where none was found; where the ways can be listed, there is none.
+        The combination; None if none was found. If the paths can be listed, None means that there is none.
     """
     ranks = _Ranks(component, largest)
     if component.listed is not None:
@@ -80,7 +80,7 @@ def nearest(component: Component, largest: bool) -> Combination | None:
         return found
     climbed = map(partial(climb, component, ranks.best_first), seek(component))
     best = min(climbed, key=ranks.distance, default=None)
-    if best is not None and ranks.within(ranks.distance(best)[0]) <= _SETTLED:
+    if best is not None and ranks.within(ranks.distance(best)[0]) <= _MAX_TRIED:
         return next(filter(component.is_valid, ranks.outwards()))
     return best
 
@@ -88,9 +88,13 @@ def nearest(component: Component, largest: bool) -> Combination | None:
 def _summing(
     options: Sequence[Sequence[tuple[int, int]]], room: Sequence[int], steps: int, position: int
 ) -> Iterator[tuple[int, ...]]:
-    """Indices of options, given with their steps, that take so many steps together.
+    """Iterate over the tuples of option indices whose ranks sum to ``steps``, from a position on.
 
-    ``room`` is the steps that are left in the choices after each.
+    Args:
+        options: Pairs of option index and rank, by choice.
+        room: Sum of the largest ranks of all later choices, by choice.
+        steps: The sum.
+        position: The first choice.
     """
     if position == len(options) - 1:
         yield from ((index,) for index, rank in options[position] if rank == steps)

@@ -12,12 +12,12 @@ Changes = list[dict[str, Any]]
 
 
 def neighbours(info: SpaceInfo, arch: Any, rng: random.Random | None) -> Iterator[Any]:
-    """Valid architectures that differ in one choice; where rules allow none such, in two ruled choices.
+    """Iterate over the valid architectures that differ in one choice; if there are none, in two tied choices.
 
     Args:
-        info: Of the space.
-        arch: Where they are around.
-        rng: Shuffles them; None for the order of declaration.
+        info: Information about the space.
+        arch: The architecture.
+        rng: Shuffles the neighbours; None for the order of declaration.
     """
     singles = [{choice.name: option} for choice in info.choices for option in choice.options]
     found = False
@@ -29,9 +29,9 @@ def neighbours(info: SpaceInfo, arch: Any, rng: random.Random | None) -> Iterato
 
 
 def _pairs(info: SpaceInfo) -> Changes:
-    ruled = [item.choice for item in info.architectures.tied]
-    both = [(one, other) for one in ruled for other in ruled if one is not other]
-    return [{one.name: x, other.name: y} for one, other in both for x in one.options for y in other.options]
+    tied = [item.choice for item in info.architectures.tied]
+    pairs = [(one, other) for one in tied for other in tied if one is not other]
+    return [{one.name: x, other.name: y} for one, other in pairs for x in one.options for y in other.options]
 
 
 def _distinct(info: SpaceInfo, arch: Any, changes: Changes, rng: random.Random | None) -> Iterator[Any]:

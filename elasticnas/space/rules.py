@@ -1,4 +1,4 @@
-"""The rules of a space, run on watched architectures."""
+"""Rules: the validators of a space, run on watched architectures."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,16 +17,22 @@ from elasticnas.space.watch import Node, Watch
 
 __all__ = ["Rule", "Rules"]
 
-_RUNS = 20_000  # of one rule by itself, to learn which choices it reads
+_RUNS = 20_000  # most paths of one rule that are run to find the choices it reads
 
 
 class _Changed(Exception):
-    """A validator returns something else than it was given."""
+    """A validator returned something other than its argument."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A validator: its name, the path of the nested space it belongs to, and a check that raises where it refuses."""
+    """A validator.
+
+    Attributes:
+        name: Class and name.
+        prefix: Path of the nested space that it belongs to.
+        check: Raises if the validator rejects the watched architecture.
+    """
 
     name: str
     prefix: tuple[str, ...]
@@ -34,21 +40,21 @@ class Rule:
 
 
 class Rules:
-    """The rules of a space and of those nested in it, in the order in which pydantic runs them.
+    """The rules of a space and of its nested spaces, in the order in which pydantic runs them.
 
     Args:
         space: The space.
-        items: Its choices.
+        items: The choices of the space.
 
-    Raises:
-        SpaceError: A validator changes an option, or fails by another error than ValueError and AssertionError.
+    Attributes:
+        all: The rules.
     """
 
     def __init__(self, space: Any, items: tuple[Declared, ...]) -> None:
         self._space, self._items = space, items
         self.root = Node.of(space, items)
         self._has_private = any(cls.__private_attributes__ for _, cls in spaces_in(space))
-        self._local = local()  # threads watch by instances of their own
+        self._local = local()  # each thread has its own watched instances
         opaque = [prefix for prefix, cls in spaces_in(space) if is_opaque(cls)]
         self.all = [
             rule
@@ -59,7 +65,11 @@ class Rules:
 
     @cached_property
     def options(self) -> Mapping[str, tuple[int, ...]]:
-        """Indices of the options that the validators of a field alone allow, by choice."""
+        """Indices of the options that the validators of the field allow, by choice name.
+
+        Raises:
+            SpaceError: A validator changes an option, or raises an error other than ValueError and AssertionError.
+        """
         return {name: indices for prefix, _ in spaces_in(self._space) for name, indices in self._allowed(prefix)}
 
     @property
@@ -70,25 +80,31 @@ class Rules:
         return watch
 
     def run(self, path: Path, rules: Sequence[Rule] | None = None) -> bool:
-        """Whether the architecture of a path obeys rules; all of them, where none are given."""
+        """Return whether the architecture of a path obeys these rules; by default all.
+
+        Raises:
+            SpaceError: A rule changes a value, or raises an error other than ValueError and AssertionError.
+        """
         watch = self._watch.on(path)
         for rule in self.all if rules is None else rules:
             try:
                 if not _obeyed(rule, watch):
                     return False
             except _Changed:
-                raise SpaceError(f"{rule.name} changes {self._of(path)}; return what it is given, or raise") from None
-            except Exception as error:  # whatever the rule raises
+                raise SpaceError(
+                    f"{rule.name} changes {self._text(path)}; a rule must return its argument or raise ValueError"
+                ) from None
+            except Exception as error:  # a rule can raise anything
                 reason = said(error)
                 raise SpaceError(
-                    f"{rule.name} fails for {self._of(path)} ({reason}); a rule refuses by ValueError"
+                    f"{rule.name} fails for {self._text(path)} ({reason}); a rule must raise ValueError to reject it"
                 ) from error
         return True
 
     def reads(self, rule: Rule) -> frozenset[str]:
-        """Names of the choices that a rule reads on any branch; all of its space, where that is not certain."""
+        """Return the names of the choices that a rule reads on any branch; if that is not certain, all of its space."""
         read: set[str] = set()
-        # private attributes may carry what one rule found to the next
+        # a rule may store its result in a private attribute for later rules
         rules = self.all[: self.all.index(rule) + 1] if self._has_private else [rule]
 
         def run(path: Path) -> bool:
@@ -101,26 +117,26 @@ class Rules:
         try:
             for _ in leaves(self.options, run, _RUNS):
                 pass
-        except Exception:  # too many runs, or what the rule raises where another one would have refused
+        except Exception:  # too many runs, or the rule fails for options that an earlier rule would have rejected
             deep = len(rule.prefix)
             read.update(item.choice.name for item in self._items if item.path[:deep] == rule.prefix)
         return frozenset(read)
 
     def refused_alone(self, indices: Mapping[str, int], names: frozenset[str]) -> bool:
-        """Whether a rule refuses given options for these choices alone, so that no architecture has them."""
+        """Return whether some rule rejects the options of these choices whatever the others are."""
         if any(indices[name] not in self.options[name] for name in names):
             return True
         for rule in self.all:
             path = Path({name: (index,) for name, index in indices.items()})
             try:
-                refused = not _obeyed(rule, self._watch.on(path))
-            except Exception:  # another rule may refuse before this one is run
+                rejected = not _obeyed(rule, self._watch.on(path))
+            except Exception:  # an earlier rule may reject these options
                 continue
-            if refused and path.taken.keys() <= names:
+            if rejected and path.taken.keys() <= names:
                 return True
         return False
 
-    def _of(self, path: Path) -> str:
+    def _text(self, path: Path) -> str:
         options = {item.choice.name: item.choice.options for item in self._items}
         return ", ".join(f"{name}={options[name][index]!r}" for name, index in path.taken.items()) or "everything"
 
@@ -139,7 +155,7 @@ class Rules:
 def _obeyed(rule: Rule, watch: Watch) -> bool:
     try:
         rule.check(watch)
-    except (ValueError, AssertionError):  # what pydantic takes for a refusal
+    except (ValueError, AssertionError):  # pydantic treats both as a rejection
         return False
     except NoOption:
         return False
@@ -149,17 +165,19 @@ def _obeyed(rule: Rule, watch: Watch) -> bool:
 
 
 def _passing(where: str, options: tuple[Any, ...], validate: Callable[[Any], Any] | None) -> tuple[int, ...]:
-    """Indices of the options that a validator lets through."""
+    """Return the indices of the options that a validator accepts."""
     passing = []
     for index, option in enumerate(options):
         try:
             given = option if validate is None else validate(option)
         except (ValueError, AssertionError):
             continue
-        except Exception as error:  # whatever the validator raises
+        except Exception as error:  # a validator can raise anything
             raise SpaceError(f"{where}: a validator fails for {option!r} ({type(error).__name__}: {error})") from error
         if not _is_same(option, given):
-            raise SpaceError(f"{where}: a validator changes {option!r} to {given!r}; return what it is given, or raise")
+            raise SpaceError(
+                f"{where}: a validator changes {option!r} to {given!r}; it must return its argument or raise ValueError"
+            )
         passing.append(index)
     return tuple(passing)
 
@@ -190,7 +208,7 @@ def _whole_field(node: Node, name: str, validate: Callable[[Any], Any]) -> Calla
 
 
 def _validated(watch: Watch, below: Any, validate: Callable[[Any], Any]) -> None:
-    """Run pydantic itself on what it would be given; all of it is read."""
+    """Run pydantic's own validation on plain data, which reads all choices below."""
     given = watch.unwatched(below)
     if not _is_same(given, validate(watch.data(below))):
         raise _Changed
@@ -226,7 +244,7 @@ def _context(node: Node) -> dict[str, Any]:
 
 
 class _Earlier(Mapping[str, Any]):
-    """The fields that were validated before, each read where it is used."""
+    """The fields that are validated earlier; a field counts as read when it is accessed."""
 
     def __init__(self, watch: Watch, node: Node, names: list[str]) -> None:
         self._watch, self._node, self._names = watch, node, names
@@ -243,11 +261,11 @@ class _Earlier(Mapping[str, Any]):
         return len(self._names)
 
 
-def _is_same(given: Any, back: Any) -> bool:
-    if given is back:
+def _is_same(given: Any, returned: Any) -> bool:
+    if given is returned:
         return True
-    if isinstance(given, tuple) and isinstance(back, tuple):
-        return len(given) == len(back) and all(map(_is_same, given, back))
-    if isinstance(given, BaseModel) and type(given) is type(back):
-        return all(_is_same(getattr(given, name), getattr(back, name)) for name in type(given).model_fields)
-    return type(given) is type(back) and bool(given == back)
+    if isinstance(given, tuple) and isinstance(returned, tuple):
+        return len(given) == len(returned) and all(map(_is_same, given, returned))
+    if isinstance(given, BaseModel) and type(given) is type(returned):
+        return all(_is_same(getattr(given, name), getattr(returned, name)) for name in type(given).model_fields)
+    return type(given) is type(returned) and bool(given == returned)

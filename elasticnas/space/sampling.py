@@ -1,4 +1,4 @@
-"""Sampling: a valid combination of a component's options, each drawn uniformly and independently where rules allow."""
+"""Sampling: draw a valid combination of a component, each option uniform and independent as far as rules allow."""
 
 import random
 from functools import cached_property
@@ -9,25 +9,25 @@ from elasticnas.space.seeking import seek, walk
 __all__ = ["TRIES", "Sampler"]
 
 TRIES = 10_000
-"""Draws that are given up where none obeys the rules."""
+"""Most draws of rejection sampling."""
 
 
 class Sampler:
-    """Draws from one component, in the first of three ways that works there.
+    """Draws valid combinations of one component by the first of these methods that works.
 
-    1. Rejection: uniform draws until one is valid. Exact.
-    2. From the list of all ways through the rules, each as often as uniform draws would take it. Exact.
-    3. A random walk over valid combinations: nearly uniform over those that it can reach.
+    1. Rejection sampling from uniform draws. Exact.
+    2. A draw from the list of all paths through the rules, with the probabilities of rejection sampling. Exact.
+    3. A random walk over valid combinations. Nearly uniform over the combinations that the walk can reach.
     """
 
     def __init__(self, component: Component) -> None:
         self._component = component
 
     def draw(self, rng: random.Random) -> Combination | None:
-        """A valid combination; None where none was found."""
+        """Draw a valid combination; None if none was found."""
         if not self._component.rules:
             return self._component.draw({}, rng) if self._component.weight({}) else None
-        if self._is_frequent and (drawn := self._rejected(rng)) is not None:
+        if self._rejection_works and (drawn := self._draw_by_rejection(rng)) is not None:
             return drawn
         if self._component.listed is not None:
             return (
@@ -38,9 +38,9 @@ class Sampler:
         return walk(self._component, self._known, rng) if self._known else None
 
     @cached_property
-    def _is_frequent(self) -> bool:
-        # by draws of its own: what a caller's generator gives does not depend on who drew before
-        return self._rejected(random.Random(0)) is not None
+    def _rejection_works(self) -> bool:
+        # a separate generator, so that the caller's draws do not depend on whether this was computed before
+        return self._draw_by_rejection(random.Random(0)) is not None
 
     @cached_property
     def _weights(self) -> list[int]:
@@ -50,7 +50,7 @@ class Sampler:
     def _known(self) -> list[Combination]:
         return seek(self._component)
 
-    def _rejected(self, rng: random.Random) -> Combination | None:
+    def _draw_by_rejection(self, rng: random.Random) -> Combination | None:
         for _ in range(TRIES):
             drawn = {item.choice.name: rng.randrange(len(item.choice.options)) for item in self._component.items}
             if self._component.is_valid(drawn):

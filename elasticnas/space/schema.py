@@ -1,4 +1,4 @@
-"""What a Space class declares: its choices, in order, and how an architecture is put together from them."""
+"""Schema: the choices that a Space class declares, and their positions in an architecture."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -27,30 +27,36 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Declared:
-    """A choice, where it sits in the architecture, and the choice that says how many layers there are (or None)."""
+    """A choice as declared in a space.
+
+    Attributes:
+        choice: The choice.
+        path: Its position in the architecture: field names, and the index of a layer.
+        length_of: Name of the choice that sets the number of layers; None if the number is fixed.
+    """
 
     choice: Choice
     path: tuple[str | int, ...]
     length_of: str | None = None
 
     def active(self, assignment: Mapping[str, Any]) -> bool:
-        """Whether an architecture with these values has this choice at all (its layer exists)."""
+        """Return whether an architecture with these values has this choice, that is, its layer is present."""
         return self.length_of is None or int(self.path[-1]) < assignment[self.length_of]
 
 
 def nested_space(info: FieldInfo) -> Any:
-    """The class of a field that is a nested space; None for a choice."""
+    """Return the class of a nested space; None if the field is a choice."""
     annotation = info.annotation
     return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
 
 
 def per_layer(info: FieldInfo) -> PerLayer | None:
-    """What says how many layers a field has; None where it has no layers."""
+    """Return the PerLayer annotation of a field; None if it has none."""
     return next((item for item in info.metadata if isinstance(item, PerLayer)), None)
 
 
 def spaces_in(space: Any, prefix: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Path and class of a space and of every space nested in it, the outer one last, as pydantic validates them."""
+    """Iterate over path and class of a space and its nested spaces, inner ones first, as pydantic validates them."""
     for name, info in space.model_fields.items():
         if (nested := nested_space(info)) is not None:
             yield from spaces_in(nested, (*prefix, name))
@@ -58,7 +64,7 @@ def spaces_in(space: Any, prefix: tuple[str, ...] = ()) -> Iterator[tuple[tuple[
 
 
 def declared(space: type[BaseModel], prefix: tuple[str | int, ...] = ()) -> Iterator[Declared]:
-    """The choices of a space class, fields in order, nested spaces and layers expanded.
+    """Iterate over the choices of a space class in order of declaration, those of nested spaces and layers included.
 
     Raises:
         SpaceError: A field is neither a choice nor a nested space.
@@ -106,7 +112,7 @@ def _options(space: type[BaseModel], name: str, annotation: Any, metadata: list[
         options = get_args(annotation)
         if len(set(map(repr, options))) != len(options):
             raise SpaceError(f"{space.__name__}.{name}: the options {list(options)} repeat; name each once")
-        _require_told_apart(f"{space.__name__}.{name}", annotation, options)
+        _require_distinguishable(f"{space.__name__}.{name}", annotation, options)
         return options
     raise SpaceError(
         f"{space.__name__}.{name}: {annotation!r} is no choice; use Literal[...], Annotated[int, Range(...)], bool, "
@@ -114,8 +120,8 @@ def _options(space: type[BaseModel], name: str, annotation: Any, metadata: list[
     )
 
 
-def _require_told_apart(where: str, annotation: Any, options: tuple[Any, ...]) -> None:
-    """Each option must be a plain value, and come back from validation as itself: of 1 and 1.0, only one does."""
+def _require_distinguishable(where: str, annotation: Any, options: tuple[Any, ...]) -> None:
+    """Require plain options that validation returns unchanged: of 1 and 1.0 it can return only one."""
     for option in options:
         if not isinstance(option, (int, float, str, bytes, Enum, type(None))):
             parts = f"; write Literal[{', '.join(map(repr, option))}]" if isinstance(option, Iterable) else ""
@@ -140,7 +146,7 @@ def _name(path: tuple[str | int, ...]) -> str:
 
 
 def assemble(choices: tuple[Declared, ...], assignment: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested plain data, ready for validation, from a value for every choice; absent layers are left out."""
+    """Return an assignment as nested data for validation; absent layers are left out."""
     data: dict[str, Any] = {}
     for item in choices:
         node: Any = data
@@ -160,13 +166,13 @@ def assemble(choices: tuple[Declared, ...], assignment: Mapping[str, Any]) -> di
 
 
 def lengths(items: tuple[Declared, ...]) -> dict[str, tuple[Any, ...]]:
-    """Options of the choices that say how many layers there are, by name."""
-    counting = {item.length_of for item in items}
-    return {item.choice.name: item.choice.options for item in items if item.choice.name in counting}
+    """Return the options of the choices that set a number of layers, by name."""
+    names = {item.length_of for item in items}
+    return {item.choice.name: item.choice.options for item in items if item.choice.name in names}
 
 
 def read(arch: Any, path: tuple[str | int, ...], absent: Any = None) -> Any:
-    """The value at a path of an architecture; ``absent`` for a layer it does not have."""
+    """Return the value at a path of an architecture; ``absent`` for an absent layer."""
     for part in path:
         if isinstance(part, int):
             if part >= len(arch):
@@ -178,7 +184,7 @@ def read(arch: Any, path: tuple[str | int, ...], absent: Any = None) -> Any:
 
 
 def ascending(options: tuple[Any, ...], largest_first: bool = False) -> list[int]:
-    """Indices of options in order of size; as declared where they are no numbers."""
+    """Return the indices of options in ascending or descending order; options that are not numbers keep their order."""
     if not all(isinstance(option, (int, float)) for option in options):
         return list(range(len(options)))
     return sorted(range(len(options)), key=lambda index: options[index], reverse=largest_first)

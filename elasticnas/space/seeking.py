@@ -1,4 +1,4 @@
-"""Seeking: valid combinations of a component whose ways are too many to list."""
+"""Seeking: find valid combinations of a component with too many paths to list."""
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,15 +9,15 @@ from elasticnas.space.tree import Path
 
 __all__ = ["climb", "seek", "walk"]
 
-_RUNS, _RESTARTS = 2_000, 4
-_STEPS = 50  # of a walk, for each choice
+_RUNS, _RESTARTS = 2_000, 4  # of the depth-first search in random order
+_STEPS = 50  # steps of a walk per choice
 
 
 def seek(component: Component) -> list[Combination]:
-    """A few valid combinations; empty where none was found, which proves nothing.
+    """Return a few valid combinations; an empty list does not prove that there are none.
 
-    Tried are the combinations with all choices at one share of their range, as rules that compare sizes allow, and
-    some thousand ways in random order that step back from what a rule refuses.
+    Tries the combinations with all choices at the same fraction of their range, which often satisfy rules that compare
+    sizes, and some thousand paths of depth-first searches in random order.
     """
     found = [combination for combination in _diagonal(component) if component.is_valid(combination)]
     rng = random.Random(0)
@@ -34,10 +34,10 @@ def seek(component: Component) -> list[Combination]:
 
 
 def walk(component: Component, known: Sequence[Combination], rng: random.Random) -> Combination:
-    """A valid combination at the end of a random walk over valid ones, from one that is known.
+    """Return the end of a random walk over valid combinations that starts at a known one.
 
-    A step gives one or two choices random options, and is taken back where a rule refuses: the longer the walk, the
-    closer to uniform over what it can reach.
+    A step gives one or two choices random options; it is not taken if a rule rejects the result. The longer the walk,
+    the closer its end is to uniform over the combinations that it can reach.
     """
     here = rng.choice(known)
     names = [name for name in sorted(component.names) if component.options[name]]
@@ -49,25 +49,30 @@ def walk(component: Component, known: Sequence[Combination], rng: random.Random)
 
 
 def climb(component: Component, ranked: Mapping[str, Sequence[int]], start: Combination) -> Combination:
-    """A valid combination in which no choice by itself can get a better option.
+    """Return a valid combination in which no single choice can get a better option.
 
     Args:
         component: The choices and their rules.
-        ranked: Their options, best first.
+        ranked: The option indices of each choice, best first.
         start: A valid combination.
     """
     here = start
     while True:
-        near = _raised(component, ranked, here, slice(-1, None))
-        # where no choice can get the next better option, one further away may still do
-        there = near if near != here else _raised(component, ranked, here, slice(None))
+        near = _improved(component, ranked, here, slice(-1, None))
+        # if no choice can get its next better option, a still better one may be valid
+        there = near if near != here else _improved(component, ranked, here, slice(None))
         if there == here:
             return here
         here = there
 
 
-def _raised(component: Component, ranked: Mapping[str, Sequence[int]], here: Combination, which: slice) -> Combination:
-    """The combination after each choice in turn got one of its better options, where the rules allow it."""
+def _improved(
+    component: Component, ranked: Mapping[str, Sequence[int]], here: Combination, which: slice
+) -> Combination:
+    """Give each choice in turn the first of its better options that the rules allow.
+
+    ``which`` selects the better options to try, which are ordered from the best to the next better one.
+    """
     for name, options in ranked.items():
         better = options[: options.index(here[name]) if here[name] in options else None][which]
         changes = (change for index in better for change in _changes(component, ranked, name, index))
@@ -77,9 +82,9 @@ def _raised(component: Component, ranked: Mapping[str, Sequence[int]], here: Com
 
 def _changes(component: Component, ranked: Mapping[str, Sequence[int]], name: str, index: int) -> Iterator[Combination]:
     yield {name: index}
-    counted = [item.choice.name for item in component.items if item.length_of == name]
-    if counted:  # there may be room for further layers only if they are the worst
-        yield {name: index} | {layer: ranked[layer][-1] for layer in counted if layer in ranked}
+    layers = [item.choice.name for item in component.items if item.length_of == name]
+    if layers:  # more layers may be valid only with their worst options
+        yield {name: index} | {layer: ranked[layer][-1] for layer in layers if layer in ranked}
 
 
 def _diagonal(component: Component) -> Iterator[Combination]:

@@ -32,31 +32,31 @@ __all__ = ["A", "S", "SizesOf", "Space", "reserved"]
 
 S = TypeVar("S", bound="Space")
 A = TypeVar("A", bound="Space", default=Any)
-"""The architectures of a space, where a class can be used without saying which: ``Flops[Encoder]``, ``Flops``."""
+"""Architectures of a space in generic classes with an optional type argument: ``Flops[Encoder]`` or ``Flops``."""
 
 SizesOf: TypeAlias = Annotated[S, "axes of the space, or one of its architectures"]
-"""What a model is built from: ``sizes: SizesOf[Encoder]`` are axes in a supernet, an architecture in a plain network.
+"""Type of the sizes that a model is built from: axes for a supernet, an architecture for a plain network.
 
-Checkers take it as the space itself, whose fields and properties are ints and bools: both kinds have all of these by
-name, and elastic parts take both.
+Type checkers treat ``sizes: SizesOf[Encoder]`` as an ``Encoder``, with its fields and properties; axes and
+architectures both have these as attributes, and elastic modules accept both.
 """
 
 
 class Space(BaseModel, metaclass=SpaceType):
-    """A search space. Fields are choices, instances are valid, frozen, hashable architectures.
+    """A search space. Fields are choices; instances are valid, frozen, hashable architectures.
 
     Fields are ``Literal[...]``, ``bool``, ``Annotated[int, Range(...)]``, ``Annotated[tuple[..., ...], PerLayer(n)]``
     or another Space; integer properties are derived sizes; pydantic validators are rules. Choices are named by dotted
     paths: ``hidden``, ``encoder.hidden`` (nested), ``inner.0`` (per layer).
 
     Raises:
-        SpaceError: A field is no choice, or bears the name of one of Space's methods.
-        ArchitectureError: An instance is no valid architecture; its fields are given by name.
+        SpaceError: A field is not a choice, or has the name of a method of Space.
+        ArchitectureError: The arguments of the constructor, which are keywords, are not a valid architecture.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     made_by: ClassVar[tuple[Callable[..., Any], tuple[Any, ...]] | None] = None
-    """Function and arguments that make the class, where it is no module's attribute: pickles find it by them."""
+    """For a class that is not an attribute of a module: the function and arguments that make it, used by pickle."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         for base in (base for base in cls.__mro__ if not issubclass(Space, base)):
@@ -66,14 +66,14 @@ class Space(BaseModel, metaclass=SpaceType):
                     raise SpaceError(f"{cls.__name__}.{name}: {name!r} is {owner}; give the field another name")
         super().__init_subclass__(**kwargs)
 
-    if not TYPE_CHECKING:  # checkers know the fields
+    if not TYPE_CHECKING:  # type checkers know the fields
 
         def __getattr__(self, name: str) -> Any:
             try:
                 return super().__getattr__(name)
             except AttributeError:
                 if name[0] == "_" or inspect.getattr_static(type(self), name, None) is not None:
-                    raise  # of a property, which says itself what it lacks
+                    raise  # an error inside a property
                 raise UnknownNameError(_unknown(type(self), name)) from None
 
         def __setattr__(self, name: str, value: Any) -> None:
@@ -90,96 +90,96 @@ class Space(BaseModel, metaclass=SpaceType):
         for name, info in type(self).model_fields.items():
             layers = per_layer(info)
             if layers is not None and isinstance(layers.count, str):
-                wanted, given = getattr(self, layers.count), getattr(self, name)
-                if len(given) != wanted:
-                    raise ValueError(f"{name} has {len(given)} entries, but {layers.count} is {wanted}")
+                count, given = getattr(self, layers.count), getattr(self, name)
+                if len(given) != count:
+                    raise ValueError(f"{name} has {len(given)} entries, but {layers.count} is {count}")
         return self
 
     @classmethod
     def info(cls) -> SpaceInfo:
-        """What follows from the class: its choices, properties and rules, worked out once."""
+        """Return what is derived from the class: its choices, properties and rules. It is computed once."""
         return _info(cls)
 
     @classmethod
     def choice_list(cls) -> tuple[Choice, ...]:
-        """The choices in order of declaration."""
+        """Return the choices in order of declaration."""
         return cls.info().choices
 
     @classmethod
     def choices(cls) -> dict[str, tuple[Any, ...]]:
-        """Name of every choice, and its options as declared."""
+        """Return the options of every choice, as declared, by name."""
         return {choice.name: choice.options for choice in cls.choice_list()}
 
     @classmethod
     @usage("Space.from_assignment({'hidden': 64, ...}), or the class itself with its fields, Space(hidden=64, ...)")
     def from_assignment(cls, assignment: Mapping[str, object]) -> Self:
-        """The architecture with a value for each choice name.
+        """Return the architecture with these values, by choice name.
 
         Raises:
-            ArchitectureError: A rule forbids it, or a value is no option.
-            SpaceError: A validator changes a value, or fails by another error than ValueError and AssertionError.
+            ArchitectureError: A rule rejects it, or a value is not an option.
+            SpaceError: A validator changes a value, or raises an error other than ValueError and AssertionError.
         """
         arch: Self = cls.info().membership.make(assignment)
         return arch
 
     @classmethod
     def assignment(cls, arch: Self) -> dict[str, Any]:
-        """The value of every choice; a layer the architecture does not have gives its first option.
+        """Return the value of every choice by name; absent layers have their first option.
 
         Raises:
-            ArchitectureError: ``arch`` is no valid architecture of the space.
+            ArchitectureError: ``arch`` is not a valid architecture of the space.
         """
         return cls.info().membership.values(arch)
 
     @classmethod
     def present(cls, arch: Self) -> frozenset[str]:
-        """Names of the choices that an architecture has: all but those of layers beyond its depth.
+        """Return the names of the choices that an architecture has: all but those of absent layers.
 
         Raises:
-            ArchitectureError: ``arch`` is no valid architecture of the space.
+            ArchitectureError: ``arch`` is not a valid architecture of the space.
         """
         values = cls.assignment(arch)
         return frozenset(item.choice.name for item in cls.info().declared if item.active(values))
 
     @classmethod
     def indices(cls, arch: Self) -> dict[str, int]:
-        """The option index of every choice.
+        """Return the option index of every choice by name.
 
         Raises:
-            ArchitectureError: ``arch`` is no valid architecture of the space.
+            ArchitectureError: ``arch`` is not a valid architecture of the space.
         """
         values = cls.assignment(arch)
         return {choice.name: choice.index(values[choice.name]) for choice in cls.choice_list()}
 
     @classmethod
     def size(cls) -> int:
-        """Number of valid architectures, exact.
+        """Return the exact number of valid architectures.
 
         Raises:
-            SpaceError: Rules tie too many choices together to count.
+            SpaceError: Rules connect too many choices to count.
         """
         return cls.info().architectures.size
 
     @classmethod
     def enumerate(cls) -> Iterator[Self]:
-        """Every valid architecture once.
+        """Iterate over all valid architectures.
 
         Raises:
-            SpaceError: Rules tie too many choices together to count.
+            SpaceError: Rules connect too many choices to count.
         """
         return map(cls.from_assignment, cls.info().architectures)
 
     @classmethod
     @usage("Space.sample(random.Random(3)): the generator, not the seed, is given")
     def sample(cls, rng: random.Random) -> Self:
-        """A valid architecture, every choice uniform, impossible combinations drawn again.
+        """Draw a valid architecture: every choice is uniform, invalid combinations are drawn again.
 
-        Where 10,000 draws give none, it is drawn from the list of those that the rules leave, with the same
-        probabilities. Where they are too many to list too, it is the end of a random walk over valid ones: nearly
-        uniform over those that the walk can reach.
+        If 10,000 draws are invalid, the architecture is drawn from the list of valid ones, with the same
+        probabilities. If they are too many to list, it is the end of a random walk over valid ones: nearly uniform
+        over those that the walk can reach.
 
         Raises:
-            ConfigError: ``rng`` is no ``random.Random``.
+            ConfigError: ``rng`` is not a ``random.Random``.
             SpaceError: There is no valid architecture, or none was found.
         """
         if not isinstance(rng, random.Random) and rng is not random:
@@ -188,9 +188,9 @@ class Space(BaseModel, metaclass=SpaceType):
 
     @classmethod
     def largest(cls) -> Self:
-        """The valid architecture nearest to every choice at its maximum (branches at their first option).
+        """Return the valid architecture nearest to every choice at its maximum (non-numbers: their first option).
 
-        Where rules leave too many to list, and none is near: one in which no choice by itself can get a larger option.
+        If the rules are too complex to list and no valid one is near: one in which no single choice can get larger.
 
         Raises:
             SpaceError: There is no valid architecture, or none was found.
@@ -200,9 +200,9 @@ class Space(BaseModel, metaclass=SpaceType):
 
     @classmethod
     def smallest(cls) -> Self:
-        """The valid architecture nearest to every choice at its minimum (branches at their first option).
+        """Return the valid architecture nearest to every choice at its minimum (non-numbers: their first option).
 
-        Where rules leave too many to list, and none is near: one in which no choice by itself can get a smaller option.
+        If the rules are too complex to list and no valid one is near: one in which no single choice can get smaller.
 
         Raises:
             SpaceError: There is no valid architecture, or none was found.
@@ -212,34 +212,37 @@ class Space(BaseModel, metaclass=SpaceType):
 
     @classmethod
     def neighbours(cls, arch: Self) -> list[Self]:
-        """Valid architectures that differ in one choice; where rules allow none such, in two ruled choices.
+        """Return the valid architectures that differ in one choice; if there are none, in two choices that rules read.
 
-        A layer that a larger layer count adds starts at its first option.
+        An added layer has its first option.
         """
         return list(cls.iterate_neighbours(arch))
 
     @classmethod
     def iterate_neighbours(cls, arch: Self, rng: random.Random | None = None) -> Iterator[Self]:
-        """The neighbours one by one, each made when it is asked for: in random order where a generator is given."""
+        """Iterate over the neighbours, in random order if ``rng`` is given."""
         return neighbours(cls.info(), arch, rng)
 
     @classmethod
     def projections(cls, choices: tuple[Choice, ...]) -> Iterator[tuple[tuple[int, ...], Self]]:
-        """One architecture for every combination of these choices' options that some valid architecture has.
+        """Iterate over all combinations of options of these choices that occur in a valid architecture, with one each.
+
+        Yields:
+            Option indices, one for each choice, and an architecture that has them.
 
         Raises:
-            SpaceError: None was found for a combination, and it is not certain that there is none.
+            SpaceError: None was found for a combination, but there may be one.
         """
         return cls.info().projection(choices)
 
     @classmethod
     def axes(cls) -> SizesOf[Self]:
-        """Fresh :class:`~elasticnas.axes.Axes`: one attribute per field and per integer property, sharing one scope."""
-        # no type has the attributes of another and methods beside: checkers see an architecture, whose class says both
+        """Make new :class:`~elasticnas.axes.Axes`: one attribute per field and integer property, sharing one scope."""
+        # checkers see an architecture, as no type can express "the attributes of the space and the methods of Axes"
         return cast(Self, Axes(cls, cls.info()))
 
     def at(self, arch: Self) -> Scope:
-        """Of axes, :meth:`elasticnas.axes.Axes.at`; the sizes of an architecture are fixed.
+        """Method of axes, :meth:`elasticnas.axes.Axes.at`; an architecture has fixed sizes and raises.
 
         Raises:
             ArchitectureError: Always.
@@ -247,7 +250,7 @@ class Space(BaseModel, metaclass=SpaceType):
         raise self._fixed("at")
 
     def masked(self, archs: Self | Sequence[Self]) -> Scope:
-        """Of axes, :meth:`elasticnas.axes.Axes.masked`; the sizes of an architecture are fixed.
+        """Method of axes, :meth:`elasticnas.axes.Axes.masked`; an architecture has fixed sizes and raises.
 
         Raises:
             ArchitectureError: Always.
@@ -255,7 +258,7 @@ class Space(BaseModel, metaclass=SpaceType):
         raise self._fixed("masked")
 
     def relaxed(self, probabilities: Mapping[str, Tensor | Mapping[str, object]]) -> Scope:
-        """Of axes, :meth:`elasticnas.axes.Axes.relaxed`; the sizes of an architecture are fixed.
+        """Method of axes, :meth:`elasticnas.axes.Axes.relaxed`; an architecture has fixed sizes and raises.
 
         Raises:
             ArchitectureError: Always.
@@ -263,7 +266,7 @@ class Space(BaseModel, metaclass=SpaceType):
         raise self._fixed("relaxed")
 
     def named(self, name: str) -> Axis:
-        """Of axes, :meth:`elasticnas.axes.Axes.named`; an architecture has no axis.
+        """Method of axes, :meth:`elasticnas.axes.Axes.named`; an architecture has no axes and raises.
 
         Raises:
             ArchitectureError: Always.
@@ -279,19 +282,19 @@ class Space(BaseModel, metaclass=SpaceType):
 
     @classmethod
     def json_schema(cls) -> dict[str, Any]:
-        """JSON schema of an architecture."""
+        """Return the JSON schema of an architecture."""
         return cls.model_json_schema()
 
     def to_yaml(self) -> str:
-        """The architecture as YAML."""
+        """Return the architecture as YAML."""
         return yaml.safe_dump(self.model_dump(mode="json", round_trip=True), sort_keys=False)
 
     @classmethod
     def from_yaml(cls, text: str) -> Self:
-        """The architecture in a YAML (or JSON) text.
+        """Return the architecture that a YAML (or JSON) text describes.
 
         Raises:
-            ArchitectureError: The text is no YAML mapping, or no architecture of this space.
+            ArchitectureError: The text is not a YAML mapping, or not an architecture of this space.
         """
         try:
             data = yaml.safe_load(text)
@@ -317,7 +320,7 @@ def _unknown(space: type[Space], name: str) -> str:
 
 
 def reserved(name: str) -> str | None:
-    """Whose name a field would take, in words; None where it is free."""
+    """Return what already uses a name that a field would have, as text; None if the name is free."""
     if hasattr(Space, name) and name != "model_config":
         return "a method of Space"
     taken = hasattr(Axes, name) or name in Axes.__annotations__

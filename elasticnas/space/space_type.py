@@ -1,4 +1,4 @@
-"""SpaceType: the metaclass of spaces, which answers wrong declarations and wrong uses of the class in one line."""
+"""SpaceType: the metaclass of spaces, with one-line errors for wrong declarations and wrong use of the class."""
 
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_origin
 
@@ -12,21 +12,21 @@ from elasticnas.space.fields import PerLayer, Range
 __all__ = ["SpaceType"]
 
 
-# said again: pyright asks the metaclass of a class, and not what that is derived from
+# repeated: pyright does not look at the base classes of a metaclass
 @dataclass_transform(kw_only_default=True, field_specifiers=(Field, PrivateAttr))
 class SpaceType(NamedFields):
-    """The metaclass of :class:`~elasticnas.space.Space`.
+    """Metaclass of :class:`~elasticnas.space.Space`.
 
     Raises:
-        SpaceError: A field is declared by a value in place of a type, or pydantic cannot make the class.
+        SpaceError: The annotation of a field is a value, not a type, or pydantic cannot make the class.
     """
 
     raised: ClassVar[type[ElasticNASError]] = ArchitectureError
 
-    if not TYPE_CHECKING:  # checkers take a space for what pydantic makes of it
+    if not TYPE_CHECKING:  # for type checkers, a space is a pydantic model
 
         def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **kwargs: Any) -> Any:
-            """The class."""
+            """Make the class."""
             annotations = namespace.get("__annotations__", {})
             for field, given in annotations.items():
                 if (meant := _meant(field, given)) is not None:
@@ -38,11 +38,11 @@ class SpaceType(NamedFields):
                 return super().__new__(mcs, name, bases, namespace, **kwargs)
             except ElasticNASError:
                 raise
-            except Exception as error:  # whatever pydantic makes of an annotation
+            except Exception as error:  # pydantic raises various errors for annotations
                 raise SpaceError(f"{name} cannot be declared like this ({said(error)})") from error
 
         def __getattr__(cls, name: str) -> Any:
-            """What pydantic has; a field has a value in an architecture, and an axis in axes."""
+            """Look an attribute up in pydantic; raise a one-line error for a field, which only instances have."""
             try:
                 return super().__getattr__(name)
             except AttributeError:
@@ -56,7 +56,7 @@ class SpaceType(NamedFields):
 
 
 def _meant(field: str, given: Any) -> "str | None":
-    """The declaration that a value in place of a type stands for; None for a type."""
+    """Return the declaration that was probably meant by a value in place of a type; None for a type."""
     if isinstance(given, Range):
         return f"{field}: Annotated[int, {_call(given, given.low, given.high, given.step)}]"
     if isinstance(given, PerLayer):

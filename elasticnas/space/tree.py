@@ -1,4 +1,4 @@
-"""Decision trees: what a function reads of an architecture, and what follows, way by way."""
+"""Decision trees: visit every path that a function can take through the choices it reads."""
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -8,25 +8,28 @@ from statistics import fmean, stdev
 __all__ = ["NoOption", "Path", "TooManyRuns", "has_more", "leaves"]
 
 _PROBES = 200
-_ERRORS = 4  # standard errors
+_ERRORS = 4  # standard errors below the mean
 
 
 class NoOption(BaseException):
-    """A choice was read that has no option left; no ``except Exception`` of a rule may catch it."""
+    """A choice without allowed options was read; a BaseException, so that ``except Exception`` in a rule misses it."""
 
 
 class TooManyRuns(Exception):
-    """A tree has more leaves than may be visited."""
+    """A tree has more leaves than the limit."""
 
 
 class Path:
-    """One way through a tree: the option of each choice that was read, in the order of reading.
+    """A path through a tree: the option of each choice that was read, in the order of reading.
 
-    A choice that is read for the first time takes the first option that it may have, or a random one.
+    A choice that is read for the first time takes its first allowed option, or a random one.
 
     Args:
-        options: Indices of the options that each choice may have, by its name.
-        rng: Draws the options; without it, :meth:`advance` leads from leaf to leaf.
+        options: Indices of the allowed options of each choice, by name.
+        rng: Draws the options. Without it, :meth:`advance` moves from leaf to leaf.
+
+    Attributes:
+        taken: Option index of each choice that was read, by name.
     """
 
     def __init__(self, options: Mapping[str, Sequence[int]], rng: random.Random | None = None) -> None:
@@ -36,13 +39,13 @@ class Path:
 
     @classmethod
     def along(cls, indices: Mapping[str, int]) -> "Path":
-        """A path on which every option is given; it does not tell what is read."""
+        """Return a path with all options given; it does not record what is read."""
         path = cls({})
         path.taken = dict(indices)
         return path
 
     def index(self, name: str) -> int:
-        """The option index of a choice on this path."""
+        """Read a choice: return its option index on this path."""
         if name in self.taken:
             return self.taken[name]
         options = self.options[name]
@@ -54,7 +57,7 @@ class Path:
         return options[position]
 
     def advance(self) -> bool:
-        """Turn to the next way, depth first; False after the last one."""
+        """Move to the next path, depth first; return False after the last one."""
         while self._trail:
             name, position = self._trail.pop()
             del self.taken[name]
@@ -69,15 +72,15 @@ Run = Callable[[Path], bool]
 
 
 def leaves(options: Mapping[str, Sequence[int]], run: Run, most: int) -> Iterator[tuple[dict[str, int], bool]]:
-    """Every leaf once: what was read on the way to it, and what the function gave.
+    """Iterate over the leaves: the option indices that were read, and the result of the function.
 
-    The leaves are disjoint and cover everything, whatever the function reads on which branch, as long as it depends on
-    nothing but what it reads.
+    The leaves are disjoint and cover all combinations, as long as the function depends on nothing but the choices that
+    it reads.
 
     Args:
-        options: Indices of the options that each choice may have.
-        run: The function.
-        most: Leaves to visit.
+        options: Indices of the allowed options of each choice, by name.
+        run: The function; it reads choices by ``path.index(name)``.
+        most: Most leaves to visit.
 
     Raises:
         TooManyRuns: The tree has more leaves.
@@ -92,10 +95,10 @@ def leaves(options: Mapping[str, Sequence[int]], run: Run, most: int) -> Iterato
 
 
 def has_more(options: Mapping[str, Sequence[int]], run: Run, most: int) -> bool:
-    """Whether a tree has more leaves by a wide margin, as random descents tell it, so that none need be visited.
+    """Return whether a tree has clearly more leaves than ``most``, by an estimate from random paths.
 
-    The estimate is unbiased, and exact where all leaves are equally deep. A tree that is taken for a larger one by
-    mistake costs an answer, and never gives a wrong one.
+    The estimate is unbiased, and exact for a tree with the same branching on all paths. If a tree is wrongly judged too
+    large, its leaves are not listed or counted, but no result is wrong.
 
     Source: D. E. Knuth, Estimating the efficiency of backtrack programs, Mathematics of Computation 29 (1975).
     """

@@ -1,4 +1,4 @@
-"""The validators of a space class, told apart by how they can be watched."""
+"""Validators of a space class, by whether they can be run on watched instances."""
 
 import inspect
 from collections.abc import Callable, Iterator
@@ -25,9 +25,9 @@ class FieldValidators:
     """The validators of one field beyond its type.
 
     Attributes:
-        after: Functions that see the finished value, in order.
-        hidden: Whether there are others, which see it before it is parsed and cannot be watched.
-        elements: Checks on the value of each layer alone; the identity for a field without layers.
+        after: Functions that get the parsed value, in order; empty if ``hidden``.
+        hidden: Whether some validators get the value before it is parsed and so cannot be watched.
+        is_single: Whether the field is one choice, neither per layer nor a nested space.
     """
 
     def __init__(self, cls: Any, name: str, info: FieldInfo) -> None:
@@ -40,22 +40,21 @@ class FieldValidators:
         self._of_elements = [item for item in element if not isinstance(item, Range)]
         self.hidden = not all(isinstance(item, AfterValidator) for item in self._all)
         self.after: list[Callable[..., Any]] = [] if self.hidden else [item.func for item in self._all]
-        # a single value is read as a whole or not at all, so that nothing has to be watched
         self.is_single = self._element is None and nested_space(info) is None
 
     @property
     def is_opaque(self) -> bool:
-        """Whether a validator that cannot be watched looks at other fields as well."""
-        beside = self._of_elements + (self._all if self.hidden else [])
-        return any(takes_info(item) for item in beside)
+        """Whether a validator that cannot be watched can read other fields."""
+        unwatched = self._of_elements + (self._all if self.hidden else [])
+        return any(takes_info(item) for item in unwatched)
 
     def whole(self) -> Callable[[Any], Any]:
-        """Validates a value of the field."""
+        """Return a function that validates a value of the field."""
         adapter: TypeAdapter[Any] = TypeAdapter(Annotated[self._type])  # type: ignore[arg-type]
         return adapter.validate_python
 
     def alone(self) -> Callable[[Any], Any] | None:
-        """Validates one option without regard to other choices; None where there is nothing to validate."""
+        """Return a function that validates one option without reading other choices; None if there is no validator."""
         if self.is_single and self._all and not any(takes_info(item) for item in self._all):
             return self.whole()
         if self._of_elements and not any(takes_info(item) for item in self._of_elements):
@@ -65,13 +64,13 @@ class FieldValidators:
 
 
 def after_model_validators(cls: Any) -> list[tuple[str, Callable[..., Any]]]:
-    """Names and functions of the rules that see a finished architecture."""
+    """Return names and functions of the validators that get a parsed architecture."""
     decorators = cls.__pydantic_decorators__.model_validators
     return [(name, item.func) for name, item in decorators.items() if name != _OWN and item.info.mode == "after"]
 
 
 def is_opaque(cls: Any) -> bool:
-    """Whether something validates a class that cannot be watched, so that all of its choices count as read."""
+    """Return whether the validation of a class cannot be watched, so that all its choices count as read."""
     decorators = cls.__pydantic_decorators__
     modes = {item.info.mode for name, item in decorators.model_validators.items() if name != _OWN}
     own = ("__new__", "__getattribute__", "__get_pydantic_core_schema__")
@@ -86,11 +85,11 @@ def is_opaque(cls: Any) -> bool:
 
 
 def takes_info(validator: Any) -> bool:
-    """Whether a validator is given what was validated before, by pydantic's own rule."""
+    """Return whether pydantic passes a ValidationInfo to a validator; the same rule as pydantic's."""
     function = getattr(validator, "func", validator)
     try:
         parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):  # some builtins have none
+    except (TypeError, ValueError):  # some builtins have no signature
         return False
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     required = sum(position == 0 or p.default is p.empty for position, p in enumerate(positional))

@@ -1,4 +1,4 @@
-"""Watched architectures: a rule or a property that reads one takes the options of a path, and leaves a trace on it."""
+"""Watched architectures: instances that take their values from a path and record on it which choices are read."""
 
 from abc import ABCMeta
 from collections.abc import Callable, Iterator, Mapping
@@ -13,13 +13,19 @@ from elasticnas.space.tree import Path
 __all__ = ["Node", "Watch"]
 
 _STATE = "<watch>"
-# what gives all fields at once
+# attributes that read all fields at once
 _WHOLE = ("__dict__", "model_dump", "model_dump_json", "model_copy", "dict", "json", "copy", "__pydantic_serializer__")
 
 
 @dataclass
 class Node:
-    """Where the choices of a space class sit: by field, a choice, the choices of its layers, or a nested node."""
+    """The choices of a space class by field.
+
+    Attributes:
+        cls: The space class.
+        prefix: Its path in the outermost space.
+        fields: By field name: a choice, a tuple of choices (per layer), or the node of a nested space.
+    """
 
     cls: Any
     prefix: tuple[str, ...]
@@ -27,7 +33,7 @@ class Node:
 
     @classmethod
     def of(cls, space: Any, items: tuple[Declared, ...], prefix: tuple[str, ...] = ()) -> "Node":
-        """The node of a space whose choices are among these."""
+        """Make the node of a space from the choices of the outermost space."""
         node, deep = cls(space, prefix), len(prefix)
         ours = [item for item in items if item.path[:deep] == prefix]
         for name, info in space.model_fields.items():
@@ -39,7 +45,7 @@ class Node:
         return node
 
     def at(self, prefix: tuple[str, ...]) -> "Node":
-        """The node of a nested space."""
+        """Return the node of a nested space."""
         node = self
         for name in prefix:
             below = node.fields[name]
@@ -49,11 +55,11 @@ class Node:
 
 
 class Watch:
-    """Watched instances of a space and of those nested in it, for one path after the other.
+    """Watched instances of a space and its nested spaces, reused from path to path.
 
     Args:
-        root: The space.
-        lengths: Options of the choices that say how many layers there are, by name.
+        root: The node of the space.
+        lengths: Options of the choices that set a number of layers, by name.
     """
 
     path: Path
@@ -64,7 +70,7 @@ class Watch:
         self._ready: set[tuple[str, ...]] = set()
 
     def on(self, path: Path) -> "Watch":
-        """The same with a path: what is read takes its options, and nothing is left of what was written before."""
+        """Set the path and reset all instances; return self."""
         self.path = path
         for prefix in self._ready:
             self._reset(self._instances[prefix])
@@ -72,28 +78,28 @@ class Watch:
         return self
 
     def at(self, prefix: tuple[str, ...] = ()) -> Any:
-        """The watched instance of the space at a path; always the same one."""
+        """Return the watched instance of a nested space, always the same object."""
         if prefix not in self._ready:
             self._ready.add(prefix)
             if prefix not in self._instances:
-                self._instances[prefix] = self._made(self._root.at(prefix))
+                self._instances[prefix] = self._new_instance(self._root.at(prefix))
             instance = self._instances[prefix]
             if type(instance).__pydantic_post_init__ is not None:
                 instance.model_post_init(None)
         return self._instances[prefix]
 
     def is_untouched(self) -> bool:
-        """Whether nothing has been written to a field since the path was set."""
+        """Return whether no field has been written to since the path was set."""
         every = (object.__getattribute__(self._instances[prefix], "__dict__") for prefix in self._ready)
         return all(attributes[_STATE].is_untouched(attributes) for attributes in every)
 
     def layers(self, items: tuple[Declared, ...]) -> int:
-        """How many there are of these layers, which are all of a field."""
+        """Return the number of present layers; ``items`` are all layers of a field."""
         length = items[0].length_of if items else None
         return len(items) if length is None else int(self._lengths[length][self.path.index(length)])
 
     def unwatched(self, below: Any) -> Any:
-        """The value of a field with nothing watched any more: all of it counts as read."""
+        """Return the plain value of a field or node, which reads all its choices."""
         if isinstance(below, Node):
             return below.cls.model_construct(**{name: self.unwatched(part) for name, part in below.fields.items()})
         if isinstance(below, Declared):
@@ -101,19 +107,19 @@ class Watch:
         return tuple(self.unwatched(item) for item in below[: self.layers(below)])
 
     def data(self, below: Any) -> Any:
-        """The same as plain data, ready for validation."""
+        """Return the value of a field or node as data for validation, which reads all its choices."""
         if isinstance(below, Node):
             return {name: self.data(part) for name, part in below.fields.items()}
         return self.unwatched(below)
 
     def field(self, node: Node, name: str) -> Any:
-        """The watched value of a field."""
+        """Return the watched value of a field."""
         below = node.fields[name]
         if isinstance(below, Declared):
             return below.choice.options[self.path.index(below.choice.name)]
         return self.at(below.prefix) if isinstance(below, Node) else _Layers.of(self, below, True)
 
-    def _made(self, node: Node) -> Any:
+    def _new_instance(self, node: Node) -> Any:
         instance = object.__new__(_watched_class(node.cls))
         object.__setattr__(instance, "__pydantic_fields_set__", set(node.fields))
         object.__setattr__(instance, "__pydantic_extra__", None)
@@ -133,7 +139,7 @@ class Watch:
 
 
 class _State:
-    """What belongs to one watched instance."""
+    """The state of one watched instance."""
 
     def __init__(self, watch: Watch, node: Node) -> None:
         self.watch, self.node = watch, node
@@ -168,27 +174,27 @@ class _State:
 
 @cache
 def _watched_class(cls: Any) -> Any:
-    """A subclass whose instances take what is read from their path. The original is what they say they are."""
+    """Make a subclass whose instances read their fields from the path; their ``__class__`` is the original class."""
     fields = frozenset(cls.model_fields)
-    kept = {name: value.func for name in dir(cls) if isinstance(value := getattr_static(cls, name), cached_property)}
-    watched = {*fields, *kept, *_WHOLE}
+    cached = {name: value.func for name in dir(cls) if isinstance(value := getattr_static(cls, name), cached_property)}
+    watched = {*fields, *cached, *_WHOLE}
 
     def read(self: Any, name: str) -> Any:
         if name in watched and (state := object.__getattribute__(self, "__dict__").get(_STATE)) is not None:
             if name in fields:
                 return state.read(name)
-            return state.compute(self, name, kept[name]) if name in kept else getattr(state.unwatched, name)
+            return state.compute(self, name, cached[name]) if name in cached else getattr(state.unwatched, name)
         return cls if name == "__class__" else object.__getattribute__(self, name)
 
-    # not by pydantic's metaclass, which would build the schema again
+    # pydantic's metaclass would build the schema again
     namespace = {"__getattribute__": read, "__module__": cls.__module__, "__qualname__": cls.__qualname__}
     return ABCMeta.__new__(type(cls), cls.__name__, (cls,), namespace)
 
 
 class _Layers(tuple[Any, ...]):
-    """The values of a per-layer field, each read where it is used.
+    """The values of a per-layer field; a layer counts as read when its value is accessed.
 
-    What reads a tuple's memory without asking finds placeholders, with which it fails, and no value.
+    C code that reads the tuple's memory directly gets placeholders, with which it fails.
     """
 
     _watch: Watch
@@ -198,7 +204,7 @@ class _Layers(tuple[Any, ...]):
 
     @classmethod
     def of(cls, watch: Watch, items: tuple[Declared, ...], counted: bool) -> "_Layers":
-        """The layers, all of them or as many as a choice says."""
+        """Make the tuple of all layers, or with ``counted`` of the present ones."""
         layers = super().__new__(cls, (object() for _ in items))
         layers._watch, layers._items = watch, items
         layers._options = tuple((item.choice.name, item.choice.options) for item in items)
@@ -219,8 +225,8 @@ class _Layers(tuple[Any, ...]):
         name, options = self._options[: len(self)][key]
         return options[self._watch.path.index(name)]
 
-    def __contains__(self, wanted: object) -> bool:
-        return any(value is wanted or value == wanted for value in self)
+    def __contains__(self, item: object) -> bool:
+        return any(value is item or value == item for value in self)
 
     def __radd__(self, other: Any) -> Any:
         return other + tuple(self)

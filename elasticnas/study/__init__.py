@@ -1,4 +1,4 @@
-"""From a supernet to a Pareto front of trained networks, compared with uniformly scaled-down ones."""
+"""Studies: compare searched networks with uniformly scaled-down ones at equal FLOPs."""
 
 from elasticnas.study.comparison import Comparison, compare_over_seeds
 from elasticnas.study.result import StudyResult, SupernetTraining

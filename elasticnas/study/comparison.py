@@ -15,21 +15,21 @@ from elasticnas.study.row import UNIFORM, Kind, Row
 if TYPE_CHECKING:
     from elasticnas.study.result import StudyResult
 
-__all__ = ["Comparison", "compare_over_seeds", "compared", "comparisons_of"]
+__all__ = ["Comparison", "compare", "compare_over_seeds", "comparisons_of"]
 
 Verdict: TypeAlias = Literal["better", "worse", "no difference shown", "not judged: one value each"]
 
 
 class Comparison(Record):
-    """A network's test metric minus that of the uniformly scaled network at its share.
+    """The test metric of a searched network minus that of the uniformly scaled network at the same share.
 
     Attributes:
-        share: Of the largest network's FLOPs, at most.
-        kind: Of the network: searched and inheriting weights, or searched and from scratch.
-        difference: Of the test metrics.
-        interval: 95 % interval of the difference over paired test examples, or over paired seeds; None without these.
-        over: What the interval is over.
-        count: How many of them.
+        share: Share of the largest network's FLOPs.
+        kind: Kind of the network: searched and inheriting weights, or searched and from scratch.
+        difference: Difference of the test metrics.
+        interval: 95% confidence interval of the difference; None with one value per network.
+        over: Whether the interval is over paired test examples or paired seeds.
+        count: Number of test examples or seeds.
     """
 
     share: float
@@ -40,7 +40,7 @@ class Comparison(Record):
     count: int = 0
 
     def verdict(self, direction: str) -> Verdict:
-        """``better`` or ``worse`` only where the interval leaves 0 out.
+        """Return the verdict; it is ``better`` or ``worse`` only if the interval excludes 0.
 
         Args:
             direction: ``maximise`` or ``minimise``.
@@ -53,7 +53,7 @@ class Comparison(Record):
         return "better" if (low > 0) == (direction == "maximise") else "worse"
 
     def said(self, direction: str) -> str:
-        """Difference, interval and verdict in words."""
+        """Return difference, interval and verdict as text."""
         text = f"difference {self.difference:+.4f}"
         if self.interval is not None:
             low, high = self.interval
@@ -61,13 +61,13 @@ class Comparison(Record):
         return f"{text}: {self.verdict(direction)}"
 
 
-def compared(row: Row, theirs: Row, values: "dict[Kind, NDArray[np.float64]]") -> Comparison:
-    """A row against the uniformly scaled one.
+def compare(row: Row, theirs: Row, values: "dict[Kind, NDArray[np.float64]]") -> Comparison:
+    """Compare a searched network with the uniformly scaled one.
 
     Args:
         row: The searched network.
-        theirs: The uniformly scaled one.
-        values: By kind of row, the test metric of each test example; kinds without are not judged.
+        theirs: The uniformly scaled network.
+        values: Test metric of each test example, by kind of network; without them there is no verdict.
     """
     plain = Comparison(share=row.share, kind=row.kind, difference=row.test - theirs.test)
     ours, others = values.get(row.kind), values.get(UNIFORM)
@@ -77,29 +77,27 @@ def compared(row: Row, theirs: Row, values: "dict[Kind, NDArray[np.float64]]") -
 
 
 def comparisons_of(result: "StudyResult[Any]") -> list[Comparison]:
-    """Those of a result, in order of the shares; without an interval where it has none."""
+    """Return the comparisons of a result, in order of the shares."""
     known = {(each.share, each.kind): each for each in result.comparisons}
     rows = {(row.share, row.kind): row for row in result.rows if row.share < 1}
     return [
-        known.get((share, kind)) or compared(row, rows[share, UNIFORM], {})
+        known.get((share, kind)) or compare(row, rows[share, UNIFORM], {})
         for (share, kind), row in rows.items()
         if kind != UNIFORM
     ]
 
 
 def compare_over_seeds(results: "Sequence[StudyResult[Any]]") -> tuple[Comparison, ...]:
-    """Comparisons of one study that was run with several seeds, with intervals over the seeds.
-
-    Each seed gives one difference per share and kind of network; the interval is Student's.
+    """Compare the networks of a study over several seeds, with Student's intervals over the seeds.
 
     Args:
-        results: Of the same task and metric, one for each seed.
+        results: Results of the same study, one for each seed.
 
     Returns:
-        One for each share and kind that all results have.
+        A comparison for each share and kind that all results have.
 
     Raises:
-        ConfigError: Fewer than two results, of one seed, or of different studies.
+        ConfigError: There are fewer than two results, two have the same seed, or they are of different studies.
         PluginError: SciPy is not installed.
     """
     _require_seeds(results)

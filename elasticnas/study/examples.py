@@ -1,4 +1,4 @@
-"""Values of single test examples, of which the metric is the mean."""
+"""Metric values of single test examples."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,17 +17,17 @@ Values = NDArray[np.float64]
 
 
 def split_values(given: Any, metric: str) -> tuple[Any, Values | None]:
-    """What ``test`` gave, with the mean in place of one value per example; and these values.
+    """Replace the values per example in a result of ``test`` by their mean.
 
     Args:
-        given: A mapping; anything else is handed back as it is.
-        metric: The name whose values are looked at.
+        given: Result of ``test``; anything but a mapping is returned unchanged.
+        metric: Name of the metric.
 
     Returns:
-        The mapping with a number, and the values; None where ``test`` gave a number alone.
+        The mapping with the mean, and the values; None instead of values if ``test`` returned a single number.
 
     Raises:
-        ConfigError: There are no values, or they are not one per example.
+        ConfigError: The values are empty, not numbers, or not one per example.
     """
     value = given.get(metric) if isinstance(given, Mapping) else None
     if not isinstance(value, (torch.Tensor, np.ndarray, list, tuple)):
@@ -48,15 +48,15 @@ def split_values(given: Any, metric: str) -> tuple[Any, Values | None]:
 
 
 def write_values(path: Path, values: Values) -> None:
-    """Keep the values, for comparisons of another sitting."""
+    """Save the values, for comparisons after resuming."""
     write_bytes(path, values.astype("<f8").tobytes())
 
 
 def read_values(path: Path, count: int) -> Values | None:
-    """Values that were kept; None where none are expected.
+    """Read saved values; None if ``count`` is 0.
 
     Raises:
-        CheckpointError: They are missing, or not so many.
+        CheckpointError: They are missing, or their number is not ``count``.
     """
     if count == 0:
         return None

@@ -30,7 +30,7 @@ HEAD = [
 
 
 def summary(result: "StudyResult[Any]") -> Table:
-    """The trained networks for the terminal, by share of the FLOPs."""
+    """Return a table of the trained networks for the terminal, by share of the FLOPs."""
     head = ["FLOPs", "network", "MFLOPs", "params", "validation", "test"]
     shown = figures_table(head, f"{result.task}: {result.metric}, {better(result.direction)}; FLOPs at most", labels=2)
     share = None
@@ -44,14 +44,14 @@ def summary(result: "StudyResult[Any]") -> Table:
 
 
 def show(result: "StudyResult[Any]", console: Console) -> None:
-    """Print the networks side by side, and what they say."""
+    """Print the table of networks and the comparisons."""
     console.print(summary(result))
     for line in verdicts(result):
         console.print(f"\n{line}", highlight=False, markup=False)
 
 
 def page(result: "StudyResult[Any]") -> str:
-    """Markdown: how it was measured, the networks side by side, what it says, the search, the settings."""
+    """Return a Markdown page: protocol, networks, comparisons, search, settings."""
     parts = [
         f"# {title(result)}",
         bullets({**record(result), "command": f"`{result.environment['command']}`"}),
@@ -69,7 +69,7 @@ def page(result: "StudyResult[Any]") -> str:
 
 
 def cells(result: "StudyResult[Any]") -> list[list[str]]:
-    """What tables show of each network, as :data:`HEAD` names it."""
+    """Return the cells of the table of networks, with the columns of :data:`HEAD`."""
     return [
         [
             _percent(row.share),

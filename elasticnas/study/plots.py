@@ -1,4 +1,4 @@
-"""What a study draws: the search on validation data, and the trained networks on test data."""
+"""Plots of a study: the search on validation data, and the trained networks on test data."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ COST = "MFLOPs of one forward pass"
 
 
 def draw(result: "StudyResult[Any]", path: "str | Path") -> None:
-    """Two panels, as a PNG file.
+    """Draw both plots as a PNG file.
 
     Raises:
         PluginError: matplotlib is not installed.
@@ -35,14 +35,14 @@ def draw(result: "StudyResult[Any]", path: "str | Path") -> None:
 
 
 def networks(result: "StudyResult[Any]") -> list[Series]:
-    """The trained networks on test data: a line for each kind, and the largest, neither searched nor scaled."""
+    """Return the trained networks on test data: a line for each kind, and points for the largest networks."""
     found = []
-    for whole in (False, True):
+    for is_largest in (False, True):
         for kind in KINDS:
-            rows = [row for row in result.rows if row.kind == kind and (row.share == 1.0) == whole]
+            rows = [row for row in result.rows if row.kind == kind and (row.share == 1.0) == is_largest]
             points = [(row.flops / 1e6, row.test) for row in rows]
             if points:
-                name = label(kind, 1.0 if whole else 0.0)
+                name = label(kind, 1.0 if is_largest else 0.0)
                 found.append(Series(name, points, method=kind, intervals=[row.interval for row in rows]))
     return found
 

@@ -1,4 +1,4 @@
-"""What a study's result shows in Python: a brief and rows of a table, made from the result alone."""
+"""Presentation of a study's result in Python: brief and table rows."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ _COLUMNS: dict[Kind, str] = {SEARCHED: "searched, inheriting", SCRATCH: "from sc
 
 
 def brief(result: "StudyResult[Any]") -> Brief:
-    """The test metric of every kind of network at every share of the FLOPs, the search, and how long it took."""
+    """Return the test metric of every kind of network at every share of the FLOPs, with notes on the search."""
     at = {(each.share, each.kind): each for each in result.rows}
     lines = []
     for share in sorted({each.share for each in result.rows}):
@@ -40,7 +40,7 @@ def brief(result: "StudyResult[Any]") -> Brief:
 
 
 def rows(result: "StudyResult[Any]") -> list[Row]:
-    """One for each trained network."""
+    """Return a row for each trained network."""
     return [
         row(
             result={"kind": each.kind, "share": each.share},

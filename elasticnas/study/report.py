@@ -1,4 +1,4 @@
-"""The report of a study: its networks, its search, its data."""
+"""Report of a study: networks, search, training, data."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,11 +30,11 @@ __all__ = ["study_report"]
 
 
 def study_report(result: "StudyResult[Any]", folder: Path | None = None) -> Report:
-    """Sections of a study.
+    """Return the report of a study.
 
     Args:
-        result: Of the study.
-        folder: Of its run; losses of every step are shown too.
+        result: Result of the study.
+        folder: Folder of its run, to show the losses of every step; None leaves them out.
     """
     sections = [
         Section("What was found", [Grid(VERDICTS, verdict_cells(result)), Text(caution(result)), _accuracy(result)]),
@@ -70,7 +70,7 @@ def _drawings(result: "StudyResult[Any]") -> list[Part]:
 
 
 def _training(result: "StudyResult[Any]", folder: Path | None) -> list[Part]:
-    """The supernet's loss, and that of each network of a share."""
+    """Return charts of the supernet's loss, and of the losses of the networks at each share."""
     if folder is None:
         return []
     records, note = thinned(read_metrics(folder / "supernet" / "metrics.jsonl"))

@@ -1,4 +1,4 @@
-"""StudyResult: everything that a study measured, as ``result.json`` holds it."""
+"""StudyResult: the result of a study, saved as ``result.json``."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,7 +23,7 @@ A = TypeVar("A", bound=Space)
 
 
 class SupernetTraining(Record):
-    """How the supernet was trained: optimizer steps, their seconds, and the loss of the last one."""
+    """Training of the supernet: number of optimizer steps, their seconds, and the last loss."""
 
     steps: int
     seconds: float
@@ -31,19 +31,19 @@ class SupernetTraining(Record):
 
 
 class StudyResult(Result, Generic[A]):
-    """Outcome of a study: ``print(result)`` shows it in ten lines, and a notebook as a table.
+    """Result of a study: ``print(result)`` shows ten lines, and a notebook a table.
 
     Attributes:
-        task: Its name.
+        task: Name of the task.
         created: When it was finished, ISO 8601.
         environment: Command, commit, versions and machine.
-        facts: Of the data.
-        settings: Lengths and rates.
-        metric: What is compared.
-        direction: Whether more of it is better.
+        facts: Facts about the data.
+        settings: Settings of the study.
+        metric: The metric that is compared.
+        direction: Whether the metric is maximised or minimised.
         largest_flops: FLOPs of the largest network.
-        supernet: How it was trained.
-        search: What was found in it.
+        supernet: Training of the supernet.
+        search: Result of the search.
         rows: The trained networks, by share of the FLOPs.
         comparisons: Of searched networks with the uniformly scaled one at their share.
     """
@@ -63,27 +63,27 @@ class StudyResult(Result, Generic[A]):
 
     @classmethod
     def from_dict(cls, data: Mapping[str, object], space: type[S]) -> "StudyResult[S]":
-        """The result that :meth:`to_dict` gave.
+        """Return the result that :meth:`to_dict` converted.
 
         Args:
             data: Plain data.
-            space: Of its architectures.
+            space: The space of its architectures.
 
         Raises:
-            ConfigError: Of another format, or damaged.
+            ConfigError: The data has another format, or is damaged.
         """
         return read_result(StudyResult[space], data, "study result")  # type: ignore[valid-type]
 
     def table(self) -> list[dict[str, Any]]:
-        """One row for each trained network, as plain data: ``pandas.DataFrame(result.table())``.
+        """Return one row for each trained network, as plain data: ``pandas.DataFrame(result.table())``.
 
-        The columns are ``kind``, ``share``, the sizes, and what was measured, as :class:`Row` names it. What is
-        measured under the name of a size is called ``measured NAME``.
+        The columns are ``kind``, ``share``, the sizes, and the other fields of :class:`Row`. A field with the name of a
+        size is called ``measured NAME``.
         """
         return rows(self)
 
     def plot(self, path: "str | Path") -> None:
-        """Search and trained networks over FLOPs, as a PNG file.
+        """Plot the search and the trained networks against FLOPs, as a PNG file.
 
         Raises:
             PluginError: matplotlib is not installed.
@@ -92,10 +92,10 @@ class StudyResult(Result, Generic[A]):
         draw(self, path)
 
     def report(self, folder: Path | None = None) -> Report:
-        """Sections for :func:`elasticnas.report.write_report`: networks, verdicts, search, training, data.
+        """Return the report for :func:`elasticnas.report.write_report`: networks, verdicts, search, training, data.
 
         Args:
-            folder: Of the study's run: losses of every step are shown too.
+            folder: Folder of the study's run, to show the losses of every step; None leaves them out.
         """
         return study_report(self, folder)
 
@@ -103,7 +103,7 @@ class StudyResult(Result, Generic[A]):
         return brief(self).text()
 
     def __repr__(self) -> str:
-        return str(self)  # the fields of the search in it are thousands of lines
+        return str(self)  # the default would print the whole search
 
     def _repr_html_(self) -> str:
         return brief(self).html()

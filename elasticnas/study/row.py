@@ -1,4 +1,4 @@
-"""Row: one trained network of a comparison."""
+"""Row: one trained network of a study."""
 
 from typing import Any, Final, Literal, TypeAlias
 
@@ -17,31 +17,31 @@ _LABELS: dict[Kind, str] = {
     SCRATCH: "searched, from scratch",
     UNIFORM: "uniformly scaled, from scratch",
 }
-# at all of the FLOPs nothing was searched or scaled
-_WHOLE: dict[Kind, str] = {SEARCHED: "largest, inherits weights", UNIFORM: "largest, from scratch"}
+# the networks with all of the FLOPs are neither searched nor scaled
+_LARGEST_LABELS: dict[Kind, str] = {SEARCHED: "largest, inherits weights", UNIFORM: "largest, from scratch"}
 
 
 def label(kind: Kind, share: float) -> str:
-    """What a row is called."""
-    return _WHOLE[kind] if share == 1.0 else _LABELS[kind]
+    """Return the name of a kind of network, for tables and plots."""
+    return _LARGEST_LABELS[kind] if share == 1.0 else _LABELS[kind]
 
 
 class Row(Record):
-    """One network.
+    """One trained network.
 
     Attributes:
         kind: Searched and inheriting weights, searched and from scratch, or uniformly scaled.
-        share: Of the largest network's FLOPs, at most; the one that it was chosen or made for.
-        sizes: The architecture, or the sizes that ``scaled`` gave.
-        flops: Of one pass on the task's example.
-        params: Parameters, shared ones once.
-        steps: Optimizer steps of its own.
-        seconds: That these took.
-        inherited: Validation metric with the supernet's weights; None for networks from scratch.
-        validation: Metric after training.
-        test: Likewise.
-        interval: 95 % interval of ``test`` over the test examples; None where there is one value alone.
-        examples: How many of them; 0 where there is one value alone.
+        share: The share of the largest network's FLOPs that it was chosen or scaled for.
+        sizes: The architecture, or the sizes that ``scaled`` returned.
+        flops: FLOPs of one pass on the example.
+        params: Number of parameters; shared ones count once.
+        steps: Optimizer steps of the network itself.
+        seconds: Time of these steps.
+        inherited: Validation metric with the supernet's weights, before training; None for networks from scratch.
+        validation: Validation metric after training.
+        test: Test metric after training.
+        interval: 95% confidence interval of ``test`` over the test examples; None if there is only one value.
+        examples: Number of test examples; 0 if there is only one value.
     """
 
     kind: Kind
@@ -59,5 +59,5 @@ class Row(Record):
 
     @property
     def label(self) -> str:
-        """Its name in tables."""
+        """Name in tables."""
         return label(self.kind, self.share)

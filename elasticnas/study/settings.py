@@ -10,25 +10,26 @@ __all__ = ["StudySettings"]
 
 
 class StudySettings(BaseModel, metaclass=NamedFields):
-    """How long each part of a study is, and what is compared.
+    """Settings of a study.
 
     Attributes:
-        steps: Of the supernet's training.
+        steps: Optimizer steps of the supernet.
         rule: Which architectures a step runs, see :class:`~elasticnas.search.TrainerSettings`.
-        random_architectures: How many random ones, with the rules that have several.
-        distillation_weight: As there; 0 for no distillation.
-        tune_steps: Of each extracted network, from its inherited weights.
-        scratch_steps: Of each network that starts from random weights. None for equal work: as many passes in all as
-            the supernet's training and the tuning of the searched networks took.
-        weight_lr: Learning rate of Adam. It rises over the first twentieth of the steps; then it falls as a cosine, or
-            stays while the supernet is trained: the tuning brings it down.
-        tune_lr: Likewise where weights are inherited.
+        random_architectures: Random architectures per step, see there.
+        distillation_weight: Weight of the distillation, see there; 0 for no distillation.
+        tune_steps: Optimizer steps of each extracted network, from its inherited weights.
+        scratch_steps: Optimizer steps of each network from random weights. None for equal work: as many forward passes
+            in total as the training of the supernet and the tuning of the searched networks.
+        weight_lr: Learning rate of Adam, with a linear warm-up over the first 5% of the steps. It is then constant for
+            the supernet, and has a cosine decay for networks from scratch.
+        tune_lr: Learning rate for networks with inherited weights, with warm-up and cosine decay.
         clip_norm: Largest norm of the gradients; None for no clipping.
-        trials: Architectures that the search evaluates, and random search too.
+        trials: Architectures that the search evaluates; random search evaluates as many.
         population: Size of a generation.
-        shares: Of the largest network's FLOPs, ascending: up to each one, from the one before, the best is compared.
+        shares: Shares of the largest network's FLOPs, ascending. For each share, the best architecture between the
+            previous share and this one is compared.
         checkpoint_every: Steps between checkpoints.
-        seed: Of start values, architectures drawn and dropout.
+        seed: Random seed of initial weights, architectures and dropout.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -50,12 +51,12 @@ class StudySettings(BaseModel, metaclass=NamedFields):
 
     @property
     def passes(self) -> int:
-        """Architectures that a step of the supernet's training runs."""
+        """Number of architectures in a training step of the supernet."""
         return {"single": 1, "random": self.random_architectures, "sandwich": 2 + self.random_architectures}[self.rule]
 
     @property
     def steps_from_scratch(self) -> int:
-        """``scratch_steps``, or the steps of equal work: one searched network at each share and the largest."""
+        """``scratch_steps``, or the steps for equal work with one network for each share and the largest."""
         if self.scratch_steps is not None:
             return self.scratch_steps
         return -(-self.steps * self.passes // (len(self.shares) + 1)) + self.tune_steps

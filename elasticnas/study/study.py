@@ -1,4 +1,4 @@
-"""Study: train a supernet, search it, take networks out, and compare them with scaled-down ones."""
+"""Study: train and search a supernet, extract networks, and compare them with uniformly scaled-down ones."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -29,12 +29,12 @@ from elasticnas.search import (
     SupernetTrainer,
     TrainerSettings,
 )
-from elasticnas.search.evaluation import checked
+from elasticnas.search.evaluation import require_metrics
 from elasticnas.search.schedule import warm_cosine
 from elasticnas.search.storage import require_optuna
 from elasticnas.space import Factory
 from elasticnas.space.space import A
-from elasticnas.study.comparison import Comparison, compared
+from elasticnas.study.comparison import Comparison, compare
 from elasticnas.study.examples import Values, read_values, split_values, write_values
 from elasticnas.study.page import page, show
 from elasticnas.study.result import StudyResult, SupernetTraining
@@ -46,30 +46,31 @@ __all__ = ["Study"]
 
 
 class Study(Generic[A]):
-    """A study in a folder, every part resumable.
+    """A comparison of searched and uniformly scaled networks, saved in a folder; every part can be resumed.
 
-    1. The supernet is trained by :class:`~elasticnas.search.SupernetTrainer`.
-    2. NSGA-II searches it for validation metric against FLOPs, random search beside it.
-    3. For each share of the largest network's FLOPs, the best architecture found between the share before and this one
-       is extracted and trained on for ``tune_steps``. Beside it, each trained from random weights for
-       ``scratch_steps``: the same architecture, and the narrowest uniformly scaled network with at least its FLOPs.
-    4. ``result.json``, ``result.md``, ``report.html``, ``pareto.png``, and each searched network in
+    1. :class:`~elasticnas.search.SupernetTrainer` trains the supernet.
+    2. NSGA-II searches it for the validation metric against FLOPs; a random search evaluates as many architectures.
+    3. For each share of the largest network's FLOPs, the best architecture between the previous share and this one is
+       extracted and trained for ``tune_steps``. Two networks are trained from random weights for ``scratch_steps``:
+       the same architecture, and the narrowest uniformly scaled network with at least its FLOPs.
+    4. The folder gets ``result.json``, ``result.md``, ``report.html``, ``pareto.png``, and each searched network in
        ``networks/<percent>``.
 
     Args:
-        problem: The supernet with start values, on the device to use; loss, train, evaluate on validation data, metric,
-            direction, and predict where the settings distil. Costs are the FLOPs of one pass on the example.
-        build: A plain network with new weights, called as :class:`~elasticnas.space.Factory` says, for an architecture
-            or for what ``scaled`` gives.
-        scaled: ``scaled(factor)``: the sizes of the largest network with every width multiplied by a factor in (0, 1],
-            rounded to what can be built, as attributes named like fields and properties; ``scaled(1.0)`` is the largest
-            network. The baseline that needs no search.
-        test: ``test(network) -> {metric: values}`` on data that nothing is chosen by, which the problem does not see:
-            one value per example, in the same order for all networks, of which the metric is the mean. A single number
-            serves too, and then nothing is judged.
-        example: An input of the network on the CPU: FLOPs are counted on it, extraction is checked on it.
-        settings: Lengths and rates.
-        name: In titles.
+        problem: The problem: supernet with initial weights on its device, loss, train, evaluate on validation data,
+            metric, direction, and predict for distillation. Its costs are replaced by the FLOPs of one pass on the
+            example.
+        build: Builds a plain network with new weights for an architecture or for a result of ``scaled``; it is called
+            as described in :class:`~elasticnas.space.Factory`.
+        scaled: ``scaled(factor)`` returns the sizes of the largest network with every width multiplied by a factor in
+            (0, 1], rounded to valid sizes, as attributes named like fields and properties; ``scaled(1.0)`` is the
+            largest network.
+        test: ``test(network) -> {metric: values}`` on test data, which the problem does not have: one value per
+            example, in the same order for all networks; the metric is their mean. With a single number instead, there
+            are no verdicts.
+        example: An input of the network on the CPU, to count FLOPs and check extraction.
+        settings: Settings of the study.
+        name: Name in titles.
 
     Raises:
         ConfigError: The problem lacks a part, or ``build`` takes neither sizes of the space nor its architecture.
@@ -101,12 +102,11 @@ class Study(Generic[A]):
         self.whole = self.flops(self.space.largest())
 
     def run(self, run: Run, console: Console | None = None) -> StudyResult[Any]:
-        """All parts.
+        """Run all parts of the study.
 
         Args:
-            run: The folder where everything goes, whether it is resumed, facts of the data as its identity, and whom
-                each part's progress is reported to.
-            console: Where it shows its stages and, at the end, the table; None shows the stages as ``run`` says.
+            run: The run, with a folder, and facts about the data as its identity.
+            console: Shows the stages and, at the end, the table; None uses the bar of ``run``.
 
         Raises:
             CheckpointError: The folder holds a study and ``resume`` is off, or another study, or is in use.
@@ -119,14 +119,14 @@ class Study(Generic[A]):
             )
             raise ConfigError(f"a study needs {given}")
         with run:
-            result = _Sitting(self, run, run.folder, console or run.reporting.console).result()
+            result = _StudyRun(self, run, run.folder, console or run.reporting.console).result()
         if console is not None:
             show(result, console)
         return result
 
 
-class _Sitting:
-    """One process's work on a study."""
+class _StudyRun:
+    """One call of :meth:`Study.run`."""
 
     def __init__(self, study: Study, run: Run, folder: Path, console: Console) -> None:
         self.study, self.run, self.folder, self.console = study, run, folder, console
@@ -140,16 +140,16 @@ class _Sitting:
             "flops": study.whole,
         }
         path = folder / "study.json"
-        there = _read(path)
-        if there is None:
+        stored = _read(path)
+        if stored is None:
             write_text(path, json.dumps(self.identity, indent=2) + "\n")
         elif not run.resume:
             raise CheckpointError(f"{folder} holds a study already; resume=True continues it, or use another folder")
-        elif difference := first_difference(there, json.loads(json.dumps(self.identity))):
+        elif difference := first_difference(stored, json.loads(json.dumps(self.identity))):
             raise CheckpointError(f"{folder} holds another study, {difference}; use another folder")
 
     def result(self) -> StudyResult[Any]:
-        """Do what is left."""
+        """Run or load all parts and write the result."""
         study = self.study
         supernet = self._supernet()
         search = self._search()
@@ -157,7 +157,7 @@ class _Sitting:
         for share in (*self.settings.shares, 1.0):
             measured = self._compare(share, search)
             rows += [row for row, _ in measured]
-            comparisons += _compared(measured) if share < 1.0 else []
+            comparisons += _comparisons(measured) if share < 1.0 else []
         result: StudyResult[Any] = StudyResult(
             task=study.name,
             created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -191,7 +191,7 @@ class _Sitting:
                 random_architectures=settings.random_architectures,
                 distillation_weight=settings.distillation_weight,
                 weight_lr=settings.weight_lr,
-                schedule="constant",  # the tuning brings the rate down
+                schedule="constant",  # the rate decays during tuning
                 warmup_steps=settings.steps // 20,
                 clip_norm=settings.clip_norm,
                 checkpoint_every=settings.checkpoint_every,
@@ -205,8 +205,8 @@ class _Sitting:
 
     def _search(self) -> SearchResult[Any]:
         path, metric, settings = self.folder / "search.json", self.study.metric, self.settings
-        if (there := _read(path)) is not None:
-            return SearchResult.from_dict(there, self.study.space)
+        if (stored := _read(path)) is not None:
+            return SearchResult.from_dict(stored, self.study.space)
         problem = replace(self.study.problem, costs={"flops": self.study.flops}, budgets=None)
         strategy = Evolve("nsga2", settings.trials, min(settings.population, max(2, settings.trials)))
 
@@ -220,7 +220,7 @@ class _Sitting:
         return result
 
     def _compare(self, share: float, search: SearchResult[Any]) -> list[tuple[Row, Values | None]]:
-        """The rows at one share of the FLOPs; at 1 the searched architecture is the largest."""
+        """Return the rows at one share of the FLOPs; at 1 the searched architecture is the largest."""
         study, whole = self.study, self.study.whole
         sign = 1.0 if study.direction == "maximise" else -1.0
         below = max((s for s in self.settings.shares if s < share), default=0.0)
@@ -234,7 +234,7 @@ class _Sitting:
             self.console.print(f"no architecture that was evaluated has {shares} of the FLOPs", highlight=False)
             return []
         sizes = arch.model_dump(mode="json")
-        rows = [self._row(SEARCHED, share, sizes, lambda: self._extracted(arch), arch)]
+        rows = [self._row(SEARCHED, share, sizes, lambda: self._extract(arch), arch)]
         if share < 1.0:
             rows.append(self._row(SCRATCH, share, sizes, lambda: study.factory(arch)))
         scaled = uniform_sizes(study.scaled, study.factory, study.example, study.flops(arch))
@@ -242,28 +242,28 @@ class _Sitting:
         rows.append(self._row(UNIFORM, share, plain, lambda: study.factory(scaled)))
         return rows
 
-    def _extracted(self, arch: Any) -> nn.Module:
-        return extract(self.model, arch, tree_map(self._here, self.study.example))
+    def _extract(self, arch: Any) -> nn.Module:
+        return extract(self.model, arch, tree_map(self._to_device, self.study.example))
 
-    def _here(self, value: Any) -> Any:
+    def _to_device(self, value: Any) -> Any:
         return value.to(self.device) if isinstance(value, Tensor) else value
 
     def _row(
         self, kind: Kind, share: float, sizes: dict[str, Any], make: Callable[[], nn.Module], arch: Any = None
     ) -> tuple[Row, Values | None]:
-        """Train one network and measure it, or read what was measured; its values of single test examples."""
+        """Train and evaluate one network, or load its row; also return its metric values of single test examples."""
         percent, problem = f"{100 * share:g}", self.study.problem
         path = self.folder / "rows" / f"{percent}-{kind}.json"
-        if (there := _read(path)) is not None:
+        if (stored := _read(path)) is not None:
             try:
-                known = Row.model_validate(there)
+                known = Row.model_validate(stored)
                 return known, read_values(path.with_suffix(".values"), known.examples)
             except ValidationError as error:
                 raise CheckpointError(f"{path}: damaged ({one_line(Row, error)}); delete it to make it again") from None
         torch.manual_seed(self.settings.seed)
         network = make().to(self.device)
         assert problem.evaluate is not None
-        inherited = self._measured(network, problem.evaluate) if kind == SEARCHED else None
+        inherited = self._evaluate(network, problem.evaluate) if kind == SEARCHED else None
         name = f"{percent}% of the FLOPs: {label(kind, share)}"
         with Stage(self.console, name, self.plan.of(path.stem)) as stage:
             run = self._part(
@@ -273,7 +273,7 @@ class _Sitting:
                 sizes=sizes,
             )
             steps, seconds = self._train(network, kind, run)
-        test, values = self._tested(network)
+        test, values = self._test(network)
         row = Row(
             kind=kind,
             share=share,
@@ -283,7 +283,7 @@ class _Sitting:
             steps=steps,
             seconds=seconds,
             inherited=inherited,
-            validation=self._measured(network, problem.evaluate),
+            validation=self._evaluate(network, problem.evaluate),
             test=test,
             interval=None if values is None else mean_interval(values),
             examples=0 if values is None else len(values),
@@ -297,7 +297,7 @@ class _Sitting:
         return row, values
 
     def _train(self, network: nn.Module, kind: str, run: Run) -> tuple[int, float]:
-        """Every network of a comparison gets the same training; steps and seconds."""
+        """Train a network; return steps and seconds."""
         settings, problem = self.settings, self.study.problem
         steps = settings.tune_steps if kind == SEARCHED else settings.steps_from_scratch
         rate = settings.tune_lr if kind == SEARCHED else settings.weight_lr
@@ -318,27 +318,27 @@ class _Sitting:
         return steps, seconds
 
     @torch.no_grad()
-    def _measured(self, network: nn.Module, evaluate: Callable[[nn.Module], Mapping[str, float]]) -> float:
+    def _evaluate(self, network: nn.Module, evaluate: Callable[[nn.Module], Mapping[str, float]]) -> float:
         network.eval()
-        return checked(evaluate(network), self.study.metric)[self.study.metric]
+        return require_metrics(evaluate(network), self.study.metric)[self.study.metric]
 
     @torch.no_grad()
-    def _tested(self, network: nn.Module) -> tuple[float, Values | None]:
+    def _test(self, network: nn.Module) -> tuple[float, Values | None]:
         network.eval()
         given, values = split_values(self.study.test(network), self.study.metric)
-        return checked(given, self.study.metric)[self.study.metric], values
+        return require_metrics(given, self.study.metric)[self.study.metric], values
 
 
-def _compared(measured: Sequence[tuple[Row, Values | None]]) -> list[Comparison]:
-    """Those of one share, each with the uniformly scaled network's."""
+def _comparisons(measured: Sequence[tuple[Row, Values | None]]) -> list[Comparison]:
+    """Return the comparisons at one share."""
     theirs = next((row for row, _ in measured if row.kind == UNIFORM), None)
     values = {row.kind: found for row, found in measured if found is not None}
-    return [] if theirs is None else [compared(row, theirs, values) for row, _ in measured if row is not theirs]
+    return [] if theirs is None else [compare(row, theirs, values) for row, _ in measured if row is not theirs]
 
 
 def _plan_of(settings: StudySettings) -> Plan:
-    """The parts of a study, in training steps of one network; an evaluation of the search counts as two."""
-    evaluations = 2 * settings.trials  # as many by random search
+    """Return the work of each part in training steps of one network; an evaluation counts as two steps."""
+    evaluations = 2 * settings.trials  # random search included
     work = {"supernet": float(settings.steps * settings.passes), "search": 2.0 * evaluations}
     for share in (*settings.shares, 1.0):
         work[f"{100 * share:g}-{SEARCHED}"] = settings.tune_steps

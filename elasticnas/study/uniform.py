@@ -1,4 +1,4 @@
-"""uniform_sizes: the network that needs no search, at equal FLOPs."""
+"""uniform_sizes: sizes of the uniformly scaled network at equal FLOPs, the baseline without a search."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,15 +14,15 @@ _HALVINGS = 14
 
 
 def uniform_sizes(scaled: Callable[[float], Any], build: Callable[[Any], nn.Module], example: Any, flops: float) -> Any:
-    """The sizes of the narrowest uniformly scaled network with at least so many FLOPs.
+    """Return the sizes of the narrowest uniformly scaled network with at least so many FLOPs.
 
-    Where widths round to a coarse grid it has more, never fewer: the doubt is in favour of the baseline.
+    If widths are rounded, it may have more FLOPs, never fewer, which favours the baseline.
 
     Args:
-        scaled: ``scaled(factor)``: the sizes of the largest network with every width multiplied by a factor.
-        build: Makes the network of what ``scaled`` gives.
+        scaled: ``scaled(factor)`` returns the sizes of the largest network with every width multiplied by a factor.
+        build: Builds the network of a result of ``scaled``.
         example: An input of the network on the CPU.
-        flops: Of one pass on the example.
+        flops: Number of FLOPs of one pass on the example.
     """
     low, high = 0.0, 1.0
     for _ in range(_HALVINGS):

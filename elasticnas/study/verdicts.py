@@ -1,4 +1,4 @@
-"""What a study says: searched networks against uniformly scaled ones, judged by intervals."""
+"""Verdicts of a study: searched networks against uniformly scaled ones, by confidence intervals."""
 
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,9 +16,9 @@ _HOW: Final = {SEARCHED: "inheriting weights"}
 
 
 def verdicts(result: "StudyResult[Any]") -> list[str]:
-    """One line for each share and searched network, against the uniformly scaled one on test data.
+    """Return a line for each share and searched network that compares it with the uniformly scaled one on test data.
 
-    With inherited weights it has the supernet's training behind it; both from scratch compares the architectures alone.
+    A network with inherited weights has the advantage of the supernet's training; one from scratch does not.
     """
     rows = {(row.share, row.kind): row for row in result.rows}
 
@@ -34,7 +34,7 @@ def verdicts(result: "StudyResult[Any]") -> list[str]:
 
 
 def verdict_cells(result: "StudyResult[Any]") -> list[list[str]]:
-    """The same as cells of a table, as :data:`VERDICTS` names them."""
+    """Return the same as cells of a table with the columns of :data:`VERDICTS`."""
     rows = {(row.share, row.kind): row for row in result.rows}
     return [
         [
@@ -51,7 +51,7 @@ def verdict_cells(result: "StudyResult[Any]") -> list[list[str]]:
 
 
 def caution(result: "StudyResult[Any]") -> str:
-    """What the intervals do not say."""
+    """Return a note on what the intervals do not cover."""
     if any(each.interval is not None for each in comparisons_of(result)):
         return (
             "The intervals are over paired test examples and hold for these trained networks, not for other seeds; "

@@ -179,7 +179,7 @@ def test_refusals():
     flops = Flops(encoder(Small), ids())
     with pytest.raises(SpaceError, match=r"Small has no choice 'width'; it has \['hidden', 'inner', 'depth'\]"):
         flops.table(fields=["width"])
-    with pytest.raises(SpaceError, match="the model follows Small, but a table over Ruled"):
+    with pytest.raises(SpaceError, match="a table over Ruled was requested, but the space of the model is Small"):
         flops.table(Ruled)
     with pytest.raises(SpaceError, match="no field is named"):
         flops.table(fields=[])

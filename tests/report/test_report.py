@@ -8,7 +8,7 @@ from rich.console import Console
 
 from elasticnas.errors import ElasticNASError
 from elasticnas.report import Series, Stage, bullets, pareto_plot, table
-from elasticnas.report.pareto import _draw, _panel, _place
+from elasticnas.report.pareto import _draw, _panel, _position
 
 
 def png_size(path):
@@ -58,7 +58,7 @@ def test_only_series_whose_bars_would_cover_each_other_are_moved():
     a, b, c = (Series(name, [(x, 0.5)], **bars) for name, x in (("a", 1.0), ("b", 1.002), ("c", 2.0)))
     without = Series("d", [(1.0, 0.5)])
     several = [a, b, c, without]
-    assert [_place(each, several) for each in several] == [-0.5, 0.5, 0.0, 0.0]
+    assert [_position(each, several) for each in several] == [-0.5, 0.5, 0.0, 0.0]
 
 
 def test_dots_and_line_of_one_method_have_one_colour_and_a_cut_axis_says_so():

@@ -310,10 +310,10 @@ def test_a_sequence_that_draws_is_taken_up_by_index():
     assert taken(second, 2) == whole[10:]
 
 
-def resumed(before, after, count, believe=False):
+def resumed(before, after, count, allow_changes=False):
     first, second = BatchStream(before, "train", 7), BatchStream(after, "train", 7)
     taken(first, count)
-    second.load_state_dict(saved(first), believe=believe)
+    second.load_state_dict(saved(first), allow_changes=allow_changes)
     return second
 
 
@@ -323,7 +323,7 @@ def test_persistent_workers_that_cannot_repeat_are_told():
         stream.next()
     assert str(error.value) == (
         "train: batch 1 of epoch 1, both counted from 0, is not the one seen before the interruption; batches must "
-        'depend on the number of the epoch alone, or go on with other batches by Run(..., allow={"batches"})'
+        'depend on the number of the epoch alone, or continue with other batches by Run(..., allow={"batches"})'
     )
 
 
@@ -343,8 +343,8 @@ def test_other_batches_are_an_error_each_time_or_a_warning_once():
     for _ in range(2):
         with pytest.raises(CheckpointError, match="batch 1 of epoch 0"):
             stream.next()
-    stream = resumed(before, after, 2, believe=True)
-    with pytest.warns(UserWarning, match="batch 1 of epoch 0.*going on with other batches") as caught:
+    stream = resumed(before, after, 2, allow_changes=True)
+    with pytest.warns(UserWarning, match="batch 1 of epoch 0.*continuing with other batches") as caught:
         assert taken(stream, 2) == [[0, 0], [0, 0]]
     assert len(caught) == 1 and caught[0].filename == __file__
 
@@ -355,7 +355,7 @@ def test_a_shorter_epoch_is_another(make):
     with pytest.raises(CheckpointError, match="batch 2 of epoch 0"):
         resumed(before, after, 3).next()
     with pytest.warns(UserWarning, match="batch 2 of epoch 0"):
-        stream = resumed(before, after, 3, believe=True)
+        stream = resumed(before, after, 3, allow_changes=True)
         stream.next()
     assert (stream.epoch, stream.position) == (1, 1)
 

@@ -184,7 +184,7 @@ def test_where_all_fail_there_is_one_error(name, tmp_path):
     with pytest.raises(SearchError, match=told) as raised:
         quiet(SEARCHES[name](), evaluate, tmp_path)
     assert "\n" not in str(raised.value)
-    told = re.search(r"with retries=(\d+) where that continues this search$", str(raised.value))
+    told = re.search(r"with retries=(\d+) to resume this search$", str(raised.value))
     retries = {} if name in GRADIENT else {"retries": int(told[1])}  # others evaluate anew when they go on
     result = quiet(SEARCHES[name](), Evaluation(lambda arch: False), tmp_path, retries, resume=True)
     assert result.found.metrics == {"worth": worth(result.best)}

@@ -1,4 +1,4 @@
-"""Reports as one HTML file each: sections of text, tables, charts and drawn networks."""
+"""HTML reports in one file: sections of text, tables, charts and drawings of networks."""
 
 from elasticnas.report.html.chart import Chart
 from elasticnas.report.html.curves import curves, read_metrics, thinned

@@ -1,4 +1,4 @@
-"""Chart: series over one pair of axes, drawn by plotly in the reader's browser."""
+"""Chart: series over one pair of axes, drawn by plotly in the browser."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,8 +19,8 @@ _FORMS: dict[str, dict[str, Any]] = {
     "area": {"mode": "lines", "line": {"width": 0.5}, "stackgroup": "shares"},
 }
 _CURVE: dict[str, Any] = {"mode": "lines", "line": {"width": 1.5}}
-_MANY = 30  # points of a line: more are a curve without markers
-# as many colours as symbols have no common divisor: thirty series before a pair comes again
+_MANY = 30  # most points of a line with markers
+# six colours and five symbols: thirty series before a combination repeats
 _SYMBOLS = {"circle": "●", "square": "■", "triangle-up": "▲", "diamond": "◆", "triangle-down": "▼"}
 _CONFIG = {"responsive": True, "displayModeBar": False, "displaylogo": False}
 _MARK: dict[str, Any] = {"line": {"dash": "dash", "color": "#555", "width": 1}}
@@ -46,16 +46,16 @@ class Chart:
     """Series over one pair of axes.
 
     Attributes:
-        title: Above it.
-        series: What is drawn.
+        title: Title above the chart.
+        series: The series.
         x: Label of the horizontal axis, with its unit.
         y: Label of the vertical axis.
-        note: Below it: what error bars are, which points were left out.
-        vertical: Lines at a value of x, by what they are, such as a budget.
-        horizontal: Likewise at a value of y.
-        ends: Of the vertical axis; None chooses them as :func:`~elasticnas.report.axis.axis_range` does.
+        note: Note below the chart, such as the meaning of error bars.
+        vertical: Vertical lines: values of x by label, such as a budget.
+        horizontal: Horizontal lines: values of y by label.
+        ends: Ends of the vertical axis; None uses :func:`~elasticnas.report.axis.axis_range`.
         log: Whether the horizontal axis is logarithmic.
-        wide: Whether it takes the whole width of the page.
+        wide: Whether it has the full width of the page.
     """
 
     title: str
@@ -70,7 +70,7 @@ class Chart:
     wide: bool = False
 
     def figure(self) -> Any:
-        """The plotly figure.
+        """Return the plotly figure.
 
         Raises:
             PluginError: plotly is not installed.
@@ -81,7 +81,7 @@ class Chart:
         figure = graphs.Figure([_trace(graphs, *styled) for styled in self._styled()])
         scale = {"type": "log"} if self.log else {"rangemode": "tozero"}
         figure.update_xaxes(title={"text": escape(self.x)}, **scale, **_AXIS)
-        label = {"text": _broken(axis_label(self.y, ends)), "standoff": 12}
+        label = {"text": _with_line_breaks(axis_label(self.y, ends)), "standoff": 12}
         figure.update_yaxes(title=label, range=list(ends), **_AXIS)
         for place, value in self.vertical.items():
             figure.add_vline(value, annotation=_note(place), annotation_position="top left", **_MARK)
@@ -91,7 +91,7 @@ class Chart:
         return figure
 
     def html(self, name: str) -> str:
-        """As :meth:`~elasticnas.report.html.parts.Part.html`."""
+        """See :meth:`~elasticnas.report.html.parts.Part.html`."""
         drawn = self.figure().to_html(full_html=False, include_plotlyjs=False, div_id=name, config=_CONFIG)
         note = f'<p class="note">{escape(self.note)}</p>' if self.note else ""
         kind = "chart wide" if self.wide else "chart"
@@ -99,7 +99,7 @@ class Chart:
         return f'<figure class="{kind}">{head}{drawn}{self._legend()}{note}</figure>'
 
     def _legend(self) -> str:
-        """Text that wraps with the page; a legend of plotly's would cover or squeeze the plot where that is narrow."""
+        """Return a legend that wraps as text; plotly's own would cover or compress a narrow plot."""
         items = (
             f"<li>{_key(series, colour, symbol)}{escape(series.label)}</li>"
             for series, colour, symbol in self._styled()
@@ -107,13 +107,13 @@ class Chart:
         return f'<ul class="legend">{"".join(items)}</ul>'
 
     def _styled(self) -> list[tuple[Series, str, str]]:
-        """Each series with its colour and the symbol of its points."""
+        """Return each series with its colour and symbol."""
         symbols = islice(cycle(_SYMBOLS), len(self.series))
         return list(zip(self.series, colours_of(self.series), symbols, strict=True))
 
 
-def _broken(label: str) -> str:
-    """With what stands in brackets on a line of its own: an axis is short."""
+def _with_line_breaks(label: str) -> str:
+    """Put text in parentheses on its own line, as axes are short."""
     return escape(label).replace(" (", "<br>(")
 
 

@@ -1,4 +1,4 @@
-"""Curves: figures over the steps of a run, thinned where there are too many to draw."""
+"""Curves: figures over the steps of a run, thinned to a number that can be drawn."""
 
 import json
 import math
@@ -10,11 +10,11 @@ from elasticnas.report.series import Series
 
 __all__ = ["curves", "read_metrics", "thinned"]
 
-_MOST = 400  # points of a curve: more cannot be told apart in a plot
+_MOST = 400  # most points of a curve
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The records of a ``metrics.jsonl``; none where there is no such file, and without a line that is cut short."""
+    """Return the records of a ``metrics.jsonl``; empty without the file. Incomplete lines are skipped."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -23,7 +23,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     for line in lines:
         try:
             record = json.loads(line)
-        except ValueError:  # the last line of a run that was killed
+        except ValueError:  # incomplete last line of a killed run
             continue
         if isinstance(record, dict):
             records.append(record)
@@ -31,7 +31,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 
 
 def thinned(records: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], str]:
-    """At most 400 records, evenly spread, the last among them; and a note that says so, empty where all are kept."""
+    """Return at most 400 evenly spread records, the last included, and a note on it (empty if all are returned)."""
     every = -(-len(records) // _MOST)
     if every <= 1:
         return list(records), ""
@@ -39,12 +39,12 @@ def thinned(records: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any
 
 
 def curves(records: Sequence[Mapping[str, Any]], names: Mapping[str, str], at: str = "step") -> list[Series]:
-    """A line for each figure, over the steps of the records that have it; figures that none has are left out.
+    """Return a line for each figure that occurs in the records, over the steps.
 
     Args:
-        records: Plain data.
-        names: From a figure's name in the records to that in the legend.
-        at: Name of the step.
+        records: The records.
+        names: Names of the figures in the records, with their names in the legend.
+        at: Name of the step in the records.
     """
     made = []
     for name, label in names.items():

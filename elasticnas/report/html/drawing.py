@@ -1,4 +1,4 @@
-"""Drawing: a network layer by layer, its sizes written in."""
+"""Drawing: a network layer by layer, with its sizes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ __all__ = ["Drawing"]
 
 @dataclass(frozen=True)
 class Drawing:
-    """A network as blocks, each size as a bar of its share of the largest network's.
+    """A network as blocks of layers; each size has a bar that shows its share of the largest network's.
 
     Attributes:
-        title: Above it.
-        sizes: By name; a sequence has one value per layer, anything else holds for all layers. Nested sizes are named
-            by their path. ``depth`` counts the layers where no size has one value per layer.
-        largest: Sizes of the largest network, likewise; those that it lacks are drawn without a bar.
+        title: Title above the drawing.
+        sizes: Sizes by name; a sequence has one value per layer, any other value is for all layers. Nested sizes are
+            named by their path. If no size is a sequence, ``depth`` is the number of layers.
+        largest: Sizes of the largest network in the same form; sizes that it lacks have no bar.
     """
 
     title: str
@@ -24,7 +24,7 @@ class Drawing:
     largest: Mapping[str, Any]
 
     def layers(self) -> list[dict[str, tuple[Any, Any]]]:
-        """For each layer, every size and the largest network's, None where that has none."""
+        """Return for each layer all sizes, with the largest network's or None."""
         sizes, largest = _flat(self.sizes), _flat(self.largest)
         per_layer = {name: value for name, value in sizes.items() if _is_sequence(value)}
         count = max((len(value) for value in per_layer.values()), default=_depth(sizes))
@@ -40,7 +40,7 @@ class Drawing:
         ]
 
     def html(self, name: str) -> str:
-        """As :meth:`~elasticnas.report.html.parts.Part.html`."""
+        """See :meth:`~elasticnas.report.html.parts.Part.html`."""
         layers = self.layers()
         of = max((len(v) for v in _flat(self.largest).values() if _is_sequence(v)), default=_depth(self.largest))
         said = f"{len(layers)} of up to {of} layers" if of > len(layers) else f"{len(layers)} layers"

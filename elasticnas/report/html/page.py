@@ -1,4 +1,4 @@
-"""Report: sections as one HTML file that needs no network."""
+"""Report: sections in one HTML file that works offline."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,12 +22,12 @@ __all__ = ["Report", "Reportable", "Section", "try_report", "write_report"]
 
 @dataclass(frozen=True)
 class Section:
-    """A heading and what stands below it.
+    """A heading with parts below it.
 
     Attributes:
         title: The heading.
-        parts: In order; charts and drawings that follow each other share a row where the page is wide enough.
-        folded: Whether it is closed until it is clicked.
+        parts: The parts; consecutive charts and drawings share a row if the page is wide enough.
+        folded: Whether it is collapsed until it is clicked.
     """
 
     title: str
@@ -40,15 +40,15 @@ class Report:
     """A page of sections.
 
     Attributes:
-        title: Of the page.
-        sections: In order; those without parts are left out.
+        title: Title of the page.
+        sections: The sections; those without parts are left out.
     """
 
     title: str
     sections: Sequence[Section]
 
     def html(self) -> str:
-        """The page, with plotly's script in it.
+        """Return the page, including plotly's script.
 
         Raises:
             PluginError: plotly is not installed.
@@ -69,20 +69,20 @@ class Reportable(Protocol):
     """A result that has a report."""
 
     def report(self, folder: Path | None = None) -> Report:
-        """Its report.
+        """Return its report.
 
         Args:
-            folder: Of the run that made it: curves of its ``metrics.jsonl`` files are shown too.
+            folder: Folder of the run, to show curves of its ``metrics.jsonl`` files; None leaves them out.
         """
 
 
 def write_report(result: Reportable, path: "str | Path", folder: "str | Path | None" = None) -> None:
-    """Write the report of a result as one HTML file, which opens without a network.
+    """Write the report of a result as one HTML file that works offline.
 
     Args:
-        result: A ``SearchResult``, a ``StudyResult``, or anything else that has a ``report``.
+        result: A ``SearchResult``, a ``StudyResult``, or any object with a ``report`` method.
         path: The HTML file.
-        folder: Of the run that made the result: curves of its ``metrics.jsonl`` files are shown too.
+        folder: Folder of the run, to show curves of its ``metrics.jsonl`` files; None leaves them out.
 
     Raises:
         PluginError: plotly is not installed.
@@ -92,12 +92,12 @@ def write_report(result: Reportable, path: "str | Path", folder: "str | Path | N
 
 
 def try_report(report: Report, path: Path, console: Console) -> None:
-    """Write the report of a run that has ended; without plotly, print the line that says what to install.
+    """Write a report; without plotly, only print what to install.
 
     Args:
-        report: Of the run.
+        report: The report.
         path: The HTML file.
-        console: Where the line is printed.
+        console: The console for the message.
     """
     try:
         write_text(path, report.html())

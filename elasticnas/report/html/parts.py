@@ -1,4 +1,4 @@
-"""What a section of a report is made of: text, facts, tables."""
+"""Parts of a section of a report: text, facts, tables."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,17 +7,17 @@ from typing import Any, Protocol
 
 __all__ = ["Facts", "Grid", "Lines", "Part", "Text"]
 
-_LONG = 24  # characters of a cell: more are not squeezed into a narrow column
+_LONG = 24  # characters; cells with more get a minimum width
 
 
 class Part(Protocol):
-    """Anything that a section shows."""
+    """A part of a section."""
 
     def html(self, name: str) -> str:
-        """Its HTML, all texts escaped.
+        """Return HTML with all texts escaped.
 
         Args:
-            name: Different for each part of a page: for ids.
+            name: Unique name of the part in its page, for ids.
         """
 
 
@@ -28,7 +28,7 @@ class Text:
     text: str
 
     def html(self, name: str) -> str:
-        """As :meth:`Part.html`."""
+        """See :meth:`Part.html`."""
         return f"<p>{escape(self.text)}</p>"
 
 
@@ -39,7 +39,7 @@ class Lines:
     lines: Sequence[str]
 
     def html(self, name: str) -> str:
-        """As :meth:`Part.html`."""
+        """See :meth:`Part.html`."""
         return f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in self.lines)}</ul>"
 
 
@@ -50,20 +50,20 @@ class Facts:
     facts: Mapping[str, Any]
 
     def html(self, name: str) -> str:
-        """As :meth:`Part.html`."""
+        """See :meth:`Part.html`."""
         rows = (f"<dt>{escape(key)}</dt><dd>{escape(str(value))}</dd>" for key, value in self.facts.items())
         return f"<dl>{''.join(rows)}</dl>"
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A table; cells that are numbers are aligned to the right.
+    """A table; numbers are right-aligned.
 
     Attributes:
         head: Names of the columns.
-        rows: Cells.
-        caption: Above it.
-        bold: Row and column of the cells that are set in bold, from 0.
+        rows: Rows of cells.
+        caption: Caption above the table.
+        bold: Row and column, from 0, of the cells in bold.
     """
 
     head: Sequence[str]
@@ -72,7 +72,7 @@ class Grid:
     bold: Collection[tuple[int, int]] = ()
 
     def html(self, name: str) -> str:
-        """As :meth:`Part.html`."""
+        """See :meth:`Part.html`."""
         columns = [[row[place] for row in self.rows] for place in range(len(self.head))]
         kinds = [' class="number"' if cells and all(map(_is_number, cells)) else "" for cells in columns]
         head = "".join(f"<th{kind}>{escape(cell)}</th>" for kind, cell in zip(kinds, self.head, strict=True))

@@ -1,7 +1,7 @@
-"""Search strategies behind one small interface, one file each.
+"""Search strategies with one common interface, one file each.
 
-SPOS, RandomSearch, Reinforce and Evolve search any supernet; those that mix sizes (DARTS, ProxylessNAS, RecNAS,
-DynamicConstraint) search supernets of elastic primitives: elastified models run sliced.
+SPOS, RandomSearch, Reinforce and Evolve work with any supernet. DARTS, ProxylessNAS, RecNAS and DynamicConstraint mix
+sizes and need supernets of elastic primitives; elastified models only run sliced.
 """
 
 from elasticnas.search.strategies.darts import DARTS

@@ -1,4 +1,4 @@
-"""DARTS: softmax mixtures, accuracy alone."""
+"""DARTS: softmax mixtures without a penalty on the cost."""
 
 from elasticnas.search.relaxation import Relaxation, Softmax
 from elasticnas.search.settings import SearchSettings
@@ -8,15 +8,15 @@ __all__ = ["DARTS"]
 
 
 class DARTS(GradientStrategy):
-    """Every option runs, weighted by the softmax of its logit; weights and logits take turns on two parts of the data.
+    """Runs all options, weighted by the softmax of the logits; weights and logits are trained alternately.
 
-    First order, or second order with ``settings.order=2``. There is no penalty on the cost.
+    Weights are trained on ``train``, logits on ``held_out``: first order, or second order with ``settings.order=2``.
+    There is no penalty on the cost.
 
-    *Ours*: A Mixture adds the outputs of its options as Eq. 2 does; sizes and depth are weighed by soft masks in one
-    pass instead. A weight step comes first, then an architecture step, where Algorithm 1 has them the other way round.
-    The xi of the second order is the weights' learning rate, on the raw gradient: with Adam the virtual step is
-    shorter than the real one. The budget, where there is one, is met when the architecture is chosen, by the most
-    probable one within it; DARTS has none.
+    *Ours*: A Mixture adds the outputs of its options as in Eq. 2; sizes and depth use soft masks in one pass instead.
+    Each iteration takes the weight step first, Algorithm 1 the architecture step. The xi of the second order is the
+    weights' learning rate on the raw gradient: with Adam, the virtual step is shorter than the real one. A budget,
+    which DARTS does not have, is met at the end by choosing the most probable architecture within it.
 
     Source: DARTS, arXiv:1806.09055v2: Eq. 2 (mixture), Algorithm 1, Eq. 7 and 8 (second order).
     """
@@ -24,5 +24,5 @@ class DARTS(GradientStrategy):
     name = "darts"
 
     def relaxation(self, settings: SearchSettings) -> Relaxation:
-        """Softmax."""
+        """Return Softmax."""
         return Softmax()

@@ -1,4 +1,4 @@
-"""DynamicConstraint: Gumbel-softmax, and a cost that weighs more the deeper the network is."""
+"""DynamicConstraint: Gumbel-softmax with a penalty on the cost that grows with the depth."""
 
 from collections.abc import Callable
 from typing import Literal, TypeAlias
@@ -18,14 +18,14 @@ PenaltyName: TypeAlias = Literal["dynamic", "fixed", "dual", "none"]
 
 
 class DynamicConstraint(GradientStrategy):
-    """EASRec's search: options weighted by a Gumbel-softmax that cools down, under a dynamic resource constraint.
+    """EASRec's search: an annealed Gumbel-softmax with a dynamic resource constraint.
 
-    The temperature falls linearly from 1 to 0.01 over the search (Table II in proportion to its length); the expected
-    cost is relative to the largest architecture's (the paper leaves the normalisation open).
+    The temperature decreases linearly from 1 to 0.01 over the search (Table II, scaled to the length of the search).
+    The expected cost is relative to the largest architecture's (the paper does not give the normalisation).
 
     Args:
         weight: lambda.
-        depth: The field that holds the number of layers; None for a space without one: L_t / L is then 1.
+        depth: The field with the number of layers; None for a space without one: L_t / L is then 1.
         relaxation: Gumbel-softmax (Eq. 10), tempered softmax (the authors' code), softmax, or straight-through.
         temperature: ``scaled`` to the length of the search, or the ``literal`` schedule of Table II.
         penalty: The dynamic constraint (Eq. 15 and 16), a fixed weight, dual ascent to the budget, or none.
@@ -52,7 +52,7 @@ class DynamicConstraint(GradientStrategy):
         self._penalty = _one_of("penalty", penalty, ("dynamic", "fixed", "dual", "none"))
 
     def relaxation(self, settings: SearchSettings) -> Relaxation:
-        """As named."""
+        """Return the relaxation that was chosen."""
         if self._relaxation == "softmax":
             return Softmax()
         schedule = Temperature() if self._temperature == "literal" else Temperature.over(settings.steps)
@@ -64,7 +64,11 @@ class DynamicConstraint(GradientStrategy):
         return kinds[self._relaxation](schedule)
 
     def penalty(self, problem: Problem) -> Penalty:
-        """As named; ConfigError where the dynamic one finds no field for the depth."""
+        """Return the penalty that was chosen.
+
+        Raises:
+            ConfigError: The space does not have the field for the dynamic penalty.
+        """
         if self._penalty == "dual":
             return DualAscent(_relative_limit(problem))
         if self._penalty == "none":
@@ -81,7 +85,7 @@ class DynamicConstraint(GradientStrategy):
 
 
 def _relative_limit(problem: Problem) -> float:
-    """The budget of the first cost as a fraction of the largest architecture's."""
+    """Return the budget of the first cost as a fraction of the largest architecture's cost."""
     name, cost = next(iter(problem.named_costs("the dual penalty").items()))
     largest = cost(cost.space.largest())
     given = (problem.budgets or {}).get(name)

@@ -1,4 +1,4 @@
-"""Evolve: a Pareto front of a trained supernet by evaluations alone, random search beside it."""
+"""Evolve: search a trained supernet by evaluations, for a Pareto front."""
 
 import time
 from hashlib import sha256
@@ -19,14 +19,14 @@ from elasticnas.search.archive import Archive
 from elasticnas.search.arguments import require_integer
 from elasticnas.search.evaluation import Evaluator, evaluate_at
 from elasticnas.search.evolution import nsga2, share
-from elasticnas.search.limits import Limits, as_begun, begun, finite_cost
+from elasticnas.search.limits import Limits, finite_cost, limits_to_save, restore_limits
 from elasticnas.search.local_search import local_search
 from elasticnas.search.outcome import Outcome
 from elasticnas.search.problem import Problem
 from elasticnas.search.random_search import draws
 from elasticnas.search.result import Candidate, SearchResult
 from elasticnas.search.settings import SearchSettings
-from elasticnas.search.storage import Stored, keep, kept_limits, open_study, require_optuna
+from elasticnas.search.storage import Stored, add_trial, open_study, require_optuna, stored_limits
 from elasticnas.search.strategies.strategy import Strategy, arguments
 from elasticnas.space.space import S
 
@@ -38,24 +38,25 @@ Method: TypeAlias = Literal["nsga2", "local", "random"]
 class Evolve(Strategy):
     """Searches a trained supernet by evaluating sub-networks.
 
-    The metric and every cost are objectives; a cost with a budget is a hard limit too: nothing over it is evaluated.
-    Random search with as many evaluations under the same budgets comes with every result. Where a Latency predicts, the
-    front is measured at the end. An evaluation that fails is recorded with its message, and the search goes on.
+    The metric and all costs are objectives. A budget is a hard limit too: no architecture over it is evaluated. The
+    result includes a random search with as many evaluations within the same budgets. If a Latency predicts, the front
+    is measured at the end. A failed evaluation is recorded, and the search continues.
 
-    Of the settings only the seed and ``retries`` count. The same seed gives the same search, an interrupted one that a
-    Run continues included; with a ``storage``, NSGA-II goes on from the stored trials in its own way.
+    Only the seed and ``retries`` of the settings are used. The same seed gives the same search, also if a Run resumes
+    it. With a ``storage``, NSGA-II continues from the stored trials, and its course may differ.
 
     Args:
         method: ``nsga2`` (Optuna), ``local`` (Pareto local search), or ``random``.
-        trials: Evaluations of different networks.
-        population: Random architectures to start from, and the size of a generation.
-        storage: Shares the evaluations of ``nsga2`` and of random search between processes, each with a Run of its own
-            or none: a path of a journal file, or a URL as Optuna takes it (SQLite shares nothing); ``local`` walks the
-            same way in each. The same call continues; what others evaluate meanwhile changes the search.
-        study: Name in the storage.
+        trials: Number of different networks to evaluate.
+        population: Number of random architectures at the start, and the size of a generation.
+        storage: Where processes share the evaluations of ``nsga2`` and of random search: a path of a journal file, or a
+            URL for Optuna (not SQLite, which does not allow concurrent writers). Each process has its own Run or none;
+            ``local`` is the same search in each process. The same call resumes the search; evaluations of other
+            processes in between change its course.
+        study: Name of the study in the storage.
 
     Raises:
-        ConfigError: A setting is wrong.
+        ConfigError: An argument is out of its range.
 
     Source: NSGA-II, Deb et al. 2002; Pareto local search, Paquete, Chiarandini and Stützle 2004.
     """
@@ -83,7 +84,7 @@ class Evolve(Strategy):
     def search(
         self, problem: Problem[S], settings: "SearchSettings | None" = None, run: "Run | None" = None
     ) -> SearchResult[S]:
-        """See :meth:`Strategy.search`; the model is trained already, and its weights stay as they are.
+        """See :meth:`Strategy.search`; the model must be trained already, and its weights do not change.
 
         Raises:
             CheckpointError: The storage cannot be opened, or holds another search.
@@ -96,7 +97,7 @@ class Evolve(Strategy):
 
 
 class _Evolution:
-    """One search."""
+    """One call of :meth:`Evolve.search`."""
 
     def __init__(self, strategy: Evolve, problem: Problem, settings: SearchSettings, run: Run) -> None:
         self.strategy, self.settings, self.run = strategy, settings, run
@@ -122,24 +123,24 @@ class _Evolution:
             self.same,
             self._keep,
         )
-        self._walks: tuple[Any, Archive] | None = None  # where the walk of a local search is stored
+        self._local_study: tuple[Any, Archive] | None = None  # study and archive of a stored local search
         self._before, self._started = 0.0, time.perf_counter()
         state = run.load(self.identity)
         if state is not None:
             self.evaluator.load_state_dict(state["evaluations"])
-            self.budgets = as_begun(self.budgets, state["limits"])
+            self.budgets = restore_limits(self.budgets, state["limits"])
             self._before = state["seconds"]
 
     @property
     def seconds(self) -> float:
-        """Of all sittings together."""
+        """Total time, interrupted runs included."""
         return self._before + time.perf_counter() - self._started
 
     def result(self) -> SearchResult[Any]:
         strategy = self.strategy
         ours = self._search(strategy.method, strategy.trials, self._report)
         if not ours.candidates:
-            raise self.evaluator.nothing() if ours.failed else ours.limits.not_together()
+            raise self.evaluator.all_failed_error() if ours.failed else ours.limits.joint_budget_error()
         seconds, random = self.seconds, strategy.method == "random"
         theirs = ours if random else self._search("random", len(ours.candidates), self._show)
         tried = list(ours.candidates.values())
@@ -170,16 +171,16 @@ class _Evolution:
             identity = {**self.identity, "method": method, "caller": self.run.identity}
             study = open_study(strategy.storage, name, objectives, identity)
             if strategy.storage is not None:
-                self.budgets = kept_limits(study, self.budgets)  # a measured one would be another
+                self.budgets = stored_limits(study, self.budgets)  # the limit of a measured cost may differ
         limits = Limits(self.budgets)
         largest = self.space.largest()
         outcome = Outcome(strategy.name, self.costs, self.budgets, self.metric, self.direction, largest)
         archive = Archive(self.evaluator, limits, outcome, trials, self.same, shown)
         drawn = draws(self.space, limits.excess, limits.allows, self.settings.seed, self.same)
-        self._walks = None
-        if study is not None and method == "local":  # it walks the same way again, and finds what is stored
+        self._local_study = None
+        if study is not None and method == "local":  # it is deterministic and finds its evaluations in the storage
             self.evaluator.remember(*Stored(study, self.space).new())
-            self._walks = study, archive
+            self._local_study = study, archive
         if method == "nsga2":
             nsga2(study, archive, self.space, drawn, strategy.population, self.settings.seed)
         elif study is not None and method == "random":
@@ -198,21 +199,21 @@ class _Evolution:
         self.run.report(Progress("evaluate", archive.spent, archive.trials, figures, left))
 
     def _show(self, archive: Archive, candidate: "Candidate[Any] | None", left: float) -> None:
-        """Random search is no progress of the search; only who looks sees it."""
+        """Show random search on the bar only: it does not count as progress of the search."""
         self.run.reporting.show(Progress("random search", archive.spent, archive.trials, {}, left))
 
     def _keep(self, evaluated: Any) -> None:
-        """A line of metrics and a checkpoint for each evaluation: one may take minutes."""
+        """Write a line of metrics and a checkpoint after each evaluation, as one may take minutes."""
         self.run.record(evaluated.model_dump(mode="json"))
-        if self._walks is not None:
-            study, archive = self._walks
+        if self._local_study is not None:
+            study, archive = self._local_study
             values = archive.objectives(evaluated) if isinstance(evaluated, Candidate) else None
-            keep(study, self.space, evaluated, values)
+            add_trial(study, self.space, evaluated, values)
         if self.run.folder is None:
             return
         state = {
             "evaluations": self.evaluator.state_dict(),
-            "limits": begun(self.budgets),
+            "limits": limits_to_save(self.budgets),
             "seconds": self.seconds,
         }
         self.run.save(state, self.identity)
@@ -248,7 +249,7 @@ def _warnings(ours: Archive, theirs: Archive) -> list[str]:
 
 
 def _digest(model: nn.Module) -> str:
-    """Of the names, types, shapes and values of parameters and buffers."""
+    """Return a digest of names, types, shapes and values of parameters and buffers."""
     digest = sha256()
     for name, value in model.state_dict().items():
         if isinstance(value, Tensor):

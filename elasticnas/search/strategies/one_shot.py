@@ -1,4 +1,4 @@
-"""What the strategies share that train a supernet by single paths first and then evaluate."""
+"""One-shot search: train a supernet by single paths, then evaluate architectures with the shared weights."""
 
 from elasticnas.run import Run
 from elasticnas.search.problem import Problem
@@ -12,9 +12,9 @@ __all__ = ["evaluations", "train_then_evaluate"]
 
 
 def evaluations(settings: SearchSettings) -> int:
-    """Architectures that a search by evaluations evaluates: at least as many as one by gradients does.
+    """Return the number of architectures that a search evaluates: at least as many as a gradient-based search does.
 
-    ``random_architectures``, or one every ``evaluate_every`` steps and one at the end, whichever is more.
+    It is ``random_architectures``, or one every ``evaluate_every`` steps and one at the end, whichever is more.
     """
     during = settings.steps // settings.evaluate_every if settings.evaluate_every is not None else 0
     return max(settings.random_architectures or 1, during + 1)
@@ -23,18 +23,25 @@ def evaluations(settings: SearchSettings) -> int:
 def train_then_evaluate(
     name: str, problem: Problem[S], settings: SearchSettings, run: Run, evolve: Evolve
 ) -> SearchResult[S]:
-    """Train by single paths, then search with the shared weights, as the strategy of a name.
+    """Train by single paths, then search with the shared weights.
 
-    Of the settings, those of architecture steps and ``patience`` have no meaning here.
+    Settings of architecture steps and ``patience`` are not used.
+
+    Args:
+        name: Name of the strategy.
+        problem: The problem.
+        settings: Settings of training and search.
+        run: Saves and resumes both parts.
+        evolve: The search after the training.
     """
-    problem.limits()  # an impossible one is told before the training
+    problem.limits()  # raises for an impossible budget before the training
     problem.evaluator(name, settings.seed)
     problem.named_costs(name)
     steps = settings.steps + evolve.trials
     given = settings.model_dump(include={"steps", "weight_lr", "clip_norm", "accumulate", "checkpoint_every", "seed"})
     trainer = SupernetTrainer(problem, TrainerSettings(rule="single", distillation_weight=0.0, **given))
     with run:
-        if run.load({"strategy": name}) is None:  # another strategy must not take up the folder's parts
+        if run.load({"strategy": name}) is None:  # so that another strategy does not resume from these parts
             run.save({}, {"strategy": name})
         trained = trainer.run(run.part("training", steps=steps))
         found = evolve.search(problem, settings, run.part("evaluations", settings.steps, steps))

@@ -1,4 +1,4 @@
-"""ProxylessNAS: binary path gates, and a loss on the expected cost."""
+"""ProxylessNAS: binary path gates with a penalty on the expected cost."""
 
 from elasticnas.search.binary_path import BinaryPath
 from elasticnas.search.penalty import Fixed, Penalty
@@ -11,17 +11,17 @@ __all__ = ["ProxylessNAS"]
 
 
 class ProxylessNAS(GradientStrategy):
-    """A weight step runs one sampled architecture, sliced; an architecture step compares two paths of every choice.
+    """Runs one sampled architecture, sliced, in a weight step, and two paths of every choice in an architecture step.
 
-    The architecture step is one full-size pass for sizes and depth; of a Mixture it computes all candidates. The loss
-    has ``weight * expected cost``, in FLOPs, milliseconds or whatever the problem's cost counts.
+    An architecture step is one full-size pass for sizes and depth, and runs all candidates of a Mixture. The penalty is
+    ``weight * expected cost``, for any cost.
 
-    *Ours*: Eq. 4 holds where gates multiply outputs, which are those of a Mixture and of depth. The gate of a width
-    sits before the activation: there the gradient is that of the mask. The expected cost is divided by the largest
-    architecture's, so that a weight means the same for each unit; the paper's lambda_2 is per millisecond.
+    *Ours*: Eq. 4 holds if gates multiply outputs, as those of a Mixture and of depth do. The gate of a width is before
+    the activation: there the gradient is that of the mask. The expected cost is relative to the largest architecture's,
+    so that a weight has the same meaning for every unit; the paper's lambda_2 is per millisecond.
 
     Args:
-        weight: Of the relative expected cost, lambda_2.
+        weight: Weight of the relative expected cost, lambda_2.
 
     Raises:
         ConfigError: The weight is negative or not finite.
@@ -35,9 +35,9 @@ class ProxylessNAS(GradientStrategy):
         self.weight = Fixed(weight).weight
 
     def relaxation(self, settings: SearchSettings) -> Relaxation:
-        """Binary path gates."""
+        """Return BinaryPath."""
         return BinaryPath()
 
     def penalty(self, problem: Problem) -> Penalty:
-        """``weight`` times the relative expected cost."""
+        """Return ``weight`` times the relative expected cost."""
         return Fixed(self.weight)

@@ -1,4 +1,4 @@
-"""RandomSearch: the best of random architectures, evaluated in a supernet."""
+"""RandomSearch: the best of random architectures, evaluated with a supernet."""
 
 from elasticnas.run import Run
 from elasticnas.search.problem import Problem
@@ -13,9 +13,9 @@ __all__ = ["RandomSearch"]
 
 
 class RandomSearch(Strategy):
-    """Trains like SPOS, then takes the best of random architectures within the budget, as many as SPOS evaluates.
+    """Trains like SPOS, then returns the best of as many random architectures within the budgets as SPOS evaluates.
 
-    What every search has to beat.
+    It is the baseline of every search.
 
     Source: random search with shared weights: Li and Talwalkar, arXiv:1902.07638; the supernet's training: SPOS,
     arXiv:1904.00420.

@@ -1,4 +1,4 @@
-"""RecNAS: annealing, and pruning while it searches."""
+"""RecNAS: annealed softmax with pruning during the search."""
 
 from elasticnas.errors import ConfigError
 from elasticnas.search.penalty import Fixed, Penalty
@@ -12,23 +12,24 @@ __all__ = ["RecNAS"]
 
 
 class RecNAS(GradientStrategy):
-    """The softmax over options is annealed, and options that fall behind are dropped from the choice for good.
+    """Anneals the softmax over options, and permanently drops options with a low probability.
 
-    From the abstract, which alone is public: annealing forces the architecture parameters towards 0 and 1, inferior
-    operations are pruned progressively, redundant channels by dynamic programming under the limit on resources.
-    *Ours* is how: the temperature of all choices falls linearly from 1 to 0.01 over the search; after each of
-    ``rounds`` equal parts of the architecture steps, options of any choice, channels or others, with a probability
-    under ``threshold / options left`` at that temperature are dropped (:class:`elasticnas.search.Pruning`), without
-    dynamic programming; the constraint is ``weight`` times the relative expected cost in the loss, and the budget when
-    the architecture is chosen. The paper's groups of annealing and its search space are not here.
+    From the abstract, as only that is public: annealing forces the architecture parameters towards 0 and 1; inferior
+    operations are pruned progressively, and redundant channels by dynamic programming under the resource limit.
+
+    *Ours*: The temperature decreases linearly from 1 to 0.01 over the search. After each of ``rounds`` equal parts of
+    the architecture steps, options of any choice with a probability below ``threshold / remaining options`` at that
+    temperature are dropped (:class:`elasticnas.search.Pruning`), without dynamic programming. The constraint is a
+    penalty of ``weight`` times the relative expected cost, and the budget when the architecture is chosen. The paper's
+    annealing groups and search space are not implemented.
 
     Args:
-        weight: Of the relative expected cost.
-        threshold: Probability under which an option is dropped, relative to uniform.
-        rounds: How often the search looks for such options.
+        weight: Weight of the relative expected cost.
+        threshold: Probability, relative to uniform, below which an option is dropped.
+        rounds: Number of prunings.
 
     Raises:
-        ConfigError: The weight is negative or not finite, the threshold not in [0, 1), or there are no rounds.
+        ConfigError: The weight is negative or not finite, the threshold is not in [0, 1), or ``rounds`` is below 1.
 
     Source: Peng et al., ReCNAS: Resource-Constrained Neural Architecture Search Based on Differentiable Annealing and
     Dynamic Pruning, IEEE TNNLS 35(2), 2024 (online 2022), doi:10.1109/TNNLS.2022.3192169, abstract.
@@ -44,14 +45,14 @@ class RecNAS(GradientStrategy):
             )
 
     def relaxation(self, settings: SearchSettings) -> Relaxation:
-        """An annealed softmax."""
+        """Return an annealed softmax."""
         return Tempered(Temperature.over(settings.steps))
 
     def penalty(self, problem: Problem) -> Penalty:
-        """``weight`` times the relative expected cost."""
+        """Return ``weight`` times the relative expected cost."""
         return Fixed(self.weight)
 
     def pruning(self, settings: SearchSettings) -> Pruning:
-        """After each of ``rounds`` equal parts of the architecture steps."""
+        """Return the pruning after each of ``rounds`` equal parts of the architecture steps."""
         updates = max(1, settings.steps - settings.warmup_steps) // settings.update_every
         return Pruning(max(1, updates // self.rounds), self.threshold)

@@ -1,4 +1,4 @@
-"""Reinforce: architecture parameters that learn from sampled architectures alone."""
+"""Reinforce: architecture parameters trained with the score-function estimator."""
 
 from elasticnas.search.penalty import Fixed, Penalty
 from elasticnas.search.problem import Problem
@@ -11,19 +11,19 @@ __all__ = ["Reinforce"]
 
 
 class Reinforce(GradientStrategy):
-    """A weight step runs one sampled architecture, an architecture step compares two; nothing is ever mixed.
+    """Runs one sampled architecture in a weight step and two in an architecture step, never a mixture.
 
-    It searches any supernet, elastified ones included. The gradient of the expected loss is estimated without bias
-    (:class:`~elasticnas.search.ScoreFunction`), that of the expected cost is exact where the cost's expectation is.
+    It works with any supernet, elastified ones included. The gradient of the expected loss is an unbiased estimate
+    (:class:`~elasticnas.search.ScoreFunction`); the gradient of the expected cost is exact if its expectation is.
 
     Args:
-        weight: Of the relative expected cost.
+        weight: Weight of the relative expected cost.
 
     Raises:
         ConfigError: The weight is negative or not finite.
 
-    Source: REINFORCE, Williams 1992, with a leave-one-out baseline of two (Kool et al. 2019); over architectures of
-    a shared supernet: ENAS, arXiv:1802.03268, whose recurrent controller is not here.
+    Source: REINFORCE, Williams 1992, with a leave-one-out baseline of two samples (Kool et al. 2019); with shared
+    weights: ENAS, arXiv:1802.03268, whose recurrent controller is not implemented.
     """
 
     name = "reinforce"
@@ -32,9 +32,9 @@ class Reinforce(GradientStrategy):
         self.weight = Fixed(weight).weight
 
     def relaxation(self, settings: SearchSettings) -> Relaxation:
-        """Sampled architectures."""
+        """Return ScoreFunction."""
         return ScoreFunction()
 
     def penalty(self, problem: Problem) -> Penalty:
-        """``weight`` times the relative expected cost."""
+        """Return ``weight`` times the relative expected cost."""
         return Fixed(self.weight)

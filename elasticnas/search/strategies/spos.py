@@ -14,17 +14,17 @@ __all__ = ["SPOS"]
 
 
 class SPOS(Strategy):
-    """Every weight step runs one architecture, drawn uniformly; evolution then evaluates with the shared weights.
+    """Trains one uniformly drawn architecture per weight step; evolution then evaluates with the shared weights.
 
-    As many architectures are evaluated as :func:`evaluations` says, none over the budget, and as many at random beside.
-    Evolution is NSGA-II over costs and metric (ours; the paper's keeps the best by accuracy under constraints on the
-    cost) and needs ``pip install 'elasticnas[evolve]'``.
+    Evolution and random search each evaluate as many architectures as :func:`evaluations` returns, all within the
+    budgets. Evolution is NSGA-II over costs and metric and needs ``pip install 'elasticnas[evolve]'``. *Ours*: the
+    paper's evolution keeps the most accurate architectures under constraints on the cost.
 
     Args:
-        population: Of a generation; a quarter of the evaluations where that is less, so that there are generations.
+        population: Size of a generation; at most a quarter of the evaluations.
 
     Raises:
-        ConfigError: The population is under 2.
+        ConfigError: The population is below 2.
 
     Source: Guo et al., Single Path One-Shot NAS, arXiv:1904.00420: uniform path sampling, evolutionary search.
     """
@@ -37,7 +37,7 @@ class SPOS(Strategy):
     def search(
         self, problem: Problem[S], settings: "SearchSettings | None" = None, run: "Run | None" = None
     ) -> SearchResult[S]:
-        """See :meth:`Strategy.search`; PluginError where Optuna is not installed."""
+        """See :meth:`Strategy.search`; raises PluginError if Optuna is not installed."""
         settings, run = arguments(self, problem, settings, run)
         require_optuna()
         trials = evaluations(settings)

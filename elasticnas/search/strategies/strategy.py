@@ -1,4 +1,4 @@
-"""Strategy: the one interface of every way to search."""
+"""Strategy: the interface of all search strategies."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -23,13 +23,13 @@ __all__ = ["GradientStrategy", "Strategy", "arguments"]
 
 
 class Strategy(ABC):
-    """A way to search a supernet. What is its own is given to its constructor, and every such value has a default.
+    """A search strategy for supernets. Its own options are arguments of its constructor, all with defaults.
 
-    ``elasticnas.testing.StrategyContract`` checks what every strategy promises. An entry point of the group
-    ``elasticnas.strategies`` makes one known by its name.
+    ``elasticnas.testing.StrategyContract`` tests that a strategy satisfies the interface. An entry point of the group
+    ``elasticnas.strategies`` registers one by its name.
 
     Attributes:
-        name: For command lines and results.
+        name: Name in command lines and results.
     """
 
     name: ClassVar[str]
@@ -39,7 +39,7 @@ class Strategy(ABC):
         super().__init__()
 
     def __init_subclass__(cls, **further: Any) -> None:
-        """A result bears the name of the strategy that was asked for, whatever that one is composed of."""
+        """Wrap ``search`` so that its result has the name of this strategy, also if it calls another one."""
         super().__init_subclass__(**further)
         if "search" in vars(cls):
             cls.search = _under_own_name(cls.search)  # type: ignore[method-assign]
@@ -48,24 +48,23 @@ class Strategy(ABC):
     def search(
         self, problem: Problem[S], settings: "SearchSettings | None" = None, run: "Run | None" = None
     ) -> SearchResult[S]:
-        """Search.
+        """Search a problem.
 
         Args:
-            problem: What is searched.
-            settings: Lengths, rates, seed. ``steps`` are weight steps with every strategy.
-            run: Where it is kept, and how it goes on after an interruption: to the result of the uninterrupted run.
-                Progress comes after every step, and after every evaluation of a search by evaluations.
+            problem: The problem.
+            settings: Number of steps, learning rates, seed. ``steps`` are weight steps for every strategy.
+            run: Saves and resumes the search; a resumed search gives the result of an uninterrupted one. It reports
+                progress after every step and, in searches by evaluations, after every evaluation.
 
         Raises:
-            BudgetError: No architecture meets the budgets; names the smallest cost that can be reached.
+            BudgetError: No architecture meets the budgets; the message has the smallest reachable cost.
             CheckpointError: The run's checkpoint is damaged or belongs to another run.
-            ConfigError: The problem lacks a part, or ``evaluate`` gives no mapping from names to numbers with the
-                metric.
-            InactiveChoiceError: A choice reaches nothing in the model.
+            ConfigError: The problem lacks a part, or ``evaluate`` does not return a mapping from names to numbers with
+                the metric.
+            InactiveChoiceError: A choice changes nothing in the model.
             PluginError: An optional package that the strategy needs is not installed.
-            SearchError: A loss or a gradient is not finite, all evaluations failed, the loss is no scalar with a
-                gradient, an epoch has no batch, the model has no weights to train or is of a kind that the strategy
-                does not search.
+            SearchError: A loss or a gradient is not finite, all evaluations failed, the loss is not a differentiable
+                scalar, an epoch has no batch, or the model has no weights to train or is not supported by the strategy.
         """
 
 
@@ -94,21 +93,21 @@ def _under_own_name(search: Search) -> Search:
     @wraps(search)
     def named(self: Strategy, *given: Any, **further: Any) -> SearchResult[Any]:
         result = search(self, *given, **further)
-        name = getattr(self, "name", result.strategy)  # a long search is not lost for want of a name
+        name = getattr(self, "name", result.strategy)  # a missing name must not lose the result of a long search
         return result if result.strategy == name else result.model_copy(update={"strategy": name})
 
     return named
 
 
 class GradientStrategy(Strategy):
-    """A strategy whose architecture parameters follow gradients: it says its relaxation, penalty and pruning."""
+    """A gradient-based strategy: subclasses define the relaxation, penalty and pruning."""
 
     @abstractmethod
     def relaxation(self, settings: SearchSettings) -> Relaxation:
-        """From logits to probabilities, made anew for each search."""
+        """Return a new relaxation for a search."""
 
     def penalty(self, problem: Problem) -> Penalty:
-        """On the expected cost; none where not overridden.
+        """Return the penalty on the expected cost; by default none.
 
         Raises:
             ConfigError: The problem does not fit the strategy.
@@ -116,7 +115,7 @@ class GradientStrategy(Strategy):
         return NoPenalty()
 
     def pruning(self, settings: SearchSettings) -> "Pruning | None":
-        """Drops options during the search; None, which keeps all, where not overridden."""
+        """Return the pruning of options; by default None."""
         return None
 
     def search(
@@ -131,6 +130,6 @@ class GradientStrategy(Strategy):
             penalty=self.penalty(problem),
             pruning=self.pruning(settings),
             name=self.name,
-            identity=to_builtins(self),  # what follows from the settings, such as a temperature, may change with them
+            identity=to_builtins(self),  # not what is derived from the settings, such as a temperature: it may change
         )
         return searcher.run(run)
