@@ -84,7 +84,8 @@ def align(parameter: "Tensor | ElasticParameter", x: Tensor) -> Tensor:
     if active.ndim == own:
         return active
     require_batch(active, x)
-    if own == x.ndim and parameter.sizes[0] == 1:  # the first dimension of the parameter is that of the batch
+    first = parameter.sizes[0]
+    if own == x.ndim and isinstance(first, int) and first == 1:  # the parameter's first dimension is that of the batch
         return active.squeeze(1)
     if x.ndim <= own:
         raise AxisError(

@@ -193,8 +193,10 @@ def test_what_needs_no_torch_does_not_import_it(command):
 
 @pytest.mark.parametrize("seconds", [0.2, 0.6, 1.2])
 def test_ctrl_c_while_the_command_starts_is_one_line(seconds):
-    command = [sys.executable, "-c", "from elasticnas.cli import main; main()", "plugins"]
+    begun = "from elasticnas.cli import main; print(flush=True); main()"  # what comes before it is Python's own start
+    command = [sys.executable, "-c", begun, "plugins"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.readline()
     time.sleep(seconds)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate()

@@ -218,4 +218,4 @@ def test_bad_probabilities():
     ):
         most_probable(Small, {"depth": torch.tensor([0.5, float("nan"), 0.5])})
     with pytest.raises(SearchError, match="depth: one vector of probabilities"):
-        most_probable(Small, {"depth": torch.ones(2, 3)})
+        most_probable(Small, {"depth": torch.full((2, 3), 1 / 3)})

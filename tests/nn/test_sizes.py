@@ -51,7 +51,7 @@ def size_of(axes, form):
         product = 1
         parts = [part if isinstance(part, int) else getattr(axes, part) for part in factors]
         for part in parts:
-            product = part if product == 1 else product * part
+            product = part if isinstance(product, int) and product == 1 else product * part
         terms.append(product)
     total = terms[0]
     for term in terms[1:]:
