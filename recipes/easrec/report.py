@@ -1,4 +1,4 @@
-"""The readable page of a run, made from its result alone."""
+"""Markdown page of a run, made from its result alone."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ __all__ = ["page"]
 
 
 def page(result: RunResult[Any]) -> str:
-    """Markdown: how it was measured, the data, the networks side by side, the search, times and settings."""
+    """Return the page as Markdown: environment and data, networks, search, training, settings."""
     where, counts = result.environment, result.data.statistics
     head, sections = comparison(result)
     parts = [

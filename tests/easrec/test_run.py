@@ -419,7 +419,7 @@ def test_a_model_of_another_run_is_noticed(main, finished, tmp_path):
         Recommender(recommender.network, recommender.arch, changed, other).save(out / "model")
         for command in commands:
             code, _, printed = main("easrec", *command, "--out", out)
-            assert code == 1 and f"{out / 'model'}: {message}; put back the model" in printed, printed
+            assert code == 1 and f"{out / 'model'}: {message}; restore the model" in printed, printed
             assert printed.count("\n") == 1
         # without the run beside it a model stands for itself
         (out / "run.json").unlink()

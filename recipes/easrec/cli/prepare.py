@@ -1,4 +1,4 @@
-"""``prepare`` and ``download``: files of interactions."""
+"""``prepare`` and ``download``: prepare interactions, download datasets."""
 
 import time as clock
 from pathlib import Path
