@@ -111,7 +111,9 @@ class Recommender:
         """
         way_out = f"restore the model of the run in {folder}, or run again"
         if difference := first_difference(config.model_dump(mode="json"), self.config.model_dump(mode="json")):
-            raise DataError(f"{folder / 'model'}: of another run than run.json ({difference} in the model); {way_out}")
+            raise DataError(
+                f"{folder / 'model'}: belongs to another run than run.json ({difference} in the model); {way_out}"
+            )
         if item_ids is None or item_ids == self.item_ids:
             return
         own, theirs = next(
@@ -119,7 +121,7 @@ class Recommender:
             (f"{len(self.item_ids) - 1:,} items", f"{len(item_ids) - 1:,} items"),
         )
         raise DataError(
-            f"{folder / 'model'}: of other items than data.npz ({own[:40]!r} instead of {theirs[:40]!r}); {way_out}"
+            f"{folder / 'model'}: has other items than data.npz ({own[:40]!r} instead of {theirs[:40]!r}); {way_out}"
         )
 
     def numbers(self, history: list[str]) -> list[int]:

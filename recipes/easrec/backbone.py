@@ -58,5 +58,5 @@ def require_features(config: ModelConfig, features: ItemFeatures | None) -> None
     if config.has_features and features is None:
         raise ConfigError(
             f"model.backbone={config.backbone} embeds features of items and the data has none: give --items FILE and "
-            "--features COLUMN (to prepare, for prepared data), or take model.backbone=sasrec"
+            "--features COLUMN (to prepare, for prepared data), or set model.backbone=sasrec"
         )

@@ -80,7 +80,7 @@ class ModelConfig(_Frozen):
             ("inner_pruning", self.inner, self.inner_pruning),
         ):
             if not fractions or len(set(fractions)) < len(fractions) or not all(0 <= f < 1 for f in fractions):
-                raise ValueError(f"{name}={list(fractions)}: different fractions from 0 to below 1 are needed")
+                raise ValueError(f"{name}={list(fractions)}: distinct fractions from 0 to below 1 are needed")
             if any(abs(full * (1 - f) - round(full * (1 - f))) > 1e-6 for f in fractions):
                 raise ValueError(f"{name}={list(fractions)} does not leave whole numbers of {full} units")
         if any(round(self.hidden * (1 - f)) % self.heads for f in self.hidden_pruning):
@@ -95,7 +95,7 @@ class ModelConfig(_Frozen):
         choices = self.attention_choices
         if choices is not None and (len(choices) < 2 or len(set(choices)) < len(choices)):
             raise ValueError(
-                f"attention_choices={list(choices)}: two different kinds at least; a single one is attention"
+                f"attention_choices={list(choices)}: two different kinds or more are needed; set attention for one"
             )
         return self
 
@@ -233,7 +233,9 @@ class Config(_Frozen):
     def _metrics_are_known(self) -> "Config":
         for name, given in (("cutoffs", self.cutoffs), ("compare", self.compare)):
             if len(set(given)) < len(given) or (name == "cutoffs" and not (given and min(self.cutoffs) >= 1)):
-                raise ValueError(f"{name}={list(given)}: different entries are needed, cut-offs from 1, at least one")
+                raise ValueError(
+                    f"{name}={list(given)}: distinct entries are needed; cutoffs needs at least one, each from 1"
+                )
         known = [
             f"{p}/{m}@{k}"
             for p in ("full", "unseen", "pop100")

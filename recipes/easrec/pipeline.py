@@ -81,7 +81,7 @@ class Pipeline:
         self.folder, self._begun = run.folder, False
         self.identity = {"data": data.fingerprint, "settings": config.model_dump(mode="json")}
         require_features(config.model, data.features)
-        resumed = self._is_resumed()
+        resumed = self._holds_run()
         self.split = Split(data)
         self.evaluators = evaluators(self.split, config)
         self.causal = config.train.form == "causal"
@@ -100,7 +100,7 @@ class Pipeline:
         """Lock the folder, and write the data and settings of the run."""
         self.run.__enter__()
         try:
-            if not self._is_resumed():
+            if not self._holds_run():
                 self.data.save(self.folder / "data.npz")
                 write_text(self.folder / "run.json", json.dumps(self.identity, indent=2) + "\n")
                 self._begun = True
@@ -124,7 +124,7 @@ class Pipeline:
                 "smaller sizes"
             )
 
-    def _is_resumed(self) -> bool:
+    def _holds_run(self) -> bool:
         """Return whether the folder holds this run already."""
         path = self.folder / "run.json"
         try:
@@ -348,9 +348,9 @@ class _Measured:
 
 
 def _plan_of(config: Config) -> Plan:
-    """The stages that take time, in passes over the data through the largest network.
+    """Return the work of each stage, in epochs of the largest network.
 
-    A supernet runs all its candidates; the networks of the search are expected at the budget's share of the FLOPs.
+    A supernet with block mixing counts each candidate; the networks of the search count with the budget's share.
     """
     budget, searches = config.search.budget or "100%", config.search.strategy != "none"
     share = float(budget[:-1]) / 100 if searches and re.fullmatch(r"[\d.]+%", budget) else 1.0

@@ -62,7 +62,7 @@ def _search(result: RunResult[Any]) -> dict[str, Any]:
         **({"peak memory": f"{peak / 1e6:,.0f} MB"} if peak else {}),
         "budget": "none" if limit is None else f"{limit / 1e6:.2f} MFLOPs",
         f"found, with the supernet's weights, validation {metric}": f"{search.found.metrics[metric]:.4f}",
-        f"best of {len(search.random_tried)} random architectures, likewise": f"{best:.4f}",
+        f"random search, best of {len(search.random_tried)} architectures, validation {metric}": f"{best:.4f}",
     }
     for name, values in search.probabilities.items():
         items[f"final probabilities of {name}"] = ", ".join(f"{value:.3f}" for value in values)

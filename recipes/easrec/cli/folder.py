@@ -35,7 +35,7 @@ def data_of(out: Path) -> Interactions:
     """
     data = Interactions.load(out / "data.npz")
     if data.fingerprint != _run_of(out)["data"]:
-        raise DataError(f"{out / 'data.npz'}: other data than the run in this folder was made with; run again")
+        raise DataError(f"{out / 'data.npz'}: is not the data of the run in this folder; run again")
     return data
 
 

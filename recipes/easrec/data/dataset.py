@@ -91,7 +91,7 @@ class Interactions:
                 raise ValueError(f"the ids of {name} are not strings")
         ends = len(self.offsets) == len(self.user_ids) + 1 and self.offsets[0] == 0
         if not ends or self.offsets[-1] != len(self.items) or (np.diff(self.offsets) < _SHORTEST).any():
-            raise ValueError("offsets, items and users do not fit together")
+            raise ValueError("offsets, items and users do not match")
         if self.items.min() < 1 or self.items.max() >= len(self.item_ids):
             raise ValueError(f"items beyond the {len(self.item_ids) - 1} that have ids")
         if self.statistics.users != len(self.user_ids) or self.statistics.interactions != len(self.items):

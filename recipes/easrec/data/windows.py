@@ -61,7 +61,7 @@ def prefix_samples(sequences: Sequences, length: int) -> tuple[NDArray[np.int64]
     """Return one sample per prefix: the last ``length`` items before each target.
 
     Returns:
-        First and last (exclusive) input position of every sample; the target is the item at the last position.
+        First and last (exclusive) input position of every sample; the target is the item right after its inputs.
     """
     starts, stops = [], []
     for first, last in zip(sequences.starts, sequences.stops, strict=True):

@@ -72,7 +72,7 @@ class Cell:
             raise CheckpointError(f"{path}: damaged ({error}); {_RERUN}") from None
         if found.config != self.config:
             raise CheckpointError(
-                f"{path}: of other settings than {self.name} has now; delete the folder, or use another --out"
+                f"{path}: has other settings than {self.name} now; delete the folder, or use another --out"
             )
         return found if found.complete else None
 

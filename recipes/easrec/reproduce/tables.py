@@ -317,7 +317,7 @@ def _figures(
 
 
 def _most(sizes: Sequence[str]) -> str:
-    """Return the architecture that most seeds found, with their number, or all architectures without a majority."""
+    """Return the architecture that more than half of the seeds found, or else all of them, with counts."""
     counts = {size: sizes.count(size) for size in sizes}
     most = max(counts, key=lambda size: counts[size])
     if len(counts) == 1:
