@@ -1,4 +1,4 @@
-"""What a size refuses, because it has one value only in a scope: numbers, conditions, loops, torch's functions."""
+"""NoValue: operations that a size refuses, because it has a single value only in a scope."""
 
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -15,9 +15,9 @@ _ARITHMETIC = "sizes multiply, add and divide (//); make anything else an intege
 
 
 class NoValueError(AxisError, TypeError):
-    """A size is used as the one value that it has only in a scope.
+    """A size is used as a single value, which it has only in a scope.
 
-    A TypeError as well: Python and libraries that only try whether something is a number go on.
+    It is also a TypeError, so that Python and libraries can test whether a size is a number.
     """
 
 
@@ -25,14 +25,14 @@ def _refuse(size: object, use: str, way_out: str) -> NoReturn:
     raise NoValueError(f"{size!r} has no single value for {use}: {way_out}")
 
 
-def _refused(sign: str) -> Callable[[Any, Any], NoReturn]:
+def _operator(sign: str) -> Callable[[Any, Any], NoReturn]:
     def method(self: Any, other: Any) -> NoReturn:
         _refuse(self, f"the operator {sign}", _ARITHMETIC)
 
     return method
 
 
-def _compared(sign: str) -> Callable[[Any, Any], NoReturn]:
+def _comparison(sign: str) -> Callable[[Any, Any], NoReturn]:
     def method(self: Any, other: Any) -> NoReturn:
         _refuse(self, f"the comparison {sign}", f"{_NUMBER}; a condition on sizes is a rule of the space")
 
@@ -40,7 +40,7 @@ def _compared(sign: str) -> Callable[[Any, Any], NoReturn]:
 
 
 class NoValue:
-    """The operations that a size refuses, each with the way out in its error."""
+    """Mixin of the operations that a size refuses; each error names an alternative."""
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, (int, float, str)):
@@ -53,7 +53,7 @@ class NoValue:
 
     __hash__ = object.__hash__
 
-    if not TYPE_CHECKING:  # a checker refuses them of itself
+    if not TYPE_CHECKING:  # type checkers reject these operations when they are not defined
 
         def __index__(self) -> NoReturn:
             _refuse(self, "range(), an index or a slice", f"{_NUMBER}; enn.Stack(layers, axis) runs that many layers")
@@ -83,12 +83,17 @@ class NoValue:
                 "several",
             )
 
-        __lt__, __le__, __gt__, __ge__ = _compared("<"), _compared("<="), _compared(">"), _compared(">=")
-        __sub__, __rsub__ = _refused("-"), _refused("-")
-        __truediv__, __rtruediv__ = _refused("/"), _refused("/")
-        __floordiv__, __rfloordiv__ = _refused("//"), _refused("//")
-        __mod__, __rmod__ = _refused("%"), _refused("%")
-        __pow__, __rpow__ = _refused("**"), _refused("**")
+        __lt__, __le__, __gt__, __ge__ = (
+            _comparison("<"),
+            _comparison("<="),
+            _comparison(">"),
+            _comparison(">="),
+        )
+        __sub__, __rsub__ = _operator("-"), _operator("-")
+        __truediv__, __rtruediv__ = _operator("/"), _operator("/")
+        __floordiv__, __rfloordiv__ = _operator("//"), _operator("//")
+        __mod__, __rmod__ = _operator("%"), _operator("%")
+        __pow__, __rpow__ = _operator("**"), _operator("**")
 
         def __neg__(self) -> NoReturn:
             _refuse(self, "the operator -", _ARITHMETIC)
@@ -97,7 +102,7 @@ class NoValue:
         def __torch_function__(
             cls, function: Callable[..., Any], types: Any, args: Any = (), kwargs: "dict[str, Any] | None" = None
         ) -> NoReturn:
-            """Refuse torch's functions: they take numbers."""
+            """Refuse functions of torch, which take numbers."""
             sizes = [part for part in _flat([*args, *(kwargs or {}).values()]) if isinstance(part, NoValue)]
             _refuse(sizes[0] if sizes else cls, f"torch's {function.__name__}", _NUMBER)
 

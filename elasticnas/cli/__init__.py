@@ -9,15 +9,15 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Run the command line: exit code 1 and one line for what a caller did wrong, 2 for wrong usage."""
-    # before the imports, which take a second: Ctrl-C must not end in a traceback
-    signal.signal(signal.SIGINT, _leave_at_once)
+    """Run the command line; exit with 1 and a one-line message on an error, with 2 on wrong usage."""
+    # set before the imports, which take a second, so that Ctrl-C prints no traceback
+    signal.signal(signal.SIGINT, _exit_now)
     from elasticnas.cli.root import run
 
     run()
 
 
-def _leave_at_once(number: int, frame: FrameType | None) -> None:
-    # nothing has been opened yet; an exception in the middle of an import may be swallowed
+def _exit_now(number: int, frame: FrameType | None) -> None:
+    # no file is open yet, and an exception during an import might be swallowed
     print("stopped", file=sys.stderr, flush=True)
     os._exit(130)

@@ -1,4 +1,4 @@
-"""Options that commands of several recipes share."""
+"""Command-line options that several recipes share."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,7 +23,7 @@ __all__ = [
 
 
 def completing(names: Sequence[str]) -> Callable[[], list[str]]:
-    """For ``autocompletion`` of an option: the names among which the shell chooses."""
+    """Return a function for ``autocompletion`` of an option, which lists these names."""
     return lambda: list(names)
 
 
@@ -45,17 +45,17 @@ ConfigFile = Annotated[
 
 
 def set_option(example: str) -> Any:
-    """The option ``--set``, with a setting that the recipe has as the example of its help."""
+    """Return the option ``--set``; its help shows the example, a setting of the recipe."""
     return typer.Option(
         "--set", help=f"Change a setting, such as {example}; config show lists all. Repeat for several."
     )
 
 
 def changes_of(given: list[str] | None) -> dict[str, Any]:
-    """What ``--set name=value`` asks for, values read as YAML.
+    """Parse ``--set name=value`` options; values are read as YAML.
 
     Raises:
-        ConfigError: Not of that form.
+        ConfigError: An option has another form, or its value is not YAML.
     """
     changes: dict[str, Any] = {}
     for change in given or []:

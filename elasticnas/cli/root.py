@@ -1,4 +1,4 @@
-"""The root of the command line: spaces, plug-ins, and every installed recipe as a group of its own."""
+"""The root of the command line: spaces, plug-ins, and one command group per installed recipe."""
 
 import io
 import os
@@ -54,39 +54,39 @@ def _plugins() -> None:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-class _Mounted(TyperGroup):
-    """A group of commands that are made, with the imports that they need, when it is entered."""
+class _LazyGroup(TyperGroup):
+    """A command group that builds its commands, and imports what they need, when it is entered."""
 
     def __init__(self, name: str, help: str, commands: Callable[[], typer.Typer]) -> None:
         super().__init__(name=name, help=help)
         self._commands = commands
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
-        """The context of the commands' own group: it is what runs, shows its help, and completes."""
+        """Return the context of the built group, which runs, shows help and completes."""
         group = typer.main.get_group(self._commands())
-        signal.signal(signal.SIGINT, _interrupted)  # imports are over: a run can be stopped in order
+        signal.signal(signal.SIGINT, _interrupted)  # imports are done, so an exception stops a run cleanly
         return group.make_context(info_name, args, parent=parent, **extra)
 
 
 class _Root(TyperGroup):
-    """The commands of elasticnas, and every installed recipe as a group of its own."""
+    """The commands of elasticnas, and one group per installed recipe."""
 
     @cached_property
     def _recipes(self) -> dict[str, str | None]:
         return dict(listed())
 
     def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
-        """Its own first."""
+        """Return the names of all commands, built-in ones first."""
         return [*BUILT_IN, *self._recipes]
 
     def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:  # type: ignore[override]
-        """A command or a group that has not loaded its commands yet; None where there is no such name."""
+        """Return a command, or a group that has not built its commands yet; None if the name is unknown."""
         if cmd_name == "space":
-            return _Mounted("space", "Show, check and sample search spaces.", _spaces)
+            return _LazyGroup("space", "Show, check and sample search spaces.", _spaces)
         if cmd_name in self.commands or cmd_name not in self._recipes:
             return super().get_command(ctx, cmd_name)
-        help = self._recipes[cmd_name] or "Cannot be loaded; elasticnas plugins says why."
-        return _Mounted(cmd_name, help, partial(_recipe, cmd_name))
+        help = self._recipes[cmd_name] or "Cannot be loaded; see elasticnas plugins."
+        return _LazyGroup(cmd_name, help, partial(_recipe, cmd_name))
 
 
 def _app() -> typer.Typer:
@@ -109,10 +109,10 @@ def _recipe(name: str) -> typer.Typer:
 
 
 def run() -> None:
-    """Run the command that the arguments name; every failure that a caller can cause is one line."""
+    """Run the command line; print every error that a caller can cause as one line."""
     warnings.showwarning = _warn
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # ids of any script, whatever the terminal's encoding holds
+        if isinstance(stream, io.TextIOWrapper):  # ids may hold characters that the terminal cannot encode
             stream.reconfigure(errors="backslashreplace")
     try:
         try:
@@ -120,10 +120,10 @@ def run() -> None:
         finally:
             sys.stdout.flush()
     except ElasticNASError as error:
-        if _COMPLETING in os.environ:  # a shell would take the message for an answer
+        if _COMPLETING in os.environ:  # the shell would read the message as a completion
             sys.exit(1)
-        _fail(str(error).replace("resume=True", "--resume"))  # the library words its errors for Python
-    except BrokenPipeError:  # whoever read the output has seen enough
+        _fail(str(error).replace("resume=True", "--resume"))  # errors of the library name Python arguments
+    except BrokenPipeError:  # the reader, such as head, closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
@@ -134,7 +134,7 @@ def run() -> None:
 
 
 def _interrupted(number: int, frame: FrameType | None) -> None:
-    print("stopped; what was done is kept, --resume continues a run", file=sys.stderr)
+    print("stopped; finished work is kept, --resume continues a run", file=sys.stderr)
     sys.exit(130)
 
 

@@ -19,7 +19,7 @@ __all__ = ["spaces"]
 
 spaces = typer.Typer(no_args_is_help=True)
 Source = Annotated[
-    str, typer.Argument(help="Space: a .yaml file, module:Class, file.py:Class, or the name of an installed one.")
+    str, typer.Argument(help="Space: a .yaml file, module:Class, file.py:Class, or the name of an installed space.")
 ]
 
 
@@ -31,7 +31,7 @@ def _load(source: str) -> type[Space]:
 
 
 def _derived(space: type[Space], name: str) -> Iterator[tuple[str, str]]:
-    """The sizes that a property gives, and their options in words."""
+    """Yield each size that a property gives, by name, with its options as text."""
     try:
         for label, quantity in space.info().derived(name).items():
             yield label, ", ".join(map(str, quantity.options))

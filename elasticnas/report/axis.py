@@ -1,4 +1,4 @@
-"""Range and label of an axis of metrics: it starts at 0 if the differences are visible then; else the label says so."""
+"""Range and label of a plot axis; the label says so if the axis does not start at 0."""
 
 import math
 from collections.abc import Callable, Iterable

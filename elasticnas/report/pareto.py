@@ -39,7 +39,7 @@ def pareto_plot(
 ) -> None:
     """Plot panels side by side with a common scale of costs, and write the file atomically.
 
-    Axes start at 0 if the differences are visible then; the label of an axis that does not has its start. Error bars at
+    Axes start at 0 if the differences are visible then; otherwise the label says where the axis starts. Error bars at
     about equal costs are shifted horizontally by a few points.
 
     Args:

@@ -123,7 +123,7 @@ def compare_over_seeds(results: "Sequence[StudyResult[Any]]") -> tuple[Compariso
 def _require_seeds(results: "Sequence[StudyResult[Any]]") -> None:
     seeds = [result.settings.seed for result in results]
     if len(results) < 2 or len(set(seeds)) < len(seeds):
-        raise ConfigError(f"comparing over seeds needs results of two seeds or more, each of another one, got {seeds}")
+        raise ConfigError(f"comparing over seeds needs at least two results with different seeds, got seeds {seeds}")
     same = {
         (result.task, result.metric, result.direction, result.settings.model_copy(update={"seed": 0}).model_dump_json())
         for result in results

@@ -1,4 +1,4 @@
-"""What a study shows: a table and a page, made from its result alone."""
+"""Table and Markdown page of a study, made from its result alone."""
 
 from typing import TYPE_CHECKING, Any
 

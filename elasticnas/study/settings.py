@@ -65,5 +65,5 @@ class StudySettings(BaseModel, metaclass=NamedFields):
     @classmethod
     def _ascending(cls, shares: tuple[float, ...]) -> tuple[float, ...]:
         if not shares or list(shares) != sorted(set(shares)) or shares[0] <= 0 or shares[-1] >= 1:
-            raise ValueError("shares ascend between 0 and 1, both left out, such as [0.25, 0.5]")
+            raise ValueError("shares must ascend strictly between 0 and 1, such as [0.25, 0.5]")
         return shares

@@ -16,7 +16,7 @@ __all__ = ["Config", "EASRecModel", "Recommender", "load_preset", "run", "space_
 if find_spec("polars") is None:
     raise ModuleNotFoundError("polars is not installed; pip install 'elasticnas[easrec]'")
 
-# loaded at first use: the command line lists the recipe without torch and polars
+# loaded on first use: the command line lists the recipe without importing torch and polars
 _HOMES = {
     "Config": "config",
     "EASRecModel": "model",
@@ -26,7 +26,7 @@ _HOMES = {
     "space_for": "space",
 }
 
-if not TYPE_CHECKING:  # a checker that saw it would take every misspelt name
+if not TYPE_CHECKING:  # type checkers would accept every misspelt name
 
     def __getattr__(name: str) -> object:
         from importlib import import_module

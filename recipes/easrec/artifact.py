@@ -1,4 +1,4 @@
-"""The saved recommender: weights, architecture, settings, original item ids, and features where it takes them."""
+"""The saved recommender: weights, architecture, settings, original item ids, and item features if it uses them."""
 
 import json
 from collections.abc import Collection
@@ -27,17 +27,17 @@ _SETTINGS, _MODEL = "recommender.json", "model"
 
 
 class Recommender:
-    """A trained network that answers in original ids.
+    """A trained network that recommends items by their original ids.
 
     Args:
         network: A plain network.
         arch: Its architecture.
-        config: The run it comes from.
-        item_ids: Original ids by number; entry 0 is padding.
-        features: Of the items, for a backbone that takes them.
+        config: Settings of its run.
+        item_ids: Original ids by item number; entry 0 is padding.
+        features: Features of the items, for a backbone that uses them.
 
     Raises:
-        ConfigError: The backbone takes features, and there are none.
+        ConfigError: The backbone uses features, and there are none.
     """
 
     def __init__(
@@ -59,11 +59,11 @@ class Recommender:
 
     @classmethod
     def load(cls, folder: str | Path, device: torch.device | None = None) -> "Recommender":
-        """Read what :meth:`save` wrote.
+        """Read a recommender that :meth:`save` wrote.
 
         Args:
-            folder: The folder of a run, or the folder ``model/`` within it.
-            device: Where the network is to run; None for the CPU.
+            folder: The folder of a run, or the folder ``model/`` in it.
+            device: Device of the network; None for the CPU.
 
         Raises:
             CheckpointError: Files are missing or damaged.
@@ -89,7 +89,7 @@ class Recommender:
         found: list[Any] = []
 
         def make(arch: Any) -> EASRecModel:
-            # the space is made from the settings, so that an architecture read back is one of it
+            # an architecture of the space that these settings define
             space = space_for(config.model)
             found.append(space.from_assignment({name: getattr(arch, name) for name in space.choices()}))
             return build(config.model, len(items) - 1, found[0], config.train.form == "causal", features)
@@ -99,19 +99,21 @@ class Recommender:
         return cls(network.to(device or torch.device("cpu")), found[0], config, items, features)
 
     def require_run(self, folder: Path, config: Config, item_ids: list[str] | None) -> None:
-        """Refuse to answer for another run than the network's own.
+        """Check that the network belongs to a run.
 
         Args:
-            folder: Of the run, for messages.
-            config: The run's.
-            item_ids: Those of the run's data; None where it is not at hand.
+            folder: Folder of the run, for messages.
+            config: Settings of the run.
+            item_ids: Item ids of the run's data; None if the data is not available.
 
         Raises:
-            DataError: Settings or items differ; with as many items, it would answer with wrong ones.
+            DataError: Settings or items differ; its recommendations could be wrong items.
         """
-        way_out = f"put back the model that the run in {folder} made, or run again"
+        way_out = f"restore the model of the run in {folder}, or run again"
         if difference := first_difference(config.model_dump(mode="json"), self.config.model_dump(mode="json")):
-            raise DataError(f"{folder / 'model'}: of another run than run.json ({difference} in the model); {way_out}")
+            raise DataError(
+                f"{folder / 'model'}: belongs to another run than run.json ({difference} in the model); {way_out}"
+            )
         if item_ids is None or item_ids == self.item_ids:
             return
         own, theirs = next(
@@ -119,14 +121,14 @@ class Recommender:
             (f"{len(self.item_ids) - 1:,} items", f"{len(item_ids) - 1:,} items"),
         )
         raise DataError(
-            f"{folder / 'model'}: of other items than data.npz ({own[:40]!r} instead of {theirs[:40]!r}); {way_out}"
+            f"{folder / 'model'}: has other items than data.npz ({own[:40]!r} instead of {theirs[:40]!r}); {way_out}"
         )
 
     def numbers(self, history: list[str]) -> list[int]:
-        """Numbers of original ids.
+        """Return the item numbers of original ids.
 
         Raises:
-            DataError: An id the model does not know.
+            DataError: The model does not know an id.
         """
         unknown = [item for item in history if item not in self._numbers]
         if unknown:
@@ -140,18 +142,18 @@ class Recommender:
     def recommend(
         self, histories: list[list[int]], top: int, include_seen: bool = False
     ) -> list[list[tuple[str, float]]]:
-        """The best items after each history, best first, with their scores.
+        """Return the items with the highest scores after each history, best first, as ``(original id, score)`` pairs.
 
         Args:
-            histories: Item numbers in time order, at least one each.
-            top: How many.
-            include_seen: Also items of the history.
+            histories: Item numbers in time order, at least one in each.
+            top: Number of items.
+            include_seen: Whether to include items of the history.
         """
         together = users_together(len(self.item_ids))
         answers = []
         for first in range(0, len(histories), together):
-            some = histories[first : first + together]
-            for row, history in zip(self._scores(some), some, strict=True):
+            batch = histories[first : first + together]
+            for row, history in zip(self._scores(batch), batch, strict=True):
                 answers.append(self.best(row, top, () if include_seen else history))
         return answers
 
@@ -165,11 +167,11 @@ class Recommender:
         return self.network.next_item(inputs, torch.from_numpy(stops - starts).to(device))
 
     def best(self, scores: Tensor, top: int, without: Collection[int] = ()) -> list[tuple[str, float]]:
-        """The best items by ``(V + 1,)`` scores, which are changed, best first: original ids and scores.
+        """Return the items with the highest scores, best first, as ``(original id, score)`` pairs.
 
         Args:
-            scores: Of every item, entry 0 for padding.
-            top: How many.
+            scores: ``(V + 1,)``, entry 0 for padding; changed in place.
+            top: Number of items.
             without: Numbers of items to leave out.
         """
         if without:
@@ -180,5 +182,5 @@ class Recommender:
 
 
 def digest(content: dict[str, Any]) -> str:
-    """Checksum of ``recommender.json``: of everything in it but itself."""
+    """Return the checksum of ``recommender.json``, computed without the checksum entry."""
     return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

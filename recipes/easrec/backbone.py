@@ -1,4 +1,4 @@
-"""What the backbones with item features add: the features' embedding, and the projection of two sequences to one."""
+"""Parts of backbones with item features: the embedding of the features, and the projection of two sequences to one."""
 
 import torch
 from torch import Tensor, nn
@@ -13,11 +13,11 @@ __all__ = ["FeatureEmbedding", "Fuse", "require_features"]
 
 
 class FeatureEmbedding(nn.Module):
-    """The sum of the embeddings of an item's features, 0 where it has none.
+    """Embeds an item as the sum of its features' embeddings; 0 if it has none.
 
     Args:
-        features: Of every item; they come with the network's settings, not with its weights.
-        hidden: Width.
+        features: Features of every item; they are saved with the settings, not in the state dict.
+        hidden: Width of the embedding.
     """
 
     def __init__(self, features: ItemFeatures, hidden: SizeLike) -> None:
@@ -26,17 +26,17 @@ class FeatureEmbedding(nn.Module):
         self.register_buffer("of_item", torch.from_numpy(features.padded()), persistent=False)
 
     def forward(self, items: Tensor) -> Tensor:
-        """``(B, N)`` item ids to ``(B, N, hidden)``."""
+        """Map ``(B, N)`` item ids to ``(B, N, hidden)``."""
         assert isinstance(self.of_item, Tensor)
         summed: Tensor = self.table(self.of_item[items]).sum(-2)
         return summed
 
 
 class Fuse(nn.Module):
-    """Two sequences side by side, projected to the width of one.
+    """Concatenates two sequences and projects them to the width of one.
 
     Args:
-        hidden: Width of each of the three.
+        hidden: Width of each input and of the output.
     """
 
     def __init__(self, hidden: SizeLike) -> None:
@@ -44,19 +44,19 @@ class Fuse(nn.Module):
         self.project = enn.Linear(hidden + hidden, hidden)
 
     def forward(self, x: Tensor, other: Tensor) -> Tensor:
-        """``(B, N, hidden)`` each; of the other, the part that a candidate takes of ``x``."""
+        """Map two ``(B, N, hidden)`` tensors to one; the second is cut to the width of the first."""
         fused: Tensor = self.project(torch.cat([x, other[..., : x.shape[-1]]], -1))
         return fused
 
 
 def require_features(config: ModelConfig, features: ItemFeatures | None) -> None:
-    """Refuse a backbone that takes features without any.
+    """Check that features are given if the backbone uses them.
 
     Raises:
-        ConfigError: There are none.
+        ConfigError: They are missing.
     """
     if config.has_features and features is None:
         raise ConfigError(
             f"model.backbone={config.backbone} embeds features of items and the data has none: give --items FILE and "
-            "--features COLUMN (to prepare, for prepared data), or take model.backbone=sasrec"
+            "--features COLUMN (to prepare, for prepared data), or set model.backbone=sasrec"
         )

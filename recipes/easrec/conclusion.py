@@ -1,4 +1,4 @@
-"""conclusion: what a run found, in one sentence."""
+"""conclusion: the outcome of a run in one sentence."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,11 +10,11 @@ __all__ = ["conclusion"]
 
 
 def conclusion(result: "RunResult[Any]", picture: Path | None) -> str:
-    """The found network, its share of the FLOPs, and its test metric beside all that it can be compared with.
+    """Describe the found network: its share of the FLOPs, and its test metric next to those of the others.
 
     Args:
-        result: Of a run.
-        picture: Where the plot is; None where there is none.
+        result: Result of a run.
+        picture: Path of the plot; None if there is none.
     """
     found, largest, metric = result.networks["found"], result.networks["largest"], result.config.early_stopping_metric
     verb = "The search found" if result.search is not None else "Without a search, the run trained"
@@ -25,8 +25,8 @@ def conclusion(result: "RunResult[Any]", picture: Path | None) -> str:
         f"{_test(result, 'found'):.4f}"
     )
     others = _others(result)
-    beside = f" ({'; '.join(f'{label}: {value:.4f}' for label, value in others.items())})" if others else ""
-    return f"{sentence}{beside}{'' if picture is None else f'; the plot is {picture}'}."
+    comparison = f" ({'; '.join(f'{label}: {value:.4f}' for label, value in others.items())})" if others else ""
+    return f"{sentence}{comparison}{'' if picture is None else f'; the plot is {picture}'}."
 
 
 def _test(result: "RunResult[Any]", name: Any) -> float:
@@ -35,7 +35,7 @@ def _test(result: "RunResult[Any]", name: Any) -> float:
 
 
 def _others(result: "RunResult[Any]") -> dict[str, float]:
-    """Test metrics of what the found network is compared with, by what it is called."""
+    """Return the test metrics that the found network is compared with, by description."""
     found, others = result.networks["found"], {}
     for name, label in (("random", "network of random search"), ("largest", "largest network")):
         network = result.networks.get(name)  # type: ignore[call-overload]

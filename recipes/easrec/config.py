@@ -1,4 +1,4 @@
-"""Everything that a run of EASRec can be told."""
+"""Settings of a run of EASRec."""
 
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -12,7 +12,7 @@ AttentionKind: TypeAlias = Literal["linrec", "softmax", "hstu"]
 
 
 def _budget(given: Any) -> Any:
-    """A number is a budget too, and ``none`` is none."""
+    """Accept numbers, and ``none`` for no budget."""
     if isinstance(given, str) and given.lower() == "none":
         return None
     return str(given) if isinstance(given, (int, float)) and not isinstance(given, bool) else given
@@ -23,31 +23,32 @@ class _Frozen(BaseModel):
 
 
 class ModelConfig(_Frozen):
-    """The supernet.
+    """Settings of the supernet.
 
     Attributes:
-        hidden: d, the widest candidate.
-        inner: D.
-        length: N, items of a sequence the model sees.
-        layers: L, the deepest network.
+        hidden: d, hidden size of the widest candidate.
+        inner: D, feed-forward size of the widest candidate.
+        length: N, the maximum number of items in an input sequence.
+        layers: L, layers of the deepest network.
         heads: Attention heads; a narrower candidate has narrower heads.
-        dropout: On embeddings, attention output and feed-forward output.
-        backbone: What the layers take: items (SASRec); items and their features, projected to one sequence (SASRecF);
-            items, beside a second stack of layers over the features (FDSA).
+        dropout: Dropout rate on embeddings, attention output and feed-forward output.
+        backbone: Input of the layers: items (``sasrec``); items and their features projected to one sequence
+            (``sasrecf``); items, with a second stack of layers for the features (``fdsa``).
         attention: Softmax, LinRec (the paper), or HSTU's pointwise attention.
-        attention_choices: Kinds of attention to search among, instead of ``attention``.
-        key_norm: LinRec's norm of the keys: by column (paper, Eq. 5) or by token (authors' code).
-        gate_layers: Layers of a data-aware gate: 2 (paper), 1, or 0 for no gates (Table V).
+        attention_choices: Kinds of attention to search over, instead of ``attention``.
+        key_norm: Normalization of LinRec's keys: by column (paper, Eq. 5) or by token (authors' code).
+        gate_layers: Layers of a data-aware gate: 2 (paper), 1, or 0 for no gates (see Table V).
         gate_position: Gates multiply the inputs of the dense layers (paper, Eq. 9) or the outputs (authors' code).
-        gate_input: The embedded sequence position by position, or its mean over the positions seen so far.
+        gate_input: Input of the gates: the embedding of each position, or its mean over the positions seen so far.
         gate_rank: Width between a gate's two layers; None for the width of its output.
-        embedding_norm: LayerNorm on the embedded sequence (authors' code).
-        candidates: Hidden and inner masks paired (m candidates) or every combination (m x m).
-        hidden_pruning: gamma, the fractions of the hidden size that candidates leave out.
-        inner_pruning: gamma', likewise of the inner size.
-        weights: Candidates share weights, or each has its own. Gates are never shared between candidates.
-        mixing: Candidates' outputs mixed block by block (paper, Eq. 11), or soft masks in one pass (authors' code).
-        init: Standard deviation of normal start values for embeddings, or ``"paper"`` for He/Glorot.
+        embedding_norm: Whether to apply LayerNorm to the embedded sequence (authors' code).
+        candidates: ``paired``: hidden and inner sizes in pairs (m candidates); ``grid``: all combinations (m x m).
+        hidden_pruning: gamma, the fractions of the hidden size that candidates prune.
+        inner_pruning: gamma', the fractions of the inner size that candidates prune.
+        weights: Whether candidates share weights. Gates are never shared.
+        mixing: ``block``: mix the candidates' outputs after each block (paper, Eq. 11); ``mask``: one pass with soft
+            masks (authors' code).
+        init: Standard deviation of normally distributed initial embeddings, or ``"paper"`` for He and Glorot.
     """
 
     hidden: int = Field(default=128, ge=1, le=65_536)
@@ -79,7 +80,7 @@ class ModelConfig(_Frozen):
             ("inner_pruning", self.inner, self.inner_pruning),
         ):
             if not fractions or len(set(fractions)) < len(fractions) or not all(0 <= f < 1 for f in fractions):
-                raise ValueError(f"{name}={list(fractions)}: different fractions from 0 to below 1 are needed")
+                raise ValueError(f"{name}={list(fractions)}: distinct fractions from 0 to below 1 are needed")
             if any(abs(full * (1 - f) - round(full * (1 - f))) > 1e-6 for f in fractions):
                 raise ValueError(f"{name}={list(fractions)} does not leave whole numbers of {full} units")
         if any(round(self.hidden * (1 - f)) % self.heads for f in self.hidden_pruning):
@@ -94,17 +95,17 @@ class ModelConfig(_Frozen):
         choices = self.attention_choices
         if choices is not None and (len(choices) < 2 or len(set(choices)) < len(choices)):
             raise ValueError(
-                f"attention_choices={list(choices)}: two different kinds at least; a single one is attention"
+                f"attention_choices={list(choices)}: two different kinds or more are needed; set attention for one"
             )
         return self
 
     @property
     def has_features(self) -> bool:
-        """Whether the backbone takes features of the items."""
+        """Whether the backbone uses features of the items."""
         return self.backbone != "sasrec"
 
     def sizes(self) -> tuple[tuple[int, int], ...]:
-        """Hidden and inner size of every candidate, smallest first."""
+        """Return hidden and inner size of every candidate, smallest first."""
         hidden = [round(self.hidden * (1 - f)) for f in self.hidden_pruning]
         inner = [round(self.inner * (1 - f)) for f in self.inner_pruning]
         if self.candidates == "paired":
@@ -113,23 +114,24 @@ class ModelConfig(_Frozen):
 
 
 class TrainConfig(_Frozen):
-    """How weights are trained.
+    """Settings of the training of weights.
 
     Attributes:
-        form: ``causal``: one pass predicts every next item; ``prefixes``: bidirectional, one sample a prefix (paper).
-        loss: Softmax cross entropy over all items, over a sample of them, or the literal binary form of Eq. 14.
-        sampled_items: Items of that sample, drawn for every batch: for catalogues of a million.
-        batch: Size of a batch, in ``unit``.
-        unit: A batch is counted in users (windows), or in targets (Table II's 1,024 are prefixes).
-        learning_rate: Of Adam. Weight decay is 0.
-        schedule: Constant, or a linear warm-up and a cosine down to 0 over the planned epochs (retraining only).
-        warmup: Fraction of the steps that warm up, with the cosine.
-        epochs: At most.
+        form: ``causal``: one pass predicts every next item; ``prefixes``: bidirectional, one sample per prefix (paper).
+        loss: ``softmax``: cross entropy over all items; ``sampled``: over a sample of them; ``binary``: Eq. 14
+            literally.
+        sampled_items: Size of that sample, drawn for every batch; for very large catalogues.
+        batch: Batch size, counted in ``unit``.
+        unit: Users (windows), or targets (the 1,024 of Table II are prefixes).
+        learning_rate: Learning rate of Adam, without weight decay.
+        schedule: Constant, or linear warm-up and cosine decay to 0 over the planned epochs (retraining only).
+        warmup: Fraction of the steps for warm-up, with the cosine.
+        epochs: Maximum number of epochs.
         patience: Validations without improvement after which training stops.
         validate_every: Epochs between validations.
-        inherit: Start from the supernet's weights (paper), or anew.
-        bf16: Autocast to bfloat16. It pays for LinRec on some CPUs and on GPUs; off by default.
-        clip_norm: Largest norm of the gradient, None for no clipping.
+        inherit: Whether to start from the supernet's weights (paper) or from random ones.
+        bf16: Autocast to bfloat16. It is faster for LinRec on GPUs and some CPUs.
+        clip_norm: Maximum gradient norm; None for no clipping.
     """
 
     form: Literal["causal", "prefixes"] = "causal"
@@ -149,32 +151,32 @@ class TrainConfig(_Frozen):
 
 
 class SearchConfig(_Frozen):
-    """How the architecture is searched.
+    """Settings of the architecture search.
 
     Attributes:
-        strategy: Name of an installed strategy: EASRec's own is ``dynamic-constraint``; or ``none``: the largest
-            network is what is found, must be within the budget, and starts from random weights.
+        strategy: Name of an installed strategy; EASRec's own is ``dynamic-constraint``. With ``none`` the run trains
+            the largest network from random weights; it must be within the budget.
         options: Further arguments of the strategy, by name.
-        epochs: At most, over the training users.
-        batch: As in training.
-        learning_rate: Of the weights.
-        architecture_lr: Of alpha and beta.
-        update_every: f; the paper does not give it, the authors' code has 10.
+        epochs: Maximum number of epochs over the training users.
+        batch: Batch size, counted in ``train.unit``.
+        learning_rate: Learning rate of the weights.
+        architecture_lr: Learning rate of alpha and beta.
+        update_every: f, weight steps per architecture step; not given in the paper, 10 in the authors' code.
         warmup: Fraction of the steps before the first architecture step.
         relaxation: Gumbel-softmax (Eq. 10), tempered softmax (authors' code), softmax, or straight-through.
         temperature: ``scaled``: from 1 to 0.01 over the planned steps; ``literal``: max(0.01, 1 - 0.00005 t).
-        penalty: The dynamic constraint (Eq. 15 and 16), a fixed weight, dual ascent to the budget, or none. It,
-            ``relaxation``, ``temperature`` and ``weight`` (from ``penalty_weight``) go to strategies that take them.
-        penalty_weight: lambda, for expected FLOPs divided by what ``cost_unit`` says.
-        cost_unit: The largest network's FLOPs, the range from the smallest's to the largest's (authors' code), or one
-            FLOP (Eq. 15 to the letter).
+        penalty: The dynamic constraint (Eq. 15 and 16), a fixed weight, dual ascent to the budget, or none. Strategies
+            receive it, ``relaxation``, ``temperature`` and ``weight`` (from ``penalty_weight``) if they accept them.
+        penalty_weight: lambda, the weight of expected FLOPs divided by ``cost_unit``.
+        cost_unit: FLOPs of the largest network, their range from smallest to largest (authors' code), or one FLOP
+            (Eq. 15 literally).
         order: First or second order of the bilevel gradient.
-        architecture_data: The architecture steps see held-out users (the paper's validation batches), or the training
-            batches (authors' code).
-        held_out_users: Fraction of users whose training part the architecture steps see.
+        architecture_data: Data of the architecture steps: held-out users (the paper's validation batches), or the
+            training batches (authors' code).
+        held_out_users: Fraction of users held out for the architecture steps.
         patience: Epochs without improvement after which the search stops.
-        random_architectures: Random architectures to compare with; None for as many as the search evaluated.
-        budget: ``"50%"`` of the largest network's FLOPs, a number of FLOPs, or None.
+        random_architectures: Architectures that random search evaluates; None for as many as the search evaluated.
+        budget: Maximum FLOPs: ``"50%"`` of the largest network's, a number, or None.
     """
 
     strategy: str = "dynamic-constraint"
@@ -199,20 +201,20 @@ class SearchConfig(_Frozen):
 
 
 class Config(_Frozen):
-    """A whole run.
+    """Settings of a whole run.
 
     Attributes:
         model: The supernet.
         search: The search.
         train: Training of the found network and of those it is compared with.
-        compare: Which networks are trained beside the found one.
-        cutoffs: Cut-offs of the metrics.
-        early_stopping_metric: The validation metric that early stopping follows.
-        negatives: Of pop100.
-        min_user: k-core filter.
-        min_item: k-core filter.
+        compare: Networks that are also trained, for comparison.
+        cutoffs: Cut-offs k of the metrics.
+        early_stopping_metric: Validation metric for early stopping and for ranking architectures.
+        negatives: Negatives per user in pop100.
+        min_user: k-core filter: minimum interactions of a user.
+        min_item: k-core filter: minimum interactions of an item.
         checkpoint_steps: Steps between checkpoints.
-        seed: Of everything that draws.
+        seed: Random seed.
     """
 
     model: ModelConfig = ModelConfig()
@@ -228,10 +230,12 @@ class Config(_Frozen):
     seed: int = Field(default=0, ge=0, lt=2**32)
 
     @model_validator(mode="after")
-    def _steers_by_a_metric(self) -> "Config":
+    def _metrics_are_known(self) -> "Config":
         for name, given in (("cutoffs", self.cutoffs), ("compare", self.compare)):
             if len(set(given)) < len(given) or (name == "cutoffs" and not (given and min(self.cutoffs) >= 1)):
-                raise ValueError(f"{name}={list(given)}: different entries are needed, cut-offs from 1, at least one")
+                raise ValueError(
+                    f"{name}={list(given)}: distinct entries are needed; cutoffs needs at least one, each from 1"
+                )
         known = [
             f"{p}/{m}@{k}"
             for p in ("full", "unseen", "pop100")
@@ -246,9 +250,9 @@ class Config(_Frozen):
         return self
 
     def updated(self, changes: dict[str, Any]) -> "Config":
-        """With changes by dotted key, such as ``{"model.layers": 2}``, or nested.
+        """Return a copy with changes, by dotted name such as ``{"model.layers": 2}``, or nested.
 
         Raises:
-            ConfigError: An unknown key or a value that is not allowed, in one line.
+            ConfigError: A key is unknown, or a value is not allowed.
         """
         return updated(self, changes)

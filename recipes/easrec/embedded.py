@@ -1,4 +1,4 @@
-"""The embedded sequence of one forward pass, as each candidate sees it."""
+"""Embedded: the embedded sequence of one forward pass, for each candidate."""
 
 from collections.abc import Callable
 
@@ -10,14 +10,15 @@ __all__ = ["Embedded"]
 
 
 class Embedded:
-    """The embedded sequence of one forward pass, as each candidate sees it: its part, normalised over its own width.
+    """The embedded sequence of one forward pass; each candidate gets its first units, normalized over its own width.
 
     Args:
-        raw: From a width to ``(B, N, width)``, with positions; called in the scope of the candidate.
-        norm: Of the embedding, or None.
-        dropout: After it.
-        real: ``(B, N, 1)``, 1 at real positions, where gates perceive the mean over them; None for each position.
-        causal: Whether the mean is over the positions so far.
+        raw: Returns ``(B, N, width)`` for a width, with positions added; called in the scope of the candidate.
+        norm: Norm of the embedding, or None.
+        dropout: Dropout after the norm.
+        real: ``(B, N, 1)``, 1 at real positions and 0 at padding, if gates get the mean over positions; None if they
+            get each position.
+        causal: Whether that mean is over the positions so far.
     """
 
     def __init__(
@@ -32,14 +33,14 @@ class Embedded:
         self._made: dict[int, Tensor] = {}
 
     def sequence(self, width: int) -> Tensor:
-        """``(B, N, width)``: what the first layer takes. Made once per width, in the scope of the first to ask."""
+        """Return ``(B, N, width)``, the input of the first layer; computed once per width, in the caller's scope."""
         if width not in self._made:
             x = self._raw(width)
             self._made[width] = self._dropout(x if self._norm is None else self._norm(x))
         return self._made[width]
 
     def perceived(self, width: int, row: Tensor | None = None) -> Tensor:
-        """``(B, N or 1, width)``: what gates take; with ``row`` (B,), at that position only."""
+        """Return ``(B, N or 1, width)``, the input of the gates; with ``row`` (B,), at that position only."""
         x = self.sequence(width)
         if self._real is None:
             return take_row(x, row)

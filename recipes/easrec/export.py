@@ -1,4 +1,4 @@
-"""The next-item scorer of a saved recommender as one file."""
+"""Export of a saved recommender as one file that scores the next item."""
 
 from pathlib import Path
 from typing import Literal
@@ -15,7 +15,7 @@ __all__ = ["NextItem", "export", "fixed_length"]
 
 
 class NextItem(nn.Module):
-    """Scores of what follows each sequence: ``items`` (B, N) ids, right padded with 0, to (B, V + 1).
+    """Scores the next item of each sequence: ``items`` (B, N) ids, right padded with 0, to (B, V + 1).
 
     Args:
         network: A plain network.
@@ -26,23 +26,23 @@ class NextItem(nn.Module):
         self.network = network
 
     def forward(self, items: Tensor) -> Tensor:
-        """Number n of the output is the score of item id n; the padding id scores minus infinity."""
+        """Return scores; column n is the score of item id n, and column 0 (padding) is minus infinity."""
         return self.network.next_item(items, (items > 0).sum(1))
 
 
 def fixed_length(recommender: Recommender) -> bool:
-    """Whether the exported length is fixed: causal LinRec cuts a sequence into chunks, by its length when traced."""
+    """Return whether the exported length is fixed, as for causal LinRec, whose chunks depend on the traced length."""
     chosen = getattr(recommender.arch, "attention", recommender.config.model.attention)
     return chosen == "linrec" and recommender.network.causal
 
 
 def export(recommender: Recommender, format: Literal["onnx", "torch"], path: Path) -> Exported:
-    """Write the scorer, its input named ``items``, its output ``scores``, and check the file.
+    """Write the scorer with input ``items`` and output ``scores``, and check the file.
 
-    The batch is dynamic, the length up to the model's N; where :func:`fixed_length` says so it is N.
+    The batch size is dynamic. The length is dynamic up to the model's N, or exactly N if :func:`fixed_length` is True.
 
     Raises:
-        ElasticNASError: As :func:`elasticnas.export.to_onnx` and :func:`elasticnas.export.to_torch_export`.
+        ElasticNASError: See :func:`elasticnas.export.to_onnx` and :func:`elasticnas.export.to_torch_export`.
     """
     length, items = recommender.config.model.length, len(recommender.item_ids) - 1
     example = torch.randint(1, items + 1, (2, length), generator=torch.Generator().manual_seed(0))

@@ -1,4 +1,4 @@
-"""The networks of a run side by side, for the terminal and for pages."""
+"""Tables of the networks of a run, for the terminal and for pages."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ NETWORKS: "dict[NetworkName, str]" = {"largest": "largest", "found": "found by s
 
 
 def comparison(result: "RunResult[Any]") -> tuple[list[str], list[list[list[str]]]]:
-    """Largest, found and random-search network side by side: the head, and sections of rows of cells."""
+    """Return the table of the networks side by side: the head, and sections of rows of cells."""
     names = [name for name in NETWORKS if name in result.networks]
     networks, best = [result.networks[name] for name in names], result.best_reachable
     end = [] if best is None else [""]
@@ -49,12 +49,13 @@ def comparison(result: "RunResult[Any]") -> tuple[list[str], list[list[list[str]
 
 
 def summary_table(result: "RunResult[Any]", title: str = "", every: bool = False) -> Table:
-    """Sizes, costs and metrics of the networks for the terminal: networks across, metrics down.
+    """Return a table of sizes, costs and metrics for the terminal, with one column per network.
 
     Args:
-        result: Of a run.
-        title: Above the table.
-        every: Validation and test under all protocols; else test under that of the early-stopping metric.
+        result: Result of a run.
+        title: Shown above the table.
+        every: Whether to show validation and test under all protocols; otherwise test under the protocol of the
+            early-stopping metric.
     """
     names = [name for name in NETWORKS if name in result.networks]
     networks, best = [result.networks[name] for name in names], result.best_reachable
@@ -75,12 +76,12 @@ def summary_table(result: "RunResult[Any]", title: str = "", every: bool = False
 
 
 def metrics_table(reports: "Mapping[Stage, Mapping[str, Mapping[str, float]]]", config: "Config", every: bool) -> Table:
-    """Metrics of one network at every cut-off: protocols across, metrics of validation and test down.
+    """Return a table of the metrics of one network at every cut-off, with one column per protocol.
 
     Args:
-        reports: By stage, protocol and metric.
-        config: Of the run.
-        every: All protocols; else that of the early-stopping metric.
+        reports: Metrics by stage, protocol and name.
+        config: Settings of the run.
+        every: Whether to show all protocols; otherwise that of the early-stopping metric.
     """
     protocols = PROTOCOLS if every else (config.early_stopping_metric.partition("/")[0],)
     table = figures_table(["", *protocols])
@@ -92,7 +93,7 @@ def metrics_table(reports: "Mapping[Stage, Mapping[str, Mapping[str, float]]]", 
 
 
 def _costs(networks: "list[Network[Any]]") -> dict[str, list[str]]:
-    """Rows of cells by label; networks[0] is the largest."""
+    """Return the cells of each row by its label; ``networks[0]`` must be the largest."""
     rows = {
         "hidden": [str(each.hidden) for each in networks],
         "inner": [str(each.inner) for each in networks],

@@ -1,4 +1,4 @@
-"""One transformer layer with its gates, for every candidate."""
+"""Transformer layers with data-aware gates, for one or all candidates."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,11 +20,11 @@ class Layer(nn.Module):
 
     Args:
         config: The supernet's settings.
-        sizes: Axes, an architecture, or anything with ``hidden``, ``inner``, ``head_dim`` and, where there is a choice,
+        sizes: Axes, an architecture, or an object with ``hidden``, ``inner``, ``head_dim`` and, if it is searched,
             ``attention``.
         gates: The two gates, or None.
         causal: Whether position n sees positions up to n only.
-        first: Whether it takes the embedded sequence instead of what a layer before it gives.
+        first: Whether its input is the embedded sequence instead of the output of the previous layer.
     """
 
     def __init__(self, config: ModelConfig, sizes: Any, gates: "Gates | None", causal: bool, first: bool) -> None:
@@ -39,7 +39,7 @@ class Layer(nn.Module):
         self.gates = gates
 
     def forward(self, x: Tensor, embedded: Embedded, padding: Tensor | None, row: Tensor | None = None) -> Tensor:
-        """``x`` (B, N, hidden) and what the gates perceive, to (B, N, hidden); with ``row`` (B,), to (B, 1, hidden)."""
+        """Map ``x`` (B, N, hidden) to the same shape, or with ``row`` (B,) to (B, 1, hidden)."""
         width = active_size(self.hidden)
         if self.first:
             x = embedded.sequence(width)
@@ -49,14 +49,14 @@ class Layer(nn.Module):
     def step(
         self, x: Tensor, embedded: Tensor, perceived: Tensor, state: enn.LinRecState
     ) -> tuple[Tensor, enn.LinRecState]:
-        """One more position, ``(B, 1, hidden)`` each: what ``forward`` gives there, and the attention's state."""
+        """Process one more position, ``(B, 1, hidden)``; return its output and the attention's new state."""
         if self.first:
             x = embedded
         attended, state = chosen(self.attention).step(x, state)
         return self._fed(self._mixed(x, attended), perceived), state
 
     def remember(self, x: Tensor, embedded: Embedded, padding: Tensor) -> enn.LinRecState:
-        """The attention's state after the real positions of ``x`` (B, N, hidden), to ``step`` on from."""
+        """Return the attention's state after the real positions of ``x`` (B, N, hidden), for :meth:`step`."""
         state: enn.LinRecState = chosen(self.attention).remember(
             embedded.sequence(active_size(self.hidden)) if self.first else x, padding
         )
@@ -71,7 +71,7 @@ class Layer(nn.Module):
         return normed
 
     def _dense(self, x: Tensor, perceived: Tensor) -> Tensor:
-        """The two dense layers; a gate is made when it is needed, so that without gradients one of them is alive."""
+        """Apply the two dense layers; each gate is computed when needed, which saves memory without gradients."""
         if self.gates is None:
             out = self.down(nn.functional.gelu(self.up(x)))
         elif self.before:
@@ -85,7 +85,7 @@ class Layer(nn.Module):
 
 
 def _attention(config: ModelConfig, sizes: Any, causal: bool) -> nn.Module:
-    """The one kind of attention, or one branch for each kind that there is a choice of."""
+    """Return the attention, or a mixture with one branch per kind if it is searched."""
 
     def kind_of(kind: AttentionKind) -> nn.Module:
         widths = sizes.hidden, config.heads, sizes.head_dim
@@ -100,7 +100,7 @@ def _attention(config: ModelConfig, sizes: Any, causal: bool) -> nn.Module:
 
 
 class Gates(nn.Module):
-    """The two data-aware gates of a layer (Eq. 6-9); each candidate has its own, even where weights are shared."""
+    """The two data-aware gates of a layer (Eq. 6-9); each candidate has its own, even if weights are shared."""
 
     def __init__(self, config: ModelConfig, candidate: Any, hidden: Any, inner: Any) -> None:
         super().__init__()
@@ -110,9 +110,9 @@ class Gates(nn.Module):
         self.widths = (hidden, inner) if before else (inner, hidden)
 
     def forward(self, data: Tensor, dense: int) -> Tensor:
-        """``data`` (B, N or 1, hidden) to the factors of the first (0) or second (1) dense layer."""
+        """Map ``data`` (B, N or 1, hidden) to the gate of the first (0) or second (1) dense layer."""
         gate = (self.first, self.second)[dense]
-        return _unweighted(gate(data), self.widths[dense])
+        return _without_mask(gate(data), self.widths[dense])
 
 
 def _gate(config: ModelConfig, candidate: Any, inputs: Any, outputs: Any, which: int) -> enn.Mixture:
@@ -127,19 +127,19 @@ def _rank(config: ModelConfig, width: int) -> int | None:
     return None if config.gate_rank is None else min(config.gate_rank, width)
 
 
-def _unweighted(gate: Tensor, size: Any) -> Tensor:
-    """Under soft masks the mixed gates carry the mask, and so does what they multiply: once is enough."""
+def _without_mask(gate: Tensor, size: Any) -> Tensor:
+    """Divide a gate by the soft mask, because the tensor that it multiplies is masked as well."""
     m = mask(size, gate)
     return gate if m is None else gate / torch.where(m > 0, m, 1.0)
 
 
 def chosen(module: nn.Module) -> Any:
-    """What a plain network runs: where there was a choice, the candidate chosen."""
+    """Return the module that a plain network runs: of a mixture, the chosen candidate."""
     return module.chosen() if isinstance(module, enn.Mixture) else module
 
 
 def layer(config: ModelConfig, sizes: Any, causal: bool, first: bool) -> nn.Module:
-    """A layer of every candidate."""
+    """Return a layer for all candidates."""
 
     def make(sizes: Any) -> nn.Module:
         gates = Gates(config, sizes.candidate, sizes.hidden, sizes.inner) if config.gate_layers else None
@@ -149,7 +149,7 @@ def layer(config: ModelConfig, sizes: Any, causal: bool, first: bool) -> nn.Modu
 
 
 def per_candidate(config: ModelConfig, sizes: Any, make: Callable[[Any], nn.Module]) -> nn.Module:
-    """What ``make`` makes of sizes, for every candidate: weights of their own, or the same ones mixed as configured."""
+    """Return ``make(sizes)`` for all candidates, with separate weights or with shared ones mixed as configured."""
     if config.weights == "separate":
         own = {number: make(_Fixed(config, number, sizes)) for number in range(len(config.sizes()))}
         return enn.Mixture(own, sizes.candidate, inputs=sizes.hidden)
@@ -158,7 +158,7 @@ def per_candidate(config: ModelConfig, sizes: Any, make: Callable[[Any], nn.Modu
 
 
 class _Fixed:
-    """Sizes of one candidate; a choice of attention stays open."""
+    """Sizes of one candidate; the attention stays a choice."""
 
     def __init__(self, config: ModelConfig, candidate: int, sizes: Any) -> None:
         self.candidate = candidate

@@ -17,14 +17,14 @@ __all__ = ["BatchLoss"]
 class BatchLoss:
     """Mean loss over the targets of a batch.
 
-    ``softmax``: -log of the target's probability among all items. ``sampled``: likewise, with the sum over the items
-    estimated from ``sampled_items`` of them, drawn by how often they occur (and once more each). ``binary``: -sum over
-    all items of y log(p) + (1 - y) log(1 - p) with p the softmax probabilities (EASRec, arXiv:2402.00390v1, Eq. 13 and
-    14; the paper's sum lacks the minus).
+    ``softmax``: -log of the target's probability among all items. ``sampled``: the same, with the softmax denominator
+    estimated from ``sampled_items`` items, drawn in proportion to their counts plus 1. ``binary``: -sum over all items
+    of y log(p) + (1 - y) log(1 - p) with p the softmax probabilities (EASRec, arXiv:2402.00390v1, Eq. 13 and 14; the
+    paper's sum lacks the minus).
 
     Args:
-        settings: ``loss``, ``sampled_items``, and ``bf16``: the network then runs under autocast, while the loss
-            itself stays in float32.
+        settings: ``loss``, ``sampled_items``, and ``bf16``: whether the network runs under autocast (the loss is
+            computed in float32).
         counts: ``(V + 1,)``, how often each id occurs in the training parts.
     """
 
@@ -36,19 +36,19 @@ class BatchLoss:
         self._up_to = (likely / likely.sum()).cumsum(0)
 
     def __call__(self, model: Any, batch: Batch) -> Tensor:
-        """Of a supernet in a scope, or a plain network.
+        """Compute the loss of a supernet in a scope, or of a plain network.
 
         Args:
-            model: An :class:`EASRec`.
+            model: An :class:`~easrec.model.EASRecModel`.
             batch: Causal windows or prefixes.
 
         Returns:
-            ``()``; 0 where the batch has no target.
+            A scalar; 0 if the batch has no target.
         """
         kind = self.settings.loss
         with torch.autocast(batch.inputs.device.type, dtype=torch.bfloat16, enabled=self.settings.bf16):
             if batch.targets.ndim == 2:
-                # only real positions meet the item table, which costs more than a layer
+                # score real positions only: scoring costs more than a layer
                 real = batch.targets > 0
                 y, targets = model(batch.inputs)[real], batch.targets[real]
             else:
@@ -62,7 +62,7 @@ class BatchLoss:
         return _binary(scores.to(torch.promote_types(scores.dtype, torch.float32)), targets)
 
     def _draw(self) -> Tensor:
-        """Items by their probability, with replacement."""
+        """Draw items by their probability, with replacement."""
         uniform = torch.rand(self.settings.sampled_items, dtype=torch.float64)
         return torch.searchsorted(self._up_to, uniform, right=True).clamp_max(len(self._up_to) - 1)
 
@@ -72,7 +72,7 @@ def _binary(scores: Tensor, targets: Tensor) -> Tensor:
         return scores[:, 1:].sum() * 0.0
     log_p = scores[:, 1:].log_softmax(-1)
     chosen = log_p.gather(1, targets.unsqueeze(1) - 1)
-    # log(1 - p) of every item; of the target it does not count
+    # log(1 - p) of every item but the target
     log_rest = torch.log1p(-log_p.exp().clamp_max(1 - 1e-6))
     rest = log_rest.sum(1) - log_rest.gather(1, targets.unsqueeze(1) - 1).squeeze(1)
     return -(chosen.squeeze(1) + rest).mean()

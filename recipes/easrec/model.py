@@ -1,4 +1,4 @@
-"""The network of EASRec, supernet and plain network in one definition."""
+"""EASRecModel: supernet and plain network in one definition."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -22,22 +22,23 @@ __all__ = ["EASRecModel", "build", "supernet"]
 class EASRecModel(nn.Module):
     """Embedding, layers, and scores against the item table.
 
-    The backbones, ``[a; b]`` side by side, e(i) of an item, f(i) the sum over its features, p positions, T layers:
-    ``sasrec`` is T(e + p), ``sasrecf`` is T(W [e; f] + p), ``fdsa`` is W [T(e + p); T'(f + p)] with layers T' of their
-    own, as many and as wide. FDSA itself weighs features by an attention instead of summing them.
+    With item embeddings e, sums of feature embeddings f, position embeddings p, layers T, projection W and
+    concatenation ``[a; b]``, the backbones are: ``sasrec``: T(e + p); ``sasrecf``: T(W [e; f] + p); ``fdsa``:
+    W [T(e + p); T'(f + p)] with a second stack T' of the same sizes. (FDSA's paper weighs features by an attention
+    instead of summing them.)
 
     Args:
         config: The supernet's settings.
         items: V; ids are 1..V, 0 is padding.
-        sizes: Axes make a supernet, an architecture makes its plain network.
-        causal: One pass predicts every next item; else bidirectional over a prefix.
-        features: Of the items, for the backbones that take them.
+        sizes: Axes for a supernet, an architecture for a plain network.
+        causal: Whether one pass predicts every next item; otherwise bidirectional over a prefix.
+        features: Features of the items, for backbones that use them.
 
     Raises:
-        ConfigError: The backbone takes features, and there are none.
+        ConfigError: The backbone uses features, and there are none.
 
-    Source: EASRec, arXiv:2402.00390v1, Eq. 3-13; SASRec, arXiv:1808.09781; FDSA, Zhang et al., IJCAI 2019;
-    SASRecF is what RecBole calls by that name.
+    Source: EASRec, arXiv:2402.00390v1, Eq. 3-13; SASRec, arXiv:1808.09781; FDSA, Zhang et al., IJCAI 2019; SASRecF as
+    in RecBole.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class EASRecModel(nn.Module):
         _initialise(self, config)
 
     def forward(self, inputs: Tensor, row: Tensor | None = None) -> Tensor:
-        """Y of Eq. 11 at every position, or at one of every sequence: the last layer then works out that one only.
+        """Compute Y of Eq. 11 at every position, or at one position of each sequence.
 
         Args:
             inputs: ``(B, N)`` ids, right padded with 0.
@@ -86,7 +87,7 @@ class EASRecModel(nn.Module):
             positions = enn.align(self.positions, items)[..., : inputs.shape[1], :]
             features = None if self.features is None else self.features(inputs)
         real = (inputs > 0).unsqueeze(-1).to(items) if self.pooled else None
-        # causal with padding on the right: no real position sees a padded one
+        # in causal attention, no real position sees padding on the right
         padding = None if self.causal else inputs == 0
 
         def run(layers: enn.Stack, norm: nn.Module | None, raw: Callable[[int], Tensor]) -> Tensor:
@@ -102,15 +103,15 @@ class EASRecModel(nn.Module):
             return y
 
         def part(x: Tensor) -> Callable[[int], Tensor]:
-            whole = x + positions
-            return lambda width: whole[..., :width]
+            summed = x + positions
+            return lambda width: summed[..., :width]
 
         if features is None:
             return run(self.layers, self.norm, part(items))
         assert self.fuse is not None
         fuse: Callable[[Tensor, Tensor], Tensor] = self.fuse
         if self.feature_layers is None:
-            # every candidate projects its own part of both
+            # each candidate projects its own units of both
             return run(
                 self.layers, self.norm, lambda width: fuse(items[..., :width], features) + positions[..., :width]
             )
@@ -118,14 +119,14 @@ class EASRecModel(nn.Module):
         return fuse(y, run(self.feature_layers, self.feature_norm, part(features)))
 
     def _embedding_scope(self) -> AbstractContextManager[None]:
-        """Mixed by block, every candidate takes its part of the same embedding (Eq. 11): no mask attenuates it."""
+        """Suspend masks for block mixing, where every candidate takes its units of one unmasked embedding (Eq. 11)."""
         if self.block and isinstance(self.hidden, Axis):
             scope: AbstractContextManager[None] = self.hidden.scopes.unmasked()
             return scope
         return nullcontext()
 
     def scores(self, y: Tensor) -> Tensor:
-        """``(..., hidden)`` to ``(..., V + 1)`` (Eq. 12); the padding id scores minus infinity."""
+        """Map ``(..., hidden)`` to scores ``(..., V + 1)`` (Eq. 12); the padding id gets minus infinity."""
         score: Any = self.items.scores
         scores: Tensor = score(y)
         # in place: a copy of (positions, V) costs as much as a layer
@@ -133,11 +134,11 @@ class EASRecModel(nn.Module):
         return scores
 
     def next_item(self, inputs: Tensor, lengths: Tensor) -> Tensor:
-        """Scores of what follows each sequence: ``(B, N)`` ids and ``(B,)`` lengths to ``(B, V + 1)``."""
+        """Score the next item of each sequence: ``(B, N)`` ids and ``(B,)`` lengths to ``(B, V + 1)``."""
         return self.scores(self.last(inputs, lengths))
 
     def last(self, inputs: Tensor, lengths: Tensor) -> Tensor:
-        """Y at the last real position: ``(B, N)`` ids and ``(B,)`` lengths to ``(B, hidden)``."""
+        """Compute Y at the last real position: ``(B, N)`` ids and ``(B,)`` lengths to ``(B, hidden)``."""
         y: Tensor = self(inputs, (lengths - 1).clamp_min(0))
         return y.squeeze(1)
 
@@ -160,19 +161,19 @@ def _initialise(model: EASRecModel, config: ModelConfig) -> None:
         embedding.weight[0] = 0
     if config.init != "paper":
         return
-    # He for what a ReLU follows, Glorot for the rest (the paper's references 44 and 45)
+    # He before a ReLU, Glorot elsewhere (the paper's references 44 and 45)
     for name, parameter in model.named_parameters():
         if parameter.ndim == 2 and all(parameter is not table for table in tables):
             (nn.init.kaiming_normal_ if ".cross." in name else nn.init.xavier_normal_)(parameter)
 
 
 def supernet(config: ModelConfig, items: int, causal: bool, features: ItemFeatures | None = None) -> EASRecModel:
-    """The network that holds every architecture of the space."""
+    """Return the supernet of the space."""
     return EASRecModel(config, items, space_for(config).axes(), causal, features)
 
 
 def build(
     config: ModelConfig, items: int, arch: Any, causal: bool, features: ItemFeatures | None = None
 ) -> EASRecModel:
-    """The plain network of an architecture."""
+    """Return the plain network of an architecture."""
     return EASRecModel(config, items, arch, causal, features)

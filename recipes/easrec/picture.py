@@ -1,4 +1,4 @@
-"""The plot of a run: the metric of its networks over their FLOPs."""
+"""Plot of a run: the metric of its networks over their FLOPs."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,10 +35,10 @@ def draw(result: "RunResult[Any]", path: "str | Path") -> None:
 
 
 def draw_beside(result: "RunResult[Any]", folder: Path, console: Console) -> Path | None:
-    """Write ``pareto.png`` into the folder of a run; without matplotlib, say in one line what to install.
+    """Write ``pareto.png`` into the folder of a run; without matplotlib, print which package to install.
 
     Returns:
-        The file, or None where it could not be drawn.
+        The file, or None without matplotlib.
     """
     path = folder / "pareto.png"
     try:
@@ -50,9 +50,9 @@ def draw_beside(result: "RunResult[Any]", folder: Path, console: Console) -> Pat
 
 
 def panels(result: "RunResult[Any]") -> dict[str, list[Series]]:
-    """What is drawn: the search on validation data, where there was one; the trained networks on test data."""
+    """Return the panels: the search on validation data, if there was one, and the trained networks on test data."""
     protocol, _, metric = result.config.early_stopping_metric.partition("/")
-    # in the order of the other panel, so that a method has one colour
+    # in the order of the other panel, so that each method has the same colour
     names: tuple[NetworkName, ...] = ("found", "random", "largest")
     networks = {name: result.networks[name] for name in names if name in result.networks}
     trained = {name: network for name, network in networks.items() if network.training is not None}

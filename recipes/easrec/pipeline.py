@@ -1,4 +1,4 @@
-"""The stages of a run, each resumable: prepare, search, retrain, evaluate, report."""
+"""Pipeline: the stages of a run (search, retrain, evaluate, report), each resumable."""
 
 import json
 import re
@@ -36,13 +36,13 @@ from elasticnas.run import Progress, Run
 
 __all__ = ["Pipeline", "Searched", "evaluators"]
 
-_ORDER: tuple[NetworkName, ...] = ("found", "random", "largest")  # of training
-_ROUNDS = 5  # of latency
+_ORDER: tuple[NetworkName, ...] = ("found", "random", "largest")  # order of training
+_ROUNDS = 5  # latency measurements of each network
 
 
 @dataclass(frozen=True)
 class Searched:
-    """What the search stage hands on; no search where nothing is searched: the largest network is found."""
+    """Result of the search stage; without a search, ``search`` is None and ``found`` the largest architecture."""
 
     found: Any
     random: Any
@@ -56,16 +56,16 @@ class Pipeline:
     Args:
         data: Prepared interactions.
         config: Settings.
-        run: The folder where everything goes, and whether it is resumed.
-        device: Where networks run.
-        console: Where it shows its stages; None shows them where ``run`` reports its progress.
+        run: Gives the output folder and whether to resume.
+        device: Device of the networks.
+        console: Where stages are printed; None shows them where ``run`` reports its progress.
 
     Raises:
-        CheckpointError: The folder holds a run and ``resume`` is off, or a run of other data or settings; when it is
-            entered: another process uses it.
-        BudgetError: No architecture meets the budget, or nothing is searched and the largest one does not.
-        ConfigError: The backbone takes features of items, and the data has none, or a strategy's options are wrong.
-        DataError: Too few users have something to train on.
+        CheckpointError: The folder holds a run and ``resume`` is False, or it holds a run of other data or settings;
+            on entering: another process uses the folder.
+        BudgetError: No architecture meets the budget; without a search, the largest does not meet it.
+        ConfigError: The backbone uses item features, and the data has none; or the strategy's options are wrong.
+        DataError: Fewer than two users have enough interactions to train on.
     """
 
     def __init__(
@@ -81,14 +81,14 @@ class Pipeline:
         self.folder, self._begun = run.folder, False
         self.identity = {"data": data.fingerprint, "settings": config.model_dump(mode="json")}
         require_features(config.model, data.features)
-        there = self._there()
+        resumed = self._holds_run()
         self.split = Split(data)
         self.evaluators = evaluators(self.split, config)
         self.causal = config.train.form == "causal"
         self.space = space_for(config.model)
         self.plan = _plan_of(config)
-        if not there:
-            # whatever is wrong with data or settings is said before anything is written
+        if not resumed:
+            # report wrong data or settings before anything is written
             hold_out_users(self.split.training.lengths, config.search.held_out_users, config.seed)
             flops = encoder_flops(self.new_supernet())
             if config.search.strategy != "none":
@@ -97,10 +97,10 @@ class Pipeline:
                 self._require_within(Budget.parse(config.search.budget, flops))
 
     def __enter__(self) -> "Pipeline":
-        """Lock the folder, and write down what the run is of."""
+        """Lock the folder, and write the data and settings of the run."""
         self.run.__enter__()
         try:
-            if not self._there():
+            if not self._holds_run():
                 self.data.save(self.folder / "data.npz")
                 write_text(self.folder / "run.json", json.dumps(self.identity, indent=2) + "\n")
                 self._begun = True
@@ -115,7 +115,7 @@ class Pipeline:
         self.run.__exit__(kind, error, trace)
 
     def _require_within(self, budget: Budget) -> None:
-        """Refuse a budget that the largest network exceeds, where that one is trained without a search."""
+        """Check, for a run without search, that the largest network meets the budget."""
         largest = self.space.largest()
         if self.config.search.strategy == "none" and not budget.allows(largest):
             raise BudgetError(
@@ -124,8 +124,8 @@ class Pipeline:
                 "smaller sizes"
             )
 
-    def _there(self) -> bool:
-        """Whether the folder holds this run already."""
+    def _holds_run(self) -> bool:
+        """Return whether the folder holds this run already."""
         path = self.folder / "run.json"
         try:
             if not path.exists():
@@ -146,13 +146,13 @@ class Pipeline:
         return True
 
     def new_supernet(self) -> EASRecModel:
-        """The supernet with its start values."""
+        """Return the initialized supernet."""
         torch.manual_seed(self.config.seed)
         return supernet(self.config.model, self.split.items, self.causal, self.data.features)
 
     def search(self) -> Searched:
-        """Search, or read what a finished search left."""
-        with self:  # the next stage reads what the run is of
+        """Search, or read the result of a finished search."""
+        with self:  # writes the data and settings, which the next stage reads
             return self._searched()
 
     def _searched(self) -> Searched:
@@ -182,14 +182,14 @@ class Pipeline:
                 )
                 found = SearchPart(result=result, peak_memory_bytes=peak_memory(self.device))
                 write_text(self.folder / "search.json", json.dumps(result.to_dict(), indent=2) + "\n")
-                # as text: a checkpoint is read without pickled objects
+                # as text, because checkpoints are read without pickled objects
                 report = json.dumps(found.model_dump(mode="json"))
                 save_checkpoint(done, {"model": model.state_dict(), "search": report}, self.identity)
                 run.discard()
         return Searched(found.result.best, found.result.random.architecture, found, model)
 
     def _hint(self, setting: str, batch: int) -> str:
-        """For the progress line: why steps are slow, if they are."""
+        """Return the reason why steps are slow, for the progress line; empty if they are not."""
         train, length = self.config.train, self.config.model.length
         if train.unit == "targets":
             positions = float(batch) if train.form == "causal" else float(batch * length)
@@ -199,7 +199,7 @@ class Pipeline:
         return f", {reason}" if reason else ""
 
     def retrain(self, searched: Searched, which: str) -> tuple[Any, Trained]:
-        """Reconstruct a network with inherited weights and train it: found, random or largest."""
+        """Extract or build a network (found, random or largest) and train it; return architecture and result."""
         arch = {"found": searched.found, "random": searched.random, "largest": self.space.largest()}[which]
         sizes = arch.hidden, arch.inner, arch.depth, *([arch.attention] if hasattr(arch, "attention") else [])
         name = "-".join(map(str, sizes))
@@ -228,10 +228,10 @@ class Pipeline:
         return f"epoch {epoch} of {self.config.train.epochs}, loss {p.figures['loss']:.3f}{best}"
 
     def run_all(self, report: bool = True) -> RunResult[Any]:
-        """All stages; the result is also written to ``result.json``, the network to ``model/``.
+        """Run all stages; write the result to ``result.json`` and the found network to ``model/``.
 
         Args:
-            report: Whether to write ``pareto.png`` and ``report.html`` too.
+            report: Whether to write ``pareto.png`` and ``report.html`` as well.
         """
         with self:
             result = self._all()
@@ -246,7 +246,7 @@ class Pipeline:
         costs, where = self._costs(searched.model), environment(self.device)
         archs: dict[NetworkName, Any] = {"largest": self.space.largest()}
         trained: dict[NetworkName, _Measured] = {}
-        # the found network first: it is what the run is for
+        # the found network first, because it matters most
         for which in _ORDER:
             if which != "found" and which not in self.config.compare:
                 continue
@@ -267,7 +267,7 @@ class Pipeline:
                 fewest_negatives={stage: each.fewest_negatives for stage, each in trained["found"].reports.items()},
                 evaluated_users={stage: len(each.users) for stage, each in trained["found"].reports.items()},
             )
-            # after every network: a long run has something to show before its end
+            # after every network, so that a long run has results before its end
             write_text(self.folder / "result.json", json.dumps(result.to_dict(), indent=2) + "\n")
             write_text(self.folder / "result.md", page(result))
         return result
@@ -297,7 +297,7 @@ class Pipeline:
     def _networks(
         self, archs: dict[NetworkName, Any], costs: dict[str, Any], trained: "dict[NetworkName, _Measured]"
     ) -> dict[NetworkName, Network[Any]]:
-        # in turns, so that a machine that slows down slows all of them; one network under two names is measured once
+        # in turns, so that changes in the machine's speed affect all networks; the same architecture is measured once
         rounds = [{arch: costs["latency"].measure(arch) for arch in set(archs.values())} for _ in range(_ROUNDS)]
         networks: dict[NetworkName, Network[Any]] = {}
         for which, arch in archs.items():
@@ -334,23 +334,23 @@ class Pipeline:
         )
 
     def _best_reachable(self) -> Metrics | None:
-        """Of generated data, under full ranking."""
+        """Return the best reachable metrics of generated data, under full ranking."""
         best = self.data.best
         return None if best is None else {stage: {"full": best[stage]} for stage in self.evaluators}
 
 
 @dataclass(frozen=True)
 class _Measured:
-    """A trained network: how it was trained, and its metrics."""
+    """Training record and metrics of a network."""
 
     training: Training
     reports: dict[StageName, Report]
 
 
 def _plan_of(config: Config) -> Plan:
-    """The stages that take time, in passes over the data through the largest network.
+    """Return the work of each stage, in epochs of the largest network.
 
-    A supernet runs all its candidates; the networks of the search are expected at the budget's share of the FLOPs.
+    A supernet with block mixing counts each candidate; the networks of the search count with the budget's share.
     """
     budget, searches = config.search.budget or "100%", config.search.strategy != "none"
     share = float(budget[:-1]) / 100 if searches and re.fullmatch(r"[\d.]+%", budget) else 1.0
@@ -363,7 +363,7 @@ def _plan_of(config: Config) -> Plan:
 
 
 def evaluators(split: Split, config: Config) -> dict[StageName, Evaluator]:
-    """Of the validation and the test targets, with the same negatives."""
+    """Return evaluators of the validation and the test targets, with the same negatives."""
     counts = split.training.counts(split.items)
     negatives = draw_negatives(counts, split.complete(), config.negatives, config.seed)
     stages: tuple[StageName, ...] = ("validation", "test")

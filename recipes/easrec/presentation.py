@@ -1,4 +1,4 @@
-"""What a run's result shows in Python: a brief and rows of a table, made from the result alone."""
+"""Brief and table of a run's result, made from the result alone."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ __all__ = ["brief", "rows"]
 
 
 def brief(result: "RunResult[Any]") -> Brief:
-    """The networks side by side by the test metric that training was stopped by, and the search."""
+    """Return the brief: the networks side by side, with the early-stopping metric on test, and the search."""
     protocol, _, metric = result.config.early_stopping_metric.partition("/")
     networks = {name: result.networks[name] for name in NETWORKS if name in result.networks}
     whole, best = result.networks["largest"].flops, (result.best_reachable or {}).get("test", {})
@@ -50,7 +50,7 @@ def _search(search: Any) -> str:
 
 
 def rows(result: "RunResult[Any]") -> list[Row]:
-    """One for each network."""
+    """Return one row for each network."""
     found = []
     for name, each in result.networks.items():
         training = {} if each.training is None else each.training.model_dump(exclude={"history"})

@@ -1,4 +1,4 @@
-"""The readable page of a run, made from its result alone."""
+"""Markdown page of a run, made from its result alone."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ __all__ = ["page"]
 
 
 def page(result: RunResult[Any]) -> str:
-    """Markdown: how it was measured, the data, the networks side by side, the search, times and settings."""
+    """Return the page as Markdown: environment and data, networks, search, training, settings."""
     where, counts = result.environment, result.data.statistics
     head, sections = comparison(result)
     parts = [
@@ -62,7 +62,7 @@ def _search(result: RunResult[Any]) -> dict[str, Any]:
         **({"peak memory": f"{peak / 1e6:,.0f} MB"} if peak else {}),
         "budget": "none" if limit is None else f"{limit / 1e6:.2f} MFLOPs",
         f"found, with the supernet's weights, validation {metric}": f"{search.found.metrics[metric]:.4f}",
-        f"best of {len(search.random_tried)} random architectures, likewise": f"{best:.4f}",
+        f"random search, best of {len(search.random_tried)} architectures, validation {metric}": f"{best:.4f}",
     }
     for name, values in search.probabilities.items():
         items[f"final probabilities of {name}"] = ", ".join(f"{value:.3f}" for value in values)

@@ -1,4 +1,4 @@
-"""RunResult: every figure of a run, as ``result.json`` holds it."""
+"""RunResult: all results of a run; ``result.json`` stores it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,13 +34,13 @@ __all__ = [
 Stage: TypeAlias = Literal["validation", "test"]
 NetworkName: TypeAlias = Literal["largest", "found", "random"]
 Metrics: TypeAlias = dict[Stage, dict[str, dict[str, float]]]
-"""By stage, protocol and metric: ``metrics["test"]["unseen"]["ndcg@10"]``."""
+"""Metrics by stage, protocol and name: ``metrics["test"]["unseen"]["ndcg@10"]``."""
 
 A = TypeVar("A", bound=Space)
 
 
 class FeatureSummary(Record):
-    """The items' features: columns read, different features, items the file lacks, items with empty cells."""
+    """Counts of item features: columns, distinct features, items not in the file, items with empty cells."""
 
     columns: list[str]
     features: int
@@ -49,7 +49,7 @@ class FeatureSummary(Record):
 
 
 class DataSummary(Record):
-    """What a run was made with: counts, SHA-256 of the prepared data, and the items' features, if any."""
+    """Data of a run: statistics, SHA-256 of the prepared data, and the item features, if any."""
 
     statistics: Statistics
     fingerprint: str
@@ -57,19 +57,19 @@ class DataSummary(Record):
 
 
 class SearchPart(Record, Generic[A]):
-    """The search, and the most memory that the process took until its end (None where that was not recorded)."""
+    """The search, and the peak memory of the process until its end (None if it was not recorded)."""
 
     result: SearchResult[A]
     peak_memory_bytes: int | None = None
 
 
 class Training(Record):
-    """How a network was trained.
+    """Training of a network.
 
     Attributes:
-        best_epoch: Whose weights were kept.
-        epochs: That were run.
-        seconds: That these took.
+        best_epoch: Epoch of the weights that were kept.
+        epochs: Number of epochs run.
+        seconds: Duration of the training.
         history: One record per validation.
     """
 
@@ -86,14 +86,14 @@ class Network(Record, Generic[A]):
         architecture: The architecture.
         hidden: Its hidden size.
         inner: Its inner size.
-        flops: Of the encoder, one sequence of full length.
-        flops_scoring_one_position: Of scoring every item once, beside ``flops``.
-        params: Parameters, those shared counted once.
-        latency_ms: Median of one sequence of full length, scored once.
-        latency_iqr_ms: Interquartile range of the same.
-        training: None where it is only measured, not trained.
-        metrics: After training.
-        standard_errors: Of the metrics, over the users; empty where they were not kept.
+        flops: FLOPs of the encoder for one sequence of full length.
+        flops_scoring_one_position: FLOPs of scoring every item at one position, not included in ``flops``.
+        params: Number of parameters; shared ones count once.
+        latency_ms: Median latency of one sequence of full length, with the scores of one position.
+        latency_iqr_ms: Interquartile range of this latency.
+        training: Record of the training; None if the network was not trained.
+        metrics: Metrics after training.
+        standard_errors: Standard errors of the metrics over the users; empty if they were not recorded.
     """
 
     architecture: SerializeAsAny[A]
@@ -110,29 +110,29 @@ class Network(Record, Generic[A]):
 
     @property
     def sizes(self) -> str:
-        """Hidden size, inner size, layers, and the kind of attention where it is a choice."""
+        """Hidden size, inner size, layers, and the kind of attention if it is searched."""
         arch: Any = self.architecture
         shown = [self.hidden, self.inner, arch.depth, *([arch.attention] if hasattr(arch, "attention") else [])]
         return ", ".join(map(str, shown))
 
 
 class RunResult(Result, Generic[A]):
-    """Every figure of a run; rewritten after each network that is trained.
+    """All results of a run; the file is rewritten after each trained network.
 
-    ``print(result)`` shows the networks in ten lines, and a notebook as a table.
+    ``print(result)`` shows the networks in ten lines, a notebook as a table.
 
     Attributes:
-        created: When the run, or its last resumption, began; ISO 8601.
+        created: Start of the run or of its last resume, ISO 8601.
         seed: Random seed.
-        seconds: Since then.
+        seconds: Duration since ``created``.
         config: The whole configuration.
-        data: What it was made with.
+        data: Summary of the data.
         environment: Command, commit, versions and machine.
-        search: None where nothing is searched.
-        networks: The largest, the found one, and the best of random search where it is compared.
-        best_reachable: For generated data, what no model can beat.
-        fewest_negatives: Per stage, negatives of the user with fewest, under pop100.
-        evaluated_users: Per stage, how many users the metrics are over.
+        search: The search; None for a run without search.
+        networks: The largest, the found one, and the best of random search if it is compared.
+        best_reachable: Best metrics that any model can reach, for generated data.
+        fewest_negatives: Smallest number of negatives of a user under pop100, by stage.
+        evaluated_users: Number of evaluated users, by stage.
     """
 
     created: str
@@ -163,15 +163,15 @@ class RunResult(Result, Generic[A]):
 
     @property
     def complete(self) -> bool:
-        """Whether every network that the configuration asks for is trained."""
+        """Whether all networks of the configuration are trained."""
         trained = {name for name, network in self.networks.items() if network.training is not None}
         return trained >= {"found", *self.config.compare}
 
     def figure(self, network: NetworkName, stage: Stage, protocol: str, metric: str) -> float:
-        """A metric of a trained network, such as ``figure("found", "test", "unseen", "ndcg@10")``.
+        """Return a metric of a trained network, such as ``figure("found", "test", "unseen", "ndcg@10")``.
 
         Raises:
-            ConfigError: There is none of this name.
+            ConfigError: There is no such metric.
         """
         try:
             return self.networks[network].metrics[stage][protocol][metric]
@@ -183,30 +183,29 @@ class RunResult(Result, Generic[A]):
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "RunResult[Space]":
-        """The result that :meth:`to_dict` gave.
+        """Create a result from what :meth:`to_dict` returned.
 
         Raises:
-            ConfigError: Of another format, or damaged.
+            ConfigError: The data has another format, or is damaged.
         """
         made: type[RunResult[Space]] = RunResult
         if isinstance(data, Mapping) and "config" in data:
-            try:  # the space of its architectures; settings that came later have their defaults
+            try:  # the space of its architectures; settings added later get their defaults
                 made = RunResult[space_for(Config.model_validate(data["config"]).model)]  # type: ignore[assignment,misc]
             except ValidationError as error:
                 raise ConfigError(f"damaged run result, {one_line(Config, error)}") from None
         return read_result(made, data, "run result")
 
     def table(self) -> list[dict[str, Any]]:
-        """One row for each network, as plain data: ``pandas.DataFrame(result.table())``.
+        """Return one row for each network, as plain data: ``pandas.DataFrame(result.table())``.
 
-        The columns are ``network``, sizes, the fields of the architecture, what was measured and how it was trained,
-        as :class:`Network` and :class:`Training` name it, and every metric as ``stage/protocol/metric``; None where a
-        network was not trained.
+        The columns are ``network``, sizes, the fields of the architecture, of :class:`Network` and of
+        :class:`Training`, and every metric as ``stage/protocol/metric``; None if a network was not trained.
         """
         return rows(self)
 
     def plot(self, path: "str | Path") -> None:
-        """Search and trained networks over FLOPs, as a PNG file.
+        """Plot search and trained networks over FLOPs, as a PNG file.
 
         Raises:
             PluginError: matplotlib is not installed.
@@ -215,10 +214,10 @@ class RunResult(Result, Generic[A]):
         draw(self, path)
 
     def report(self, folder: Path | None = None) -> Report:
-        """Sections for :func:`elasticnas.report.write_report`: networks, search, training, data.
+        """Return the report for :func:`elasticnas.report.write_report`.
 
         Args:
-            folder: Of the run: losses of every step are shown too.
+            folder: Folder of the run, to show the losses of every step.
         """
         return run_report(self, folder)
 
@@ -226,7 +225,7 @@ class RunResult(Result, Generic[A]):
         return brief(self).text()
 
     def __repr__(self) -> str:
-        return str(self)  # the fields of the search in it are thousands of lines
+        return str(self)  # all fields would be thousands of lines
 
     def _repr_html_(self) -> str:
         return brief(self).html()

@@ -1,4 +1,4 @@
-"""run: a whole run of EASRec in one call, as the command makes it."""
+"""run: a whole run of EASRec in one call."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -42,36 +42,35 @@ def run(
     feature_separator: str = "|",
     console: Console | None = None,
 ) -> RunResult[Any]:
-    """Search, extract, retrain, evaluate, compare and save: what ``elasticnas easrec run`` does.
+    """Search, extract, retrain, evaluate, compare and save, as ``elasticnas easrec run`` does.
 
     Args:
         data: A file of interactions in any readable format, a data frame of polars or pandas, or prepared
             interactions; None generates those of the preset ``demo``.
         preset: Name of the preset.
-        out: Folder of the run: the result in ``result.json``, the network in ``model/``.
-        config: YAML file of settings that change the preset, as ``elasticnas easrec config show`` prints them.
-        budget: FLOPs, such as ``"50%"`` of the largest network, a number, or ``"none"``; None takes the preset's.
-        settings: Changes to these settings by dotted name, such as ``{"model.layers": 2}``, or nested.
-        seed: Random seed; None takes the preset's.
-        resume: Continue the run in the folder.
-        device: ``"cpu"``, ``"cuda"``, ``"mps"``; ``"auto"`` takes what there is.
-        threads: CPU threads of torch; None leaves them.
-        progress: As :class:`~elasticnas.run.Run` takes it; ``"auto"`` shows bars in terminals and notebooks.
-        user: Column of the user; None takes the format's own, ``user_id`` in tables and data frames.
-        item: Column of the item, in the items file too; likewise ``item_id``.
-        time: Column of the time; likewise ``timestamp``, and row order without one.
-        format: Of the file; ``"auto"`` tells it by the name.
+        out: Folder of the run; the result is written to ``result.json``, the network to ``model/``.
+        config: YAML file of settings that override the preset, as ``elasticnas easrec config show`` prints them.
+        budget: Maximum FLOPs: ``"50%"`` of the largest network's, a number, or ``"none"``; None for the preset's.
+        settings: Changes to the settings by dotted name, such as ``{"model.layers": 2}``, or nested.
+        seed: Random seed; None for the preset's.
+        resume: Whether to continue the run in the folder.
+        device: ``"cpu"``, ``"cuda"``, ``"mps"``, or ``"auto"`` for the fastest available.
+        threads: CPU threads of torch; None does not change them.
+        progress: See :class:`~elasticnas.run.Run`; ``"auto"`` shows bars in terminals and notebooks.
+        user: Column of the user ids; None for the format's default, ``user_id`` in tables and data frames.
+        item: Column of the item ids, also in the file of items; None for the default, ``item_id``.
+        time: Column of the time; None for the default, ``timestamp``, or for row order if there is no such column.
+        format: Format of the file; ``"auto"`` detects it from the file name.
         items: File of items with their features.
-        features: Columns of that file.
-        feature_separator: Between the features in a cell.
-        console: Where statistics and stages are printed, as the command does; None prints nothing.
+        features: Columns of features in that file.
+        feature_separator: Separator between features within a cell.
+        console: Where statistics and stages are printed; None prints nothing.
 
     Returns:
-        The result, which ``result.json`` holds too.
+        The result, which is also written to ``result.json``.
 
     Raises:
-        ElasticNASError: One line, the command's own: wrong settings or data, an impossible budget, a folder that holds
-            another run.
+        ElasticNASError: Settings or data are wrong, no architecture meets the budget, or the folder holds another run.
     """
     data = Path(data) if isinstance(data, str) else data
     files = None if items is None else Path(items)
@@ -88,10 +87,10 @@ def configured(
     seed: int | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> Config:
-    """The settings of a run: the preset, changed by the file, changed by the rest.
+    """Return the settings of a run: the preset, overridden by the file, then by the other arguments.
 
     Raises:
-        ConfigError: An unknown preset or setting, or a value that is not allowed; one of the file's names the file.
+        ConfigError: A preset or setting is unknown, or a value is not allowed.
     """
     changes = dict(settings or {})
     if budget is not None:
@@ -110,7 +109,7 @@ def pipeline(
     threads: int | None,
     console: Console | None,
 ) -> Pipeline:
-    """The stages of a run, its data read and its process set up."""
+    """Read the data, configure torch, and return the pipeline of a run."""
     where, shown = device_of(str(device)), console or Console(quiet=True)
     configure_torch(threads)
     found = source.load(preset, config, shown)

@@ -1,4 +1,4 @@
-"""The search stage: a strategy of the library, or of an installed package, over the supernet."""
+"""The search stage: runs a strategy of the library or of an installed package on the supernet."""
 
 from inspect import signature
 from typing import Any
@@ -22,7 +22,7 @@ __all__ = ["encoder_flops", "search_architecture", "strategy_of"]
 
 
 def encoder_flops(model: EASRecModel) -> Flops:
-    """FLOPs of the encoder at length N, batch 1; scoring the items is not counted."""
+    """Return the cost of the encoder in FLOPs at length N, batch 1; scoring the items is not included."""
     example = torch.ones(1, model.config_length, dtype=torch.long)
     return Flops(model, example)
 
@@ -37,25 +37,25 @@ def search_architecture(
 ) -> SearchResult[Any]:
     """Search the supernet; its weights are trained in place.
 
-    Weights learn from the training parts of most users, alpha and beta from those of the held-out users; validation
-    targets only rank architectures, test targets are not seen.
+    Weights are trained on the training parts of most users, alpha and beta on those of the held-out users. Validation
+    targets are only used to rank architectures; test targets are not used.
 
     Args:
-        model: The supernet.
-        split: Whose training parts are batched.
-        validation: Ranks architectures, by ``config.early_stopping_metric``.
-        config: Settings; ``search.strategy`` is not ``none``.
-        device: Where the supernet runs, and stays.
-        run: Where the search is kept and how it goes on; None keeps nothing.
+        model: The supernet; it is moved to the device.
+        split: Leave-one-out split.
+        validation: Evaluator that ranks architectures, by ``config.early_stopping_metric``.
+        config: Settings; ``search.strategy`` must not be ``none``.
+        device: Device of the supernet.
+        run: Folder, checkpoints and progress of the search; None stores nothing.
 
     Returns:
         The found architecture and the best of a random search, with costs in FLOPs and metrics on validation targets.
 
     Raises:
         BudgetError: No architecture meets the budget; the message names the smallest reachable cost.
-        CheckpointError: The checkpoint is damaged, or of another search.
+        CheckpointError: The checkpoint is damaged, or belongs to another search.
         ConfigError: ``search.options`` has an argument that the strategy does not take.
-        DataError: Fewer than two users have something to train on.
+        DataError: Fewer than two users have enough interactions to train on.
         PluginError: There is no such strategy, or it needs a package that is not installed.
         SearchError: The loss or the metric is not finite.
     """
@@ -98,10 +98,10 @@ def search_architecture(
 
 
 def strategy_of(config: Config, cost: Flops) -> Strategy:
-    """The strategy of ``search.strategy``, with those of the search's settings that its constructor takes.
+    """Return the strategy ``search.strategy``, constructed with the search settings that it accepts.
 
     Raises:
-        ConfigError: ``search.options`` has an argument that it does not take, or lacks one, or has one of a wrong type.
+        ConfigError: An argument in ``search.options`` is unknown, missing, or of a wrong type.
         PluginError: There is no such strategy.
     """
     search = config.search
@@ -117,7 +117,7 @@ def strategy_of(config: Config, cost: Flops) -> Strategy:
 
 
 def _checked(kind: type[Strategy], given: dict[str, Any]) -> Strategy:
-    """A strategy whose arguments have the types that its constructor declares."""
+    """Construct a strategy, with arguments checked against the types of its constructor."""
     made = kind.__new__(kind)
     try:
         validate_call(config={"arbitrary_types_allowed": True})(kind.__init__)(made, **given)
@@ -127,7 +127,7 @@ def _checked(kind: type[Strategy], given: dict[str, Any]) -> Strategy:
 
 
 def _sequences(split: Split, config: Config) -> tuple[Sequences, Sequences]:
-    """What the weight steps see, and what the architecture steps see."""
+    """Return the training sequences of the weight steps and of the architecture steps."""
     if config.search.architecture_data == "training":
         return split.training, split.training
     held_out = hold_out_users(split.training.lengths, config.search.held_out_users, config.seed)
@@ -135,7 +135,8 @@ def _sequences(split: Split, config: Config) -> tuple[Sequences, Sequences]:
 
 
 def _weight(config: Config, cost: Flops) -> float:
-    """lambda for costs divided by the largest network's, whatever the setting divides by."""
+    """Convert ``penalty_weight`` from ``cost_unit`` to a weight for costs relative to the largest network."""
     largest, smallest = cost(cost.space.largest()), cost(cost.space.smallest())
     units = {"largest": largest, "range": largest - smallest, "flops": 1.0}
-    return config.search.penalty_weight * largest / (units[config.search.cost_unit] or largest)  # no range: one size
+    unit = units[config.search.cost_unit] or largest  # the range is 0 with a single size
+    return config.search.penalty_weight * largest / unit

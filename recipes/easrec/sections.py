@@ -21,11 +21,11 @@ _CHOSEN: "tuple[Stage, ...]" = ("test",)
 
 
 def run_report(result: "RunResult[Any]", folder: Path | None = None) -> Report:
-    """Sections of a run.
+    """Return the report of a run.
 
     Args:
-        result: Of the run.
-        folder: Of the run; losses of every step are shown too.
+        result: Result of the run.
+        folder: Folder of the run, to show the losses of every step.
     """
     counts = result.data.statistics
     sections = [
@@ -67,7 +67,7 @@ def _bars(result: "RunResult[Any]") -> str:
 
 
 def _networks(result: "RunResult[Any]", stages: "Sequence[Stage]") -> Grid:
-    """The networks side by side, with metrics under the protocol of early stopping; of no stages: under all."""
+    """Return the table of networks: metrics of some stages under the early-stopping protocol; if none, all metrics."""
     names = [name for name in NETWORKS if name in result.networks]
     networks, largest = [result.networks[name] for name in names], result.networks["largest"].flops
     rows = [
@@ -97,8 +97,8 @@ def _meaning(result: "RunResult[Any]") -> str:
     text = "FLOPs are the encoder's for one sequence of full length; latency is the median of one sequence scored once."
     if any(network.standard_errors for network in result.networks.values()):
         text += (
-            " After ± stands half of the 95% interval over users, of each network alone. All networks have the same "
-            "users, so that a difference is known better than these intervals show."
+            " After ± is half the width of the 95% interval over users, for each network alone. All networks are "
+            "evaluated on the same users, so differences are more certain than these intervals suggest."
         )
     return text
 

@@ -1,4 +1,4 @@
-"""What a run is given as data: a file of interactions, a data frame, prepared data, or the demo's own."""
+"""Source: the data of a run, from a file of interactions, a data frame, prepared data, or the demo's generator."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,18 +14,18 @@ __all__ = ["Source", "show_statistics"]
 
 @dataclass(frozen=True)
 class Source:
-    """Files and columns, as options give them.
+    """Files and columns, as given by options.
 
     Attributes:
         data: File of interactions or prepared data, a data frame, or prepared interactions; None for the demo's
             generated interactions.
-        user: Column of the user; None for the format's own, and likewise:
-        item: Column of the item, in the items file too.
-        time: Column of the time.
-        format: Of the interactions.
+        user: Column of the user ids; None for the format's default.
+        item: Column of the item ids, also in the file of items; None for the format's default.
+        time: Column of the time; None for the format's default.
+        format: Format of the interactions.
         items: File of items with their features.
-        features: Columns of the items file.
-        separator: Between the features in a cell.
+        features: Columns of features in the file of items.
+        separator: Separator between features within a cell.
     """
 
     data: Path | Interactions | DataFrame | None
@@ -44,11 +44,11 @@ class Source:
             raise ConfigError(f"--items {self.items}: which columns hold features? name them by --features")
 
     def load(self, preset: str, config: Config, console: Console) -> Interactions:
-        """The interactions, with features where there is an items file; their statistics are shown.
+        """Read the interactions, and the features if there is a file of items; print their statistics.
 
         Raises:
-            ConfigError: Options that do not go together.
-            DataError: Something is wrong with a file.
+            ConfigError: The options contradict each other.
+            DataError: A file cannot be read or breaks a rule.
         """
         if isinstance(self.data, Interactions) or (isinstance(self.data, Path) and self.data.suffix == ".npz"):
             found = self._prepared(self.data)
@@ -73,7 +73,7 @@ class Source:
 
     @property
     def name(self) -> str:
-        """Of the data, for messages."""
+        """Name of the data, for messages."""
         return str(self.data) if isinstance(self.data, Path) else "the data"
 
     def _with_features(self, data: Interactions) -> Interactions:
@@ -104,7 +104,7 @@ class Source:
 
 
 def show_statistics(data: Interactions, console: Console) -> None:
-    """Print counts, what was dropped, and which items have no features."""
+    """Print counts, dropped rows and users, and the number of items without features."""
     s = data.statistics
     lines = [
         f"data: {s.users:,} users, {s.items:,} items, {s.interactions:,} interactions "

@@ -1,4 +1,4 @@
-"""The search space of EASRec: which candidate, how many layers, and which attention where there is a choice."""
+"""The search space of EASRec: candidate (sizes), number of layers, and optionally the kind of attention."""
 
 from functools import cache
 from typing import Any, Literal
@@ -11,10 +11,10 @@ __all__ = ["EASRecSpace", "space_for"]
 
 @cache
 def space_for(model: ModelConfig) -> type[Space]:
-    """The space of a supernet: ``candidate`` (alpha, shared by all layers) and ``depth`` (beta).
+    """Return the space of a supernet: ``candidate`` (alpha, shared by all layers) and ``depth`` (beta).
 
-    With ``attention_choices`` there is ``attention`` too, one kind for all layers; the largest network has the first.
-    Hidden size, inner size and width of a head follow from the candidate, as derived sizes.
+    With ``attention_choices`` it also has ``attention``, one kind for all layers; the largest network has the first
+    kind. Hidden size, inner size and head width are properties derived from the candidate.
     """
     sizes, heads = model.sizes(), model.heads
 
@@ -35,7 +35,7 @@ def space_for(model: ModelConfig) -> type[Space]:
         fields["attention"] = Literal[model.attention_choices]
     namespace = {
         "__module__": __name__,
-        # as of a class statement here: files must not take one model's space for that of the module's name
+        # distinct from the module's EASRecSpace, which saved files would otherwise name
         "__qualname__": "space_for.<locals>.EASRecSpace",
         "__doc__": f"Candidates (hidden, inner): {', '.join(map(str, sizes))}.",
         "__annotations__": fields,

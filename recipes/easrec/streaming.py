@@ -1,4 +1,4 @@
-"""Recommendations that follow every event: a LinRec network as a recurrence."""
+"""Streaming recommendations: a LinRec network, updated after every event as a recurrence."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,21 +19,21 @@ __all__ = ["Live", "Stream", "Streamer"]
 
 @dataclass
 class _Branch:
-    """One stack of layers: of the items, or of their features."""
+    """State of one stack of layers: of the items, or of their features."""
 
     layers: list[enn.LinRecState]
     total: Tensor | None
-    """(B, 1, hidden): the embedded sequence summed, where gates perceive its mean."""
+    """(B, 1, hidden): sum of the embedded sequence, if gates use its mean; otherwise None."""
 
 
 @dataclass
 class Stream:
-    """What is kept of B users.
+    """State of B users.
 
     Attributes:
         branches: The recurrent state of every stack of layers.
-        seen: ``(B,)`` int64, positions that the state holds, 1..N.
-        recent: ``(B, keep)`` int32, the last items, the newest at the end, 0 where there are fewer.
+        seen: ``(B,)`` int64, number of events in the state, 1..N.
+        recent: ``(B, keep)`` int32, the last items, the newest at the end, left padded with 0.
     """
 
     branches: list[_Branch]
@@ -42,7 +42,7 @@ class Stream:
 
     @property
     def bytes_per_user(self) -> int:
-        """Of the state: it does not grow with the history."""
+        """Size of the state in bytes per user; it does not grow with the history."""
         tensors = [self.seen, self.recent]
         for branch in self.branches:
             tensors += [part for state in branch.layers for part in state]
@@ -51,18 +51,19 @@ class Stream:
 
 
 class Streamer:
-    """Steps a plain network on, event by event, at a cost that does not depend on the length of the history.
+    """Updates a plain network event by event, at a cost that does not depend on the length of the history.
 
-    Until a user has N events, scores are those of the network over all of them. Positions are learned and there are N
-    of them, so that no recurrence slides a window past N: the state then starts again from the user's last
-    ``keep`` events, and what follows is what the network gives for these and all since. With ``keep`` = N/2 that is
-    between N/2 and N events, and N/2 events share the price of one restart.
+    Up to N events of a user, the scores equal those of the network on all of them. The network has N learned positions,
+    so a recurrence cannot continue beyond N: the state is then recomputed from the user's last ``keep`` events, and
+    later scores are those of the network on these and all newer events. With ``keep`` = N/2 the scores are based on
+    N/2 to N events, and the state is recomputed once every N/2 events.
 
     Args:
-        network: A plain causal network whose attention is LinRec.
-        keep: Events from which a full window starts again, 1..N-1; None takes half of N.
-        backend: Of ``torch.compile``, such as ``"inductor"``, to step by; None compiles nothing. An event is so little
-            work that calling it is most of the time. Compiling takes seconds, for one user and for several.
+        network: A plain causal network with LinRec attention.
+        keep: Number of events from which the state is recomputed, 1..N-1; None for N/2.
+        backend: Backend of ``torch.compile`` for a step, such as ``"inductor"``; None for no compilation. It helps
+            because most of the time of a step is call overhead; compiling takes seconds, once for one user and once for
+            several.
 
     Raises:
         ConfigError: The network has no recurrent form, or ``keep`` is out of range.
@@ -72,14 +73,14 @@ class Streamer:
         length = network.config_length
         keep = max(1, length // 2) if keep is None else keep
         if not 1 <= keep < max(2, length):
-            raise ConfigError(f"keep={keep}: the state starts again from 1 to {max(1, length - 1)} events")
+            raise ConfigError(f"keep={keep}: the number of events to restart from must be 1 to {max(1, length - 1)}")
         self.network, self.length, self.keep = network.eval(), length, keep
         self._stacks = [stack for stack in (network.layers, network.feature_layers) if stack is not None]
         for each in self._layers(0):
             attention = chosen(each.attention)
             if not isinstance(attention, enn.Attention) or attention.kind != "linrec" or not attention.causal:
                 raise ConfigError(
-                    "streaming steps a causal LinRec network on; this one has "
+                    "streaming needs a network with causal LinRec attention; this one has "
                     f"{getattr(attention, 'kind', 'pointwise')} attention: train with model.attention=linrec, or "
                     "recommend from whole histories"
                 )
@@ -89,10 +90,10 @@ class Streamer:
 
     @torch.no_grad()
     def start(self, histories: Sequence[Sequence[int]]) -> tuple[Stream, Tensor]:
-        """The state after each history, at least one event, of which the last N count; and the scores there.
+        """Compute state and scores after the last N events of each history, which needs at least one.
 
         Returns:
-            The state, and ``(B, V + 1)`` scores of what follows.
+            The state, and ``(B, V + 1)`` scores of the next item.
 
         Raises:
             DataError: A history is empty.
@@ -112,14 +113,14 @@ class Streamer:
 
     @torch.no_grad()
     def update(self, stream: Stream, items: Tensor) -> Tensor:
-        """One more event of every user, in place; the state of users whose window is full starts again.
+        """Add one event of every user to the state, in place; recompute the state of users who have N events already.
 
         Args:
-            stream: Of B users.
-            items: ``(B,)`` int64.
+            stream: State of B users.
+            items: ``(B,)`` int64 item numbers.
 
         Returns:
-            ``(B, V + 1)`` scores of what follows.
+            ``(B, V + 1)`` scores of the next item.
         """
         stream.recent = torch.cat([stream.recent[:, 1:], items[:, None].to(stream.recent)], 1)
         full = stream.seen >= self.length
@@ -138,7 +139,7 @@ class Streamer:
         return self._started(recent.long(), recent)
 
     def _started(self, ids: Tensor, recent: Tensor) -> tuple[Stream, Tensor]:
-        """From right padded ids ``(B, n)``."""
+        """Compute state and scores from right padded ids ``(B, n)``."""
         lengths = (ids > 0).sum(1)
         row, padding = lengths - 1, ids == 0
         raw = self._raw(ids, torch.arange(ids.shape[1], device=ids.device))
@@ -157,7 +158,7 @@ class Streamer:
         return Stream(branches, lengths, recent), self._scores(ends)
 
     def _step(self, stream: Stream, items: Tensor) -> Tensor:
-        # a full window has no position left: whatever comes of it is replaced
+        # users with N events have no position left; update() replaces their result
         position, count = stream.seen.clamp_max(self.length - 1), stream.seen + 1
         scores: Tensor
         scores, stream.branches = self._next(items[:, None], position[:, None], count, stream.branches)
@@ -167,7 +168,7 @@ class Streamer:
     def _after(
         self, items: Tensor, position: Tensor, count: Tensor, branches: list[_Branch]
     ) -> tuple[Tensor, list[_Branch]]:
-        """Scores after one more event, and the branches then; ``(B, 1)``, ``(B, 1)`` and ``(B,)``."""
+        """Return scores and new branches after one more event; ``items`` and ``position`` (B, 1), ``count`` (B,)."""
         ends, after = [], []
         for number, (x, norm) in enumerate(self._raw(items, position)):
             branch = branches[number]
@@ -183,7 +184,7 @@ class Streamer:
         return self._scores(ends), after
 
     def _raw(self, ids: Tensor, positions: Tensor) -> list[tuple[Tensor, nn.Module | None]]:
-        """What every stack embeds, with its norm: ``(B, n, hidden)``."""
+        """Return the input of every stack, ``(B, n, hidden)``, with its norm."""
         network = self.network
         items, where = network.items(ids), network.positions[positions]
         if network.features is None:
@@ -204,12 +205,12 @@ class Streamer:
 
 
 class Live:
-    """Recommendations for single events of many users, each with a state of its own.
+    """Recommendations after single events of many users, with one state per user.
 
     Args:
-        recommender: Of a LinRec network.
-        history: What is known of a user, item numbers in time order; empty for those who start with their first event.
-        backend: Of ``torch.compile``; see :class:`Streamer`.
+        recommender: A recommender with a LinRec network.
+        history: Returns the known item numbers of a user in time order; empty for an unknown user.
+        backend: Backend of ``torch.compile``, see :class:`Streamer`.
 
     Raises:
         ConfigError: The network has no recurrent form.
@@ -224,10 +225,10 @@ class Live:
         self._seen: dict[str, set[int]] = {}
 
     def event(self, user: str, item: str, top: int, include_seen: bool = False) -> list[tuple[str, float]]:
-        """What to recommend to a user after one more event: original ids and scores, best first.
+        """Return recommendations for a user after one more event: original ids and scores, best first.
 
         Raises:
-            DataError: An item that the model does not know.
+            DataError: The model does not know the item.
         """
         number = self._recommender.numbers([item])[0]
         if user in self._streams:

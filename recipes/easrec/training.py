@@ -1,4 +1,4 @@
-"""Train a plain network with early stopping, resumable at any step."""
+"""Training of a plain network with early stopping, resumable at any step."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +21,7 @@ __all__ = ["Trained", "early_stopping_value", "epoch_batches", "learning_rate", 
 
 @dataclass(frozen=True)
 class Trained:
-    """Outcome: the network holds the weights of the best epoch."""
+    """Result of a training; the network has the weights of the best epoch."""
 
     network: EASRecModel
     best_epoch: int
@@ -33,7 +33,7 @@ class Trained:
 def epoch_batches(
     sequences: Sequences, config: Config, batch: int, device: torch.device
 ) -> Callable[[int], Iterator[Batch]]:
-    """A function from epoch number to its batches on the device."""
+    """Return a function from an epoch number to its batches on the device."""
 
     def batches(epoch: int) -> Iterator[Batch]:
         train = config.train
@@ -44,13 +44,13 @@ def epoch_batches(
 
 
 def early_stopping_value(report: Mapping[str, Mapping[str, float]], early_stopping_metric: str) -> float:
-    """The metric that early stopping follows, ``"protocol/metric@k"``."""
+    """Return the metric for early stopping, named ``"protocol/metric@k"``."""
     protocol, _, metric = early_stopping_metric.partition("/")
     return report[protocol][metric]
 
 
 def learning_rate(step: int, steps: int, config: Config) -> float:
-    """Learning rate at a step of retraining: constant, or linear warm-up and cosine to 0."""
+    """Compute the learning rate at a step of retraining: constant, or linear warm-up and cosine decay to 0."""
     train = config.train
     if train.schedule == "constant":
         return train.learning_rate
@@ -62,7 +62,7 @@ def learning_rate(step: int, steps: int, config: Config) -> float:
 
 
 class _Epochs:
-    """Plain training in epochs, validated between them; the weights of the best are kept."""
+    """Training in epochs with validation between them; keeps the weights of the best epoch."""
 
     def __init__(
         self, network: EASRecModel, split: Split, validation: Evaluator, config: Config, device: torch.device
@@ -86,7 +86,7 @@ class _Epochs:
 
     @property
     def step(self) -> int:
-        """Batches trained on."""
+        """Number of training steps done."""
         return self._training.step
 
     @step.setter
@@ -95,13 +95,13 @@ class _Epochs:
 
     @property
     def done(self) -> bool:
-        """Whether all epochs are over, or the last validations brought nothing."""
+        """Whether all epochs are done, or the metric has not improved for ``patience`` validations."""
         kept, train = self.kept, self.config.train
         since = [record for record in kept["history"] if record["epoch"] > kept["best_epoch"]]
         return bool(kept["epoch"] >= train.epochs or len(since) >= train.patience)
 
     def advance(self) -> dict[str, Any]:
-        """One batch, and the validation where it ends an epoch."""
+        """Train on one batch; validate after the last batch of an epoch."""
         figures, kept, train = self._training.advance(), self.kept, self.config.train
         kept["losses"].append(figures["loss"])
         if self._training.stream.position == self._count(kept["epoch"]):
@@ -111,9 +111,9 @@ class _Epochs:
         best = {"best": max(record["metric"] for record in kept["history"])} if kept["history"] else {}
         return figures | best | {"epoch": kept["epoch"]}
 
-    @lru_cache(maxsize=1)  # noqa: B019 - as long as the training lives
+    @lru_cache(maxsize=1)  # noqa: B019 - lives as long as the training
     def _count(self, epoch: int) -> int:
-        """Batches of an epoch."""
+        """Return the number of batches of an epoch."""
         train, length = self.config.train, self.config.model.length
         return count_batches(self._sequences, length, train.batch, train.unit, train.form, self.config.seed, epoch)
 
@@ -131,7 +131,7 @@ class _Epochs:
             kept["best_epoch"] = kept["epoch"]
 
     def parts(self) -> dict[str, Stateful]:
-        """What a checkpoint holds."""
+        """Return the parts of a checkpoint."""
         return {**self._training.parts(), "kept": self.kept}
 
 
@@ -148,10 +148,10 @@ def train(
     Args:
         network: A plain network, trained in place.
         split: Leave-one-out split.
-        validation: Early stopping follows it.
-        config: The run's settings.
-        device: Where it runs.
-        run: Where it is kept and how it goes on; None keeps nothing.
+        validation: Evaluator for early stopping.
+        config: Settings of the run.
+        device: Device of the training.
+        run: Folder, checkpoints and progress of the training; None stores nothing.
 
     Raises:
         SearchError: The loss or a gradient is not finite.

@@ -89,4 +89,4 @@ def test_what_the_methods_differ_in_is_refused_with_the_file(main, tmp_path, nam
     (tmp_path / "data.csv").write_text("user_id,item_id\na,b\n")
     (tmp_path / "run.yaml").write_text(name)
     code, _, said = main("easrec", "reproduce", "--data", tmp_path / "data.csv", "--config", tmp_path / "run.yaml")
-    assert code == 1 and "run.yaml: the methods differ in se" in said and said.count("\n") == 1
+    assert code == 1 and "differs between the methods" in said and said.count("\n") == 1

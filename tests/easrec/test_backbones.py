@@ -264,7 +264,7 @@ def test_a_choice_of_attention_is_a_field_and_the_first_is_the_largests():
 
 @pytest.mark.parametrize("choices", [["hstu"], ["hstu", "hstu"], []])
 def test_a_choice_needs_two_kinds(choices):
-    with pytest.raises(ConfigError, match="two different kinds at least; a single one is attention"):
+    with pytest.raises(ConfigError, match="two different kinds or more are needed; set attention for one"):
         Config().updated({"model.attention_choices": choices})
     with pytest.raises(ConfigError, match=r"model\.attention_choices"):
         Config().updated({"model.attention_choices": ["softmax", "other"]})

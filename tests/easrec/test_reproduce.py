@@ -351,10 +351,10 @@ def test_mistakes_are_one_line(main, arguments, tmp_path):
         (["--only", "sasrek"], "--only sasrek: no such run; methods are easrec, darts"),
         (["--table", "9"], "--table 9: choose one of"),
         (["--scale", "x"], "--scale x: choose one of full, small"),
-        (["--set", "model.gate_layers=1"], "--set model.gate_layers: what the methods differ in"),
+        (["--set", "model.gate_layers=1"], "--set model.gate_layers: it differs between methods"),
         (["--set", "model.depht=1"], "unknown setting 'model.depht'"),
         (["--features", "genres"], "give it by --items"),
-        (["--set", "model={gate_layers: 1}"], "--set model.gate_layers: what the methods differ in"),
+        (["--set", "model={gate_layers: 1}"], "--set model.gate_layers: it differs between methods"),
         (
             ["--set", "cutoffs=[5, 20]", "--set", "early_stopping_metric=unseen/ndcg@5"],
             "--set cutoffs=[5, 20]: the tables show metrics at 10",
@@ -374,7 +374,7 @@ def keep(cell, result):
 def test_a_result_of_other_settings_is_not_taken(tmp_path):
     cell = cells_of(methods_of("5", True), 1, "small", {}, tmp_path)[0]
     keep(cell, run_result(cell.config.updated({"seed": 5})))
-    with pytest.raises(CheckpointError, match=r"of other settings than easrec/0 has now"):
+    with pytest.raises(CheckpointError, match=r"has other settings than easrec/0 now"):
         cell.result()
     lacking = run_result(cell.config).to_dict()
     del lacking["networks"]["found"]["metrics"]["test"]["unseen"]["mrr@10"]
@@ -477,7 +477,7 @@ def test_a_stopped_matrix_ends_its_runs_and_goes_on(number, main, arguments, tmp
         process.send_signal(number)
         _, warned = process.communicate(timeout=60)
     assert runs and process.returncode == 128 + number, warned
-    assert "stopped; what was done is kept, the same command goes on" in warned and "Traceback" not in warned
+    assert "finished work is kept, run the same command again to resume" in warned and "Traceback" not in warned
     assert not any(Path(f"/proc/{run}").exists() for run in runs)
     folder = tmp_path / "runs" / "gates-0" / "seed-0"
     assert not (folder / "failed.txt").exists() and not (folder / "result.json").exists()

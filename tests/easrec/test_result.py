@@ -149,7 +149,7 @@ def test_a_page_shows_search_training_and_settings():
         "* peak memory: 2 MB",
         "* budget: 2.00 MFLOPs",
         "* found, with the supernet's weights, validation unseen/ndcg@10: 0.2500",
-        "* best of 2 random architectures, likewise: 0.2500",
+        "* random search, best of 2 architectures, validation unseen/ndcg@10: 0.2500",
         "* final probabilities of candidate: 0.750, 0.250, 0.000",
         "| found by search | 3 | 2 | 2.0 |",
         "* `cutoffs`: [5, 10] (default [5, 10, 20])",

@@ -277,7 +277,7 @@ def test_real_interactions_end_to_end(real_data, tmp_path):
         (["--set", "model.nothing=1"], "unknown setting 'model.nothing'"),
         (["--set", "model.layers"], "write name=value"),
         (["--set", "cutoffs=[1"], "--set cutoffs=[1: not a value"),
-        (["--set", "cutoffs=[]"], "cutoffs=[]: different entries are needed"),
+        (["--set", "cutoffs=[]"], "cutoffs=[]: distinct entries are needed"),
         (["--set", "cutoffs=[10,10]"], "cutoffs=[10, 10]: different entries"),
         (["--set", "model.heads=3"], "heads=3 does not divide every hidden size"),
         (["--set", "model.init=-1"], "model.init"),
@@ -391,7 +391,7 @@ def test_other_data_in_the_folder_is_noticed(main, finished, tmp_path):
     prepare(read_interactions(tmp_path / "other.tsv")).save(tmp_path / "out" / "data.npz")
     for command in (["evaluate"], ["retrain"], ["recommend", "--user", "user-00001"]):
         code, _, printed = main("easrec", *command, "--out", tmp_path / "out")
-        assert code == 1 and "other data than the run in this folder" in printed and printed.count("\n") == 1
+        assert code == 1 and "is not the data of the run in this folder" in printed and printed.count("\n") == 1
 
 
 def test_a_model_of_another_run_is_noticed(main, finished, tmp_path):
@@ -410,16 +410,21 @@ def test_a_model_of_another_run_is_noticed(main, finished, tmp_path):
             "items",
             [ids[0], *reversed(ids[1:])],
             config,
-            f"of other items than data.npz ({ids[-1]!r} instead of {ids[1]!r})",
+            f"has other items than data.npz ({ids[-1]!r} instead of {ids[1]!r})",
         ),
-        ("seed", ids, config.updated({"seed": 9}), "of another run than run.json (seed was 0, is 9 in the model)"),
+        (
+            "seed",
+            ids,
+            config.updated({"seed": 9}),
+            "belongs to another run than run.json (seed was 0, is 9 in the model)",
+        ),
     ):
         out = tmp_path / name
         shutil.copytree(finished[0], out)
         Recommender(recommender.network, recommender.arch, changed, other).save(out / "model")
         for command in commands:
             code, _, printed = main("easrec", *command, "--out", out)
-            assert code == 1 and f"{out / 'model'}: {message}; put back the model" in printed, printed
+            assert code == 1 and f"{out / 'model'}: {message}; restore the model" in printed, printed
             assert printed.count("\n") == 1
         # without the run beside it a model stands for itself
         (out / "run.json").unlink()

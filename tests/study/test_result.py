@@ -155,9 +155,9 @@ def test_seeds_give_an_interval_of_their_own():
 
 def test_what_is_no_set_of_seeds_is_refused():
     one = of_seed(0, 1.0, 2.0)
-    with pytest.raises(ConfigError, match=r"needs results of two seeds or more, each of another one, got \[0, 0\]$"):
+    with pytest.raises(ConfigError, match=r"needs at least two results with different seeds, got seeds \[0, 0\]$"):
         compare_over_seeds([one, one])
-    with pytest.raises(ConfigError, match=r"got \[0\]$"):
+    with pytest.raises(ConfigError, match=r"got seeds \[0\]$"):
         compare_over_seeds([one])
     other = of_seed(1, 1.0, 2.0).model_copy(update={"task": "other"})
     with pytest.raises(ConfigError, match="different tasks, metrics or settings"):

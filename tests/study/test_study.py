@@ -293,7 +293,7 @@ def test_equal_work_counts_every_architecture_of_a_step():
 
 def test_settings_are_checked():
     for shares in ((), (0.5, 0.25), (0.5, 1.0), (0.0,), (0.5, 0.5)):
-        with pytest.raises(ConfigError, match="shares ascend between 0 and 1"):
+        with pytest.raises(ConfigError, match="shares must ascend strictly between 0 and 1"):
             StudySettings(shares=shares)
 
 

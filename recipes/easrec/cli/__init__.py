@@ -1,4 +1,4 @@
-"""``elasticnas easrec``: the commands, by what they do."""
+"""The commands of ``elasticnas easrec``."""
 
 import typer
 

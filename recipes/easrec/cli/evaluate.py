@@ -1,4 +1,4 @@
-"""``evaluate``: the metrics of a saved network, computed anew."""
+"""``evaluate``: compute the metrics of a saved network."""
 
 import json
 from pathlib import Path

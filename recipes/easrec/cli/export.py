@@ -1,4 +1,4 @@
-"""``export``: a saved network as one file for other programs."""
+"""``export``: export a saved network as one file for other programs."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -21,7 +21,7 @@ def export(
     """Export the saved network as one file, and check it.
 
     Input: item numbers (batch, length), padded on the right with 0. Output: scores (batch, items + 1). Batch and length
-    are free, up to the length of the model; causal LinRec takes that length only.
+    are dynamic, up to the length of the model; causal LinRec needs exactly that length.
     """
     from easrec.export import export as export_to  # the exporter takes a second to import
     from easrec.export import fixed_length

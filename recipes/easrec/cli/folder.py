@@ -1,4 +1,4 @@
-"""What a run has left in its folder: settings, data and model, checked against each other."""
+"""Reads settings, data and model from the folder of a run, and checks that they belong together."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ __all__ = ["config_of", "data_of", "recommender_of"]
 
 
 def config_of(out: Path) -> Config:
-    """The settings of the run in a folder.
+    """Read the settings of the run in a folder.
 
     Raises:
         ConfigError: There is no run, or ``run.json`` is damaged.
@@ -28,19 +28,19 @@ def config_of(out: Path) -> Config:
 
 
 def data_of(out: Path) -> Interactions:
-    """The data of the run in a folder.
+    """Read the data of the run in a folder.
 
     Raises:
-        DataError: ``data.npz`` is missing, damaged, or of another run.
+        DataError: ``data.npz`` is missing, damaged, or belongs to another run.
     """
     data = Interactions.load(out / "data.npz")
     if data.fingerprint != _run_of(out)["data"]:
-        raise DataError(f"{out / 'data.npz'}: other data than the run in this folder was made with; run again")
+        raise DataError(f"{out / 'data.npz'}: is not the data of the run in this folder; run again")
     return data
 
 
 def recommender_of(out: Path, device: torch.device | None = None, data: Interactions | None = None) -> Recommender:
-    """The model in the folder of a run, checked to be the run's own; a folder that holds ``model/`` alone will do."""
+    """Load the model in a folder and check that it belongs to the run there, unless there is only ``model/``."""
     recommender = Recommender.load(out / "model", device)
     if (out / "run.json").exists():
         if data is None and (out / "data.npz").exists():

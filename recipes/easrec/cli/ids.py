@@ -1,4 +1,4 @@
-"""``ids``: the user and item ids that a run knows."""
+"""``ids``: list the user and item ids of a run."""
 
 from pathlib import Path
 from typing import Annotated, Literal

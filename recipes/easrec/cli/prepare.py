@@ -1,4 +1,4 @@
-"""``prepare`` and ``download``: files of interactions."""
+"""``prepare`` and ``download``: prepare interactions, download datasets."""
 
 import time as clock
 from pathlib import Path
@@ -22,9 +22,7 @@ __all__ = ["download", "prepare"]
 
 def prepare(
     data: Annotated[Path, typer.Option(help="File of interactions.")],
-    out: Annotated[Path, typer.Option(help="File to write, .npz; --data of other commands takes it.")] = Path(
-        "data.npz"
-    ),
+    out: Annotated[Path, typer.Option(help="Output file, .npz, for --data of other commands.")] = Path("data.npz"),
     preset: Annotated[
         str | None,
         typer.Option(

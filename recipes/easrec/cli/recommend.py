@@ -1,4 +1,4 @@
-"""``recommend``: the next items for users, for histories, or after each event of a stream."""
+"""``recommend``: recommend the next items for users, for histories, or after each event of a stream."""
 
 import csv
 import json
@@ -116,7 +116,7 @@ def _stream(out: Path, top: int, include_seen: bool, device: torch.device) -> No
 
 
 def _histories(data: Interactions) -> Callable[[str], list[int]]:
-    """From a user id to the numbers of the user's items, in time order; none for an unknown user."""
+    """Return a function from a user id to the user's item numbers in time order; empty for an unknown user."""
     numbers = {name: number for number, name in enumerate(data.user_ids)}
 
     def history(name: str) -> list[int]:
@@ -128,5 +128,5 @@ def _histories(data: Interactions) -> Callable[[str], list[int]]:
 
 
 def _as_line(name: str, answer: Answer) -> str:
-    """An answer as one line of JSON."""
+    """Format an answer as one line of JSON."""
     return json.dumps({"for": name, "items": [item for item, _ in answer], "scores": [score for _, score in answer]})

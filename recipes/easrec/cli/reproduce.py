@@ -1,4 +1,4 @@
-"""``reproduce``: the paper's experiment."""
+"""``reproduce``: run the paper's experiment."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -79,15 +79,17 @@ def reproduce(
 
 
 def _changes_in(file: Path | None) -> dict[str, Any]:
-    """What a file of settings asks for; what the methods differ in may stand in it, but only at its default.
+    """Read the settings in a file, without those that the methods set, which must have their default values.
 
     Raises:
-        ConfigError: The file cannot be read, or holds what cannot be set.
+        ConfigError: The file cannot be read, or changes a setting that the methods set.
     """
     if file is None:
         return {}
     changed, fixed = differences(read_config(Config(), file)), set_by_methods()
     for name in changed:
         if name in fixed:
-            raise ConfigError(f"--config {file}: the methods differ in {name}, so it cannot be set for all; remove it")
+            raise ConfigError(
+                f"--config {file}: {name} differs between the methods, so it cannot be set for all; remove it"
+            )
     return {name: value for name, value in read_changes(file, Config()).items() if name not in fixed}

@@ -1,4 +1,4 @@
-"""``run``, ``search`` and ``retrain``: from interactions to a trained recommender, at once or in two steps."""
+"""``run``, ``search`` and ``retrain``: from interactions to a trained recommender, in one step or two."""
 
 import shlex
 from pathlib import Path
@@ -133,15 +133,15 @@ def _start(
 
 
 def _finish(work: Pipeline, out: Path, every: bool, report: bool = True) -> None:
-    """Do what is left; then show the networks side by side, and in one sentence what was found."""
+    """Run the remaining stages; then print the table of networks, and the outcome in one sentence."""
     result, console = work.run_all(report), work.console
     console.print(summary_table(result, every=every))
     written = [out / name for name in ("result.md", "result.json", "report.html") if (out / name).exists()]
     picture = out / "pareto.png"
     typer.echo(f"\nresult: {', '.join(map(str, written))}")
     typer.echo(f"model:  {out / 'model'}")
-    asking = ["elasticnas", "easrec", "recommend", "--out", str(out), "--user", work.data.user_ids[0]]
-    typer.echo(f"next:   {shlex.join(asking)}\n")
-    # paths stay whole, so that they can be copied
-    said = conclusion(result, picture if picture.exists() else None)
-    typer.echo(fill(said, console.width, break_long_words=False, break_on_hyphens=False))
+    command = ["elasticnas", "easrec", "recommend", "--out", str(out), "--user", work.data.user_ids[0]]
+    typer.echo(f"next:   {shlex.join(command)}\n")
+    # do not break paths, so that they can be copied
+    sentence = conclusion(result, picture if picture.exists() else None)
+    typer.echo(fill(sentence, console.width, break_long_words=False, break_on_hyphens=False))

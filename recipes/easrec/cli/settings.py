@@ -1,4 +1,4 @@
-"""``config``: settings as a file."""
+"""``config``: print the settings of a preset."""
 
 from typing import Annotated
 
@@ -25,5 +25,5 @@ def show(
         typer.Argument(help=f"Preset: {', '.join(preset_names())}.", autocompletion=completing(preset_names())),
     ] = "default",
 ) -> None:
-    """Print all settings of a preset as YAML, ready to be saved, changed, and given by --config."""
+    """Print all settings of a preset as YAML, to be saved, changed, and passed to --config."""
     typer.echo(as_yaml(load_preset(preset)), nl=False)

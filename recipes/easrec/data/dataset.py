@@ -1,4 +1,4 @@
-"""From interactions to sequences: duplicates, order, k-core, ids, statistics."""
+"""Preparation of interactions: duplicates, time order, k-core filter, ids, statistics."""
 
 import io
 import json
@@ -18,12 +18,12 @@ from elasticnas.files import write_bytes
 __all__ = ["Interactions", "Statistics", "prepare"]
 
 _FORMAT = 1
-_SHORTEST = 3  # training, validation and test take one each
+_SHORTEST = 3  # one item each for training, validation and test
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """Counts after preparation, what it dropped, and by which k-core filter. Counts do not include the padding id."""
+    """Counts after preparation (without the padding id), what was dropped, and the k-core filter used."""
 
     users: int
     items: int
@@ -37,7 +37,7 @@ class Statistics:
 
     @property
     def actions_per_user(self) -> float:
-        """Interactions per user (the paper's Table I averages over real users, too)."""
+        """Interactions per user (the paper's Table I also averages over real users)."""
         return self.interactions / self.users
 
     @property
@@ -51,12 +51,12 @@ class Interactions:
     """Every user's items in time order.
 
     Attributes:
-        items: ``(interactions,)`` int32, ids 1..V, user after user; 0 is padding.
+        items: ``(interactions,)`` int32 item numbers 1..V, user after user; 0 is padding.
         offsets: ``(users + 1,)`` int64: user u has ``items[offsets[u]:offsets[u + 1]]``.
-        user_ids: Original ids.
-        item_ids: Original ids; entry 0 stands for padding.
-        best: For generated data, the best reachable metrics under full ranking by stage.
-        features: Of the items, where an items file was given.
+        user_ids: Original ids by user number.
+        item_ids: Original ids by item number; entry 0 is padding.
+        best: For generated data, the best reachable metrics under full ranking, by stage.
+        features: Features of the items, if a file of items was given.
     """
 
     items: NDArray[np.int32]
@@ -69,7 +69,7 @@ class Interactions:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of sequences, ids and features: two runs on the same data have the same."""
+        """SHA-256 of sequences, ids and features; equal for equal data."""
         digest = sha256(np.ascontiguousarray(self.items).tobytes())
         digest.update(np.ascontiguousarray(self.offsets).tobytes())
         digest.update("\0".join([*self.user_ids, "", *self.item_ids]).encode())
@@ -78,29 +78,29 @@ class Interactions:
         return digest.hexdigest()
 
     def _check(self) -> None:
-        """Refuse arrays and lists that do not fit together.
+        """Check that arrays and lists are consistent.
 
         Raises:
-            ValueError: Says what does not.
+            ValueError: They are not.
         """
         for name, array, dtype in (("items", self.items, np.int32), ("offsets", self.offsets, np.int64)):
             if array.ndim != 1 or array.dtype != dtype:
-                raise ValueError(f"{name} is no list of integers")
+                raise ValueError(f"{name} is not a list of integers")
         for name, ids in (("users", self.user_ids), ("items", self.item_ids)):
             if not isinstance(ids, list) or not all(isinstance(text, str) for text in ids):
-                raise ValueError(f"the ids of {name} are no texts")
+                raise ValueError(f"the ids of {name} are not strings")
         ends = len(self.offsets) == len(self.user_ids) + 1 and self.offsets[0] == 0
         if not ends or self.offsets[-1] != len(self.items) or (np.diff(self.offsets) < _SHORTEST).any():
-            raise ValueError("offsets, items and users do not fit together")
+            raise ValueError("offsets, items and users do not match")
         if self.items.min() < 1 or self.items.max() >= len(self.item_ids):
             raise ValueError(f"items beyond the {len(self.item_ids) - 1} that have ids")
         if self.statistics.users != len(self.user_ids) or self.statistics.interactions != len(self.items):
-            raise ValueError("the statistics are of other data")
+            raise ValueError("the statistics do not match the data")
         if self.features is not None:
             self.features.check(len(self.item_ids) - 1)
 
     def require_core(self, min_user: int, min_item: int, source: str) -> None:
-        """Refuse data that was prepared with a weaker k-core filter than is asked for.
+        """Check that the data satisfies a k-core filter.
 
         Raises:
             DataError: A user or an item has fewer interactions.
@@ -110,11 +110,11 @@ class Interactions:
         if min_user > max(fewest_user, done.min_user) or min_item > max(fewest_item, done.min_item):
             raise DataError(
                 f"{source}: prepared with --min-user {done.min_user} --min-item {done.min_item}, but "
-                f"min_user={min_user} and min_item={min_item} are asked for; prepare it again"
+                f"min_user={min_user} and min_item={min_item} are required; prepare it again"
             )
 
     def save(self, path: Path) -> None:
-        """Write one ``.npz`` file, whole or not at all."""
+        """Write one ``.npz`` file, atomically."""
         description: dict[str, Any] = {
             "format": _FORMAT,
             "users": self.user_ids,
@@ -134,7 +134,7 @@ class Interactions:
 
     @classmethod
     def load(cls, path: Path) -> "Interactions":
-        """Read what :meth:`save` wrote.
+        """Read a file that :meth:`save` wrote.
 
         Raises:
             DataError: The file is damaged.
@@ -163,18 +163,18 @@ class Interactions:
 
 
 def prepare(frame: pl.DataFrame, min_user: int = 0, min_item: int = 0, source: str = "the data") -> Interactions:
-    """Turn interactions into sequences.
+    """Convert interactions to sequences.
 
-    Rows that repeat user, item and time exactly are dropped (repeat visits at other times stay; without timestamps no
-    row can be told to be a repetition). Users are ordered by time, ties by row. The k-core filter drops users and items
-    with too few interactions until none is left to drop; then users with fewer than 3 are dropped, as training,
-    validation and test take one item each. Ids are numbered in order of first appearance.
+    Rows that repeat user, item and time exactly are dropped; repeat visits at other times are kept, and without
+    timestamps no row is dropped. The items of each user are sorted by time, ties by row. The k-core filter repeatedly
+    drops users and items with too few interactions. Then users with fewer than 3 are dropped, because training,
+    validation and test need one item each. Users and items are numbered in order of first appearance.
 
     Args:
-        frame: ``user``, ``item``, ``time`` as :func:`easrec.data.read_interactions` gives them.
-        min_user: Fewest interactions of a user.
-        min_item: Fewest interactions of an item.
-        source: Named in errors.
+        frame: ``user``, ``item``, ``time``, see :func:`easrec.data.read_interactions`.
+        min_user: Minimum interactions of a user.
+        min_item: Minimum interactions of an item.
+        source: Name of the data in errors.
 
     Raises:
         DataError: No user is left, or only one item.

@@ -1,4 +1,4 @@
-"""Download the public datasets, checked against their published size and checksum."""
+"""Download of public datasets, checked against their published checksum."""
 
 import hashlib
 import io
@@ -19,14 +19,14 @@ _BLOCK = 1 << 20
 
 @dataclass(frozen=True)
 class Source:
-    """Where a dataset is published.
+    """A published dataset.
 
     Attributes:
         url: Address of the file.
-        md5: Of the file at the address.
-        member: The file inside a zip archive that holds the interactions; None where the download is that file.
-        path: Where it goes, below the folder given.
-        terms: Whose it is and what it may be used for.
+        md5: MD5 checksum of the file at the address.
+        member: Path of the interactions in a zip archive; None if the downloaded file itself contains them.
+        path: Path of the interactions below the output folder.
+        terms: Owner and terms of use.
     """
 
     url: str
@@ -55,18 +55,18 @@ SOURCES = {
 
 
 def download(source: Source, folder: Path, progress: Callable[[int, int | None], None] | None = None) -> Path:
-    """Download a dataset; the file is there whole and checked, or not at all.
+    """Download a dataset and check it; the file is written atomically.
 
     Args:
         source: One of :data:`SOURCES`.
-        folder: Where it goes; made where it is missing.
-        progress: Called with the bytes read so far and in all (None where the server does not say).
+        folder: Output folder; created if it does not exist.
+        progress: Called with the bytes read so far and in total (None if the server does not say).
 
     Returns:
         The file of interactions, ready for :func:`easrec.data.read_interactions`.
 
     Raises:
-        DataError: No connection, or a file that is not the published one.
+        DataError: The download fails, or the file has another checksum.
     """
     path = folder / source.path
     if path.exists():
@@ -75,8 +75,8 @@ def download(source: Source, folder: Path, progress: Callable[[int, int | None],
     found = hashlib.md5(data, usedforsecurity=False).hexdigest()
     if found != source.md5:
         raise DataError(
-            f"{source.url}: the checksum of what arrived is {found}, published is {source.md5}; try again later, "
-            f"or get the file by hand, check it, and put it at {path}"
+            f"{source.url}: the download has the checksum {found}, published is {source.md5}; try again later, "
+            f"or download the file manually, check it, and save it as {path}"
         )
     if source.member is not None:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -99,5 +99,5 @@ def _fetch(url: str, progress: Callable[[int, int | None], None] | None) -> byte
                     progress(done, total)
     except (urllib.error.URLError, OSError) as error:
         reason = getattr(error, "reason", error)
-        raise DataError(f"{url}: cannot be downloaded ({reason}); get it by hand and give it by --data") from None
+        raise DataError(f"{url}: cannot be downloaded ({reason}); download it manually and pass it by --data") from None
     return b"".join(parts)

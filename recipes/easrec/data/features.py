@@ -1,4 +1,4 @@
-"""Features of items, numbered and packed: what a network embeds beside the item ids."""
+"""ItemFeatures: numbered features of items, which a network embeds in addition to the item ids."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,15 +16,15 @@ __all__ = ["ItemFeatures", "number_features"]
 
 @dataclass(frozen=True, eq=False)
 class ItemFeatures:
-    """The features of every item, compressed by rows.
+    """The features of every item, in compressed sparse row form.
 
     Attributes:
         offsets: ``(V + 2,)`` int64: item i has ``ids[offsets[i]:offsets[i + 1]]``; the padding item 0 has none.
         ids: ``(total,)`` int32, 1..F; 0 is padding.
-        names: ``column=value`` by id; entry 0 stands for padding.
-        columns: Where they come from.
-        missing: Items that the items file does not have.
-        empty: Items that it has, without a feature.
+        names: ``column=value`` by id; entry 0 is padding.
+        columns: Columns that were read.
+        missing: Number of items that are not in the file of items.
+        empty: Number of items in the file that have no feature.
     """
 
     offsets: NDArray[np.int64]
@@ -35,7 +35,7 @@ class ItemFeatures:
     empty: int = 0
 
     def padded(self) -> NDArray[np.int64]:
-        """``(V + 1, most)``: the feature ids of every item, right padded with 0."""
+        """Return the feature ids of every item, ``(V + 1, most)``, right padded with 0."""
         counts = np.diff(self.offsets)
         rows = np.repeat(np.arange(len(counts)), counts)
         table = np.zeros((len(counts), max(1, int(counts.max()))), dtype=np.int64)
@@ -44,32 +44,32 @@ class ItemFeatures:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of what the network sees, and of the names."""
+        """SHA-256 of ids and names."""
         digest = sha256(np.ascontiguousarray(self.offsets).tobytes())
         digest.update(np.ascontiguousarray(self.ids).tobytes())
         digest.update("\0".join(self.names).encode())
         return digest.hexdigest()
 
     def check(self, items: int) -> None:
-        """Refuse arrays and lists that do not fit together, or not to V items.
+        """Check that arrays and lists are consistent with each other and with V items.
 
         Raises:
-            ValueError: Says what does not.
+            ValueError: They are not.
         """
         for name, array, dtype in (("offsets", self.offsets, np.int64), ("ids", self.ids, np.int32)):
             if array.ndim != 1 or array.dtype != dtype:
-                raise ValueError(f"{name} of features is no list of integers")
+                raise ValueError(f"{name} of features is not a list of integers")
         if not all(isinstance(text, str) for text in self.names) or len(self.names) < 2:
-            raise ValueError("the names of features are no texts")
+            raise ValueError("the names of features are not strings")
         if len(self.offsets) != items + 2 or self.offsets[0] != 0 or self.offsets[1] != 0:
-            raise ValueError("offsets of features do not fit the items")
+            raise ValueError("offsets of features do not match the items")
         if self.offsets[-1] != len(self.ids) or (np.diff(self.offsets) < 0).any():
-            raise ValueError("offsets and ids of features do not fit together")
+            raise ValueError("offsets and ids of features do not match")
         if self.ids.min(initial=1) < 1 or self.ids.max(initial=1) >= len(self.names):
             raise ValueError(f"features beyond the {len(self.names) - 1} that have names")
 
     def summary(self) -> dict[str, Any]:
-        """Counts, as results report them."""
+        """Return counts for results."""
         return {
             "columns": self.columns,
             "features": len(self.names) - 1,
@@ -78,14 +78,14 @@ class ItemFeatures:
         }
 
     def describe(self) -> str:
-        """One line for the reader of a run."""
+        """Return one line of counts for the output of a run."""
         return (
             f"features: {len(self.names) - 1:,} of {', '.join(self.columns)}; without any: {self.empty:,} items with "
             f"empty cells, {self.missing:,} that the items file does not have"
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data."""
+        """Return plain data."""
         return {
             "offsets": self.offsets.tolist(),
             "ids": self.ids.tolist(),
@@ -97,10 +97,10 @@ class ItemFeatures:
 
     @classmethod
     def from_json(cls, content: dict[str, Any], items: int) -> "ItemFeatures":
-        """From what :meth:`to_json` gave, for V items.
+        """Create features of V items from what :meth:`to_json` returned.
 
         Raises:
-            ValueError: The parts do not fit together.
+            ValueError: The parts are inconsistent.
             KeyError: A part is missing.
         """
         arrays = np.asarray(content["offsets"], dtype=np.int64), np.asarray(content["ids"], dtype=np.int32)
@@ -111,22 +111,22 @@ class ItemFeatures:
 
 
 def number_features(frame: pl.DataFrame, item_ids: Sequence[str], columns: Sequence[str], source: str) -> ItemFeatures:
-    """Features of the numbered items, themselves numbered from 1 in order of first appearance by item number.
+    """Number the features of the numbered items from 1, in order of first appearance by item number.
 
-    Items that the file lacks and items with empty cells have none; what it says of items without interactions is left
-    out. The order of the file's rows does not matter.
+    Items that are not in the file, or have empty cells, have no features. Features of items without interactions are
+    ignored. The order of the file's rows does not matter.
 
     Args:
-        frame: The items in the first column, then ``columns``, as :func:`easrec.data.read_items` gives.
-        item_ids: Original ids by number; entry 0 is padding.
-        columns: Names of the features' columns, lists of texts.
-        source: Named in errors.
+        frame: Items in the first column, then ``columns``, see :func:`easrec.data.read_items`.
+        item_ids: Original ids by item number; entry 0 is padding.
+        columns: Columns of the features, lists of strings.
+        source: Name of the file in errors.
 
     Raises:
         DataError: No item has any feature.
     """
     numbers = pl.DataFrame({"item": list(item_ids[1:]), "number": np.arange(1, len(item_ids), dtype=np.int64)})
-    # by place: a column of the file may have any name
+    # named by position, since columns of the file may have any name
     given = pl.DataFrame({"item": frame.to_series(0), **{str(i): frame[name] for i, name in enumerate(columns)}})
     known = numbers.join(given, on="item", how="inner")
     parts = [

@@ -1,4 +1,4 @@
-"""The table of formats: how each raw format becomes the text columns user, item and time."""
+"""The table of formats; each format converts a raw file to the text columns user, item and time."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,37 +13,37 @@ from elasticnas.errors import DataError, PluginError, said
 __all__ = ["FORMATS", "GROUP", "Columns", "Format", "detect", "known_formats", "of_table", "read_table"]
 
 GROUP = "easrec.formats"
-"""The entry points by which installed packages add formats."""
+"""Entry-point group for formats of installed packages."""
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Names of the columns to read, as the caller gives them; None takes the format's own."""
+    """Names of the columns to read; None for the format's default."""
 
     user: str | None = None
     item: str | None = None
     time: str | None = None
 
     def or_default(self, user: str, item: str, time: str, present: list[str]) -> tuple[str, str, str | None]:
-        """The names asked for, or a format's own; a time column nobody asked for may be missing."""
+        """Return the given names or the defaults; None for the time if it has no given or default column."""
         default_time = time if time in present else None
         return self.user or user, self.item or item, self.time or default_time
 
     def pick(self, path: Path, frame: pl.DataFrame, user: str, item: str, time: str) -> pl.DataFrame:
-        """The three columns as text.
+        """Select the three columns as text.
 
         Args:
-            path: Named in errors.
+            path: The file, for errors.
             frame: All columns of the file.
-            user: The format's own name of the column, and likewise:
-            item: Of the item.
-            time: Of the time; the result's is null where no such column is there and none was asked for.
+            user: Default column of the user ids.
+            item: Default column of the item ids.
+            time: Default column of the time; if it is missing and no other is given, the resulting time is null.
 
         Returns:
-            ``user``, ``item``, ``time``, one row for each of the frame's.
+            ``user``, ``item``, ``time``, with the rows of the frame.
 
         Raises:
-            DataError: A column is not there, or cannot be read as text.
+            DataError: A column is missing, or cannot be read as text.
         """
         return _picked(path, frame, *self.or_default(user, item, time, frame.columns))
 
@@ -53,11 +53,11 @@ class Format:
     """A raw format of interactions.
 
     Attributes:
-        name: For ``--format``.
-        endings: Of file names, in lower case and without ``.gz``; of several that fit, the longest counts.
-        read: From a file and the names of its columns to ``user``, ``item`` and ``time``, all text, one row for each
-            of the file's, in its order; ``time`` is null where there is none.
-        first_row: Number of the first row of data, for errors: 2 where a header comes before it.
+        name: Name for ``--format``.
+        endings: Endings of file names, in lower case and without ``.gz``; the longest matching one decides.
+        read: Reads a file and returns ``user``, ``item`` and ``time`` as text, in the rows and order of the file;
+            ``time`` is null if there is none.
+        first_row: Number of the first row of data, for errors: 2 after a header.
     """
 
     name: str
@@ -88,22 +88,22 @@ def _read_delimited(path: Path, columns: Columns, separator: str) -> pl.DataFram
 
 
 def read_csv(path: Path, columns: Columns) -> pl.DataFrame:
-    """Comma separated values with a header line."""
+    """Read comma-separated values with a header."""
     return _read_delimited(path, columns, ",")
 
 
 def read_tsv(path: Path, columns: Columns) -> pl.DataFrame:
-    """Tab separated values with a header line."""
+    """Read tab-separated values with a header."""
     return _read_delimited(path, columns, "\t")
 
 
 def read_parquet(path: Path, columns: Columns) -> pl.DataFrame:
-    """A Parquet file with named columns."""
+    """Read a Parquet file."""
     return of_table(path, parquet(path), columns)
 
 
 def of_table(path: Path | str, frame: pl.DataFrame, columns: Columns) -> pl.DataFrame:
-    """The columns of a table with types; dates become seconds."""
+    """Select user, item and time of a typed table; dates are converted to seconds."""
     picked = columns.or_default("user_id", "item_id", "timestamp", frame.columns)
     if picked[2] in frame.columns and frame.schema[picked[2]] in (pl.Date, pl.Datetime):
         frame = frame.with_columns(pl.col(picked[2]).cast(pl.Datetime("us")).dt.epoch("us") / 1e6)
@@ -111,7 +111,7 @@ def of_table(path: Path | str, frame: pl.DataFrame, columns: Columns) -> pl.Data
 
 
 def read_ratings_dat(path: Path, columns: Columns) -> pl.DataFrame:
-    """MovieLens ``ratings.dat``: ``UserID::MovieID::Rating::Timestamp``, no header."""
+    """Read MovieLens ``ratings.dat``: ``UserID::MovieID::Rating::Timestamp``, no header."""
     data = text_of(path, "latin-1").replace(b"::", b"\t")
     frame = delimited(path, data, "\t", header=False)
     if len(frame.columns) != 4:
@@ -121,17 +121,17 @@ def read_ratings_dat(path: Path, columns: Columns) -> pl.DataFrame:
 
 
 def read_inter(path: Path, columns: Columns) -> pl.DataFrame:
-    """RecBole ``.inter``: tab separated, header ``user_id:token``, ``item_id:token``, ``timestamp:float``."""
+    """Read RecBole ``.inter``: tab-separated, header ``user_id:token``, ``item_id:token``, ``timestamp:float``."""
     frame = delimited(path, text_of(path), "\t")
     names = [name.partition(":")[0] for name in frame.columns]
     if twice := [name for name in names if names.count(name) > 1]:
-        raise DataError(f"{path}: the column {twice[0]!r} is there twice; rename one")
+        raise DataError(f"{path}: the column {twice[0]!r} occurs twice; rename one")
     frame.columns = names
     return columns.pick(path, frame, "user_id", "item_id", "timestamp")
 
 
 def read_checkins(path: Path, columns: Columns) -> pl.DataFrame:
-    """SNAP Gowalla check-ins: user, ISO time, latitude, longitude, location id; tabs, no header."""
+    """Read SNAP Gowalla check-ins: user, ISO time, latitude, longitude, location id; tabs, no header."""
     frame = delimited(path, text_of(path), "\t", header=False)
     if len(frame.columns) != 5:
         count = len(frame.columns)
@@ -141,13 +141,13 @@ def read_checkins(path: Path, columns: Columns) -> pl.DataFrame:
 
 
 def read_dmsc(path: Path, columns: Columns) -> pl.DataFrame:
-    """Kaggle Douban ``DMSC.csv``: Username, Movie_Name_EN and Date among its columns; comments may span lines."""
+    """Read Kaggle Douban ``DMSC.csv``, with Username, Movie_Name_EN and Date; comments may span lines."""
     frame = delimited(path, text_of(path), ",")
     return columns.pick(path, frame, "Username", "Movie_Name_EN", "Date")
 
 
 def _movies(path: Path) -> pl.DataFrame:
-    """MovieLens ``movies.dat``: ``MovieID::Title::Genres``, no header."""
+    """Read MovieLens ``movies.dat``: ``MovieID::Title::Genres``, no header."""
     data = text_of(path, "latin-1", "item").replace(b"::", b"\t")
     frame = delimited(path, data, "\t", header=False, what="item")
     if len(frame.columns) != 3:
@@ -157,15 +157,15 @@ def _movies(path: Path) -> pl.DataFrame:
 
 
 def read_table(path: Path) -> tuple[pl.DataFrame, int, str]:
-    """A whole file of items, told by its name.
+    """Read a file of items; the format follows from its name.
 
     Returns:
-        The table, the number of its first row below the header, and the column of the item where none is named.
+        The table, the number of its first row of data, and the default column of the item ids.
 
     Raises:
-        DataError: Another kind of file, or one that cannot be read.
+        DataError: The format is not supported, or the file cannot be read.
     """
-    kind = next((each.name for each in _fitting(path, FORMATS)), None)
+    kind = next((each.name for each in _matching(path, FORMATS)), None)
     if kind == "parquet":
         return parquet(path, "item"), 1, "item_id"
     if path.name.lower().removesuffix(".gz").endswith("movies.dat"):
@@ -193,7 +193,7 @@ FORMATS: dict[str, Format] = {
 
 
 def known_formats() -> dict[str, Format]:
-    """The formats of this table and those of installed packages, by name.
+    """Return the formats of this table and of installed packages, by name.
 
     Raises:
         PluginError: A package's format cannot be loaded, or has the name of another.
@@ -210,7 +210,7 @@ def known_formats() -> dict[str, Format]:
 def _loaded(point: EntryPoint) -> Format:
     try:
         found = point.load()
-    except Exception as error:  # whatever the package raises while it is imported
+    except Exception as error:  # the import of a package may raise anything
         raise PluginError(f"the format {point.name} ({point.value}) cannot be loaded: {said(error)}") from None
     if not isinstance(found, Format):
         raise PluginError(f"the format {point.name} ({point.value}): expected an easrec.data.Format, found {found!r}")
@@ -218,27 +218,27 @@ def _loaded(point: EntryPoint) -> Format:
 
 
 def detect(path: Path) -> Format:
-    """The format that a file's name says.
+    """Detect the format from a file's name.
 
     Raises:
-        DataError: No format goes with the name, or several do.
+        DataError: No format matches the name, or several do.
         PluginError: A package's format cannot be loaded.
     """
-    found = _fitting(path, known_formats())
+    found = _matching(path, known_formats())
     if len(found) == 1:
         return found[0]
     names = ", ".join(each.name for each in found) or "no format"
     choices = ", ".join(known_formats())
-    verb = "goes" if len(found) < 2 else "go"
-    raise DataError(f"{path}: {names} {verb} with this name; give --format, one of {choices}")
+    verb = "matches" if len(found) < 2 else "match"
+    raise DataError(f"{path}: {names} {verb} this name; give --format, one of {choices}")
 
 
-def _fitting(path: Path, known: dict[str, Format]) -> list[Format]:
-    """The formats with the longest ending that fits the file's name."""
+def _matching(path: Path, known: dict[str, Format]) -> list[Format]:
+    """Return the formats with the longest ending that matches the file's name."""
     name = path.name.lower().removesuffix(".gz")
-    fitting = {
+    matching = {
         each.name: max((end for end in each.endings if name.endswith(end)), key=len, default="")
         for each in known.values()
     }
-    longest = max(map(len, fitting.values()))
-    return [known[each] for each, ending in fitting.items() if longest and len(ending) == longest]
+    longest = max(map(len, matching.values()))
+    return [known[each] for each, ending in matching.items() if longest and len(ending) == longest]

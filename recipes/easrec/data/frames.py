@@ -1,4 +1,4 @@
-"""Interactions in a data frame of polars or pandas."""
+"""Reader of interactions in a data frame of polars or pandas."""
 
 from typing import Any, TypeAlias
 
@@ -11,7 +11,7 @@ from elasticnas.errors import DataError
 __all__ = ["DataFrame", "read_frame"]
 
 DataFrame: TypeAlias = Any
-"""Of polars or pandas; pandas need not be installed."""
+"""A data frame of polars or pandas; pandas need not be installed."""
 
 _NAME = "the data frame"
 
@@ -19,16 +19,16 @@ _NAME = "the data frame"
 def read_frame(
     frame: DataFrame, user: str | None = None, item: str | None = None, time: str | None = None
 ) -> pl.DataFrame:
-    """Interactions as :func:`easrec.data.read_interactions` gives them; rows count from 1 in messages.
+    """Convert a data frame to the form of :func:`easrec.data.read_interactions`; rows in messages count from 1.
 
     Args:
         frame: One row for each interaction.
-        user: Column of the user; None takes ``user_id``.
-        item: Column of the item; None takes ``item_id``.
-        time: Column of the time; None takes ``timestamp`` where there is one, else row order.
+        user: Column of the user ids; None for ``user_id``.
+        item: Column of the item ids; None for ``item_id``.
+        time: Column of the time; None for ``timestamp``, or for row order if there is no such column.
 
     Raises:
-        DataError: It is no data frame, is empty, lacks a column, or a row lacks a user or an item.
+        DataError: It is not a data frame, is empty, lacks a column, or a row lacks a user or an item.
     """
     table = _polars(frame, {user or "user_id", item or "item_id", time or "timestamp"})
     if table.is_empty():
@@ -45,13 +45,13 @@ def _polars(frame: DataFrame, needed: set[str]) -> pl.DataFrame:
         raise DataError(
             f"data is of type {type(frame).__name__}: give a path, a data frame of polars or pandas, or Interactions"
         )
-    # only what is read: other columns may hold what polars has no type for
+    # only the columns that are read: others may have types unknown to polars
     columns = {str(name): _values(frame[name]) for name in frame.columns if name in needed}
     left = {str(name): None for name in frame.columns if name not in needed}
     return pl.DataFrame(columns, strict=False).with_columns(**{name: pl.lit(None) for name in left})
 
 
 def _values(column: Any) -> list[Any]:
-    """Of a column of pandas, which has several ways to say that nothing is there."""
+    """Return the values of a pandas column, with every kind of missing value as None."""
     values: list[Any] = column.astype(object).where(column.notna(), None).tolist()
     return values

@@ -1,4 +1,4 @@
-"""Read an items file: one row an item, its features in named columns."""
+"""Reader of a file of items: one row per item, with features in named columns."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,27 +15,27 @@ def read_items(path: str | Path, columns: Sequence[str], item: str | None = None
     """Read the features of items.
 
     Args:
-        path: CSV, TSV or Parquet (gz too) with named columns, one row for each item, or MovieLens' ``movies.dat``.
-        columns: The columns that hold features. A cell may hold several values, or none; columns of lists are taken
-            as they are.
-        item: Column of the item; None takes ``item_id``, in ``movies.dat`` ``MovieID``.
-        separator: Between the values of a cell.
+        path: CSV, TSV or Parquet file (also gzipped) with named columns, one row per item, or MovieLens'
+            ``movies.dat``.
+        columns: Columns of features. A cell may contain several values, or none; lists are used as they are.
+        item: Column of the item ids; None for ``item_id``, in ``movies.dat`` for ``MovieID``.
+        separator: Separator between values within a cell.
 
     Returns:
-        In the first column the items, as text exactly as written; then the columns by name, as lists of texts without
-        blanks around them. The first is ``item``, with underscores after it where a feature has that name.
+        First the items, as text exactly as written; then the columns by name, as lists of stripped strings. The first
+        column is named ``item``, followed by underscores if a feature has that name.
 
     Raises:
-        ConfigError: No column, the same one twice, or no separator.
-        DataError: One line that names the file and the row or column, the rule and the way out.
+        ConfigError: There is no column, a column is given twice, or the separator is empty.
+        DataError: The file cannot be read or breaks a rule; the message names the file and the row or column.
     """
     path = Path(path)
     if not columns:
         raise ConfigError(f"{path}: which columns hold features? name them by --features")
     if twice := [name for name in columns if list(columns).count(name) > 1]:
-        raise ConfigError(f"--features {twice[0]}: named twice; each column once")
+        raise ConfigError(f"--features {twice[0]}: given twice; give each column once")
     if not separator:
-        raise ConfigError("--feature-separator is empty; give what stands between the values of a cell, such as '|'")
+        raise ConfigError("--feature-separator is empty; give the separator between values within a cell, such as '|'")
     if not path.exists():
         raise DataError(f"{path}: no such file; give the items by --items")
     if path.is_dir():
@@ -66,7 +66,7 @@ def read_items(path: str | Path, columns: Sequence[str], item: str | None = None
 
 
 def _item_name(columns: Sequence[str]) -> str:
-    """``item``, or the like that no feature is called."""
+    """Return ``item``, with underscores appended until no feature has this name."""
     name = "item"
     while name in columns:
         name += "_"
@@ -74,7 +74,7 @@ def _item_name(columns: Sequence[str]) -> str:
 
 
 def _values(frame: pl.DataFrame, name: str, separator: str) -> pl.Expr:
-    """A column as lists of texts: blanks around values and empty values dropped."""
+    """Return a column as lists of stripped strings, without empty ones."""
     column = pl.col(name)
     if isinstance(frame.schema[name], (pl.List, pl.Array)):
         texts = column.cast(pl.List(pl.String))
@@ -85,13 +85,13 @@ def _values(frame: pl.DataFrame, name: str, separator: str) -> pl.Expr:
 
 
 def _one_row_each(path: Path, frame: pl.DataFrame, first_row: int) -> pl.DataFrame:
-    # a blank line is no item
+    # skip blank lines
     there = ~frame.select(pl.all_horizontal(pl.all().is_null())).to_series()
-    # beside the frame: a column of row numbers would need a name that no feature has
+    # not a column of the frame, whose name could be that of a feature
     rows = pl.int_range(first_row, first_row + len(frame), eager=True).filter(there)
     frame = frame.filter(there)
     if frame.is_empty():
-        raise DataError(f"{path}: no row holds anything; expected one item per row")
+        raise DataError(f"{path}: every row is empty; expected one item per row")
     items = frame.to_series(0)
     unnamed = rows.filter(items.is_null() | (items.str.strip_chars() == ""))
     if len(unnamed):

@@ -1,4 +1,4 @@
-"""Read interactions of any known format into user, item (text) and time (seconds)."""
+"""Reader of interactions in any known format: user and item as text, time in seconds."""
 
 from pathlib import Path
 
@@ -20,19 +20,20 @@ def read_interactions(
     """Read a file of interactions.
 
     Args:
-        path: CSV, TSV or Parquet (gz too) with named columns, MovieLens ``ratings.dat``, RecBole ``.inter``, SNAP
-            Gowalla check-ins, Kaggle ``DMSC.csv``, or a format of an installed package.
-        user: Column of the user; None takes the format's own name (``user_id`` in a table).
-        item: Column of the item; likewise ``item_id``.
-        time: Column of the time, numbers or ISO dates; None takes ``timestamp`` where there is one, else row order.
-        format: One of the formats, or ``"auto"`` to tell by the file's name.
+        path: CSV, TSV or Parquet file (also gzipped) with named columns, MovieLens ``ratings.dat``, RecBole ``.inter``,
+            SNAP Gowalla check-ins, Kaggle ``DMSC.csv``, or a format of an installed package.
+        user: Column of the user ids; None for the format's default (``user_id`` in a table).
+        item: Column of the item ids; None for the format's default (``item_id`` in a table).
+        time: Column of the time, numbers or ISO dates; None for the format's default (``timestamp`` in a table), or
+            for row order if there is no such column.
+        format: Name of the format, or ``"auto"`` to detect it from the file's name.
 
     Returns:
-        ``user`` and ``item`` as text exactly as written, ``time`` as a number (dates in seconds) or null, rows in the
-        file's order.
+        ``user`` and ``item`` as text exactly as written, ``time`` as a number (dates in seconds) or null, in the order
+        of the file.
 
     Raises:
-        DataError: One line that names the file and the row or column, the rule and the way out.
+        DataError: The file cannot be read or breaks a rule; the message names the file and the row or column.
         PluginError: A format of an installed package cannot be loaded.
     """
     path = Path(path)
@@ -55,26 +56,26 @@ def read_interactions(
 
 
 def checked(path: Path | str, frame: pl.DataFrame, first_row: int, time: str | None) -> pl.DataFrame:
-    """Interactions of which each has a user and an item, with times as numbers.
+    """Check that each interaction has a user and an item, and convert times to numbers.
 
     Args:
-        path: Named in errors.
+        path: The file, for errors.
         frame: ``user``, ``item`` and ``time`` as text.
         first_row: Number of the first row, for errors.
-        time: Column of the time that was asked for.
+        time: Column of the time, if the caller named one.
 
     Raises:
-        DataError: A row lacks something.
+        DataError: A row lacks a user, an item or a valid time.
     """
     frame = frame.with_row_index("row", offset=first_row)
-    # a blank line is no interaction
+    # skip blank lines
     frame = frame.filter(~pl.all_horizontal(pl.col("user", "item", "time").is_null()))
     for name in ("user", "item"):
         missing = frame.filter(pl.col(name).is_null() | (pl.col(name).str.strip_chars() == ""))
         if len(missing):
             raise DataError(f"{path}, row {missing['row'][0]}: no {name}; fill it in or drop the row")
     if frame.is_empty():
-        raise DataError(f"{path}: no row holds anything; expected one interaction per row")
+        raise DataError(f"{path}: every row is empty; expected one interaction per row")
     if time is not None and frame["time"].null_count() == len(frame):
         raise DataError(f"{path}: the column {time!r} is empty; leave --time out to use row order")
     return _with_seconds(path, frame)
@@ -87,23 +88,23 @@ def _with_seconds(path: Path | str, frame: pl.DataFrame) -> pl.DataFrame:
         return frame.with_columns(time=pl.lit(None, dtype=pl.Float64))
     whole = times.cast(pl.Int64, strict=False)
     if whole.null_count() == 0:
-        # as integers: nanoseconds are beyond what a float tells apart
+        # as integers, since floats are too coarse for nanoseconds
         return frame.with_columns(time=whole)
     seconds = times.cast(pl.Float64, strict=False)
     if seconds.null_count() == len(seconds):
-        seconds = _moments(times)
+        seconds = _seconds_of_dates(times)
     bad = (seconds.is_null() | ~seconds.is_finite()).fill_null(True).arg_true()
     if len(bad):
         first = int(bad[0])
-        found = "no time" if times[first] is None else f"the time {times[first]!r} is no number and no ISO date"
+        found = "no time" if times[first] is None else f"the time {times[first]!r} is neither a number nor an ISO date"
         raise DataError(
             f"{path}, row {rows[first]}: {found}; correct it, or leave the time column out to use row order"
         )
     return frame.with_columns(time=seconds)
 
 
-def _moments(times: pl.Series) -> pl.Series:
-    """Seconds since 1970 of ISO dates, with or without time of day and zone (UTC where there is none); else null."""
+def _seconds_of_dates(times: pl.Series) -> pl.Series:
+    """Convert ISO dates, with or without time of day and zone (default UTC), to seconds since 1970; others to null."""
     text = times.str.replace(r"^(\d{4}-\d\d-\d\d) ", "${1}T").str.replace(r"\s*(Z|UTC)$", "+00:00")
     found = []
     for form in ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M"):

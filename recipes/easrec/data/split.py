@@ -1,4 +1,4 @@
-"""Leave-one-out split, and the users held out for the architecture steps."""
+"""Leave-one-out split, and held-out users for the architecture steps."""
 
 from typing import Literal
 
@@ -25,15 +25,15 @@ class Sequences:
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """``(sequences,)``."""
+        """Lengths of the sequences, ``(sequences,)``."""
         return self.stops - self.starts
 
     def take(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> "Sequences":
-        """Some of the sequences."""
+        """Return a subset of the sequences."""
         return Sequences(self.items, self.starts[chosen], self.stops[chosen])
 
     def counts(self, items: int) -> NDArray[np.int64]:
-        """How often each id 0..items occurs in the sequences."""
+        """Count how often each item number 0..items occurs, ``(items + 1,)``."""
         inside = np.zeros(len(self.items) + 1, dtype=np.int64)
         np.add.at(inside, self.starts, 1)
         np.add.at(inside, self.stops, -1)
@@ -41,7 +41,7 @@ class Sequences:
 
 
 class Split:
-    """Leave-one-out: each user's last item is the test target, the one before it the validation target."""
+    """Leave-one-out split: each user's last item is the test target, the one before it the validation target."""
 
     def __init__(self, data: Interactions) -> None:
         self.items = len(data.item_ids) - 1
@@ -49,40 +49,43 @@ class Split:
         self.training = Sequences(data.items, data.offsets[:-1], data.offsets[1:] - 2)
 
     def history(self, stage: Literal["validation", "test"]) -> Sequences:
-        """What is known before the target: the training part, for the test also the validation target."""
+        """Return the items before the target: the training part, for ``test`` plus the validation target."""
         behind = 2 if stage == "validation" else 1
         return Sequences(self._data.items, self._data.offsets[:-1], self._data.offsets[1:] - behind)
 
     def targets(self, stage: Literal["validation", "test"]) -> NDArray[np.int32]:
-        """``(users,)`` item ids."""
+        """Return the target of each user, ``(users,)`` item numbers."""
         return self._data.items[self._data.offsets[1:] - (2 if stage == "validation" else 1)]
 
     def complete(self) -> Sequences:
-        """Whole sequences, targets included: what a user has ever interacted with."""
+        """Return the whole sequences, including targets."""
         return Sequences(self._data.items, self._data.offsets[:-1], self._data.offsets[1:])
 
 
 def hold_out_users(lengths: NDArray[np.int64], fraction: float, seed: int) -> NDArray[np.bool_]:
-    """``(users,)``, True for users whose training part the architecture steps see and the weight steps do not.
+    """Draw users whose training parts are used by the architecture steps and not by the weight steps.
 
-    Users, not positions: an item is the next position's input, so held-out positions would leak. Only users with
-    something to train on are drawn, at least one, and at least one is left.
+    Whole users are held out, because held-out positions would leak: each item is the input of the next position. Only
+    users with at least two training items are drawn, at least one of them, and at least one is not.
 
     Args:
-        lengths: ``(users,)`` items of each training part.
-        fraction: Of the users to hold out.
-        seed: The same seed holds out the same users.
+        lengths: ``(users,)`` number of items in each training part.
+        fraction: Fraction of the users to hold out.
+        seed: Random seed.
+
+    Returns:
+        ``(users,)`` bool, True for held-out users.
 
     Raises:
-        DataError: Fewer than two users have two training items: an input and a target.
+        DataError: Fewer than two users have two training items (an input and a target).
     """
-    able = np.flatnonzero(lengths >= 2)
-    if len(able) < 2:
+    eligible = np.flatnonzero(lengths >= 2)
+    if len(eligible) < 2:
         raise DataError(
-            f"{len(able)} users have 4 interactions or more (two to train on, one to validate, one to test); "
+            f"{len(eligible)} users have 4 interactions or more (two to train on, one to validate, one to test); "
             "a search needs at least 2 of them"
         )
-    count = min(max(1, round(len(able) * fraction)), len(able) - 1)
+    count = min(max(1, round(len(eligible) * fraction)), len(eligible) - 1)
     chosen = np.zeros(len(lengths), dtype=bool)
-    chosen[np.random.default_rng([seed, 1]).permutation(able)[:count]] = True
+    chosen[np.random.default_rng([seed, 1]).permutation(eligible)[:count]] = True
     return chosen

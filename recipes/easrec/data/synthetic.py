@@ -1,4 +1,4 @@
-"""Generated interactions with a planted rule, and the best metrics that any recommender can reach on them."""
+"""Generated interactions that follow a known rule, and the best metrics that any recommender can reach on them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 __all__ = ["Planted", "planted"]
 
-_KS = (1, 5, 10, 20)
+_CUTOFFS = (1, 5, 10, 20)
 
 
 @dataclass(frozen=True)
@@ -17,10 +17,10 @@ class Planted:
     """Generated interactions.
 
     Attributes:
-        frame: ``user``, ``item`` (text), ``time`` (seconds), as :func:`easrec.data.read_interactions` gives.
-        best: Metrics of the recommender that knows the rule, full ranking, on the drawn targets:
-            ``{"validation": {"ndcg@10": ...}, "test": ...}``. Chance may lift another a little above.
-        expected: Their expectation over targets drawn by the rule.
+        frame: ``user``, ``item`` (text), ``time`` (seconds), see :func:`easrec.data.read_interactions`.
+        best: Metrics of the recommender that knows the rule, under full ranking, on the drawn targets:
+            ``{"validation": {"ndcg@10": ...}, "test": ...}``. By chance, another may score slightly higher.
+        expected: Expectation of these metrics over targets drawn by the rule.
     """
 
     frame: pl.DataFrame
@@ -28,7 +28,7 @@ class Planted:
     expected: dict[str, float]
 
     def describe(self) -> str:
-        """One line for the reader of a run."""
+        """Return one line of description for the output of a run."""
         return (
             "generated interactions: the next item's category follows from the two before it; "
             f"best reachable test NDCG@10 (full ranking): {self.best['test']['ndcg@10']:.4f}"
@@ -43,31 +43,31 @@ class Planted:
 def planted(
     users: int = 1500, items: int = 200, categories: int = 8, noise: float = 0.1, length: int = 25, seed: int = 0
 ) -> Planted:
-    """Draw interactions by a rule that an architecture search can tell architectures apart by.
+    """Draw interactions by a rule for which the choice of architecture matters.
 
-    Every item has a category. A fixed random table says which category follows a pair of categories; with probability
-    ``noise`` the category is drawn uniformly instead. Within a category, items have Zipf popularity 1/rank. To
-    recommend well, a network has to see the two items before the last step at once (attention) and to keep a table of
-    ``categories ** 2`` entries (width): a wide and shallow one suffices, narrow ones fall behind.
+    Every item has a category. A fixed random table gives the category that follows a pair of categories; with
+    probability ``noise`` the category is drawn uniformly instead. Within a category, items have Zipf popularity 1/rank.
+    A good network has to attend to the last two items together and to represent a table of ``categories ** 2`` entries:
+    a wide, shallow network can do that, a narrow one cannot.
 
-    The best reachable metrics follow exactly: in a context with table entry c, item i has the probability
-    ``((1 - noise) [category(i) = c] + noise / categories) * zipf(i)``, and no ranking beats the one by that
-    probability. Ties count against the target, as in the evaluation.
+    The best reachable metrics are known exactly: in a context with table entry c, item i has the probability
+    ``((1 - noise) [category(i) = c] + noise / categories) * zipf(i)``, and ranking by it is optimal. Ties count against
+    the target, as in the evaluation.
 
     Args:
-        users: Sequences.
+        users: Number of sequences.
         items: V, a multiple of ``categories``.
-        categories: K.
+        categories: Number of categories.
         noise: Probability of a random category.
-        length: Mean length of a sequence; lengths are uniform within a third of it.
-        seed: The same seed draws the same interactions.
+        length: Mean length of a sequence; lengths are uniform from 2/3 to 4/3 of it.
+        seed: Random seed.
     """
     rng = np.random.default_rng([seed, 4])
     each = items // categories
     zipf = 1 / np.arange(1, each + 1)
     zipf /= zipf.sum()
     table = rng.integers(categories, size=(categories, categories))
-    # p[c]: probabilities of all items where the table says category c
+    # by_category[c]: probabilities of all items if the table gives category c
     p = np.tile(zipf, categories) * (noise / categories)
     by_category = np.repeat(p[None], categories, axis=0)
     for c in range(categories):
@@ -108,7 +108,7 @@ def planted(
 
 def _metrics(ranks: NDArray[np.int64], weights: NDArray[np.float64] | None = None) -> dict[str, float]:
     found = {}
-    for k in _KS:
+    for k in _CUTOFFS:
         inside = ranks <= k
         for name, gain in (("recall", np.ones(len(ranks))), ("mrr", 1 / ranks), ("ndcg", 1 / np.log2(ranks + 1))):
             found[f"{name}@{k}"] = float(np.average(np.where(inside, gain, 0.0), weights=weights))

@@ -1,4 +1,4 @@
-"""Tables as they stand in files, delimited text and Parquet: all columns as text, and the row of whatever is wrong."""
+"""Readers of delimited text, with all columns as text, and of Parquet; errors give the row."""
 
 import csv
 import gzip
@@ -21,19 +21,19 @@ def _bytes_of(path: Path) -> bytes:
         data = path.read_bytes()
         return gzip.decompress(data) if path.suffix.lower() == ".gz" else data
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{path}: the gzip file is truncated or damaged ({error}); get it again") from None
+        raise DataError(f"{path}: the gzip file is truncated or damaged ({error}); download it again") from None
 
 
 def text_of(path: Path, encoding: str = "utf-8", what: str = "interaction") -> bytes:
-    """A text file, unpacked, as UTF-8 without a byte order mark.
+    """Read a text file as UTF-8 without a byte order mark.
 
     Args:
-        path: The file; ``.gz`` is unpacked.
-        encoding: Of the file.
-        what: Of which there is one in each line, for errors.
+        path: The file; ``.gz`` is decompressed.
+        encoding: Encoding of the file.
+        what: What each line contains, for errors.
 
     Raises:
-        DataError: The file is empty, damaged, or not in that encoding.
+        DataError: The file is empty, damaged, or has another encoding.
     """
     data = _bytes_of(path)
     if not data.strip():
@@ -42,7 +42,7 @@ def text_of(path: Path, encoding: str = "utf-8", what: str = "interaction") -> b
         try:
             data.decode("utf-8-sig")
         except UnicodeDecodeError as error:
-            # a line, not a row: what is no text cannot be parsed, and quoted fields may hold line breaks
+            # the line, not the row: bytes that are not text cannot be parsed into rows
             line = data.count(b"\n", 0, error.start) + 1
             raise DataError(
                 f"{path}, line {line}: not UTF-8 (byte 0x{data[error.start]:02x}); "
@@ -53,19 +53,19 @@ def text_of(path: Path, encoding: str = "utf-8", what: str = "interaction") -> b
 
 
 def delimited(path: Path, data: bytes, separator: str, header: bool = True, what: str = "interaction") -> pl.DataFrame:
-    """The columns of a delimited text, as text.
+    """Parse delimited text; all columns are text.
 
     Args:
-        path: Named in errors.
-        data: What :func:`text_of` gives.
-        separator: Between the fields; only with commas may fields be quoted.
-        header: Whether the first row names the columns.
-        what: Of which there is one in each row, for errors.
+        path: The file, for errors.
+        data: Its content, from :func:`text_of`.
+        separator: Separator between fields; fields may be quoted only with commas.
+        header: Whether the first row contains the column names.
+        what: What each row contains, for errors.
 
     Raises:
-        DataError: A row has too many or too few fields; the message names it.
+        DataError: A row has too many or too few fields.
     """
-    # only commas need quotes: a quote in a tab separated text is a character like any other
+    # in tab-separated text a quote is an ordinary character
     quote = '"' if separator == "," else None
     try:
         frame = pl.read_csv(data, separator=separator, has_header=header, infer_schema=False, quote_char=quote)
@@ -74,7 +74,7 @@ def delimited(path: Path, data: bytes, separator: str, header: bool = True, what
         where = f"{path}, row {row}" if row else str(path)
         reason = "its number of fields differs from the first row's" if row else str(error).splitlines()[0]
         raise DataError(f"{where}: {reason}; one {what} per line, {separator!r} between fields") from None
-    # polars fills up rows that are too short; an empty last field looks the same, so only then is the file read again
+    # polars pads short rows with null, like an empty last field: then look for a short row with the csv module
     filled = frame[:, -1].is_null() & ~frame.select(pl.all_horizontal(pl.all().is_null())).to_series()
     if filled.any() and (row := _short_row(data, separator, quote, frame.width, filled.to_numpy(), 2 if header else 1)):
         raise DataError(
@@ -85,9 +85,9 @@ def delimited(path: Path, data: bytes, separator: str, header: bool = True, what
 
 
 def _rows(data: bytes, separator: str, quote: str | None) -> Iterator[tuple[int, int]]:
-    """Number and count of fields of every row that is not blank; rows count from 1, the header included.
+    """Return number and field count of every row that is not blank; rows count from 1, including the header.
 
-    A row is what is parsed: with line breaks in quoted fields it takes several lines.
+    A row may span several lines, if quoted fields contain line breaks.
     """
     text = io.StringIO(data.decode("utf-8", "replace"), newline="")
     rows = csv.reader(text, delimiter=separator, quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE)
@@ -95,7 +95,7 @@ def _rows(data: bytes, separator: str, quote: str | None) -> Iterator[tuple[int,
 
 
 def _ragged_row(data: bytes, separator: str, quote: str | None) -> int | None:
-    """The first row with another number of fields than the first row."""
+    """Return the number of the first row whose field count differs from that of row 1."""
     width, number = None, 0
     try:
         for number, fields in _rows(data, separator, quote):
@@ -110,10 +110,10 @@ def _ragged_row(data: bytes, separator: str, quote: str | None) -> int | None:
 def _short_row(
     data: bytes, separator: str, quote: str | None, width: int, filled: NDArray[np.bool_], first: int
 ) -> int | None:
-    """The first row with fewer fields than ``width`` among those filled up; ``filled[0]`` is row ``first``."""
+    """Return the first row with fewer than ``width`` fields among the padded ones; ``filled[0]`` is row ``first``."""
     try:
         for number, fields in _rows(data, separator, quote):
-            # looked up too, should the two parsers differ about quotes
+            # check both, in case the two parsers treat quotes differently
             if fields < width and first <= number < first + len(filled) and filled[number - first]:
                 return number
     except csv.Error:
@@ -122,14 +122,14 @@ def _short_row(
 
 
 def parquet(path: Path, what: str = "interaction") -> pl.DataFrame:
-    """The columns of a Parquet file; ``.gz`` is unpacked.
+    """Read a Parquet file.
 
     Args:
-        path: The file.
-        what: Of which there is one in each row, for errors.
+        path: The file; ``.gz`` is decompressed.
+        what: What each row contains, for errors.
 
     Raises:
-        DataError: The file is no Parquet file, or has no rows.
+        DataError: The file is not a Parquet file, or has no rows.
     """
     try:
         frame = pl.read_parquet(io.BytesIO(_bytes_of(path)))

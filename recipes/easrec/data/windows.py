@@ -12,7 +12,7 @@ from easrec.data.split import Sequences
 
 __all__ = ["Batch", "causal_windows", "count_batches", "make_batches", "pad", "prefix_samples", "training_batches"]
 
-_BUCKET = 20  # batches that are sorted by length together
+_BUCKET = 20  # batches whose samples are sorted by length together
 
 
 class Batch:
@@ -27,19 +27,19 @@ class Batch:
         self.inputs, self.targets = inputs, targets
 
     def to(self, device: torch.device) -> "Batch":
-        """The same on a device."""
+        """Return the batch on a device."""
         return Batch(self.inputs.to(device), self.targets.to(device))
 
 
 def causal_windows(
     sequences: Sequences, length: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Windows of at most ``length`` inputs in which every next item is a target exactly once.
+    """Cut sequences into windows of at most ``length`` inputs, so that every next item is a target exactly once.
 
     Args:
         sequences: Training parts.
         length: N.
-        rng: Draws where the windows of a long sequence begin.
+        rng: Draws the offset of the windows in long sequences.
 
     Returns:
         First and last (exclusive) input position of every window in ``sequences.items``; the target of position p is
@@ -58,10 +58,10 @@ def causal_windows(
 
 
 def prefix_samples(sequences: Sequences, length: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """One sample per prefix: the last ``length`` items before each target.
+    """Return one sample per prefix: the last ``length`` items before each target.
 
     Returns:
-        First and last (exclusive) input position of every sample; the target is the item at the latter.
+        First and last (exclusive) input position of every sample; the target is the item right after its inputs.
     """
     starts, stops = [], []
     for first, last in zip(sequences.starts, sequences.stops, strict=True):
@@ -75,12 +75,12 @@ def prefix_samples(sequences: Sequences, length: int) -> tuple[NDArray[np.int64]
 def make_batches(
     lengths: NDArray[np.int64], per_batch: int, unit: Literal["users", "targets"], rng: np.random.Generator
 ) -> list[NDArray[np.int64]]:
-    """Indices of the samples of each batch: every sample once, similar lengths together, order shuffled.
+    """Group samples of similar lengths into batches, in random order; return the sample indices of each batch.
 
     Args:
-        lengths: ``(samples,)``.
-        per_batch: Samples in a batch, or targets (positions) in a batch.
-        unit: Which of the two; a batch of targets holds at least one sample.
+        lengths: ``(samples,)`` length of each sample.
+        per_batch: Number of users (samples) or targets (positions) per batch.
+        unit: Which of the two; a batch has at least one sample.
         rng: Draws the order.
     """
     order = rng.permutation(len(lengths))
@@ -97,7 +97,7 @@ def make_batches(
 
 
 def pad(items: NDArray[np.int32], starts: NDArray[np.int64], stops: NDArray[np.int64]) -> NDArray[np.int64]:
-    """``(B, longest)`` int64, right padded with 0."""
+    """Return the sequences ``items[start:stop]`` as ``(B, longest)`` int64, right padded with 0."""
     lengths = stops - starts
     columns = np.arange(max(1, int(lengths.max(initial=1))))
     inside = columns < lengths[:, None]
@@ -115,7 +115,7 @@ def training_batches(
     seed: int,
     epoch: int,
 ) -> Iterator[Batch]:
-    """The batches of an epoch: the same seed and epoch give the same batches."""
+    """Yield the batches of an epoch; the same seed and epoch give the same batches."""
     starts, stops, batches = _samples_and_batches(sequences, length, per_batch, unit, form, seed, epoch)
     for chosen in batches:
         inputs = torch.from_numpy(pad(sequences.items, starts[chosen], stops[chosen]))
@@ -139,7 +139,7 @@ def _samples_and_batches(
     if form == "causal":
         starts, stops = causal_windows(sequences, length, rng)
     else:
-        # a prefix is one target, however long it is
+        # each prefix is one target, so batches count samples
         (starts, stops), unit = prefix_samples(sequences, length), "users"
     return starts, stops, make_batches(stops - starts, per_batch, unit, rng)
 
@@ -153,5 +153,5 @@ def count_batches(
     seed: int,
     epoch: int = 0,
 ) -> int:
-    """Batches of an epoch; epochs may differ by a few, as windows begin elsewhere."""
+    """Count the batches of an epoch; epochs may differ by a few, because the offsets of windows are random."""
     return len(_samples_and_batches(sequences, length, per_batch, unit, form, seed, epoch)[2])

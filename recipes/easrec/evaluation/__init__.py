@@ -1,4 +1,4 @@
-"""Evaluation by leave-one-out: three protocols, always reported together."""
+"""Leave-one-out evaluation under three ranking protocols."""
 
 from easrec.evaluation.evaluator import Evaluator, Report, Score, users_together
 from easrec.evaluation.metrics import METRICS, metrics_at, per_user, standard_errors_at

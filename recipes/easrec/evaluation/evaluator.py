@@ -1,4 +1,4 @@
-"""Evaluator: ranks every user's one target by a model's scores, under all three protocols in one pass."""
+"""Evaluator: ranks each user's target by a model's scores, under all three protocols in one pass."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeAlias
@@ -15,14 +15,14 @@ from elasticnas.errors import DataError, SearchError
 
 __all__ = ["Evaluator", "Report", "Score", "users_together"]
 
-_SCORES = 2**26  # held at a time, and as many comparisons
+_SCORES = 2**26  # scores in memory at a time
 
 Score: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """``score(inputs (B, N) right padded with 0, lengths (B,)) -> (B, V + 1)``, column 0 for padding."""
 
 
 def users_together(columns: int) -> int:
-    """How many users' scores ``(users, columns)`` are held at a time."""
+    """Return the number of users that are scored together, given the number of score columns."""
     return max(1, _SCORES // columns)
 
 
@@ -30,9 +30,10 @@ class Report(dict[str, dict[str, float]]):
     """Metrics by protocol: ``report["unseen"]["ndcg@10"]``.
 
     Attributes:
-        ranks: ``(users,)`` int64 ranks by protocol, in the order of ``users``: for tests of significance.
-        users: ``(users,)`` int64, the numbers of the users evaluated.
-        fewest_negatives: Negatives of the user with fewest: below 100 where candidates ran out; None without pop100.
+        ranks: ``(users,)`` int64 ranks by protocol, in the order of ``users``, for tests of significance.
+        users: ``(users,)`` int64, the numbers of the evaluated users.
+        fewest_negatives: Smallest number of negatives of a user, below the requested number if a user has too few
+            candidates; None without pop100.
     """
 
     def __init__(
@@ -46,25 +47,25 @@ class Report(dict[str, dict[str, float]]):
         self.ranks, self.users, self.fewest_negatives = dict(ranks), users, fewest_negatives
 
     def to_flat(self) -> dict[str, float]:
-        """``{"full/recall@5": ..., "pop100/ndcg@10": ...}``."""
+        """Return the metrics as ``{"full/recall@5": ..., "pop100/ndcg@10": ...}``."""
         return {f"{protocol}/{name}": value for protocol, found in self.items() for name, value in found.items()}
 
 
 class Evaluator:
-    """Ranks the one target of every user.
+    """Ranks one target per user.
 
     Args:
-        histories: Everything before the target; the last ``length`` items are the model's input, all of it is seen.
-        targets: ``(users,)`` ids.
-        negatives: ``(users, number)`` from :func:`easrec.evaluation.draw_negatives`, 0 where a user has no more; None
-            where pop100 is never asked for.
-        length: N.
-        cutoffs: Cut-offs.
-        batch_users: Users scored together at most; fewer where the items are many, so that memory is bounded.
-        items: V; None takes the largest id there is, and a model may then score more columns.
+        histories: All items before the target, which count as seen; the last ``length`` of them are the model's input.
+        targets: ``(users,)`` item numbers.
+        negatives: ``(users, number)`` from :func:`easrec.evaluation.draw_negatives`, padded with 0; None if pop100 is
+            not used.
+        length: N, maximum length of the input.
+        cutoffs: Cut-offs k of the metrics.
+        batch_users: Maximum number of users scored together; reduced for many items to bound memory.
+        items: V; None for the largest item number in the data, in which case a model may score more columns.
 
     Raises:
-        DataError: There is no user, the arrays disagree in length, an id is outside 1..V, or a negative is the target.
+        DataError: There is no user, array lengths differ, an id is outside 1..V, or a negative equals the target.
         SearchError: ``length``, ``batch_users`` or a cut-off is below 1.
     """
 
@@ -86,7 +87,7 @@ class Evaluator:
                 f"got {length}, {batch_users}, {tuple(cutoffs)}"
             )
         if len(histories.items) == 0:
-            # nobody knows anything: padding needs an array to point into
+            # all histories are empty, but padding indexes into this array
             histories = Sequences(np.zeros(1, dtype=np.int32), histories.starts, histories.stops)
         self.histories, self.targets = histories, targets.astype(np.int64)
         self.negatives = None if negatives is None else negatives.astype(np.int64)
@@ -117,21 +118,21 @@ class Evaluator:
         protocols: Collection[str] = PROTOCOLS,
         users: NDArray[np.int64] | NDArray[np.bool_] | None = None,
     ) -> Report:
-        """Every metric at every k under every protocol.
+        """Compute every metric at every k under every protocol.
 
         Args:
             score: ``score(inputs (B, N) int64 right padded with 0, lengths (B,)) -> (B, V + 1)``, called without
-                gradients; ranking runs where the scores are. Switching the model to evaluation is the caller's part.
-            device: Where the inputs go; None leaves them on the CPU.
-            protocols: Which to rank under.
-            users: Numbers of some users, or a mask; None takes all.
+                gradients. Ranking runs on the device of the scores. The caller switches the model to eval mode.
+            device: Device of the inputs; None for the CPU.
+            protocols: Protocols to rank under.
+            users: Numbers of the users to evaluate, or a mask; None for all.
 
         Raises:
-            SearchError: A score is NaN (the message names user and protocols), or the scores have the wrong shape.
-            DataError: No user is left, a protocol is unknown, or pop100 has no negatives.
+            SearchError: A score is NaN (the message names user and protocols), or the scores have a wrong shape.
+            DataError: No user is selected, a protocol is unknown, or pop100 has no negatives.
         """
-        everybody = np.arange(len(self.targets), dtype=np.int64)
-        chosen = everybody if users is None else everybody[users]
+        all_users = np.arange(len(self.targets), dtype=np.int64)
+        chosen = all_users if users is None else all_users[users]
         if len(chosen) == 0:
             raise DataError("no user to evaluate: the choice of users is empty")
         ranks = self._ranks(score, device, protocols, chosen)
@@ -146,7 +147,7 @@ class Evaluator:
         self, score: Score, device: torch.device | None, protocols: Collection[str], chosen: NDArray[np.int64]
     ) -> dict[str, NDArray[np.int64]]:
         found: dict[str, NDArray[np.int64]] = {}
-        # users of similar length together: short histories are not padded to the longest
+        # batch users with histories of similar length, to reduce padding
         order = np.argsort(self.histories.lengths[chosen], kind="stable")
         together = min(self.batch_users, users_together(self._columns))
         for first in range(0, len(order), together):

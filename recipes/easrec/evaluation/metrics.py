@@ -13,10 +13,10 @@ METRICS = ("recall", "mrr", "ndcg")
 
 
 def per_user(ranks: NDArray[np.int64], metric: str, k: int) -> NDArray[np.float64]:
-    """The metric of every user.
+    """Compute a metric for every user.
 
     With one relevant item at rank r (from 1): Recall@k = [r <= k], MRR@k = [r <= k] / r,
-    NDCG@k = [r <= k] / log2(r + 1), as the ideal list has the item first and DCG 1.
+    NDCG@k = [r <= k] / log2(r + 1), since the ideal DCG is 1.
 
     Args:
         ranks: ``(users,)``, from 1.
@@ -28,7 +28,7 @@ def per_user(ranks: NDArray[np.int64], metric: str, k: int) -> NDArray[np.float6
 
     Raises:
         DataError: A rank is below 1.
-        SearchError: An unknown metric, or k below 1.
+        SearchError: The metric is unknown, or k is below 1.
 
     Source: Järvelin and Kekäläinen, ACM TOIS 20(4), 2002, for DCG; the three metrics of EASRec, arXiv:2402.00390v1,
     Section III.
@@ -40,7 +40,7 @@ def per_user(ranks: NDArray[np.int64], metric: str, k: int) -> NDArray[np.float6
     if k < 1:
         raise SearchError(f"the cut-off k must be 1 or more, got {k}")
     if metric not in METRICS:
-        raise SearchError(f"unknown metric {metric!r}; there are {', '.join(METRICS)}")
+        raise SearchError(f"unknown metric {metric!r}; choose one of {', '.join(METRICS)}")
     rank = np.asarray(ranks, dtype=np.float64)
     if rank.size and rank.min() < 1:
         raise DataError(f"ranks count from 1, got {int(rank.min())} for user number {int(rank.argmin())}")
@@ -49,7 +49,7 @@ def per_user(ranks: NDArray[np.int64], metric: str, k: int) -> NDArray[np.float6
 
 
 def metrics_at(ranks: NDArray[np.int64], cutoffs: Sequence[int] = (5, 10, 20)) -> dict[str, float]:
-    """Mean over the users of every metric at every k: ``{"recall@10": ..., "mrr@10": ..., "ndcg@10": ...}``.
+    """Compute the mean over users of every metric at every k: ``{"recall@10": ..., "mrr@10": ..., "ndcg@10": ...}``.
 
     Raises:
         DataError: There is no user to average over, or a rank is below 1.
@@ -61,7 +61,7 @@ def metrics_at(ranks: NDArray[np.int64], cutoffs: Sequence[int] = (5, 10, 20)) -
 
 
 def standard_errors_at(ranks: NDArray[np.int64], cutoffs: Sequence[int] = (5, 10, 20)) -> dict[str, float]:
-    """Standard error, over the users, of the mean of every metric at every k; empty for fewer than two users.
+    """Compute the standard error over users of every mean metric at every k; empty for fewer than two users.
 
     Raises:
         DataError: A rank is below 1.

@@ -1,4 +1,4 @@
-"""Negatives for pop100: distinct items drawn by popularity, none of them the user's own."""
+"""Negatives for pop100: distinct items drawn by popularity, without the items of the user."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,26 +9,27 @@ from elasticnas.errors import DataError
 
 __all__ = ["draw_negatives"]
 
-_CHUNK = 4_000_000  # keys in memory at once: users x items never lies there whole
-_UNPOPULAR = 1e3  # beyond every exponential draw (below 50 in float64)
+_CHUNK = 4_000_000  # keys in memory at a time, instead of users x items
+_UNPOPULAR = 1e3  # larger than any exponential draw (below 50 in float64)
 
 
 def draw_negatives(counts: NDArray[np.int64], own: Sequences, number: int, seed: int) -> NDArray[np.int64]:
-    """Distinct negatives of every user, drawn without replacement with probability proportional to popularity.
+    """Draw distinct negatives for every user, without replacement, with probability proportional to popularity.
 
-    Each item gets an exponential time with rate equal to its count; the first ``number`` to ring are exactly draws one
-    after the other, each proportional to the counts of what is left (the Gumbel-top-k trick without its logarithms).
-    Items without a training interaction come, uniformly, only after all the others; a user with fewer candidates than
-    ``number`` gets them all. The columns are in the order of drawing: the first m are a draw of m.
+    Each item gets an exponential arrival time with its count as the rate. The first ``number`` arrivals have exactly
+    the distribution of successive draws, each proportional to the counts of the remaining items (the Gumbel-top-k
+    trick without logarithms). Items without a training interaction are drawn, uniformly, only after all others. A user
+    with fewer candidates than ``number`` gets all of them. Columns are in the order of drawing, so the first m columns
+    are a draw of m.
 
     Args:
-        counts: ``(V + 1,)`` training interactions of every id; id 0 is padding.
-        own: Everything each user has interacted with, validation and test target included.
+        counts: ``(V + 1,)`` training interactions of every item; entry 0 is padding.
+        own: All items of each user, including the validation and test targets.
         number: Negatives per user.
-        seed: The same seed draws the same negatives.
+        seed: Random seed.
 
     Returns:
-        ``(users, number)`` int64 ids, 0 where there are no more candidates.
+        ``(users, number)`` int64 item numbers, right padded with 0.
 
     Raises:
         DataError: ``counts`` holds no item or a negative count, ``number`` is below 1, or an id of ``own`` is above V.
@@ -53,7 +54,7 @@ def draw_negatives(counts: NDArray[np.int64], own: Sequences, number: int, seed:
         rows, ids = rows_and_items(own.take(users))
         if len(ids) and ids.max() > items:
             raise DataError(f"item {ids.max()} of the users' own items is beyond the {items} items that have counts")
-        # float64: in float32 about one draw in 8 million is exactly 0, and would be picked whatever its popularity
+        # float64: in float32 about one draw in 8 million is exactly 0, and would win whatever its popularity
         keys = rng.standard_exponential((len(users), len(counts)))
         keys *= scale
         keys += shift

@@ -1,4 +1,4 @@
-"""Popularity: the baseline that any trained recommender has to beat, and its removal from a model's scores."""
+"""The popularity baseline, and popularity correction of a model's scores."""
 
 import numpy as np
 import torch
@@ -11,13 +11,13 @@ __all__ = ["popularity_scores", "without_popularity"]
 
 
 def popularity_scores(counts: NDArray[np.int64]) -> Score:
-    """A scorer for :meth:`easrec.evaluation.Evaluator.evaluate` that scores each item by its training interactions.
+    """Return a scorer for :meth:`easrec.evaluation.Evaluator.evaluate` that scores items by training interactions.
 
     Args:
         counts: ``(V + 1,)`` from ``split.training.counts(split.items)``; id 0 is padding.
 
     Returns:
-        ``score(inputs (B, N), lengths (B,)) -> (B, V + 1)``, float64 so that no two counts become a tie.
+        ``score(inputs (B, N), lengths (B,)) -> (B, V + 1)``, in float64 so that different counts never tie.
     """
     values = torch.from_numpy(np.asarray(counts, dtype=np.float64))
 
@@ -28,15 +28,15 @@ def popularity_scores(counts: NDArray[np.int64]) -> Score:
 
 
 def without_popularity(score: Score, counts: NDArray[np.int64], weight: float) -> Score:
-    """``score - weight * log(max(count, 1))``: the scores of a model that is told less of how popular items are.
+    """Return the scorer ``score - weight * log(max(count, 1))``, which reduces the effect of popularity.
 
     Softmax cross entropy learns log p(item | history), which contains log p(item). Negatives drawn by popularity
-    (pop100) cancel part of that; full rankings do not.
+    (pop100) compensate part of that; full rankings do not.
 
     Args:
         score: A model's scores.
         counts: ``(V + 1,)`` from ``split.training.counts(split.items)``.
-        weight: 0 leaves the scores as they are.
+        weight: Weight of the correction; 0 returns ``score`` unchanged.
 
     Source: logit adjustment, Menon et al., arXiv:2007.07314.
     """

@@ -1,4 +1,4 @@
-"""The three protocols: what a target is ranked against, and its rank from one matrix of scores."""
+"""The three ranking protocols: the candidates of each, and the ranks of targets from a matrix of scores."""
 
 from collections.abc import Collection, Sequence
 
@@ -23,29 +23,28 @@ def ranks_from_scores(
     protocols: Collection[str] = PROTOCOLS,
     users: Sequence[int] | None = None,
 ) -> dict[str, Tensor]:
-    """Rank of every target: 1 + the number of other candidates whose score is at least the target's.
+    """Compute the rank of every target: 1 + the number of other candidates whose score is at least the target's.
 
-    Ties thus count against the target: a model that scores everything alike ranks it last. The candidates are, for
-    ``full``, all V items; for ``unseen``, the items outside the history; for ``pop100``, the negatives. The target is a
-    candidate under all three, also where it occurs in the history (a repeat visit). Infinite scores are ordinary: a
-    target at -inf is last.
+    Ties count against the target, so a model with constant scores ranks it last. The candidates are all V items for
+    ``full``, the items outside the history for ``unseen``, and the negatives for ``pop100``. The target is always a
+    candidate, even if it occurs in the history (a repeat visit). Infinite scores are allowed.
 
     Args:
-        scores: ``(B, V + 1)``, column i is item i; column 0 (padding) is ignored, whatever it holds.
-        targets: ``(B,)`` ids in 1..V.
-        seen: Row and id of everything in the histories, two ``(n,)`` tensors in any order, repetitions allowed.
-        negatives: ``(B, number)`` distinct ids other than the target, 0 where there is none; None without ``pop100``.
-        protocols: Which to rank under.
-        users: Names of the rows in errors; their own numbers where it is None.
+        scores: ``(B, V + 1)``, column i for item i; column 0 (padding) is ignored.
+        targets: ``(B,)`` item numbers in 1..V.
+        seen: Row and item number of each item in the histories, two ``(n,)`` tensors in any order, with repetitions.
+        negatives: ``(B, number)`` distinct item numbers other than the target, padded with 0; None without ``pop100``.
+        protocols: Protocols to rank under.
+        users: User number of each row, for errors; None for the row numbers.
 
     Returns:
-        ``(B,)`` int64 ranks from 1 by protocol, where the scores are.
+        ``(B,)`` int64 ranks from 1, by protocol, on the device of the scores.
 
     Raises:
-        SearchError: The score of a candidate is NaN (the message names user and protocols), or the shapes do not fit.
-        DataError: An unknown protocol, or ``pop100`` without negatives.
+        SearchError: The score of a candidate is NaN (the message names user and protocols), or the shapes do not match.
+        DataError: A protocol is unknown, or ``pop100`` has no negatives.
 
-    Source: EASRec, arXiv:2402.00390v1, Section III, for leave-one-out; its code ranks by RecBole's ``pop100``.
+    Source: EASRec, arXiv:2402.00390v1, Section III, for leave-one-out; its code uses RecBole's ``pop100``.
     """
     _check(scores, targets, negatives, protocols)
     rows = torch.arange(len(targets), device=scores.device)
@@ -54,14 +53,14 @@ def ranks_from_scores(
     if bool(nan.any()):
         _reject_nan(nan, rows, targets, seen, negatives, protocols, users)
     target = scores[rows, targets].unsqueeze(1)
-    # the target itself counts once: with it, "at least as good" is the rank
+    # the target counts itself, so the count of scores at least as good is its rank
     better = scores >= target
     better[:, 0] = False
     found = {}
     if "full" in protocols:
         found["full"] = better.sum(1)
     if "pop100" in protocols and negatives is not None:
-        # a 0 among the negatives points to the padding column, which is never better
+        # a 0 among the negatives is the padding column, which is never better
         found["pop100"] = better.gather(1, negatives).sum(1) + 1
     if "unseen" in protocols:
         better[seen[0], seen[1]] = False
@@ -71,7 +70,7 @@ def ranks_from_scores(
 
 
 def rows_and_items(sequences: Sequences) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Every item of every sequence, with the number of its sequence: two ``(total,)`` arrays, in order."""
+    """Return the sequence number and the item of every position, two ``(total,)`` arrays in order."""
     lengths = sequences.lengths
     rows = np.repeat(np.arange(len(sequences)), lengths)
     before = np.cumsum(lengths) - lengths
@@ -82,7 +81,7 @@ def rows_and_items(sequences: Sequences) -> tuple[NDArray[np.int64], NDArray[np.
 def _check(scores: Tensor, targets: Tensor, negatives: Tensor | None, protocols: Collection[str]) -> None:
     unknown = [name for name in protocols if name not in PROTOCOLS]
     if unknown or not protocols:
-        raise DataError(f"unknown protocols {unknown}; there are {', '.join(PROTOCOLS)}, and at least one is needed")
+        raise DataError(f"unknown protocols {unknown}; give at least one of {', '.join(PROTOCOLS)}")
     if "pop100" in protocols and negatives is None:
         raise DataError("pop100 ranks against negatives and there are none: draw them with draw_negatives first")
     if scores.ndim != 2 or len(scores) != len(targets):
@@ -107,7 +106,7 @@ def _reject_nan(
     protocols: Collection[str],
     users: Sequence[int] | None,
 ) -> None:
-    """Raise for the first user with a NaN among the candidates of a protocol; elsewhere NaN does no harm."""
+    """Raise for the first user with a NaN score of a candidate; NaN elsewhere is harmless."""
     own = nan[rows, targets]
     unseen = nan.clone()
     unseen[seen[0], seen[1]] = False

@@ -1,4 +1,4 @@
-"""Presets: settings as data, one YAML file each."""
+"""Presets: settings in YAML files."""
 
 from importlib.resources import files
 from typing import Any
@@ -13,15 +13,15 @@ __all__ = ["load_preset", "preset_names"]
 
 
 def preset_names() -> list[str]:
-    """Names of the presets."""
+    """Return the names of the presets."""
     return sorted(item.name.removesuffix(".yaml") for item in files(__name__).iterdir() if item.name.endswith(".yaml"))
 
 
 def load_preset(name: str, changes: dict[str, Any] | None = None) -> Config:
-    """A preset with changes by dotted key.
+    """Load a preset, with changes by dotted name.
 
     Raises:
-        ConfigError: Unknown preset or setting, or a value that is not allowed.
+        ConfigError: The preset or a setting is unknown, or a value is not allowed.
     """
     if name not in preset_names():
         raise ConfigError(f"no preset {name!r}; the presets are {', '.join(preset_names())}")

@@ -1,4 +1,4 @@
-"""The paper's experiment: every method on the same data, and the tables and plots made from their results."""
+"""The paper's experiment: all methods on the same data, with tables and plots of their results."""
 
 from easrec.reproduce.methods import METHODS, SCALES, TABLES, Method, methods_of
 from easrec.reproduce.reproduce import reproduce, set_by_methods

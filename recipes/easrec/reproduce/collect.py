@@ -1,4 +1,4 @@
-"""Figures of a matrix: mean, deviation and significance over its seeds."""
+"""Results of the matrix of runs: mean, deviation and significance over seeds."""
 
 import statistics
 from collections.abc import Sequence
@@ -17,13 +17,13 @@ __all__ = ["Measured", "best_of", "collect", "differs", "summary", "unfinished",
 
 @dataclass(frozen=True)
 class Measured:
-    """All finished seeds of a method.
+    """The finished runs of a method.
 
     Attributes:
         method: The method.
-        seeds: That finished.
-        results: Theirs, in the same order.
-        missing: Seeds that did not.
+        seeds: Seeds of the finished runs.
+        results: Results of these runs, in the same order.
+        missing: Seeds of unfinished runs.
     """
 
     method: Method
@@ -32,24 +32,24 @@ class Measured:
     missing: tuple[int, ...]
 
     def values(self, figure: Figure) -> list[float]:
-        """A figure of every seed."""
+        """Return a figure for every seed."""
         return [float(figure.of(result)) for result in self.results]
 
     def mean(self, figure: Figure) -> float:
-        """Over the seeds."""
+        """Return the mean of a figure over the seeds."""
         return statistics.mean(self.values(figure))
 
     def deviation(self, figure: Figure) -> float | None:
-        """Sample standard deviation over the seeds; None for a single one."""
+        """Return the sample standard deviation of a figure over the seeds; None for a single seed."""
         found: float | None = summary(self.values(figure))["deviation"]
         return found
 
     def sizes(self) -> list[str]:
-        """``hidden, inner, layers`` of every seed's network, and its attention where that is searched."""
+        """Return ``hidden, inner, layers`` of every seed's network, with its attention if that is searched."""
         return [result.networks["found"].sizes for result in self.results]
 
     def warnings(self) -> list[str]:
-        """What the searches warned of, once each, with the seeds."""
+        """Return the distinct warnings of the searches, with their seeds."""
         seeds: dict[str, list[int]] = {}
         for seed, result in zip(self.seeds, self.results, strict=True):
             for line in result.search.result.warnings if result.search else ():
@@ -58,13 +58,13 @@ class Measured:
 
 
 def summary(values: Sequence[float]) -> dict[str, Any]:
-    """Mean, sample standard deviation (None for a single value), and the values."""
+    """Return mean, sample standard deviation (None for a single value), and the values."""
     deviation = statistics.stdev(values) if len(values) > 1 else None
     return {"mean": statistics.mean(values), "deviation": deviation, "values": list(values)}
 
 
 def collect(cells: Sequence[Cell]) -> list[Measured]:
-    """Methods with at least one finished seed, in order; what cannot be read is not finished."""
+    """Return the methods with at least one finished run, in order; unreadable results count as unfinished."""
     by_method: dict[str, list[Cell]] = {}
     for cell in cells:
         by_method.setdefault(cell.method.name, []).append(cell)
@@ -79,7 +79,7 @@ def collect(cells: Sequence[Cell]) -> list[Measured]:
 
 
 def unfinished(cells: Sequence[Cell]) -> tuple[dict[str, str], list[str]]:
-    """Runs that failed, with the reason, and those that have not been run."""
+    """Return the failed runs with their reasons, and the runs that were not started or not finished."""
     failed, waiting = {}, []
     for cell in cells:
         try:
@@ -104,25 +104,25 @@ def _result(cell: Cell) -> RunResult[Any] | None:
 
 
 def best_of(methods: Sequence[Measured], figure: Figure) -> "Measured | None":
-    """The one with the highest mean."""
+    """Return the method with the highest mean of a figure; None if there is none."""
     return max(methods, key=lambda measured: measured.mean(figure), default=None)
 
 
 def differs(one: Measured, other: Measured, figure: Figure) -> "float | None":
-    """p of the two-sided t-test with unequal variances over the seeds.
+    """Return the p-value of the two-sided t-test with unequal variances over the seeds.
 
-    None with fewer than two seeds each, or where neither varies: nothing then tells chance from difference.
+    None if a method has fewer than two seeds, or if neither varies, since the test is then undefined.
 
     Raises:
         PluginError: SciPy is not installed.
 
-    Source: Welch 1947, as ``scipy.stats.ttest_ind(equal_var=False)``. The paper says "two-sided t-test" and no more.
+    Source: Welch 1947, as ``scipy.stats.ttest_ind(equal_var=False)``. The paper only says "two-sided t-test".
     """
     return welch(one.values(figure), other.values(figure))
 
 
 def welch(first: Sequence[float], second: Sequence[float]) -> "float | None":
-    """p of the test, as ``differs``."""
+    """Return the p-value of Welch's test on two samples, see :func:`differs`."""
     if min(len(first), len(second)) < 2:
         return None
     if len(set(first)) == len(set(second)) == 1:

@@ -1,4 +1,4 @@
-"""Table IV: time and peak memory of inference over the evaluation, on the networks that were taken out."""
+"""Table IV: time and peak memory of inference on the test set, for the extracted networks."""
 
 import json
 import subprocess
@@ -24,21 +24,22 @@ _ROUNDS, _PROCESSES = 5, 3
 def measure(
     models: Mapping[str, Path], data: Path, device: str, batch: int, threads: int
 ) -> tuple[dict[str, dict[str, list[float]]], dict[str, str]]:
-    """Seconds of scoring what follows every user's history, and the memory that it needs at most.
+    """Measure the time and peak memory of scoring the next item of every user.
 
-    Networks are timed in turns, warm, in one process, so that whatever else the machine does hits all of them; the
-    memory of each is read in a process of its own: the rise of the resident set, or what CUDA's allocator held.
+    Networks are timed in turns in one process, after a warm-up pass, so that other load on the machine affects all of
+    them. The memory of each is measured in a separate process: the increase of the resident set, or on CUDA of
+    allocated memory.
 
     Args:
-        models: Folder of the saved recommender by name.
+        models: Folder of each saved recommender, by name.
         data: Prepared interactions, .npz.
-        device: As the option of ``run``.
+        device: Name of the device.
         batch: Users scored together.
         threads: CPU threads.
 
     Returns:
-        By network: ``seconds`` (five passes), ``memory_bytes`` (three processes) and ``weights_bytes``; and why others
-        could not be read.
+        For each network ``seconds`` (five passes), ``memory_bytes`` (three processes) and ``weights_bytes``; and the
+        reason for each model that could not be loaded.
     """
     where = torch.device(device)
     split = Split(Interactions.load(data))
@@ -53,7 +54,7 @@ def measure(
     for turn in range(_ROUNDS + 1):
         for name in sorted(networks, reverse=bool(turn % 2)):
             seconds = _pass(networks[name], split, where, batch)
-            if turn:  # the first warms up
+            if turn:  # the first is a warm-up
                 times[name].append(seconds)
     found = {
         name: {
@@ -88,19 +89,20 @@ def _memory(model: Path, data: Path, device: str, batch: int, threads: int) -> f
     command = [sys.executable, "-c", code, str(model), str(data), device, str(batch), str(threads)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
-        said = done.stderr.strip().splitlines()
-        raise ElasticNASError(f"{model}: its memory cannot be measured ({said[-1] if said else done.returncode})")
+        lines = done.stderr.strip().splitlines()
+        reason = lines[-1] if lines else done.returncode
+        raise ElasticNASError(f"{model}: its memory cannot be measured ({reason})")
     return float(json.loads(done.stdout.splitlines()[-1])["memory_bytes"])
 
 
 def report(model: str, data: str, device: str, batch: str, threads: str) -> None:
-    """In a process of its own: print the memory that one pass needs, as JSON."""
+    """Print the memory that one pass needs as JSON; runs in a separate process."""
     where = torch.device(device)
     configure_torch(int(threads))
     split, recommender = Split(Interactions.load(Path(data))), Recommender.load(Path(model), where)
     one = torch.ones(1, 1, dtype=torch.int64, device=where)
     with torch.no_grad():
-        recommender.network.next_item(one, one[0])  # what torch sets up once is no memory of this network
+        recommender.network.next_item(one, one[0])  # exclude what torch allocates on first use
     before = count_peak_anew(where)
     _pass(recommender, split, where, int(batch))
     print(json.dumps({"memory_bytes": peak_memory(where) - before}))

@@ -1,4 +1,4 @@
-"""Figure: one number of a run, under the name that tables have for it."""
+"""Figure: one named number of a run, for tables and plots."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,8 +16,8 @@ class Figure:
     """One number of every run.
 
     Attributes:
-        name: In the CSV and JSON files of tables, such as ``found/test/pop100/ndcg@10``.
-        of: Reads it.
+        name: Name in the CSV and JSON files of tables, such as ``found/test/pop100/ndcg@10``.
+        of: Reads the number from a result.
     """
 
     name: str
@@ -25,7 +25,7 @@ class Figure:
 
 
 def metric(stage: Stage, protocol: str, name: str) -> Figure:
-    """A metric of the found network."""
+    """Return the figure of a metric of the found network."""
     return Figure(f"found/{stage}/{protocol}/{name}", lambda result: result.figure("found", stage, protocol, name))
 
 

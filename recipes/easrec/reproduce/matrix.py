@@ -1,4 +1,4 @@
-"""The matrix: every method with every seed as a run of its own, in processes side by side, resumable."""
+"""The matrix of runs: every method with every seed, in parallel processes, resumable."""
 
 import json
 import os
@@ -28,9 +28,9 @@ if sys.platform != "win32":
 __all__ = ["Cell", "run_matrix"]
 
 _FAILED = "failed.txt"
-_AFRESH = "delete the folder to run it again"
+_RERUN = "delete the folder to run it again"
 _ELSEWHERE = "another process is running it"
-_AGAIN_SECONDS = 0.5
+_RETRY_SECONDS = 0.5
 _COMMAND = "from elasticnas.cli import main; main()"
 
 
@@ -39,10 +39,10 @@ class Cell:
     """One run of the matrix.
 
     Attributes:
-        method: What runs.
-        seed: Of everything that draws.
-        folder: Of the run.
-        config: Its whole configuration.
+        method: The method.
+        seed: Random seed.
+        folder: Folder of the run.
+        config: The whole configuration of the run.
     """
 
     method: Method
@@ -52,14 +52,14 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """Such as ``sasrec/0``: for ``--only``."""
+        """Name of the run for ``--only``, such as ``sasrec/0``."""
         return f"{self.method.name}/{self.seed}"
 
     def result(self) -> RunResult[Any] | None:
-        """What the run measured; None while it is not done: a run writes after each network that it trains.
+        """Return the result of the run; None if the run is not complete.
 
         Raises:
-            CheckpointError: The result is damaged, of another format, or of other settings.
+            CheckpointError: The result is damaged, or has another format or other settings.
         """
         path = self.folder / "result.json"
         try:
@@ -67,18 +67,18 @@ class Cell:
         except FileNotFoundError:
             return None
         except ConfigError as error:
-            raise CheckpointError(f"{path}: {error}; or {_AFRESH}") from None
+            raise CheckpointError(f"{path}: {error}; or {_RERUN}") from None
         except (OSError, ValueError) as error:
-            raise CheckpointError(f"{path}: damaged ({error}); {_AFRESH}") from None
+            raise CheckpointError(f"{path}: damaged ({error}); {_RERUN}") from None
         if found.config != self.config:
             raise CheckpointError(
-                f"{path}: of other settings than {self.name} has now; delete the folder, or use another --out"
+                f"{path}: has other settings than {self.name} now; delete the folder, or use another --out"
             )
         return found if found.complete else None
 
 
 class _Runs:
-    """Processes that are running, and whether more may start."""
+    """The running processes; after :meth:`stop` no other starts."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -86,11 +86,11 @@ class _Runs:
         self.stopping = False
 
     def run(self, command: Sequence[str], log: IO[bytes], environment: dict[str, str], held: Sequence[int]) -> int:
-        """The exit code, once it has ended; none starts after ``stop``."""
-        with self._lock:  # else one could start that ``stop`` has not seen
+        """Run a command and return its exit code; after ``stop`` it is not started."""
+        with self._lock:  # otherwise a process could start that stop() does not see
             if self.stopping:
                 return -signal.SIGTERM
-            # a session of its own: Ctrl-C in the terminal reaches the parent, which ends its runs
+            # a new session: Ctrl-C in the terminal reaches only this process, which then stops its runs
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -108,11 +108,11 @@ class _Runs:
                 self._running.discard(process)
 
     def stop(self) -> None:
-        """End all; they keep their checkpoints."""
+        """Kill all processes; they can be resumed from their checkpoints."""
         with self._lock:
             self.stopping = True
             for process in self._running:
-                process.kill()  # runs go on after it; a signal that asks may be lost while a library is imported
+                process.kill()  # runs are resumable, and SIGTERM may be lost while a library is imported
 
 
 def run_matrix(
@@ -123,29 +123,29 @@ def run_matrix(
     device: str,
     progress: Callable[[int, int, float, str], None],
 ) -> list[tuple[Cell, str]]:
-    """Run what is not done.
+    """Run all runs that are not complete.
 
-    Each run is ``elasticnas easrec run --resume`` in a process of its own, its output in ``log.txt`` of its folder. A
-    run that fails leaves ``failed.txt`` and does not stop the others. Whatever ends this process, but SIGKILL, ends its
-    runs too.
+    Each run is a process ``elasticnas easrec run --resume``, with its output in ``log.txt`` of its folder. A run that
+    fails writes ``failed.txt`` and does not stop the others. Any signal that ends this process also ends its runs,
+    except SIGKILL.
 
     Args:
         cells: The runs, in order.
         data: Prepared interactions, .npz.
-        jobs: Runs side by side.
-        threads: CPU threads of each.
-        device: As the option of ``run``.
-        progress: ``progress(done, all, seconds left, line)`` after each run.
+        jobs: Number of runs in parallel.
+        threads: CPU threads of each run.
+        device: Name of the device.
+        progress: Called as ``progress(done, all, seconds_left, line)`` after each run.
 
     Returns:
-        Those that failed, each with the reason in one line.
+        The failed runs, each with the reason in one line.
     """
     failed: list[tuple[Cell, str]] = []
-    open_: list[Cell] = []
+    unfinished: list[Cell] = []
     for cell in cells:
         try:
             if cell.result() is None:
-                open_.append(cell)
+                unfinished.append(cell)
         except CheckpointError as error:
             failed.append((cell, str(error)))
     runs, started = _Runs(), time.monotonic()
@@ -154,26 +154,26 @@ def run_matrix(
         try:
             return _run(cell, data, threads, device, runs)
         except (OSError, ElasticNASError) as error:
-            said = getattr(error, "strerror", None) or error
-            reason = f"{getattr(error, 'filename', None) or cell.folder}: {said}"
+            message = getattr(error, "strerror", None) or error
+            reason = f"{getattr(error, 'filename', None) or cell.folder}: {message}"
             with suppress(OSError, ElasticNASError):  # a full disk may be the reason
                 write_text(cell.folder / _FAILED, reason + "\n")
             return reason
 
-    with _ended_by_signals(), ThreadPoolExecutor(jobs) as pool:
+    with _exit_on_signals(), ThreadPoolExecutor(jobs) as pool:
         try:
-            waiting: dict[Future[str | None], Cell] = {pool.submit(one, cell): cell for cell in open_}
+            waiting: dict[Future[str | None], Cell] = {pool.submit(one, cell): cell for cell in unfinished}
             while waiting:
                 done, _ = wait(waiting, return_when=FIRST_COMPLETED)
                 for future in done:
                     cell, reason = waiting.pop(future), future.result()
-                    if reason is _ELSEWHERE:  # after the others, when it may be done
-                        time.sleep(_AGAIN_SECONDS)
+                    if reason is _ELSEWHERE:  # try again after the others
+                        time.sleep(_RETRY_SECONDS)
                         waiting[pool.submit(one, cell)] = cell
                         continue
                     if reason is not None:
                         failed.append((cell, reason))
-                    finished = len(open_) - len(waiting)
+                    finished = len(unfinished) - len(waiting)
                     left = (time.monotonic() - started) / finished * len(waiting)
                     word = "done" if reason is None else f"failed ({reason})"
                     progress(len(cells) - len(waiting), len(cells), left, f"{cell.name}: {word}")
@@ -184,16 +184,18 @@ def run_matrix(
 
 
 @contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Runs have sessions of their own, which a signal to this process does not reach: it must end them itself."""
+def _exit_on_signals() -> Iterator[None]:
+    """Exit on signals, so that the runs are stopped; signals do not reach them in their own sessions."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     before = {number: signal.getsignal(number) for number in (getattr(signal, name) for name in names)}
-    before = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}  # nohup
+    before = {
+        number: handler for number, handler in before.items() if handler is not signal.SIG_IGN
+    }  # ignored under nohup
     for number in before:
-        signal.signal(number, _leave)
+        signal.signal(number, _exit)
     try:
         yield
     finally:
@@ -201,31 +203,31 @@ def _ended_by_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _leave(number: int, frame: FrameType | None) -> None:
-    print("stopped; what was done is kept, the same command goes on", file=sys.stderr)
+def _exit(number: int, frame: FrameType | None) -> None:
+    print("stopped; finished work is kept, run the same command again to resume", file=sys.stderr)
     raise SystemExit(128 + number)
 
 
 def _run(cell: Cell, data: Path, threads: int, device: str, runs: _Runs) -> str | None:
-    """Why it failed; None where it did not, or was stopped."""
+    """Execute a run and return the reason if it failed; None if it finished or was stopped."""
     if runs.stopping:
         return None
     cell.folder.mkdir(parents=True, exist_ok=True)
     with (cell.folder / "run.lock").open("ab") as lock, (cell.folder / "log.txt").open("ab") as log:
         if not _locked(lock):
             return _ELSEWHERE
-        if cell.result() is not None:  # by another process since
+        if cell.result() is not None:  # finished by another process
             return None
         failed = cell.folder / _FAILED
         failed.unlink(missing_ok=True)
         at = log.tell()
-        # the run holds the lock as well, for as long as it lives, should this process be killed
+        # the run inherits the lock, so that it stays locked if this process is killed
         held = () if sys.platform == "win32" else (lock.fileno(),)
         code = runs.run(_command(cell, data, threads, device), log, _environment(threads), held)
         if code == 0 or runs.stopping:
             return None
-        said = (cell.folder / "log.txt").read_bytes()[at:].decode("utf-8", "replace").strip().splitlines()
-        reason = said[-1].removeprefix("error: ") if said else f"ended with code {code}"
+        lines = (cell.folder / "log.txt").read_bytes()[at:].decode("utf-8", "replace").strip().splitlines()
+        reason = lines[-1].removeprefix("error: ") if lines else f"ended with code {code}"
         if code < 0:
             known = {each.value: each.name for each in signal.Signals}
             reason = f"killed by signal {known.get(-code, -code)}"
@@ -234,7 +236,7 @@ def _run(cell: Cell, data: Path, threads: int, device: str, runs: _Runs) -> str 
 
 
 def _locked(file: IO[bytes]) -> bool:
-    """Whether nobody else has it; always so where the system has no such locks."""
+    """Lock a file; return False if another process holds the lock. Windows has no such locks: always True."""
     if sys.platform != "win32":
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -251,7 +253,7 @@ def _command(cell: Cell, data: Path, threads: int, device: str) -> list[str]:
     settings = [
         word for key, (value, _) in differences(cell.config).items() for word in ("--set", f"{key}={json.dumps(value)}")
     ]
-    # the matrix has a report of its own
+    # the matrix writes one report for all runs
     run = ["easrec", "run", "--resume", "--no-report", "--data", str(data), "--out", str(cell.folder)]
     run += ["--device", device, "--threads", str(threads)]
     return [sys.executable, "-c", _COMMAND, *run, *settings]

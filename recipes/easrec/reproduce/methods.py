@@ -1,4 +1,4 @@
-"""Methods: what is compared, as changes of one common configuration."""
+"""The compared methods, as changes to one common configuration."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +9,7 @@ __all__ = ["METHODS", "SCALES", "TABLES", "Method", "methods_of"]
 
 TABLES = ("3", "4", "5", "fig4", "differences")
 LAMBDAS = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
-_LAMBDA = 0.1  # of every other search
+_LAMBDA = 0.1  # the default
 
 
 @dataclass(frozen=True)
@@ -17,14 +17,14 @@ class Method:
     """One row of a table.
 
     Attributes:
-        name: Of its folder, and for ``--only``.
-        label: In tables.
-        changes: Of the configuration, by dotted name.
-        tables: Where it stands.
-        paper: Its row in the paper's tables; None where the paper has none.
-        needs_features: Whether the items must have features.
-        is_easrec: Whether it is EASRec in some form, not a baseline.
-        against: The method that it is compared with in the table of differences.
+        name: Name of its folder, also for ``--only``.
+        label: Name in tables.
+        changes: Changes to the configuration, by dotted name.
+        tables: Tables that contain it.
+        paper: Its row in the paper's tables; None if it has none.
+        needs_features: Whether it needs features of the items.
+        is_easrec: Whether it is a variant of EASRec, not a baseline.
+        against: Name of the method that it is compared with in the table of differences.
     """
 
     name: str
@@ -40,10 +40,10 @@ class Method:
 _EASREC = {"model.attention": "linrec", "model.gate_input": "position"}
 _LINREC = {"model.attention": "linrec"}
 _PLAIN = {"model.gate_layers": 0, "model.attention": "softmax"}
-# hand-set architectures have two layers, as the paper's baselines
+# fixed architectures have two layers, like the paper's baselines
 _HAND = {**_PLAIN, "search.strategy": "none", "search.budget": None, "model.layers": 2}
 _FREE = {"search.budget": None}
-# what evaluates architectures one by one: as many as the space has
+# for searches that evaluate single architectures: as many as the space has
 _DRAWN = {"search.random_architectures": 12}
 
 
@@ -166,14 +166,14 @@ SCALES: dict[str, dict[str, Any]] = {
         "compare": [],
     },
 }
-"""``full``: Table II's sizes for ML-1M, sized for two CPU cores as the preset ``ml-1m``; ``small``: minutes a run."""
+"""``full``: Table II for ML-1M, adapted to two CPU cores like the preset ``ml-1m``; ``small``: minutes a run."""
 
 
 def methods_of(table: str, features: bool) -> list[Method]:
-    """The methods of a table, or of all; those that need item features only where there are some.
+    """Return the methods of a table, or of all tables; without item features, those that need them are left out.
 
     Raises:
-        ConfigError: No such table.
+        ConfigError: There is no such table.
     """
     if table not in (*TABLES, "all"):
         raise ConfigError(f"--table {table}: choose one of {', '.join(TABLES)}, all")

@@ -1,4 +1,4 @@
-"""Plots of a matrix: Fig. 4, and accuracy against FLOPs for every method."""
+"""Plots of the matrix of runs: Fig. 4, and accuracy against FLOPs for every method."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,16 +14,16 @@ _FIGURES = {name: metric("test", name, "ndcg@10") for name in ("unseen", "pop100
 
 
 def lambda_plot(measured: Sequence[Measured], path: Path) -> None:
-    """Fig. 4 as a PNG file."""
+    """Write Fig. 4 as a PNG file."""
     panels, cost = lambda_panels(measured)
     metrics = ["test NDCG@10", "encoder MFLOPs"]
     pareto_plot(panels, path, cost=cost, metrics=metrics, title="The trade-off parameter lambda, no budget", log=True)
 
 
 def lambda_panels(measured: Sequence[Measured]) -> tuple[dict[str, list[Series]], str]:
-    """Fig. 4: lambda against test NDCG@10 and against FLOPs, and what its axis is called.
+    """Return the panels of Fig. 4, test NDCG@10 and FLOPs over lambda, and the label of their horizontal axis.
 
-    Lambda 0 stands at a tenth of the smallest other.
+    Lambda 0 is drawn at a tenth of the smallest other value, because the axis is logarithmic.
     """
     weights = [each.results[0].config.search.penalty_weight for each in measured]
     least = min((weight for weight in weights if weight > 0), default=1.0)
@@ -42,14 +42,14 @@ def lambda_panels(measured: Sequence[Measured]) -> tuple[dict[str, list[Series]]
 
 
 def accuracy_against_flops(measured: Sequence[Measured], path: Path) -> None:
-    """Every method's mean test NDCG@10 against its FLOPs, as a PNG file."""
+    """Plot every method's mean test NDCG@10 against its FLOPs, as a PNG file."""
     panels = accuracy_panels(measured)
     title = "Accuracy against FLOPs, every method"
     pareto_plot(panels, path, cost="encoder MFLOPs", metrics=["test NDCG@10"] * len(panels), title=title)
 
 
 def accuracy_panels(measured: Sequence[Measured]) -> dict[str, list[Series]]:
-    """By protocol: every method's mean with its interval, and the front of those that no other beats."""
+    """Return a panel for each protocol: every method's mean with its interval, and the Pareto front."""
     return {f"Protocol {name}": _methods(measured, figure) for name, figure in _FIGURES.items()}
 
 
@@ -71,7 +71,7 @@ def _methods(measured: Sequence[Measured], figure: Figure) -> list[Series]:
 
 
 def seeds_note(measured: Sequence[Measured]) -> str:
-    """What the error bars of these plots are."""
+    """Describe the error bars of these plots."""
     counts = sorted({len(each.seeds) for each in measured})
     if counts[-1:] < [2]:
         return "No error bars: one seed each."

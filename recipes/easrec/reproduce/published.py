@@ -1,4 +1,4 @@
-"""Published figures, to stand beside measured ones.
+"""Published figures, for comparison with measured ones.
 
 Source: EASRec, arXiv:2402.00390v1, Tables III to V.
 """
@@ -93,7 +93,7 @@ GATES: dict[str, tuple[float, ...]] = {
 }
 
 
-# Recall@10, NDCG@10; test, full ranking without what the user has seen: HSTU's public experiments, arXiv:2402.17152
+# Recall@10, NDCG@10; test, full ranking without seen items: HSTU's public experiments, arXiv:2402.17152
 ANCHORS: dict[str, dict[str, tuple[float, float]]] = {
     "ml-1m": {
         "SASRec": (0.2853, 0.1603),
@@ -105,6 +105,6 @@ ANCHORS: dict[str, dict[str, tuple[float, float]]] = {
 
 
 def dataset_of(users: int, items: int) -> str | None:
-    """Which of the paper's datasets has so many users and items (Table I counts the padding id); None for others."""
+    """Return the paper's dataset with these counts (without Table I's padding id); None if there is none."""
     sizes = {"ml-1m": (6_040, 3_706), "gowalla": (64_115, 164_532), "douban": (110_090, 28)}
     return next((name for name, size in sizes.items() if size == (users, items)), None)

@@ -1,4 +1,4 @@
-"""reproduce: the matrix of runs, then tables, plots and one page."""
+"""reproduce: runs the matrix of methods and seeds, then writes tables, plots and pages."""
 
 import json
 import re
@@ -31,7 +31,7 @@ from elasticnas.settings import differences as differences_of
 
 __all__ = ["cells_of", "reproduce", "set_by_methods"]
 
-# methods set these too, where they must: for the others they are sizes like any
+# set by some methods, but may be changed for the others
 _SIZES = {"model.layers", "model.gate_rank", "search.budget", "search.random_architectures"}
 _BATCH = 256  # users scored together, Table IV
 _PAGES = {table: f"table{table}" if table.isdigit() else table for table in TABLES}
@@ -46,27 +46,27 @@ _PLOTS = {"table3-pop100": "accuracy-flops.png", "fig4": "fig4.png"}
 
 
 def cells_of(methods: Sequence[Method], seeds: int, scale: str, changes: dict[str, Any], folder: Path) -> list[Cell]:
-    """Seed by seed, so that a matrix cut short has whole seeds.
+    """Return the runs, ordered by seed so that an interrupted matrix has complete seeds.
 
     Raises:
-        ConfigError: No such scale, or settings that do not go together.
+        ConfigError: The scale is unknown, or settings contradict each other or the methods.
     """
     if scale not in SCALES:
         raise ConfigError(f"--scale {scale}: choose one of {', '.join(SCALES)}")
-    asked = Config().updated(SCALES[scale]).updated(changes)
-    if 10 not in asked.cutoffs:
-        raise ConfigError(f"--set cutoffs={list(asked.cutoffs)}: the tables show metrics at 10; keep it among them")
+    common = Config().updated(SCALES[scale]).updated(changes)
+    if 10 not in common.cutoffs:
+        raise ConfigError(f"--set cutoffs={list(common.cutoffs)}: the tables show metrics at 10; include 10")
     given = changes.keys() | differences_of(Config().updated(changes)).keys()
     for method in METHODS:
         if own := sorted(({"seed", *method.changes} - _SIZES) & given):
             raise ConfigError(
-                f"--set {own[0]}: what the methods differ in ({method.name} sets it) cannot be set for all"
+                f"--set {own[0]}: it differs between methods ({method.name} sets it), so it cannot be set for all"
             )
     cells = []
     for seed in range(seeds):
         for method in methods:
-            config = asked.updated({**method.changes, "seed": seed})
-            # equal training: others inherit what the search has trained
+            config = common.updated({**method.changes, "seed": seed})
+            # equal training time: other methods inherit weights trained in the search
             if config.search.strategy == "none" or not config.train.inherit:
                 config = config.updated({"train.epochs": config.search.epochs + config.train.epochs})
             cells.append(Cell(method, seed, folder / "runs" / method.name / f"seed-{seed}", config))
@@ -74,7 +74,7 @@ def cells_of(methods: Sequence[Method], seeds: int, scale: str, changes: dict[st
 
 
 def set_by_methods() -> set[str]:
-    """Settings in which the methods differ, and the seed: they cannot be set for all."""
+    """Return the settings that the methods or the seed determine, which cannot be set for all runs."""
     return {name for method in METHODS for name in ("seed", *method.changes)} - _SIZES
 
 
@@ -92,26 +92,26 @@ def reproduce(
     run: bool,
     console: Console,
 ) -> list[Cell]:
-    """Run what is missing, then write a page for each table asked, its plots, and ``README.md``, which links all pages.
+    """Run the missing runs, then write a page and plots for each table, and ``README.md`` with links to all pages.
 
-    ``report.html`` has the tables of this call, with plots to look at.
+    ``report.html`` contains the tables of this call, with interactive plots.
 
     Args:
-        interactions: Prepared; kept in ``data.npz`` of the folder.
-        table: One of ``TABLES``, or all.
-        seeds: How many, from 0.
+        interactions: Prepared interactions; stored in ``data.npz`` of the folder.
+        table: One of ``TABLES``, or ``all``.
+        seeds: Number of seeds, from 0.
         scale: A key of ``SCALES``.
-        jobs: Runs side by side.
-        threads: CPU threads of each.
-        device: Where networks run.
-        folder: Of the matrix; runs are kept in ``runs/<method>/seed-<n>``.
-        changes: Of every run's configuration.
-        only: Methods or runs (``sasrec``, ``sasrec/0``) to run; empty for all. Tables show everything that is done.
-        run: Whether to run anything; else tables show what is done.
-        console: Where it reports.
+        jobs: Number of runs in parallel.
+        threads: CPU threads of each run.
+        device: Device of the networks.
+        folder: Output folder; runs are stored in ``runs/<method>/seed-<n>``.
+        changes: Changes to the configuration of every run.
+        only: Methods or runs (``sasrec``, ``sasrec/0``) to run; empty for all. Tables show all finished runs.
+        run: Whether to run anything; otherwise only tables of finished runs are written.
+        console: Where progress and tables are printed.
 
     Returns:
-        The runs that failed now.
+        The runs that failed in this call.
 
     Raises:
         PluginError: A package that the runs or the tables need is not installed.
@@ -123,13 +123,13 @@ def reproduce(
             highlight=False,
             markup=False,
         )
-    cells = cells_of(methods, max(seeds, _seeds_there(folder)), scale, changes, folder)
+    cells = cells_of(methods, max(seeds, _existing_seeds(folder)), scale, changes, folder)
     chosen = _chosen([cell for cell in cells if cell.seed < seeds], only)
-    for package in ("scipy", "matplotlib", "optuna"):  # before the first run, not after hours
+    for package in ("scipy", "matplotlib", "optuna"):  # check before the first run, not after hours
         require_package(package, "reproduce")
     if not run and not collect(cells):
         raise ConfigError(f"{folder}: no run of --table {table} --scale {scale} is done there; leave --tables-only out")
-    data = _kept(interactions, folder)
+    data = _store_data(interactions, folder)
     failed = _run(chosen, data, jobs, threads, str(device), console) if run else []
     for cell, reason in failed:
         again = f" (log: {cell.folder / 'log.txt'}; again: --only {cell.name})"
@@ -150,7 +150,7 @@ def reproduce(
 
 
 def _left_out(table: str, interactions: Interactions) -> list[str]:
-    """Methods of the table that need features where the items have none."""
+    """Return the labels of the table's methods that need item features, if there are none."""
     if interactions.features is not None:
         return []
     return [m.label for m in METHODS if m.needs_features and (table == "all" or table in m.tables)]
@@ -168,17 +168,17 @@ def _run(
         return run_matrix(cells, data, jobs, threads, device, progress)
 
 
-def _seeds_there(folder: Path) -> int:
-    """Tables show every seed that has been run, also where fewer are asked for now."""
+def _existing_seeds(folder: Path) -> int:
+    """Return the number of seeds with a folder; tables show all of them, even if fewer are requested now."""
     names = (re.fullmatch(r"seed-(\d+)", path.name) for path in folder.glob("runs/*/seed-*"))
     return max((int(name[1]) + 1 for name in names if name), default=0)
 
 
-def _kept(interactions: Interactions, folder: Path) -> Path:
-    """The data of the matrix, written once.
+def _store_data(interactions: Interactions, folder: Path) -> Path:
+    """Store the data of the matrix if it is not stored yet; return its path.
 
     Raises:
-        CheckpointError: The folder holds a matrix of other data.
+        CheckpointError: The folder holds runs on other data.
     """
     path = folder / "data.npz"
     if not path.exists():
@@ -198,15 +198,15 @@ def _chosen(cells: Sequence[Cell], only: Sequence[str]) -> list[Cell]:
 
 
 class _Page:
-    """One table's page.
+    """Writes the page of one table.
 
     Args:
         table: One of ``TABLES``.
-        cells: Its runs, done or not.
-        interactions: Their data.
-        folder: Of the matrix.
-        scale: Of the runs.
-        device: Where Table IV is measured.
+        cells: Its runs, finished or not.
+        interactions: Data of the runs.
+        folder: Output folder.
+        scale: Scale of the runs.
+        device: Device on which Table IV is measured.
     """
 
     def __init__(
@@ -225,10 +225,10 @@ class _Page:
         self.dataset = dataset_of(interactions.statistics.users, interactions.statistics.items)
 
     def write(self, data: Path, threads: int, console: Console) -> list[Section]:
-        """The page, its CSV, JSON and plots, and the index of all pages; nothing where no run is done or has failed.
+        """Write the page, its CSV, JSON and plots, and the index of all pages; nothing if no run has ended.
 
         Returns:
-            Its section of the report, where there is a table.
+            The section of the report, or an empty list without a table.
         """
         failed, waiting = unfinished(self.cells)
         if not self.measured and not failed:
@@ -275,7 +275,7 @@ class _Page:
         return [differences(self.measured)]
 
     def _efficiency(self, data: Path, threads: int, console: Console) -> Sheet:
-        """Every network that some seed found is measured once: what it costs does not depend on its weights."""
+        """Measure every distinct network that the seeds found once, since its cost does not depend on its weights."""
         networks: dict[str, Path] = {}
         for each in self.measured:
             for seed, size in zip(each.seeds, each.sizes(), strict=True):
@@ -284,26 +284,27 @@ class _Page:
         kept = self._inference(networks, data, threads, console)
         where, users = kept["environment"], self.interactions.statistics.users
         how = (
-            f"Scores of what follows every user's history ({users:,} users, {_BATCH} at a time): mean and deviation of "
-            "five warm passes of each network, in turns; p by Welch's test over the passes. Networks are those that "
-            "the seeds found, each measured once. Memory is what a pass needs beyond the loaded network, in three "
-            f"processes of its own; the paper's is all of a GPU's. {where['processor']}, {where['device']}, {threads} "
+            f"Time to score the next item of every user ({users:,} users, {_BATCH} at a time): mean and deviation of "
+            "five passes of each network after a warm-up, in turns; p by Welch's test over the passes. Each distinct "
+            "network that the seeds found is measured once. Memory is what a pass needs in addition to the loaded "
+            "network, measured in three processes; the paper's is the total of a GPU. "
+            f"{where['processor']}, {where['device']}, {threads} "
             f"threads; commit {_commit(where)}."
         )
         return efficiency(self.measured, kept["networks"], kept["broken"], self.dataset, how)
 
     def _inference(self, networks: dict[str, Path], data: Path, threads: int, console: Console) -> dict[str, Any]:
-        """What ``inference.json`` holds of the same networks on the same machine; else measured anew and kept there."""
+        """Read ``inference.json`` if networks and machine are the same; otherwise measure and write it."""
         path, where = self.folder / "inference.json", environment(self.device)
         versions = {key: where[key] for key in ("processor", "device", "elasticnas", "torch")}
-        model = self.cells[0].config.model.model_dump(mode="json")  # what methods do not differ in
+        model = self.cells[0].config.model.model_dump(mode="json")  # the settings common to all methods
         same = {"networks": sorted(networks), "model": model, "threads": threads, "batch": _BATCH, **versions}
         try:
             kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             if kept["same"] == same and not kept["broken"] and kept["networks"].keys() == networks.keys():
                 return kept
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            pass  # none, or damaged
+            pass  # missing or damaged
         with Stage(console, f"inference time and memory of {len(networks)} networks"):
             found, broken = measure(networks, data, str(self.device), _BATCH, threads)
         kept = {"same": same, "networks": found, "broken": broken, "environment": where}
@@ -312,7 +313,7 @@ class _Page:
 
 
 def _environments(measured: Sequence[Measured]) -> list[dict[str, Any]]:
-    """Where the runs ran, without repetition: some may be of another commit or machine than the page."""
+    """Return the distinct environments of the runs, which may differ in commit or machine from that of the page."""
     found: list[dict[str, Any]] = []
     for each in measured:
         for result in each.results:
@@ -346,7 +347,7 @@ def _record(
 
 
 def _seeds(measured: Sequence[Measured]) -> str:
-    """All that some method has; what others miss stands below their tables."""
+    """Return the seeds that any method has; notes below the tables name the missing ones."""
     return ", ".join(map(str, sorted({seed for each in measured for seed in each.seeds}))) or "none"
 
 

@@ -1,4 +1,4 @@
-"""Sections of the report of a matrix: a table with its plots, and the architectures that were found."""
+"""Sections of the report of the matrix: a table with its plots, and the found architectures."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -18,10 +18,10 @@ _METRIC = "test NDCG@10"
 def table_section(
     title: str, record: Mapping[str, Any], sheets: Sequence[Sheet], measured: Sequence[Measured]
 ) -> Section:
-    """One table of the paper.
+    """Return the section of one table of the paper.
 
     Args:
-        title: Of the table.
+        title: Title of the table.
         record: Command, commit, machine and data.
         sheets: The table, once for each protocol.
         measured: The methods.
@@ -35,7 +35,7 @@ def table_section(
 
 
 def architectures(measured: Sequence[Measured]) -> Section:
-    """What the first seed of every method found."""
+    """Return the section of the architectures that the first seed of every method found."""
     drawn = [
         drawing(f"{each.method.label}, seed {each.seeds[0]}", each.results[0].networks["found"].architecture)
         for each in measured
@@ -44,7 +44,7 @@ def architectures(measured: Sequence[Measured]) -> Section:
 
 
 def _grid(sheet: Sheet) -> Grid:
-    """Cells that Markdown sets in bold are bold here too."""
+    """Convert a sheet to a grid; cells that are bold in Markdown stay bold."""
     bold = {
         (row, column)
         for row, cells in enumerate(sheet.rows)
@@ -68,5 +68,5 @@ def _charts(name: str, measured: Sequence[Measured]) -> list[Part]:
 
 
 def _plain(text: str) -> str:
-    """Without the marks of Markdown."""
+    """Return the text without Markdown markup."""
     return re.sub(r"(?<!\\)[*`]", "", text).replace("\\*", "*")

@@ -1,4 +1,4 @@
-"""Tables of a matrix, each as plain rows: made into Markdown, CSV and JSON by one writer."""
+"""Tables of the matrix of runs as plain rows, and a writer of Markdown, CSV and JSON."""
 
 import csv
 import io
@@ -30,12 +30,12 @@ class Sheet:
     """A table.
 
     Attributes:
-        name: Of its files.
-        title: Above it.
+        name: Name of its files.
+        title: Shown above the table.
         head: Column names.
-        rows: Cells as text, for people.
-        figures: The same rows as plain data, for programs.
-        notes: What a reader must know.
+        rows: Cells as text, for Markdown.
+        figures: The same rows as plain data, for CSV and JSON.
+        notes: Text below the table.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Sheet:
 
 
 def overall(measured: Sequence[Measured], dataset: "str | None", protocol: str) -> Sheet:
-    """Table III under one protocol; below ours what is published where the dataset is one of the paper's."""
+    """Return Table III under one protocol, with published rows if the dataset is one of the paper's."""
     keys = [metric(stage, protocol, name) for stage in _STAGES for name in _METRICS]
     published = OVERALL.get(dataset or "", {}) if protocol == "pop100" else {}
     stars = {key: _star(measured, key) for key in keys}
@@ -67,18 +67,18 @@ def overall(measured: Sequence[Measured], dataset: "str | None", protocol: str) 
     head = ["method", "hidden, inner, layers", "MFLOPs"]
     head += [f"{stage} {_SHOWN[name]}" for stage in ("valid", "test") for name in _METRICS] + ["p against EASRec"]
     notes = [
-        "Bold: the best mean. A star: if that is a form of EASRec, it differs from the best baseline, and if it is a "
-        f"baseline, from the best form of EASRec, by a two-sided t-test (Welch) over the seeds, p < {_SIGNIFICANT}. "
-        "The last column tests NDCG@10 on test against the row EASRec. With one seed there is no test; none is "
-        "corrected for how many there are.",
-        "Nothing is tuned for a method: all have the same settings. EASRec's gates have a low rank here "
-        "(`model.gate_rank`); Table V has them at full width. FDSA sums an item's features, where its paper weighs "
-        "them by attention. RecNAS follows its abstract, as its paper is not public. DARTS, RecNAS and ProxylessNAS "
-        "search widths by soft masks. SPOS and random search evaluate up to 12 architectures: where the budget leaves "
-        "no more than that, both find the best of all.",
+        "Bold: the best mean. Star: it differs from the best baseline (if it is a variant of EASRec) or from the best "
+        f"variant of EASRec (if it is a baseline) by a two-sided t-test (Welch) over the seeds, p < {_SIGNIFICANT}. "
+        "The last column tests NDCG@10 on test against the row EASRec. With one seed there is no test. The tests are "
+        "not corrected for their number.",
+        "No method is tuned: all have the same settings. EASRec's gates have a low rank here (`model.gate_rank`); "
+        "Table V has them at full width. FDSA sums an item's features, while its paper weighs them by attention. "
+        "RecNAS follows its abstract, because its paper is not public. DARTS, RecNAS and ProxylessNAS search widths by "
+        "soft masks. SPOS and random search evaluate up to 12 architectures; if the budget leaves no more than that, "
+        "both find the best of all.",
     ]
     if published:
-        notes.append("The paper's networks have its own sizes and training, which these runs may not have.")
+        notes.append("The paper's networks have other sizes and training than these runs may have.")
     if anchors:
         notes.append("Published: HSTU's public experiments (arXiv:2402.17152), trained far longer, at other sizes.")
     notes += _warned(measured) if protocol == "pop100" else []
@@ -92,14 +92,14 @@ def efficiency(
     dataset: "str | None",
     how: str,
 ) -> Sheet:
-    """Table IV: a row for every architecture that some seed of a method found.
+    """Return Table IV, with a row for every architecture that a seed of a method found.
 
     Args:
         measured: The methods.
-        taken: What was taken of each network, under ``network_of``.
-        broken: Networks that could not be read, with the reason.
-        dataset: Where it is one of the paper's.
-        how: It was measured.
+        taken: Measurements of each network, by the name from :func:`network_of`.
+        broken: Networks that could not be loaded, with the reason.
+        dataset: Name of the dataset if it is one of the paper's.
+        how: How it was measured, for the notes.
     """
     published, rows, figures = EFFICIENCY.get(dataset or "", {}), [], []
     easrec = _named(measured, "easrec")
@@ -110,7 +110,7 @@ def efficiency(
             if own is None:
                 continue
             places = [place for place, found in enumerate(each.sizes()) if found == size]
-            flops = each.values(FLOPS)[places[0]]  # alike for all of them
+            flops = each.values(FLOPS)[places[0]]  # the same for all of them
             figure: dict[str, Any] = {"method": each.method.name, "label": each.method.label, "sizes": size}
             figure |= {"seeds": [each.seeds[place] for place in places], FLOPS.name: summary([flops])}
             figure |= {key: summary(values) for key, values in own.items()}
@@ -140,12 +140,12 @@ def efficiency(
 
 
 def network_of(method: Measured, size: str) -> str:
-    """Name of the network of so much, which some seeds of the method found."""
+    """Return the name of a network with these sizes that a method found."""
     return f"{method.method.name} {size}"
 
 
 def gates(measured: Sequence[Measured], dataset: "str | None") -> Sheet:
-    """Table V: validation, pop100, with the FLOPs that gates cost."""
+    """Return Table V: validation metrics under pop100, and the FLOPs of the gates."""
     keys = [metric("validation", "pop100", name) for name in _METRICS]
     stars = {key: _star(measured, key) for key in keys}
     layers = {"easrec": "2 layers, low rank", "gates-2": "2 layers", "gates-1": "1 layer", "gates-0": "no gates"}
@@ -165,15 +165,15 @@ def gates(measured: Sequence[Measured], dataset: "str | None") -> Sheet:
     head += ["p against 2 layers", *(f"paper, {_SHOWN[name]}" for name in _METRICS)]
     notes = [
         "Bold and star as in Table III, here against the second best row; p tests NDCG@10 against gates of 2 layers of "
-        "full width. Each row is searched anew, so that its network may have other sizes. The budget is half of each "
-        "row's own largest network, so that rows with dearer gates may spend more: see MFLOPs."
+        "full width. Each row is a separate search, so its network may have other sizes. The budget is half of the "
+        "FLOPs of each row's largest network, so rows with more expensive gates have a larger budget: see MFLOPs."
     ]
     notes += _warned(measured) + _missing(measured)
     return Sheet("table5", "Table V (validation, pop100)", head, rows, figures, notes)
 
 
 def lambdas(measured: Sequence[Measured]) -> Sheet:
-    """The figures behind Fig. 4: lambda, without a budget, against metrics and FLOPs."""
+    """Return the figures of Fig. 4: metrics and FLOPs over lambda, without a budget."""
     keys = [metric("test", protocol, name) for protocol in ("pop100", "unseen") for name in _METRICS]
     rows, figures = [], []
     for each in measured:
@@ -189,7 +189,7 @@ def lambdas(measured: Sequence[Measured]) -> Sheet:
 
 
 def differences(measured: Sequence[Measured]) -> Sheet:
-    """What the paper leaves open, each answer against the one that EASRec has here."""
+    """Return the table of choices that the paper leaves open, each compared with the choice of EASRec here."""
     keys = [metric("test", protocol, "ndcg@10") for protocol in ("pop100", "unseen", "full")]
     rows, figures = [], []
     for each in measured:
@@ -215,7 +215,7 @@ def differences(measured: Sequence[Measured]) -> Sheet:
 
 
 def _units(measured: Sequence[Measured]) -> list[str]:
-    """What lambda is for each thing that FLOPs are divided by, on the scale of the largest network's."""
+    """Return the note that converts lambda between the units of expected FLOPs."""
     literal = _named(measured, "lambda-flops")
     if literal is None:
         return []
@@ -223,13 +223,13 @@ def _units(measured: Sequence[Measured]) -> list[str]:
     largest, weight = result.networks["largest"].flops, result.config.search.penalty_weight
     return [
         f"Lambda weighs expected FLOPs divided by a unit: the largest network's ({largest / 1e6:.2f} M), their range, "
-        f"or one FLOP. A lambda of {weight:g} for FLOPs as they are is one of {weight * largest:.1e} for the largest "
-        "network's; one for their range is larger by largest / (largest - smallest)."
+        f"or one FLOP. A lambda of {weight:g} for one FLOP equals {weight * largest:.1e} for the largest network's "
+        "FLOPs; a lambda for their range is multiplied by largest / (largest - smallest)."
     ]
 
 
 def write(sheet: Sheet, folder: Path) -> str:
-    """``<name>.csv``, a line for every figure, and ``<name>.json``; returns the Markdown."""
+    """Write ``<name>.csv``, with a line for every figure, and ``<name>.json``; return the table as Markdown."""
     text = io.StringIO()
     writer = csv.DictWriter(text, _COLUMNS, restval="", lineterminator="\n")
     writer.writeheader()
@@ -253,7 +253,7 @@ def write(sheet: Sheet, folder: Path) -> str:
 
 @dataclass(frozen=True)
 class _Star:
-    """The best method by a figure, and the test of whether its rival differs."""
+    """The best method by a figure, and the p-value of its difference from a rival."""
 
     best: Measured
     rival: Measured
@@ -261,7 +261,7 @@ class _Star:
 
 
 def _star(measured: Sequence[Measured], key: Figure) -> "_Star | None":
-    """The rival is the best of the baselines, or of EASRec's forms, whichever the best is not; else the second best."""
+    """Compare the best method with the best of the other kind (baseline or EASRec), or else with the second best."""
     best = best_of(measured, key)
     others = [each for each in measured if each is not best]
     if best is None or not others:
@@ -297,7 +297,7 @@ def _figures(
     base: "Measured | None" = None,
     tested: Sequence[Figure] = (),
 ) -> dict[str, Any]:
-    """The row for programs; figures in ``tested`` are compared with those of ``base``."""
+    """Return a row as plain data; figures in ``tested`` are compared with those of ``base``."""
     values: dict[str, Any] = {key.name: summary(each.values(key)) for key in keys}
     for key, star in (stars or {}).items():
         if star is not None and star.best is each:
@@ -317,7 +317,7 @@ def _figures(
 
 
 def _most(sizes: Sequence[str]) -> str:
-    """The architecture of more than half of the seeds, with how many; all of them where there is none."""
+    """Return the architecture that more than half of the seeds found, or else all of them, with counts."""
     counts = {size: sizes.count(size) for size in sizes}
     most = max(counts, key=lambda size: counts[size])
     if len(counts) == 1:

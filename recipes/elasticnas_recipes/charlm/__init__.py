@@ -1,1 +1,1 @@
-"""A small language model of bytes, made of elastic primitives, on text files of the user's."""
+"""A small byte-level language model on the user's text files, built from elastic primitives."""

@@ -1,4 +1,4 @@
-"""``elasticnas charlm``: run, config."""
+"""The commands of ``elasticnas charlm``: run, config."""
 
 from pathlib import Path
 from typing import Annotated
@@ -55,7 +55,7 @@ def run(
     paths, pattern = data or standard_library(), glob or ("*.txt" if data else "*.py")
     console = open_console()
     corpus = read_corpus(paths, pattern, settings.length, settings.most_bytes, settings.study.seed)
-    left_out = f", {corpus.skipped:,} left out (no UTF-8 text, or copies)" if corpus.skipped else ""
+    left_out = f", {corpus.skipped:,} left out (not UTF-8, or copies)" if corpus.skipped else ""
     console.print(
         f"{corpus.files:,} files of {', '.join(map(str, paths))}{left_out}: {len(corpus.train):,} bytes to train on",
         highlight=False,
@@ -73,5 +73,5 @@ def config_group() -> None:
 
 @config.command()
 def show() -> None:
-    """Print all settings as YAML, ready to be saved, changed, and given by --config."""
+    """Print all settings as YAML, to be saved, changed, and passed to --config."""
     typer.echo(as_yaml(Config()), nl=False)

@@ -8,15 +8,16 @@ __all__ = ["Config"]
 
 
 class Config(BaseModel):
-    """What ``--set`` can change.
+    """Settings that ``--set`` can change.
 
     Attributes:
-        length: N, bytes that the model sees.
-        batch: Windows of a step.
-        most_bytes: Of text that is read.
-        validation_windows: Windows of N bytes that an evaluation runs; the search runs it hundreds of times.
-        test_windows: Likewise of the test.
-        study: Steps, rates, search: see :class:`elasticnas.study.StudySettings`.
+        length: N, length of an input window in bytes.
+        batch: Windows per training step.
+        most_bytes: Maximum number of bytes of text to read.
+        validation_windows: Windows of N bytes per evaluation on validation data; a search evaluates about a hundred
+            architectures.
+        test_windows: Windows of N bytes in the test.
+        study: Steps, rates and search, see :class:`elasticnas.study.StudySettings`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -1,4 +1,4 @@
-"""Corpus: text files as bytes, split by file, cut in windows."""
+"""Corpus: text files as bytes, split by file, and cut into windows."""
 
 import random
 import sysconfig
@@ -16,19 +16,19 @@ from elasticnas.errors import DataError
 __all__ = ["Corpus", "read_corpus", "standard_library"]
 
 _PARTS = {"train": 0.8, "validation": 0.1, "test": 0.1}
-_FEWEST_FILES = 10  # fewer are split each in itself, or a part might hold one odd file
+_FEWEST_FILES = 10  # with fewer, each file is split, since a part of one file may not be representative
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Text of three parts.
+    """Training, validation and test text.
 
     Attributes:
-        train: Bytes, uint8 ``(n,)``.
-        validation: Likewise.
-        test: Likewise.
-        files: How many they are from.
-        skipped: Files of folders that are no UTF-8 text, or hold the text of another.
+        train: Training bytes, uint8 ``(n,)``.
+        validation: Validation bytes, uint8 ``(n,)``.
+        test: Test bytes, uint8 ``(n,)``.
+        files: Number of files that were read.
+        skipped: Number of files in folders that are not UTF-8, or are copies of another.
     """
 
     train: Tensor
@@ -39,21 +39,21 @@ class Corpus:
 
     @property
     def fingerprint(self) -> str:
-        """Tells corpora apart."""
+        """SHA-256 of the three parts."""
         digest = sha256()
         for part in (self.train, self.validation, self.test):
             digest.update(part.numpy().tobytes() + b"|")
         return digest.hexdigest()
 
     def windows(self, length: int, batch: int, epoch: int, seed: int) -> Iterator[Tensor]:
-        """100 batches ``(B, N + 1)`` of training windows at random places, the same for the same number."""
+        """Yield 100 batches ``(B, N + 1)`` of training windows at positions drawn from epoch and seed."""
         generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
         starts = torch.randint(len(self.train) - length, (100, batch, 1), generator=generator)
         for rows in starts:
             yield self.train[rows + torch.arange(length + 1)].long()
 
     def held_out(self, part: str, length: int, most: int) -> Tensor:
-        """At most so many windows ``(n, N + 1)`` that do not overlap, spread over a part."""
+        """Return at most ``most`` evenly spread windows of a part, ``(n, N + 1)``, with disjoint inputs."""
         data: Tensor = getattr(self, part)
         starts = np.arange(0, len(data) - length, length)
         chosen = starts[np.linspace(0, len(starts) - 1, min(most, len(starts))).astype(int)]
@@ -61,25 +61,26 @@ class Corpus:
 
 
 def standard_library() -> list[Path]:
-    """The folder that holds the source of Python's standard library."""
+    """Return the folder of Python's standard library."""
     return [Path(sysconfig.get_paths()["stdlib"])]
 
 
 def read_corpus(paths: Sequence[Path], pattern: str, length: int, most_bytes: int, seed: int) -> Corpus:
-    """Read UTF-8 text files and split them, 80, 10 and 10 % of the bytes.
+    """Read UTF-8 text files and split them into 80, 10 and 10 % of the bytes.
 
-    Whole files go to one part, in an order drawn by the seed; with fewer than ten files each is split in itself. Copies
-    of a file count once. Files of folders that are no UTF-8 text are left out and counted.
+    Each file goes to one part, in random order; with fewer than ten files, each file is split. Copies of a file are
+    read once. Files in folders that are not UTF-8 are skipped and counted.
 
     Args:
-        paths: Files, and folders whose files (also in folders below, but for installed packages) match the pattern.
-        pattern: Such as ``*.txt``.
-        length: N; each part must hold more bytes.
-        most_bytes: Where there are more, files are left out.
-        seed: Of the order.
+        paths: Files, and folders that are searched recursively (except for installed packages).
+        pattern: Pattern of the files in folders, such as ``*.txt``.
+        length: N; each part must have more than N + 1 bytes.
+        most_bytes: Maximum number of bytes; further files are not read.
+        seed: Random seed of the order.
 
     Raises:
-        DataError: Nothing to read, a named file that is no UTF-8 text, or too little text; it names the file.
+        DataError: There are no files, a file cannot be read or, if given by name, is not UTF-8, or there is too little
+            text.
     """
     files = _files(paths, pattern)
     random.Random(seed).shuffle(files)
@@ -97,7 +98,7 @@ def read_corpus(paths: Sequence[Path], pattern: str, length: int, most_bytes: in
         if len(files) < _FEWEST_FILES:
             for name, piece in zip(_PARTS, _cut(text), strict=True):
                 parts[name].append(piece)
-        else:  # to the part that is furthest behind its share
+        else:  # to the part that is most below its share
             behind = max(_PARTS, key=lambda name: _PARTS[name] * (total + len(text)) - sum(map(len, parts[name])))
             parts[behind].append(text)
         total += len(text)
@@ -106,7 +107,7 @@ def read_corpus(paths: Sequence[Path], pattern: str, length: int, most_bytes: in
         if len(data) <= length + 1:
             raise DataError(
                 f"{', '.join(map(str, paths))}: {total:,} bytes of text leave {len(data):,} for {name}; more than "
-                f"{length + 1:,} are needed: give more text, or a smaller length"
+                f"{length + 1:,} are needed: give more text or a smaller length"
             )
     train, validation, test = (torch.from_numpy(np.frombuffer(data, np.uint8).copy()) for data in joined.values())
     return Corpus(train, validation, test, read, skipped)
@@ -129,7 +130,7 @@ def _files(paths: Sequence[Path], pattern: str) -> list[Path]:
 
 
 def _text(file: Path, named: bool) -> bytes | None:
-    """None for a file of a folder that is no text."""
+    """Return the content of a file; None if it is not UTF-8 and not given by name."""
     try:
         data = file.read_bytes()
         data.decode("utf-8")

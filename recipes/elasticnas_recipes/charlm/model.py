@@ -1,4 +1,4 @@
-"""The language model, of elastic primitives, and what may vary of it."""
+"""The language model, built from elastic primitives, and its search space."""
 
 from types import SimpleNamespace
 from typing import Annotated, Any, Literal
@@ -14,7 +14,7 @@ BYTES, HEADS, HEAD_DIM, START = 256, 4, 16, 0.1
 
 
 class Sizes(Space):
-    """Width, heads of 16, a feed-forward width for each layer, and depth."""
+    """Hidden size, heads (of width 16), depth, and the feed-forward size of each layer."""
 
     hidden: Literal[64, 48, 32]
     heads: Literal[4, 3, 2, 1]
@@ -23,7 +23,7 @@ class Sizes(Space):
 
 
 class Block(nn.Module):
-    """A layer with its norms in front; ``(B, N, hidden) -> (B, N, hidden)``."""
+    """A pre-norm transformer layer; ``(B, N, hidden) -> (B, N, hidden)``."""
 
     def __init__(self, sizes: Any, inner: Any) -> None:
         super().__init__()
@@ -33,26 +33,26 @@ class Block(nn.Module):
         self.feed_forward = enn.FeedForward(sizes.hidden, inner)
 
     def forward(self, x: Tensor) -> Tensor:
-        """One layer."""
+        """``(B, N, hidden) -> (B, N, hidden)``."""
         x = x + self.attention(self.first(x))
         out: Tensor = x + self.feed_forward(self.second(x))
         return out
 
 
 class GPT(nn.Module):
-    """Bytes ``(B, N)`` to logits of the next byte ``(B, N, 256)``; input and output share their embedding.
+    """Maps bytes ``(B, N)`` to logits of the next byte ``(B, N, 256)``; input and output embeddings are tied.
 
     Args:
-        sizes: Axes for the supernet; an architecture, or what :func:`scaled` gives, for a plain network.
-        length: Longest N.
+        sizes: Axes for the supernet; an architecture, or what :func:`scaled` returns, for a plain network.
+        length: Maximum N.
 
-    Source: GPT-2, norms in front.
+    Source: GPT-2 (pre-norm).
     """
 
     def __init__(self, sizes: Any, length: int) -> None:
         super().__init__()
         self.bytes = enn.Embedding(BYTES, sizes.hidden)
-        nn.init.normal_(self.bytes.weight, std=START)  # tied to the output: torch's 1 would start at absurd logits
+        nn.init.normal_(self.bytes.weight, std=START)  # tied to the output: torch's 1 gives far too large logits
         self.positions = enn.Parameter(length, sizes.hidden, std=START)
         self.layers = enn.Stack([Block(sizes, inner) for inner in sizes.inner], sizes.depth)
         self.norm = enn.LayerNorm(sizes.hidden)
@@ -67,7 +67,7 @@ class GPT(nn.Module):
 
 
 def scaled(factor: float) -> SimpleNamespace:
-    """The largest network with every width times ``factor``: its heads narrower, its layers as many."""
+    """Return the sizes of the largest network with every width times ``factor``; heads get narrower, depth stays."""
     largest = Sizes.largest()
     return SimpleNamespace(
         hidden=max(1, round(factor * largest.hidden)),

@@ -1,4 +1,4 @@
-"""The task: predict the next byte."""
+"""The study of next-byte prediction."""
 
 import math
 from typing import Any
@@ -19,7 +19,7 @@ _METRIC = "bits per byte"
 
 
 def study(config: Config, corpus: Corpus, device: torch.device) -> tuple[Study, dict[str, Any]]:
-    """Cross entropy of the next byte, bits per byte on validation and test windows; and facts of the data."""
+    """Return the study, with bits per byte as the metric, and facts of the data."""
     seed, length = config.study.seed, config.length
     held_out = {
         part: corpus.held_out(part, length, most).to(device)
@@ -59,7 +59,7 @@ def _loss(network: nn.Module, windows: Tensor) -> Tensor:
 
 
 def _bits(network: nn.Module, windows: Tensor, batch: int) -> Tensor:
-    """Bits per byte of each window ``(n,)``; the metric is the mean."""
+    """Compute the bits per byte of each window, ``(n,)``; the metric is their mean."""
 
     def nats(part: Tensor) -> Tensor:
         logits = network(part[:, :-1]).transpose(1, 2)

@@ -1,1 +1,1 @@
-"""A small vision transformer on scikit-learn's handwritten digits, made elastic as it is."""
+"""A small vision transformer on scikit-learn's digits, made elastic without changes to its code."""

@@ -1,4 +1,4 @@
-"""``elasticnas digits``: run, config."""
+"""The commands of ``elasticnas digits``: run, config."""
 
 from pathlib import Path
 from typing import Annotated
@@ -55,5 +55,5 @@ def config_group() -> None:
 
 @config.command()
 def show() -> None:
-    """Print all settings as YAML, ready to be saved, changed, and given by --config."""
+    """Print all settings as YAML, to be saved, changed, and passed to --config."""
     typer.echo(as_yaml(Config()), nl=False)

@@ -8,11 +8,11 @@ __all__ = ["Config"]
 
 
 class Config(BaseModel):
-    """What ``--set`` can change.
+    """Settings that ``--set`` can change.
 
     Attributes:
-        batch: Images of a step.
-        study: Steps, rates, search: see :class:`elasticnas.study.StudySettings`.
+        batch: Images per training step.
+        study: Steps, rates and search, see :class:`elasticnas.study.StudySettings`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

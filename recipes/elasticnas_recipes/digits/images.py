@@ -1,4 +1,4 @@
-"""Images: scikit-learn's handwritten digits, split, in shifted batches."""
+"""Images: scikit-learn's handwritten digits, split, in batches with random shifts."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from elasticnas.packages import require_package
 
 __all__ = ["Images", "load_images"]
 
-_MEAN, _DEVIATION = 4.9, 6.0  # of the grey values 0 to 16
+_MEAN, _DEVIATION = 4.9, 6.0  # of grey values from 0 to 16
 
 
 @dataclass(frozen=True)
 class Images:
-    """Images ``(n, 8, 8)``, about normal, and digits ``(n,)`` of one part of the data."""
+    """One part of the data: standardized images ``(n, 8, 8)`` and their digits ``(n,)``."""
 
     pixels: Tensor
     digits: Tensor
@@ -26,13 +26,13 @@ class Images:
         return len(self.digits)
 
     def to(self, device: torch.device) -> "Images":
-        """On a device."""
+        """Return the images on a device."""
         return Images(self.pixels.to(device), self.digits.to(device))
 
     def shifted(self, epoch: int, batch: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Shuffled batches of an epoch, each image moved by up to a pixel, the same for the same number.
+        """Yield shuffled batches of an epoch, with each image randomly shifted by up to one pixel.
 
-        A last, smaller batch is left out.
+        The same epoch and seed give the same batches. A last, smaller batch is left out.
         """
         generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
         order = torch.randperm(len(self), generator=generator)
@@ -47,7 +47,7 @@ class Images:
 
 
 def load_images(seed: int) -> tuple[dict[str, Images], str]:
-    """Train, validation and test images (60, 20 and 20 % of 1,797, as many of each digit), and their fingerprint.
+    """Load training, validation and test images (60, 20 and 20 % of 1,797, stratified), and their fingerprint.
 
     Source: scikit-learn's ``load_digits``, from Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, UCI
     Machine Learning Repository, 1998.

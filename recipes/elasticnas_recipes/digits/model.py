@@ -1,4 +1,4 @@
-"""The vision transformer, in plain torch, and what may vary of it."""
+"""The vision transformer, in plain torch, and its search space."""
 
 from types import SimpleNamespace
 from typing import Annotated, Any, Literal
@@ -16,7 +16,7 @@ PATCH, PATCHES, CLASSES, HEADS, HEAD_DIM = 2, 16, 10, 4, 16
 
 
 class Sizes(Space):
-    """Width, heads of 16, a feed-forward width for each layer, and depth."""
+    """Hidden size, heads (of width 16), depth, and the feed-forward size of each layer."""
 
     hidden: Literal[64, 48, 32, 16]
     heads: Literal[4, 3, 2, 1]
@@ -41,7 +41,7 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """A layer with its norms in front."""
+    """A pre-norm transformer layer."""
 
     def __init__(self, hidden: int, heads: int, head_dim: int, inner: int) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class Block(nn.Module):
 
 
 class ViT(nn.Module):
-    """Images ``(B, 8, 8)`` to logits ``(B, 10)``, through the mean of 16 patches of 2 x 2 pixels.
+    """Maps images ``(B, 8, 8)`` to logits ``(B, 10)``, with the mean over 16 patches of 2 x 2 pixels.
 
     Args:
         hidden: Model width.
@@ -65,13 +65,13 @@ class ViT(nn.Module):
         head_dim: Width of a head.
         inner: Feed-forward width of each layer.
 
-    Source: arXiv:2010.11929, norms in front, without its class token.
+    Source: arXiv:2010.11929 (pre-norm), without its class token.
     """
 
     def __init__(self, hidden: int, heads: int, head_dim: int, inner: tuple[int, ...]) -> None:
         super().__init__()
         self.patches = nn.Linear(PATCH * PATCH, hidden)
-        # as large as the patches: with 0.02 a training of this length hardly learns where a patch is
+        # as large as the patch embeddings: with 0.02, positions are hardly learned in so few steps
         self.positions = nn.Parameter(torch.randn(PATCHES, hidden))
         self.layers = nn.ModuleList(Block(hidden, heads, head_dim, width) for width in inner)
         self.norm, self.head = nn.LayerNorm(hidden), nn.Linear(hidden, CLASSES)
@@ -94,17 +94,17 @@ RULES = {
 
 
 def build(sizes: Any) -> ViT:
-    """The network of an architecture, or of what :func:`scaled` gives."""
+    """Build the network of an architecture, or of what :func:`scaled` returns."""
     return ViT(sizes.hidden, sizes.heads, getattr(sizes, "head_dim", HEAD_DIM), tuple(sizes.inner))
 
 
 def supernet() -> elasticnas.ElasticModel:
-    """Every size in one."""
+    """Build the supernet."""
     return elasticnas.elastify(build, Sizes, RULES)
 
 
 def scaled(factor: float) -> SimpleNamespace:
-    """The largest network with every width times ``factor``: its heads narrower, its layers as many."""
+    """Return the sizes of the largest network with every width times ``factor``; heads get narrower, depth stays."""
     largest = Sizes.largest()
     return SimpleNamespace(
         hidden=max(1, round(factor * largest.hidden)),

@@ -1,4 +1,4 @@
-"""The task: classify the digits."""
+"""The study of digit classification."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ __all__ = ["study"]
 
 
 def study(config: Config, device: torch.device) -> tuple[Study, dict[str, Any]]:
-    """Cross entropy on the training images, accuracy on the validation and test images; and facts of the data."""
+    """Return the study, with accuracy as the metric, and facts of the data."""
     seed = config.study.seed
     parts, fingerprint = load_images(seed)
     train, validation, test = (parts[name].to(device) for name in ("train", "validation", "test"))
@@ -26,7 +26,7 @@ def study(config: Config, device: torch.device) -> tuple[Study, dict[str, Any]]:
         loss=lambda network, batch: F.cross_entropy(network(batch[0]), batch[1]),
         predict=lambda network, batch: network(batch[0]),
         train=lambda epoch: train.shifted(epoch, config.batch, seed),
-        evaluate=lambda network: {"accuracy": float(_right(network, validation).float().mean())},
+        evaluate=lambda network: {"accuracy": float(_correct(network, validation).float().mean())},
         metric="accuracy",
         direction="maximise",
     )
@@ -35,7 +35,7 @@ def study(config: Config, device: torch.device) -> tuple[Study, dict[str, Any]]:
         problem,
         build,
         scaled,
-        lambda network: {"accuracy": _right(network, test)},
+        lambda network: {"accuracy": _correct(network, test)},
         torch.zeros(1, 8, 8),
         config.study,
         name="digits",
@@ -43,7 +43,7 @@ def study(config: Config, device: torch.device) -> tuple[Study, dict[str, Any]]:
     return made, facts | {"batch": config.batch, "fingerprint": fingerprint[:12]}
 
 
-def _right(network: nn.Module, images: Images) -> Tensor:
-    """Whether the digit of each image is found; accuracy is the mean."""
+def _correct(network: nn.Module, images: Images) -> Tensor:
+    """Return whether each image is classified correctly, ``(n,)``; accuracy is the mean."""
     found: Tensor = network(images.pixels).argmax(-1) == images.digits
     return found

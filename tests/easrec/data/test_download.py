@@ -65,13 +65,13 @@ def test_the_file_is_there_checked_and_readable(source, tmp_path):
 
 def test_another_file_than_published_is_refused_and_leaves_nothing(source, server, tmp_path):
     server[1]["/ml-1m.zip"] += b"x"
-    with pytest.raises(DataError, match=r"the checksum of what arrived is [0-9a-f]{32}, published is [0-9a-f]{32}"):
+    with pytest.raises(DataError, match=r"the download has the checksum [0-9a-f]{32}, published is [0-9a-f]{32}"):
         download(source, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
 def test_no_connection_is_one_line(source, server, tmp_path):
-    with pytest.raises(DataError, match=r"cannot be downloaded \(.*refused.*\); get it by hand"):
+    with pytest.raises(DataError, match=r"cannot be downloaded \(.*refused.*\); download it manually"):
         download(replace(source, url="http://127.0.0.1:1/x.zip"), tmp_path)
     with pytest.raises(DataError, match="cannot be downloaded"):
         download(replace(source, url=f"{server[0]}/missing"), tmp_path)

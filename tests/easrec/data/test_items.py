@@ -110,10 +110,10 @@ def test_the_movies_of_movielens(tmp_path, name):
             ["g"],
             "row 3: its number of fields differs from the first row's; one item",
         ),
-        ("i.csv", "item_id,g\n", ["g"], "no row holds anything; expected one item per row"),
+        ("i.csv", "item_id,g\n", ["g"], "every row is empty; expected one item per row"),
         ("i.csv", "", ["g"], "the file is empty; expected one item per line"),
         ("i.csv", "item_id,g\n1,a\n", [], "which columns hold features? name them by --features"),
-        ("i.csv", "item_id,g\n1,a\n", ["g", "g"], "--features g: named twice"),
+        ("i.csv", "item_id,g\n1,a\n", ["g", "g"], "--features g: given twice"),
         ("u.item", "1|a\n", ["g"], f"{KINDS} none of them: write the items as one of them"),
         ("ratings.dat", "1::a\n", ["g"], f"{KINDS} ratings.dat: write the items as one of them"),
         ("movies.dat", "1::a\n", ["Genres"], "expected MovieID::Title::Genres in each line, found b'1\\ta"),
@@ -177,10 +177,10 @@ def test_features_are_saved_with_the_data_and_belong_to_its_fingerprint(tmp_path
     ("change", "message"),
     [
         ({"ids": np.array([1, 2, 9], dtype=np.int32)}, "features beyond the 2 that have names"),
-        ({"offsets": np.array([0, 0, 1, 3], dtype=np.int64)}, "offsets of features do not fit the items"),
+        ({"offsets": np.array([0, 0, 1, 3], dtype=np.int64)}, "offsets of features do not match the items"),
         ({"offsets": np.array([0, 0, 1, 3, 2, 3], dtype=np.int64)}, "offsets and ids of features do not fit"),
-        ({"ids": np.array([1, 2, 1])}, "ids of features is no list of integers"),
-        ({"names": ["", 3, "x"]}, "the names of features are no texts"),
+        ({"ids": np.array([1, 2, 1])}, "ids of features is not a list of integers"),
+        ({"names": ["", 3, "x"]}, "the names of features are not strings"),
     ],
 )
 def test_spoiled_features_are_refused(tmp_path, change, message):
@@ -194,7 +194,7 @@ def test_plain_data_and_back():
     _, features = data_and_features()
     again = ItemFeatures.from_json(features.to_json(), 4)
     assert again.fingerprint == features.fingerprint and again.summary() == features.summary()
-    with pytest.raises(ValueError, match="do not fit the items"):
+    with pytest.raises(ValueError, match="do not match the items"):
         ItemFeatures.from_json(features.to_json(), 5)
 
 
