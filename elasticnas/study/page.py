@@ -1,4 +1,4 @@
-"""What a study shows: a table and a page, made from its result alone."""
+"""Presentation of a study: table and Markdown page, made from its result."""
 
 from typing import TYPE_CHECKING, Any
 
