@@ -80,7 +80,7 @@ class Architectures:
         Raises:
             SpaceError: None was found.
         """
-        tried = f"none of {TRIES:,} draws obeys its rules"
+        tried = f"in {TRIES:,} draws"
         return self._assignment(self._require_found(part, sampler.draw(rng), tried) for part, sampler in self._samplers)
 
     def nearest(self, largest: bool) -> Assignment:
@@ -89,7 +89,7 @@ class Architectures:
         Raises:
             SpaceError: None was found.
         """
-        tried = "near its extremes or far from them"
+        tried = "near its extremes or elsewhere"
         return self._assignment(self._require_found(part, nearest(part, largest), tried) for part in self.components)
 
     def around(self, names: frozenset[str]) -> set[str]:
@@ -121,10 +121,10 @@ class Architectures:
             return combination
         rules = ", ".join(dict.fromkeys(rule.name for rule in component.rules)) or "the validators of its fields"
         if component.listed is not None:
-            raise SpaceError(f"{self._name} has no valid architecture, {tried}: {rules} refuse every one; loosen them")
+            raise SpaceError(f"{self._name} has no valid architecture: {rules} reject all of them; loosen the rules")
         raise SpaceError(
-            f"{self._name}: no valid architecture was found, {tried}, and whether there is one is not "
-            f"certain; loosen the rules ({rules}) or the options"
+            f"{self._name}: no valid architecture was found {tried}, but there may be one; loosen the rules ({rules}) "
+            "or the options"
         )
 
     def _assignment(self, combinations: Iterable[Combination]) -> Assignment:

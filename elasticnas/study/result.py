@@ -45,7 +45,7 @@ class StudyResult(Result, Generic[A]):
         supernet: Training of the supernet.
         search: Result of the search.
         rows: The trained networks, by share of the FLOPs.
-        comparisons: Comparisons of searched networks with the uniformly scaled one at their share.
+        comparisons: Comparisons of searched networks with the uniformly scaled one at the same share.
     """
 
     task: str

@@ -195,7 +195,7 @@ def test_where_all_fail_there_is_one_error(name, tmp_path):
 def test_where_all_in_a_storage_failed_more_retries_go_on(name, tmp_path):
     stored = {"storage": tmp_path / "search.journal"}
     for _ in range(2):
-        with pytest.raises(SearchError, match=r"^all \d+ evaluations failed, .* with retries=2 where"):
+        with pytest.raises(SearchError, match=r"^all \d+ evaluations failed, .* with retries=2 to resume"):
             quiet(SEARCHES[name](**stored), evaluate := Evaluation(lambda arch: True))
     assert evaluate.asked == [], "no attempt was left"
     result = quiet(SEARCHES[name](**stored), Evaluation(lambda arch: False), settings={"retries": 2})

@@ -48,8 +48,8 @@ def test_a_journal_of_before_goes_on(tmp_path):
 
 @pytest.mark.parametrize("method", ["nsga2", "random"])
 def test_every_trial_is_read_once(method, tmp_path, monkeypatch):
-    read, revived = [], storage.revived
-    monkeypatch.setattr(storage, "revived", lambda *given: read.append(None) or revived(*given))
+    read, revived = [], storage.restore
+    monkeypatch.setattr(storage, "restore", lambda *given: read.append(None) or revived(*given))
     search(method, storage=tmp_path / "log", **TRIALS)
     # those of the search, and where it is not the same, those of random search
     assert len(read) <= 30 * (1 if method == "random" else 2)

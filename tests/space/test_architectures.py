@@ -97,7 +97,9 @@ def test_nothing_valid_is_said_soon(layers):
         with pytest.raises(SpaceError, match="no valid architecture") as raised:
             find()
         assert "\n" not in str(raised.value) and "loosen" in str(raised.value)
-    with pytest.raises(SpaceError, match="none of 10,000 draws obeys its rules"):
+    with pytest.raises(
+        SpaceError, match="reject all of them" if layers == 3 else "found in 10,000 draws, but there may be one"
+    ):
         space.sample(random.Random(0))
 
 

@@ -69,16 +69,16 @@ class Strategy(ABC):
 
 
 def arguments(strategy: Any, problem: Any, settings: Any, run: Any) -> tuple[SearchSettings, Run]:
-    """Settings and run of a search, with their defaults.
+    """Check the arguments of :meth:`Strategy.search`, and return settings and run with their defaults.
 
     Args:
-        strategy: That of the method.
-        problem: As the method was given it; likewise the others.
-        settings: None for the defaults.
-        run: None keeps nothing.
+        strategy: The strategy.
+        problem: The problem.
+        settings: The settings; None for the defaults.
+        run: The run; None saves nothing.
 
     Raises:
-        ConfigError: One of them is something else; or the method was called on the class.
+        ConfigError: An argument has a wrong type, or ``search`` was called on the class.
     """
     if not isinstance(strategy, Strategy):
         raise ConfigError("search was called on a class: make the strategy first, such as DARTS().search(problem)")
