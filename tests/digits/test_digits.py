@@ -97,7 +97,9 @@ def test_the_run_writes_what_the_study_promises_and_resumes(main, tmp_path):
     )
     with torch.no_grad():
         row = next(row for row in result["rows"] if row["share"] == 1.0 and row["kind"] == "searched")
-        assert made.test(network)["accuracy"] == row["test"]
+        right = made.test(network)["accuracy"]
+    assert (row["examples"], row["test"]) == (360, int(right.sum()) / 360)
+    assert row["interval"][0] <= row["test"] <= row["interval"][1] and (tmp_path / "run" / "report.html").exists()
     code, _, warned = main(*arguments)
     assert (code, "holds a study already; --resume continues it" in warned) == (1, True)
     assert main(*arguments, "--resume")[0] == 0
