@@ -161,6 +161,7 @@ def test_bits_per_byte_of_a_network_that_knows_nothing_are_eight(books):
     assert float(problem.loss(Even(), torch.zeros(2, 17, dtype=torch.long))) == pytest.approx(math.log(256))
 
 
+@pytest.mark.slow  # the digits recipe runs by default
 def test_the_run_writes_what_the_study_promises(main, books, tmp_path):
     changes = [word for change in SMALL for word in ("--set", change)]
     arguments = ["charlm", "run", "--data", books, "--out", tmp_path / "run", "--threads", 1, *changes]

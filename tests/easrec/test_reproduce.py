@@ -475,7 +475,7 @@ def test_a_stopped_matrix_ends_its_runs_and_goes_on(number, main, arguments, tmp
             if (tmp_path / "runs" / "gates-0" / "seed-0" / "log.txt").exists():
                 runs = children_of(process.pid)
         process.send_signal(number)
-        _, warned = process.communicate(timeout=60)
+        _, warned = process.communicate(timeout=300)
     assert runs and process.returncode == 128 + number, warned
     assert "finished work is kept, run the same command again to resume" in warned and "Traceback" not in warned
     assert not any(Path(f"/proc/{run}").exists() for run in runs)

@@ -171,7 +171,7 @@ def test_work_in_another_thread_touches_no_signal():
     work = Counting()
     thread = threading.Thread(target=seeded, args=(work,))
     thread.start()
-    thread.join(timeout=20)
+    thread.join(timeout=300)
     assert work.step == 10
 
 
@@ -209,7 +209,7 @@ def training(folder, resume, seconds=0.0):
 
 
 def finished(process):
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     return out.splitlines(), err
 
 

@@ -60,7 +60,7 @@ def test_a_folder_that_another_process_uses_is_refused_until_that_is_killed(tmp_
             pass
     finally:
         process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=20)
+        process.communicate(timeout=300)
     assert process.returncode == -signal.SIGKILL and (tmp_path / "run" / ".lock").exists()
     with Run(tmp_path / "run"):
         pass
@@ -176,7 +176,7 @@ def test_temporaries_of_killed_writes_go_and_others_stay(tmp_path):
         "os.replace = lambda *_: os.kill(os.getpid(), 9); run.save({'at': 2}, {})"
     )
     process = started(code, tmp_path)
-    process.communicate(timeout=60)
+    process.communicate(timeout=300)
     assert process.returncode == -signal.SIGKILL
     mine = [tmp_path / ".model.safetensors.ab12", tmp_path / "notes.elasticnas-tmp", tmp_path / ".hidden"]
     for path in mine:
