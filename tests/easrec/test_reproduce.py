@@ -207,7 +207,7 @@ def test_other_tables():
         [measured("easrec", [0.9, 0.91]), measured("lambda-0.1", [0.5, 0.51]), measured("lambda-flops", [0.1, 0.11])]
     )
     assert ranges.rows[2][6] == "no budget, lambda 0.1" and float(ranges.rows[2][7]) < 0.01
-    assert any("is one of 4.0e+05 for the largest" in note for note in ranges.notes)
+    assert any("equals 4.0e+05 for the largest" in note for note in ranges.notes)
 
 
 def test_table_iv_has_a_row_for_every_network_and_the_papers_figures(tmp_path):
@@ -417,7 +417,7 @@ def test_a_run_that_cannot_start_is_a_failure_of_its_own(tmp_path, monkeypatch):
 
 def test_what_another_process_runs_is_waited_for(tmp_path, monkeypatch):
     fcntl = pytest.importorskip("fcntl")
-    monkeypatch.setattr(matrix, "_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(matrix, "_RETRY_SECONDS", 0.01)
     cells = cells_of(methods_of("5", True), 1, "small", {}, tmp_path)[:2]
     cells[0].folder.mkdir(parents=True)
 

@@ -191,9 +191,8 @@ def _exit_on_signals() -> Iterator[None]:
         return
     names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     before = {number: signal.getsignal(number) for number in (getattr(signal, name) for name in names)}
-    before = {
-        number: handler for number, handler in before.items() if handler is not signal.SIG_IGN
-    }  # ignored under nohup
+    # keep ignoring what nohup ignores
+    before = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
     for number in before:
         signal.signal(number, _exit)
     try:

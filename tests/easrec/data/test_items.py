@@ -178,7 +178,7 @@ def test_features_are_saved_with_the_data_and_belong_to_its_fingerprint(tmp_path
     [
         ({"ids": np.array([1, 2, 9], dtype=np.int32)}, "features beyond the 2 that have names"),
         ({"offsets": np.array([0, 0, 1, 3], dtype=np.int64)}, "offsets of features do not match the items"),
-        ({"offsets": np.array([0, 0, 1, 3, 2, 3], dtype=np.int64)}, "offsets and ids of features do not fit"),
+        ({"offsets": np.array([0, 0, 1, 3, 2, 3], dtype=np.int64)}, "offsets and ids of features do not match"),
         ({"ids": np.array([1, 2, 1])}, "ids of features is not a list of integers"),
         ({"names": ["", 3, "x"]}, "the names of features are not strings"),
     ],

@@ -50,5 +50,5 @@ def test_errors_name_the_values():
         per_user(np.array([1, 2, 0]), "mrr", 10)
     with pytest.raises(SearchError, match="1 or more, got 0"):
         metrics_at(np.array([1]), cutoffs=(5, 0))
-    with pytest.raises(SearchError, match="unknown metric 'hits'; there are recall, mrr, ndcg"):
+    with pytest.raises(SearchError, match="unknown metric 'hits'; choose one of recall, mrr, ndcg"):
         per_user(np.array([1]), "hits", 10)

@@ -139,7 +139,7 @@ def test_a_nan_target_in_the_history_raises_for_unseen():
 
 def test_errors_name_the_values():
     scores, none = torch.zeros(2, 4), pairs([[], []])
-    with pytest.raises(DataError, match=r"unknown protocols \['pop10'\]; there are full, unseen, pop100"):
+    with pytest.raises(DataError, match=r"unknown protocols \['pop10'\]; give at least one of full, unseen, pop100"):
         ranks_from_scores(scores, torch.tensor([1, 1]), none, None, ["full", "pop10"])
     with pytest.raises(DataError, match="at least one is needed"):
         ranks_from_scores(scores, torch.tensor([1, 1]), none, None, [])
