@@ -141,7 +141,7 @@ def test_errors_name_the_values():
     scores, none = torch.zeros(2, 4), pairs([[], []])
     with pytest.raises(DataError, match=r"unknown protocols \['pop10'\]; give at least one of full, unseen, pop100"):
         ranks_from_scores(scores, torch.tensor([1, 1]), none, None, ["full", "pop10"])
-    with pytest.raises(DataError, match="at least one is needed"):
+    with pytest.raises(DataError, match="give at least one of"):
         ranks_from_scores(scores, torch.tensor([1, 1]), none, None, [])
     with pytest.raises(DataError, match="draw_negatives first"):
         ranks_from_scores(scores, torch.tensor([1, 1]), none, None)
