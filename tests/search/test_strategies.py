@@ -394,13 +394,13 @@ class Layers(nn.Module):
 
 
 def test_pruning_of_a_large_space_under_a_tight_budget_leaves_every_choice_an_option(monkeypatch):
-    reaches, asked = BilevelSearcher._reaches_an_architecture, []
+    reaches, asked = BilevelSearcher._has_unpruned_architecture, []
 
     def greedily(searcher):
         asked.append(searcher.step)
         return len(asked) < 4 and reaches(searcher)  # the search misses what is there
 
-    monkeypatch.setattr(BilevelSearcher, "_reaches_an_architecture", greedily)
+    monkeypatch.setattr(BilevelSearcher, "_has_unpruned_architecture", greedily)
     torch.manual_seed(0)
     model = Layers(Many.axes())
     given = problem(model=model, costs={"cost": Params(model)}, budget="45%")

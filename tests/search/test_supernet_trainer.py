@@ -92,7 +92,7 @@ def test_a_step_of_the_sandwich_is_the_mean_gradient_of_its_architectures():
     reference = copy.deepcopy(model)
     work = trainer(model, steps=1, random_architectures=2, optimizer=lambda w: torch.optim.SGD(w, 0.1))
     drawn = []
-    work._drawn = lambda drawn_before=work._drawn: drawn.extend(drawn_before()) or drawn
+    work._draw_architectures = lambda drawn_before=work._draw_architectures: drawn.extend(drawn_before()) or drawn
     work.run()
     assert drawn[:2] == [Sizes.largest(), Sizes.smallest()] and len(drawn) == 4
     batch = batches(0)[0]
