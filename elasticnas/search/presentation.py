@@ -1,13 +1,13 @@
 """Presentation of a search result: brief, table rows, plot."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from elasticnas.report import Series, pareto_plot
+from elasticnas.report import pareto_plot
 from elasticnas.report.brief import Brief
 from elasticnas.report.numbers import compact, counted
 from elasticnas.report.rows import Row, flat, row
+from elasticnas.search.fronts import RANDOM, evaluated, front_series
 
 if TYPE_CHECKING:
     from elasticnas.search.result import Candidate, Direction, SearchResult
@@ -39,24 +39,21 @@ def brief(result: "SearchResult[Any]") -> Brief:
 
 def rows(result: "SearchResult[Any]") -> list[Row]:
     """Return a row for each evaluated architecture, those of the search first."""
-    ours = result.tried or (result.found, *(c for c in result.pareto if c.architecture != result.best))
-    several = [
-        (result.strategy, ours, result.found, result.pareto),
-        ("random search", result.random_tried, result.random, result.random_pareto),
-    ]
-    metrics = list(dict.fromkeys(name for _, tried, _, _ in several for c in tried for name in c.metrics))
+    several = [(result.strategy, evaluated(result), result.found), (RANDOM, result.random_tried, result.random)]
+    front = {candidate.architecture for candidate in result.pareto}
+    metrics = list(dict.fromkeys(name for _, tried, _ in several for c in tried for name in c.metrics))
     return [
         row(
             result={
                 "search": search,
                 "chosen": candidate.architecture == chosen.architecture,
-                "front": candidate.architecture in {each.architecture for each in front},
+                "front": candidate.architecture in front,
             },
             architecture=flat(candidate.architecture.model_dump(mode="json")),
             cost=candidate.costs,
             metric={name: candidate.metrics.get(name) for name in metrics},
         )
-        for search, tried, chosen, front in several
+        for search, tried, chosen in several
         for candidate in tried
     ]
 
@@ -64,19 +61,8 @@ def rows(result: "SearchResult[Any]") -> list[Row]:
 def draw(result: "SearchResult[Any]", path: "str | Path") -> None:
     """Plot the fronts of the search and of random search against the first cost."""
     cost, unit = next(iter(result.units.items()))
-
-    def points(candidates: "Sequence[Candidate[Any]]") -> list[tuple[float, float]]:
-        return [(candidate.costs[cost], candidate.metrics[result.metric]) for candidate in candidates]
-
-    series = []
-    for name, front, tried in (
-        (result.strategy, result.pareto, result.tried),
-        ("random search", result.random_pareto, result.random_tried),
-    ):
-        series.append(Series(f"{name}, front", points(front), "steps", method=name))
-        series.append(Series(f"{name}, evaluated", points(tried or front), "dots", method=name))
-    title = f"{result.strategy} and random search"
-    pareto_plot({title: series}, path, cost=f"{cost}, {unit}", metrics=[result.metric])
+    panels = {f"{result.strategy} and {RANDOM}": front_series(result, cost)}
+    pareto_plot(panels, path, cost=f"{cost}, {unit}", metrics=[result.metric])
 
 
 def _notes(result: "SearchResult[Any]") -> list[tuple[str, str]]:

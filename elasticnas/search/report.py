@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from elasticnas.report import Report, Series
 from elasticnas.report.html import Chart, Drawing, Facts, Grid, Lines, Part, Section, curves, read_metrics, thinned
+from elasticnas.search.fronts import RANDOM, evaluated, front_series
 
 if TYPE_CHECKING:
     from elasticnas.search.result import Candidate, SearchResult
@@ -38,7 +39,7 @@ def search_sections(result: "SearchResult[Any]", folder: Path | None = None, lab
     metric = f"{label} {result.metric}".strip()
     found: list[Part] = [Facts(_facts(result, metric)), _candidates(result, metric), *_front(result, metric)]
     found.append(drawing("Found architecture", result.best))
-    sections = [Section("Search", found), Section("Search history", history(result, folder))]
+    sections = [Section("Search", found), Section("Search history", history(result, folder, metric))]
     charts = _probabilities(result)
     sections.append(Section("Probabilities of every choice", charts, folded=len(charts) > _FOLDED))
     if result.warnings:
@@ -51,8 +52,14 @@ def drawing(title: str, arch: Any) -> Drawing:
     return Drawing(title, _sizes(arch), _sizes(type(arch).largest()))
 
 
-def history(result: "SearchResult[Any]", folder: Path | None) -> list[Part]:
-    """Return charts of loss, entropy, cost and metric over the steps of the search, as far as they are recorded."""
+def history(result: "SearchResult[Any]", folder: Path | None, metric: str = "") -> list[Part]:
+    """Return charts of loss, entropy, cost and metric over the steps of the search, as far as they are recorded.
+
+    Args:
+        result: Result of the search.
+        folder: Folder of its run; None leaves the losses of every step out.
+        metric: Name of the metric in the charts; the result's by default.
+    """
     records, note = thinned(result.history)
     steps, steps_note = thinned(read_metrics(folder / "metrics.jsonl") if folder is not None else [])
     cost, unit = next(iter(result.units.items()))
@@ -66,13 +73,13 @@ def history(result: "SearchResult[Any]", folder: Path | None) -> list[Part]:
         *curves(records, {"best": "best so far"}, "evaluated"),
     ]
     # with the loss as metric, "loss" in the records is the training loss
-    measured = [] if result.metric == "loss" else curves(steps, {result.metric: result.metric})
+    measured = [] if result.metric == "loss" else curves(steps, {result.metric: metric or result.metric})
     charts = [
         Chart("Loss", losses, step, "loss", " ".join(dict.fromkeys(filter(None, [steps_note, note])))),
         Chart("Entropy of the choices", _entropies(records), step, "entropy, 1 is undecided", note, ends=(0.0, 1.0)),
         Chart(expected_cost, expected, step, unit, note, horizontal=_limit(result, cost)),
-        Chart("Metric of the evaluations", evaluated, "evaluation", result.metric, note),
-        Chart("Metric during the search", measured, step, result.metric, steps_note),
+        Chart("Metric of the evaluations", evaluated, "evaluation", metric or result.metric, note),
+        Chart("Metric during the search", measured, step, metric or result.metric, steps_note),
     ]
     return [chart for chart in charts if chart.series]
 
@@ -98,23 +105,19 @@ def _candidates(result: "SearchResult[Any]", metric: str) -> Grid:
         value = candidate.metrics.get(result.metric)
         return [name, _said(candidate.architecture), *costs, "" if value is None else f"{value:.4f}"]
 
-    front = [row("on the front", candidate) for candidate in result.pareto]
-    return Grid(head, [row("found", result.found), row("best of random search", result.random), *front])
+    ours = {candidate.architecture for candidate in evaluated(result)}
+    front = [
+        row("on the front" + ("" if candidate.architecture in ours else f", by {RANDOM}"), candidate)
+        for candidate in result.pareto
+    ]
+    return Grid(head, [row("found", result.found), row(f"best of {RANDOM}", result.random), *front])
 
 
 def _front(result: "SearchResult[Any]", metric: str) -> list[Part]:
     cost, unit = next(iter(result.units.items()))
-    series = []
-    for name, front, tried in (
-        (result.strategy, result.pareto, result.tried),
-        ("random search", result.random_pareto, result.random_tried),
-    ):
-        series.append(Series(f"{name}, front", _points(result, front, cost), "steps", method=name))
-        series.append(Series(f"{name}, evaluated", _points(result, tried, cost), "dots", method=name))
-    found = Series("found", _points(result, [result.found], cost), "line", method="found")
-    shown = [each for each in [*series, found] if each.points]
     note = "Metrics with the supernet's weights, one evaluation each: no interval."
-    return [Chart("Pareto front", shown, _axis(cost, unit), metric, note, vertical=_limit(result, cost), wide=True)]
+    series, limit = front_series(result, cost), _limit(result, cost)
+    return [Chart("Pareto fronts", series, _axis(cost, unit), metric, note, vertical=limit, wide=True)]
 
 
 def _number(value: float) -> str:
@@ -127,12 +130,6 @@ def _axis(cost: str, unit: str) -> str:
 
 def _same(cost: str, unit: str) -> bool:
     return cost.lower() == unit.lower()
-
-
-def _points(
-    result: "SearchResult[Any]", candidates: "Sequence[Candidate[Any]]", cost: str
-) -> list[tuple[float, float]]:
-    return [(each.costs[cost], each.metrics[result.metric]) for each in candidates if result.metric in each.metrics]
 
 
 def _limit(result: "SearchResult[Any]", cost: str) -> dict[str, float]:

@@ -134,9 +134,9 @@ class SearchResult(Result, Generic[A]):
     def table(self) -> list[dict[str, Any]]:
         """Return one row for each evaluated architecture, as plain data: ``pandas.DataFrame(result.table())``.
 
-        The columns are ``search`` (the strategy, or ``"random search"``), ``chosen``, ``front``, the fields of the
-        architecture (of nested spaces by dotted names), the costs and the metrics. A cost or metric whose name is
-        taken is called ``cost NAME`` or ``metric NAME``.
+        The columns are ``search`` (the strategy, or ``"random search"``), ``chosen``, ``front`` (whether no other row
+        is better in the metric and the costs), the fields of the architecture (of nested spaces by dotted names), the
+        costs and the metrics. A cost or metric whose name is taken is called ``cost NAME`` or ``metric NAME``.
         """
         return rows(self)
 

@@ -1,11 +1,10 @@
 """Plots of a study: the search on validation data, and the trained networks on test data."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from elasticnas.report import Series, pareto_plot
-from elasticnas.search import Candidate, pareto
+from elasticnas.search.fronts import front_series
 from elasticnas.search.result import better
 from elasticnas.study.row import KINDS, label
 
@@ -26,7 +25,10 @@ def draw(result: "StudyResult[Any]", path: "str | Path") -> None:
     """
     metric, bars = result.metric, any(row.interval for row in result.rows)
     pareto_plot(
-        {"Search: validation, the supernet's weights": _search(result), "Networks trained: test": networks(result)},
+        {
+            "Search: validation, the supernet's weights": front_series(result.search, "flops", "NSGA-II", 1e-6),
+            "Networks trained: test": networks(result),
+        },
         path,
         cost=COST,
         metrics=[f"validation {metric}", f"test {metric}" + (" with 95% intervals" if bars else "")],
@@ -45,17 +47,3 @@ def networks(result: "StudyResult[Any]") -> list[Series]:
                 name = label(kind, 1.0 if is_largest else 0.0)
                 found.append(Series(name, points, method=kind, intervals=[row.interval for row in rows]))
     return found
-
-
-def _search(result: "StudyResult[Any]") -> list[Series]:
-    search, metric = result.search, result.metric
-
-    def points(candidates: Sequence[Candidate[Any]]) -> list[tuple[float, float]]:
-        return [(each.costs["flops"] / 1e6, each.metrics[metric]) for each in candidates]
-
-    series = []
-    for name, tried in (("NSGA-II", search.tried), ("random search", search.random_tried)):
-        front = pareto(tried, metric, result.direction)
-        series.append(Series(f"{name}, front", points(front), "steps", method=name))
-        series.append(Series(f"{name}, evaluated", points(tried), "dots", str(len(tried)), name))
-    return series

@@ -12,9 +12,11 @@ if TYPE_CHECKING:
     from easrec.config import Config
     from easrec.result import Metrics, Network, NetworkName, RunResult, Stage
 
-__all__ = ["NETWORKS", "comparison", "metrics_table", "summary_table"]
+__all__ = ["NETWORKS", "PLOTTED", "comparison", "metrics_table", "summary_table"]
 
 NETWORKS: "dict[NetworkName, str]" = {"largest": "largest", "found": "found by search", "random": "random search"}
+PLOTTED: "tuple[NetworkName, ...]" = ("found", "random", "largest")
+"""Order of the networks in plots, so that each has the same colour as its search."""
 
 
 def comparison(result: "RunResult[Any]") -> tuple[list[str], list[list[list[str]]]]:

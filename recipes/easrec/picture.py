@@ -1,23 +1,20 @@
 """Plot of a run: the metric of its networks over their FLOPs."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from easrec.figures import NETWORKS
+from easrec.figures import NETWORKS, PLOTTED
 from easrec.intervals import interval
 from elasticnas.errors import PluginError
 from elasticnas.report import Series, pareto_plot
-from elasticnas.search import Candidate, pareto
+from elasticnas.search.fronts import front_series
 
 if TYPE_CHECKING:
-    from easrec.result import NetworkName, RunResult
+    from easrec.result import RunResult
 
 __all__ = ["draw", "draw_beside", "panels"]
-
-_RANDOM = "random search"
 
 
 def draw(result: "RunResult[Any]", path: "str | Path") -> None:
@@ -52,9 +49,7 @@ def draw_beside(result: "RunResult[Any]", folder: Path, console: Console) -> Pat
 def panels(result: "RunResult[Any]") -> dict[str, list[Series]]:
     """Return the panels: the search on validation data, if there was one, and the trained networks on test data."""
     protocol, _, metric = result.config.early_stopping_metric.partition("/")
-    # in the order of the other panel, so that each method has the same colour
-    names: tuple[NetworkName, ...] = ("found", "random", "largest")
-    networks = {name: result.networks[name] for name in names if name in result.networks}
+    networks = {name: result.networks[name] for name in PLOTTED if name in result.networks}
     trained = {name: network for name, network in networks.items() if network.training is not None}
     costs = [network.flops / 1e6 for network in trained.values()]
     series = [
@@ -68,22 +63,6 @@ def panels(result: "RunResult[Any]") -> dict[str, list[Series]]:
     best = (result.best_reachable or {}).get("test", {}).get(protocol, {}).get(metric)
     if best is not None:
         series.append(Series("best reachable", [(min(costs), best), (max(costs), best)], "steps"))
-    return _searched(result) | {"Trained networks: test": series}
-
-
-def _searched(result: "RunResult[Any]") -> dict[str, list[Series]]:
-    if result.search is None:
-        return {}
-    search, metric = result.search.result, result.config.early_stopping_metric
-
-    def points(candidates: Sequence[Candidate[Any]]) -> list[tuple[float, float]]:
-        return [(each.costs["flops"] / 1e6, each.metrics[metric]) for each in candidates]
-
-    random = [each for each in search.random_tried if metric in each.metrics]
-    return {
-        "Search: validation, the supernet's weights": [
-            Series("found by search", points([search.found])),
-            Series("random search, front", points(pareto(random, metric, search.direction)), "steps", method=_RANDOM),
-            Series("random search, evaluated", points(random), "dots", str(len(random)), method=_RANDOM),
-        ]
-    }
+    searched = [] if result.search is None else front_series(result.search.result, "flops", "search", 1e-6)
+    panels = {"Search: validation, the supernet's weights": searched, "Trained networks: test": series}
+    return {title: drawn for title, drawn in panels.items() if drawn}

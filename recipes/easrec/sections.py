@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from easrec.figures import NETWORKS
+from easrec.figures import NETWORKS, PLOTTED
 from easrec.intervals import half_width, interval
 from elasticnas.report import Report, Series
 from elasticnas.report.html import Chart, Facts, Grid, Part, Section, Text, curves, read_metrics, thinned
@@ -42,8 +42,8 @@ def run_report(result: "RunResult[Any]", folder: Path | None = None) -> Report:
 def _accuracy(result: "RunResult[Any]") -> Chart:
     protocol, _, metric = result.config.early_stopping_metric.partition("/")
     series = []
-    for name, label in NETWORKS.items():
-        network = result.networks.get(name)
+    for name in PLOTTED:
+        label, network = NETWORKS[name], result.networks.get(name)
         if network is not None and network.training is not None:
             point = network.flops / 1e6, network.metrics["test"][protocol][metric]
             series.append(Series(label, [point], intervals=[interval(network, "test", protocol, metric)]))

@@ -22,7 +22,7 @@ def sections(result, folder=None):
 
 def test_accuracy_has_bars_of_two_standard_errors():
     chart = sections(compared(best_reachable={"test": {"unseen": {"ndcg@10": 0.875}}}))["Networks"][0]
-    largest, found = chart.series
+    found, largest = chart.series
     assert (largest.points, largest.intervals) == ([(4.0, 0.75)], [None])
     assert (found.points, found.intervals) == ([(2.0, 0.5)], [pytest.approx((0.4804, 0.5196))])
     assert chart.horizontal == {"best reachable": 0.875} and "over 1,000 users" in chart.note

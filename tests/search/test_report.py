@@ -8,7 +8,7 @@ import pytest
 from elasticnas import PerLayer, Space
 from elasticnas.report import write_report
 from elasticnas.search import Candidate, SearchResult
-from elasticnas.search.report import drawing
+from elasticnas.search.report import drawing, search_sections
 
 
 class Sizes(Space):
@@ -76,15 +76,15 @@ def test_what_is_drawn_is_what_the_result_holds():
     assert drawn["Expected FLOPs"] == {"Expected FLOPs": [(2, 1998.0), (4, 1996.0)]}
     assert drawn["hidden"] == {"32": [(2, 0.5), (4, 0.75)], "16": [(2, 0.5), (4, 0.25)]}
     assert drawn["index"]["1"] == [(2, 0.75), (4, 0.75)] and set(drawn) >= {"kind", "depth", "inner.0", "inner.1"}
-    assert drawn["Pareto front"]["found"] == [(1200.0, 0.5)]
-    assert drawn["Pareto front"]["random search, front"] == [(1800.0, 0.75)]
-    assert "dynamic-constraint, evaluated" not in drawn["Pareto front"]
+    assert drawn["Pareto fronts"]["found by dynamic-constraint"] == [(1200.0, 0.5)]
+    assert drawn["Pareto fronts"]["random search, front"] == [(1800.0, 0.75)]
+    assert "dynamic-constraint, evaluated" not in drawn["Pareto fronts"]
 
 
 def test_the_budget_is_marked_in_both_charts_of_cost():
     parts = {part.title: part for section in result().report().sections for part in section.parts if hasattr(part, "x")}
-    assert parts["Pareto front"].vertical == {"budget": 1900.0} == parts["Expected FLOPs"].horizontal
-    assert (parts["Pareto front"].x, parts["Expected FLOPs"].y) == ("FLOPs", "FLOPs")
+    assert parts["Pareto fronts"].vertical == {"budget": 1900.0} == parts["Expected FLOPs"].horizontal
+    assert (parts["Pareto fronts"].x, parts["Expected FLOPs"].y) == ("FLOPs", "FLOPs")
 
 
 def test_losses_of_every_step_come_from_the_run(tmp_path):
@@ -103,8 +103,29 @@ def test_evaluations_are_drawn_where_there_are_no_gradients():
         "evaluated": [(1, 0.75), (2, 0.9)],
         "best so far": [(1, 0.75), (2, 0.75)],
     }
-    assert drawn["Pareto front"]["evolve, evaluated"] == [(1800.0, 0.75), (1200.0, 0.9)]
+    assert drawn["Pareto fronts"]["evolve, evaluated"] == [(1800.0, 0.75), (1200.0, 0.9)]
     assert {"Loss", "hidden", "Expected FLOPs"}.isdisjoint(drawn)
+
+
+def test_each_candidate_is_drawn_under_the_search_that_evaluated_it():
+    """Random search found better and cheaper ones: the common front holds none of the search's."""
+    found, cheap, good = candidate(SMALL, 1200, 0.5), candidate(LARGE, 600, 0.25), candidate(LARGE, 1800, 0.125)
+    mixed = result(found=found, random=good, random_tried=(good, cheap), pareto=(cheap, good))
+    fronts = charts(mixed.report())["Pareto fronts"]
+    assert fronts["found by dynamic-constraint"] == [(1200.0, 0.5)]
+    assert fronts["random search, front"] == [(600.0, 0.25), (1800.0, 0.125)]
+    assert not {"dynamic-constraint, front", "dynamic-constraint, evaluated"} & fronts.keys()
+    rows = [(row["search"], row["flops"], row["front"]) for row in mixed.table()]
+    assert rows[0] == ("dynamic-constraint", 1200, False) and {search for search, *_ in rows[1:]} == {"random search"}
+    (grid,) = (part for section in mixed.report().sections for part in section.parts if hasattr(part, "rows"))
+    assert [row[0] for row in grid.rows[2:]] == ["on the front, by random search"] * 2
+
+
+def test_the_metric_of_a_history_says_what_data_it_is_of(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text(json.dumps({"step": 1, "loss": 9.0, "<b>nats": 0.25}) + "\n")
+    parts = [part for section in search_sections(result(), tmp_path, "validation") for part in section.parts]
+    (chart,) = (part for part in parts if getattr(part, "title", "") == "Metric during the search")
+    assert (chart.y, chart.series[0].name) == ("validation <b>nats", "validation <b>nats")
 
 
 def test_the_found_architecture_is_drawn_with_derived_sizes():

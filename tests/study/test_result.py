@@ -229,7 +229,7 @@ def test_a_report_draws_what_the_result_holds(tmp_path):
     ]
     (drawn,) = sections["Searched architectures"]
     assert drawn.layers() == [{"hidden": (8, 8), "inner": (4, 4)}, {"hidden": (8, 8), "inner": (2, 2)}]
-    front = next(part for part in sections["Search"] if getattr(part, "title", "") == "Pareto front")
+    front = next(part for part in sections["Search"] if getattr(part, "title", "") == "Pareto fronts")
     assert [series.points for series in front.series][:2] == [[(1e6, 0.75), (2e6, 0.5)], [(2e6, 0.5), (1e6, 0.75)]]
     text = report.html()
     assert "<h1>&lt;script&gt;: searched networks" in text and "<dt>&lt;b&gt;</dt><dd>&lt;/script&gt;</dd>" in text
