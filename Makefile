@@ -12,7 +12,7 @@ PEERS := .venv-peers/.installed
 
 run: $(INSTALLED)
 	@rm -rf runs/demo
-	@$(BIN)/elasticnas easrec run --preset demo --out runs/demo
+	@$(BIN)/elasticnas easrec run --preset demo --out runs/demo --threads 1
 
 test: lint types tests
 

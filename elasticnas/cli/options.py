@@ -40,7 +40,11 @@ Resume = Annotated[bool, typer.Option("--resume", help="Resume the run in the fo
 Threads = Annotated[int | None, typer.Option(min=1, max=1024, help="Number of CPU threads.")]
 ConfigFile = Annotated[
     Path | None,
-    typer.Option("--config", help="YAML file of settings, as config show prints; other options override it."),
+    typer.Option(
+        "--config",
+        help="YAML file of settings that change the preset, as config show prints; other options, such as --set, "
+        "override the file.",
+    ),
 ]
 
 

@@ -108,7 +108,8 @@ def show_statistics(data: Interactions, console: Console) -> None:
     s = data.statistics
     lines = [
         f"data: {s.users:,} users, {s.items:,} items, {s.interactions:,} interactions "
-        f"({s.actions_per_user:.2f} per user, {s.actions_per_item:.2f} per item)"
+        f"({s.actions_per_user:.2f} per user, {s.actions_per_item:.2f} per item), "
+        + ("ordered by time" if s.timestamps else "in the order of the rows, as no time column is named or found")
     ]
     if s.duplicates_dropped or s.core_dropped or s.short_users_dropped:
         lines.append(

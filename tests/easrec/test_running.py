@@ -165,3 +165,10 @@ def test_rows_of_frames_are_named(made):
         read_frame(made)
     with pytest.raises(DataError, match="the data frame is empty"):
         read_frame(made[:0])
+
+
+@pytest.mark.parametrize("options", [["--user", "u1"], ["--history", "a"]])
+def test_a_folder_without_a_run_is_named(main, tmp_path, options):
+    code, _, said = main("easrec", "recommend", "--out", tmp_path, *options)
+    assert code == 1 and ("by --out" in said or "not found; give the folder" in said)
+    assert said.count("\n") == 1 and "damaged" not in said

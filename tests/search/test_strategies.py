@@ -305,6 +305,13 @@ def test_collapse_is_counted_from_the_end_of_the_warm_up():
     assert lines[0].startswith("hidden collapsed to one option by step 60")
 
 
+def test_choices_that_are_still_undecided_share_a_line():
+    (line,) = undecided_or_collapsed([], {"hidden": 0.96, "depth": 0.5, "heads": 1.0}, SearchSettings(steps=100))
+    assert (
+        line == "still undecided, by entropy of at most 1: hidden (0.96), heads (1.00); raise architecture_lr or steps"
+    )
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [({}, 1), ({"random_architectures": 7}, 7), ({"evaluate_every": 10}, 11), ({"evaluate_every": 60}, 2)],

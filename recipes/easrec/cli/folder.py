@@ -31,10 +31,12 @@ def data_of(out: Path) -> Interactions:
     """Read the data of the run in a folder.
 
     Raises:
+        ConfigError: There is no run.
         DataError: ``data.npz`` is missing, damaged, or belongs to another run.
     """
+    run = _run_of(out)
     data = Interactions.load(out / "data.npz")
-    if data.fingerprint != _run_of(out)["data"]:
+    if data.fingerprint != run["data"]:
         raise DataError(f"{out / 'data.npz'}: is not the data of the run in this folder; run again")
     return data
 
