@@ -69,14 +69,14 @@ def Conv1d(inputs: SizeLike, outputs: SizeLike, kernel: int) -> nn.Module:
 
 
 class Sizes(Space):
-    """What may vary: two widths."""
+    """Two widths."""
 
     channels: Literal[8, 6, 3]
     filters: Literal[7, 4]
 
 
 class TestElasticConv1d(ElasticModuleContract):
-    """What to build, what to feed, where the channels are, and what one call costs."""
+    """Check the law, with elastic channels in dimension 1, and the FLOPs of one call."""
 
     space, examples = Sizes, 30
     inputs_dim = outputs_dim = 1
