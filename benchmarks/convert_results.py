@@ -201,16 +201,18 @@ def _search_of_run(
     search["random"] = max(drawn, key=lambda each: (each["metrics"][early_stopping_metric], -each["cost"]))
     peak = search.pop("peak_memory_bytes")
     known = _search(search, config.search.strategy, early_stopping_metric, "maximise", path)
-    beside = path.parent / "search.json"
-    if path.name != "result.json" or not beside.exists():
+    search_file = path.parent / "search.json"
+    if path.name != "result.json" or not search_file.exists():
         return {"result": known, "peak_memory_bytes": peak}
-    whole = _read(beside)
+    whole = _read(search_file)
     if whole.get("format") != FORMAT:
         peak = whole.pop("peak_memory_bytes", peak)
-        whole = _search(whole, config.search.strategy, early_stopping_metric, "maximise", beside)
+        whole = _search(whole, config.search.strategy, early_stopping_metric, "maximise", search_file)
     for name in ("found", "random", "random_tried", "limits", "seconds", "steps"):
         if whole[name] != known[name]:
-            raise DataError(f"{path}: {name} of the search differs from that in {beside}: they are of different runs")
+            raise DataError(
+                f"{path}: {name} of the search differs from that in {search_file}: they are of different runs"
+            )
     return {"result": whole, "peak_memory_bytes": peak}
 
 
@@ -293,10 +295,10 @@ def _recommender(old: dict[str, Any], path: Path) -> dict[str, Any]:
 
 
 def _result_of_run(path: Path) -> dict[str, Any]:
-    beside = path.parent / "result.json"
-    if not beside.exists():
+    result_file = path.parent / "result.json"
+    if not result_file.exists():
         raise DataError(f"{path.parent}: {UNFINISHED}")
-    found: dict[str, Any] = _read(beside)
+    found: dict[str, Any] = _read(result_file)
     return found
 
 
