@@ -1,8 +1,8 @@
-"""What elasticnas costs: ratios, each measured in one run.
+"""Measure speed and memory of elasticnas as ratios, each within one run.
 
-``python benchmarks/bench.py docs/results`` (``make bench``) writes ``bench.json`` and ``bench.md``; ``--only`` measures
-some parts anew and leaves the others of an existing file as they are; ``--before`` puts the figures of an earlier
-``bench.json``, of this benchmark with other code, beside the new ones.
+``python benchmarks/bench.py docs/results`` (``make bench``) writes ``bench.json`` and ``bench.md``. ``--only`` measures
+some parts again and keeps the others of an existing file; ``--before`` adds a column with the figures of an earlier
+``bench.json``.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from elasticnas.runtime import configure_torch
 
 
 def run(name: str, scale: Scale) -> dict[str, Any]:
-    """One part, with what it was measured by."""
+    """Measure one part, and return its record with sizes and environment."""
     part, started = PARTS[name], time.perf_counter()
     torch.manual_seed(0)
     record = part.measure(scale).record()
@@ -36,8 +36,8 @@ def run(name: str, scale: Scale) -> dict[str, Any]:
     }
 
 
-def beside(record: dict[str, Any], name: str, before: Path | None) -> dict[str, Any]:
-    """The part with the earlier figures of its rows, where there are any."""
+def add_earlier(record: dict[str, Any], name: str, before: Path | None) -> dict[str, Any]:
+    """Return the record with the earlier figure of each row, if there is one."""
     part = json.loads(before.read_text())["parts"].get(name) if before else None
     if part is None:
         return record
@@ -47,7 +47,7 @@ def beside(record: dict[str, Any], name: str, before: Path | None) -> dict[str, 
 
 
 def show(record: dict[str, Any]) -> None:
-    """The rows of a part, while the others are still measured."""
+    """Print the rows of a part."""
     print(f"{record['title']} ({record['seconds']:.0f} s)", flush=True)
     for row in record["rows"]:
         target = "" if row["target"] is None else f", target {row['target']:g}: {'met' if row['met'] else 'not met'}"
@@ -56,23 +56,23 @@ def show(record: dict[str, Any]) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Measure, and write after every part."""
+    """Measure all parts, and write the files after each one."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--only", action="append", choices=list(PARTS), help="A part; may be given several times.")
-    parser.add_argument("--quick", action="store_true", help="Tiny sizes: shows that everything runs.")
+    parser.add_argument("--only", action="append", choices=list(PARTS), help="Part to measure; repeat for several.")
+    parser.add_argument("--quick", action="store_true", help="Use tiny sizes, to check that everything runs.")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--data", type=Path, help="Interactions to train on, instead of random ones.")
+    parser.add_argument("--data", type=Path, help="File of interactions to train on; random ones by default.")
     parser.add_argument("--before", type=Path, help="An earlier bench.json.")
-    given = parser.parse_args(arguments)
-    configure_torch(given.threads)
-    scale, existing = (QUICK if given.quick else FULL).on(given.data), given.out / "bench.json"
-    parts = json.loads(existing.read_text())["parts"] if given.only and existing.exists() else {}
-    for name in given.only or PARTS:
-        parts[name] = beside(run(name, scale), name, given.before)
+    options = parser.parse_args(arguments)
+    configure_torch(options.threads)
+    scale, existing = (QUICK if options.quick else FULL).on(options.data), options.out / "bench.json"
+    parts = json.loads(existing.read_text())["parts"] if options.only and existing.exists() else {}
+    for name in options.only or PARTS:
+        parts[name] = add_earlier(run(name, scale), name, options.before)
         show(parts[name])
         record = {"parts": {each: parts[each] for each in PARTS if each in parts}}
-        write(given.out, "bench", record, page(record))
+        write(options.out, "bench", record, page(record))
 
 
 if __name__ == "__main__":

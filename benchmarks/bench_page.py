@@ -1,4 +1,4 @@
-"""The page of ``bench.py``, made of its JSON alone."""
+"""Page of ``bench.py``, generated from its JSON."""
 
 from typing import Any
 
@@ -6,32 +6,33 @@ from record import heading
 
 __all__ = ["page"]
 
-_READ_THE_FILE = ("supernet-step", "machine-share")
+_USES_THE_FILE = ("supernet-step", "machine-share")
 _UNITS = (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
 
 
 def page(record: dict[str, Any]) -> str:
-    """Markdown: how many targets are met, then every part with its figures."""
+    """Return Markdown: the number of targets met, then every part with its figures."""
     parts = record["parts"]
     rows = [row for part in parts.values() for row in part["rows"] if row["target"] is not None]
     lines = [
         "# Speed and memory",
         "",
-        f"{sum(row['met'] for row in rows)} of {len(rows)} targets are met. Figures are ratios within one run: what is "
-        "compared was timed in turns, and the interval (95 %) is a bootstrap over the rounds of the ratio of medians. "
-        "A target is met where the interval reaches it. Where a figure is counted or read once, there is no interval.",
+        f"{sum(row['met'] for row in rows)} of {len(rows)} targets are met. Figures are ratios within one run: the "
+        "compared forms were timed alternately, and the interval (95 %) is a bootstrap over the rounds of the ratio of "
+        "medians. A target is met if the interval reaches it. Figures that are counted or measured once have no "
+        "interval.",
     ]
     for name, part in parts.items():
-        lines += ["", *_part(part, name in _READ_THE_FILE)]
+        lines += ["", *_part(part, name in _USES_THE_FILE)]
     return "\n".join(lines) + "\n"
 
 
-def _part(part: dict[str, Any], reads_the_file: bool) -> list[str]:
+def _part(part: dict[str, Any], uses_the_file: bool) -> list[str]:
     lines = [f"#{line}" if line.startswith("# ") else line for line in heading(part["title"], part["environment"])]
-    data = "real interactions" if reads_the_file and part["sizes"]["data"] is not None else "random items"
+    data = "real interactions" if uses_the_file and part["sizes"]["data"] is not None else "random items"
     names = {"hidden": "d", "inner": "D", "length": "N", "layers": "L", "items": "V"}
     sizes = ", ".join(f"{letter} = {part['sizes'][name]:,}" for name, letter in names.items())
-    lines += [part["text"], "", f"Sizes, unless said otherwise: {sizes}, {part['sizes']['heads']} heads; {data}.", ""]
+    lines += [part["text"], "", f"Sizes, unless stated otherwise: {sizes}, {part['sizes']['heads']} heads; {data}.", ""]
     lines += _rows(part["rows"])
     if "before_commit" in part:
         lines += ["", f"*Before*: the same benchmark with the library of commit {part['before_commit']}."]
@@ -44,7 +45,8 @@ def _rows(rows: list[dict[str, Any]]) -> list[str]:
     bounds = any(row["bound"] is not None for row in rows)
     compared = any(row.get("before") is not None for row in rows)
     lines = [
-        f"| what | figure | interval | target | met |{' FLOPs |' if bounds else ''}{' before |' if compared else ''}",
+        f"| measurement | figure | interval | target | met |{' FLOPs |' if bounds else ''}"
+        f"{' before |' if compared else ''}",
         f"|---|---:|---:|---:|---|{'---:|' if bounds else ''}{'---:|' if compared else ''}",
     ]
     for row in rows:
@@ -60,11 +62,11 @@ def _rows(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def _met(row: dict[str, Any]) -> str:
-    """A figure that misses the target although its interval reaches it is told apart."""
+    """Return whether the target is met, by the figure itself or only within its interval."""
     if row["met"] is None:
         return ""
-    itself = row["value"] >= row["target"] if row["at_least"] else row["value"] <= row["target"]
-    return "yes" if itself else "within the interval" if row["met"] else "**no**"
+    figure_meets = row["value"] >= row["target"] if row["at_least"] else row["value"] <= row["target"]
+    return "yes" if figure_meets else "within the interval" if row["met"] else "**no**"
 
 
 def _shown(value: float, row: dict[str, Any]) -> str:

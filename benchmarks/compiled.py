@@ -1,7 +1,7 @@
-"""Masks under torch.compile: architectures run against graphs compiled.
+"""Count the graphs that torch.compile makes for many architectures under masks.
 
 ``python benchmarks/compiled.py docs/results`` writes ``compiled.json`` and ``compiled.md``: a transformer of elastic
-primitives, with softmax and with LinRec attention, forward and backward at one random architecture after another.
+primitives, with softmax and with LinRec attention, runs forward and backward at random architectures.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from tests.nn.test_compile import Sizes, supernet
 
 
 def count(model: nn.Module, inputs: Tensor, archs: Sequence[Any], backend: str) -> dict[str, Any]:
-    """Graphs that architectures took, masked, one after another, and the largest difference to the uncompiled model."""
+    """Return the number of graphs for masked architectures, and the largest difference to the uncompiled model."""
     torch._dynamo.reset()
     counted, axes, difference = CompileCounterWithBackend(backend), axes_of(model), 0.0
     compiled = torch.compile(model, backend=counted, fullgraph=True)
@@ -42,11 +42,11 @@ def count(model: nn.Module, inputs: Tensor, archs: Sequence[Any], backend: str) 
 def page(record: dict[str, Any]) -> str:
     lines = [
         *heading("Masks under torch.compile", record["environment"]),
-        f"A transformer of elastic primitives with {record['space_size']} architectures, masked: full-size tensors "
-        "whose shapes stay the same. `fullgraph=True`: a break in the graph would be an error. *Difference*: outputs "
-        "against the same model uncompiled, the largest, float32.",
+        f"A transformer of elastic primitives with {record['space_size']} architectures, masked: the shapes of all "
+        "tensors stay the same. With `fullgraph=True`, a graph break would be an error. *Difference*: the largest "
+        "difference of outputs to those of the uncompiled model, float32.",
         "",
-        "| attention | backend | architectures run | of them distinct | graphs compiled | difference |",
+        "| attention | backend | architectures | distinct | graphs | difference |",
         "|---|---|---:|---:|---:|---:|",
     ]
     for kind, row in record["attention"].items():
@@ -63,16 +63,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--architectures", type=int, default=32)
     parser.add_argument("--backend", default="inductor")
     parser.add_argument("--threads", type=int, default=2)
-    given = parser.parse_args(arguments)
-    torch.set_num_threads(given.threads)
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(options.threads)
     rng, inputs = random.Random(0), torch.randint(0, 11, (3, 6))
-    archs = [Sizes.sample(rng) for _ in range(given.architectures)]
+    archs = [Sizes.sample(rng) for _ in range(options.architectures)]
     record = {
-        "attention": {kind: count(supernet(kind), inputs, archs, given.backend) for kind in ("softmax", "linrec")},
+        "attention": {kind: count(supernet(kind), inputs, archs, options.backend) for kind in ("softmax", "linrec")},
         "space_size": Sizes.size(),
         "environment": environment(torch.device("cpu")),
     }
-    write(given.out, "compiled", record, page(record))
+    write(options.out, "compiled", record, page(record))
 
 
 if __name__ == "__main__":

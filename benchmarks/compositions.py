@@ -1,7 +1,7 @@
-"""The law on many whole models, drawn from seeds: how many of each part were drawn, and which failed.
+"""Check the law on many random models, and count their parts and failures.
 
 ``python benchmarks/compositions.py docs/results`` checks 50,000 and writes ``compositions.json`` and
-``compositions.md``; it takes some 30 minutes on two cores. Chunks that are done are kept in ``--keep``: run the same
+``compositions.md``; it takes about 30 minutes on two cores. Finished chunks are saved in ``--keep``: run the same
 command again to resume.
 """
 
@@ -22,7 +22,7 @@ from elasticnas.testing.compositions import TRAITS, check_composition, draw_comp
 
 
 def run(first: int, count: int) -> dict[str, Any]:
-    """Seeds ``first`` to ``first + count - 1``: how often each trait was drawn, and the errors by seed."""
+    """Check seeds ``first`` to ``first + count - 1``; return counts of traits, and errors by seed."""
     torch.set_num_threads(1)
     drawn: Counter[str] = Counter()
     failed, started = {}, time.process_time()
@@ -31,13 +31,13 @@ def run(first: int, count: int) -> dict[str, Any]:
         drawn.update(traits(composition))
         try:
             check_composition(composition)
-        except Exception as error:  # whatever it is, it is recorded
+        except Exception as error:  # any error is a failure to record
             failed[str(seed)] = f"{type(error).__name__}: {' '.join(str(error).split())}"
     return {"first": first, "count": count, "drawn": drawn, "failed": failed, "seconds": time.process_time() - started}
 
 
-def kept(path: Path, commit: str | None) -> dict[str, Any] | None:
-    """A chunk that was finished at this commit; None where there is none, or the code may have changed since."""
+def load_chunk(path: Path, commit: str | None) -> dict[str, Any] | None:
+    """Load a chunk finished at this commit; None if there is none, or the code may have changed."""
     if commit is None or commit.endswith("-dirty") or not path.exists():
         return None
     chunk: dict[str, Any] = json.loads(path.read_text())
@@ -45,9 +45,9 @@ def kept(path: Path, commit: str | None) -> dict[str, Any] | None:
 
 
 def run_all(firsts: list[int], count: int, keep: Path, workers: int, commit: str | None) -> list[dict[str, Any]]:
-    """Every chunk, those kept from an earlier run included; each is kept as soon as it is finished."""
+    """Run every chunk that is not yet saved, save each when it is finished, and return all."""
     keep.mkdir(parents=True, exist_ok=True)
-    found = {first: kept(keep / f"{first}-{count}.json", commit) for first in firsts}
+    found = {first: load_chunk(keep / f"{first}-{count}.json", commit) for first in firsts}
     done = [chunk for chunk in found.values() if chunk is not None]
     missing, started = [first for first, chunk in found.items() if chunk is None], time.monotonic()
     with Stage(Console(), f"{len(missing)} chunks of {count}") as stage, ProcessPoolExecutor(workers) as pool:
@@ -64,7 +64,7 @@ def run_all(firsts: list[int], count: int, keep: Path, workers: int, commit: str
 
 
 def summary(chunks: list[dict[str, Any]], where: dict[str, Any]) -> dict[str, Any]:
-    """The record of all chunks."""
+    """Return the record of all chunks."""
     drawn: Counter[str] = Counter()
     for chunk in chunks:
         drawn.update(chunk["drawn"])
@@ -81,18 +81,18 @@ def summary(chunks: list[dict[str, Any]], where: dict[str, Any]) -> dict[str, An
 
 
 def page(record: dict[str, Any]) -> str:
-    """The record to read."""
+    """Return the page for a record."""
     count, failed = record["models"], record["failed"]
     lines = [
-        *heading("Whole models keep the law", record["environment"]),
+        *heading("The law on random models", record["environment"]),
         f"{count:,} models, seeds 0 to {count - 1:,}: **{len(failed)} failed**. One model takes "
         f"{record['milliseconds_per_model']:g} ms of one core.",
         "",
-        "Each is a space with rules and a model made for it, drawn from its seed by `elasticnas.testing.compositions`. "
-        "Slices, masks, masks for each sample, one-hot soft masks, mixed batches and the extracted network are "
-        "compared in float64, forward and gradients; the extracted network also with one built from numbers. One in "
-        "ten is compared with a forward that uses nothing of `elasticnas.nn`, and fewer with copies, in threads, and "
-        "after a pass in inference mode, with fake tensors or on the meta device ([testing.md](../testing.md)).",
+        "Each seed gives a space with rules and a model for it, drawn by `elasticnas.testing.compositions`. "
+        "Slices, masks, per-sample masks, one-hot soft masks, mixed batches and the extracted network are compared in "
+        "float64, forward and gradients; the extracted network also with one built from ints. One in ten is compared "
+        "with a forward written without `elasticnas.nn`, and fewer as copies, in threads, and after a pass in "
+        "inference mode, with fake tensors or on the meta device ([testing.md](../testing.md)).",
         "",
         "| part or trait | models |",
         "|---|---:|",
@@ -110,15 +110,15 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--chunk", type=int, default=250)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--keep", type=Path, default=Path("runs/compositions"))
-    given = parser.parse_args(arguments)
-    if given.count % given.chunk:
-        parser.error(f"--count {given.count} is no multiple of --chunk {given.chunk}")
+    options = parser.parse_args(arguments)
+    if options.count % options.chunk:
+        parser.error(f"--count {options.count} is not a multiple of --chunk {options.chunk}")
     torch.set_num_threads(1)
     where = environment(torch.device("cpu"))
-    firsts = list(range(0, given.count, given.chunk))
-    chunks = run_all(firsts, given.chunk, given.keep, given.workers, where["commit"])
+    firsts = list(range(0, options.count, options.chunk))
+    chunks = run_all(firsts, options.chunk, options.keep, options.workers, where["commit"])
     record = summary(chunks, where)
-    write(given.out, "compositions", record, page(record))
+    write(options.out, "compositions", record, page(record))
     print(f"{record['models']:,} models, {len(record['failed'])} failed")
 
 

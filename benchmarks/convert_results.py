@@ -1,10 +1,10 @@
-"""Results that elasticnas 0.1 recorded, in the format of this version; no figure changes.
+"""Convert results of elasticnas 0.1 to the format of this version, without changing any figure.
 
 ``python benchmarks/convert_results.py PATH...``
 
-A path is a file or a folder with everything below it: runs of ``easrec run``, the runs of a ``reproduce`` matrix,
-studies, and comparisons of settings. Files are replaced whole; those converted before and those of other kinds are left
-alone. A run that 0.1 began and did not finish is refused: finish it with 0.1, or start it anew.
+A path is a file, or a folder with everything below it: runs of ``easrec run``, the runs of a ``reproduce`` matrix,
+studies, and comparisons of settings. Files are replaced as a whole; converted files and files of other kinds are not
+changed. An unfinished run of 0.1 is refused: finish it with 0.1, or start a new run.
 """
 
 import argparse
@@ -34,14 +34,14 @@ RENAMED = {
     "steer": "early_stopping_metric",
     "ks": "cutoffs",
 }
-"""Settings of 0.1 and what they are now: ``name`` to another name, or ``name=value`` to another value."""
+"""Settings of 0.1 and their present form: ``name`` to a new name, or ``name=value`` to a new value."""
 
-_OF_A_RUN = ("result.json", "search.json", "run.json", "study.json")
-BEGUN = "0.1 began it and did not finish it: finish it with 0.1, or start it anew"
+_RUN_FILES = ("result.json", "search.json", "run.json", "study.json")
+UNFINISHED = "an unfinished run of 0.1: finish it with 0.1, or start a new run"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Convert; one line per file that changes or is refused. Returns how many were refused."""
+    """Convert files, print one line per changed or refused file, and return the number of refused ones."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH")
     refused: list[Path] = []
@@ -53,13 +53,13 @@ def main(arguments: list[str] | None = None) -> int:
                 if convert(path, required=path == given):
                     print(f"converted: {path}")
             except (ElasticNASError, OSError) as error:
-                refused.append(path.parent if path.name in _OF_A_RUN else path)
+                refused.append(path.parent if path.name in _RUN_FILES else path)
                 print(f"refused: {error}", file=sys.stderr)
     return len(refused)
 
 
 def _files(given: Path) -> list[Path]:
-    """A folder before those in it: what belongs to a run, such as ``model/``, is only converted along with it."""
+    """Return all files, a folder before its subfolders: ``model/`` is only converted together with its run."""
     if not given.is_dir():
         return [given]
     return sorted(given.rglob("*.json"), key=lambda path: (path.parent.parts, path.name))
@@ -70,21 +70,23 @@ def convert(path: Path, required: bool = True) -> bool:
 
     Args:
         path: The file.
-        required: Refuse what is no recorded result; else leave it alone.
+        required: Refuse a file that is not a recorded result, instead of skipping it.
 
     Returns:
         Whether it was changed.
 
     Raises:
-        DataError: It cannot be converted; says what is missing.
+        DataError: The file cannot be converted.
     """
     old = _read(path)
-    make = next((make for names, make in _KINDS.items() if isinstance(old, dict) and old.keys() >= set(names)), None)
+    make = next(
+        (make for names, make in _CONVERTERS.items() if isinstance(old, dict) and old.keys() >= set(names)), None
+    )
     if isinstance(old, dict) and old.get("format") == FORMAT:
         return False
     if make is None:
         if required:
-            raise DataError(f"{path}: no result that 0.1 recorded; give result.json, search.json or their folder")
+            raise DataError(f"{path}: not a result of 0.1; give result.json, search.json or their folder")
         return False
     try:
         new = make(copy.deepcopy(old), path)
@@ -103,27 +105,27 @@ def convert(path: Path, required: bool = True) -> bool:
 
 
 def renamed(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings of 0.1 under the names and with the values of now; names that are not there stay away."""
+    """Return settings of 0.1 with present names and values; missing settings are not added."""
     settings = copy.deepcopy(settings)
     for old, new in RENAMED.items():
         (name, _, value), (new_name, _, new_value) = old.partition("="), new.partition("=")
         *path, last = name.split(".")
-        node = _at(settings, path)
+        node = _nested(settings, path)
         if last in node and (not value or node[last] == value):
             found = node.pop(last)
             *path, last = new_name.split(".")
-            _at(settings, path)[last] = new_value or found
+            _nested(settings, path)[last] = new_value or found
     return settings
 
 
-def _at(settings: dict[str, Any], path: list[str]) -> dict[str, Any]:
+def _nested(settings: dict[str, Any], path: list[str]) -> dict[str, Any]:
     for name in path:
         settings = settings.setdefault(name, {})
     return settings
 
 
 def _run_result(old: dict[str, Any], path: Path) -> dict[str, Any]:
-    """Flat keys such as ``found/test/unseen/ndcg@10`` to networks, stages and protocols."""
+    """Convert flat keys such as ``found/test/unseen/ndcg@10`` to networks, stages and protocols."""
     settings = renamed(old.pop("config"))
     config, data = Config.model_validate(settings), old.pop("data")
     limit = old.pop("search/limit_flops", None)
@@ -147,13 +149,13 @@ def _run_result(old: dict[str, Any], path: Path) -> dict[str, Any]:
         },
     }
     new["search"] = (
-        None if config.search.strategy == "none" else _part(search, inherited, new["networks"], config, path)
+        None if config.search.strategy == "none" else _search_of_run(search, inherited, new["networks"], config, path)
     )
     if old:
-        raise DataError(f"{path}: {next(iter(old))!r} has no place in format {FORMAT}")
+        raise DataError(f"{path}: {next(iter(old))!r} is not part of format {FORMAT}")
     result = RunResult.from_dict(new)
     if not result.complete:
-        raise DataError(f"{path}: {BEGUN}")
+        raise DataError(f"{path}: {UNFINISHED}")
     return result.to_dict()
 
 
@@ -185,39 +187,41 @@ def _metrics(old: dict[str, Any], name: str) -> dict[str, Any]:
     return found
 
 
-def _part(
+def _search_of_run(
     search: dict[str, Any], inherited: dict[str, float], networks: dict[str, Any], config: Config, path: Path
 ) -> dict[str, Any]:
-    """The search of a run: from ``search.json`` beside it, or else what the result has of it."""
+    """Return the search of a run, from ``search.json`` in its folder, or else from the result."""
     found, early_stopping_metric = networks["found"], config.early_stopping_metric
     search["found"] = {"architecture": found["architecture"], "cost": found["flops"], "metrics": inherited}
     drawn = search["random_tried"]
     if "random" in networks:
         drawn = [each for each in drawn if each["architecture"] == networks["random"]["architecture"]]
     if not drawn:
-        raise DataError(f"{path}: search/random_tried lacks what random search found, and format {FORMAT} needs it")
+        raise DataError(f"{path}: search/random_tried lacks random search's choice, and format {FORMAT} needs it")
     search["random"] = max(drawn, key=lambda each: (each["metrics"][early_stopping_metric], -each["cost"]))
     peak = search.pop("peak_memory_bytes")
     known = _search(search, config.search.strategy, early_stopping_metric, "maximise", path)
-    beside = path.parent / "search.json"
-    if path.name != "result.json" or not beside.exists():
+    search_file = path.parent / "search.json"
+    if path.name != "result.json" or not search_file.exists():
         return {"result": known, "peak_memory_bytes": peak}
-    whole = _read(beside)
+    whole = _read(search_file)
     if whole.get("format") != FORMAT:
         peak = whole.pop("peak_memory_bytes", peak)
-        whole = _search(whole, config.search.strategy, early_stopping_metric, "maximise", beside)
+        whole = _search(whole, config.search.strategy, early_stopping_metric, "maximise", search_file)
     for name in ("found", "random", "random_tried", "limits", "seconds", "steps"):
         if whole[name] != known[name]:
-            raise DataError(f"{path}: {name} of the search differs from that in {beside}: they are of two runs")
+            raise DataError(
+                f"{path}: {name} of the search differs from that in {search_file}: they are of different runs"
+            )
     return {"result": whole, "peak_memory_bytes": peak}
 
 
 def _search(old: dict[str, Any], strategy: str, metric: str, direction: str, path: Path) -> dict[str, Any]:
-    """A search of 0.1, whose only cost is ``flops``."""
+    """Convert a search of 0.1, whose only cost is ``flops``."""
     unit, limit = old.pop("unit"), old.pop("limit")
     if unit != "FLOPs" or old.pop("latency", []):
         raise DataError(f"{path}: a search over {unit}, not over FLOPs alone: its costs have no names")
-    several = ("random_tried", "pareto", "random_pareto", "tried")
+    lists = ("random_tried", "pareto", "random_pareto", "tried")
     new = {
         "strategy": strategy,
         "metric": metric,
@@ -225,7 +229,7 @@ def _search(old: dict[str, Any], strategy: str, metric: str, direction: str, pat
         "units": {"flops": unit},
         "limits": {} if limit is None else {"flops": limit},
         **{name: _candidate(old.pop(name)) for name in ("found", "random")},
-        **{name: [_candidate(each) for each in old.pop(name)] for name in several if name in old},
+        **{name: [_candidate(each) for each in old.pop(name)] for name in lists if name in old},
         **old,
     }
     return SearchResult[Any].model_validate({"format": FORMAT, **new}).to_dict()
@@ -238,9 +242,9 @@ def _candidate(old: dict[str, Any]) -> dict[str, Any]:
 
 
 def _search_file(old: dict[str, Any], path: Path) -> dict[str, Any]:
-    """``search.json``; the result beside it says what the search ranked by."""
-    result = _result_beside(path)
-    old.pop("peak_memory_bytes", None)  # the result has it
+    """Convert ``search.json``; the metric is that of the result in its folder."""
+    result = _result_of_run(path)
+    old.pop("peak_memory_bytes", None)  # part of the result
     if "task" in result:
         return _search(old, "evolve", result["metric"], _direction(result), path)
     config = Config.model_validate(renamed(result["config"]))
@@ -262,7 +266,7 @@ def _direction(study: dict[str, Any]) -> str:
 
 
 def _comparison(old: dict[str, Any], path: Path) -> dict[str, Any]:
-    """``examples/compare_settings.py``."""
+    """Convert a file of ``examples/compare_settings.py``."""
     for runs in old["results"].values():
         for run in runs.values():
             run["metrics"] = {}
@@ -273,13 +277,13 @@ def _comparison(old: dict[str, Any], path: Path) -> dict[str, Any]:
 
 
 def _identity(old: dict[str, Any], path: Path) -> dict[str, Any]:
-    """``run.json`` of a run that is finished."""
-    _result_beside(path)
+    """Convert ``run.json`` of a finished run."""
+    _result_of_run(path)
     return old | {"settings": renamed(old["settings"])}
 
 
 def _study_identity(old: dict[str, Any], path: Path) -> dict[str, Any]:
-    _result_beside(path)
+    _result_of_run(path)
     return old
 
 
@@ -290,11 +294,11 @@ def _recommender(old: dict[str, Any], path: Path) -> dict[str, Any]:
     return new | {"sha256": digest(new)}
 
 
-def _result_beside(path: Path) -> dict[str, Any]:
-    beside = path.parent / "result.json"
-    if not beside.exists():
-        raise DataError(f"{path.parent}: {BEGUN}")
-    found: dict[str, Any] = _read(beside)
+def _result_of_run(path: Path) -> dict[str, Any]:
+    result_file = path.parent / "result.json"
+    if not result_file.exists():
+        raise DataError(f"{path.parent}: {UNFINISHED}")
+    found: dict[str, Any] = _read(result_file)
     return found
 
 
@@ -307,8 +311,8 @@ def _read(path: Path) -> Any:
         raise DataError(f"{path}: damaged ({error})") from None
 
 
-# by the keys that it has
-_KINDS: dict[tuple[str, ...], Callable[[dict[str, Any], Path], dict[str, Any]]] = {
+# converters by the keys of a file
+_CONVERTERS: dict[tuple[str, ...], Callable[[dict[str, Any], Path], dict[str, Any]]] = {
     ("config", "data", "found/flops"): _run_result,
     ("task", "search", "rows"): _study_result,
     ("found", "random", "history", "unit"): _search_file,

@@ -1,7 +1,7 @@
-"""elastify, measured: probing time at full size, equality with separately built models, the price of running sliced.
+"""Measure elastify: probing time at full size, equality with separately built models, overhead of running sliced.
 
 ``python benchmarks/elastify.py docs/results`` writes ``elastify.json`` and ``elastify.md``. The two forms of a forward
-pass are timed in turns, so that whatever else the machine does hits both.
+pass are timed alternately, so that other load on the machine affects both.
 """
 
 import argparse
@@ -31,7 +31,7 @@ PIXELS = torch.rand(64, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 
 
 class Heads64(Space):
-    """Heads of width 64 make up the hidden size."""
+    """The hidden size is 64 per head."""
 
     heads: Literal[12, 8, 6]
     inner: Literal[3072, 2048, 1536]
@@ -43,7 +43,7 @@ class Heads64(Space):
 
 
 class Grouped(Space):
-    """Heads of width 64, apart from the hidden size."""
+    """Heads of width 64, independent of the hidden size."""
 
     hidden: Literal[768, 576, 384]
     heads: Literal[12, 8, 4]
@@ -52,15 +52,15 @@ class Grouped(Space):
 
 
 class Narrowed(Space):
-    """Twelve heads at any hidden size: their width changes."""
+    """Twelve heads, whose width follows the hidden size."""
 
     hidden: Literal[768, 576, 384]
     inner: Literal[3072, 2048, 1536]
     depth: Literal[12, 8, 4]
 
 
-class Apart(Space):
-    """Every size by itself."""
+class Independent(Space):
+    """Independent sizes."""
 
     hidden: Literal[768, 576, 384]
     heads: Literal[12, 8, 4]
@@ -71,13 +71,13 @@ class Apart(Space):
 
 @dataclass(frozen=True)
 class Case:
-    """A model of full size.
+    """A full-size model.
 
     Attributes:
-        inputs: For a batch size and an architecture.
-        heads: Written down from the model's own forward pass: factors of every dimension that is cut within heads, by
-            the end of a tensor's name. All others keep their first units.
-        rules: For elastify.
+        inputs: Returns inputs for a batch size and an architecture.
+        heads: Factors of every dimension that is narrowed within heads, by the end of a tensor's name, derived by hand
+            from the model's forward pass. All others keep their first units.
+        rules: Rules for elastify.
     """
 
     name: str
@@ -157,7 +157,7 @@ def _narrow_fused(arch: Any) -> tuple[int, ...]:
     return (3, 12, arch.hidden // 12)
 
 
-def _apart(arch: Any) -> tuple[int, ...]:
+def _by_head_dim(arch: Any) -> tuple[int, ...]:
     return (arch.heads, arch.head_dim)
 
 
@@ -197,16 +197,19 @@ CASES = (
     Case(
         "rotary by hand, gated FFN",
         rotary,
-        Apart,
+        Independent,
         _features,
-        {**{f"{n}.{kind}": {0: _apart} for n in "qkv" for kind in ("weight", "bias")}, "o.weight": {1: _apart}},
+        {
+            **{f"{n}.{kind}": {0: _by_head_dim} for n in "qkv" for kind in ("weight", "bias")},
+            "o.weight": {1: _by_head_dim},
+        },
         ROTARY_RULES,
     ),
 )
 
 
 def measure(case: Case, repeats: int) -> dict[str, Any]:
-    """One row of the page."""
+    """Measure one row of the page."""
     from elasticnas.elastic.model import shell
 
     started = time.perf_counter()
@@ -218,7 +221,7 @@ def measure(case: Case, repeats: int) -> dict[str, Any]:
         shell(case.build, case.space, case.rules)
         probing.append(time.perf_counter() - started)
     model = elastify(case.build, case.space, case.rules).eval()
-    _disturb(model)
+    _perturb(model)
     rng = random.Random(0)
     archs = [case.space.smallest(), *(case.space.sample(rng) for _ in range(3))]
     difference = max(_difference(case, model, arch) for arch in archs)
@@ -239,15 +242,15 @@ def _sizes(arch: Any, build: Callable[..., nn.Module]) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def _disturb(model: nn.Module) -> None:
-    """Norms and biases that start at one and zero would hide a wrong layout."""
+def _perturb(model: nn.Module) -> None:
+    """Perturb all parameters: norms and biases of ones and zeros would hide a wrong layout."""
     for parameter in model.parameters():
         parameter.add_(0.02 * torch.randn_like(parameter))
 
 
 @torch.no_grad()
 def _difference(case: Case, model: Any, arch: Any) -> float:
-    """Sub-network against a model built by itself, filled by hand: elastify has no part in which unit goes where."""
+    """Return the largest difference to a separately built model, whose weights are selected without elastify."""
     small, full = case.build(**_sizes(arch, case.build)).eval(), dict(model.network.named_parameters())
     for name, parameter in small.named_parameters():
         shapes = tuple(full[name].shape), tuple(parameter.shape)
@@ -260,7 +263,7 @@ def _difference(case: Case, model: Any, arch: Any) -> float:
 
 @torch.no_grad()
 def _ratio(case: Case, model: Any, arch: Any, batch: int, repeats: int) -> dict[str, float]:
-    """Milliseconds of both forms, in turns, and the quartiles of their ratio."""
+    """Return milliseconds of both forms, timed alternately, and the quartiles of their ratio."""
     plain, inputs = extract(model, arch).eval(), case.inputs(batch, arch)
     times: dict[str, list[float]] = {"sliced": [], "extracted": []}
 
@@ -271,8 +274,8 @@ def _ratio(case: Case, model: Any, arch: Any, batch: int, repeats: int) -> dict[
     forms = {"sliced": sliced, "extracted": partial(plain, **inputs)}
     for form in forms.values():
         form()
-    for turn in range(repeats):
-        for name in sorted(forms, reverse=bool(turn % 2)):
+    for number in range(repeats):
+        for name in sorted(forms, reverse=bool(number % 2)):
             started = time.perf_counter()
             forms[name]()
             times[name].append(1000 * (time.perf_counter() - started))
@@ -302,13 +305,13 @@ def page(record: dict[str, Any]) -> str:
         f"`{where['command']}`, commit {where['commit']}, {where['processor']}, {where['threads']} threads, "
         f"torch {where['torch']}, transformers {where['transformers']}.",
         "",
-        "Models of full size with random weights. *Probing* builds the model once for each changed size, on the meta "
-        "device; the supernet itself is then built once. *Difference*: outputs of a sub-network against a model built "
-        f"by itself and filled with the units that it should have, the largest over {compared} architectures in "
-        "float32 (which those are is written down by hand in the benchmark, from each model's forward pass). "
-        "*Sliced / extracted*: time of a forward pass of the "
-        f"sub-network inside the supernet over the extracted network's, {LENGTH} positions, measured in turns: ratio "
-        "of medians, and quartiles of the ratio of each turn.",
+        "Full-size models with random weights. *Probing* builds the model once for each changed size, on the meta "
+        "device; the supernet itself is then built once. *Difference*: largest difference of outputs between a "
+        "sub-network and a separately built model with the same units, over "
+        f"{compared} architectures in float32 (the benchmark lists these units by hand, from each model's forward "
+        "pass). *Sliced / extracted*: time of a forward pass of the sub-network in the supernet relative to the "
+        f"extracted network, {LENGTH} positions, timed alternately: ratio of medians, and quartiles of the ratio of "
+        "each round.",
         "",
         "| model | parameters, M | probing, s | building, s | difference | sliced / extracted, batch 64 | batch 1 |",
         "|---|---:|---:|---:|---:|---:|---:|",
@@ -327,21 +330,21 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--repeats", type=int, default=11)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--only", default="", help="models whose name holds this")
-    given = parser.parse_args(arguments)
-    torch.set_num_threads(given.threads)
+    parser.add_argument("--only", default="", help="models whose name contains this text")
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     transformers.logging.set_verbosity_error()
     models = {}
     for case in CASES:
-        if given.only in case.name:
-            models[case.name] = measure(case, given.repeats)
+        if options.only in case.name:
+            models[case.name] = measure(case, options.repeats)
             print(case.name, json.dumps(models[case.name]), flush=True)
     record = {
         "models": models,
         "environment": environment(torch.device("cpu")) | {"transformers": transformers.__version__},
     }
-    write(given.out, "elastify", record, page(record))
+    write(options.out, "elastify", record, page(record))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""An extracted GPT-2 of full size, saved, and loaded by a process that cannot import elasticnas.
+"""Save an extracted full-size GPT-2, and load it in a process that cannot import elasticnas.
 
 ``python benchmarks/elsewhere.py docs/results`` writes ``elsewhere.json`` and ``elsewhere.md``.
 """
@@ -21,7 +21,7 @@ from tests.elastic.elsewhere import read_without_elasticnas
 
 @torch.no_grad()
 def load_elsewhere() -> dict[str, Any]:
-    """What the other process reads and computes, against the sub-network inside the supernet."""
+    """Compare weights and outputs in the other process with the sub-network in the supernet."""
     model = elastify(gpt2, Heads64).eval()
     arch, ids = Heads64(heads=8, inner=2048, depth=8), IDS[:2]
     plain = extract(model, arch, {"input_ids": ids})
@@ -50,14 +50,14 @@ def page(record: dict[str, Any]) -> str:
     loaded = record["loaded"]
     files = ", ".join(f"`{name}` ({size / 2**20:.1f} MiB)" for name, size in loaded["files_bytes"].items())
     lines = [
-        *heading("Loaded where elasticnas is not", record["environment"]),
-        f"GPT-2 is made elastic by `elastify`, {json.dumps(loaded['architecture'])} is extracted and saved by "
-        f"`save_pretrained` ({files}). A fresh process that fails to import elasticnas loads it by `transformers` "
-        f"{record['environment']['transformers']} alone:",
+        *heading("Loading an extracted model without elasticnas", record["environment"]),
+        f"A GPT-2 is elastified, and {json.dumps(loaded['architecture'])} is extracted and saved with "
+        f"`save_pretrained` ({files}). A new process that cannot import elasticnas loads it with only `transformers` "
+        f"{record['environment']['transformers']}:",
         "",
         f"- config: {json.dumps(loaded['config'])}",
         f"- tensors equal to the extracted ones: {loaded['tensors_equal']} of {loaded['tensors']}",
-        f"- largest difference of its logits to the sub-network's inside the supernet: "
+        f"- largest difference of its logits to those of the sub-network in the supernet: "
         f"{loaded['largest_difference']:.1g} (float32)",
     ]
     return "\n".join(lines) + "\n"
@@ -67,13 +67,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
     parser.add_argument("--threads", type=int, default=2)
-    given = parser.parse_args(arguments)
-    torch.set_num_threads(given.threads)
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     transformers.logging.set_verbosity_error()
     where = environment(torch.device("cpu")) | {"transformers": transformers.__version__}
     record = {"loaded": load_elsewhere(), "environment": where}
-    write(given.out, "elsewhere", record, page(record))
+    write(options.out, "elsewhere", record, page(record))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""What importance order buys before any supernet training: accuracy at half the FLOPs of a plainly trained network.
+"""Measure the effect of importance order on sub-networks of a network trained without a supernet.
 
 ``python benchmarks/importance.py docs/results`` trains a small transformer on scikit-learn's digits for several seeds,
-makes it a supernet by elastify, and measures sub-networks at half the FLOPs, units as trained and sorted. It writes
+elastifies it, and evaluates sub-networks at half the FLOPs, with units as trained and sorted. It writes
 ``importance.json`` and ``importance.md``.
 """
 
@@ -22,7 +22,7 @@ from elasticnas.report import environment
 
 
 class Sizes(Space):
-    """Heads of width 8 make up the hidden size."""
+    """The hidden size is 8 per head."""
 
     heads: Literal[8, 6, 5, 4]
     inner: Literal[256, 192, 128, 96, 64]
@@ -74,7 +74,7 @@ class Vision(nn.Module):
 
 
 def data(seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Images and labels to train on and to measure on."""
+    """Return images and labels for training and for test."""
     digits = load_digits()
     order = torch.randperm(len(digits.target), generator=torch.Generator().manual_seed(seed))
     x, y = torch.tensor(digits.images, dtype=torch.float32)[order] / 16, torch.tensor(digits.target)[order]
@@ -149,12 +149,12 @@ def page(record: dict[str, Any]) -> str:
         f"`{where['command']}`, commit {where['commit']}, {where['processor']}, {where['threads']} threads; "
         f"seeds {', '.join(record['seeds'])}.",
         "",
-        "A ViT (hidden 64, 8 heads, inner 256, 4 layers) is trained plainly on scikit-learn's digits, made a supernet "
-        "by `elastify`, and cut to 45-50 % of its FLOPs without any further training: "
+        "A ViT (hidden 64, 8 heads, inner 256, 4 layers) is trained on scikit-learn's digits, elastified, and reduced "
+        "to 45-50 % of its FLOPs without further training: "
         f"{runs[0]['architectures']} architectures of hidden size, heads, inner size. Test accuracy in percent, mean "
-        f"± standard deviation over {len(runs)} seeds; the whole network has {cell([run['whole'] for run in runs])}.",
+        f"± standard deviation over {len(runs)} seeds; the full network has {cell([run['whole'] for run in runs])}.",
         "",
-        "| order of the units | mean of the architectures | best of them |",
+        "| order of the units | mean of the architectures | best architecture |",
         "|---|---:|---:|",
     ]
     names = {"trained": "as trained", "magnitude": "by magnitude", "activation": "by activation"}
@@ -170,16 +170,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--threads", type=int, default=2)
-    given = parser.parse_args(arguments)
-    torch.set_num_threads(given.threads)
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(options.threads)
     record: dict[str, Any] = {"seeds": {}}
-    for seed in range(given.seeds):
-        record["seeds"][str(seed)] = run(seed, given.epochs)
+    for seed in range(options.seeds):
+        record["seeds"][str(seed)] = run(seed, options.epochs)
         print(seed, json.dumps(record["seeds"][str(seed)]), flush=True)
     record["environment"] = environment(torch.device("cpu"))
-    given.out.mkdir(parents=True, exist_ok=True)
-    (given.out / "importance.json").write_text(json.dumps(record, indent=2) + "\n")
-    (given.out / "importance.md").write_text(page(record))
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "importance.json").write_text(json.dumps(record, indent=2) + "\n")
+    (options.out / "importance.md").write_text(page(record))
 
 
 if __name__ == "__main__":

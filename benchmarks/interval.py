@@ -1,4 +1,4 @@
-"""An interval for a figure made of medians, by the bootstrap over the rounds."""
+"""Bootstrap intervals over rounds, for figures computed from medians."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,20 +11,20 @@ _DRAWS, _LEVEL = 2000, 0.95
 
 
 def interval(figure: Callable[..., Any], *forms: Sequence[float], seed: int = 0) -> tuple[float, float, float]:
-    """``figure`` of the forms' medians, with its 95 % percentile interval.
+    """Return ``figure`` of the forms' medians, with its 95 % percentile interval.
 
-    Rounds are drawn with replacement, the same for all forms, as what disturbs a round disturbs all of them.
+    Rounds are resampled with replacement, the same for all forms, because a disturbance affects all forms of a round.
 
     Args:
-        figure: From one median for each form; it is called with arrays too.
-        forms: ``(rounds,)`` times of each form; round i of all of them ran together.
+        figure: Function of one median per form; also called with arrays.
+        forms: ``(rounds,)`` times of each form; round i of all forms ran together.
         seed: The same seed gives the same interval.
 
     Returns:
-        The figure, the interval's low and high end.
+        The figure, and the low and high end of the interval.
 
     Raises:
-        ValueError: There is no round, or the forms have different numbers of rounds.
+        ValueError: Fewer than one round, or different numbers of rounds.
     """
     rounds = {len(times) for times in forms}
     if len(rounds) != 1 or min(rounds) < 1:
@@ -37,5 +37,5 @@ def interval(figure: Callable[..., Any], *forms: Sequence[float], seed: int = 0)
 
 
 def ratio(above: Sequence[float], below: Sequence[float]) -> tuple[float, float, float]:
-    """Median of one form over the median of another, with its interval."""
+    """Return the ratio of the medians of two forms, with its interval."""
     return interval(lambda a, b: a / b, above, below)

@@ -1,4 +1,4 @@
-"""The works that ``kills.py`` kills: each gives its figures, and called again goes on where it was killed."""
+"""Workloads that ``kills.py`` kills: each returns its figures, and resumes when it is called again."""
 
 import json
 import os
@@ -30,13 +30,13 @@ from elasticnas.search import (
 )
 from elasticnas.study import Study, StudySettings
 
-__all__ = ["WORKS", "child"]
+__all__ = ["WORKLOADS", "child"]
 
 _CLOCKS = ("created", "environment", "command", "peak_memory_bytes")
 
 
 class Sizes(Space):
-    """Twelve architectures."""
+    """Search space of twelve architectures."""
 
     hidden: Literal[16, 12, 8, 4]
     depth: Literal[3, 2, 1]
@@ -85,10 +85,10 @@ def problem() -> Problem:
 
 
 def supernet(folder: Path) -> Any:
-    given = problem()
+    searched = problem()
     settings = TrainerSettings(steps=12, checkpoint_every=2, validate_every=4)
-    result = SupernetTrainer(given, settings).run(Run(folder, resume=True))
-    weights = b"".join(value.numpy().tobytes() for value in given.model.state_dict().values())
+    result = SupernetTrainer(searched, settings).run(Run(folder, resume=True))
+    weights = b"".join(value.numpy().tobytes() for value in searched.model.state_dict().values())
     return {"history": result.history, "validations": result.validations, "weights": sha256(weights).hexdigest()}
 
 
@@ -102,17 +102,17 @@ def evolution(folder: Path) -> Any:
 
 
 def journal(folder: Path) -> Any:
-    """Its path is relative; no Run."""
+    """Search with a relative path to the journal, and without a Run."""
     return Evolve("local", trials=8, population=3, storage=f"{folder.name}/search.journal").search(problem()).to_dict()
 
 
 def shared(folder: Path) -> Any:
-    """NSGA-II in a journal promises no equal draws after a kill: all its evaluations, and each of them right."""
-    given = problem()
+    """Return the number of evaluations and of wrong ones: NSGA-II in a journal draws differently after a kill."""
+    searched = problem()
     strategy = Evolve("nsga2", trials=8, population=3, storage=f"{folder.name}/search.journal")
-    found = strategy.search(given)
-    right = Evolve("random", trials=12, population=3).search(given)
-    metrics = {candidate.architecture: candidate.metrics for candidate in right.tried}
+    found = strategy.search(searched)
+    reference = Evolve("random", trials=12, population=3).search(searched)
+    metrics = {candidate.architecture: candidate.metrics for candidate in reference.tried}
     tried = {candidate.architecture: candidate.metrics for candidate in found.tried}
     wrong = sum(metrics[arch] != values for arch, values in tried.items())
     random = [candidate.model_dump(mode="json") for candidate in found.random_tried]
@@ -130,8 +130,8 @@ def study(folder: Path) -> Any:
     def scaled(factor: float) -> Any:
         return SimpleNamespace(hidden=max(1, round(16 * factor)), depth=3)
 
-    made = Study(problem(), Net, scaled, nats(1002), torch.zeros(1, 4), settings)
-    return made.run(Run(folder, resume=True)).to_dict()
+    instance = Study(problem(), Net, scaled, nats(1002), torch.zeros(1, 4), settings)
+    return instance.run(Run(folder, resume=True)).to_dict()
 
 
 def easrec(folder: Path) -> Any:
@@ -146,7 +146,7 @@ def easrec(folder: Path) -> Any:
     return json.loads((folder / "result.json").read_text())
 
 
-WORKS: dict[str, Callable[[Path], Any]] = {
+WORKLOADS: dict[str, Callable[[Path], Any]] = {
     "SupernetTrainer": supernet,
     "DynamicConstraint": gradients,
     "Evolve, NSGA-II": evolution,
@@ -158,25 +158,25 @@ WORKS: dict[str, Callable[[Path], Any]] = {
 }
 
 
-def child(kind: str, folder: Path, note: Path, at: int | None) -> None:
-    """Do a work, and leave its figures, as JSON, beside its folder; or die in one of its writes.
+def child(kind: str, folder: Path, log: Path, kill_at: int | None) -> None:
+    """Run a workload and write its figures as JSON next to its folder, or be killed in one of its writes.
 
     Args:
-        kind: Of `WORKS`.
-        folder: Where it is kept.
-        note: Of `killing.watch`.
-        at: Likewise.
+        kind: Name of a workload.
+        folder: Folder of its run.
+        log: File for `killing.watch`.
+        kill_at: Argument of `killing.watch`.
     """
     torch.set_num_threads(1)
     os.chdir(folder.parent)
     with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
-        watch(folder, note, at)
-        figures = WORKS[kind](folder)
-    folder.with_suffix(".json").write_text(json.dumps(_timeless(figures)))
+        watch(folder, log, kill_at)
+        figures = WORKLOADS[kind](folder)
+    folder.with_suffix(".json").write_text(json.dumps(_without_clocks(figures)))
 
 
-def _timeless(value: Any) -> Any:
+def _without_clocks(value: Any) -> Any:
     if isinstance(value, dict):
         clocks = {name for name in value if name in _CLOCKS or "seconds" in name or "latency" in name}
-        return {name: _timeless(item) for name, item in value.items() if name not in clocks}
-    return [_timeless(item) for item in value] if isinstance(value, (list, tuple)) else value
+        return {name: _without_clocks(item) for name, item in value.items() if name not in clocks}
+    return [_without_clocks(item) for item in value] if isinstance(value, (list, tuple)) else value

@@ -1,7 +1,7 @@
-"""Works killed in their writes, and resumed: where the kills landed, and whether the figures are those of no kill.
+"""Kill workloads inside their writes, resume them, and compare their figures with those of uninterrupted ones.
 
-``python benchmarks/kills.py docs/results`` kills 30 works of each kind, most of them twice, and writes ``kills.json``
-and ``kills.md``; it takes some 15 minutes.
+``python benchmarks/kills.py docs/results`` kills 30 workloads of each kind, most of them twice, and writes
+``kills.json`` and ``kills.md``; it takes about 15 minutes.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
-from killed import WORKS, child
+from killed import WORKLOADS, child
 from record import heading, write
 
 from elasticnas.report import environment
@@ -28,11 +28,11 @@ _PRELOADED = ("killed", "torch._dynamo", "optuna", "matplotlib.backends.backend_
 
 
 class Kind:
-    """A kind of work, with what it gives when nobody kills it.
+    """A kind of workload, with the figures of an uninterrupted run.
 
     Args:
-        name: Of `WORKS`.
-        folder: For everything that it writes.
+        name: Key of `WORKLOADS`.
+        folder: Folder for all its runs.
     """
 
     def __init__(self, name: str, folder: Path) -> None:
@@ -43,33 +43,33 @@ class Kind:
         self.points, self.expected = _lines(whole), _figures(whole)
 
     def kill(self, number: int) -> dict[str, Any]:
-        """Kill it in a write, kill what resumes it in another, and let the third process finish."""
+        """Kill a process in a write, kill the one that resumes in another write, and let a third process finish."""
         rng = random.Random(f"{self.name} {number}")
         folder, landed, codes, left = self.folder / str(number), [], [], 0
-        # what resumes it may have less to do than the second number, and finish
-        for at in (self._first(number, rng), rng.randrange(len(self.points)), None):
-            codes.append(self._start(folder, at))
+        # the second process may have fewer writes left than the number drawn, and finish
+        for kill_at in (self._first(number, rng), rng.randrange(len(self.points)), None):
+            codes.append(self._start(folder, kill_at))
             if codes[-1] == -signal.SIGKILL:
                 landed.append(_lines(folder)[-1])
                 left += len(_temporaries(folder))
-        # the first must have been killed, the last must not, and no process may fail
-        told = codes[0] == -signal.SIGKILL and codes[1] in (-signal.SIGKILL, 0) and codes[2] == 0
-        equal = told and not _temporaries(folder) and _figures(folder) == self.expected
+        # the first process must be killed, the last must not, and none may fail
+        as_planned = codes[0] == -signal.SIGKILL and codes[1] in (-signal.SIGKILL, 0) and codes[2] == 0
+        equal = as_planned and not _temporaries(folder) and _figures(folder) == self.expected
         if equal:
             shutil.rmtree(folder)
         return {"landed": landed, "temporaries": left, "codes": codes, "equal": equal}
 
     def _first(self, number: int, rng: random.Random) -> int:
-        """A point to be killed at; every name of a point has its turn, so that rare ones are hit too."""
+        """Return the point of the first kill; all kinds of points take turns, so that rare ones are covered."""
         names = sorted(set(self.points))
         random.Random(self.name).shuffle(names)
-        return rng.choice([at for at, name in enumerate(self.points) if name == names[number % len(names)]])
+        return rng.choice([kill_at for kill_at, name in enumerate(self.points) if name == names[number % len(names)]])
 
-    def _start(self, folder: Path, at: int | None) -> int:
+    def _start(self, folder: Path, kill_at: int | None) -> int:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(list(_PRELOADED))
-        process = context.Process(target=child, args=(self.name, folder, folder.with_suffix(".note"), at))
-        # the server that forks them has imported torch already; it starts with no sys.path of ours
+        process = context.Process(target=child, args=(self.name, folder, folder.with_suffix(".note"), kill_at))
+        # the fork server has imported torch already; it does not inherit sys.path
         with patch.dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path)):
             process.start()
         process.join()
@@ -91,7 +91,7 @@ def _temporaries(folder: Path) -> list[Path]:
 
 
 def run(name: str, works: int, folder: Path) -> dict[str, Any]:
-    """Kill many works of a kind; the record."""
+    """Kill many workloads of a kind, and return the record."""
     kind = Kind(name, folder / name.replace(" ", "-"))
     done = [kind.kill(number) for number in range(works)]
     landed = Counter(where for each in done for where in each["landed"])
@@ -106,22 +106,22 @@ def run(name: str, works: int, folder: Path) -> dict[str, Any]:
 
 
 def page(record: dict[str, Any]) -> str:
-    """The record to read."""
+    """Return the page for a record."""
     kinds = record["kinds"]
     works, kills, equal = (sum(kind[name] for kind in kinds.values()) for name in ("works", "kills", "equal"))
     moments = ("half of a write", "before replace", "after replace", "truncate", "unlink")
     lines = [
         *heading("Killed and resumed", record["environment"]),
-        f"{works} works, {kills} kills by SIGKILL inside a write: **{equal} of {works}** ended with equal figures to a "
-        "work that nobody killed, and left no temporary file.",
+        f"{works} workloads, {kills} kills by SIGKILL inside a write: **{equal} of {works}** ended with the same "
+        "figures as an uninterrupted workload, and left no temporary file.",
         "",
-        "A process counts its writes and kills itself in one of them: with half of the bytes in the file, or before or "
-        "after a file is put in place, cut, or deleted. Another process resumes the work and is killed likewise, if it "
-        "gets that far; a third one finishes. Compared is everything but clocks, latency and memory. NSGA-II in a "
-        "journal is the exception: after a kill it draws otherwise, so that only the number of evaluations, their "
-        "metrics and the random search beside it are compared.",
+        "A process counts its writes and kills itself in one of them: after half of the bytes of a file, or before or "
+        "after a file is replaced, truncated or deleted. A second process resumes and is killed in the same way, if it "
+        "gets that far; a third one finishes. All figures except times, latency and memory are compared. For NSGA-II "
+        "in a journal, which draws differently after a kill, only the number of evaluations, their metrics and the "
+        "random-search baseline are compared.",
         "",
-        "| work | works | kills | " + " | ".join(moments) + " | temporaries left by kills | equal |",
+        "| workload | runs | kills | " + " | ".join(moments) + " | temporaries left by kills | equal |",
         "|---|" + "---:|" * (len(moments) + 4),
     ]
     for name, kind in kinds.items():
@@ -134,16 +134,16 @@ def page(record: dict[str, Any]) -> str:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--works", type=int, default=30, help="Of each kind.")
-    given = parser.parse_args(arguments)
+    parser.add_argument("--works", type=int, default=30, help="Number of workloads of each kind.")
+    options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     where, kinds = environment(torch.device("cpu")), {}
     with tempfile.TemporaryDirectory() as folder:
-        for name in WORKS:
-            kinds[name] = run(name, given.works, Path(folder))
-            print(f"{name}: {kinds[name]['equal']} of {given.works} equal", flush=True)
+        for name in WORKLOADS:
+            kinds[name] = run(name, options.works, Path(folder))
+            print(f"{name}: {kinds[name]['equal']} of {options.works} equal", flush=True)
     record = {"environment": where, "kinds": kinds}
-    write(given.out, "kills", record, page(record))
+    write(options.out, "kills", record, page(record))
 
 
 if __name__ == "__main__":

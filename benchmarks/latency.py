@@ -1,7 +1,7 @@
-"""Latency predicted against measured, on an elastified GPT-2.
+"""Compare predicted with measured latency, on an elastified GPT-2.
 
 ``python benchmarks/latency.py docs/results`` writes ``latency.json`` and ``latency.md``: architectures are measured one
-by one, and each is predicted by a fit that has not seen it (four folds).
+by one, and each is predicted by a fit to the others (four folds).
 """
 
 import argparse
@@ -18,7 +18,7 @@ from elasticnas.report import environment
 
 
 class Sizes(Space):
-    """Heads of width 32 make up the hidden size."""
+    """The hidden size is 32 per head."""
 
     heads: Literal[12, 10, 8, 6, 4]
     inner: Literal[1536, 1024, 768, 512, 256]
@@ -40,9 +40,10 @@ def page(record: dict[str, Any]) -> str:
     rows, sizes = record["rows"], record["sizes"]
     lines = [
         *heading("Latency, predicted and measured", record["environment"]),
-        f"GPT-2 made elastic by `elastify`, {sizes['architectures']} architectures; forward pass of {sizes['batch']} "
-        f"sequences of {sizes['length']}, median of {sizes['repeats']}. {len(rows)} architectures were measured, and "
-        "each was predicted from others only (four folds; least squares of log ms on log FLOPs and options).",
+        f"An elastified GPT-2 with {sizes['architectures']} architectures; forward pass of {sizes['batch']} "
+        f"sequences of length {sizes['length']}, median of {sizes['repeats']}. {len(rows)} architectures were "
+        "measured, and each was predicted from the others (four folds; least squares of log ms on log FLOPs and "
+        "options).",
         "",
         f"Rank correlation (Spearman) {record['rank_correlation']:.3f}, mean relative error "
         f"{record['mean_relative_error']:.1%}.",
@@ -65,13 +66,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--length", type=int, default=64)
     parser.add_argument("--threads", type=int, default=2)
-    given = parser.parse_args(arguments)
-    torch.set_num_threads(given.threads)
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     transformers.logging.set_verbosity_error()
     model = elastify(build, Sizes).eval()
-    example = {"input_ids": torch.randint(0, 1000, (given.batch, given.length))}
-    report = Latency(model, example, repeats=given.repeats, max_measured=given.measured).report()
+    example = {"input_ids": torch.randint(0, 1000, (options.batch, options.length))}
+    report = Latency(model, example, repeats=options.repeats, max_measured=options.measured).report()
     rows = sorted(report.rows, key=lambda row: row[2])
     record = {
         "rank_correlation": report.rank_correlation,
@@ -79,13 +80,13 @@ def main(arguments: list[str] | None = None) -> None:
         "rows": [{"architecture": a.model_dump(), "predicted_ms": p, "measured_ms": m} for a, p, m in rows],
         "sizes": {
             "architectures": Sizes.size(),
-            "batch": given.batch,
-            "length": given.length,
-            "repeats": given.repeats,
+            "batch": options.batch,
+            "length": options.length,
+            "repeats": options.repeats,
         },
         "environment": environment(torch.device("cpu")),
     }
-    write(given.out, "latency", record, page(record))
+    write(options.out, "latency", record, page(record))
 
 
 if __name__ == "__main__":

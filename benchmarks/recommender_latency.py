@@ -1,9 +1,10 @@
-"""Latency of a recorded run's networks, measured anew.
+"""Measure the latency of a recorded run's networks again.
 
 ``python benchmarks/recommender_latency.py docs/results/ml-1m.json``
 
-The networks of a ``result.json`` are built with random weights, which cost as much as trained ones, and timed in turns:
-one sequence of full length, scored at its last position. The file ``<name>-latency.json`` is written beside it.
+The networks of a ``result.json`` are built with random weights, which take as long as trained ones, and timed
+alternately: one sequence of full length, scored at its last position. The result is written to ``<name>-latency.json``
+in the same folder.
 """
 
 import argparse
@@ -26,9 +27,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("result", type=Path)
     parser.add_argument("--threads", type=int, default=2)
-    given = parser.parse_args(arguments)
-    torch.set_num_threads(given.threads)
-    result = RunResult.from_dict(json.loads(given.result.read_text()))
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(options.threads)
+    result = RunResult.from_dict(json.loads(options.result.read_text()))
     config, items = result.config, result.data.statistics.items
     model, length = supernet(config.model, items, causal=True), config.model.length
     example = torch.ones(1, length, dtype=torch.long), torch.tensor([length])
@@ -44,7 +45,7 @@ def main(arguments: list[str] | None = None) -> None:
         figures |= {name: {"median_ms": middle, "low_ms": low, "high_ms": high} for name in names}
         print(f"{', '.join(names)}: {middle:.2f} ms (quartiles of {ROUNDS} rounds {low:.2f} to {high:.2f})")
     record = {"latency": figures, "environment": environment(torch.device("cpu"))}
-    target = given.result.with_name(f"{given.result.stem}-latency.json")
+    target = options.result.with_name(f"{options.result.stem}-latency.json")
     target.write_text(json.dumps(record, indent=2) + "\n")
 
 

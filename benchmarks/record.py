@@ -1,4 +1,4 @@
-"""The two files of a benchmark: its figures as JSON, and a page to read."""
+"""Write the two files of a benchmark: its figures as JSON, and a page."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ __all__ = ["heading", "write"]
 
 
 def heading(title: str, environment: dict[str, Any]) -> list[str]:
-    """First lines of a page: what was measured, by which command, and where."""
+    """Return the first lines of a page: title, command, commit and machine."""
     where = environment
     return [
         f"# {title}",

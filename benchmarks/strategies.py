@@ -1,7 +1,7 @@
-"""What every strategy finds on the small problem of StrategyContract, and whether that is what it found before.
+"""Run every strategy on the small problem of StrategyContract, and compare with the results of an earlier version.
 
 ``python benchmarks/strategies.py docs/results --before FILE`` writes ``strategies.json`` and ``strategies.md``; FILE is
-such a record of an earlier version.
+the JSON file of the earlier version.
 """
 
 import argparse
@@ -48,7 +48,7 @@ GRADIENT: dict[str, tuple[Strategy, dict[str, Any]]] = {
 
 
 class Planted(StrategyContract):
-    """Gives the problem and the settings."""
+    """Provides the problem and the settings."""
 
     def strategy(self) -> Strategy:
         return DARTS()
@@ -68,12 +68,12 @@ def figures(result: SearchResult[Any], model: nn.Module) -> dict[str, Any]:
 
 
 def digest(model: nn.Module) -> str:
-    """Of the bits of all weights."""
+    """Return a digest of the bits of all weights."""
     values = (value.detach().numpy().tobytes() for value in model.state_dict().values())
     return sha256(b"".join(values)).hexdigest()[:16]
 
 
-def measured() -> dict[str, Any]:
+def measure() -> dict[str, Any]:
     planted, found = Planted(), {}
     for name, (strategy, changes) in GRADIENT.items():
         problem = planted.problem("80%")
@@ -84,11 +84,11 @@ def measured() -> dict[str, Any]:
         SupernetTrainer(problem, TrainerSettings(steps=30, rule=rule, seed=4, **schedule)).run()
         found[f"trainer, {rule}"] = {"weights": digest(problem.model)}
         if rule == "sandwich":
-            found |= evolved(problem)
+            found |= measure_evolution(problem)
     return found
 
 
-def evolved(trained: Problem) -> dict[str, Any]:
+def measure_evolution(trained: Problem) -> dict[str, Any]:
     found, costs = {}, {**(trained.costs or {}), "params": Params(trained.model)}
     loss, held_out = trained.loss, trained.held_out
 
@@ -120,15 +120,15 @@ def page(record: dict[str, Any]) -> str:
         random = f"{own['random_metrics']['loss']:.4f}" if "metrics" in own else ""
         arch = ", ".join(map(str, own["found"].values())) if "found" in own else ""
         rows.append([name, arch, metric, random, own["weights"], changed])
-    lines = heading("What every strategy finds on a small problem", record["environment"])
+    lines = heading("Results of every strategy on a small problem", record["environment"])
     lines += [
         "The problem of `StrategyContract`: sight (blind or seeing), inner size, depth; held-out loss, lower is "
-        "better; at most 80 % of the FLOPs. It tells versions apart, not strategies: one seed, 80 steps.",
+        "better; at most 80 % of the FLOPs. It compares versions, not strategies: one seed, 80 steps.",
         "",
         table(["strategy", "found", "loss", "random search", "weights", f"differs from {before['commit']}"], rows),
         "",
-        "Compared bit for bit: what was found, its cost and metrics, random search's, every evaluated architecture, "
-        "the final probabilities, and a digest of all weights after the search.",
+        "Compared bit for bit: the found architecture, its cost and metrics, those of random search, every evaluated "
+        "architecture, the final probabilities, and a digest of all weights after the search.",
         "",
     ]
     return "\n".join(lines)
@@ -138,16 +138,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
     parser.add_argument("--before", type=Path)
-    given = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     before = None
-    if given.before is not None:
-        earlier = json.loads(given.before.read_text())
+    if options.before is not None:
+        earlier = json.loads(options.before.read_text())
         before = {"commit": earlier["environment"]["commit"], "figures": earlier["figures"]}
-    record = {"environment": environment(torch.device("cpu")), "figures": measured(), "before": before}
+    record = {"environment": environment(torch.device("cpu")), "figures": measure(), "before": before}
     record = json.loads(json.dumps(record))
-    write(given.out, "strategies", record, page(record))
+    write(options.out, "strategies", record, page(record))
 
 
 if __name__ == "__main__":

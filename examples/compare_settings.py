@@ -1,8 +1,8 @@
-"""Which options of the EASRec network suit your interactions? Train the largest network under each, and compare.
+"""Compare options of the EASRec network on your interactions by training the largest network with each.
 
 ``python examples/compare_settings.py interactions.csv runs/settings --seeds 2`` trains every variant below with every
-seed and writes ``settings.json`` and ``settings.md``. A network is kept as soon as it is done: the same command goes on
-where it stopped.
+seed and writes ``settings.json`` and ``settings.md``. Each result is saved at once: run the same command again to
+resume.
 """
 
 import argparse
@@ -46,7 +46,7 @@ PROTOCOLS, METRIC = ("unseen", "full", "pop100"), "ndcg@10"
 
 
 class Measured(Record):
-    """The largest network under one variant: test metrics by protocol, FLOPs, seconds of training."""
+    """Result of the largest network of one variant: test metrics by protocol, FLOPs, training time in seconds."""
 
     metrics: dict[str, dict[str, float]]
     flops: float
@@ -54,7 +54,7 @@ class Measured(Record):
 
 
 class Comparison(Result):
-    """Every variant's networks by seed, and where they were trained."""
+    """Results by variant and seed, and the environment in which they were measured."""
 
     results: dict[str, dict[str, Measured]]
     environment: dict[str, Any]
@@ -63,15 +63,15 @@ class Comparison(Result):
 def measure(split: Split, config: Config) -> Measured:
     """Train and evaluate the largest network."""
     torch.manual_seed(config.seed)
-    arch, judges, started = space_for(config.model).largest(), evaluators(split, config), time.perf_counter()
+    arch, evaluation, started = space_for(config.model).largest(), evaluators(split, config), time.perf_counter()
     network = build(config.model, split.items, arch, causal=True)
-    trained = train(network, split, judges["validation"], config, torch.device("cpu"))
-    metrics = dict(judges["test"].evaluate(trained.network.next_item))
+    trained = train(network, split, evaluation["validation"], config, torch.device("cpu"))
+    metrics = dict(evaluation["test"].evaluate(trained.network.next_item))
     return Measured(metrics=metrics, flops=flops(config, split.items), seconds=time.perf_counter() - started)
 
 
 def flops(config: Config, items: int) -> float:
-    """Of the encoder, one sequence of full length."""
+    """Return the FLOPs of the encoder for one sequence of full length."""
     from easrec.model import supernet
 
     cost: Flops = encoder_flops(supernet(config.model, items, causal=True))
@@ -79,7 +79,7 @@ def flops(config: Config, items: int) -> float:
 
 
 def page(comparison: Comparison) -> str:
-    """One row a variant: mean and standard deviation over the seeds."""
+    """Return a page with one row per variant: mean and standard deviation over the seeds."""
     where = comparison.environment
     lines = [
         "# Options of the network",
@@ -93,9 +93,9 @@ def page(comparison: Comparison) -> str:
             values = [run.metrics[protocol][METRIC] for run in runs.values()]
             spread = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
             cells.append(f"{statistics.mean(values):.4f}{spread}")
-        some = next(iter(runs.values()))
+        first = next(iter(runs.values()))
         minutes = statistics.mean(run.seconds for run in runs.values()) / 60
-        lines.append(f"| {name} | {some.flops / 1e6:.2f} | {' | '.join(cells)} | {minutes:.1f} |")
+        lines.append(f"| {name} | {first.flops / 1e6:.2f} | {' | '.join(cells)} | {minutes:.1f} |")
     return "\n".join([lines[0], "", lines[1], "", *lines[2:]]) + "\n"
 
 
@@ -106,23 +106,23 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--only", nargs="*", default=[""], help="variants whose name holds one of these words")
-    given = parser.parse_args(arguments)
-    if given.threads:
-        torch.set_num_threads(given.threads)
+    parser.add_argument("--only", nargs="*", default=[""], help="variants whose name contains one of these words")
+    options = parser.parse_args(arguments)
+    if options.threads:
+        torch.set_num_threads(options.threads)
     torch.set_flush_denormal(True)
-    split = Split(prepare(read_interactions(given.data), source=str(given.data)))
-    file = given.out / "settings.json"
+    split = Split(prepare(read_interactions(options.data), source=str(options.data)))
+    file = options.out / "settings.json"
     results: dict[str, dict[str, Measured]] = {}
     if file.exists():
         results |= read_result(Comparison, json.loads(file.read_text()), "comparison of settings").results
-    chosen = {name: changes for name, changes in VARIANTS.items() if any(word in name for word in given.only)}
+    chosen = {name: changes for name, changes in VARIANTS.items() if any(word in name for word in options.only)}
     for name, changes in chosen.items():
-        for seed in range(given.seeds):
+        for seed in range(options.seeds):
             done = results.setdefault(name, {})
             if str(seed) in done:
                 continue
-            config = Config().updated(BASE).updated({"seed": seed, "train.epochs": given.epochs, **changes})
+            config = Config().updated(BASE).updated({"seed": seed, "train.epochs": options.epochs, **changes})
             done[str(seed)] = measure(split, config)
             print(
                 f"{name}, seed {seed}: {PROTOCOLS[0]}/{METRIC} {done[str(seed)].metrics[PROTOCOLS[0]][METRIC]:.4f}",
@@ -133,7 +133,7 @@ def main(arguments: list[str] | None = None) -> None:
                 results=results, environment=environment(torch.device("cpu")) | {"command": command}
             )
             write_text(file, json.dumps(comparison.to_dict(), indent=2) + "\n")
-    write_text(given.out / "settings.md", page(read_result(Comparison, json.loads(file.read_text()), "comparison")))
+    write_text(options.out / "settings.md", page(read_result(Comparison, json.loads(file.read_text()), "comparison")))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Every search strategy on one problem over several seeds: mean and spread of what each finds.
+"""Compare all search strategies on one problem over several seeds: mean and standard deviation of their results.
 
 ``python examples/compare_strategies.py runs/comparison`` takes about a minute on two cores, needs Optuna
 (``pip install '.[evolve]'``), and writes ``comparison.json`` and ``comparison.md``. The task: do the first two of six
@@ -35,7 +35,7 @@ from elasticnas.search import (
 )
 
 STRATEGIES = (DARTS, ProxylessNAS, RecNAS, DynamicConstraint, Reinforce, SPOS, RandomSearch)
-TEST = -2  # number of an epoch that no search trains on, as -1, by which the searches rank
+TEST = -2  # epoch of the test batches; searches rank on epoch -1, and train on neither
 SETTINGS = {"steps": 300, "warmup_steps": 100, "update_every": 2, "weight_lr": 0.01, "architecture_lr": 0.05}
 
 
@@ -69,7 +69,7 @@ def accuracy(model, epoch=-1):
 
 
 def problem() -> Problem:
-    model = Net(Sizes.axes())  # a new one for each search, which trains its weights in place
+    model = Net(Sizes.axes())  # a new one per search, because a search trains its weights in place
     return Problem(
         model,
         loss,
@@ -84,9 +84,9 @@ def problem() -> Problem:
 
 
 def one_search(strategy: Strategy, seed: int, settings: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Accuracy and share of the FLOPs of what a search found, of what random search found, and of the largest.
+    """Return test accuracy and share of the FLOPs of the found, the best random and the largest architecture.
 
-    All three run on test batches, with the weights that the search left in its supernet.
+    All three use the weights of the supernet after the search.
     """
     torch.manual_seed(seed)
     searched = problem()
@@ -102,7 +102,7 @@ def one_search(strategy: Strategy, seed: int, settings: dict[str, Any]) -> dict[
 
 
 def page(comparison: dict[str, Any]) -> str:
-    """One row for each strategy: mean and standard deviation over the seeds."""
+    """Return a page with one row per strategy: mean and standard deviation over the seeds."""
     where, results = comparison["environment"], comparison["results"]
     seeds = len(next(iter(results.values())))
     lines = [
@@ -134,19 +134,19 @@ def main(arguments: list[str] | None = None, settings: dict[str, Any] = SETTINGS
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
-    given = parser.parse_args(arguments)
-    torch.set_num_threads(1)  # tensors are small: more threads wait for each other
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(1)  # more threads only add overhead on tensors this small
     results: dict[str, Any] = {}
     for strategy in STRATEGIES:
-        for seed in range(given.seeds):
+        for seed in range(options.seeds):
             measured = one_search(strategy(), seed, settings)
             results.setdefault(strategy.name, {})[str(seed)] = measured
             print(f"{strategy.name}, seed {seed}: {_line(measured)}", flush=True)
     command = shlex.join(["python", "examples/compare_strategies.py", *(arguments or sys.argv[1:])])
     where = environment(torch.device("cpu")) | {"command": command}
     comparison = {"format": 1, "settings": settings, "results": results, "environment": where}
-    write_text(given.out / "comparison.json", json.dumps(comparison, indent=2) + "\n")
-    write_text(given.out / "comparison.md", page(comparison))
+    write_text(options.out / "comparison.json", json.dumps(comparison, indent=2) + "\n")
+    write_text(options.out / "comparison.md", page(comparison))
 
 
 def _line(measured: dict[str, Any]) -> str:

@@ -1,8 +1,7 @@
-"""Your own transformer as a supernet in 30 lines: elastify, train, search, extract, save.
+"""Search an unchanged torch transformer: elastify, train, search, extract, save.
 
-``python examples/elastify_transformer.py`` takes some twenty seconds and needs Optuna
-(``pip install '.[evolve]'``). The model is torch's own, untouched; the task:
-does 3 occur in a sequence before the first 7?
+``python examples/elastify_transformer.py`` takes about twenty seconds and needs Optuna
+(``pip install '.[evolve]'``). The task: does 3 occur in a sequence before the first 7?
 """
 
 from pathlib import Path
@@ -17,7 +16,7 @@ from elasticnas.cost import Flops
 from elasticnas.search import Evolve, Problem, SearchResult, SupernetTrainer, TrainerSettings
 
 TOKENS, LENGTH = 10, 12
-RULES = {"3.weight": f"_ ({LENGTH} hidden)"}  # Flatten puts the positions side by side: each keeps its first units
+RULES = {"3.weight": f"_ ({LENGTH} hidden)"}  # Flatten concatenates the positions, and each keeps its first units
 
 
 class Sizes(elasticnas.Space):
@@ -34,7 +33,7 @@ def build(hidden: int, inner: int, depth: int) -> nn.Module:
 
 def batch(generator: torch.Generator) -> tuple[Tensor, Tensor]:
     ids = torch.randint(TOKENS, (64, LENGTH), generator=generator)
-    # argmax of all zeros is 0: a token that is not there counts as first
+    # argmax of all zeros is 0: a missing token counts as position 0
     return ids, ((ids == 3).int().argmax(1) < (ids == 7).int().argmax(1)).long()
 
 
@@ -54,7 +53,7 @@ def accuracy(model: nn.Module) -> dict[str, float]:
 def main(steps: int = 200, trials: int = 15, folder: Path = Path("runs/elastified")) -> SearchResult:
     torch.manual_seed(0)
     model = elasticnas.elastify(build, Sizes, rules=RULES)
-    print(model.coverage())  # what was found in the model, and why the rest is fixed
+    print(model.coverage())  # the axes of every tensor, and why a dimension is fixed
 
     def loss(network: nn.Module, data: tuple[Tensor, Tensor]) -> Tensor:
         return F.cross_entropy(network(data[0]), data[1])
@@ -73,7 +72,9 @@ def main(steps: int = 200, trials: int = 15, folder: Path = Path("runs/elastifie
     result = Evolve(trials=trials, population=5).search(problem)
     print(result)
 
-    network = elasticnas.extract(model, result.best, HELD_OUT[0][0])  # torch's own classes, compared with the supernet
+    network = elasticnas.extract(
+        model, result.best, HELD_OUT[0][0]
+    )  # torch's own classes, verified against the supernet
     elasticnas.save(network, result.best, folder)
     loaded = elasticnas.load(folder, lambda a: build(a.hidden, a.inner, a.depth))
     print(f"accuracy of the loaded network: {accuracy(loaded.eval())['accuracy']:.3f}")

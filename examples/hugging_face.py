@@ -1,8 +1,9 @@
-"""A Hugging Face model as a supernet: its own class and config, elastified, searched, saved by save_pretrained.
+"""Search an unchanged Hugging Face model: elastify, train, search, save with save_pretrained.
 
 ``python examples/hugging_face.py`` takes under a minute and needs ``pip install '.[huggingface,evolve]'``. It starts
-from random weights and downloads nothing; with ``weights=GPT2LMHeadModel.from_pretrained("gpt2")`` and sizes to match
-it starts from a pretrained model. The task: to go on with sequences that repeat themselves.
+from random weights and downloads nothing. To start from a pretrained model, pass
+``weights=GPT2LMHeadModel.from_pretrained("gpt2")`` to elastify, with matching sizes. The task: continue periodic
+sequences.
 """
 
 from pathlib import Path
@@ -26,7 +27,7 @@ class Sizes(elasticnas.Space):
     depth: Literal[3, 2, 1]
 
     @property
-    def hidden(self) -> int:  # GPT-2's width is that of its heads together
+    def hidden(self) -> int:  # GPT-2's width is the number of heads times their width
         return HEAD_DIM * self.heads
 
 
@@ -37,7 +38,7 @@ def build(hidden: int, heads: int, inner: int, depth: int) -> GPT2LMHeadModel:
 
 
 def epoch(number: int) -> Tensor:
-    """30 batches of 32 sequences, each repeating its own first five to eight tokens."""
+    """Return 30 batches of 32 sequences, each periodic with a period of 5 to 8 tokens."""
     generator = torch.Generator().manual_seed(number)
     tokens = torch.randint(TOKENS, (30, 32, LONGEST), generator=generator)
     period = torch.randint(5, LONGEST + 1, (30, 32, 1), generator=generator)
@@ -48,7 +49,7 @@ HELD_OUT = epoch(1_000)[:4]
 
 
 def accuracy(model: nn.Module) -> dict[str, float]:
-    """Of the tokens that can be known, those after the longest period and one more."""
+    """Return the accuracy on predictable tokens: those after the longest period plus one."""
     known = slice(LONGEST + 1, None)
     hits = [(model(ids).logits[:, :-1].argmax(-1) == ids[:, 1:])[:, known].float().mean() for ids in HELD_OUT]
     return {"accuracy": float(torch.stack(hits).mean())}
@@ -71,13 +72,15 @@ def main(steps: int = 600, trials: int = 12, folder: Path = Path("runs/gpt2")) -
     )
     settings = TrainerSettings(steps=steps, random_architectures=1, weight_lr=3e-3, schedule="cosine", clip_norm=1.0)
     SupernetTrainer(problem, settings).run()
-    print(reorder(model, HELD_OUT[0]))  # units by importance: the full output stays, prefixes keep what matters
+    print(
+        reorder(model, HELD_OUT[0])
+    )  # sort units by importance: the full output is unchanged, and prefixes keep the most important units
 
     result = Evolve(trials=trials, population=4).search(problem)
     print(result)
 
     network = elasticnas.extract(model, result.best, {"input_ids": HELD_OUT[0]})
-    network.save_pretrained(folder)  # elasticnas is not needed to load it
+    network.save_pretrained(folder)  # loads without elasticnas
     loaded = GPT2LMHeadModel.from_pretrained(folder).eval()
     print(f"accuracy of the loaded network: {accuracy(loaded)['accuracy']:.3f}")
     return result

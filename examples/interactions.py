@@ -1,6 +1,6 @@
-"""Writes ``examples/interactions.csv`` and ``examples/items.csv``, which the documentation's commands read.
+"""Generate ``examples/interactions.csv`` and ``examples/items.csv``, which the documentation's commands read.
 
-The interactions are generated: the category of a user's next item follows from the categories of the two before it.
+The category of a user's next item is determined by the categories of the two items before it.
 """
 
 from pathlib import Path

@@ -1,7 +1,7 @@
-"""A cost of your own: the energy of one inference pass, from counted FLOPs and from the weights that are read.
+"""A cost of your own: the energy of one inference pass, computed from FLOPs and the weights that are read.
 
-Run the proof with ``python examples/own_cost.py`` or ``pytest examples/own_cost.py``; it takes some ten seconds.
-docs/own-cost.md goes through it.
+Run the test with ``python examples/own_cost.py`` or ``pytest examples/own_cost.py``; it takes about ten seconds.
+docs/own-cost.md explains each part.
 """
 
 from typing import Any, Literal
@@ -21,7 +21,7 @@ class Energy(Cost):
 
     Args:
         model: A supernet.
-        example: Input of the model, as for every cost.
+        example: Input of the model.
         per_flop: Picojoules of one floating-point operation.
         per_byte: Picojoules of reading one byte.
     """
@@ -30,11 +30,11 @@ class Energy(Cost):
 
     def __init__(self, model: nn.Module, example: Any, per_flop: float = 2.0, per_byte: float = 160.0) -> None:
         super().__init__(model, example)
-        self.per_flop, self.per_byte = per_flop, per_byte  # public numbers: another energy is another cost
+        self.per_flop, self.per_byte = per_flop, per_byte  # public, so part of the identity
         self._flops, self._params = Flops(model, example), Params(model)
 
     def compute(self, arch: Any) -> float:
-        """Microjoules of an architecture."""
+        """Return the energy of an architecture in microjoules."""
         return 1e-6 * (self.per_flop * self._flops(arch) + self.per_byte * 4 * self._params(arch))
 
 
@@ -53,7 +53,7 @@ class Net(nn.Module):
 
 
 class TestEnergy(CostContract):
-    """What to build, the cost, and its value by hand."""
+    """Check the contract, and the value by hand."""
 
     space = Sizes
 

@@ -1,8 +1,8 @@
-"""An elastic leaf of your own: a convolution with channels in dimension 1, and the proof that it keeps the law.
+"""An elastic leaf of your own: a convolution with channels in dimension 1, and its test.
 
-A leaf holds tensors of full size. It says what their dimensions hold, narrows them in its forward, and names the plain
-module that takes its place in an extracted network. docs/own-primitive.md goes through it line by line. Run the proof
-with ``python examples/own_leaf.py`` or ``pytest examples/own_leaf.py``; it takes some ten seconds.
+A leaf holds full-size tensors. It declares the sizes of their dimensions, narrows them in its forward, and creates the
+plain module that replaces it in an extracted network. docs/own-primitive.md explains each part. Run the test with
+``python examples/own_leaf.py`` or ``pytest examples/own_leaf.py``; it takes about ten seconds.
 """
 
 from typing import Any, Literal
@@ -28,7 +28,7 @@ from elasticnas.testing import ElasticModuleContract
 
 
 class ElasticConv1d(enn.ElasticModule):
-    """A convolution along a sequence, ``(B, inputs, N) -> (B, outputs, N)``; use :func:`Conv1d` to make one."""
+    """Elastic convolution over a sequence, ``(B, inputs, N) -> (B, outputs, N)``, created by :func:`Conv1d`."""
 
     def __init__(self, inputs: SizeLike, outputs: SizeLike, kernel: int) -> None:
         super().__init__()
@@ -39,21 +39,21 @@ class ElasticConv1d(enn.ElasticModule):
     def forward(self, x: Tensor) -> Tensor:
         """``(B, inputs, N) -> (B, outputs, N)``."""
         sizes = self.tensor_sizes()
-        # what dead units hold, in the weights or in the input, must reach nothing: it may even be NaN
+        # values of dead units, in the weights or in the input, must not affect the output, even if they are NaN
         weight, bias = (without_dead(select(getattr(self, name), sizes[name]), sizes[name]) for name in sizes)
         out = F.conv1d(apply_support(x, self.inputs, dim=1), weight, bias, padding="same")
         return apply_mask(out, self.outputs, dim=1)
 
     def tensor_sizes(self) -> dict[str, list[SizeLike]]:
-        """Of weight and bias."""
+        """Sizes of weight and bias."""
         return {"weight": [self.outputs, self.inputs, self.kernel], "bias": [self.outputs]}
 
     def example(self, generator: torch.Generator) -> tuple[Tensor]:
-        """``(2, inputs, 5)``."""
+        """Return an input ``(2, inputs, 5)``."""
         return (torch.randn(2, active_size(self.inputs), 5, generator=generator).to(self.weight),)
 
     def plain(self, memo: dict[Any, Any]) -> nn.Conv1d:
-        """A ``torch.nn.Conv1d`` of the active sizes."""
+        """Return a ``torch.nn.Conv1d`` of the active sizes."""
         inputs, outputs = active_size(self.inputs), active_size(self.outputs)
         plain = nn.Conv1d(inputs, outputs, self.kernel, padding="same", device="meta")
         for name, sizes in self.tensor_sizes().items():
@@ -62,21 +62,21 @@ class ElasticConv1d(enn.ElasticModule):
 
 
 def Conv1d(inputs: SizeLike, outputs: SizeLike, kernel: int) -> nn.Module:
-    """The elastic convolution; torch's own where both sizes are ints."""
+    """Return an elastic convolution, or torch's own if both sizes are ints."""
     if is_elastic(inputs, outputs):
         return ElasticConv1d(inputs, outputs, kernel)
     return nn.Conv1d(inputs, outputs, kernel, padding="same")
 
 
 class Sizes(Space):
-    """What may vary: two widths."""
+    """Two widths."""
 
     channels: Literal[8, 6, 3]
     filters: Literal[7, 4]
 
 
 class TestElasticConv1d(ElasticModuleContract):
-    """What to build, what to feed, where the channels are, and what one call costs."""
+    """Check the law, with elastic channels in dimension 1, and the FLOPs of one call."""
 
     space, examples = Sizes, 30
     inputs_dim = outputs_dim = 1

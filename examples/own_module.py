@@ -1,8 +1,8 @@
-"""An elastic module of your own, and the proof that it keeps the law: mask == slice == extracted.
+"""An elastic module of your own, and a test of the law: mask == slice == extracted.
 
-The module is a channel gate: it looks at the mean of a sequence and scales every channel of it (squeeze and excite,
-arXiv:1709.01507). Nothing in it says how to slice or to mask; its parts know. Run the proof with
-``python examples/own_module.py`` or ``pytest examples/own_module.py``; it takes some ten seconds.
+The module is a channel gate that scales every channel of a sequence by a function of the sequence's mean
+(squeeze-and-excitation, arXiv:1709.01507). It has no code for slicing or masking; its parts do that. Run the test with
+``python examples/own_module.py`` or ``pytest examples/own_module.py``; it takes about ten seconds.
 """
 
 from typing import Literal
@@ -17,7 +17,7 @@ from elasticnas.testing import ElasticModuleContract
 
 
 class Sizes(Space):
-    """What may vary: the channels, and the width between them."""
+    """The number of channels, and the width of the bottleneck."""
 
     hidden: Literal[12, 8, 6]
     squeezed: Literal[4, 3, 2]
@@ -29,19 +29,19 @@ class ChannelGate(nn.Module):
     def __init__(self, hidden, squeezed) -> None:
         super().__init__()
         self.squeeze, self.excite = enn.Linear(hidden, squeezed), enn.Linear(squeezed, hidden, bias=False)
-        self.start = enn.Parameter(hidden)  # a raw parameter: one number a channel
+        self.start = enn.Parameter(hidden)  # one number per channel
 
     def forward(self, x: Tensor) -> Tensor:
         seen = torch.relu(self.squeeze(x.mean(1)))  # (B, squeezed)
-        # the sigmoid of a dead channel is 0.5; x is 0 there, and so is the product. A softmax over channels, or their
-        # mean, would count dead ones: that is what enn.softmax and enn.mean are for
+        # the sigmoid of a dead channel is 0.5, but x is 0 there, so the product is 0. A softmax or mean over channels
+        # would count dead ones: use enn.softmax and enn.mean
         excited = self.excite(seen)
         gate = torch.sigmoid(excited + enn.align(self.start, excited))
         return x * gate.unsqueeze(1)
 
 
 class TestChannelGate(ElasticModuleContract):
-    """Fifteen tests: what to build, what to feed, and what one call costs."""
+    """Fifteen tests of the law, and of the FLOPs of one call."""
 
     space, examples = Sizes, 30
 
@@ -52,7 +52,7 @@ class TestChannelGate(ElasticModuleContract):
         return (torch.randn(2, 5, arch.hidden, generator=generator, dtype=torch.float64),)
 
     def inputs_size(self, axes):
-        return axes.hidden  # the last dimension of the input, and of the output
+        return axes.hidden  # the last dimension of input and output
 
     def flops(self, arch):
         return 2 * 2 * (2 * arch.hidden * arch.squeezed)  # two sequences, two matrices

@@ -1,7 +1,7 @@
 """Search the sizes of your own transformer: declare a space, write the model once, search, extract, save.
 
-The task is small and made up: every position of a sequence of digits answers with the larger of its digit and
-the one before it. Run it with ``python examples/own_transformer.py``; it takes well under a minute on two cores.
+The task: at every position of a sequence of digits, predict the larger of this digit and the previous one. Run it with
+``python examples/own_transformer.py``; it takes well under a minute on two cores.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ LENGTH, DIGITS = 12, 10
 
 
 class Encoder(elasticnas.Space):
-    """What may vary. Fields are choices, properties are sizes that follow, validators are rules."""
+    """Search space. Fields are choices, properties are derived sizes, validators are rules."""
 
     hidden: Literal[48, 32, 16]
     inner: Literal[96, 64, 32]
@@ -40,7 +40,7 @@ class Encoder(elasticnas.Space):
 
 
 class Block(nn.Module):
-    """One layer. ``sizes`` are axes in the supernet and plain integers in a plain network."""
+    """One layer. ``sizes`` are axes in a supernet and integers in a plain network."""
 
     def __init__(self, sizes) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class Block(nn.Module):
 
 
 class Larger(nn.Module):
-    """The transformer: ``(B, N)`` digits to ``(B, N, 10)`` scores."""
+    """Transformer, ``(B, N)`` digits to ``(B, N, 10)`` scores."""
 
     def __init__(self, sizes) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ class Larger(nn.Module):
 
 
 def batches(seed: int, count: int):
-    """``epoch -> batches``, one of the forms in which a Problem takes data."""
+    """Return a function ``epoch -> batches``, one of the forms of data that a Problem accepts."""
 
     def epoch(number: int) -> Iterator[tuple[Tensor, Tensor]]:
         generator = torch.Generator().manual_seed(seed * 10_000 + number)
@@ -81,20 +81,20 @@ def batches(seed: int, count: int):
 
 
 def loss(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
-    """Cross entropy; the first position has no digit before it."""
+    """Return the cross entropy, without the first position, which has no previous digit."""
     digits, answers = batch
     return nn.functional.cross_entropy(model(digits)[:, 1:].flatten(0, 1), answers[:, 1:].flatten())
 
 
 @torch.no_grad()
 def accuracy(model: nn.Module) -> dict[str, float]:
-    """On batches that neither the weights nor the architecture saw."""
+    """Return the accuracy on batches that are used for neither weights nor architecture."""
     right = [(model(digits)[:, 1:].argmax(-1) == answers[:, 1:]).float().mean() for digits, answers in batches(3, 4)(0)]
     return {"accuracy": float(torch.stack(right).mean())}
 
 
 def main(steps: int = 600, folder: Path = Path("runs/own_transformer")) -> SearchResult:
-    """Search under half of the largest network's FLOPs; extract what was found, and save it."""
+    """Search within half of the largest network's FLOPs, extract the found network, and save it."""
     torch.manual_seed(0)
     model = Larger(Encoder.axes())
     example = torch.zeros(1, LENGTH, dtype=torch.long)
@@ -115,7 +115,7 @@ def main(steps: int = 600, folder: Path = Path("runs/own_transformer")) -> Searc
     result = DynamicConstraint(weight=0.02).search(problem, settings)
     print(result)
 
-    network = elasticnas.extract(model, result.best, example)  # torch's own layers, compared with the supernet
+    network = elasticnas.extract(model, result.best, example)  # torch's own layers, verified against the supernet
     elasticnas.save(network, result.best, folder)
     loaded = elasticnas.load(folder, Larger)
     assert torch.equal(loaded.eval()(example), network.eval()(example))

@@ -1,10 +1,10 @@
-"""RecBole beside the recipe: training and evaluation of the same network on the same interactions, in turns.
+"""Compare the speed of RecBole and the recipe: training and evaluation of the same network on the same interactions.
 
 ``make peers`` builds RecBole's environment; ``python benchmarks/peers/compare.py docs/results --data ml-1m.tsv.gz``
-then writes ``recbole.json`` and ``recbole.md``, anew after every round. The file is tab-separated with the columns
-``user_id`` and ``item_id``, row order is time order.
+then writes ``recbole.json`` and ``recbole.md`` after every round. The file is tab-separated with the columns
+``user_id`` and ``item_id``; row order is time order.
 
-On ML-1M, RecBole's training takes about 11 MB a prefix with softmax and 7 MB with LinRec, beside 5 GB of data:
+On ML-1M, RecBole's training needs about 11 MB per prefix with softmax and 7 MB with LinRec, plus 5 GB of data:
 ``--prefixes 2048``, its default, needs 28 GB, ``--prefixes 1024`` 17 GB.
 """
 
@@ -23,30 +23,30 @@ from elasticnas.report import environment
 
 TRAINING_RATIOS = {"softmax": 700, "linrec": 200}
 EVALUATION_SECONDS = 6.0
-MODES = {"full": "full", "uni100": "pop100", "pop100": "pop100"}  # RecBole's, and what ours does beside it
+MODES = {"full": "full", "uni100": "pop100", "pop100": "pop100"}  # RecBole's mode: ours
 MEASURES = [(what, attention) for attention in TRAINING_RATIOS for what in ("train", *MODES)]
 
 
 def measure(
-    peer: Peer, ours: Ours, sides: dict[str, Any], given: argparse.Namespace, what: str, attention: str, number: int
+    peer: Peer, ours: Ours, sides: dict[str, Any], options: argparse.Namespace, what: str, attention: str, number: int
 ) -> tuple[float, float]:
-    """Seconds that the whole takes RecBole and us, timed one after the other."""
+    """Return the seconds for the complete work, RecBole's and ours, timed one after the other."""
     if what == "train":
-        theirs = peer.ask("train", attention=attention, batches=given.recbole_batches)
-        own = ours.train(attention, given.own_batches, number)
+        theirs = peer.ask("train", attention=attention, batches=options.recbole_batches)
+        own = ours.train(attention, options.own_batches, number)
         sides["peak_memory_bytes"] = max(sides["peak_memory_bytes"], theirs["peak_memory_bytes"])
         return (
             scaled(theirs["seconds"], theirs["targets"], sides["targets"]),
             scaled(own["seconds"], own["targets"], ours.targets),
         )
-    users = given.users if what == "full" else given.sampled_users
+    users = options.users if what == "full" else options.sampled_users
     theirs = peer.ask("evaluate", attention=attention, mode=what, users=users)
     own = ours.evaluate(attention, MODES[what], number)
     return scaled(theirs["seconds"], theirs["users"], sides["users"]), own["seconds"]
 
 
 def figure(what: str, attention: str, seconds: list[tuple[float, float]], users: tuple[int, int]) -> dict[str, Any]:
-    """One row of the table; ``users`` are those timed in RecBole, and all."""
+    """Return one row of the table; ``users`` are the number timed in RecBole and the total."""
     theirs, own = ([pair[side] for pair in seconds] for side in (0, 1))
     train = what == "train"
     return {
@@ -63,55 +63,55 @@ def figure(what: str, attention: str, seconds: list[tuple[float, float]], users:
 
 
 def scaled(seconds: float, done: int, whole: int) -> float:
-    """Seconds for the whole, as ``done`` of its parts took ``seconds``."""
+    """Extrapolate to the complete work: ``done`` of ``whole`` parts took ``seconds``."""
     return seconds * whole / done
 
 
-def compare(given: argparse.Namespace) -> None:
-    ours = Ours(given.data, given.threads)
+def compare(options: argparse.Namespace) -> None:
+    ours = Ours(options.data, options.threads)
     config, statistics = ours.config("softmax"), ours.data.statistics
     record: dict[str, Any] = {
         "data": {
-            "file": given.data.name,
+            "file": options.data.name,
             "users": statistics.users,
             "items": statistics.items,
             "interactions": statistics.interactions,
         },
         "ours": {"targets": ours.targets, "batches": ours.batches(config), "settings": config.model_dump(mode="json")},
-        "whole": {attention: ours.epoch(attention) for attention in TRAINING_RATIOS} if given.whole else {},
+        "whole": {attention: ours.epoch(attention) for attention in TRAINING_RATIOS} if options.whole else {},
         "accuracy": None,
         "environment": environment(torch.device("cpu")),
     }
-    if given.accuracy:
-        risen = ours.reach("softmax", given.accuracy)
-        record["accuracy"] = {"minutes": given.accuracy, "levels": given.levels, "risen": risen}
-    with Peer(given.python) as peer:
+    if options.accuracy:
+        risen = ours.reach("softmax", options.accuracy)
+        record["accuracy"] = {"minutes": options.accuracy, "levels": options.levels, "risen": risen}
+    with Peer(options.python) as peer:
         sides = record["recbole"] = peer.ask(
             "open",
-            data=str(given.data.resolve()),
-            threads=given.threads,
-            prefixes=given.prefixes,
-            attention_dropout=given.attention_dropout,
-            seed=given.seed,
+            data=str(options.data.resolve()),
+            threads=options.threads,
+            prefixes=options.prefixes,
+            attention_dropout=options.attention_dropout,
+            seed=options.seed,
         )
         if sides["targets"] != ours.targets:
             raise SystemExit(
-                f"{given.data}: RecBole trains on {sides['targets']} targets, ours on {ours.targets}; the comparison "
-                "needs users of 3 interactions or more, no repeated rows, and rows in time order"
+                f"{options.data}: RecBole trains on {sides['targets']} targets, ours on {ours.targets}; the comparison "
+                "needs users with 3 or more interactions, no duplicate rows, and rows in time order"
             )
         record["sample"] = {
-            "recbole_batches": given.recbole_batches,
-            "own_batches": min(given.own_batches, record["ours"]["batches"] - 1),
-            "users": min(given.users, sides["users"]),
-            "sampled_users": min(given.sampled_users, sides["users"]),
+            "recbole_batches": options.recbole_batches,
+            "own_batches": min(options.own_batches, record["ours"]["batches"] - 1),
+            "users": min(options.users, sides["users"]),
+            "sampled_users": min(options.sampled_users, sides["users"]),
         }
-        for attention in TRAINING_RATIOS:  # not timed: what only a first batch pays
+        for attention in TRAINING_RATIOS:  # not timed: warm-up
             peer.ask("train", attention=attention, batches=1)
-            ours.train(attention, 1, given.seed)
+            ours.train(attention, 1, options.seed)
         found: dict[tuple[str, str], list[tuple[float, float]]] = {each: [] for each in MEASURES}
-        for number in range(given.rounds):
+        for number in range(options.rounds):
             for what, attention in MEASURES:
-                pair = measure(peer, ours, sides, given, what, attention, given.seed + number)
+                pair = measure(peer, ours, sides, options, what, attention, options.seed + number)
                 found[what, attention].append(pair)
                 print(
                     f"round {number + 1}: {what}, {attention}: RecBole {pair[0]:.1f} s, ours {pair[1]:.2f} s",
@@ -122,7 +122,7 @@ def compare(given: argparse.Namespace) -> None:
             record["figures"] = [
                 figure(*each, seconds, (timed.get(each[0], 0), sides["users"])) for each, seconds in found.items()
             ]
-            write(given.out, "recbole", record, page(record))
+            write(options.out, "recbole", record, page(record))
     for row in record["figures"]:
         value, low, high = row["ratio"]
         print(f"{row['what']}, {row['attention']}: RecBole / ours {value:.1f} ({low:.1f} to {high:.1f})")
@@ -136,14 +136,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--prefixes", type=int, default=2048, help="in a training batch of RecBole")
-    parser.add_argument("--attention-dropout", type=float, help="of RecBole's softmax; its default where left out")
-    parser.add_argument("--recbole-batches", type=int, default=1, help="timed in a round")
-    parser.add_argument("--own-batches", type=int, default=20, help="timed in a round")
-    parser.add_argument("--users", type=int, default=1024, help="RecBole ranks in full, in a round")
-    parser.add_argument("--sampled-users", type=int, default=40, help="RecBole ranks against negatives, in a round")
-    parser.add_argument("--whole", action="store_true", help="also time a whole epoch of ours")
-    parser.add_argument("--accuracy", type=float, metavar="MINUTES", help="also train ours for so long")
+    parser.add_argument("--prefixes", type=int, default=2048, help="prefixes in a training batch of RecBole")
+    parser.add_argument("--attention-dropout", type=float, help="dropout of RecBole's softmax attention")
+    parser.add_argument("--recbole-batches", type=int, default=1, help="RecBole's batches per round")
+    parser.add_argument("--own-batches", type=int, default=20, help="our batches per round")
+    parser.add_argument("--users", type=int, default=1024, help="users per round in full ranking")
+    parser.add_argument("--sampled-users", type=int, default=40, help="users per round with negatives")
+    parser.add_argument("--whole", action="store_true", help="also time one complete epoch of ours")
+    parser.add_argument("--accuracy", type=float, metavar="MINUTES", help="also train ours for this time")
     parser.add_argument("--levels", type=float, nargs="+", default=[0.05, 0.08, 0.1, 0.12, 0.13, 0.14, 0.15])
     compare(parser.parse_args(arguments))
 

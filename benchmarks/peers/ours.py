@@ -1,4 +1,4 @@
-"""This project's side of the comparison: the recipe's training loop and its evaluation."""
+"""Training and evaluation of the recipe, for the comparison with RecBole."""
 
 import contextlib
 import time
@@ -22,16 +22,16 @@ __all__ = ["Ours"]
 _CPU = torch.device("cpu")
 
 
-class _Enough(Exception):
-    """Raised between two steps to leave a training."""
+class _StopTraining(Exception):
+    """Raised between two steps to stop the training."""
 
 
 class Ours:
-    """The recipe with one file of interactions.
+    """The recipe on one file of interactions.
 
     Args:
-        data: Any format that the recipe reads.
-        threads: Of torch.
+        data: File in any format that the recipe reads.
+        threads: Number of torch threads.
     """
 
     def __init__(self, data: Path, threads: int) -> None:
@@ -42,29 +42,29 @@ class Ours:
         self.targets = int((self.split.training.lengths - 1).clip(0).sum())
 
     def config(self, attention: str, seed: int = 0) -> Config:
-        """The recipe's default settings for a network of RecBole's sizes: two layers, no gates."""
+        """Return the recipe's default settings with RecBole's sizes: two layers, no gates."""
         changes = {"model.layers": 2, "model.gate_layers": 0, "model.attention": attention, "seed": seed}
         return Config().updated(changes | {"early_stopping_metric": "full/ndcg@10"})
 
     def network(self, config: Config) -> EASRecModel:
-        """With start values drawn by the seed."""
+        """Return a network initialised with the seed."""
         torch.manual_seed(config.seed)
         return build(config.model, self.split.items, space_for(config.model).largest(), causal=True)
 
     def batches(self, config: Config) -> int:
-        """Of the first epoch."""
+        """Return the number of batches in the first epoch."""
         settings = config.train
         return count_batches(
             self.split.training, config.model.length, settings.batch, settings.unit, settings.form, config.seed
         )
 
     def train(self, attention: str, batches: int, seed: int) -> dict[str, Any]:
-        """Time batches of an epoch in the recipe's own loop, after one batch that is not timed.
+        """Time batches of an epoch in the recipe's training loop, after one batch of warm-up.
 
         Args:
             attention: Softmax or LinRec.
-            batches: How many are timed, at most those of an epoch.
-            seed: Other seeds begin with other batches.
+            batches: Number of timed batches, at most an epoch.
+            seed: Seed of the order of batches.
         """
         config = self.config(attention, seed)
         steps = min(batches + 1, self.batches(config))
@@ -72,20 +72,20 @@ class Ours:
         return {"seconds": ends[-1] - ends[0], "targets": self._targets(config, 1, steps)}
 
     def epoch(self, attention: str) -> dict[str, Any]:
-        """Time a whole epoch, set-up included."""
+        """Time a complete epoch, including set-up."""
         config = self.config(attention)
         batches, started = self.batches(config), time.perf_counter()
         ends = self._steps(config, batches)
         return {"seconds": ends[-1] - started, "targets": self._targets(config, 0, batches)}
 
     def _steps(self, config: Config, steps: int) -> list[float]:
-        """When each of the first steps ended."""
+        """Return the end times of the first steps."""
         ends: list[float] = []
 
-        def note(_: Progress) -> None:
+        def record_step(_: Progress) -> None:
             ends.append(time.perf_counter())
             if len(ends) == steps:
-                raise _Enough
+                raise _StopTraining
 
         try:
             train(
@@ -94,14 +94,14 @@ class Ours:
                 evaluators(self.split, config)["validation"],
                 config,
                 _CPU,
-                Run(progress=note),
+                Run(progress=record_step),
             )
-        except _Enough:
+        except _StopTraining:
             return ends
         raise AssertionError(f"{steps} steps are more than a training has")
 
     def _targets(self, config: Config, first: int, last: int) -> int:
-        """In some batches of the first epoch."""
+        """Return the number of targets in batches ``first`` to ``last`` of the first epoch."""
         settings = config.train
         batches = training_batches(
             self.split.training, config.model.length, settings.batch, settings.unit, settings.form, config.seed, 0
@@ -113,8 +113,8 @@ class Ours:
 
         Args:
             attention: Softmax or LinRec.
-            mode: ``full`` ranks among all items and among the unseen ones, ``pop100`` among 100 negatives drawn anew.
-            seed: Of network and negatives.
+            mode: ``full`` ranks among all items and among the unseen ones, ``pop100`` among 100 new negatives.
+            seed: Seed of network and negatives.
         """
         config, split = self.config(attention, seed), self.split
         network = self.network(config).eval()
@@ -130,18 +130,18 @@ class Ours:
         return {"seconds": time.perf_counter() - started, "users": len(targets)}
 
     def reach(self, attention: str, minutes: float) -> list[dict[str, float]]:
-        """Train for some minutes; when validation's ``full/ndcg@10`` rose, and to what, validations included."""
+        """Train for some minutes; return times and values of each improvement of validation ``full/ndcg@10``."""
         config, risen = self.config(attention), []
         validation, started = evaluators(self.split, config)["validation"], time.perf_counter()
 
-        def note(progress: Progress) -> None:
+        def record_step(progress: Progress) -> None:
             seconds = time.perf_counter() - started
             best = progress.figures.get("best", 0.0)  # none before the first validation
             if best > (risen[-1]["metric"] if risen else 0.0):
                 risen.append({"seconds": seconds, "epochs": int(progress.figures["epoch"]), "metric": best})
             if seconds > 60 * minutes:
-                raise _Enough
+                raise _StopTraining
 
-        with contextlib.suppress(_Enough):
-            train(self.network(config), self.split, validation, config, _CPU, Run(progress=note))
+        with contextlib.suppress(_StopTraining):
+            train(self.network(config), self.split, validation, config, _CPU, Run(progress=record_step))
         return risen

@@ -1,4 +1,4 @@
-"""The page about RecBole, made from the record alone."""
+"""Page of the comparison with RecBole, generated from its record."""
 
 import statistics
 from typing import Any
@@ -9,29 +9,29 @@ __all__ = ["page"]
 
 _WHAT = {
     "train": "training, one epoch",
-    "full": "evaluation, all items (ours: unseen ones, too)",
+    "full": "evaluation, all items (ours: also unseen items)",
     "uni100": "evaluation, 100 uniform negatives (ours: by popularity)",
     "pop100": "evaluation, 100 negatives by popularity",
 }
 
 
 def page(record: dict[str, Any]) -> str:
-    """Markdown with a table of all figures, and what was alike and what was not."""
+    """Return Markdown with a table of all figures, and the conditions that were equal and different."""
     versions = ", ".join(f"{name} {version}" for name, version in record["recbole"]["versions"].items())
     data, environment = record["data"], record["environment"]
     return "\n".join(
         [
-            *heading("Beside RecBole", environment),
+            *heading("Speed compared with RecBole", environment),
             f"Ours: torch {environment['torch']}, numpy {environment['numpy']}, python {environment['python']}. "
-            f"RecBole in an environment of its own, its files untouched: {versions}.",
+            f"RecBole unmodified, in a separate environment: {versions}.",
             "",
             f"{data['file']}: {data['users']:,} users, {data['items']:,} items, {data['interactions']:,} interactions. "
-            f"Both sides run in turns, {record['rounds']} rounds, with {environment['threads']} threads and denormals "
-            "flushed. Seconds are medians over the rounds, the ratio is of them, with a 95 % bootstrap interval over "
-            "rounds; a target is met where the interval reaches it. *extrapolated*: a sample was timed and scaled to "
-            "the whole.",
+            f"Both run alternately, {record['rounds']} rounds, with {environment['threads']} threads and denormals "
+            "flushed. Seconds are medians over the rounds; the ratio is that of the medians, with a 95 % bootstrap "
+            "interval over rounds; a target is met if the interval reaches it. *extrapolated*: a sample was timed and "
+            "scaled to the complete work.",
             "",
-            "| what | attention | RecBole, s | ours, s | RecBole / ours | target |",
+            "| measurement | attention | RecBole, s | ours, s | RecBole / ours | target |",
             "|---|---|---:|---:|---:|---|",
             *[_row(figure) for figure in record["figures"]],
             "",
@@ -64,15 +64,15 @@ def _short(number: float) -> str:
 def _samples(record: dict[str, Any]) -> list[str]:
     sample, recbole, ours = record["sample"], record["recbole"], record["ours"]
     return [
-        "What a round timed:",
+        "Timed in each round:",
         "",
         f"- RecBole's training: {sample['recbole_batches']} of {recbole['batches']:,} batches, {recbole['targets']:,} "
-        f"targets in all, {recbole['settings']['train_batch_size']:,} prefixes in a batch",
-        f"- our training: {sample['own_batches']} of {ours['batches']:,} batches, the same number of targets in all "
-        f"({ours['targets']:,}), scaled by the targets in them",
+        f"targets in total, {recbole['settings']['train_batch_size']:,} prefixes per batch",
+        f"- our training: {sample['own_batches']} of {ours['batches']:,} batches, the same number of targets in total "
+        f"({ours['targets']:,}), scaled by the number of targets",
         f"- RecBole's evaluation: {sample['users']:,} of {recbole['users']:,} users in full ranking, "
-        f"{sample['sampled_users']:,} with negatives, drawing them included, making the samplers not",
-        "- our evaluation: all users, with everything it takes",
+        f"{sample['sampled_users']:,} with negatives, including sampling, without the set-up of samplers",
+        "- our evaluation: all users, including all preparation",
         "",
     ]
 
@@ -81,7 +81,7 @@ def _whole(record: dict[str, Any]) -> list[str]:
     if not record["whole"]:
         return []
     seconds = ", ".join(f"{each['seconds']:.1f} s with {attention}" for attention, each in record["whole"].items())
-    return [f"One whole epoch of ours, set-up included: {seconds}.", ""]
+    return [f"One complete epoch of ours, including set-up: {seconds}.", ""]
 
 
 def _accuracy(record: dict[str, Any]) -> list[str]:
@@ -89,8 +89,8 @@ def _accuracy(record: dict[str, Any]) -> list[str]:
     if accuracy is None:
         return []
     lines = [
-        f"Time to accuracy of ours, softmax, {accuracy['minutes']:g} minutes of training from scratch with a "
-        "validation after every epoch, all of it counted:",
+        f"Time to accuracy of ours, softmax, {accuracy['minutes']:g} minutes of training from scratch, including a "
+        "validation after every epoch:",
         "",
         "| validation full/ndcg@10 | seconds | epochs |",
         "|---:|---:|---:|",
@@ -104,8 +104,8 @@ def _accuracy(record: dict[str, Any]) -> list[str]:
     return [
         *lines,
         "",
-        f"RecBole was not trained to any of these. A single epoch of it, validation left out, takes {theirs:,.0f} s, "
-        "extrapolated: the least that any accuracy can cost there. What one epoch reaches is not known.",
+        f"RecBole was not trained to these levels. One epoch of it, without validation, takes {theirs:,.0f} s "
+        "(extrapolated), a lower bound for any level. The accuracy after one epoch is not known.",
         "",
     ]
 
@@ -113,21 +113,21 @@ def _accuracy(record: dict[str, Any]) -> list[str]:
 def _conditions(record: dict[str, Any]) -> list[str]:
     theirs, ours = record["recbole"]["settings"], record["ours"]["settings"]
     return [
-        f"Alike: {theirs['n_layers']} layers, hidden {theirs['hidden_size']}, inner {theirs['inner_size']}, "
+        f"Equal: {theirs['n_layers']} layers, hidden {theirs['hidden_size']}, inner {theirs['inner_size']}, "
         f"{theirs['n_heads']} heads, the last {theirs['MAX_ITEM_LIST_LENGTH']} items, cross entropy over all items, "
         "float32, Adam, leave-one-out, the same targets.",
         "",
-        "Not alike, as each side does it:",
+        "Different:",
         "",
-        "- RecBole makes a sample of every prefix, padded to full length; ours predicts every next item of a sequence "
-        f"in one pass, {ours['train']['batch']} {ours['train']['unit']} in a batch.",
+        "- RecBole uses every prefix as a sample, padded to full length; ours predicts every next item of a sequence "
+        f"in one pass, {ours['train']['batch']} {ours['train']['unit']} per batch.",
         f"- RecBole's dropout is {theirs['hidden_dropout_prob']:g}, and {theirs['attn_dropout_prob']:g} on softmax "
-        f"attention's weights; ours {ours['model']['dropout']:g}, and none there.",
-        "- LinRec in RecBole's SASRec is our module for Eq. 5 of arXiv:2402.00390, bidirectional over the prefix; ours "
+        f"attention weights; ours {ours['model']['dropout']:g}, without dropout of attention weights.",
+        "- LinRec in RecBole's SASRec is our code for Eq. 5 of arXiv:2402.00390, bidirectional over the prefix; ours "
         "is causal.",
-        "- With negatives, RecBole encodes a user's sequence once for every candidate; ours encodes it once. RecBole "
-        "draws with replacement, ours distinct items.",
-        f"- RecBole's process held up to {record['recbole']['peak_memory_bytes'] / 2**30:.1f} GiB; preparing the data "
-        f"took it {record['recbole']['prepare_seconds']:.0f} s, in no figure above.",
+        "- With negatives, RecBole encodes a user's sequence once per candidate; ours encodes it once. RecBole "
+        "samples with replacement, ours without.",
+        f"- RecBole's process used up to {record['recbole']['peak_memory_bytes'] / 2**30:.1f} GiB; preparing its data "
+        f"took {record['recbole']['prepare_seconds']:.0f} s, which no figure above includes.",
         "",
     ]

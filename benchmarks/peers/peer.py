@@ -1,4 +1,4 @@
-"""The process that runs ``recbole_runner.py`` in its own environment, asked over stdin and stdout."""
+"""Run ``recbole_runner.py`` in its own environment, and communicate with it over stdin and stdout."""
 
 import json
 import subprocess
@@ -13,22 +13,22 @@ _RUNNER = Path(__file__).with_name("recbole_runner.py")
 
 
 class Peer:
-    """RecBole, started in a temporary folder; leave the context to end it.
+    """Process of RecBole in a temporary folder; it ends with the context.
 
     Args:
         python: Interpreter of the environment made from ``recbole.txt``.
 
     Raises:
-        SystemExit: There is no such interpreter, or the process ended without an answer.
+        SystemExit: The interpreter does not exist, or the process ended without an answer.
     """
 
     def __init__(self, python: Path) -> None:
         if not python.exists():
             raise SystemExit(
-                f"{python}: no such interpreter; make peers builds the environment, or give it by --python"
+                f"{python}: no such interpreter; make peers builds the environment; --python names another one"
             )
         self._folder = tempfile.TemporaryDirectory()
-        # -I: nothing of this project's environment gets in; absolute, but not resolved, as a link would leave the venv
+        # -I isolates it from this environment; not resolved, because the target of a link is outside the venv
         self._process = subprocess.Popen(
             [str(python.absolute()), "-I", "-W", "ignore", str(_RUNNER)],
             stdin=subprocess.PIPE,
@@ -38,7 +38,7 @@ class Peer:
         )
 
     def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
-        """One command and its answer."""
+        """Send a command and return its answer."""
         assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
         self._process.stdin.flush()
@@ -46,7 +46,7 @@ class Peer:
         if not answer:
             raise SystemExit(
                 f"RecBole's process ended at {do} {arguments} with exit status {self._process.wait()}: "
-                "its messages stand above; -9 means that memory ran out, and fewer --prefixes take less"
+                "see its messages above; -9 means out of memory: use fewer --prefixes"
             )
         found: dict[str, Any] = json.loads(answer)
         return found

@@ -1,12 +1,12 @@
-"""RecBole's side of the comparison. It runs in the environment of ``recbole.txt``, and imports nothing of this project.
+"""Training and evaluation of RecBole, in the environment of ``recbole.txt``, without imports from this project.
 
-Each line on stdin is a JSON object, ``do`` and its arguments; each is answered by one JSON line on stdout:
+Each line on stdin is a JSON object with ``do`` and its arguments, and is answered by one JSON line on stdout:
 
-* ``open`` data, threads, prefixes, attention_dropout, seed: reads the interactions, makes RecBole's dataset.
-* ``train`` attention, batches: the next batches of RecBole's training loop.
-* ``evaluate`` attention, mode, users: RecBole's evaluation of that many test users, drawn anew for every call.
+* ``open`` data, threads, prefixes, attention_dropout, seed: read the interactions and create RecBole's dataset.
+* ``train`` attention, batches: run the next batches of RecBole's training loop.
+* ``evaluate`` attention, mode, users: run RecBole's evaluation on that many randomly chosen test users.
 
-RecBole writes into the working directory, so that should be a temporary one.
+RecBole writes into the working directory: use a temporary one.
 """
 
 import json
@@ -37,7 +37,7 @@ SETTINGS = {
 
 
 def linrec(query: Tensor, key: Tensor, value: Tensor, real: Tensor) -> Tensor:
-    """Linear attention of a whole prefix, ``(B, h, N, k)`` each; ``real`` ``(B, N)`` is False where padded.
+    """Return linear attention over a complete prefix, ``(B, h, N, k)`` each; ``real`` ``(B, N)`` is False at padding.
 
     Rows of elu(Q) and columns of elu(K) have the L2 norm ``1 / sqrt(k)``.
 
@@ -49,13 +49,13 @@ def linrec(query: Tensor, key: Tensor, value: Tensor, real: Tensor) -> Tensor:
 
 
 class LinRecAttention(nn.Module):
-    """LinRec in the place of RecBole's ``MultiHeadAttention``: with its projections, dropout, residual and norm.
+    """LinRec as a replacement of RecBole's ``MultiHeadAttention``, with its projections, dropout, residual and norm.
 
     Args:
         hidden: Model width d.
         heads: Attention heads h.
-        dropout: On the output.
-        eps: Of the norm.
+        dropout: Dropout rate of the output.
+        eps: Epsilon of the norm.
     """
 
     def __init__(self, hidden: int, heads: int, dropout: float, eps: float) -> None:
@@ -65,21 +65,21 @@ class LinRecAttention(nn.Module):
         self.dropout, self.norm = nn.Dropout(dropout), nn.LayerNorm(hidden, eps=eps)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """``x`` (B, N, d); ``mask`` (B, 1, 1, N) as RecBole makes it, 0 at real positions."""
+        """``x`` (B, N, d), RecBole's ``mask`` (B, 1, 1, N), 0 at real positions -> (B, N, d)."""
         split = [each(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for each in (self.query, self.key, self.value)]
         attended = linrec(*split, mask[:, 0, 0] == 0).transpose(1, 2).flatten(2)
         return self.norm(x + self.dropout(self.dense(attended)))
 
 
 class Side:
-    """RecBole with one file of interactions.
+    """RecBole on one file of interactions.
 
     Args:
-        data: Tab-separated with the columns ``user_id`` and ``item_id``; row order is time order.
-        threads: Of torch.
-        prefixes: In a training batch.
-        attention_dropout: On softmax attention's weights; None for RecBole's default.
-        seed: Of RecBole, and of which users are evaluated.
+        data: Tab-separated file with the columns ``user_id`` and ``item_id``; row order is time order.
+        threads: Number of torch threads.
+        prefixes: Number of prefixes in a training batch.
+        attention_dropout: Dropout rate of softmax attention weights; None for RecBole's default.
+        seed: Seed of RecBole, and of the choice of users to evaluate.
     """
 
     def __init__(self, data: str, threads: int, prefixes: int, attention_dropout: float | None, seed: int) -> None:
@@ -118,7 +118,7 @@ class Side:
                 yield batch
 
     def _trainer(self, attention: str) -> Any:
-        """RecBole's trainer of its SASRec, or of the same with LinRec's attention over the whole prefix."""
+        """Return RecBole's trainer for its SASRec, or for SASRec with LinRec over the complete prefix."""
         from recbole.model.sequential_recommender import SASRec
         from recbole.trainer import Trainer
 
@@ -178,7 +178,7 @@ class Side:
 
 
 def _write_atomic(data: str) -> None:
-    """The interactions in RecBole's own format, below the working directory."""
+    """Write the interactions in RecBole's format, below the working directory."""
     import pandas
 
     frame = pandas.read_csv(data, sep="\t", usecols=["user_id", "item_id"], dtype=str)

@@ -1,4 +1,4 @@
-"""What elasticnas costs, measured as ratios: one file, one measurement."""
+"""Measurements of speed and memory as ratios, one per file."""
 
 from types import ModuleType
 
@@ -29,4 +29,4 @@ PARTS: dict[str, ModuleType] = {
     "start-up": start_up,
     "search-memory": search_memory,
 }
-"""Each has a ``TITLE``, a ``TEXT`` that says what is compared, and ``measure(scale) -> Measured``."""
+"""Each has a ``TITLE``, a ``TEXT`` that describes the comparison, and ``measure(scale) -> Measured``."""

@@ -1,4 +1,4 @@
-"""Large catalogues: a training step, and recommending, without all scores at once."""
+"""Large catalogues: time and memory of a training step and of recommendations."""
 
 from collections.abc import Callable
 from functools import partial
@@ -15,19 +15,19 @@ from easrec.data import Batch
 from easrec.losses import BatchLoss
 from easrec.model import EASRecModel, build
 from easrec.space import space_for
+from speed.alternate import time_alternately
 from speed.measured import Measured, Row, medians
-from speed.own_process import in_own_process
 from speed.scale import Scale
+from speed.separate_process import in_separate_process
 from speed.step import Step
-from speed.turns import in_turns
 
 __all__ = ["TEXT", "TITLE", "measure", "recommending", "training_step"]
 
 TITLE = "Large catalogues"
 TEXT = (
-    "A training step of 8 windows, d = 64, 2 layers, Adam included: exact softmax in chunks (`loss=softmax`), sampled "
-    "softmax (`loss=sampled`), and cross entropy of all scores made at once. Memory: the rise of the resident set over "
-    "three steps in a process of its own, the network's weights and Adam's state included. Top 10 of 256 users by "
+    "A training step of 8 windows, d = 64, 2 layers, with Adam: exact softmax in chunks (`loss=softmax`), sampled "
+    "softmax (`loss=sampled`), and cross entropy with all scores at once. Memory: increase of the resident set over "
+    "three steps in a separate process, including the network's weights and Adam's state. Top 10 of 256 users: "
     "`Recommender.recommend`."
 )
 _WINDOWS, _USERS = 8, 256
@@ -37,7 +37,7 @@ Loss = Literal["softmax", "sampled", "at once"]
 
 
 def measure(scale: Scale) -> Measured:
-    """Every size of catalogue."""
+    """Measure every size of catalogue."""
     found = Measured()
     for items in scale.catalogues:
         _train(found, scale, items)
@@ -47,18 +47,18 @@ def measure(scale: Scale) -> Measured:
 
 def _train(found: Measured, scale: Scale, items: int) -> None:
     kinds: list[Loss] = ["softmax", "sampled"]
-    # scores, their log-softmax, and its gradient, float32
+    # bytes of scores, log-softmax and gradient in float32
     needed = 3 * 4 * _WINDOWS * scale.positions * (items + 1)
     if needed <= _AT_ONCE:
         kinds.append("at once")
     else:
-        found.remarks.append(f"{items:,} items: scores at once left out, they need {needed / 2**30:.1f} GiB")
+        found.remarks.append(f"{items:,} items: scores at once omitted, because they need {needed / 2**30:.1f} GiB")
     network = _network(scale, items)
     forms = {kind: _step(scale, network, items, kind) for kind in kinds}
-    times = in_turns(forms, scale.rounds, scale.limit_s / 2)
+    times = time_alternately(forms, scale.rounds, scale.limit_s / 2)
     figures = medians(times, f"{items:,} items, ")
     for kind, figure in zip(kinds, figures, strict=True):
-        used = in_own_process("speed.catalogues:training_step", scale, items=items, kind=kind)["memory_bytes"]
+        used = in_separate_process("speed.catalogues:training_step", scale, items=items, kind=kind)["memory_bytes"]
         figure["memory_mib"] = used / 2**20
         target = None if kind == "at once" else _TRAINS
         found.rows.append(Row.counted(f"memory, {items:,} items, {kind}", used, target, unit="bytes"))
@@ -69,7 +69,7 @@ def _train(found: Measured, scale: Scale, items: int) -> None:
 
 
 def _recommend(found: Measured, scale: Scale, items: int) -> None:
-    used = in_own_process("speed.catalogues:recommending", scale, items=items)
+    used = in_separate_process("speed.catalogues:recommending", scale, items=items)
     all_scores, name = 4 * _USERS * (items + 1), f"memory, {items:,} items, top 10 of {_USERS} users / all scores"
     found.rows.append(Row.counted(name, used["memory_bytes"] / all_scores))
     label = f"{items:,} items, top 10 of {_USERS} users"
@@ -100,7 +100,7 @@ def _at_once(network: EASRecModel, batch: Batch) -> Tensor:
 
 
 def training_step(scale: Scale, items: int, kind: Loss) -> Callable[[], None]:
-    """A network made and trained for three steps: the optimizer's state is there from the second on."""
+    """Return a function that builds a network and trains it for three steps, so that Adam's state exists."""
 
     def run() -> None:
         step = _step(scale, _network(scale, items), items, kind)
@@ -111,7 +111,7 @@ def training_step(scale: Scale, items: int, kind: Loss) -> Callable[[], None]:
 
 
 def recommending(scale: Scale, items: int) -> Callable[[], object]:
-    """The best ten items for many users."""
+    """Return a function that recommends ten items to many users."""
     config = Config(model=_config(scale))
     arch = space_for(config.model).largest()
     names = ["", *map(str, range(1, items + 1))]

@@ -1,4 +1,4 @@
-"""torch.compile against eager, sliced and masked, and how many graphs masks need."""
+"""torch.compile relative to eager, sliced and masked, and the number of graphs for masks."""
 
 from collections.abc import Callable
 from functools import partial
@@ -12,18 +12,18 @@ from torch.profiler import ProfilerActivity, profile
 
 from easrec.model import EASRecModel, supernet
 from elasticnas import axes_of
+from speed.alternate import time_alternately
 from speed.measured import Measured, Row, medians
 from speed.scale import Scale
-from speed.turns import in_turns
 
 __all__ = ["TEXT", "TITLE", "measure"]
 
 TITLE = "torch.compile"
 TEXT = (
-    "Forward and backward of the encoder, compiled over eager, at one architecture (the middle candidate, full depth); "
-    "compiling itself is not timed. *Kernels*: time inside matrix products and softmax attention, by the profiler, "
-    "over eager time: both forms call these alike, and compiling speeds up the rest. *Graphs*: compiled for all "
-    "candidates and depths one after another, masked."
+    "Time of forward and backward of the encoder, compiled relative to eager, at one architecture (the middle "
+    "candidate, full depth), without compilation time. *Kernels*: time in matrix products and softmax attention, from "
+    "the profiler, relative to eager time: both forms call the same kernels, and compilation speeds up the rest. "
+    "*Graphs*: number compiled for all candidates and depths one after another, masked."
 )
 _TARGET = 0.66
 _PROFILED = 5
@@ -31,7 +31,7 @@ _KERNELS = ("aten::mm", "aten::addmm", "aten::bmm", "aten::_scaled_dot_product")
 
 
 def measure(scale: Scale) -> Measured:
-    """Every form has a supernet of its own, so that no graph is guarded against another's scope."""
+    """Measure both forms on separate supernets, so that no graph is guarded by another's scope."""
     found = Measured()
     for masked in (False, True):
         name = "masked" if masked else "sliced"
@@ -42,7 +42,7 @@ def measure(scale: Scale) -> Measured:
             "eager": partial(_both, models["eager"], models["eager"], scale, masked),
             "compiled": partial(_both, models["compiled"], compiled, scale, masked),
         }
-        times = in_turns(forms, scale.rounds, scale.limit_s)
+        times = time_alternately(forms, scale.rounds, scale.limit_s)
         values = ratio(times["compiled"], times["eager"])
         found.rows.append(Row(f"{name}, compiled / eager", *values, _TARGET, rounds=len(times["eager"])))
         rounds = min(_PROFILED, len(times["eager"]))
@@ -58,7 +58,7 @@ def measure(scale: Scale) -> Measured:
 
 
 def _kernels(run: Callable[[], object]) -> float:
-    """Seconds inside products and attention, by the profiler."""
+    """Return the seconds in matrix products and attention, from the profiler."""
     with profile(activities=[ProfilerActivity.CPU]) as profiled:
         run()
     return sum(each.self_cpu_time_total for each in profiled.key_averages() if each.key.startswith(_KERNELS)) / 1e6

@@ -1,4 +1,4 @@
-"""How much of the machine's peak a training step reaches, in float32 and bfloat16."""
+"""Share of the machine's peak that a training step reaches, in float32 and bfloat16."""
 
 from collections.abc import Callable
 
@@ -9,30 +9,30 @@ from easrec.config import Config, TrainConfig
 from easrec.losses import BatchLoss
 from easrec.model import build
 from easrec.space import space_for
+from speed.alternate import time_alternately
 from speed.interactions import split, typical_batch
 from speed.measured import Measured, Row, medians
 from speed.scale import Scale
 from speed.step import Step, flops
-from speed.turns import in_turns
 
 __all__ = ["TEXT", "TITLE", "measure"]
 
 TITLE = "Share of the machine's peak"
 TEXT = (
-    "The peak is the rate of one large product of square float32 matrices, timed in turns with the steps. *Share*: "
-    "FLOPs of a training step of the largest network (counted by torch, softmax attention as the full N x N) per "
-    "second, over that peak. *float32 / bfloat16*: above 1, autocast pays on this machine."
+    "The peak is the rate of one large product of square float32 matrices, timed alternately with the steps. *Share*: "
+    "FLOPs per second of a training step of the largest network (counted by torch, softmax attention as the full "
+    "N x N), relative to that peak. *float32 / bfloat16*: above 1, autocast is faster on this machine."
 )
 _KINDS, _TYPES = ("softmax", "linrec"), (torch.float32, torch.bfloat16)
 
 
 def measure(scale: Scale) -> Measured:
-    """Products and steps of both types, in turns."""
+    """Time products and steps of both types alternately."""
     found = Measured()
     products = {_name("product", dtype): _product(scale.matmul, dtype) for dtype in _TYPES}
     steps = {_name(kind, dtype): _step(scale, kind, dtype) for kind in _KINDS for dtype in _TYPES}
     counted = {name: flops(step) for name, step in steps.items()}
-    times = in_turns(products | steps, scale.rounds, scale.limit_s)
+    times = time_alternately(products | steps, scale.rounds, scale.limit_s)
     peak, peak_flops = times[_name("product", torch.float32)], 2.0 * scale.matmul**3
     rounds = len(peak)
     for name, work in counted.items():

@@ -1,4 +1,4 @@
-"""Sizes of the measurements: those of MovieLens 1M, or tiny ones that show that everything runs."""
+"""Sizes of the measurements: those of MovieLens 1M, or tiny ones to check that everything runs."""
 
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -14,23 +14,23 @@ __all__ = ["FULL", "QUICK", "Scale"]
 
 @dataclass(frozen=True)
 class Scale:
-    """What is measured, and how often.
+    """Sizes and numbers of rounds.
 
     Attributes:
-        hidden: d, and so on: of the largest network.
-        items: V.
-        batch: Windows of a training step.
-        together: Sequences of an inference batch.
-        rounds: Of what takes a second.
-        single_rounds: Of what takes milliseconds.
-        limit_s: For the rounds of one comparison.
-        lengths: N of the long sequences, three at least; a network is trained on the longest.
+        hidden: d of the largest network; inner, heads, length and layers are its further sizes.
+        items: Number of items V.
+        batch: Number of windows in a training step.
+        together: Number of sequences in an inference batch.
+        rounds: Rounds of computations that take about a second.
+        single_rounds: Rounds of computations that take milliseconds.
+        limit_s: Time limit in seconds for the rounds of one comparison.
+        lengths: N of the long sequences, at least three; a network is trained on the longest.
         catalogues: V of the large catalogues.
-        positions: N of their training step, of 8 windows.
-        matmul: Size of the square matrices that give the machine's peak.
-        search_steps: Steps of an epoch of search.
-        backend: Of torch.compile.
-        data: A file of interactions; random ones without.
+        positions: N of their training step of 8 windows.
+        matmul: Size of the square matrices that define the machine's peak.
+        search_steps: Steps per epoch of a search.
+        backend: Backend of torch.compile.
+        data: File of interactions; None for random ones.
     """
 
     hidden: int = 128
@@ -53,27 +53,27 @@ class Scale:
     data: str | None = None
 
     def config(self, **changes: Any) -> ModelConfig:
-        """Of the supernet; gates, where there are any, as the preset ``ml-1m`` has them."""
+        """Return the config of the supernet, with the gates of the preset ``ml-1m``."""
         named = {name: getattr(self, name) for name in ("hidden", "inner", "heads", "length", "layers")}
         settings = named | {"gate_input": "position", "gate_rank": min(32, self.hidden // 2)} | changes
         return ModelConfig.model_validate(settings)
 
     def ids(self, batch: int) -> Tensor:
-        """``(batch, N)`` random ids, no padding."""
+        """Return random ids ``(batch, N)`` without padding."""
         generator = torch.Generator().manual_seed(0)
         return torch.randint(1, self.items + 1, (batch, self.length), generator=generator)
 
     def on(self, data: Path | None) -> "Scale":
-        """The same with real interactions."""
+        """Return the same sizes with the interactions of a file."""
         return self if data is None else replace(self, data=str(data))
 
     def record(self) -> dict[str, Any]:
-        """Plain data."""
+        """Return plain data."""
         return asdict(self)
 
     @classmethod
     def of(cls, record: dict[str, Any]) -> "Scale":
-        """Back from plain data, lists that were tuples included."""
+        """Restore from plain data; lists become tuples."""
         names = {each.name for each in fields(cls)}
         return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in record.items() if k in names})
 

@@ -1,4 +1,4 @@
-"""Whether the memory of a search grows with its steps."""
+"""Growth of a search's memory with its steps."""
 
 from collections.abc import Callable
 
@@ -10,16 +10,16 @@ from easrec.pipeline import evaluators
 from easrec.searching import search_architecture
 from speed.interactions import random_split
 from speed.measured import Measured, Row
-from speed.own_process import in_own_process
 from speed.scale import Scale
+from speed.separate_process import in_separate_process
 
 __all__ = ["TEXT", "TITLE", "measure", "searching"]
 
 TITLE = "Memory of a search"
 TEXT = (
-    "Peak memory (the rise of the resident set in a process of its own) of a whole search by soft masks, evaluations "
-    "and random architectures included, over three epochs and over nine. The first epochs are left out: there the "
-    "allocator still fills."
+    "Peak memory (increase of the resident set in a separate process) of a complete soft-mask search, including "
+    "evaluations and random architectures, of nine epochs relative to three. Shorter searches are not compared, "
+    "because the allocator's memory is still growing."
 )
 _EPOCHS = (3, 9)
 _TARGET = 1.05
@@ -27,10 +27,10 @@ _HELD_OUT = 0.1
 
 
 def measure(scale: Scale) -> Measured:
-    """A search against one that is three times as long."""
+    """Compare a search with one that is three times as long."""
     found, used = Measured(), {}
     for epochs in _EPOCHS:
-        used[epochs] = in_own_process("speed.search_memory:searching", scale, epochs=epochs)
+        used[epochs] = in_separate_process("speed.search_memory:searching", scale, epochs=epochs)
         memory, steps = used[epochs]["memory_bytes"] / 2**20, epochs * scale.search_steps
         figure = {"form": f"{steps} steps", "ms": 1000 * used[epochs]["seconds"], "rounds": 1, "memory_mib": memory}
         found.figures.append(figure)
@@ -41,7 +41,7 @@ def measure(scale: Scale) -> Measured:
 
 
 def searching(scale: Scale, epochs: int) -> Callable[[], object]:
-    """A search over as many steps an epoch as the scale says."""
+    """Return a function that runs a search with ``scale.search_steps`` steps per epoch."""
     data = random_split(scale, round(scale.search_steps * scale.batch / (1 - _HELD_OUT)))
     search = SearchConfig(
         epochs=epochs, batch=scale.batch, update_every=2, warmup=0.1, held_out_users=_HELD_OUT, random_architectures=2

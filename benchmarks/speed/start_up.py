@@ -1,4 +1,4 @@
-"""How long it takes until something runs: imports and the command line, in fresh processes."""
+"""Start-up time of imports and the command line, in new processes."""
 
 import os
 import subprocess
@@ -8,16 +8,16 @@ from collections.abc import Callable
 from interval import interval
 
 from elasticnas.errors import ElasticNASError
+from speed.alternate import time_alternately
 from speed.measured import Measured, Row, medians
 from speed.scale import Scale
-from speed.turns import in_turns
 
 __all__ = ["TEXT", "TITLE", "measure"]
 
 TITLE = "Start-up"
 TEXT = (
-    "Wall time of fresh processes, in turns. *Import*: `import torch, elasticnas` minus `import torch`; then the same "
-    "with everything that a search needs. *--help*: `elasticnas --help` from start to end, and how many of torch, "
+    "Wall time of new processes, run alternately. *Import*: `import torch, elasticnas` minus `import torch`; then the "
+    "same with everything that a search needs. *--help*: `elasticnas --help` from start to end, and how many of torch, "
     "numpy and polars it imports."
 )
 _IMPORT_S, _HELP_S = 0.3, 0.5
@@ -26,7 +26,7 @@ _LOADED = "import atexit, sys; atexit.register(lambda: print(len({'torch', 'nump
 
 
 def measure(scale: Scale) -> Measured:
-    """Imports, and the command's help."""
+    """Measure imports and ``elasticnas --help``."""
     found = Measured()
     parts = "nn, elasticnas.elastic, elasticnas.extraction, elasticnas.cost, elasticnas.search"
     forms = {
@@ -35,7 +35,7 @@ def measure(scale: Scale) -> Measured:
         "import torch and the parts of a search": _process(f"import torch, elasticnas.{parts}"),
         "elasticnas --help": _process(_HELP),
     }
-    times = in_turns(forms, scale.rounds, scale.limit_s)
+    times = time_alternately(forms, scale.rounds, scale.limit_s)
     torch_alone, package, search, shown = times.values()
     rounds = len(shown)
     for name, longer, target in (

@@ -15,14 +15,14 @@ __all__ = ["Step", "flops"]
 
 
 class Step:
-    """Forward, loss, backward and Adam, as the recipe's training does them.
+    """Forward, loss, backward and Adam, as in the recipe's training.
 
     Args:
-        model: Its parameters are trained.
+        model: Model whose parameters are trained.
         loss: ``loss(model, batch)``.
-        batch: The same every time.
-        scope: Opened around forward and loss; None opens nothing.
-        runs: What the loss is given; None for the model.
+        batch: The batch of every step.
+        scope: Context around forward and loss; None for no context.
+        runs: First argument of the loss; None for the model.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Step:
         self.optimizer = torch.optim.Adam(model.parameters(), fused=True)
 
     def __call__(self) -> None:
-        """One step."""
+        """Run one step."""
         with self.scope():
             loss = self.loss(self.runs, self.batch)
         self.optimizer.zero_grad(set_to_none=True)
@@ -47,9 +47,9 @@ class Step:
 
 
 def flops(run: Callable[[], object]) -> float:
-    """FLOPs that a computation runs, backward included, counted by torch; softmax attention as the full N x N.
+    """Return the FLOPs of a computation with its backward, counted by torch; softmax attention as the full N x N.
 
-    Attention is taken as its two products here, as torch's counter does not know the fused form of the CPU.
+    Attention runs unfused, because torch's counter does not know the fused form of the CPU.
     """
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         run()

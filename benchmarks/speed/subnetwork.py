@@ -1,4 +1,4 @@
-"""A sub-network inside the supernet against the plain network taken out."""
+"""A sub-network in the supernet relative to the extracted network."""
 
 from functools import partial
 from typing import Any
@@ -9,22 +9,22 @@ from torch import Tensor, nn
 
 from easrec.model import supernet
 from elasticnas import axes_of, extract
+from speed.alternate import time_alternately
 from speed.measured import Measured, Row, medians
 from speed.scale import Scale
-from speed.turns import in_turns
 
 __all__ = ["TEXT", "TITLE", "measure"]
 
-TITLE = "A sub-network inside the supernet"
+TITLE = "Sub-network in the supernet"
 TEXT = (
-    "Time of the middle candidate at half the depth, sliced in its scope, over the extracted plain network: the "
-    "encoder, gates included, opening the scope included."
+    "Time of the middle candidate at half the depth, sliced, relative to the extracted network: the encoder with "
+    "gates, including the opening of the scope."
 )
 _TARGETS = {"forward": (1.02, 1.05), "forward and backward": (1.02, 1.08)}
 
 
 def measure(scale: Scale) -> Measured:
-    """Large batches, where work is what counts, and single sequences, where calls count."""
+    """Measure large batches, in which computation dominates, and single sequences, in which calls do."""
     found, config = Measured(), scale.config()
     model = supernet(config, scale.items, True).eval()
     axes = axes_of(model)
@@ -34,7 +34,7 @@ def measure(scale: Scale) -> Measured:
         ids, rounds = scale.ids(batch), scale.rounds * 2 if batch > 1 else scale.single_rounds
         for name, run in (("forward", _forward), ("forward and backward", _both)):
             forms = {"sliced": partial(_in_scope, axes, arch, run, model, ids), "extracted": partial(run, plain, ids)}
-            times = in_turns(forms, rounds, scale.limit_s)
+            times = time_alternately(forms, rounds, scale.limit_s)
             label = f"{name}, batch {batch}"
             values = ratio(times["sliced"], times["extracted"])
             found.rows.append(Row(label, *values, _TARGETS[name][which], bound=1.0, rounds=len(times["sliced"])))

@@ -1,4 +1,4 @@
-"""A training step of the supernet against one of the plain full-size network."""
+"""A training step of the supernet relative to one of the largest network."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -14,28 +14,28 @@ from easrec.config import Config
 from easrec.losses import BatchLoss
 from easrec.model import EASRecModel, build, supernet
 from elasticnas import axes_of
+from speed.alternate import time_alternately
 from speed.interactions import split, typical_batch
 from speed.measured import Measured, Row, medians
 from speed.scale import Scale
 from speed.step import Step, flops
-from speed.turns import in_turns
 
 __all__ = ["TEXT", "TITLE", "measure"]
 
-TITLE = "A step of the supernet"
+TITLE = "Training step of the supernet"
 TEXT = (
-    "Forward, softmax loss over all items, backward and Adam on one batch; time over that of the plain largest "
+    "Time of forward, softmax loss over all items, backward and Adam on one batch, relative to the plain largest "
     "network. *Soft masks*: one full-size pass for all candidates. *Mixed by block*: every candidate sliced, in every "
-    "layer. *Full-size masks*: every candidate by 0/1 masks at full size, what neither slices nor shares a pass. *One "
-    "path*: one architecture sliced, mean over the whole space. The bound is the same ratio of FLOPs, counted in the "
-    "step itself, loss included."
+    "layer. *Full-size masks*: every candidate with 0/1 masks at full size, without slicing or a shared pass. *One "
+    "path*: one architecture sliced, mean over the whole space. *FLOPs*: the same ratio of FLOPs, counted in the step "
+    "itself, including the loss."
 )
 _TARGETS = {"soft masks": 1.05, "mixed by block": 1.9, "full-size masks": None}
 _PATH = 0.70
 
 
 def measure(scale: Scale) -> Measured:
-    """Without gates, and with the gates of the preset."""
+    """Measure without gates, and with the gates of the preset."""
     found = Measured()
     for gates in (0, 2):
         _compare(found, scale, gates)
@@ -52,8 +52,8 @@ def _compare(found: Measured, scale: Scale, gates: int) -> None:
     plain = build(config.model, data.items, space.largest(), True)
     steps = {
         "plain": Step(plain, loss, batch),
-        "soft masks": Step(masked, loss, batch, _undecided(masked)),
-        "mixed by block": Step(blocks, loss, batch, _undecided(blocks)),
+        "soft masks": Step(masked, loss, batch, _uniform(masked)),
+        "mixed by block": Step(blocks, loss, batch, _uniform(blocks)),
         "full-size masks": Step(masked, loss, batch, runs=_EveryCandidate(masked)),
     }
     at = axes_of(masked).at
@@ -62,7 +62,7 @@ def _compare(found: Measured, scale: Scale, gates: int) -> None:
         for arch in space.enumerate()
     }
     counted = {name: flops(step) for name, step in (steps | paths).items()}
-    times = in_turns(steps | paths, scale.rounds, scale.limit_s)
+    times = time_alternately(steps | paths, scale.rounds, scale.limit_s)
     label, rounds = f"{gates} gate layers" if gates else "no gates", len(times["plain"])
     for name, target in _TARGETS.items():
         bound = counted[name] / counted["plain"]
@@ -75,15 +75,15 @@ def _compare(found: Measured, scale: Scale, gates: int) -> None:
     found.figures += medians(times, f"{label}: ")
 
 
-def _undecided(model: EASRecModel) -> Callable[[], AbstractContextManager[Any]]:
-    """All options equally probable."""
+def _uniform(model: EASRecModel) -> Callable[[], AbstractContextManager[Any]]:
+    """Return a scope in which all options are equally probable."""
     axes = axes_of(model)
-    even = {name: torch.full((len(options),), 1 / len(options)) for name, options in axes.space.choices().items()}
-    return partial(axes.relaxed, even)
+    uniform = {name: torch.full((len(options),), 1 / len(options)) for name, options in axes.space.choices().items()}
+    return partial(axes.relaxed, uniform)
 
 
 class _EveryCandidate:
-    """The mean of all candidates, each by masks at full size."""
+    """Mean output of all candidates, each with masks at full size."""
 
     def __init__(self, model: EASRecModel) -> None:
         self.model, self.items = model.train(), model.items

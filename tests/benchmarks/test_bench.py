@@ -12,7 +12,7 @@ from tests.conftest import ROOT
 
 sys.path.append(str(ROOT / "benchmarks"))  # as the script finds its own modules
 
-from bench import beside
+from bench import add_earlier
 from bench_page import page
 from interval import interval, ratio
 from speed.measured import Row
@@ -106,10 +106,10 @@ def test_earlier_figures_stand_beside_the_rows_of_the_same_name(tmp_path):
     part["environment"] = where
     earlier = {"rows": [{"name": "kept", "value": 3.5}], "environment": where | {"commit": "old"}}
     (tmp_path / "before.json").write_text(json.dumps({"parts": {"p": earlier}}))
-    compared = beside(part, "p", tmp_path / "before.json")
+    compared = add_earlier(part, "p", tmp_path / "before.json")
     assert [row["before"] for row in compared["rows"]] == [3.5, None]
     text = page({"parts": {"p": compared}})
     assert "| kept | 2 | 2 to 2 |  |  | 3.5 |" in text
     assert "| new | 2 | 2 to 2 |  |  |  |" in text
     assert "the library of commit old" in text
-    assert beside(part, "another", tmp_path / "before.json") == part == beside(part, "p", None)
+    assert add_earlier(part, "another", tmp_path / "before.json") == part == add_earlier(part, "p", None)

@@ -37,7 +37,7 @@ def test_chunks_that_are_done_are_not_run_again(tmp_path):
 @pytest.mark.parametrize("commit", ["another", "c0ffee-dirty", None])
 def test_chunks_of_other_code_are_not_taken(tmp_path, commit):
     (tmp_path / "0-2.json").write_text(json.dumps(chunk(0) | {"commit": commit}))
-    assert script.kept(tmp_path / "0-2.json", "c0ffee" if commit == "another" else commit) is None
+    assert script.load_chunk(tmp_path / "0-2.json", "c0ffee" if commit == "another" else commit) is None
 
 
 def test_the_record_adds_the_chunks_up():

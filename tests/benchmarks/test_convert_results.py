@@ -325,12 +325,12 @@ def lacking(*keys, **changes):
         (lacking("random/latency_ms"), "'random/latency_ms' is missing"),
         (lacking("environment"), "'environment' is missing"),
         (lacking("found/test/unseen/mrr@5"), "networks.found has no test/unseen/mrr@5"),
-        (lacking(**{"search/random_tried": []}), "search/random_tried lacks what random search found"),
-        (lacking(**{"found/energy_j": 3.5}), "'found/energy_j' has no place in format 2"),
+        (lacking(**{"search/random_tried": []}), "search/random_tried lacks random search's choice"),
+        (lacking(**{"found/energy_j": 3.5}), "'found/energy_j' is not part of format 2"),
         (lacking(config={"epochs": 1}), "Config: epochs: unknown"),
-        (lacking(config=SETTINGS | {"compare": ["random", "largest"]}), "0.1 began it and did not finish it"),
-        ({"title": "Table III"}, "no result that 0.1 recorded"),
-        ([1], "no result that 0.1 recorded"),
+        (lacking(config=SETTINGS | {"compare": ["random", "largest"]}), "an unfinished run of 0.1"),
+        ({"title": "Table III"}, "not a result of 0.1"),
+        ([1], "not a result of 0.1"),
     ],
 )
 def test_what_cannot_be_converted_is_one_line_and_stays(tmp_path, capsys, data, message):
@@ -361,7 +361,7 @@ def test_search_and_result_of_two_runs_are_refused(tmp_path):
     folder = run_folder(tmp_path)
     write(folder / "search.json", SEARCH | {"seconds": 62.5})
     with pytest.raises(
-        DataError, match=r"seconds of the search differs from that in .*search.json: they are of two runs"
+        DataError, match=r"seconds of the search differs from that in .*search.json: they are of different runs"
     ):
         convert(folder / "result.json")
 
@@ -374,7 +374,7 @@ def test_what_was_only_begun_is_refused_once(tmp_path, capsys):
     assert main([str(tmp_path)]) == 2
     refused = capsys.readouterr().err.splitlines()
     assert refused == [
-        f"refused: {tmp_path / name}: 0.1 began it and did not finish it: finish it with 0.1, or start it anew"
+        f"refused: {tmp_path / name}: an unfinished run of 0.1: finish it with 0.1, or start a new run"
         for name in ("run", "study")
     ]
     assert contents(tmp_path) == before

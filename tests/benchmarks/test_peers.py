@@ -124,19 +124,19 @@ def test_the_page_says_what_was_measured_and_what_extrapolated():
     for line in (
         "| training, one epoch | softmax | *extrapolated* 13,250 | *extrapolated* 20.0 | 662 (600 to 725) "
         "| ratio 700: met |",
-        "| evaluation, all items (ours: unseen ones, too) | softmax | 30.0 | 6.8 | 4.4 (4.3 to 4.6) "
+        "| evaluation, all items (ours: also unseen items) | softmax | 30.0 | 6.8 | 4.4 (4.3 to 4.6) "
         "| ours below 6 s: missed |",
         "| evaluation, 100 negatives by popularity | softmax | *extrapolated* 3,000 | 6.1 | 492 (455 to 536) "
         "| ours below 6 s: met |",
         "| 0.1 | 61 | 2 |",
         "| 0.2 | not reached | |",
-        "One whole epoch of ours, set-up included: 20.5 s with softmax.",
+        "One complete epoch of ours, including set-up: 20.5 s with softmax.",
         "`python benchmarks/peers/compare.py out`, commit abc, a processor, 2 threads, torch 2.13.0.",
     ):
         assert line in text.splitlines(), line
-    assert "1 of 480 batches, 982,089 targets in all, 2,048 prefixes in a batch" in text
+    assert "1 of 480 batches, 982,089 targets in total, 2,048 prefixes per batch" in text
 
 
 def test_the_page_does_without_what_was_not_asked_for():
     text = page(record() | {"whole": {}, "accuracy": None})
-    assert "whole epoch" not in text and "Time to accuracy" not in text
+    assert "complete epoch" not in text and "Time to accuracy" not in text

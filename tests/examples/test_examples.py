@@ -130,11 +130,11 @@ def test_an_installed_package_brings_a_space_and_a_recipe(install, main):
     assert str(installed) in sys.modules["funnel"].__file__
     code, shown, _ = main("space", "show", "funnel")
     assert code == 0 and "64, 48, 32" in shown and "architectures: 8" in shown
-    assert "Perceptrons that narrow, within a budget." in main("--help")[1]
+    assert "Perceptrons with decreasing widths, within a budget." in main("--help")[1]
     # 2 (16 * 48 + 48 * 32 + 32 * 2) = 4,736
     assert main("funnel", "largest", "--budget", 5000) == (0, "Funnel(first=48, second=32): 4,736 FLOPs\n", "")
     code, _, warned = main("funnel", "largest", "--budget", 100)
-    assert (code, warned) == (1, "error: --budget 100: the smallest funnel takes 2,112 FLOPs; allow more\n")
+    assert (code, warned) == (1, "error: --budget 100: the smallest funnel needs 2,112 FLOPs; raise the budget\n")
     assert main("funnel", "largest")[0] == 2
 
 
@@ -146,7 +146,7 @@ def test_a_transformer_of_torch_is_elastified_searched_and_taken_out(tmp_path, c
     whole = Flops(supernet, example.HELD_OUT[0][0][:1])
     assert all(c.costs["flops"] <= 0.5 * whole(example.Sizes.largest()) for c in result.tried)
     assert (
-        "(12 hidden) (rule)" in said and "assumed" not in said and (tmp_path / "model" / "model.safetensors").exists()
+        "(12 hidden) (rule)" in said and "(assumed)" not in said and (tmp_path / "model" / "model.safetensors").exists()
     )
     assert f"accuracy of the loaded network: {result.found.metrics['accuracy']:.3f}" in said
 

@@ -30,7 +30,7 @@ def test_it_is_found_by_its_ending_and_by_its_name(install, main, tmp_path):  # 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('{"user_id": 1, "item_id": 2}\n{"user_id"', "row 2: no JSON"),
+        ('{"user_id": 1, "item_id": 2}\n{"user_id"', "row 2: not valid JSON"),
         ("[1, 2]", "row 1: expected a JSON object, found [1, 2]"),
         ('{"user": 1, "item_id": 2}', "no column 'user_id'; the columns are user, item_id; name it by --user"),
         ('{"user_id": "a", "item_id": "x"}\n{"user_id": "a", "item_id": null}', "row 2: no item"),

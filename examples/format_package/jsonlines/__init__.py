@@ -1,4 +1,4 @@
-"""A format of interactions for the EASRec recipe: one JSON object in each line."""
+"""A format of interactions for the EASRec recipe: one JSON object per line."""
 
 import json
 from pathlib import Path
@@ -13,17 +13,19 @@ __all__ = ["JSONL", "read_jsonl"]
 
 
 def read_jsonl(path: Path, columns: Columns) -> pl.DataFrame:
-    """``user``, ``item`` and ``time`` of each line, as text.
+    """Read ``user``, ``item`` and ``time`` of each line, as text.
 
     Raises:
-        DataError: A line is no JSON object, or no line has the columns.
+        DataError: A line is not a JSON object, or a column is missing.
     """
     rows = []
     for number, line in enumerate(text_of(path).decode().splitlines(), 1):
         try:
             row = json.loads(line)
         except json.JSONDecodeError as error:
-            raise DataError(f"{path}, row {number}: no JSON ({error.msg}); write one object in each line") from None
+            raise DataError(
+                f"{path}, row {number}: not valid JSON ({error.msg}); write one object in each line"
+            ) from None
         if not isinstance(row, dict):
             raise DataError(f"{path}, row {number}: expected a JSON object, found {line[:60]}")
         rows.append({name: None if value is None else str(value) for name, value in row.items()})

@@ -1,4 +1,4 @@
-"""A plug-in of elasticnas: multi-layer perceptrons that narrow."""
+"""A plug-in of elasticnas: multi-layer perceptrons whose widths decrease."""
 
 from funnel.recipe import recipe
 from funnel.space import Funnel

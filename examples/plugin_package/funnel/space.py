@@ -17,7 +17,7 @@ class Funnel(Space):
 
     @model_validator(mode="after")
     def narrows(self) -> "Funnel":
-        """A funnel does not widen."""
+        """Refuse a second width above the first."""
         if self.second > self.first:
             raise ValueError(f"second={self.second} is wider than first={self.first}")
         return self

@@ -1,4 +1,4 @@
-"""A plug-in of elasticnas: a search by gradients whose mixtures are sparse."""
+"""A plug-in of elasticnas: a gradient search with sparse mixtures."""
 
 from sparse.strategy import Sparse, Sparsemax
 

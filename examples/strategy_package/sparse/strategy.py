@@ -1,4 +1,4 @@
-"""Sparse: DARTS with sparsemax in the place of softmax."""
+"""Sparse: DARTS with sparsemax instead of softmax."""
 
 import torch
 from torch import Tensor
@@ -9,17 +9,17 @@ __all__ = ["Sparse", "Sparsemax"]
 
 
 class Sparsemax(Relaxation):
-    """The point of the probability simplex that is closest to the logits: options far behind get exactly 0.
+    """Projection of the logits onto the probability simplex, in which options far behind get exactly 0.
 
     Source: Martins and Astudillo, From Softmax to Sparsemax, arXiv:1602.02068, Algorithm 1.
     """
 
     def __call__(self, logits: Tensor, step: int, generator: torch.Generator) -> Tensor:
-        """Probabilities ``(options,)``."""
+        """Return probabilities ``(options,)``."""
         return self.probabilities(logits)
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """The same: there is no noise, and softmax would give every option a share."""
+        """Return the same, because there is no noise; the default is the softmax."""
         ordered = logits.sort(descending=True).values
         sums, counts = ordered.cumsum(0), torch.arange(1, len(logits) + 1).to(logits)
         kept = int((1 + counts * ordered > sums).sum())
@@ -27,10 +27,10 @@ class Sparsemax(Relaxation):
 
 
 class Sparse(GradientStrategy):
-    """Every option with a probability runs, weighted by it; an option with none gets no gradient and stays out.
+    """DARTS on sparse mixtures: an option with probability 0 does not run and gets no gradient.
 
     Args:
-        weight: Of the relative expected cost.
+        weight: Weight of the relative expected cost in the loss.
 
     Raises:
         ConfigError: The weight is negative or not finite.
@@ -42,9 +42,9 @@ class Sparse(GradientStrategy):
         self.weight = Fixed(weight).weight
 
     def relaxation(self, settings: SearchSettings) -> Relaxation:
-        """Sparsemax."""
+        """Return sparsemax."""
         return Sparsemax()
 
     def penalty(self, problem: Problem) -> Penalty:
-        """``weight`` times the relative expected cost."""
+        """Return a penalty of ``weight`` times the relative expected cost."""
         return Fixed(self.weight)

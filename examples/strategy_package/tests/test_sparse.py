@@ -1,4 +1,4 @@
-"""The strategy keeps what every strategy promises, and sparsemax is that of the paper."""
+"""Test the strategy by its contract, and sparsemax by hand."""
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ class TestSparse(StrategyContract):
 
 @pytest.mark.parametrize(
     ("logits", "expected"),
-    # by hand: with the two best kept, both lose (1 + 0.8 - 1) / 2 = 0.4
+    # with the two largest kept, both are reduced by (1 + 0.8 - 1) / 2 = 0.4
     [([1.0, 0.8, 0.1], [0.6, 0.4, 0.0]), ([0.0, 0.0], [0.5, 0.5]), ([0.0, 3.0], [0.0, 1.0])],
 )
 def test_sparsemax(logits, expected):

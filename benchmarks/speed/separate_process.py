@@ -1,4 +1,4 @@
-"""Peak memory and time of one computation, in a process of its own."""
+"""Peak memory and time of one computation in a separate process."""
 
 import importlib
 import json
@@ -14,25 +14,25 @@ from elasticnas.errors import ElasticNASError
 from elasticnas.report import count_peak_anew, peak_memory
 from speed.scale import Scale
 
-__all__ = ["in_own_process", "report"]
+__all__ = ["in_separate_process", "report"]
 
 
-def in_own_process(target: str, scale: Scale, **arguments: Any) -> dict[str, float]:
-    """Run a computation where nothing ran before.
+def in_separate_process(target: str, scale: Scale, **arguments: Any) -> dict[str, float]:
+    """Run a computation in a new process, and measure its peak memory and time.
 
     Args:
-        target: ``"module:function"``; ``function(scale, **arguments)`` gets everything ready and returns what is run.
-        scale: Of this process.
-        arguments: Plain data.
+        target: ``"module:function"``; ``function(scale, **arguments)`` prepares and returns the computation.
+        scale: Sizes, passed on to the process.
+        arguments: Plain data, passed on to the function.
 
     Returns:
-        ``memory_bytes``, the rise of the resident set, and ``seconds``.
+        ``memory_bytes``, the increase of the resident set, and ``seconds``.
 
     Raises:
-        ElasticNASError: It failed.
+        ElasticNASError: The process failed.
     """
     given = json.dumps({"scale": scale.record(), "threads": torch.get_num_threads(), "arguments": arguments})
-    start = "from speed.own_process import report; report()"
+    start = "from speed.separate_process import report; report()"
     done = subprocess.run(
         [sys.executable, "-c", start, target, given],
         capture_output=True,
@@ -47,13 +47,13 @@ def in_own_process(target: str, scale: Scale, **arguments: Any) -> dict[str, flo
 
 
 def report() -> None:
-    """In that process: print what the computation needed, as JSON."""
+    """Run the computation in the separate process, and print memory and time as JSON."""
     target, given = sys.argv[1], json.loads(sys.argv[2])
     torch.set_num_threads(given["threads"])
     torch.set_flush_denormal(True)
     module, _, function = target.partition(":")
     run = getattr(importlib.import_module(module), function)(Scale.of(given["scale"]), **given["arguments"])
-    # one small product first: what torch sets up once is no memory of this computation
+    # a small product first, because torch's one-time set-up is not part of the computation
     torch.nn.functional.linear(torch.ones(2, 2), torch.ones(2, 2))
     device = torch.device("cpu")
     before, started = count_peak_anew(device), time.perf_counter()
