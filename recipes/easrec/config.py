@@ -234,7 +234,7 @@ class Config(_Frozen):
         for name, given in (("cutoffs", self.cutoffs), ("compare", self.compare)):
             if len(set(given)) < len(given) or (name == "cutoffs" and not (given and min(self.cutoffs) >= 1)):
                 raise ValueError(
-                    f"{name}={list(given)}: distinct entries are needed; cutoffs needs at least one, each from 1"
+                    f"{name}={list(given)}: distinct entries are needed; cutoffs needs at least one, each 1 or more"
                 )
         known = [
             f"{p}/{m}@{k}"

@@ -125,7 +125,7 @@ def test_wrong_uses_are_one_line_and_leave_nothing(main, finished, tmp_path, mon
     (tmp_path / "folder").mkdir()
     model = tmp_path / "model.onnx"
     for options, message in (
-        (["--out", tmp_path / "none", "--to", model], "recommender.json: not found; give the folder model/"),
+        (["--out", tmp_path / "none", "--to", model], "recommender.json: not found; give the folder of a finished run"),
         (["--out", finished, "--format", "torch", "--to", tmp_path / "file" / "x"], "a file is where a folder should"),
         (["--out", finished, "--format", "torch", "--to", tmp_path / "folder"], "cannot be written, Is a directory"),
     ):

@@ -278,7 +278,7 @@ def test_real_interactions_end_to_end(real_data, tmp_path):
         (["--set", "model.layers"], "write name=value"),
         (["--set", "cutoffs=[1"], "--set cutoffs=[1: not a value"),
         (["--set", "cutoffs=[]"], "cutoffs=[]: distinct entries are needed"),
-        (["--set", "cutoffs=[10,10]"], "cutoffs=[10, 10]: different entries"),
+        (["--set", "cutoffs=[10,10]"], "cutoffs=[10, 10]: distinct entries"),
         (["--set", "model.heads=3"], "heads=3 does not divide every hidden size"),
         (["--set", "model.init=-1"], "model.init"),
         (["--set", "seed=-1"], "seed: Input should be greater than or equal to 0"),
