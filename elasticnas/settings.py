@@ -1,6 +1,7 @@
 """Settings: change them by dotted name, compare them with their defaults, read and write YAML."""
 
 from collections.abc import Iterator
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -9,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from elasticnas.errors import ConfigError, one_line
 
-__all__ = ["as_yaml", "differences", "read_changes", "updated"]
+__all__ = ["as_yaml", "differences", "read_changes", "read_config", "updated"]
 
 Settings = TypeVar("Settings", bound=BaseModel)
 
@@ -27,14 +28,27 @@ def updated(settings: Settings, changes: dict[str, Any]) -> Settings:
         for part in path:
             node = node.get(part) if isinstance(node, dict) else None
         if not isinstance(node, dict) or not (last in node or _takes_any_name(settings, path)):
-            known = _names(settings.model_dump())
-            near = [name for name in known if name.startswith(f"{key.partition('.')[0]}.")] or known
-            raise ConfigError(f"unknown setting {key!r}; known are {', '.join(near)}")
+            raise ConfigError(f"unknown setting {key!r}{_known(settings, key, node)}")
         node[last] = node[last] | value if isinstance(value, dict) and isinstance(node[last], dict) else value
     try:
         return type(settings).model_validate(data)
     except ValidationError as error:
         raise ConfigError(one_line(type(settings), error)) from None
+
+
+def _known(settings: BaseModel, key: str, group: Any) -> str:
+    """Return the end of a message about an unknown name: similar names, else those of its group or all groups."""
+    *path, last = key.split(".")
+    siblings = [".".join([*path, name]) for name in group] if isinstance(group, dict) else []
+    close = set(get_close_matches(last, [name.rpartition(".")[2] for name in siblings], n=2))
+    near = [name for name in siblings if name.rpartition(".")[2] in close]
+    near = near or [name for name in _names(settings.model_dump()) if name.rpartition(".")[2] == last]
+    if near:
+        return f", did you mean {' or '.join(map(repr, near))}?"
+    if path and siblings:
+        return f"; known are {', '.join(siblings)}"
+    fields = ", ".join(type(settings).model_fields)
+    return f"; the fields of {type(settings).__name__} are {fields} (the command config show prints every setting)"
 
 
 def _takes_any_name(settings: Any, path: list[str]) -> bool:

@@ -28,9 +28,13 @@ def test_dotted_and_nested_changes():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"inner.step": 1}, "unknown setting 'inner.step'; known are inner.steps, inner.shares"),
-        ({"innner": 1}, "unknown setting 'innner'; known are batch, inner.steps, inner.shares"),
-        ({"inner.steps.x": 1}, "unknown setting 'inner.steps.x'"),
+        ({"inner.step": 1}, "unknown setting 'inner.step', did you mean 'inner.steps'?"),
+        ({"innner": 1}, "unknown setting 'innner', did you mean 'inner'?"),
+        ({"steps": 1}, "unknown setting 'steps', did you mean 'inner.steps'?"),
+        ({"outer.shares": 1}, "unknown setting 'outer.shares', did you mean 'inner.shares'?"),
+        ({"inner.rate": 1}, "unknown setting 'inner.rate'; known are inner.steps, inner.shares"),
+        ({"rate": 1}, "unknown setting 'rate'; the fields of Outer are batch, inner (the command config show "),
+        ({"inner.steps.x": 1}, "unknown setting 'inner.steps.x'; the fields of Outer are batch, inner "),
         ({"inner.steps": 0}, "inner.steps"),
         ({"batch": "many"}, "batch"),
     ],

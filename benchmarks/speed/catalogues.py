@@ -116,5 +116,5 @@ def recommending(scale: Scale, items: int) -> Callable[[], object]:
     arch = space_for(config.model).largest()
     names = ["", *map(str, range(1, items + 1))]
     recommender = Recommender(_network(scale, items), arch, config, names)
-    histories = torch.randint(1, items + 1, (_USERS, scale.positions)).tolist()
+    histories = [list(map(str, row)) for row in torch.randint(1, items + 1, (_USERS, scale.positions)).tolist()]
     return lambda: recommender.recommend(histories, 10)

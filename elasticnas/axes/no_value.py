@@ -8,8 +8,8 @@ from elasticnas.errors import AxisError
 __all__ = ["NoValue", "NoValueError"]
 
 _NUMBER = (
-    "in __init__ give the axis to a layer of elasticnas.nn, in forward take elasticnas.axes.active_size(axis); "
-    "axis.size is the largest"
+    "in __init__ give the axis to a layer of elasticnas.nn such as enn.Linear, in forward take "
+    "elasticnas.axes.active_size(axis); axis.size is the largest"
 )
 _ARITHMETIC = "sizes multiply, add and divide (//); make anything else an integer property of the space"
 

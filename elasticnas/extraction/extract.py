@@ -13,7 +13,7 @@ from torch.nn.utils import parametrize
 from elasticnas.axes import EXTRACTING, Scope, select
 from elasticnas.calls import usage
 from elasticnas.elastic.model import ElasticModel, M
-from elasticnas.errors import ElasticNASError, ExtractionError, said
+from elasticnas.errors import ArchitectureError, ElasticNASError, ExtractionError, said, shown
 from elasticnas.extraction.inspect import axes_of, check
 from elasticnas.extraction.parts import (
     copy_parameter_containers,
@@ -51,12 +51,14 @@ def extract(model: nn.Module, arch: Space, example: object = None) -> nn.Module:
         example: Input of the model: a tensor, a tuple of arguments, or a mapping of keyword arguments.
 
     Raises:
+        ArchitectureError: It is not an architecture of the model's space.
         ExtractionError: The output of a module differs after extraction; the message names the first such module. Or
             a module cannot be extracted, or cannot be compared without an example; or the model cannot run on the
             example.
         InactiveChoiceError: A choice of the space has no effect on the model.
     """
     check(model)
+    _require_architecture(model, arch)
     plain = unverified(model, arch)
     axes = axes_of(model)
     with torch.no_grad(), _in_eval(model), _in_eval(plain):
@@ -64,6 +66,14 @@ def extract(model: nn.Module, arch: Space, example: object = None) -> nn.Module:
         if example is not None:
             _compare_whole(model, plain, lambda: axes.at(arch), example)
     return plain
+
+
+def _require_architecture(model: nn.Module, arch: object) -> None:
+    if isinstance(arch, Mapping):
+        fields = ", ".join(f"{name}={value!r}" for name, value in arch.items())
+        raise ArchitectureError(
+            f"extract takes an architecture, got {shown(arch)}: write {axes_of(model).space.__name__}({fields})"
+        )
 
 
 def unverified(model: Model, arch: Space) -> Model:

@@ -6,6 +6,7 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from pydantic import Field, SerializeAsAny
 
+from elasticnas.calls import usage
 from elasticnas.record import Figures, Record, Result, read_result
 from elasticnas.report import Report
 from elasticnas.search.presentation import better, brief, draw, rows
@@ -140,6 +141,7 @@ class SearchResult(Result, Generic[A]):
         """
         return rows(self)
 
+    @usage("result.plot(path), with a PNG file such as 'result.png'")
     def plot(self, path: "str | Path") -> None:
         """Plot the fronts of the search and of random search against the first cost, as a PNG file.
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from elasticnas.calls import usage
 from elasticnas.record import Record, Result, read_result
 from elasticnas.report import Report
 from elasticnas.search import SearchResult
@@ -82,6 +83,7 @@ class StudyResult(Result, Generic[A]):
         """
         return rows(self)
 
+    @usage("result.plot(path), with a PNG file such as 'result.png'")
     def plot(self, path: "str | Path") -> None:
         """Plot the search and the trained networks against FLOPs, as a PNG file.
 

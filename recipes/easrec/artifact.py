@@ -1,7 +1,7 @@
 """The saved recommender: weights, architecture, settings, original item ids, and item features if it uses them."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from easrec.evaluation import users_together
 from easrec.model import EASRecModel, build
 from easrec.space import space_for
 from elasticnas.checkpoint import first_difference
-from elasticnas.errors import CheckpointError, DataError
+from elasticnas.errors import CheckpointError, DataError, shown
 from elasticnas.extraction import load, save
 from elasticnas.files import write_text
 
@@ -124,35 +124,43 @@ class Recommender:
             f"{folder / 'model'}: has other items than data.npz ({own[:40]!r} instead of {theirs[:40]!r}); {way_out}"
         )
 
-    def numbers(self, history: list[str]) -> list[int]:
+    def numbers(self, history: Sequence[str]) -> list[int]:
         """Return the item numbers of original ids.
 
         Raises:
-            DataError: The model does not know an id.
+            DataError: The history has no item, an id is not a string, or the model does not know it.
         """
+        if isinstance(history, str) or not len(history):
+            raise DataError(f"a history is a list of item ids, at least one (got {shown(history)})")
+        if wrong := [item for item in history if not isinstance(item, str)]:
+            raise DataError(f"item ids are strings, as in the data (got {shown(wrong[0])}, {type(wrong[0]).__name__})")
         unknown = [item for item in history if item not in self._numbers]
         if unknown:
-            shown = ", ".join(self.item_ids[1:4])
+            some = ", ".join(self.item_ids[1:4])
             raise DataError(
-                f"unknown item {unknown[0]!r}; the model knows {len(self._numbers):,} items, such as {shown}"
+                f"unknown item {unknown[0]!r}; the model knows {len(self._numbers):,} items, such as {some}"
             )
         return [self._numbers[item] for item in history]
 
     @torch.no_grad()
     def recommend(
-        self, histories: list[list[int]], top: int, include_seen: bool = False
+        self, histories: Sequence[Sequence[str]], top: int, include_seen: bool = False
     ) -> list[list[tuple[str, float]]]:
         """Return the items with the highest scores after each history, best first, as ``(original id, score)`` pairs.
 
         Args:
-            histories: Item numbers in time order, at least one in each.
+            histories: Original item ids in time order, at least one in each.
             top: Number of items.
             include_seen: Whether to include items of the history.
+
+        Raises:
+            DataError: See :meth:`numbers`.
         """
+        numbers = [self.numbers(history) for history in histories]
         together = users_together(len(self.item_ids))
         answers = []
-        for first in range(0, len(histories), together):
-            batch = histories[first : first + together]
+        for first in range(0, len(numbers), together):
+            batch = numbers[first : first + together]
             for row, history in zip(self._scores(batch), batch, strict=True):
                 answers.append(self.best(row, top, () if include_seen else history))
         return answers

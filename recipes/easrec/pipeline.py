@@ -24,7 +24,7 @@ from easrec.report import page
 from easrec.result import DataSummary, FeatureSummary, Metrics, Network, NetworkName, RunResult, SearchPart, Training
 from easrec.result import Stage as StageName
 from easrec.searching import encoder_flops, search_architecture, strategy_of
-from easrec.space import space_for
+from easrec.space import EASRecSpace, space_for
 from easrec.training import Trained, train
 from elasticnas.checkpoint import first_difference, load_checkpoint, save_checkpoint
 from elasticnas.cost import Budget, Latency, Params
@@ -227,7 +227,7 @@ class Pipeline:
         epoch = min(int(p.figures["epoch"]) + 1, self.config.train.epochs)
         return f"epoch {epoch} of {self.config.train.epochs}, loss {p.figures['loss']:.3f}{best}"
 
-    def run_all(self, report: bool = True) -> RunResult[Any]:
+    def run_all(self, report: bool = True) -> RunResult[EASRecSpace]:
         """Run all stages; write the result to ``result.json`` and the found network to ``model/``.
 
         Args:

@@ -54,7 +54,8 @@ def rows(result: "RunResult[Any]") -> list[Row]:
     found = []
     for name, each in result.networks.items():
         training = {} if each.training is None else each.training.model_dump(exclude={"history"})
-        measured = each.model_dump(mode="json", exclude={"architecture", "training", "metrics", "hidden", "inner"})
+        apart = {"architecture", "training", "metrics", "standard_errors", "hidden", "inner"}
+        measured = each.model_dump(mode="json", exclude=apart)
         metrics = {
             f"{stage}/{protocol}/{metric}": value
             for stage, protocols in each.metrics.items()

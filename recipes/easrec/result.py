@@ -12,7 +12,8 @@ from easrec.evaluation import METRICS, PROTOCOLS
 from easrec.picture import draw
 from easrec.presentation import brief, rows
 from easrec.sections import run_report
-from easrec.space import space_for
+from easrec.space import EASRecSpace, space_for
+from elasticnas.calls import usage
 from elasticnas.errors import ConfigError, one_line
 from elasticnas.record import Figures, Record, Result, read_result
 from elasticnas.report import Report
@@ -182,13 +183,13 @@ class RunResult(Result, Generic[A]):
             ) from None
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "RunResult[Space]":
+    def from_dict(cls, data: Mapping[str, Any]) -> "RunResult[EASRecSpace]":
         """Create a result from what :meth:`to_dict` returned.
 
         Raises:
             ConfigError: The data has another format, or is damaged.
         """
-        made: type[RunResult[Space]] = RunResult
+        made: type[RunResult[EASRecSpace]] = RunResult
         if isinstance(data, Mapping) and "config" in data:
             try:  # the space of its architectures; settings added later get their defaults
                 made = RunResult[space_for(Config.model_validate(data["config"]).model)]  # type: ignore[assignment,misc]
@@ -204,6 +205,7 @@ class RunResult(Result, Generic[A]):
         """
         return rows(self)
 
+    @usage("result.plot(path), with a PNG file such as 'result.png'")
     def plot(self, path: "str | Path") -> None:
         """Plot search and trained networks over FLOPs, as a PNG file.
 

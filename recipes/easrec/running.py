@@ -13,6 +13,7 @@ from easrec.pipeline import Pipeline
 from easrec.presets import load_preset
 from easrec.result import RunResult
 from easrec.source import Source
+from easrec.space import EASRecSpace
 from elasticnas.run import Run, Shown
 from elasticnas.runtime import configure_torch, device_of
 from elasticnas.settings import read_config, updated
@@ -41,7 +42,7 @@ def run(
     features: Sequence[str] = (),
     feature_separator: str = "|",
     console: Console | None = None,
-) -> RunResult[Any]:
+) -> RunResult[EASRecSpace]:
     """Search, extract, retrain, evaluate, compare and save, as ``elasticnas easrec run`` does.
 
     Args:

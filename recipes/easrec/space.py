@@ -1,7 +1,7 @@
 """The search space of EASRec: candidate (sizes), number of layers, and optionally the kind of attention."""
 
 from functools import cache
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from easrec.config import ModelConfig
 from elasticnas.space import Space
@@ -49,4 +49,25 @@ def space_for(model: ModelConfig) -> type[Space]:
     return made
 
 
-EASRecSpace = space_for(ModelConfig())
+if TYPE_CHECKING:  # what the spaces of all settings have in common
+
+    class EASRecSpace(Space):
+        """The fields and sizes of an architecture of EASRec."""
+
+        candidate: int
+        depth: int
+
+        @property
+        def hidden(self) -> int:
+            """Hidden size."""
+
+        @property
+        def inner(self) -> int:
+            """Inner size."""
+
+        @property
+        def head_dim(self) -> int:
+            """Width of a head."""
+
+else:
+    EASRecSpace = space_for(ModelConfig())

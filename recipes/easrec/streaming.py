@@ -209,7 +209,7 @@ class Live:
 
     Args:
         recommender: A recommender with a LinRec network.
-        history: Returns the known item numbers of a user in time order; empty for an unknown user.
+        history: Returns the known items of a user, by their original ids, in time order; empty for an unknown user.
         backend: Backend of ``torch.compile``, see :class:`Streamer`.
 
     Raises:
@@ -217,7 +217,7 @@ class Live:
     """
 
     def __init__(
-        self, recommender: Recommender, history: Callable[[str], Sequence[int]], backend: str | None = None
+        self, recommender: Recommender, history: Callable[[str], Sequence[str]], backend: str | None = None
     ) -> None:
         self._recommender, self._streamer = recommender, Streamer(recommender.network, backend=backend)
         self._history = history
@@ -235,7 +235,7 @@ class Live:
             device = self._streams[user].seen.device
             scores = self._streamer.update(self._streams[user], torch.tensor([number], device=device))
         else:
-            history = [*self._history(user), number]
+            history = self._recommender.numbers([*self._history(user), item])
             self._streams[user], scores = self._streamer.start([history])
             self._seen[user] = set(history)
         self._seen[user].add(number)

@@ -70,7 +70,7 @@ def test_what_is_wrong_in_a_file_is_one_line_that_names_it(main, tmp_path, comma
 def test_an_unknown_setting_of_a_small_recipe_names_the_file(main, tmp_path, recipe):
     (tmp_path / "run.yaml").write_text("study: {stepz: 3}")
     code, _, said = main(recipe, "run", "--out", tmp_path / "o", "--config", tmp_path / "run.yaml")
-    assert code == 1 and "run.yaml: unknown setting 'study.stepz'; known are study.steps" in said
+    assert code == 1 and "run.yaml: unknown setting 'study.stepz', did you mean 'study.steps'" in said
     assert said.count("\n") == 1
 
 

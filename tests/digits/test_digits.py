@@ -110,7 +110,7 @@ def test_the_run_writes_what_the_study_promises_and_resumes(main, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--set", "study.stepz=1"], "unknown setting 'study.stepz'; known are study.steps"),
+        (["--set", "study.stepz=1"], "unknown setting 'study.stepz', did you mean 'study.steps'"),
         (["--set", "batch=0"], "batch"),
         (["--set", "batch"], "write name=value"),
         (["--device", "abacus"], "--device abacus: not available here"),

@@ -50,7 +50,7 @@ def test_grid_candidates_are_every_combination():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model.leyers": 2}, "unknown setting 'model.leyers'; known are model.hidden"),
+        ({"model.leyers": 2}, "unknown setting 'model.leyers', did you mean 'model.layers'?"),
         ({"nothing": 1}, "unknown setting 'nothing'"),
         ({"model.layers": 0}, "model.layers: Input should be greater than or equal to 1"),
         ({"model.heads": 3}, "heads=3 does not divide every hidden size"),

@@ -52,5 +52,6 @@ def test_a_preset_runs_to_its_end(data, name, tmp_path):
         for protocol in ("full", "unseen", "pop100"):
             assert 0 < result.figure("found", stage, protocol, f"recall@{max(config.cutoffs)}") <= 1
     recommender = Recommender.load(tmp_path / "model")
-    (answer,) = recommender.recommend([[1, 2, 3]], top=5)
-    assert len(answer) == 5 and not {item for item, _ in answer} & {data.item_ids[i] for i in (1, 2, 3)}
+    seen = [data.item_ids[i] for i in (1, 2, 3)]
+    (answer,) = recommender.recommend([seen], top=5)
+    assert len(answer) == 5 and not {item for item, _ in answer} & set(seen)

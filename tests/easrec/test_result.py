@@ -128,6 +128,7 @@ def test_its_table_has_a_row_for_each_network():
     largest, found = run_result(SMALL).table()
     assert largest.keys() == found.keys() and (largest["network"], found["network"]) == ("largest", "found")
     assert (largest["test/full/mrr@5"], found["test/full/mrr@5"]) == (None, 0.5)
+    assert all(value is None or isinstance(value, (str, int, float)) for value in [*largest.values(), *found.values()])
     assert (found["candidate"], found["depth"], found["flops"], found["best_epoch"]) == (0, 1, 2e6, 2)
 
 
@@ -135,6 +136,8 @@ def test_it_is_drawn(tmp_path):
     for number, result in enumerate((compared(), run_result(Config().updated(NOTHING_SEARCHED)))):
         result.plot(tmp_path / f"{number}.png")
         assert (tmp_path / f"{number}.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(ConfigError, match=r"'path': write result\.plot\(path\), with a PNG file such as 'result\.png'"):
+        compared().plot()
 
 
 def test_a_page_shows_search_training_and_settings():

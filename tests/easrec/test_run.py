@@ -21,7 +21,7 @@ from easrec.data.synthetic import planted
 from easrec.evaluation import Evaluator, draw_negatives
 from easrec.result import RunResult
 from elasticnas.cost import Flops
-from elasticnas.errors import CheckpointError
+from elasticnas.errors import CheckpointError, DataError
 
 COMMAND = [sys.executable, "-c", "from elasticnas.cli import main; main()", "easrec"]
 TINY = [
@@ -209,6 +209,27 @@ def test_ids_that_exist_are_listed(main, finished, interactions):
     for kind, known in zip(("users", "items"), columns, strict=True):
         code, listed, _ = main("easrec", "ids", kind, "--out", finished[0])
         assert code == 0 and len(listed.splitlines()) == len({*known}) and {*listed.splitlines()} == {*known}
+
+
+def test_recommenders_take_original_ids_and_no_numbers(finished):
+    recommender, data = Recommender.load(finished[0]), Interactions.load(finished[0] / "data.npz")
+    first, second = recommender.recommend([data.item_ids[3:6], data.item_ids[9:10]], top=4)
+    for answer, numbers in ((first, [3, 4, 5]), (second, [9])):
+        scores = recommender.network.next_item(torch.tensor([numbers]), torch.tensor([len(numbers)]))[0].detach()
+        scores[[0, *numbers]] = float("-inf")
+        best = scores.argsort(descending=True)[:4].tolist()
+        assert [item for item, _ in answer] == [data.item_ids[n] for n in best]
+        assert [score for _, score in answer] == pytest.approx(scores[best].tolist(), abs=1e-4)
+    known = data.item_ids[3]
+    for wrong, message in (
+        ([[known, 7]], "item ids are strings, as in the data (got 7, int)"),
+        ([known], f"a history is a list of item ids, at least one (got {known!r})"),
+        ([[known], []], "a history is a list of item ids, at least one (got [])"),
+        ([["nothing"]], "unknown item 'nothing'; the model knows 48 items, such as "),
+    ):
+        with pytest.raises(DataError) as raised:
+            recommender.recommend(wrong, top=3)
+        assert str(raised.value).startswith(message) and "\n" not in str(raised.value)
 
 
 def test_a_recommender_is_loaded_from_the_run_or_from_its_model(finished):

@@ -45,10 +45,7 @@ CASES = [
         lambda: extract(model),
     ),
     (
-        (
-            "axes.at({'hidden': 8, 'depth': 1}): an architecture is an instance of its space, "
-            "axes.at(Sizes(hidden=8, depth=1))"
-        ),
+        ("extract takes an architecture, got {'hidden': 8, 'depth': 1}: write Sizes(hidden=8, depth=1)"),
         lambda: extract(model, {"hidden": 8, "depth": 1}, example),
     ),
     (

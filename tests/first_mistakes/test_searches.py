@@ -263,6 +263,17 @@ CASES = [
     ),
     (
         "search was called on a class: make the strategy first, such as DARTS().search(problem)",
+        lambda: DARTS.search(problem()),
+    ),
+    (
+        (
+            "GradientStrategy.search() missing 1 required positional argument: 'problem': write "
+            "strategy.search(problem, settings, run)"
+        ),
+        lambda: DARTS().search(),
+    ),
+    (
+        "search was called on a class: make the strategy first, such as DARTS().search(problem)",
         lambda: Evolve.search(problem(), searching),
     ),
     (

@@ -79,7 +79,8 @@ CASES = [
     (
         (
             "Axis(hidden: 4, 8) has no single value for range(), an index or a slice: in __init__ give the axis "
-            "to a layer of elasticnas.nn, in forward take elasticnas.axes.active_size(axis); axis.size is the "
+            "to a layer of elasticnas.nn such as enn.Linear, "
+            "in forward take elasticnas.axes.active_size(axis); axis.size is the "
             "largest; enn.Stack(layers, axis) runs that many layers"
         ),
         lambda: x[..., : axes.hidden],
@@ -87,7 +88,8 @@ CASES = [
     (
         (
             "Axis(depth: 1, 2) has no single value for range(), an index or a slice: in __init__ give the axis "
-            "to a layer of elasticnas.nn, in forward take elasticnas.axes.active_size(axis); axis.size is the "
+            "to a layer of elasticnas.nn such as enn.Linear, "
+            "in forward take elasticnas.axes.active_size(axis); axis.size is the "
             "largest; enn.Stack(layers, axis) runs that many layers"
         ),
         lambda: range(axes.depth),
@@ -132,7 +134,8 @@ CASES = [
     (
         (
             "Axis(hidden: 4, 8) has no single value for the comparison == 8: enn.Mixture(modules, axis) runs one "
-            "of several modules; in __init__ give the axis to a layer of elasticnas.nn, in forward take "
+            "of several modules; in __init__ give the axis to a layer of elasticnas.nn such as enn.Linear, "
+            "in forward take "
             "elasticnas.axes.active_size(axis); axis.size is the largest"
         ),
         lambda: axes.hidden == 8,
@@ -140,7 +143,8 @@ CASES = [
     (
         (
             "Axis(kind: a, b) has no single value for the comparison == 'a': enn.Mixture(modules, axis) runs one "
-            "of several modules; in __init__ give the axis to a layer of elasticnas.nn, in forward take "
+            "of several modules; in __init__ give the axis to a layer of elasticnas.nn such as enn.Linear, "
+            "in forward take "
             "elasticnas.axes.active_size(axis); axis.size is the largest"
         ),
         lambda: gated.kind != "a",
@@ -148,7 +152,8 @@ CASES = [
     (
         (
             "hidden + 1 has no single value for the comparison == 9: enn.Mixture(modules, axis) runs one of "
-            "several modules; in __init__ give the axis to a layer of elasticnas.nn, in forward take "
+            "several modules; in __init__ give the axis to a layer of elasticnas.nn such as enn.Linear, "
+            "in forward take "
             "elasticnas.axes.active_size(axis); axis.size is the largest"
         ),
         lambda: (axes.hidden + 1) == 9,

@@ -169,3 +169,7 @@ def test_without_plotly_one_line_says_what_to_install(tmp_path, monkeypatch):
     try_report(whole(Text("x")), tmp_path / "report.html", console)
     said = "no report.html: plotly is not installed; pip install 'elasticnas[report]'\n"
     assert console.file.getvalue() == said and not (tmp_path / "report.html").exists()
+
+
+def test_the_repr_of_a_report_is_short():
+    assert repr(whole(Text("x" * 10_000))) == "Report(title='title')"

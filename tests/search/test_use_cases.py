@@ -265,6 +265,8 @@ def test_options_of_every_kind_are_searched_shown_and_read_back(strategy, tmp_pa
     (chosen,) = [row for row in result.table() if row["chosen"] and row["search"] != "random search"]
     assert (chosen["act"], chosen["fl[o]ps"]) == (result.best.act, result.found.costs["fl[o]ps"])
     result.plot(tmp_path / "front.png")
+    with pytest.raises(ConfigError, match=r"'path': write result\.plot\(path\), with a PNG file such as 'result\.png'"):
+        result.plot()
     assert (tmp_path / "front.png").stat().st_size > 1000
 
 

@@ -201,6 +201,8 @@ def test_a_page_says_how_it_was_measured(tmp_path):
     ):
         assert line in lines, line
     study().plot(tmp_path / "pareto.png")
+    with pytest.raises(ConfigError, match=r"'path': write result\.plot\(path\), with a PNG file such as 'result\.png'"):
+        study().plot()
     assert (tmp_path / "pareto.png").read_bytes().startswith(b"\x89PNG")
 
 

@@ -12,13 +12,29 @@ import pytest
 import torch
 
 from tests.conftest import ROOT
+from tests.documentation import blocks
 
 HERE = Path(__file__).parent
 MODULES = [path for path in sorted(HERE.glob("*.py")) if path.name not in ("__init__.py", Path(__file__).name)]
 
 
-def marked():
-    lines = [(path, text.split("\n")) for path in MODULES for text in [path.read_text(encoding="utf-8")]]
+SHOWN = {"README.md": "result.best.hiden", "docs/search.md": "RandomSearch().search(problem()).best.hiden"}
+UNANNOTATED = "# mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls\n# pyright: standard\n"
+
+
+@pytest.fixture(scope="module")
+def modules(tmp_path_factory):
+    """The modules here, and what the pages show first, each with a misspelt size of its result."""
+    folder, written = tmp_path_factory.mktemp("shown"), []
+    for number, (page, wrong) in enumerate(SHOWN.items()):
+        written.append(folder / f"shown_{number}.py")
+        code = next(blocks(ROOT / page, "python")).code
+        written[-1].write_text(f"{UNANNOTATED}{code}{wrong}  # error\n", encoding="utf-8")
+    return [*MODULES, *written]
+
+
+def marked(modules):
+    lines = [(path, text.split("\n")) for path in modules for text in [path.read_text(encoding="utf-8")]]
     return {(path.name, n) for path, text in lines for n, line in enumerate(text, 1) if line.endswith("  # error")}
 
 
@@ -28,28 +44,32 @@ def checked(*command):
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
 
 
-def test_enough_lines_are_marked():
-    assert len(marked()) >= 30 and {name for name, _ in marked()} == {"wrong.py"}
+def test_enough_lines_are_marked(modules):
+    assert len(marked(MODULES)) >= 30 and {name for name, _ in marked(MODULES)} == {"wrong.py"}
+    assert len(marked(modules)) == len(marked(MODULES)) + len(SHOWN)
 
 
-def test_mypy_refuses_the_marked_lines_and_no_others():
+def test_mypy_refuses_the_marked_lines_and_no_others(modules):
     if find_spec("mypy") is None:
         pytest.skip("mypy is not installed")
-    done = checked("mypy", "--config-file", ROOT / "pyproject.toml", *MODULES)
+    done = checked("mypy", "--config-file", ROOT / "pyproject.toml", *modules)
     found = {(Path(name).name, int(line)) for name, line in re.findall(r"^(.+?):(\d+): error:", done.stdout, re.M)}
-    assert found == marked(), done.stdout + done.stderr
+    assert found == marked(modules), done.stdout + done.stderr
 
 
-def test_pyright_refuses_the_marked_lines_and_no_others():
+def test_pyright_refuses_the_marked_lines_and_no_others(modules, tmp_path):
     """basedpyright is pyright with its own node: nothing is downloaded at the first run."""
     if find_spec("basedpyright") is None:
         pytest.skip("basedpyright is not installed")
-    done = checked("basedpyright", "-p", HERE, "--pythonpath", sys.executable, "--outputjson")
+    settings = json.loads((HERE / "pyrightconfig.json").read_text(encoding="utf-8"))
+    paths = {"include": [*map(str, modules)], "extraPaths": [str(ROOT), str(ROOT / "recipes")]}
+    (tmp_path / "pyrightconfig.json").write_text(json.dumps(settings | paths), encoding="utf-8")
+    done = checked("basedpyright", "-p", tmp_path, "--pythonpath", sys.executable, "--outputjson")
     if not done.stdout:
         pytest.skip(f"basedpyright does not run here: {done.stderr[-300:]}")
     errors = [each for each in json.loads(done.stdout)["generalDiagnostics"] if each["severity"] == "error"]
     found = {(Path(each["file"]).name, each["range"]["start"]["line"] + 1) for each in errors}
-    assert found == marked(), json.dumps(errors, indent=1)
+    assert found == marked(modules), json.dumps(errors, indent=1)
 
 
 def test_the_typed_network_runs_as_its_types_say():

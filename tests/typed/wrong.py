@@ -33,6 +33,9 @@ text: str = ""
 elasticnas.extrct(supernet, arch)  # error
 elasticnas.serach  # error
 easrec.Recomender  # error
+easrec.run().networks["found"].architecture.deph  # error
+easrec.run().networks["fuond"]  # error
+easrec.Recommender.load("runs").recommend([[7, 3]], top=3)  # error
 axes.hiden  # error
 axes.head.widht  # error
 axes.named("hidden").optoins  # error

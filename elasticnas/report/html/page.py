@@ -1,7 +1,7 @@
 """Report: sections in one HTML file that works offline."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from itertools import groupby
 from pathlib import Path
@@ -45,7 +45,7 @@ class Report:
     """
 
     title: str
-    sections: Sequence[Section]
+    sections: Sequence[Section] = field(repr=False)  # tens of kilobytes
 
     def html(self) -> str:
         """Return the page, including plotly's script.

@@ -42,7 +42,8 @@ class Strategy(ABC):
         """Wrap ``search`` so that its result has the name of this strategy, also if it calls another one."""
         super().__init_subclass__(**further)
         if "search" in vars(cls):
-            cls.search = _under_own_name(cls.search)  # type: ignore[method-assign]
+            called = usage("strategy.search(problem, settings, run)")(cls.search)
+            cls.search = _under_own_name(called)  # type: ignore[method-assign]
 
     @abstractmethod
     def search(
@@ -78,10 +79,8 @@ def arguments(strategy: Any, problem: Any, settings: Any, run: Any) -> tuple[Sea
         run: The run; None saves nothing.
 
     Raises:
-        ConfigError: An argument has a wrong type, or ``search`` was called on the class.
+        ConfigError: An argument has a wrong type.
     """
-    if not isinstance(strategy, Strategy):
-        raise ConfigError("search was called on a class: make the strategy first, such as DARTS().search(problem)")
     require_kind(f"{strategy.name}.search", problem, Problem, "Problem(model, loss, train, held_out, costs)")
     return settings_or_default(f"{strategy.name}.search", settings, SearchSettings), Run.given(run)
 
@@ -91,8 +90,11 @@ Search: TypeAlias = Callable[..., SearchResult[Any]]
 
 def _under_own_name(search: Search) -> Search:
     @wraps(search)
-    def named(self: Strategy, *given: Any, **further: Any) -> SearchResult[Any]:
-        result = search(self, *given, **further)
+    def named(*given: Any, **further: Any) -> SearchResult[Any]:
+        self = given[0] if given else None
+        if not isinstance(self, Strategy):
+            raise ConfigError("search was called on a class: make the strategy first, such as DARTS().search(problem)")
+        result = search(*given, **further)
         name = getattr(self, "name", result.strategy)  # a missing name must not lose the result of a long search
         return result if result.strategy == name else result.model_copy(update={"strategy": name})
 

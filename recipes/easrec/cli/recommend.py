@@ -58,8 +58,8 @@ def recommend(
     data = data_of(out) if user else None
     recommender = recommender_of(out, device_of(device), data)
     asked = [] if data is None else _histories_of(user or [], data, out)
-    asked += [(text, _numbers(text, recommender, out)) for text in history or []]
-    answers = recommender.recommend([numbers for _, numbers in asked], top, include_seen)
+    asked += [(text, _items(text, recommender, out)) for text in history or []]
+    answers = recommender.recommend([items for _, items in asked], top, include_seen)
     for (name, _), answer in zip(asked, answers, strict=True):
         if as_json:
             typer.echo(_as_line(name, answer))
@@ -67,7 +67,7 @@ def recommend(
             _show(name, answer, open_console())
 
 
-def _histories_of(users: list[str], data: Interactions, out: Path) -> list[tuple[str, list[int]]]:
+def _histories_of(users: list[str], data: Interactions, out: Path) -> list[tuple[str, list[str]]]:
     history_of, asked = _histories(data), []
     for name in users:
         known = history_of(name)
@@ -81,14 +81,15 @@ def _histories_of(users: list[str], data: Interactions, out: Path) -> list[tuple
     return asked
 
 
-def _numbers(text: str, recommender: Recommender, out: Path) -> list[int]:
+def _items(text: str, recommender: Recommender, out: Path) -> list[str]:
     items = [item for row in csv.reader([text], skipinitialspace=True) for item in row if item]
     if not items:
         raise DataError(f"--history {text!r}: no item; give item ids, separated by commas")
     try:
-        return recommender.numbers(items)
+        recommender.numbers(items)  # here the message can say how to list the items
     except DataError as error:
         raise DataError(f"{error}; elasticnas easrec ids items --out {out} lists them") from None
+    return items
 
 
 def _show(name: str, answer: Answer, console: Console) -> None:
@@ -115,14 +116,14 @@ def _stream(out: Path, top: int, include_seen: bool, device: torch.device) -> No
         sys.stdout.flush()
 
 
-def _histories(data: Interactions) -> Callable[[str], list[int]]:
-    """Return a function from a user id to the user's item numbers in time order; empty for an unknown user."""
+def _histories(data: Interactions) -> Callable[[str], list[str]]:
+    """Return a function from a user id to the user's items in time order; empty for an unknown user."""
     numbers = {name: number for number, name in enumerate(data.user_ids)}
 
-    def history(name: str) -> list[int]:
+    def history(name: str) -> list[str]:
         n = numbers.get(name)
-        found: list[int] = [] if n is None else data.items[data.offsets[n] : data.offsets[n + 1]].tolist()
-        return found
+        found = [] if n is None else data.items[data.offsets[n] : data.offsets[n + 1]].tolist()
+        return [data.item_ids[item] for item in found]
 
     return history
 
