@@ -1,4 +1,4 @@
-"""A typed user's modules: both checkers refuse the lines marked as errors, and no others."""
+"""A typed user's modules: both checkers refuse the lines marked as errors, for the reason given, and no others."""
 
 import json
 import os
@@ -18,8 +18,21 @@ MODULES = [path for path in sorted(HERE.glob("*.py")) if path.name not in ("__in
 
 
 def marked():
-    lines = [(path, text.split("\n")) for path in MODULES for text in [path.read_text(encoding="utf-8")]]
-    return {(path.name, n) for path, text in lines for n, line in enumerate(text, 1) if line.endswith("  # error")}
+    """Marked lines, by file and number, with the words that the message must contain."""
+    lines = [
+        (path.name, *each) for path in MODULES for each in enumerate(path.read_text(encoding="utf-8").split("\n"), 1)
+    ]
+    return {(name, n): line.partition("  # error: ")[2] for name, n, line in lines if "  # error" in line}
+
+
+def refused_for_the_reason(found):
+    """Whether the lines with a message are those marked, and each has the expected words in one of its messages."""
+    messages = {}
+    for name, line, message in found:
+        messages[name, line] = messages.get((name, line), "") + message
+    wrong = {key: message for key, message in messages.items() if marked().get(key, "") not in message}
+    assert messages.keys() == marked().keys()
+    assert wrong == {}
 
 
 def checked(*command):
@@ -29,15 +42,16 @@ def checked(*command):
 
 
 def test_enough_lines_are_marked():
-    assert len(marked()) >= 30 and {name for name, _ in marked()} == {"wrong.py"}
+    assert len(marked()) >= 30 and {name for name, _ in marked()} == {"wrong.py"} and all(marked().values())
 
 
 def test_mypy_refuses_the_marked_lines_and_no_others():
     if find_spec("mypy") is None:
         pytest.skip("mypy is not installed")
     done = checked("mypy", "--config-file", ROOT / "pyproject.toml", *MODULES)
-    found = {(Path(name).name, int(line)) for name, line in re.findall(r"^(.+?):(\d+): error:", done.stdout, re.M)}
-    assert found == marked(), done.stdout + done.stderr
+    found = re.findall(r"^(.+?):(\d+): error: (.*)", done.stdout, re.M)
+    assert found, done.stderr
+    refused_for_the_reason((Path(name).name, int(line), message) for name, line, message in found)
 
 
 def test_pyright_refuses_the_marked_lines_and_no_others():
@@ -48,8 +62,9 @@ def test_pyright_refuses_the_marked_lines_and_no_others():
     if not done.stdout:
         pytest.skip(f"basedpyright does not run here: {done.stderr[-300:]}")
     errors = [each for each in json.loads(done.stdout)["generalDiagnostics"] if each["severity"] == "error"]
-    found = {(Path(each["file"]).name, each["range"]["start"]["line"] + 1) for each in errors}
-    assert found == marked(), json.dumps(errors, indent=1)
+    refused_for_the_reason(
+        (Path(each["file"]).name, each["range"]["start"]["line"] + 1, each["message"]) for each in errors
+    )
 
 
 def test_the_typed_network_runs_as_its_types_say():
