@@ -148,8 +148,8 @@ CASES = [
         (
             "a parameter ElasticParameter(Axis(hidden: 4, 8), 6, 1) is used in a scope with an architecture per "
             "sample, where torch would line its batch up with another dimension: write x * enn.align(parameter, "
-            "x), and likewise for other elementwise operations; one that sums, such as F.conv1d, needs a module "
-            "of its own (docs/own-primitive.md)"
+            "x), and the same for other elementwise operations; an operation that sums, such as F.conv1d, needs its "
+            "own module (docs/own-primitive.md)"
         ),
         lambda: within(axes.masked([small, small]), lambda: torch.zeros(2, 8) + parameter[..., 0, 0]),
     ),
@@ -157,8 +157,8 @@ CASES = [
         (
             "a parameter ElasticParameter(Axis(hidden: 4, 8), 6, 1) is used in a scope with an architecture per "
             "sample, where torch would line its batch up with another dimension: write x * enn.align(parameter, "
-            "x), and likewise for other elementwise operations; one that sums, such as F.conv1d, needs a module "
-            "of its own (docs/own-primitive.md)"
+            "x), and the same for other elementwise operations; an operation that sums, such as F.conv1d, needs its "
+            "own module (docs/own-primitive.md)"
         ),
         lambda: within(axes.masked([small, small]), lambda: F.conv1d(torch.zeros(2, 6, 3), parameter)),
     ),

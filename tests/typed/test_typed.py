@@ -19,9 +19,8 @@ MODULES = [path for path in sorted(HERE.glob("*.py")) if path.name not in ("__in
 
 def marked():
     """Marked lines, by file and number, with the words that the message must contain."""
-    lines = [
-        (path.name, *each) for path in MODULES for each in enumerate(path.read_text(encoding="utf-8").split("\n"), 1)
-    ]
+    texts = [(path.name, path.read_text(encoding="utf-8").split("\n")) for path in MODULES]
+    lines = [(name, *each) for name, text in texts for each in enumerate(text, 1)]
     return {(name, n): line.partition("  # error: ")[2] for name, n, line in lines if "  # error" in line}
 
 
