@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from elasticnas import export as export
     from elasticnas import extraction as extraction
     from elasticnas import nn as nn
+    from elasticnas import plugins as plugins
     from elasticnas import report as report
     from elasticnas import run as run
     from elasticnas import search as search
@@ -51,6 +52,7 @@ _PACKAGES = (
     "export",
     "extraction",
     "nn",
+    "plugins",
     "report",
     "run",
     "search",

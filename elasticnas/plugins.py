@@ -21,7 +21,9 @@ __all__ = [
     "plugin_names",
 ]
 
-SPACES, RECIPES, STRATEGIES = "elasticnas.spaces", "elasticnas.recipes", "elasticnas.strategies"
+SPACES = "elasticnas.spaces"
+RECIPES = "elasticnas.recipes"
+STRATEGIES = "elasticnas.strategies"
 
 BUILT_IN = ("space", "plugins")
 """Commands of elasticnas itself, whose names recipes must not have."""

@@ -1,16 +1,20 @@
 """What is public is listed, documented, and changes only on purpose."""
 
+import ast
 import importlib
 import inspect
+import re
 import subprocess
 import sys
 
 import pytest
 
 import elasticnas
-from tests.public_api import LIST, listed
+from tests.conftest import ROOT
+from tests.documentation import PAGES, blocks
+from tests.public_api import LIST, listed, names
 
-PACKAGES = ["elasticnas", *(f"elasticnas.{name}" for name in elasticnas._PACKAGES), "easrec"]
+GROUPS = {"elasticnas.recipes", "elasticnas.spaces", "elasticnas.strategies", "easrec.formats"}  # of entry points
 
 
 def test_the_public_names_and_signatures_are_those_listed():
@@ -18,6 +22,60 @@ def test_the_public_names_and_signatures_are_those_listed():
     gone, new = [line for line in written if line not in given], [line for line in given if line not in written]
     changed = [*(f"- {line}" for line in gone), *(f"+ {line}" for line in new)]
     assert given == written, "\n".join(["if this is meant, run: python -m tests.public_api", *changed])
+
+
+def codes():
+    """Every example, and every block of Python that README and docs show, with where it stands."""
+    yield from ((path, path.read_text(encoding="utf-8")) for path in sorted((ROOT / "examples").rglob("*.py")))
+    yield from ((block, block.code) for page in PAGES for block in blocks(page, "python"))
+
+
+def imports(code):
+    """Modules of this project that code imports, and names that it imports from them or reads from them."""
+    bound = {}
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Import):
+            bound |= {each.asname or each.name: each.name for each in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            yield from ((node.module, each.name) for each in node.names)
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) in bound:
+            yield bound[ast.unparse(node.value)], node.attr
+
+
+def recorded():
+    """Public names of every module, read from the list: the lines that are indented once."""
+    found, module = {}, ""
+    for line in LIST.read_text(encoding="utf-8").splitlines():
+        if line.startswith("    "):
+            name = re.match(r"    (?:class )?(\w+)", line)  # a member of a class is indented twice
+            found[module] |= {name[1]} if name else set()
+        else:
+            module, found[line] = line, set()
+    return found
+
+
+def test_what_docs_and_examples_import_is_recorded():
+    public = recorded()
+    modules = {name.rpartition(".")[::2] for name in public}
+    used = {(*each, str(where)) for where, code in codes() for each in imports(code)}
+    ours = {(module, name, where) for module, name, where in used if module.split(".")[0] in ("elasticnas", "easrec")}
+    assert len(ours) > 100
+    assert {
+        (module, name, where)
+        for module, name, where in ours
+        if name not in public.get(module, ()) and (module, name) not in modules
+    } == set()
+
+
+def test_what_the_text_of_docs_names_is_recorded():
+    """Such as `elasticnas.cli.options` and `elasticnas.nn.linear.project`: a module, a public name, or its member."""
+    public = recorded()
+    known = {f"{module}.{name}" for module, names in public.items() for name in names}
+    for page in PAGES:
+        for name in re.findall(r"`((?:elasticnas|easrec)(?:\.\w+)+)\b", page.read_text(encoding="utf-8")):
+            member_of = name.rpartition(".")[0]
+            assert name in known | GROUPS | {*public} or member_of in known - {*public}, f"{page.name}: {name}"
 
 
 def test_one_import_reaches_every_package_and_loads_none():
@@ -38,7 +96,7 @@ def test_dir_lists_public_names_only():
     assert dir(easrec) == sorted(easrec.__all__)
 
 
-@pytest.mark.parametrize("package", PACKAGES)
+@pytest.mark.parametrize("package", names())
 def test_what_is_public_says_what_it_is(package):
     module = importlib.import_module(package)
     assert module.__doc__ and len(module.__all__) == len(set(module.__all__))

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from elasticnas.errors import ElasticNASError
-from elasticnas.report import count_peak_anew, peak_memory
+from elasticnas.report import peak_memory, reset_peak_memory
 from speed.scale import Scale
 
 __all__ = ["in_separate_process", "report"]
@@ -56,7 +56,7 @@ def report() -> None:
     # a small product first, because torch's one-time set-up is not part of the computation
     torch.nn.functional.linear(torch.ones(2, 2), torch.ones(2, 2))
     device = torch.device("cpu")
-    before, started = count_peak_anew(device), time.perf_counter()
+    before, started = reset_peak_memory(device), time.perf_counter()
     run()
     seconds = time.perf_counter() - started
     print(json.dumps({"memory_bytes": peak_memory(device) - before, "seconds": seconds}))

@@ -1,8 +1,7 @@
 """Importance order: sort units by importance, so that a prefix keeps the most important ones."""
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -12,6 +11,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from elasticnas.axes import Axes
 from elasticnas.elastic.branches import Branches
+from elasticnas.elastic.eval_mode import in_eval
 from elasticnas.elastic.linear import input_dim
 from elasticnas.elastic.members import Groups, Member, layer_of
 from elasticnas.errors import ConfigError, ExtractionError
@@ -259,7 +259,7 @@ def _input_importance(model: nn.Module, batches: Iterable[Any]) -> dict[tuple[st
     linear = {name: module for name, module in model.named_modules() if input_dim(module) is not None}
     hooks = [module.register_forward_pre_hook(watch(name)) for name, module in linear.items()]
     try:
-        with _in_eval(model):
+        with in_eval(model):
             for batch in batches:
                 _call(model, batch)
     finally:
@@ -295,14 +295,3 @@ def _close(before: Sequence[Tensor], after: Sequence[Tensor]) -> bool:
     return all(
         (a - b).abs().max() <= _TOLERANCE * max(1.0, float(a.abs().max())) for a, b in zip(before, after, strict=True)
     )
-
-
-@contextmanager
-def _in_eval(model: nn.Module) -> Iterator[None]:
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode

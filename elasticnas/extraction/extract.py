@@ -12,6 +12,7 @@ from torch.nn.utils import parametrize
 
 from elasticnas.axes import EXTRACTING, Scope, select
 from elasticnas.calls import usage
+from elasticnas.elastic.eval_mode import in_eval
 from elasticnas.elastic.model import ElasticModel, M
 from elasticnas.errors import ArchitectureError, ElasticNASError, ExtractionError, said, shown
 from elasticnas.extraction.inspect import axes_of, check
@@ -61,7 +62,7 @@ def extract(model: nn.Module, arch: Space, example: object = None) -> nn.Module:
     _require_architecture(model, arch)
     plain = unverified(model, arch)
     axes = axes_of(model)
-    with torch.no_grad(), _in_eval(model), _in_eval(plain):
+    with torch.no_grad(), in_eval(model), in_eval(plain):
         _compare_parts(model, plain, lambda: axes.at(arch), example is not None)
         if example is not None:
             _compare_whole(model, plain, lambda: axes.at(arch), example)
@@ -91,18 +92,6 @@ def unverified(model: Model, arch: Space) -> Model:
         plain = copy.deepcopy(model, memo)
     register_parameters(plain)
     return plain
-
-
-@contextmanager
-def _in_eval(model: nn.Module) -> Iterator[None]:
-    """Disable dropout, which draws different numbers for other shapes; restore the mode of every module at the end."""
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
 
 
 @contextmanager

@@ -134,8 +134,8 @@ class ElasticParameter(ElasticModule):
         if any(is_per_sample(size) for size in self.sizes):
             raise AxisError(
                 f"a parameter {self!r} is used in a scope with an architecture per sample, where torch would line its "
-                "batch up with another dimension: write x * enn.align(parameter, x), and likewise for other "
-                "elementwise operations; one that sums, such as F.conv1d, needs a module of its own "
+                "batch up with another dimension: write x * enn.align(parameter, x), and the same for other "
+                "elementwise operations; an operation that sums, such as F.conv1d, needs its own module "
                 "(docs/own-primitive.md)"
             )
         return self._masked()

@@ -5,7 +5,7 @@ from elasticnas.report.environment import environment
 from elasticnas.report.hints import slow_because
 from elasticnas.report.html import Report, Reportable, try_report, write_report
 from elasticnas.report.intervals import difference_interval, mean_interval, require_scipy
-from elasticnas.report.memory import count_peak_anew, peak_memory
+from elasticnas.report.memory import peak_memory, reset_peak_memory
 from elasticnas.report.pareto import pareto_plot, require_matplotlib
 from elasticnas.report.plan import Plan
 from elasticnas.report.progress import Stage
@@ -19,7 +19,6 @@ __all__ = [
     "Series",
     "Stage",
     "bullets",
-    "count_peak_anew",
     "difference_interval",
     "environment",
     "figures_table",
@@ -29,6 +28,7 @@ __all__ = [
     "peak_memory",
     "require_matplotlib",
     "require_scipy",
+    "reset_peak_memory",
     "slow_because",
     "table",
     "try_report",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-__all__ = ["count_peak_anew", "peak_memory"]
+__all__ = ["peak_memory", "reset_peak_memory"]
 
 
 def peak_memory(device: torch.device) -> int:
@@ -28,7 +28,7 @@ def peak_memory(device: torch.device) -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def count_peak_anew(device: torch.device) -> int:
+def reset_peak_memory(device: torch.device) -> int:
     """Reset the peak, if the system can do that, and return the bytes in use, to subtract from a later peak."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["Row", "flat", "row"]
+__all__ = ["Row", "flat", "row", "sizes_text"]
 
 Row = dict[str, Any]
 
@@ -26,3 +26,11 @@ def row(**parts: Mapping[str, Any]) -> Row:
         taken = set(found)
         found |= {f"{kind} {name}" if name in taken else name: value for name, value in columns.items()}
     return found
+
+
+def sizes_text(sizes: Mapping[str, Any]) -> str:
+    """Return the sizes of a network on one line; those per layer are joined: ``hidden 8, inner 16-32``."""
+    return ", ".join(
+        f"{name} {'-'.join(map(str, value)) if isinstance(value, (list, tuple)) else value}"
+        for name, value in sizes.items()
+    )

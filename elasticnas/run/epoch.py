@@ -96,7 +96,7 @@ def _parts(loader: Any) -> list[Any]:
 
 def _empty(key: tuple[str, int, int], batches: Any = None) -> str:
     spent = key[-1] > 0 and isinstance(batches, Iterator)
-    again = "; make the batches anew for each epoch: an iterator is read only once" if spent else ""
+    again = "; make new batches for each epoch: an iterator is read only once" if spent else ""
     return f"{key[0]}: epoch {key[-1]} has no batch{again}"
 
 
@@ -130,7 +130,7 @@ def _instead(source: Any, function: bool) -> str:
     if function:
         return ": write lambda epoch: ..."
     if isinstance(source, Iterator):
-        return ": give list(batches), or lambda epoch: ... that makes them anew"
+        return ": give list(batches), or lambda epoch: ... that makes new ones"
     if isinstance(source, torch.Tensor):
         return ": give its batches, such as list(tensor.split(32))"
     if (

@@ -21,20 +21,20 @@ def better(direction: "Direction") -> str:
 
 
 def brief(result: "SearchResult[Any]") -> Brief:
-    """Compare the found, random and largest architectures, with notes on the search."""
+    """Compare the found and random architectures, costs also with that of the largest, with notes on the search."""
     shown: dict[str, Candidate[Any]] = {"found": result.found, "random search": result.random}
-    largest = ["largest"] if result.largest_costs else []
     metric = [_metric(candidate, result.metric) for candidate in shown.values()]
-    lines = [[f"{result.metric}, {better(result.direction)}", *metric, *("-" for _ in largest)]]
+    lines = [[f"{result.metric}, {better(result.direction)}", *metric]]
     for name, unit in result.units.items():
         full = result.largest_costs.get(name)
         costs = [_cost(candidate.costs[name], full) for candidate in shown.values()]
-        lines.append([f"{name}, {unit}", *costs, *("-" if full is None else compact(full) for _ in largest)])
+        # the largest is not a column: a search does not evaluate it
+        lines.append([f"{name}, {unit}" + (" (of largest)" if full else ""), *costs])
     title = (
         f"{result.strategy}: {counted(result.steps, 'step')} in {result.seconds:.1f} s, "
         f"{counted(result.evaluated, 'architecture')} evaluated, {len(result.failures)} failed"
     )
-    return Brief(title, ["", *shown, *largest], lines, _notes(result))
+    return Brief(title, ["", *shown], lines, _notes(result))
 
 
 def rows(result: "SearchResult[Any]") -> list[Row]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from elasticnas.report import Report, Series
 from elasticnas.report.html import Chart, Drawing, Facts, Grid, Lines, Part, Section, curves, read_metrics, thinned
+from elasticnas.report.rows import sizes_text
 from elasticnas.search.fronts import RANDOM, evaluated, front_series
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def _candidates(result: "SearchResult[Any]", metric: str) -> Grid:
     def row(name: str, candidate: "Candidate[Any]") -> list[str]:
         costs = [_number(candidate.costs[cost]) for cost in result.units]
         value = candidate.metrics.get(result.metric)
-        return [name, _said(candidate.architecture), *costs, "" if value is None else f"{value:.4f}"]
+        return [name, sizes_text(_sizes(candidate.architecture)), *costs, "" if value is None else f"{value:.4f}"]
 
     ours = {candidate.architecture for candidate in evaluated(result)}
     front = [
@@ -170,11 +171,3 @@ def _sizes(arch: Any) -> dict[str, Any]:
         if isinstance(value, int) or (isinstance(value, tuple) and all(isinstance(each, int) for each in value)):
             sizes[name] = value
     return sizes
-
-
-def _said(arch: Any) -> str:
-    return ", ".join(f"{name} {_text(value)}" for name, value in _sizes(arch).items())
-
-
-def _text(value: Any) -> str:
-    return "-".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from elasticnas.report import bullets, figures_table, table
+from elasticnas.report.rows import sizes_text
 from elasticnas.search.result import better
 from elasticnas.study.protocol import differing, protocol, record, title, tried
 from elasticnas.study.verdicts import caution, verdicts
@@ -74,7 +75,7 @@ def cells(result: "StudyResult[Any]") -> list[list[str]]:
         [
             _percent(row.share),
             row.label,
-            _sizes(row.sizes),
+            sizes_text(row.sizes),
             f"{row.flops / 1e6:.2f}",
             f"{row.params:,}",
             f"{row.validation:.4f}" + ("" if row.inherited is None else f" ({row.inherited:.4f})"),
@@ -85,13 +86,6 @@ def cells(result: "StudyResult[Any]") -> list[list[str]]:
         ]
         for row in result.rows
     ]
-
-
-def _sizes(sizes: dict[str, Any]) -> str:
-    def shown(value: Any) -> str:
-        return "-".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-
-    return ", ".join(f"{name} {shown(value)}" for name, value in sizes.items())
 
 
 def _percent(share: float) -> str:

@@ -142,7 +142,7 @@ class ElasticModuleContract(ABC, Generic[A]):
             assert torch.equal(built(*inputs), plain(*inputs))
 
     def test_copies_follow_the_scope(self) -> None:
-        """A deep copy follows the scopes of the original's axes, an unpickled module those of its own axes."""
+        """A deep copy follows the scopes of the original's axes, an unpickled module those of its axes."""
         module, axes = self._module()
         arch = self.space.smallest()
         inputs = self.inputs(arch, torch.Generator().manual_seed(2))

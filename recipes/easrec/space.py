@@ -19,12 +19,15 @@ def space_for(model: ModelConfig) -> type[Space]:
     sizes, heads = model.sizes(), model.heads
 
     def hidden(self: Any) -> int:
+        """Hidden size of the candidate."""
         return int(sizes[self.candidate][0])
 
     def inner(self: Any) -> int:
+        """Inner size of the candidate."""
         return int(sizes[self.candidate][1])
 
     def head_dim(self: Any) -> int:
+        """Width of a head."""
         return int(sizes[self.candidate][0]) // heads
 
     fields: dict[str, Any] = {

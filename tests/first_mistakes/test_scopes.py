@@ -121,8 +121,8 @@ CASES = [
     ("no choice is named 'width', did you mean 'depth'?", lambda: axes.relaxed({"width": 1.0})),
     (
         (
-            "this scope has an architecture for each of 2 samples, but a batch of 3 arrives, of the shape (3, "
-            "6): give axes.masked one architecture per sample"
+            "this scope has an architecture for each of 2 samples, but got a batch of 3, with the shape "
+            "(3, 6): give axes.masked one architecture per sample"
         ),
         lambda: within(axes.masked([small, small]), lambda: model(torch.zeros(3, 6))),
     ),
@@ -139,8 +139,8 @@ CASES = [
     ),
     (
         (
-            "an elastified model runs sliced: open axes.at(arch) without masks, or build the model of "
-            "elasticnas.nn parts for masks and relaxations"
+            "an elastified model has no masks: open axes.at(arch) to slice it, or build the model from "
+            "elasticnas.nn modules for masks and relaxations"
         ),
         lambda: supernet.relaxed({}),
     ),
@@ -148,8 +148,8 @@ CASES = [
         (
             "a parameter ElasticParameter(Axis(hidden: 4, 8), 6, 1) is used in a scope with an architecture per "
             "sample, where torch would line its batch up with another dimension: write x * enn.align(parameter, "
-            "x), and likewise for other elementwise operations; one that sums, such as F.conv1d, needs a module "
-            "of its own (docs/own-primitive.md)"
+            "x), and the same for other elementwise operations; an operation that sums, such as F.conv1d, needs its "
+            "own module (docs/own-primitive.md)"
         ),
         lambda: within(axes.masked([small, small]), lambda: torch.zeros(2, 8) + parameter[..., 0, 0]),
     ),
@@ -157,8 +157,8 @@ CASES = [
         (
             "a parameter ElasticParameter(Axis(hidden: 4, 8), 6, 1) is used in a scope with an architecture per "
             "sample, where torch would line its batch up with another dimension: write x * enn.align(parameter, "
-            "x), and likewise for other elementwise operations; one that sums, such as F.conv1d, needs a module "
-            "of its own (docs/own-primitive.md)"
+            "x), and the same for other elementwise operations; an operation that sums, such as F.conv1d, needs its "
+            "own module (docs/own-primitive.md)"
         ),
         lambda: within(axes.masked([small, small]), lambda: F.conv1d(torch.zeros(2, 6, 3), parameter)),
     ),

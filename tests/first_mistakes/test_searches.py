@@ -140,7 +140,7 @@ CASES = [
         (
             "train: give a DataLoader, a list of batches, or a function from the number of an epoch to its "
             "batches; received list_iterator, which can be read only once: give list(batches), or lambda epoch: "
-            "... that makes them anew"
+            "... that makes new ones"
         ),
         lambda: train(train=iter([1])),
     ),
@@ -148,7 +148,7 @@ CASES = [
         (
             "train: give a DataLoader, a list of batches, or a function from the number of an epoch to its "
             "batches; received generator, which can be read only once: give list(batches), or lambda epoch: ... "
-            "that makes them anew"
+            "that makes new ones"
         ),
         lambda: train(train=(batch for batch in loader)),
     ),
@@ -183,7 +183,7 @@ CASES = [
         lambda: train(train=None),
     ),
     (
-        "train: epoch 1 has no batch; make the batches anew for each epoch: an iterator is read only once",
+        "train: epoch 1 has no batch; make new batches for each epoch: an iterator is read only once",
         lambda: SupernetTrainer(problem(train=once_only()), TrainerSettings(steps=9)).run(),
     ),
     (

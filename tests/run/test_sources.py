@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 from elasticnas.errors import SearchError
 from elasticnas.run import BatchStream, one_epoch
 
-AGAIN = ": give list(batches), or lambda epoch: ... that makes them anew"
+AGAIN = ": give list(batches), or lambda epoch: ... that makes new ones"
 
 
 class MapStyle(Dataset):
@@ -72,7 +72,7 @@ def test_the_same_exhausted_iterator_is_told():
     once = iter([1, 2])
     stream = BatchStream(lambda epoch: once, "train", 7)
     assert [stream.next(), stream.next()] == [1, 2]
-    with pytest.raises(SearchError, match=r"^train: epoch 1 has no batch; make the batches anew for each epoch"):
+    with pytest.raises(SearchError, match=r"^train: epoch 1 has no batch; make new batches for each epoch"):
         stream.next()
 
 

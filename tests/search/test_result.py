@@ -56,10 +56,10 @@ def test_it_prints_in_ten_lines():
     arch = "Sizes(flops={}, inner=Inner(rate=1), widths=(4, 2))"
     assert str(search()).splitlines() == [
         "evolve: 1 step in 5.2 s, 2 architectures evaluated, 1 failed",
-        "                                found  random search  largest",
-        "accuracy, higher is better       0.75            0.5        -",
-        "flops, FLOPs                2 M (50%)    1.5 M (38%)      4 M",
-        "ms, ms                        2 (40%)      1.5 (30%)        5",
+        "                                found  random search",
+        "accuracy, higher is better       0.75            0.5",
+        "flops, FLOPs (of largest)   2 M (50%)    1.5 M (38%)",
+        "ms, ms (of largest)           2 (40%)      1.5 (30%)",
         f"found    {arch.format(16)}",
         f"random   best of 1: {arch.format(8)}",
         "front    1 architecture; budget: flops at most 2 M FLOPs",
@@ -68,9 +68,10 @@ def test_it_prints_in_ten_lines():
     ]
 
 
-def test_without_costs_of_the_largest_there_is_no_column_for_it():
+def test_without_costs_of_the_largest_no_share_is_shown():
     lines = str(search(largest_costs={}, failures=(), warnings=(), limits={})).splitlines()
-    assert lines[1].split() == ["found", "random", "search"] and "%" not in str(lines)
+    assert [line.split()[2:] for line in lines[3:5]] == [["2", "M", "1.5", "M"], ["2", "1.5"]]
+    assert "%" not in str(lines) and "largest" not in str(lines)
 
 
 @pytest.mark.parametrize("make", [search, lambda: training()])

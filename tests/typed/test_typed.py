@@ -29,13 +29,25 @@ def modules(tmp_path_factory):
     for number, (page, wrong) in enumerate(SHOWN.items()):
         written.append(folder / f"shown_{number}.py")
         code = next(blocks(ROOT / page, "python")).code
-        written[-1].write_text(f"{UNANNOTATED}{code}{wrong}  # error\n", encoding="utf-8")
+        written[-1].write_text(f"{UNANNOTATED}{code}{wrong}  # error: hiden\n", encoding="utf-8")
     return [*MODULES, *written]
 
 
 def marked(modules):
-    lines = [(path, text.split("\n")) for path in modules for text in [path.read_text(encoding="utf-8")]]
-    return {(path.name, n) for path, text in lines for n, line in enumerate(text, 1) if line.endswith("  # error")}
+    """Marked lines, by file and number, with the words that the message must contain."""
+    texts = [(path.name, path.read_text(encoding="utf-8").split("\n")) for path in modules]
+    lines = [(name, *each) for name, text in texts for each in enumerate(text, 1)]
+    return {(name, n): line.partition("  # error: ")[2] for name, n, line in lines if "  # error" in line}
+
+
+def refused_for_the_reason(found, modules):
+    """Whether the lines with a message are those marked, and each has the expected words in one of its messages."""
+    messages, expected = {}, marked(modules)
+    for name, line, message in found:
+        messages[name, line] = messages.get((name, line), "") + message
+    wrong = {key: message for key, message in messages.items() if expected.get(key, "") not in message}
+    assert messages.keys() == expected.keys(), messages.keys() ^ expected.keys()
+    assert wrong == {}
 
 
 def checked(*command):
@@ -46,6 +58,7 @@ def checked(*command):
 
 def test_enough_lines_are_marked(modules):
     assert len(marked(MODULES)) >= 30 and {name for name, _ in marked(MODULES)} == {"wrong.py"}
+    assert all(marked(modules).values())
     assert len(marked(modules)) == len(marked(MODULES)) + len(SHOWN)
 
 
@@ -53,8 +66,9 @@ def test_mypy_refuses_the_marked_lines_and_no_others(modules):
     if find_spec("mypy") is None:
         pytest.skip("mypy is not installed")
     done = checked("mypy", "--config-file", ROOT / "pyproject.toml", *modules)
-    found = {(Path(name).name, int(line)) for name, line in re.findall(r"^(.+?):(\d+): error:", done.stdout, re.M)}
-    assert found == marked(modules), done.stdout + done.stderr
+    found = re.findall(r"^(.+?):(\d+): error: (.*)", done.stdout, re.M)
+    assert found, done.stderr
+    refused_for_the_reason([(Path(name).name, int(line), message) for name, line, message in found], modules)
 
 
 def test_pyright_refuses_the_marked_lines_and_no_others(modules, tmp_path):
@@ -68,8 +82,8 @@ def test_pyright_refuses_the_marked_lines_and_no_others(modules, tmp_path):
     if not done.stdout:
         pytest.skip(f"basedpyright does not run here: {done.stderr[-300:]}")
     errors = [each for each in json.loads(done.stdout)["generalDiagnostics"] if each["severity"] == "error"]
-    found = {(Path(each["file"]).name, each["range"]["start"]["line"] + 1) for each in errors}
-    assert found == marked(modules), json.dumps(errors, indent=1)
+    found = [(Path(each["file"]).name, each["range"]["start"]["line"] + 1, each["message"]) for each in errors]
+    refused_for_the_reason(found, modules)
 
 
 def test_the_typed_network_runs_as_its_types_say():

@@ -1,4 +1,4 @@
-"""Lines that the checkers must refuse: those marked as errors, and no others."""
+"""Lines that the checkers must refuse: those marked as errors, with what the message must contain, and no others."""
 
 import random
 from typing import Literal
@@ -22,7 +22,7 @@ class Other(Space):
 class Short(Cost[Encoder]):
     unit = "layers"
 
-    def compute(self, arch: Other) -> float:  # error
+    def compute(self, arch: Other) -> float:  # error: Encoder
         return float(arch.hidden)
 
 
@@ -30,39 +30,39 @@ other = Other.largest()
 count: int = 0
 text: str = ""
 
-elasticnas.extrct(supernet, arch)  # error
-elasticnas.serach  # error
-easrec.Recomender  # error
-easrec.run().networks["found"].architecture.deph  # error
-easrec.run().networks["fuond"]  # error
-easrec.Recommender.load("runs").recommend([[7, 3]], top=3)  # error
-axes.hiden  # error
-axes.head.widht  # error
-axes.named("hidden").optoins  # error
-elasticnas.axes_of(supernet).hiden  # error
-result.best.hiden  # error
-result.bst  # error
-result.found.architecture.deph  # error
-text = result.best.hidden  # error
-text = Encoder.largest()  # error
-count = Encoder.sample(random.Random(0)).keep  # error
-Encoder(hidden=8)  # error
-Head(width=8, hight=3)  # error
-Encoder.assignment(other)  # error
-axes.at(other)  # error
-axes.masked([other])  # error
-axes.relaxed({"hidden": 1})  # error
-Depth(supernet)(other)  # error
-Flops[Encoder](supernet, torch.zeros(1))(other)  # error
-DARTS().search(supernet)  # error
-DARTS().search(problem, {"steps": 3})  # error
-SearchSettings(stpes=3)  # error
-Problem(supernet, costs={"flops": Depth})  # error
-count = elasticnas.load("folder", Net)  # error
-elasticnas.load("folder")  # error
-elasticnas.extract(supernet, {"hidden": 8})  # error
-elasticnas.save(supernet, {"hidden": 8}, "folder")  # error
-elasticnas.elastify(Net, Net)  # error
-enn.Linear("hidden", 3)  # error
-enn.FeedForward(axes.hidden, axes.inner, activation="gleu")  # error
-Net(other)  # error
+elasticnas.extrct(supernet, arch)  # error: extrct
+elasticnas.serach  # error: serach
+easrec.Recomender  # error: Recomender
+easrec.run().networks["found"].architecture.deph  # error: deph
+easrec.run().networks["fuond"]  # error: fuond
+easrec.Recommender.load("runs").recommend([[7, 3]], top=3)  # error: int
+axes.hiden  # error: hiden
+axes.head.widht  # error: widht
+axes.named("hidden").optoins  # error: optoins
+elasticnas.axes_of(supernet).hiden  # error: hiden
+result.best.hiden  # error: hiden
+result.bst  # error: bst
+result.found.architecture.deph  # error: deph
+text = result.best.hidden  # error: Literal[32, 16, 8]
+text = Encoder.largest()  # error: Encoder
+count = Encoder.sample(random.Random(0)).keep  # error: tuple[bool, ...]
+Encoder(hidden=8)  # error: heads
+Head(width=8, hight=3)  # error: hight
+Encoder.assignment(other)  # error: Other
+axes.at(other)  # error: Other
+axes.masked([other])  # error: Other
+axes.relaxed({"hidden": 1})  # error: Mapping[str, object]
+Depth(supernet)(other)  # error: Other
+Flops[Encoder](supernet, torch.zeros(1))(other)  # error: Other
+DARTS().search(supernet)  # error: Net
+DARTS().search(problem, {"steps": 3})  # error: SearchSettings
+SearchSettings(stpes=3)  # error: stpes
+Problem(supernet, costs={"flops": Depth})  # error: type[Depth]
+count = elasticnas.load("folder", Net)  # error: Net
+elasticnas.load("folder")  # error: build
+elasticnas.extract(supernet, {"hidden": 8})  # error: dict[str, int]
+elasticnas.save(supernet, {"hidden": 8}, "folder")  # error: Space
+elasticnas.elastify(Net, Net)  # error: Net
+enn.Linear("hidden", 3)  # error: Size
+enn.FeedForward(axes.hidden, axes.inner, activation="gleu")  # error: gleu
+Net(other)  # error: Other

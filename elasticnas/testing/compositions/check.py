@@ -96,7 +96,7 @@ def _run(model: nn.Module, scope: Any, arch: Any, x: Tensor) -> Tensor:
 
 
 def _check_copies(model: nn.Module, axes: Axes, arch: Any, x: Tensor, picklable: bool) -> None:
-    """Check that a copy follows the scopes of the original, and an unpickled model those of its own axes."""
+    """Check that a copy follows the scopes of the original, and an unpickled model those of its axes."""
     with axes.at(arch), torch.no_grad():
         expected = model(x)
         assert torch.equal(copy.deepcopy(model)(x), expected), "a copy does not follow the scope"

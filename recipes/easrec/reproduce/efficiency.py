@@ -13,7 +13,7 @@ import torch
 from easrec.artifact import Recommender
 from easrec.data import Interactions, Split, pad
 from elasticnas.errors import CheckpointError, ElasticNASError
-from elasticnas.report import count_peak_anew, peak_memory
+from elasticnas.report import peak_memory, reset_peak_memory
 from elasticnas.runtime import configure_torch
 
 __all__ = ["measure"]
@@ -103,6 +103,6 @@ def report(model: str, data: str, device: str, batch: str, threads: str) -> None
     one = torch.ones(1, 1, dtype=torch.int64, device=where)
     with torch.no_grad():
         recommender.network.next_item(one, one[0])  # exclude what torch allocates on first use
-    before = count_peak_anew(where)
+    before = reset_peak_memory(where)
     _pass(recommender, split, where, int(batch))
     print(json.dumps({"memory_bytes": peak_memory(where) - before}))
