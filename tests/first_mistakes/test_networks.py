@@ -99,8 +99,8 @@ CASES = [
     ),
     (
         (
-            "scale (Scale) has no example of its own, so that nothing shows whether it is extracted right: give "
-            "extract an example of the model's input, or the part an example()"
+            "scale (Scale) has no example() of its input, so that its extraction cannot be checked: give "
+            "extract an example of the model's input, or add this method"
         ),
         lambda: extract(Scaled(axes), small),
     ),
@@ -199,13 +199,13 @@ CASES = [
         lambda: elastify(lambda width, layers: build(width, layers), Sizes),
     ),
     (
-        "<lambda>(hidden=8, depth=2) gives None: expected a torch.nn.Module",
+        "<lambda>(hidden=8, depth=2) returns None: expected a torch.nn.Module",
         lambda: elastify(lambda hidden, depth: None, Sizes),
     ),
     (
         (
-            "Sizes: hidden, depth reach nothing in what <lambda>(hidden=8, depth=2) makes (it takes the "
-            "arguments hidden, depth); use the size in build, or take the choice out of the space"
+            "Sizes: hidden, depth have no effect on the model of <lambda>(hidden=8, depth=2) (it takes the "
+            "arguments hidden, depth); use the size in build, or remove the choice from the space"
         ),
         lambda: elastify(lambda hidden, depth: nn.Linear(4, 4), Sizes),
     ),

@@ -121,8 +121,8 @@ CASES = [
     ("no choice is named 'width', did you mean 'depth'?", lambda: axes.relaxed({"width": 1.0})),
     (
         (
-            "this scope has an architecture for each of 2 samples, but a batch of 3 arrives, of the shape (3, "
-            "6): give axes.masked one architecture per sample"
+            "this scope has an architecture for each of 2 samples, but got a batch of 3, with the shape "
+            "(3, 6): give axes.masked one architecture per sample"
         ),
         lambda: within(axes.masked([small, small]), lambda: model(torch.zeros(3, 6))),
     ),
@@ -139,8 +139,8 @@ CASES = [
     ),
     (
         (
-            "an elastified model runs sliced: open axes.at(arch) without masks, or build the model of "
-            "elasticnas.nn parts for masks and relaxations"
+            "an elastified model has no masks: open axes.at(arch) to slice it, or build the model from "
+            "elasticnas.nn modules for masks and relaxations"
         ),
         lambda: supernet.relaxed({}),
     ),
