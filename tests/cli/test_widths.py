@@ -9,7 +9,7 @@ from elasticnas.plugins import RECIPES, SPACES, STRATEGIES
 from tests.cli.test_plugins import install
 from tests.rendering import WIDTHS, cells
 
-ITEM, USER = "a-long-id-of-an-item-with-a-color-0123456789", "a-long-id-of-a-user-from-a-shop-9876543210"
+ITEM, USER = "a-long-id-of-an-item-0123456789", "a-long-id-of-a-user-from-a-shop-9876543210"
 
 
 @pytest.fixture(params=WIDTHS)
