@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar
 from pydantic import BaseModel, Field, PrivateAttr, ValidationError
 from typing_extensions import dataclass_transform
 
-from elasticnas.errors import ConfigError, ElasticNASError, one_line, shown
+from elasticnas.errors import ConfigError, ElasticNASError, one_line, short_repr
 
 if TYPE_CHECKING:
     from pydantic._internal._model_construction import ModelMetaclass
@@ -70,14 +70,14 @@ class NamedFields(ModelMetaclass):
 
 
 def _called(cls: Any, args: tuple[Any, ...]) -> str:
-    return f"{cls.__name__}({', '.join(shown(arg, 60) for arg in args)})"
+    return f"{cls.__name__}({', '.join(short_repr(arg, 60) for arg in args)})"
 
 
 def _named(cls: Any, args: tuple[Any, ...]) -> str:
     """Return the call with keyword arguments, with the given values if there is one for each field."""
     fields = list(cls.model_fields)
     if len(args) == 1 and isinstance(args[0], dict):
-        return f"{cls.__name__}(**{shown(args[0], 60)})"
-    values = [shown(arg, 60) for arg in args] if len(args) == len(fields) else ["..."] * min(len(fields), 3)
+        return f"{cls.__name__}(**{short_repr(args[0], 60)})"
+    values = [short_repr(arg, 60) for arg in args] if len(args) == len(fields) else ["..."] * min(len(fields), 3)
     more = ", ..." if len(fields) > len(values) else ""
     return f"{cls.__name__}({', '.join(f'{n}={v}' for n, v in zip(fields, values, strict=False))}{more})"

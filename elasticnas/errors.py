@@ -21,10 +21,10 @@ __all__ = [
     "SearchError",
     "SpaceError",
     "UnknownNameError",
+    "describe_error",
     "did_you_mean",
     "one_line",
-    "said",
-    "shown",
+    "short_repr",
 ]
 
 
@@ -87,7 +87,7 @@ def one_line(model: type, error: "ValidationError") -> str:
     parts = []
     for item in error.errors():
         where = ".".join(map(str, item["loc"])) or "rule"
-        given = "" if isinstance(item["input"], (dict, BaseModel)) else f" (got {shown(item['input'])})"
+        given = "" if isinstance(item["input"], (dict, BaseModel)) else f" (got {short_repr(item['input'])})"
         rule = item["msg"].removeprefix("Value error, ")
         if item["type"] == "extra_forbidden":
             rule = f"unknown{did_you_mean(str(item['loc'][-1]), _fields(model, item['loc'][:-1]))}"
@@ -120,12 +120,12 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"; known are {', '.join(known)}" if known else ""
 
 
-def shown(value: object, most: int = 100) -> str:
+def short_repr(value: object, most: int = 100) -> str:
     """Return the repr of a value in one line of limited length."""
     text = " ".join(repr(value).split())
     return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
-def said(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """Return type and message of a foreign error, in one line of limited length."""
     return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"

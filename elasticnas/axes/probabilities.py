@@ -8,7 +8,7 @@ from torch import Tensor
 
 from elasticnas.axes.modes import is_transformed
 from elasticnas.axes.quantity import Choice
-from elasticnas.errors import ArchitectureError, did_you_mean, shown
+from elasticnas.errors import ArchitectureError, did_you_mean, short_repr
 
 __all__ = ["by_choice"]
 
@@ -48,8 +48,8 @@ def _tensor(choice: Choice, value: Any) -> Tensor:
         return torch.tensor(value, device="cpu")
     except (TypeError, ValueError, RuntimeError):
         raise ArchitectureError(
-            f"{choice.name} has the probabilities {shown(value)}: give a tensor or a list of numbers, one for each of "
-            f"its options {list(choice.options)}"
+            f"{choice.name} has the probabilities {short_repr(value)}: give a tensor or a list of numbers, one for "
+            f"each of its options {list(choice.options)}"
         ) from None
 
 
@@ -62,7 +62,8 @@ def _require_probabilities(choice: Choice, value: Tensor) -> None:
         return
     rule = "they must sum to 1" if proper else "each must be finite and at least 0"
     raise ArchitectureError(
-        f"{choice.name} has the probabilities {shown(value.tolist())}: {rule}, as a softmax of finite logits gives them"
+        f"{choice.name} has the probabilities {short_repr(value.tolist())}: {rule}, as a softmax of finite logits "
+        "gives them"
     )
 
 

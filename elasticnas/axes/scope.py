@@ -15,7 +15,7 @@ from elasticnas.axes.quantity import Quantity, SpaceFacts
 from elasticnas.axes.size import EXTRACTING, Axis, Size, SizeLike
 from elasticnas.axes.stack import Scope, ScopeStack
 from elasticnas.calls import usage
-from elasticnas.errors import ArchitectureError, AxisError, UnknownNameError, did_you_mean, shown
+from elasticnas.errors import ArchitectureError, AxisError, UnknownNameError, did_you_mean, short_repr
 
 __all__ = ["Axes"]
 
@@ -64,7 +64,7 @@ class Axes:
     def __setattr__(self, name: str, value: Any) -> None:
         if name in self.__dict__.get("_tree", ()):
             raise AxisError(
-                f"axes.{name} = {shown(value)}: axes hold no values; open axes.at(arch) with an architecture of "
+                f"axes.{name} = {short_repr(value)}: axes hold no values; open axes.at(arch) with an architecture of "
                 f"{self.space.__name__} that has this one"
             )
         super().__setattr__(name, value)
@@ -213,7 +213,7 @@ class Axes:
             missing = [f"{name}={choices[name][0]!r}" for name in choices if name not in given and "." not in name]
             fields = ", ".join([*(f"{name}={value!r}" for name, value in given.items()), *missing])
             instead = f"an architecture is an instance of its space, axes.{scope}({self.space.__name__}({fields}))"
-        return ArchitectureError(f"axes.{scope}({shown(given)}): {instead}")
+        return ArchitectureError(f"axes.{scope}({short_repr(given)}): {instead}")
 
     def current(self) -> Any:
         """Return the architecture of the innermost scope, or the largest if no scope is open.
@@ -254,8 +254,8 @@ class Axes:
         return self.current() if EXTRACTING in memo else self
 
     def __reduce__(self) -> Any:
-        made_by = self.space.made_by
-        return (_restore_axes, (self.space,)) if made_by is None else (_restore_made_axes, made_by)
+        pickle_factory = self.space.pickle_factory
+        return (_restore_axes, (self.space,)) if pickle_factory is None else (_restore_made_axes, pickle_factory)
 
 
 def _restore_axes(space: Any) -> Axes:

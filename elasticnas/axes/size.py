@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from elasticnas.axes.no_value import NoValue
 from elasticnas.axes.quantity import Quantity
-from elasticnas.errors import AxisError, shown
+from elasticnas.errors import AxisError, short_repr
 
 if TYPE_CHECKING:
     from elasticnas.axes.scope import Axes
@@ -351,7 +351,7 @@ def terms_of(size: SizeLike) -> Sequence[SizeLike]:
 def _factors(size: SizeLike) -> Sequence[SizeLike]:
     if isinstance(size, (Product, Axis)) or _is_count(size):
         return factors_of(size)
-    raise AxisError(f"cannot multiply an axis by {shown(size)}: give an int from 0 or an Axis")
+    raise AxisError(f"cannot multiply an axis by {short_repr(size)}: give an int from 0 or an Axis")
 
 
 def _is_count(size: object) -> bool:
@@ -361,7 +361,7 @@ def _is_count(size: object) -> bool:
 def _terms(size: SizeLike) -> Sequence[SizeLike]:
     if isinstance(size, Size) or _is_count(size):
         return terms_of(size)
-    raise AxisError(f"cannot add {shown(size)} to an axis: give an int from 0 or an Axis")
+    raise AxisError(f"cannot add {short_repr(size)} to an axis: give an int from 0 or an Axis")
 
 
 def _common_axes(sizes: Sequence[SizeLike]) -> "Axes":

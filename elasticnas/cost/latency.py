@@ -19,7 +19,7 @@ from elasticnas.cost.cost import Cost
 from elasticnas.cost.flops import Flops
 from elasticnas.cost.meta import Call, example_of, run
 from elasticnas.errors import ConfigError, SpaceError
-from elasticnas.extraction import unverified
+from elasticnas.extraction import extract_unverified
 from elasticnas.space.space import A
 
 __all__ = ["Latency", "LatencyReport", "Measurement"]
@@ -130,7 +130,7 @@ class Latency(Cost[A]):
     def measure(self, arch: A) -> Measurement:
         """Measure an architecture now; its median becomes its cost."""
         key = self._key(arch)
-        plain = unverified(self.model, arch).to(self.device).eval()
+        plain = extract_unverified(self.model, arch).to(self.device).eval()
         example = tree_map(lambda x: x.to(self.device) if isinstance(x, Tensor) else x, example_of(self.example, arch))
         with torch.inference_mode(), _threads(self.threads):
             for _ in range(self.warmup):

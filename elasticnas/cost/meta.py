@@ -11,7 +11,7 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from torch.utils._pytree import tree_map
 
 from elasticnas.errors import ConfigError, ElasticNASError
-from elasticnas.extraction import unverified
+from elasticnas.extraction import extract_unverified
 
 __all__ = ["Call", "MetaNetwork", "example_of", "run"]
 
@@ -40,7 +40,7 @@ class MetaNetwork:
 
     def extract(self, arch: Any) -> nn.Module:
         """Extract the plain network of an architecture, on the meta device."""
-        return unverified(self.network, arch)
+        return extract_unverified(self.network, arch)
 
     def example(self, arch: Any) -> Any:
         """Return the example for an architecture, on the meta device."""

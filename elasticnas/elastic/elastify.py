@@ -9,7 +9,7 @@ from elasticnas.axes import Axes
 from elasticnas.calls import usage
 from elasticnas.elastic.layouts import Layout, starred
 from elasticnas.elastic.model import ElasticModel, M, wrap
-from elasticnas.errors import CheckpointError, ConfigError, shown
+from elasticnas.errors import CheckpointError, ConfigError, short_repr
 from elasticnas.runtime import warn
 from elasticnas.space import Space
 from elasticnas.space.space import S
@@ -69,15 +69,15 @@ def _require_arguments(build: Any, space: Any, weights: Any) -> None:
     if isinstance(build, type) and issubclass(build, Space):
         raise ConfigError(f"build is the space {build.__name__}, which comes second: write {example}")
     if not callable(build):
-        raise ConfigError(f"build is {shown(build)}: write {example}")
+        raise ConfigError(f"build is {short_repr(build)}: write {example}")
     if isinstance(space, (Space, Axes)):
         owner = space.space if isinstance(space, Axes) else type(space)
         what = "axes" if isinstance(space, Axes) else "an architecture"
-        raise ConfigError(f"space is {what}, {shown(space)}: give the class, elastify(build, {owner.__name__})")
+        raise ConfigError(f"space is {what}, {short_repr(space)}: give the class, elastify(build, {owner.__name__})")
     if not (isinstance(space, type) and issubclass(space, Space)):
-        raise ConfigError(f"space is {shown(space)}: give a class of elasticnas.Space; write {example}")
+        raise ConfigError(f"space is {short_repr(space)}: give a class of elasticnas.Space; write {example}")
     if not (weights is None or isinstance(weights, (Mapping, nn.Module))):
-        raise ConfigError(f"weights={shown(weights)}: give a state dict, such as torch.load(path), or a model")
+        raise ConfigError(f"weights={short_repr(weights)}: give a state dict, such as torch.load(path), or a model")
 
 
 def _warn(assumed: Sequence[Layout]) -> None:

@@ -14,7 +14,7 @@ from elasticnas.axes import EXTRACTING, Scope, select
 from elasticnas.calls import usage
 from elasticnas.elastic.eval_mode import in_eval
 from elasticnas.elastic.model import ElasticModel, M
-from elasticnas.errors import ArchitectureError, ElasticNASError, ExtractionError, said, shown
+from elasticnas.errors import ArchitectureError, ElasticNASError, ExtractionError, describe_error, short_repr
 from elasticnas.extraction.inspect import axes_of, check
 from elasticnas.extraction.parts import (
     copy_parameter_containers,
@@ -26,7 +26,7 @@ from elasticnas.nn import ElasticModule
 from elasticnas.space import Space
 from elasticnas.space.space import S
 
-__all__ = ["extract", "unverified"]
+__all__ = ["extract", "extract_unverified"]
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -60,7 +60,7 @@ def extract(model: nn.Module, arch: Space, example: object = None) -> nn.Module:
     """
     check(model)
     _require_architecture(model, arch)
-    plain = unverified(model, arch)
+    plain = extract_unverified(model, arch)
     axes = axes_of(model)
     with torch.no_grad(), in_eval(model), in_eval(plain):
         _compare_parts(model, plain, lambda: axes.at(arch), example is not None)
@@ -73,11 +73,11 @@ def _require_architecture(model: nn.Module, arch: object) -> None:
     if isinstance(arch, Mapping):
         fields = ", ".join(f"{name}={value!r}" for name, value in arch.items())
         raise ArchitectureError(
-            f"extract takes an architecture, got {shown(arch)}: write {axes_of(model).space.__name__}({fields})"
+            f"extract takes an architecture, got {short_repr(arch)}: write {axes_of(model).space.__name__}({fields})"
         )
 
 
-def unverified(model: Model, arch: Space) -> Model:
+def extract_unverified(model: Model, arch: Space) -> Model:
     """Do the same as :func:`extract` without the comparison, for models on the meta device.
 
     Raises:
@@ -175,8 +175,8 @@ def _outputs(model: nn.Module, example: Any) -> dict[str, Any]:
         held = next(model.parameters(), None)
         kind = "" if held is None else f" (its weights are {held.dtype} on {held.device})"
         raise ExtractionError(
-            f"{type(model).__name__} cannot run on the example ({said(error)}): give an input of the model{kind}, a "
-            "tensor, a tuple of arguments, or a mapping of keyword arguments"
+            f"{type(model).__name__} cannot run on the example ({describe_error(error)}): give an input of the "
+            f"model{kind}, a tensor, a tuple of arguments, or a mapping of keyword arguments"
         ) from error
     finally:
         for hook in hooks:

@@ -8,7 +8,7 @@ from typing import Any, cast
 from torch import nn
 
 from elasticnas.axes import Axes, Group, Size
-from elasticnas.errors import AxisError, InactiveChoiceError, shown
+from elasticnas.errors import AxisError, InactiveChoiceError, short_repr
 from elasticnas.space import Space
 
 __all__ = ["axes_of", "check", "sizes_of"]
@@ -69,7 +69,7 @@ def _no_model(given: Any) -> AxisError:
     if isinstance(given, Axes):
         return AxisError(f"a model is needed, got axes: build one with them, Net({given.space.__name__}.axes())")
     more = "; the model comes first, then the architecture" if hasattr(type(given), "choice_list") else ""
-    return AxisError(f"a model (torch.nn.Module) is needed, got {shown(given)} ({type(given).__name__}){more}")
+    return AxisError(f"a model (torch.nn.Module) is needed, got {short_repr(given)} ({type(given).__name__}){more}")
 
 
 def check(model: nn.Module, axes: Axes | Space | None = None) -> None:

@@ -18,7 +18,7 @@ from safetensors.torch import save as to_bytes
 from torch import nn
 
 from elasticnas.calls import usage
-from elasticnas.errors import CheckpointError, ConfigError, ElasticNASError, one_line, said, shown
+from elasticnas.errors import CheckpointError, ConfigError, ElasticNASError, describe_error, one_line, short_repr
 from elasticnas.extraction.inspect import sizes_of
 from elasticnas.files import write_bytes, write_text
 from elasticnas.space import Factory, Space
@@ -98,7 +98,9 @@ def load(folder: str | Path, build: Callable[..., M]) -> M:
         ConfigError: ``build`` accepts neither sizes of the space nor its architecture, or makes no network.
     """
     if not isinstance(folder, (str, Path)):
-        raise CheckpointError(f"load got {shown(folder)} in place of a folder: write elasticnas.load(folder, build)")
+        raise CheckpointError(
+            f"load got {short_repr(folder)} in place of a folder: write elasticnas.load(folder, build)"
+        )
     if not callable(build) or isinstance(build, nn.Module):
         raise ConfigError(
             f"load got {type(build).__name__} in place of build: give what makes the network from its sizes, a class "
@@ -126,11 +128,11 @@ def load(folder: str | Path, build: Callable[..., M]) -> M:
 def _require_saved(module: Any, arch: Any, folder: Any) -> None:
     order = "write elasticnas.save(network, architecture, folder)"
     if not isinstance(module, nn.Module):
-        raise CheckpointError(f"save got {shown(module)} in place of a network: {order}")
+        raise CheckpointError(f"save got {short_repr(module)} in place of a network: {order}")
     if not isinstance(arch, Space):
-        raise CheckpointError(f"save got {shown(arch)} in place of an architecture: {order}")
+        raise CheckpointError(f"save got {short_repr(arch)} in place of an architecture: {order}")
     if not isinstance(folder, (str, Path)):
-        raise CheckpointError(f"save got {shown(folder)} in place of a folder: {order}")
+        raise CheckpointError(f"save got {short_repr(folder)} in place of a folder: {order}")
     if next(sizes_of(module), None) is not None:
         raise CheckpointError(
             f"{type(module).__name__} is a supernet: save the network that elasticnas.extract(model, "
@@ -190,10 +192,10 @@ def _build(build: Callable[..., M], description: dict[str, Any]) -> M:
     except ElasticNASError:
         raise
     except Exception as error:  # whatever the caller's factory raises
-        reason = said(error)
+        reason = describe_error(error)
         raise ConfigError(f"{factory.call(arch)} fails ({reason}): is build the one it was saved with?") from error
     if not isinstance(made, nn.Module):
-        raise ConfigError(f"{factory.call(arch)} gives {shown(made)}: expected a torch.nn.Module")
+        raise ConfigError(f"{factory.call(arch)} gives {short_repr(made)}: expected a torch.nn.Module")
     return made
 
 

@@ -2,7 +2,7 @@
 
 from elasticnas.report.console import figures_table, open_console
 from elasticnas.report.environment import environment
-from elasticnas.report.hints import slow_because
+from elasticnas.report.hints import slowness_hint
 from elasticnas.report.html import Report, Reportable, try_report, write_report
 from elasticnas.report.intervals import difference_interval, mean_interval, require_scipy
 from elasticnas.report.memory import peak_memory, reset_peak_memory
@@ -29,7 +29,7 @@ __all__ = [
     "require_matplotlib",
     "require_scipy",
     "reset_peak_memory",
-    "slow_because",
+    "slowness_hint",
     "table",
     "try_report",
     "write_report",

@@ -4,12 +4,12 @@ import os
 
 import torch
 
-__all__ = ["slow_because"]
+__all__ = ["slowness_hint"]
 
 _FEW = 256  # positions of a batch below which the vector units of a core are not busy
 
 
-def slow_because(device: torch.device, positions: float, batch_setting: str) -> str:
+def slowness_hint(device: torch.device, positions: float, batch_setting: str) -> str:
     """Return why steps are slow and what to change, in a few words; empty if nothing is known.
 
     Args:

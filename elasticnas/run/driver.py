@@ -14,7 +14,7 @@ from elasticnas.run.progress import Progress
 from elasticnas.run.run import Run
 from elasticnas.runtime import random_state, restore_random_state
 
-__all__ = ["Kept", "Stateful", "Work", "drive"]
+__all__ = ["PlainState", "Stateful", "Work", "drive"]
 
 
 class Stateful(Protocol):
@@ -27,7 +27,7 @@ class Stateful(Protocol):
         """Restore the state."""
 
 
-class Kept(dict[str, Any]):
+class PlainState(dict[str, Any]):
     """A dict of plain data that a checkpoint saves."""
 
     def state_dict(self) -> dict[str, Any]:

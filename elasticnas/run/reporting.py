@@ -12,10 +12,10 @@ from elasticnas.errors import ConfigError
 from elasticnas.report.live import LiveProgress, is_watched
 from elasticnas.run.progress import Progress
 
-__all__ = ["Reporting", "Shown", "Told"]
+__all__ = ["ProgressFunction", "ProgressOption", "Reporting"]
 
-Told: TypeAlias = Callable[[Progress], None]
-Shown: TypeAlias = Told | bool | Literal["auto"] | None
+ProgressFunction: TypeAlias = Callable[[Progress], None]
+ProgressOption: TypeAlias = ProgressFunction | bool | Literal["auto"] | None
 """Function that gets the progress; True for a bar; None or False for silence; "auto" for a bar in a terminal."""
 
 T = TypeVar("T")
@@ -34,13 +34,13 @@ class Reporting:
         ConfigError: ``shown`` has another type.
     """
 
-    def __init__(self, shown: Shown) -> None:
+    def __init__(self, shown: ProgressOption) -> None:
         if not (shown is None or shown == "auto" or isinstance(shown, bool) or callable(shown)):
             raise ConfigError(
                 f"progress={shown!r}: True for a bar, None for silence, 'auto', or a function that takes a Progress"
             )
         self.live = LiveProgress() if shown is True or (shown == "auto" and is_watched()) else None
-        self._function: Told | None = shown if callable(shown) else None
+        self._function: ProgressFunction | None = shown if callable(shown) else None
         self._first, self._steps, self._pace = 0, 0, 0.0
 
     def piece(self, first: int, steps: int) -> "Reporting":

@@ -15,7 +15,7 @@ from elasticnas.checkpoint import FIXED, load_checkpoint, save_checkpoint, to_bu
 from elasticnas.errors import CheckpointError, ConfigError, ElasticNASError
 from elasticnas.files import LOCK, remove_temporaries
 from elasticnas.run.progress import Progress
-from elasticnas.run.reporting import Reporting, Shown
+from elasticnas.run.reporting import ProgressOption, Reporting
 from elasticnas.runtime import warn
 
 __all__ = ["Run"]
@@ -55,7 +55,7 @@ class Run:
         *,
         resume: bool = False,
         identity: "Mapping[str, object] | None" = None,
-        progress: Shown = "auto",
+        progress: ProgressOption = "auto",
         allow: Collection[str] = (),
     ) -> None:
         if isinstance(allow, str) or (fixed := FIXED & set(allow)):

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from torch import nn
 
-from elasticnas.errors import ConfigError, shown
+from elasticnas.errors import ConfigError, short_repr
 
 __all__ = ["can_call", "require_function", "require_integer", "require_kind", "require_loss", "settings_or_default"]
 
@@ -50,7 +50,7 @@ def require_integer(name: str, given: Any, least: int) -> None:
         ConfigError: It is not.
     """
     if isinstance(given, bool) or not isinstance(given, int) or given < least:
-        raise ConfigError(f"{name}={shown(given)}: an integer of at least {least} is needed")
+        raise ConfigError(f"{name}={short_repr(given)}: an integer of at least {least} is needed")
 
 
 def require_function(name: str, given: Any, *arguments: str) -> None:
@@ -68,7 +68,7 @@ def require_function(name: str, given: Any, *arguments: str) -> None:
         return
     call = f"{name}({', '.join(arguments)})"
     if not callable(given):
-        raise ConfigError(f"{name}={shown(given)}: a function is needed, {call}")
+        raise ConfigError(f"{name}={short_repr(given)}: a function is needed, {call}")
     if not can_call(given, len(arguments)):
         raise ConfigError(
             f"{name}{inspect.signature(given)} cannot be called as {call}: give a function of these arguments"

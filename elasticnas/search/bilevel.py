@@ -11,7 +11,7 @@ from elasticnas.cost import Budget, most_probable
 from elasticnas.elastic import ElasticModel
 from elasticnas.errors import ConfigError, SearchError
 from elasticnas.extraction import Sameness
-from elasticnas.run import BatchStream, Kept, Run, Stateful, drive
+from elasticnas.run import BatchStream, PlainState, Run, Stateful, drive
 from elasticnas.runtime import random_state, restore_random_state, warn
 from elasticnas.search.architecture_loss import relaxed_loss, sampled_loss
 from elasticnas.search.arguments import require_kind, settings_or_default
@@ -122,7 +122,7 @@ class BilevelSearcher(Generic[A]):
             "optimizer": self._descent.identity,
             "search": dict(identity) if identity is not None else self._description(),
         }
-        self._kept, self.step = Kept(history=[], evaluated=[], limits=limits_to_save(self._budgets)), 0
+        self._kept, self.step = PlainState(history=[], evaluated=[], limits=limits_to_save(self._budgets)), 0
 
     def run(self, run: "Run | None" = None) -> SearchResult[A]:
         """Run the search.

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from elasticnas.checkpoint import to_builtins
-from elasticnas.errors import ConfigError, SearchError, shown
+from elasticnas.errors import ConfigError, SearchError, short_repr
 from elasticnas.search.arguments import can_call, require_function
 
 __all__ = ["Descent", "MakeOptimizer", "require_finite", "require_finite_gradients", "require_scalar"]
@@ -125,7 +125,7 @@ def require_scalar(loss: Any, returned_by: str = "loss returns") -> None:
     """
     if isinstance(loss, Tensor) and loss.ndim == 0 and loss.requires_grad:
         return
-    given = f"{type(loss).__name__} {shown(loss)}"
+    given = f"{type(loss).__name__} {short_repr(loss)}"
     if isinstance(loss, Tensor):
         given = f"a tensor of shape {tuple(loss.shape)}"
     if isinstance(loss, Tensor) and not loss.requires_grad:

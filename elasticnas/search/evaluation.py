@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from elasticnas.axes import Axes
-from elasticnas.errors import ConfigError, SearchError, said
+from elasticnas.errors import ConfigError, SearchError, describe_error
 from elasticnas.run import Generators
 from elasticnas.runtime import warn
 from elasticnas.search.problem import Evaluate
@@ -95,7 +95,7 @@ class Evaluator:
 
     def _record_failure(self, arch: Any, key: Any, error: Exception) -> None:
         attempts = self.failures[key].attempts + 1 if key in self.failures else 1
-        message = said(error)
+        message = describe_error(error)
         self.failures[key] = Failure(architecture=arch, message=message, attempts=attempts)
         self._keep(self.failures[key])
         if self.given_up(arch):

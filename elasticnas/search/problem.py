@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from elasticnas.axes import Axes
 from elasticnas.cost import Budget, Cost
 from elasticnas.elastic import ElasticModel
-from elasticnas.errors import ConfigError, SearchError, did_you_mean, shown
+from elasticnas.errors import ConfigError, SearchError, did_you_mean, short_repr
 from elasticnas.extraction import axes_of, check
 from elasticnas.run import Batches, one_epoch
 from elasticnas.search.arguments import require_function, require_kind, require_loss
@@ -73,7 +73,7 @@ class Problem(Generic[A]):
         require_function("evaluate", self.evaluate, "model")
         require_function("predict", self.predict, "model", "batch")
         if self.metric is not None and not isinstance(self.metric, str):
-            raise ConfigError(f"metric={shown(self.metric)}: the name of what evaluate returns is needed")
+            raise ConfigError(f"metric={short_repr(self.metric)}: the name of what evaluate returns is needed")
         _require_named_costs(self.costs, self.budgets)
         self._require_direction()
 
@@ -185,7 +185,7 @@ def _value(loss: Any) -> float:
     """Return a held-out loss as a number; a loss that is not a scalar raises, as it is wrong for all architectures."""
     number = loss.ndim == 0 if isinstance(loss, Tensor) else isinstance(loss, (int, float))
     if not number:
-        given = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else shown(loss)
+        given = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else short_repr(loss)
         raise ConfigError(f"loss returns {given} on a held-out batch: a scalar tensor is needed")
     return float(loss)
 
@@ -196,12 +196,14 @@ def _require_named_costs(costs: Any, budgets: Any) -> None:
         and costs
         and all(isinstance(name, str) and isinstance(cost, Cost) for name, cost in costs.items())
     ):
-        raise ConfigError(f'costs={shown(costs)}: costs by name are needed, such as {{"flops": Flops(model, example)}}')
+        raise ConfigError(
+            f'costs={short_repr(costs)}: costs by name are needed, such as {{"flops": Flops(model, example)}}'
+        )
     if budgets is None:
         return
     if not isinstance(budgets, Mapping):
         raise ConfigError(
-            f'budgets={shown(budgets)}: limits by the name of a cost are needed, such as {{"flops": "50%"}}'
+            f'budgets={short_repr(budgets)}: limits by the name of a cost are needed, such as {{"flops": "50%"}}'
         )
     for name in budgets:
         if name not in (costs or {}):

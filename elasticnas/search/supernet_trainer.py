@@ -10,7 +10,7 @@ from torch import Tensor
 from elasticnas.calls import usage
 from elasticnas.errors import SearchError
 from elasticnas.nn import idle_parameters
-from elasticnas.run import BatchStream, Kept, Run, Stateful, drive
+from elasticnas.run import BatchStream, PlainState, Run, Stateful, drive
 from elasticnas.runtime import SeededRandom
 from elasticnas.search.arguments import require_kind, settings_or_default
 from elasticnas.search.descent import Descent, MakeOptimizer
@@ -89,7 +89,7 @@ class SupernetTrainer:
             "distilled": None if self.predict is None else _qualified_name(self.distillation),
             "optimizer": self._descent.identity,
         }
-        self._kept, self.step = Kept(history=[]), 0
+        self._kept, self.step = PlainState(history=[]), 0
 
     def run(self, run: "Run | None" = None) -> TrainingResult:
         """Train the supernet.

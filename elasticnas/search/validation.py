@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from elasticnas.axes import Axes
-from elasticnas.errors import ConfigError, said
+from elasticnas.errors import ConfigError, describe_error
 from elasticnas.runtime import warn
 from elasticnas.search.evaluation import evaluate_at
 from elasticnas.search.health import exhausted
@@ -62,7 +62,7 @@ class Validation:
         except ConfigError:
             raise
         except Exception as error:  # a failed validation must not end a long training
-            warn(f"the validation of {arch!r} failed: {said(error)}")
+            warn(f"the validation of {arch!r} failed: {describe_error(error)}")
             return None
 
     def _means(self) -> list[float]:

@@ -10,10 +10,10 @@ from elasticnas.errors import (
     ElasticNASError,
     SpaceError,
     UnknownNameError,
+    describe_error,
     did_you_mean,
     one_line,
-    said,
-    shown,
+    short_repr,
 )
 from elasticnas.space.schema import Declared, assemble, nested_space, read
 
@@ -75,13 +75,13 @@ class Membership:
         name = self._name
         way_out = ""
         if isinstance(given, Mapping):
-            way_out = f"; write {name}(**{shown(given, 60)})"
+            way_out = f"; write {name}(**{short_repr(given, 60)})"
         elif given is self._space:
             way_out = f"; write {name}({', '.join(f'{field}=...' for field in self._space.model_fields)})"
         elif isinstance(given, type) or hasattr(given, "model_dump"):
             way_out = f"; its class is not {name}"
         kind = "a class" if isinstance(given, type) else type(given).__name__
-        return ArchitectureError(f"expected an architecture of {name}, got {shown(given)} ({kind}){way_out}")
+        return ArchitectureError(f"expected an architecture of {name}, got {short_repr(given)} ({kind}){way_out}")
 
     def _validated(self, data: Any) -> Any:
         try:
@@ -91,7 +91,7 @@ class Membership:
         except Exception as error:  # a rule can raise anything
             if isinstance(error, ElasticNASError) and not isinstance(error, UnknownNameError):
                 raise
-            reason = said(error)
+            reason = describe_error(error)
             raise SpaceError(
                 f"{self._name}: a rule fails for {data} ({reason}); a rule must raise ValueError to reject it"
             ) from error

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from elasticnas.errors import SpaceError, said
+from elasticnas.errors import SpaceError, describe_error
 from elasticnas.space.schema import Declared, lengths, spaces_in
 from elasticnas.space.tree import NoOption, Path, leaves
 from elasticnas.space.validators import FieldValidators, after_model_validators, is_opaque, takes_info
@@ -95,7 +95,7 @@ class Rules:
                     f"{rule.name} changes {self._text(path)}; a rule must return its argument or raise ValueError"
                 ) from None
             except Exception as error:  # a rule can raise anything
-                reason = said(error)
+                reason = describe_error(error)
                 raise SpaceError(
                     f"{rule.name} fails for {self._text(path)} ({reason}); a rule must raise ValueError to reject it"
                 ) from error

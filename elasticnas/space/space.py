@@ -21,7 +21,7 @@ from elasticnas.errors import (
     UnknownNameError,
     did_you_mean,
     one_line,
-    shown,
+    short_repr,
 )
 from elasticnas.space.info import SpaceInfo
 from elasticnas.space.neighbours import neighbours
@@ -55,7 +55,7 @@ class Space(BaseModel, metaclass=SpaceType):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    made_by: ClassVar[tuple[Callable[..., Any], tuple[Any, ...]] | None] = None
+    pickle_factory: ClassVar[tuple[Callable[..., Any], tuple[Any, ...]] | None] = None
     """For a class that is not an attribute of a module: the function and arguments that make it, used by pickle."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -81,8 +81,8 @@ class Space(BaseModel, metaclass=SpaceType):
                 super().__setattr__(name, value)
             except ValidationError:
                 raise ArchitectureError(
-                    f"{type(self).__name__}.{name} = {shown(value)}: an architecture is frozen; make another one, "
-                    f"such as {type(self).__name__}(**{{**dict(arch), {name!r}: {shown(value)}}})"
+                    f"{type(self).__name__}.{name} = {short_repr(value)}: an architecture is frozen; make another one, "
+                    f"such as {type(self).__name__}(**{{**dict(arch), {name!r}: {short_repr(value)}}})"
                 ) from None
 
     @model_validator(mode="after")
@@ -183,7 +183,7 @@ class Space(BaseModel, metaclass=SpaceType):
             SpaceError: There is no valid architecture, or none was found.
         """
         if not isinstance(rng, random.Random) and rng is not random:
-            raise ConfigError(f"{cls.__name__}.sample({shown(rng)}): give a generator, such as random.Random(3)")
+            raise ConfigError(f"{cls.__name__}.sample({short_repr(rng)}): give a generator, such as random.Random(3)")
         return cls.from_assignment(cls.info().architectures.sample(rng))
 
     @classmethod

@@ -6,7 +6,14 @@ from pydantic import Field, PrivateAttr
 from typing_extensions import dataclass_transform
 
 from elasticnas.calls import NamedFields
-from elasticnas.errors import ArchitectureError, ElasticNASError, SpaceError, UnknownNameError, said, shown
+from elasticnas.errors import (
+    ArchitectureError,
+    ElasticNASError,
+    SpaceError,
+    UnknownNameError,
+    describe_error,
+    short_repr,
+)
 from elasticnas.space.fields import PerLayer, Range
 
 __all__ = ["SpaceType"]
@@ -30,7 +37,7 @@ class SpaceType(NamedFields):
             annotations = namespace.get("__annotations__", {})
             for field, given in annotations.items():
                 if (meant := _meant(field, given)) is not None:
-                    raise SpaceError(f"{name}.{field}: {shown(given)} is no type; write {meant}")
+                    raise SpaceError(f"{name}.{field}: {short_repr(given)} is no type; write {meant}")
             for field, given in namespace.items():
                 if field not in annotations and field[0] != "_" and not any(hasattr(base, field) for base in bases):
                     _require_annotated(name, field, given)
@@ -39,7 +46,7 @@ class SpaceType(NamedFields):
             except ElasticNASError:
                 raise
             except Exception as error:  # pydantic raises various errors for annotations
-                raise SpaceError(f"{name} cannot be declared like this ({said(error)})") from error
+                raise SpaceError(f"{name} cannot be declared like this ({describe_error(error)})") from error
 
         def __getattr__(cls, name: str) -> Any:
             """Look an attribute up in pydantic; raise a one-line error for a field, which only instances have."""
@@ -73,11 +80,11 @@ def _call(given: Range, low: int, high: int, step: int) -> str:
 
 
 def _require_annotated(name: str, field: str, given: Any) -> None:
-    meant = f"{field}: {shown(given)}" if get_origin(given) is Literal else _meant(field, given)
+    meant = f"{field}: {short_repr(given)}" if get_origin(given) is Literal else _meant(field, given)
     if isinstance(given, str):
         meant = f"{field}: Literal[{given!r}]"
     if meant is not None:
         raise SpaceError(
-            f"{name}.{field} = {shown(given)} declares no choice: write {meant.replace('typing.', '')}, or "
+            f"{name}.{field} = {short_repr(given)} declares no choice: write {meant.replace('typing.', '')}, or "
             f"{field}: ClassVar[...] = ... for what is fixed"
         )

@@ -52,7 +52,7 @@ class Comparison(Record):
             return "no difference shown"
         return "better" if (low > 0) == (direction == "maximise") else "worse"
 
-    def said(self, direction: str) -> str:
+    def describe(self, direction: str) -> str:
         """Return difference, interval and verdict as text."""
         text = f"difference {self.difference:+.4f}"
         if self.interval is not None:

@@ -27,7 +27,7 @@ def verdicts(result: "StudyResult[Any]") -> list[str]:
         how = _HOW.get(each.kind, "from scratch")
         return (
             f"{100 * each.share:g}%: searched, {how}, {row.test:.4f} against {theirs.test:.4f} uniformly scaled, "
-            f"{row.flops / theirs.flops:.0%} of its FLOPs; {each.said(result.direction)}"
+            f"{row.flops / theirs.flops:.0%} of its FLOPs; {each.describe(result.direction)}"
         )
 
     return [line(each) for each in comparisons_of(result)]

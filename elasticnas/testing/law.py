@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from elasticnas.axes import Axes, SizeLike
-from elasticnas.extraction import axes_of, unverified
+from elasticnas.extraction import axes_of, extract_unverified
 from elasticnas.nn import idle_parameters
 from elasticnas.nn.module import without_parametrizations
 from elasticnas.space import Space
@@ -164,7 +164,7 @@ def _compare_none_gradients(name: str, sliced: _Pass, masked: _Pass, idle: set[s
 
 
 def _compare_extracted(model: nn.Module, arch: Any, inputs: tuple[Any, ...], sliced: _Pass) -> None:
-    plain = unverified(model, arch)
+    plain = extract_unverified(model, arch)
     if not list(plain.parameters()) and not inputs:
         return
     extracted = _Pass(plain, inputs, sliced.cotangent)
@@ -191,7 +191,7 @@ def _extracted_gradients(model: nn.Module, arch: Any, inputs: tuple[Any, ...], s
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.copy_(sliced.gradients[name] if name in sliced.gradients else torch.tensor(torch.nan))
-    expected = dict(unverified(model, arch).named_parameters())
+    expected = dict(extract_unverified(model, arch).named_parameters())
     inside = sum(int(value.nan_to_num().count_nonzero()) for value in expected.values())
     everywhere = sum(int(value.count_nonzero()) for value in sliced.gradients.values())
     assert inside == everywhere, f"{everywhere - inside} gradients of dead units are not exactly 0"

@@ -17,7 +17,7 @@ from easrec.evaluation import users_together
 from easrec.model import EASRecModel, build
 from easrec.space import space_for
 from elasticnas.checkpoint import first_difference
-from elasticnas.errors import CheckpointError, DataError, shown
+from elasticnas.errors import CheckpointError, DataError, short_repr
 from elasticnas.extraction import load, save
 from elasticnas.files import write_text
 
@@ -131,9 +131,11 @@ class Recommender:
             DataError: The history has no item, an id is not a string, or the model does not know it.
         """
         if isinstance(history, str) or not len(history):
-            raise DataError(f"a history is a list of item ids, at least one (got {shown(history)})")
+            raise DataError(f"a history is a list of item ids, at least one (got {short_repr(history)})")
         if wrong := [item for item in history if not isinstance(item, str)]:
-            raise DataError(f"item ids are strings, as in the data (got {shown(wrong[0])}, {type(wrong[0]).__name__})")
+            raise DataError(
+                f"item ids are strings, as in the data (got {short_repr(wrong[0])}, {type(wrong[0]).__name__})"
+            )
         unknown = [item for item in history if item not in self._numbers]
         if unknown:
             some = ", ".join(self.item_ids[1:4])

@@ -14,7 +14,7 @@ from elasticnas.search.fronts import front_series
 if TYPE_CHECKING:
     from easrec.result import RunResult
 
-__all__ = ["draw", "draw_beside", "panels"]
+__all__ = ["draw", "draw_in_folder", "panels"]
 
 
 def draw(result: "RunResult[Any]", path: "str | Path") -> None:
@@ -31,7 +31,7 @@ def draw(result: "RunResult[Any]", path: "str | Path") -> None:
     pareto_plot(drawn, path, cost="encoder MFLOPs of one sequence", metrics=labels, title=title)
 
 
-def draw_beside(result: "RunResult[Any]", folder: Path, console: Console) -> Path | None:
+def draw_in_folder(result: "RunResult[Any]", folder: Path, console: Console) -> Path | None:
     """Write ``pareto.png`` into the folder of a run; without matplotlib, print which package to install.
 
     Returns:

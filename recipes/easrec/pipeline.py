@@ -19,7 +19,7 @@ from easrec.config import Config
 from easrec.data import Interactions, Split, hold_out_users
 from easrec.evaluation import Evaluator, Report, draw_negatives, standard_errors_at
 from easrec.model import EASRecModel, build, supernet
-from easrec.picture import draw_beside
+from easrec.picture import draw_in_folder
 from easrec.report import page
 from easrec.result import DataSummary, FeatureSummary, Metrics, Network, NetworkName, RunResult, SearchPart, Training
 from easrec.result import Stage as StageName
@@ -31,7 +31,7 @@ from elasticnas.cost import Budget, Latency, Params
 from elasticnas.errors import BudgetError, CheckpointError, ConfigError
 from elasticnas.extraction import extract
 from elasticnas.files import write_text
-from elasticnas.report import Plan, Stage, environment, peak_memory, slow_because, try_report
+from elasticnas.report import Plan, Stage, environment, peak_memory, slowness_hint, try_report
 from elasticnas.run import Progress, Run
 
 __all__ = ["Pipeline", "Searched", "evaluators"]
@@ -195,7 +195,7 @@ class Pipeline:
             positions = float(batch) if train.form == "causal" else float(batch * length)
         else:
             positions = batch * float(np.minimum(self.split.training.lengths, length).mean())
-        reason = slow_because(self.device, positions, setting)
+        reason = slowness_hint(self.device, positions, setting)
         return f", {reason}" if reason else ""
 
     def retrain(self, searched: Searched, which: str) -> tuple[Any, Trained]:
@@ -236,7 +236,7 @@ class Pipeline:
         with self:
             result = self._all()
             if report:
-                draw_beside(result, self.folder, self.console)
+                draw_in_folder(result, self.folder, self.console)
                 try_report(result.report(self.folder), self.folder / "report.html", self.console)
         return result
 

@@ -14,7 +14,7 @@ from easrec.presets import load_preset
 from easrec.result import RunResult
 from easrec.source import Source
 from easrec.space import EASRecSpace
-from elasticnas.run import Run, Shown
+from elasticnas.run import ProgressOption, Run
 from elasticnas.runtime import configure_torch, device_of
 from elasticnas.settings import read_config, updated
 
@@ -33,7 +33,7 @@ def run(
     resume: bool = False,
     device: str | torch.device = "auto",
     threads: int | None = None,
-    progress: Shown = "auto",
+    progress: ProgressOption = "auto",
     user: str | None = None,
     item: str | None = None,
     time: str | None = None,

@@ -47,7 +47,7 @@ def space_for(model: ModelConfig) -> type[Space]:
         "head_dim": property(head_dim),
     }
     space: Any = type("EASRecSpace", (Space,), namespace)
-    space.made_by = (space_for, (model,))
+    space.pickle_factory = (space_for, (model,))
     made: type[Space] = space
     return made
 

@@ -13,7 +13,7 @@ from easrec.data import Batch, Sequences, Split, count_batches, training_batches
 from easrec.evaluation import Evaluator
 from easrec.losses import BatchLoss
 from easrec.model import EASRecModel
-from elasticnas.run import Kept, Run, Stateful, drive
+from elasticnas.run import PlainState, Run, Stateful, drive
 from elasticnas.search import PlainTraining
 
 __all__ = ["Trained", "early_stopping_value", "epoch_batches", "learning_rate", "train"]
@@ -82,7 +82,7 @@ class _Epochs:
             identity={"config": config.model_dump(mode="json")},
         )
         self.identity = self._training.identity
-        self.kept = Kept(epoch=0, history=[], best={}, best_epoch=-1, losses=[])
+        self.kept = PlainState(epoch=0, history=[], best={}, best_epoch=-1, losses=[])
 
     @property
     def step(self) -> int:

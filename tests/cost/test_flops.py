@@ -12,7 +12,7 @@ import elasticnas.nn as enn
 from elasticnas import Space
 from elasticnas.cost import Flops
 from elasticnas.errors import ArchitectureError, ConfigError, InactiveChoiceError
-from elasticnas.extraction import unverified
+from elasticnas.extraction import extract_unverified
 
 B, N = 2, 70
 
@@ -289,7 +289,7 @@ def test_shortcuts_count_what_the_counter_alone_counts(name):
     space, build, width, _ = CASES[name]
     model, arch = build(space.axes()), space.largest()
     x = sequence(width)(arch) if width else torch.zeros(B, N, 8)
-    plain = unverified(model, arch).to("meta").eval()
+    plain = extract_unverified(model, arch).to("meta").eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         plain(x.to("meta"))
     assert Flops(model, lambda _: x)(arch) == counter.get_total_flops()

@@ -9,7 +9,7 @@ from rich.console import Console
 from easrec.conclusion import conclusion
 from easrec.config import Config
 from easrec.figures import metrics_table, summary_table
-from easrec.picture import draw_beside, panels
+from easrec.picture import draw_in_folder, panels
 from tests.easrec.results import metrics, network, run_result
 from tests.rendering import WIDTHS, cells, rendered
 
@@ -117,8 +117,8 @@ def test_the_plot_shows_the_figures_of_the_result():
 
 def test_the_plot_is_written_into_the_folder_or_the_extra_is_named(tmp_path, monkeypatch):
     console = Console(file=io.StringIO(), width=60)
-    path = draw_beside(compared(), tmp_path, console)
+    path = draw_in_folder(compared(), tmp_path, console)
     assert path == tmp_path / "pareto.png" and path.read_bytes().startswith(b"\x89PNG")
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    assert draw_beside(compared(), tmp_path, console) is None
+    assert draw_in_folder(compared(), tmp_path, console) is None
     assert console.file.getvalue() == ("no plot: matplotlib is not installed; pip install 'elasticnas[plot]'\n")

@@ -10,7 +10,7 @@ from elasticnas import extract
 from elasticnas.axes import active_size
 from elasticnas.cost import Params
 from elasticnas.errors import ArchitectureError, AxisError, ExtractionError, InactiveChoiceError
-from elasticnas.extraction import unverified
+from elasticnas.extraction import extract_unverified
 from tests.nn import spaces as s
 
 
@@ -188,7 +188,8 @@ def test_models_on_the_meta_device_are_extracted_unverified():
     with torch.device("meta"):
         model = Net(s.Widths.axes())
     assert (
-        sum(p.numel() for p in unverified(model, ARCH).parameters()) == 3 * 6 + 6 + 12 + 6 * 6 + 6 + 6 * 6 + 6 + 12 + 2
+        sum(p.numel() for p in extract_unverified(model, ARCH).parameters())
+        == 3 * 6 + 6 + 12 + 6 * 6 + 6 + 6 * 6 + 6 + 12 + 2
     )
 
 

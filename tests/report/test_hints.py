@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from elasticnas.report import hints, peak_memory, slow_because
+from elasticnas.report import hints, peak_memory, slowness_hint
 
 CPU = torch.device("cpu")
 
@@ -18,23 +18,23 @@ def quick_machine(monkeypatch):
 
 
 def test_nothing_to_say():
-    assert slow_because(CPU, 5_000, "train.batch") == ""
+    assert slowness_hint(CPU, 5_000, "train.batch") == ""
 
 
 def test_more_threads_than_cores(monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
-    assert slow_because(CPU, 5_000, "train.batch") == "slow: 8 threads on 4 cores (--threads 4)"
+    assert slowness_hint(CPU, 5_000, "train.batch") == "slow: 8 threads on 4 cores (--threads 4)"
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_tiny_batches_name_their_setting(device):
-    assert "raise search.batch" in slow_because(torch.device(device), 30, "search.batch")
+    assert "raise search.batch" in slowness_hint(torch.device(device), 30, "search.batch")
 
 
 def test_denormals():
     if not torch.set_flush_denormal(False):
         pytest.skip("this processor cannot flush denormals")
-    assert "set_flush_denormal" in slow_because(CPU, 5_000, "train.batch")
+    assert "set_flush_denormal" in slowness_hint(CPU, 5_000, "train.batch")
 
 
 def test_peak_memory_grows_with_what_is_held():

@@ -12,7 +12,7 @@ import time
 import pytest
 import torch
 
-from elasticnas.run import Kept, Run, drive
+from elasticnas.run import PlainState, Run, drive
 from tests.conftest import ROOT
 
 
@@ -21,7 +21,7 @@ class Counting:
 
     def __init__(self, steps=10, at=None):
         self.steps, self.at, self.step = steps, at or {}, 0
-        self.kept = Kept(sum=0.0)
+        self.kept = PlainState(sum=0.0)
         self.identity = {"kind": "counting"}
 
     @property
@@ -138,7 +138,7 @@ def test_an_interrupt_takes_effect_after_its_step_with_a_checkpoint(tmp_path):
 def test_an_interrupt_while_nothing_is_left_to_do_is_not_lost(tmp_path):
     seeded(Counting(), Run(tmp_path))
 
-    class Pressed(Kept):
+    class Pressed(PlainState):
         def load_state_dict(self, state):
             press()
 

@@ -150,7 +150,9 @@ def test_seeds_give_an_interval_of_their_own():
     assert (found.share, found.kind, found.over, found.count) == (0.5, "searched", "seeds", 3)
     assert found.difference == pytest.approx(2.0)
     assert found.interval == pytest.approx((2 - 4.3027 / 3**0.5, 2 + 4.3027 / 3**0.5), abs=1e-4)
-    assert found.verdict("minimise") == "no difference shown" and "over 3 seeds: no difference shown" in found.said("")
+    assert found.verdict("minimise") == "no difference shown" and "over 3 seeds: no difference shown" in found.describe(
+        ""
+    )
 
 
 def test_what_is_no_set_of_seeds_is_refused():

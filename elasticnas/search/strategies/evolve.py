@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from elasticnas.calls import usage
 from elasticnas.cost import smallest_reachable
-from elasticnas.errors import ConfigError, shown
+from elasticnas.errors import ConfigError, short_repr
 from elasticnas.extraction import Sameness
 from elasticnas.run import Progress, Run
 from elasticnas.runtime import warn
@@ -73,11 +73,13 @@ class Evolve(Strategy):
         study: str = "elasticnas",
     ) -> None:
         if method not in ("nsga2", "local", "random"):
-            raise ConfigError(f"method={shown(method)}: choose 'nsga2', 'local' or 'random'")
+            raise ConfigError(f"method={short_repr(method)}: choose 'nsga2', 'local' or 'random'")
         require_integer("trials", trials, 1)
         require_integer("population", population, 2)
         if storage is not None and not isinstance(storage, (str, Path)):
-            raise ConfigError(f"storage={shown(storage)}: a path or a URL is needed, such as 'runs/search.journal'")
+            raise ConfigError(
+                f"storage={short_repr(storage)}: a path or a URL is needed, such as 'runs/search.journal'"
+            )
         self.method, self.trials, self.population = method, trials, population
         self.storage, self.study = storage, study
 

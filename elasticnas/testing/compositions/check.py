@@ -11,7 +11,7 @@ from torch.nn.utils import parametrize
 
 from elasticnas.axes import Axes
 from elasticnas.cost import Params
-from elasticnas.extraction import axes_of, extract, unverified
+from elasticnas.extraction import axes_of, extract, extract_unverified
 from elasticnas.testing.compositions.draw import Composition
 from elasticnas.testing.compositions.reference import reference
 from elasticnas.testing.ends import End
@@ -66,7 +66,7 @@ def _per_sample(others: list[Any], samples: int) -> list[Any]:
 
 def _compare_with_built(composition: Composition, model: nn.Module, arch: Any, x: Tensor, counted: bool) -> None:
     """Check that the network built with ints has the same parameters and, with these weights, the same output."""
-    plain, built = unverified(model, arch), composition.build(arch)
+    plain, built = extract_unverified(model, arch), composition.build(arch)
     for module in [module for module in built.modules() if parametrize.is_parametrized(module)]:
         parametrize.remove_parametrizations(module, "weight")  # extraction replaces them by parameters
     state, own = plain.state_dict(), built.state_dict()

@@ -39,7 +39,7 @@ def space_of(number: int) -> type[Space]:
     fields["part"] = (_nested(rng), ...)
     rules = {f"rule{position}": rule for position, rule in enumerate(_rules(rng, fields))}
     made = _create_model("Composed", __base__=(_Derived,), __validators__=rules, **fields)
-    made.made_by = (space_of, (number,))
+    made.pickle_factory = (space_of, (number,))
     return made
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from easrec.data.tables import delimited, parquet, text_of
-from elasticnas.errors import DataError, PluginError, said
+from elasticnas.errors import DataError, PluginError, describe_error
 
 __all__ = ["FORMATS", "GROUP", "Columns", "Format", "detect", "known_formats", "of_table", "read_table"]
 
@@ -211,7 +211,9 @@ def _loaded(point: EntryPoint) -> Format:
     try:
         found = point.load()
     except Exception as error:  # the import of a package may raise anything
-        raise PluginError(f"the format {point.name} ({point.value}) cannot be loaded: {said(error)}") from None
+        raise PluginError(
+            f"the format {point.name} ({point.value}) cannot be loaded: {describe_error(error)}"
+        ) from None
     if not isinstance(found, Format):
         raise PluginError(f"the format {point.name} ({point.value}): expected an easrec.data.Format, found {found!r}")
     return found
