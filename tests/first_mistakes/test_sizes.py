@@ -15,7 +15,8 @@ CASES = [
     (
         (
             "Axis(hidden: 4, 8) has no single value for torch's empty: in __init__ give the axis to a layer of "
-            "elasticnas.nn, in forward take elasticnas.axes.active_size(axis); axis.size is the largest"
+            "elasticnas.nn such as enn.Linear, "
+            "in forward take elasticnas.axes.active_size(axis); axis.size is the largest"
         ),
         lambda: nn.Linear(axes.hidden, 3),
     ),
@@ -29,7 +30,8 @@ CASES = [
     (
         (
             "Axis(hidden: 4, 8) has no single value for torch's empty: in __init__ give the axis to a layer of "
-            "elasticnas.nn, in forward take elasticnas.axes.active_size(axis); axis.size is the largest"
+            "elasticnas.nn such as enn.Linear, "
+            "in forward take elasticnas.axes.active_size(axis); axis.size is the largest"
         ),
         lambda: nn.Embedding(10, axes.hidden),
     ),
@@ -43,7 +45,8 @@ CASES = [
     (
         (
             "Axis(hidden: 4, 8) has no single value for the comparison <=: in __init__ give the axis to a layer "
-            "of elasticnas.nn, in forward take elasticnas.axes.active_size(axis); axis.size is the largest; a "
+            "of elasticnas.nn such as enn.Linear, "
+            "in forward take elasticnas.axes.active_size(axis); axis.size is the largest; a "
             "condition on sizes is a rule of the space"
         ),
         lambda: nn.MultiheadAttention(axes.hidden, 2),
@@ -51,28 +54,32 @@ CASES = [
     (
         (
             "Axis(heads: 2, 4) has no single value for torch's view: in __init__ give the axis to a layer of "
-            "elasticnas.nn, in forward take elasticnas.axes.active_size(axis); axis.size is the largest"
+            "elasticnas.nn such as enn.Linear, "
+            "in forward take elasticnas.axes.active_size(axis); axis.size is the largest"
         ),
         lambda: x.view(2, gated.heads, -1),
     ),
     (
         (
             "Axis(heads: 2, 4) has no single value for torch's reshape: in __init__ give the axis to a layer of "
-            "elasticnas.nn, in forward take elasticnas.axes.active_size(axis); axis.size is the largest"
+            "elasticnas.nn such as enn.Linear, "
+            "in forward take elasticnas.axes.active_size(axis); axis.size is the largest"
         ),
         lambda: x.reshape(2, gated.heads, -1),
     ),
     (
         (
             "Axis(hidden: 4, 8) has no single value for torch's zeros: in __init__ give the axis to a layer of "
-            "elasticnas.nn, in forward take elasticnas.axes.active_size(axis); axis.size is the largest"
+            "elasticnas.nn such as enn.Linear, "
+            "in forward take elasticnas.axes.active_size(axis); axis.size is the largest"
         ),
         lambda: torch.zeros(axes.hidden),
     ),
     (
         (
             "Axis(hidden: 4, 8) has no single value for torch's full: in __init__ give the axis to a layer of "
-            "elasticnas.nn, in forward take elasticnas.axes.active_size(axis); axis.size is the largest"
+            "elasticnas.nn such as enn.Linear, "
+            "in forward take elasticnas.axes.active_size(axis); axis.size is the largest"
         ),
         lambda: torch.full((2, axes.hidden), 1.0),
     ),
@@ -118,7 +125,8 @@ CASES = [
     (
         (
             "Axis(hidden: 4, 8) has no single value for the comparison >: in __init__ give the axis to a layer "
-            "of elasticnas.nn, in forward take elasticnas.axes.active_size(axis); axis.size is the largest; a "
+            "of elasticnas.nn such as enn.Linear, "
+            "in forward take elasticnas.axes.active_size(axis); axis.size is the largest; a "
             "condition on sizes is a rule of the space"
         ),
         lambda: axes.hidden > 8,
@@ -126,7 +134,8 @@ CASES = [
     (
         (
             "(hidden 2) has no single value for the comparison >=: in __init__ give the axis to a layer of "
-            "elasticnas.nn, in forward take elasticnas.axes.active_size(axis); axis.size is the largest; a "
+            "elasticnas.nn such as enn.Linear, "
+            "in forward take elasticnas.axes.active_size(axis); axis.size is the largest; a "
             "condition on sizes is a rule of the space"
         ),
         lambda: axes.hidden * 2 >= 8,
@@ -161,14 +170,16 @@ CASES = [
     (
         (
             "Axis(hidden: 4, 8) has no single value for int(): in __init__ give the axis to a layer of "
-            "elasticnas.nn, in forward take elasticnas.axes.active_size(axis); axis.size is the largest"
+            "elasticnas.nn such as enn.Linear, "
+            "in forward take elasticnas.axes.active_size(axis); axis.size is the largest"
         ),
         lambda: int(axes.hidden),
     ),
     (
         (
             "Axis(hidden: 4, 8) has no single value for float(): in __init__ give the axis to a layer of "
-            "elasticnas.nn, in forward take elasticnas.axes.active_size(axis); axis.size is the largest"
+            "elasticnas.nn such as enn.Linear, "
+            "in forward take elasticnas.axes.active_size(axis); axis.size is the largest"
         ),
         lambda: math.sqrt(axes.hidden),
     ),
