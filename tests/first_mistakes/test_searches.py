@@ -262,6 +262,10 @@ CASES = [
         lambda: DARTS.search(problem(), searching),
     ),
     (
+        ("ProxylessNAS.__init__() got an unexpected keyword argument 'lambda_': write ProxylessNAS(weight=0.1)"),
+        lambda: ProxylessNAS(lambda_=0.1),
+    ),
+    (
         "search was called on a class: make the strategy first, such as DARTS().search(problem)",
         lambda: DARTS.search(problem()),
     ),

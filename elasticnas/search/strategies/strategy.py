@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import wraps
+from inspect import signature
 from typing import Any, ClassVar, TypeAlias
 
 from elasticnas.calls import usage
@@ -39,8 +40,15 @@ class Strategy(ABC):
         super().__init__()
 
     def __init_subclass__(cls, **further: Any) -> None:
-        """Wrap ``search`` so that its result has the name of this strategy, also if it calls another one."""
+        """Wrap ``search`` so that its result has the name of this strategy, also if it calls another one.
+
+        A wrong argument of the constructor raises an error with all its options.
+        """
         super().__init_subclass__(**further)
+        if "__init__" in vars(cls):
+            given = signature(cls).parameters.values()
+            options = [f"{each.name}={each.default!r}" for each in given if each.default is not each.empty]
+            cls.__init__ = usage(f"{cls.__name__}({', '.join(options)})")(cls.__init__)  # type: ignore[method-assign]
         if "search" in vars(cls):
             called = usage("strategy.search(problem, settings, run)")(cls.search)
             cls.search = _under_own_name(called)  # type: ignore[method-assign]
