@@ -11,6 +11,7 @@ from elasticnas.search import (
     SPOS,
     BilevelSearcher,
     Evolve,
+    ProxylessNAS,
     RandomSearch,
     SearchSettings,
     SupernetTrainer,
