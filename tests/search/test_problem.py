@@ -55,15 +55,18 @@ def whole(**changes):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"loss": nn.MSELoss()}, "loss=MSELoss(): loss(model, batch) is needed, such as lambda model, batch: "),
+        (
+            {"loss": nn.MSELoss()},
+            "loss=MSELoss() takes predictions and targets: loss(model, batch) is needed, such as lambda model, batch: ",
+        ),
         ({"loss": 3}, "loss=3: a function is needed"),
         ({"evaluate": {"accuracy": 1.0}}, "evaluate={'accuracy': 1.0}: a function is needed"),
         ({"predict": "logits"}, "predict='logits': a function is needed"),
         ({"costs": {}}, 'costs={}: costs by name are needed, such as {"flops": Flops(model, example)}'),
         ({"costs": {"n": len}}, "costs={'n': <built-in function len>}: costs by name are needed"),
         ({"budgets": "50%"}, 'budgets=\'50%\': limits by the name of a cost are needed, such as {"flops": "50%"}'),
-        ({"budgets": {"flops": "50%"}}, "budgets['flops']: no cost has this name; costs are ['params']"),
-        ({"costs": None, "budgets": {"flops": 1}}, "budgets['flops']: no cost has this name; costs are []"),
+        ({"budgets": {"flops": "50%"}}, "budgets['flops']: no cost has this name; known are params"),
+        ({"costs": None, "budgets": {"flops": 1}}, "budgets['flops']: no cost has this name"),
         (RANKED | {"direction": "up"}, 'direction=\'up\': give direction="maximise" or direction="minimise"'),
         (RANKED | {"metric": None}, 'evaluate without a metric: give the name that it returns, metric="...", and '),
         (RANKED | {"direction": None}, "metric='accuracy' without a direction: give direction=\"maximise\" or "),
