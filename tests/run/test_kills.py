@@ -10,8 +10,8 @@ sys.path.append(str(ROOT / "benchmarks"))  # as the script finds its own modules
 
 import kills as script
 
-QUICK = [(kind, 1) for kind in script.WORKS if kind not in ("Study", "easrec run")]
-SLOW = [pytest.param(kind, 5, marks=pytest.mark.slow) for kind in script.WORKS]
+QUICK = [(kind, 1) for kind in script.WORKLOADS if kind not in ("Study", "easrec run")]
+SLOW = [pytest.param(kind, 5, marks=pytest.mark.slow) for kind in script.WORKLOADS]
 
 
 @pytest.mark.parametrize(("kind", "works"), [*QUICK, *SLOW])
