@@ -47,7 +47,7 @@ def extract(model: nn.Module, arch: Space, example: object = None) -> nn.Module:
     module is compared with the supernet's on its own example; if ``example`` is given, so is the whole network.
 
     Args:
-        model: A model plain_module of elastic primitives.
+        model: A model made of elastic primitives.
         arch: An architecture of the model's space.
         example: Input of the model: a tensor, a tuple of arguments, or a mapping of keyword arguments.
 

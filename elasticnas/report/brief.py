@@ -1,13 +1,14 @@
 """Brief: summary of a result as ten lines of text, and as HTML for notebooks."""
 
 import textwrap
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
 from elasticnas.report.numbers import counted
 
-__all__ = ["Brief"]
+__all__ = ["Brief", "Summarised"]
 
 _WIDTH, _LINES, _FIRST = 80, 10, 20
 
@@ -65,6 +66,23 @@ class Brief:
         lines = [_aligned(line, first, widths) for line in every]
         left_out = len(self.rows) - len(shown)
         return [*lines, f"and {counted(left_out, 'more row')}"] if left_out else lines
+
+
+class Summarised(ABC):
+    """Mixin of results: text, ``repr`` and notebooks show the summary; all fields would be thousands of lines."""
+
+    @abstractmethod
+    def _brief(self) -> Brief:
+        """Return the summary."""
+
+    def __str__(self) -> str:
+        return self._brief().text()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        return self._brief().html()
 
 
 def _aligned(cells: Sequence[str], first: int, widths: Sequence[int]) -> str:

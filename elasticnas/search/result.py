@@ -9,6 +9,7 @@ from pydantic import Field, SerializeAsAny
 from elasticnas.calls import usage
 from elasticnas.record import Figures, Record, Result, read_result
 from elasticnas.report import Report
+from elasticnas.report.brief import Brief, Summarised
 from elasticnas.search.presentation import better, brief, draw, rows
 from elasticnas.search.report import search_report
 from elasticnas.space import Space
@@ -64,7 +65,7 @@ def restore(kind: type[R], data: Mapping[str, Any], space: type[Space]) -> R:
     return kind(**{**data, "architecture": space.model_validate(data["architecture"])})
 
 
-class SearchResult(Result, Generic[A]):
+class SearchResult(Summarised, Result, Generic[A]):
     """Result of a search: ``print(result)`` shows ten lines, and a notebook a table.
 
     Attributes:
@@ -159,14 +160,8 @@ class SearchResult(Result, Generic[A]):
         """
         return search_report(self, folder)
 
-    def __str__(self) -> str:
-        return brief(self).text()
-
-    def __repr__(self) -> str:
-        return str(self)  # the default would print the whole history
-
-    def _repr_html_(self) -> str:
-        return brief(self).html()
+    def _brief(self) -> Brief:
+        return brief(self)
 
 
 def pareto(candidates: "Sequence[Candidate[A]]", metric: str, direction: Direction) -> "tuple[Candidate[A], ...]":

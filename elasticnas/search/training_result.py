@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import Field
 
 from elasticnas.record import Figures, Result, read_result
-from elasticnas.report.brief import Brief
+from elasticnas.report.brief import Brief, Summarised
 from elasticnas.report.numbers import compact, counted
 from elasticnas.report.rows import Row, row
 from elasticnas.search.presentation import better
@@ -15,7 +15,7 @@ from elasticnas.search.result import Direction
 __all__ = ["TrainingResult"]
 
 
-class TrainingResult(Result):
+class TrainingResult(Summarised, Result):
     """Result of training a supernet: ``print(result)`` shows ten lines, and a notebook a table.
 
     Attributes:
@@ -56,15 +56,6 @@ class TrainingResult(Result):
         validated = {record["step"]: _metrics(record, self.metric) for record in self.validations}
         nothing: Row = dict.fromkeys((name for metrics in validated.values() for name in metrics), None)
         return [row(training=line, metric=nothing | validated.get(line["step"], {})) for line in self.history]
-
-    def __str__(self) -> str:
-        return self._brief().text()
-
-    def __repr__(self) -> str:
-        return str(self)  # the history is thousands of lines
-
-    def _repr_html_(self) -> str:
-        return self._brief().html()
 
     def _brief(self) -> Brief:
         series = {

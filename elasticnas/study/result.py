@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 from elasticnas.calls import usage
 from elasticnas.record import Record, Result, read_result
 from elasticnas.report import Report
+from elasticnas.report.brief import Brief, Summarised
 from elasticnas.search import SearchResult
 from elasticnas.search.result import Direction
 from elasticnas.space import Space
@@ -31,7 +32,7 @@ class SupernetTraining(Record):
     last_loss: float
 
 
-class StudyResult(Result, Generic[A]):
+class StudyResult(Summarised, Result, Generic[A]):
     """Result of a study: ``print(result)`` shows ten lines, and a notebook a table.
 
     Attributes:
@@ -101,11 +102,5 @@ class StudyResult(Result, Generic[A]):
         """
         return study_report(self, folder)
 
-    def __str__(self) -> str:
-        return brief(self).text()
-
-    def __repr__(self) -> str:
-        return str(self)  # the default would print the whole search
-
-    def _repr_html_(self) -> str:
-        return brief(self).html()
+    def _brief(self) -> Brief:
+        return brief(self)

@@ -17,6 +17,7 @@ from elasticnas.calls import usage
 from elasticnas.errors import ConfigError, one_line
 from elasticnas.record import Figures, Record, Result, read_result
 from elasticnas.report import Report
+from elasticnas.report.brief import Brief, Summarised
 from elasticnas.search import SearchResult
 from elasticnas.space import Space
 
@@ -117,7 +118,7 @@ class Network(Record, Generic[A]):
         return ", ".join(map(str, shown))
 
 
-class RunResult(Result, Generic[A]):
+class RunResult(Summarised, Result, Generic[A]):
     """All results of a run; the file is rewritten after each trained network.
 
     ``print(result)`` shows the networks in ten lines, a notebook as a table.
@@ -223,11 +224,5 @@ class RunResult(Result, Generic[A]):
         """
         return run_report(self, folder)
 
-    def __str__(self) -> str:
-        return brief(self).text()
-
-    def __repr__(self) -> str:
-        return str(self)  # all fields would be thousands of lines
-
-    def _repr_html_(self) -> str:
-        return brief(self).html()
+    def _brief(self) -> Brief:
+        return brief(self)
