@@ -5,17 +5,13 @@ from typing import Annotated
 import typer
 
 from easrec.presets import load_preset, preset_names
+from elasticnas.cli.config import config_group
 from elasticnas.cli.options import completing
 from elasticnas.settings import as_yaml
 
 __all__ = ["config"]
 
-config = typer.Typer(no_args_is_help=True, help="Settings as a YAML file for --config.")
-
-
-@config.callback()
-def group() -> None:
-    """Settings as a YAML file for --config."""
+config = config_group()
 
 
 @config.command()

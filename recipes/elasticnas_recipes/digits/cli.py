@@ -5,19 +5,19 @@ from typing import Annotated
 
 import typer
 
+from elasticnas.cli.config import config_commands
 from elasticnas.cli.options import ConfigFile, Device, Out, Resume, Seed, Threads, changes_of, set_option
 from elasticnas.report import open_console
 from elasticnas.run import Run
 from elasticnas.runtime import configure_torch, device_of
-from elasticnas.settings import as_yaml, read_config, updated
+from elasticnas.settings import read_config, updated
 from elasticnas_recipes.digits.config import Config
 from elasticnas_recipes.digits.task import study
 
 __all__ = ["commands"]
 
 commands = typer.Typer(no_args_is_help=True)
-config = typer.Typer(no_args_is_help=True, help="Settings as a YAML file for --config.")
-commands.add_typer(config, name="config")
+commands.add_typer(config_commands(Config()), name="config")
 
 Set = Annotated[list[str] | None, set_option("study.steps=500")]
 
@@ -46,14 +46,3 @@ def run(
     work.run(Run(out, resume=resume, identity=facts), console)
     for name in ("result.md", "report.html", "pareto.png", "networks"):
         typer.echo(f"{name}: {out / name}")
-
-
-@config.callback()
-def config_group() -> None:
-    """Settings as a YAML file for --config."""
-
-
-@config.command()
-def show() -> None:
-    """Print all settings as YAML, to be saved, changed, and passed to --config."""
-    typer.echo(as_yaml(Config()), nl=False)
