@@ -7,7 +7,7 @@ from elasticnas.elastic.layouts import Layout, starred
 
 __all__ = ["Coverage"]
 
-_SIGN = {"fixed": "", "found": "", "assumed": " (assumed)", "rule": " (rule)"}
+_SIGN = {"fixed": "", "axis": " (open)", "size": " (open)", "rule": " (rule)", "proven": "", "no effect": " (no effect)"}
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,10 @@ class Coverage:
         return tuple(x for x in self.layouts if x not in set(self.elastic))
 
     @property
-    def assumed(self) -> tuple[Layout, ...]:
-        """Tensors with a dimension of which sub-networks take a contiguous prefix only for lack of a rule."""
+    def open(self) -> tuple[Layout, ...]:
+        """Tensors with a dimension of which sub-networks keep the first units though nothing proves it."""
         sliced = (layout for layout in self.layouts if layout.name not in self.computed)
-        return tuple(x for x in sliced if any(d.how == "assumed" for d in x.dimensions))
+        return tuple(x for x in sliced if any(d.how in ("axis", "size") for d in x.dimensions))
 
     def __getitem__(self, name: str) -> Layout:
         """Return the layout of a tensor by its full name."""
@@ -54,7 +54,7 @@ class Coverage:
         lines += [f"computed for each architecture: {name}" for name in self.computed]
         lines += [f"depth: {line}" for line in self.depth]
         lines.append(
-            f"{len(self.layouts)} tensors: {len(self.elastic)} elastic ({len(self.assumed)} with an assumed layout), "
+            f"{len(self.layouts)} tensors: {len(self.elastic)} elastic ({len(self.open)} open), "
             f"{len(self.fixed)} fixed"
         )
         return "\n".join(lines)

@@ -1,22 +1,19 @@
 """elastify: turn a factory of plain models into a supernet."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor, nn
 
 from elasticnas.axes import Axes
 from elasticnas.calls import usage
-from elasticnas.elastic.layouts import Layout, starred
-from elasticnas.elastic.model import ElasticModel, M, wrap
+from elasticnas.elastic.model import ElasticModel, M, shell, wrap
+from elasticnas.elastic.proving import prove_layouts
 from elasticnas.errors import CheckpointError, ConfigError, short_repr
-from elasticnas.runtime import warn
 from elasticnas.space import Space
 from elasticnas.space.space import S
 
 __all__ = ["elastify"]
-
-_MAX_NAMED = 4  # tensors named in a warning
 
 
 @usage("elasticnas.elastify(build, Space)")
@@ -25,6 +22,8 @@ def elastify(
     space: type[S],
     rules: Mapping[str, str] | None = None,
     weights: Mapping[str, Tensor] | nn.Module | None = None,
+    example: object = None,
+    assume: bool = False,
 ) -> ElasticModel[S, M]:
     """Make a supernet of an unchanged model; its axes are found by building the model with each size changed in turn.
 
@@ -33,30 +32,37 @@ def elastify(
             of another name gets the architecture. Each call must return an independent model.
         space: The search space.
         rules: Layouts by patterns of tensor names, such as ``{"*.qkv.weight": "(3 heads head_dim) hidden"}``: for
-            each dimension a name, a number, a composite with the outermost factor first, or ``_`` for the layout that
-            was found. A name is an axis of the space, or an integer attribute of the tensor's module or of a module
-            around it; the size of one unknown name is inferred from the others. Also chosen layers, by patterns of
+            each dimension a name, a number, a product with the outermost factor first, a sum of such terms, as in
+            ``"(heads d + kv d + kv d) _"``, or ``_`` for its first units. A name is an axis of the space, or an
+            integer attribute of the tensor's module or of a module around it; the size of one unknown name is
+            inferred. Rules are rarely needed: the layout is found from the model's behaviour, and a rule that
+            behaviour refutes is an error, but ``_``, which is taken as it is. Also chosen layers, by patterns of
             paths of layer stacks: ``{"encoder.layers": "keep"}`` for a field ``keep: Annotated[tuple[bool, ...],
-            PerLayer(12)]``. The attention of ``nn.TransformerEncoder`` and of Hugging Face's GPT-2, BERT, Llama, ViT
-            and T5 needs no rules.
+            PerLayer(12)]``.
         weights: Weights of the largest model: a state dict, or a model. None keeps the initial weights of ``build``.
 
+        example: An input of the model: a tensor, a tuple of arguments, a mapping of keyword arguments, or a function
+            of the architecture that returns one. None makes one from the model's first layers or its Hugging Face
+            config.
+        assume: Whether a dimension for which the model's behaviour decides nothing keeps its first units.
+
     Returns:
-        The supernet. Without a rule, a sub-network takes the first units of a dimension; a warning names the
-        dimensions for which this is only assumed. See :meth:`ElasticModel.coverage`.
+        The supernet. Which units of a dimension a sub-network keeps is proven: a model of each smaller size must
+        depend on its units as the largest model does on those that are kept. See :meth:`ElasticModel.coverage`.
 
     Raises:
         ConfigError: ``build`` fails, does not return an independent module, returns other shapes for the same sizes, or
-            its model does not fit into memory; or an argument is of another kind.
+            its model does not fit into memory; an example is needed, or the model does not run on it; or an argument
+            is of another kind.
         InactiveChoiceError: A choice has no effect on the model.
-        AxisError: Two axes change one dimension, heads would be split, or a rule does not match; the message has the
-            rule to write.
+        AxisError: A rule does not match or is refuted, no layout agrees with the model's behaviour, or nothing shows
+            the layout of a dimension; the message has the rules to write.
         CheckpointError: The weights are not those of the largest model.
     """
     _require_arguments(build, space, weights)
-    model = wrap(None, build, space, rules or {})
-    if any(dimension.how == "assumed" for layout in model.probing.layouts.values() for dimension in layout.dimensions):
-        _warn(model.coverage().assumed)
+    builder, probing = shell(build, space, rules or {})
+    prove_layouts(builder, probing, example, assume)
+    model = wrap(None, builder, probing, rules or {})
     if weights is not None:
         _load_weights(model.network, weights.state_dict() if isinstance(weights, nn.Module) else weights)
     return model
@@ -78,21 +84,6 @@ def _require_arguments(build: Any, space: Any, weights: Any) -> None:
         raise ConfigError(f"space is {short_repr(space)}: give a class of elasticnas.Space; write {example}")
     if not (weights is None or isinstance(weights, (Mapping, nn.Module))):
         raise ConfigError(f"weights={short_repr(weights)}: give a state dict, such as torch.load(path), or a model")
-
-
-def _warn(assumed: Sequence[Layout]) -> None:
-    found = dict.fromkeys((starred(layout.name), _assumed_labels(layout)) for layout in assumed)
-    names = [f"{name} ({label})" for name, label in found]
-    if names:
-        more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
-        warn(
-            f"{', '.join(names[:_MAX_NAMED])}{more} keep their first units, which is wrong if several projections are "
-            "fused: give a rule for each, a layout such as '(2 inner) _', or '_' if the first units are right"
-        )
-
-
-def _assumed_labels(layout: Layout) -> str:
-    return ", ".join(dimension.label for dimension in layout.dimensions if dimension.how == "assumed")
 
 
 def _load_weights(network: nn.Module, weights: Mapping[str, Tensor]) -> None:

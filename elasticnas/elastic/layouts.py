@@ -4,19 +4,16 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from math import prod
 from typing import Any, Literal
 
 from torch import nn
 
+from elasticnas.elastic.expressions import Expression, parse_dimensions
 from elasticnas.errors import AxisError
 
-__all__ = ["Dimension", "Layout", "Rule", "factor_sizes", "parse_rule", "starred", "suggestion"]
+__all__ = ["Dimension", "How", "Layout", "Rule", "as_rules", "parse_rule", "sizes_of", "starred"]
 
-_TOKEN = re.compile(r"\(|\)|[^\s()]+")
-_NAME = re.compile(r"[A-Za-z_][\w.]*|[1-9]\d*")
-
-How = Literal["fixed", "found", "assumed", "rule"]
+How = Literal["fixed", "axis", "size", "rule", "proven", "no effect"]
 AxisValue = Callable[[str], int | None]
 
 
@@ -27,15 +24,12 @@ class Rule:
     Attributes:
         pattern: Pattern for full tensor names, with ``*`` and ``?``.
         text: The rule as written, such as ``"(3 heads head_dim) hidden"``.
-        dimensions: Names or numbers of each dimension, outermost first; None (``_``) leaves it to probing.
-        owner: Path of the module in which names are looked up as attributes; None for the tensor's module. Modules
-            around it are searched too.
+        dimensions: The expression of each dimension; None (``_``) for its first units.
     """
 
     pattern: str
     text: str
-    dimensions: tuple[tuple[str, ...] | None, ...]
-    owner: str | None = None
+    dimensions: tuple[Expression | None, ...]
 
     def matches(self, name: str) -> bool:
         """Return whether the pattern matches the name of a tensor."""
@@ -47,18 +41,20 @@ class Dimension:
     """How one dimension of a tensor depends on the architecture.
 
     Attributes:
-        how: ``fixed``: it does not. ``found``: its size is an axis, and it keeps the first units. ``assumed``: its
-            size is some other function of axes, and it is assumed to keep the first units. ``rule``: every factor
-            keeps its first units.
+        how: ``fixed``: it does not. ``axis``: its size is an axis. ``size``: its size is another function of axes.
+            ``rule``: a rule says which units it keeps. ``proven``: the model's behaviour shows which units it keeps.
+            ``no effect``: its units do not affect the output.
         label: Its size as text, such as the name of the axis.
-        factors: The factors of a rule, outermost first; else empty.
-        axes: The axes or choices that an assumed size depends on.
+        expression: The factors that keep their first units each; None if the dimension keeps its first units.
+        axes: The axes or choices that its size depends on, if it is not an axis itself.
+        note: What else is known, such as that behaviour agrees with a rule.
     """
 
     how: How
     label: str
-    factors: tuple[str, ...] = ()
+    expression: Expression | None = None
     axes: tuple[str, ...] = ()
+    note: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -69,75 +65,51 @@ class Layout:
         name: Name of the tensor in the supernet.
         shape: Its full shape.
         dimensions: How each dimension depends on the architecture.
-        owner: As for :class:`Rule`.
-        source: ``probing``, ``family`` or ``your rule``.
+        source: ``probing``, ``behaviour`` or ``your rule``.
     """
 
     name: str
     shape: tuple[int, ...]
     dimensions: tuple[Dimension, ...]
-    owner: str | None = None
     source: str = field(default="probing", compare=False)
 
 
-def parse_rule(pattern: str, text: str, owner: str | None = None) -> Rule:
+def parse_rule(pattern: str, text: str) -> Rule:
     """Parse the text of a rule.
 
     Raises:
         AxisError: The text is not a layout.
     """
-    dimensions: list[tuple[str, ...] | None] = []
-    group: list[str] | None = None
-    for token in _TOKEN.findall(text):
-        if token == "(" and group is None:
-            group = []
-        elif token == ")" and group:
-            dimensions.append(tuple(group))
-            group = None
-        elif token == "_" and group is None:
-            dimensions.append(None)
-        elif _NAME.fullmatch(token) and token != "_":
-            if group is None:
-                dimensions.append((token,))
-            else:
-                group.append(token)
-        else:
-            raise AxisError(_invalid_rule(pattern, text))
-    if group is not None or not dimensions:
-        raise AxisError(_invalid_rule(pattern, text))
-    return Rule(pattern, text, tuple(dimensions), owner)
+    try:
+        dimensions = parse_dimensions(text)
+    except ValueError:
+        raise AxisError(
+            f"rule {pattern!r}: {text!r} is not a layout; write one name, number, (product or sum) or _ for each "
+            "dimension, such as '(3 heads head_dim) hidden' or '(heads d + kv d + kv d) _'"
+        ) from None
+    return Rule(pattern, text, dimensions)
 
 
 def starred(name: str) -> str:
     """Return the name with ``*`` in place of layer numbers."""
-    return re.sub(r"(?<=\.)\d+(?=\.)", "*", name)
+    return re.sub(r"(?<=\.)\d+(?=\.)", "*", re.sub(r"^\d+(?=\.)", "*", name))
 
 
-def suggestion(name: str, dimensions: int, dim: int, composite: str) -> str:
-    """Return a suggested rule for a tensor, as an argument of elastify."""
-    parts = name.split(".")
-    pattern = f"*.{'.'.join(parts[-2:])}" if len(parts) > 2 else name
-    layout = " ".join(composite if position == dim else "_" for position in range(dimensions))
-    return f"rules={{{pattern!r}: {layout!r}}}"
+def as_rules(texts: Mapping[str, str]) -> str:
+    """Return rules as an argument of elastify, to paste."""
+    return f"rules={{{', '.join(f'{pattern!r}: {text!r}' for pattern, text in texts.items())}}}"
 
 
-def _invalid_rule(pattern: str, text: str) -> str:
-    return (
-        f"rule {pattern!r}: {text!r} is not a layout; write one name, number, (composite) or _ for each dimension, "
-        "such as '(3 heads head_dim) hidden'"
-    )
-
-
-def factor_sizes(
-    factors: tuple[str, ...], size: int, axis: AxisValue, root: nn.Module, path: str, where: str
-) -> tuple[int, ...]:
-    """Return the sizes of the factors of one dimension in one built model.
+def sizes_of(
+    expression: Expression, size: int, axis: AxisValue, root: nn.Module, path: str, where: str
+) -> dict[str, int]:
+    """Return the sizes of the names of one dimension in one built model.
 
     A name is an axis of the space, or an integer attribute of the module at ``path`` or of one around it; the size of
-    a single name that is neither is inferred from the others.
+    a single name that is neither follows from the size of the dimension.
 
     Args:
-        factors: Names and numbers, outermost first.
+        expression: The dimension as declared.
         size: Size of the dimension.
         axis: Returns the value of an axis in the architecture, None if the space has no such axis.
         root: The built model.
@@ -145,25 +117,32 @@ def factor_sizes(
         where: Tensor and dimension, for messages.
 
     Raises:
-        AxisError: Two names are unknown, a name is an axis and an attribute with different values, or the product is
-            not the size.
+        AxisError: Two names are unknown, a name is an axis and an attribute with different values, or the expression
+            does not give the size.
     """
-    sizes = [int(name) if name.isdigit() else _value(name, axis, root, path, where) for name in factors]
-    unknown = [name for name, value in zip(factors, sizes, strict=True) if value is None]
-    known = prod(value for value in sizes if value is not None)
-    label = f"({' '.join(factors)})"
+    names = [name for name in dict.fromkeys(expression.names()) if not name.isdigit()]
+    known = {name: _value(name, axis, root, path, where) for name in names}
+    unknown = [name for name, value in known.items() if value is None]
+    label = f"({expression.text()})"
     if len(unknown) > 1:
         raise AxisError(
             f"{where}: {' and '.join(unknown)} of the rule {label} are neither axes of the space nor integer "
             f"attributes of {path or 'the model'} or of a module around it; use such names"
         )
-    if unknown:
-        sizes = [size // max(known, 1) if value is None else value for value in sizes]
-    found = tuple(value for value in sizes if value is not None)
-    if prod(found) != size:
-        product = " x ".join(map(str, found))
-        raise AxisError(f"{where}: the rule {label} gives {product} = {prod(found)}, but the model has {size} there")
-    return found
+    try:
+        constant, factor = expression.form(known)
+    except ArithmeticError:
+        raise AxisError(f"{where}: the rule {label} multiplies {unknown[0]} by itself; name its sizes") from None
+    if unknown and factor > 0:
+        known[unknown[0]] = max(0, size - constant) // factor
+        constant, factor = expression.form(known)
+    if constant != size:
+        given = ", ".join(f"{name}={value}" for name, value in known.items())
+        raise AxisError(
+            f"{where}: the rule {label} gives {constant}{f' with {given}' if given else ''}, but the model has {size} "
+            "there"
+        )
+    return {name: value for name, value in known.items() if value is not None}
 
 
 def _value(name: str, axis: AxisValue, root: nn.Module, path: str, where: str) -> int | None:

@@ -1,7 +1,7 @@
 """ElasticModel: an unchanged model as a supernet."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from operator import attrgetter
@@ -16,12 +16,12 @@ from elasticnas.calls import usage
 from elasticnas.elastic.building import Builder
 from elasticnas.elastic.coverage import Coverage
 from elasticnas.elastic.depth import ChosenLayers
-from elasticnas.elastic.families import family_rules
-from elasticnas.elastic.layouts import parse_rule
+from elasticnas.elastic.layouts import Layout, parse_rule
 from elasticnas.elastic.memory import available_bytes
+from elasticnas.elastic.parts import cut
 from elasticnas.elastic.probe import tensors
 from elasticnas.elastic.probing import Probing
-from elasticnas.elastic.subnetwork import Slot, SubNetwork, cut, places
+from elasticnas.elastic.subnetwork import Slot, SubNetwork, places
 from elasticnas.errors import ArchitectureError, AxisError, ConfigError, InactiveChoiceError
 from elasticnas.nn.module import ElasticModule
 from elasticnas.space import Space, TooManyCombinations
@@ -164,7 +164,8 @@ class ElasticModel(ElasticModule, Generic[A, M]):
         return self._skeletons.pristine[name]
 
     def __reduce__(self) -> Any:
-        return _restore, (self.network, self._builder.build, self.space, self._rules)
+        layouts = tuple(self.probing.layouts.values())
+        return _restore, (self.network, self._builder.build, self.space, self._rules, layouts)
 
 
 def _no_masks_error() -> AxisError:
@@ -193,13 +194,14 @@ class _Cache:
         return _Cache()
 
 
-def _restore(network: nn.Module, build: Callable[..., nn.Module], space: type[Space], rules: dict[str, str]) -> Any:
-    return wrap(network, build, space, rules)
+def _restore(
+    network: nn.Module, build: Callable[..., nn.Module], space: type[Space], rules: dict[str, str], layouts: Any
+) -> Any:
+    return wrap(network, *shell(build, space, rules, layouts), rules)
 
 
-def wrap(network: M | None, build: Callable[..., M], space: type[S], rules: Mapping[str, str]) -> ElasticModel[S, M]:
+def wrap(network: M | None, builder: Builder, probing: Probing, rules: Mapping[str, str]) -> ElasticModel[Any, M]:
     """Make the supernet of a network, or of the largest model of ``build`` if ``network`` is None."""
-    builder, probing = shell(build, space, rules)
     whole = cast(M, _largest(builder, probing)) if network is None else network
     return ElasticModel(whole, builder, probing, rules)
 
@@ -216,9 +218,12 @@ def _largest(builder: Builder, probing: Probing) -> nn.Module:
 
 
 def shell(
-    build: Callable[..., nn.Module], space: type[Space], rules: Mapping[str, str] | None = None
+    build: Callable[..., nn.Module],
+    space: type[Space],
+    rules: Mapping[str, str] | None = None,
+    layouts: Sequence[Layout] | None = None,
 ) -> tuple[Builder, Probing]:
-    """Return the builder and the layouts of a supernet, without weights."""
+    """Return the builder and the layouts of a supernet, without weights; without ``layouts`` they are not proven."""
     axes, builder = Axes(space, space.info()), Builder(build, space)
     _use_properties(axes)
     shapes = builder.shapes(space.largest())
@@ -236,7 +241,7 @@ def shell(
                 f"rule {pattern!r} matches no tensor and no stack of layers of {type(shapes).__name__}; its tensors "
                 f"are {', '.join(names[:3])}, ..."
             )
-    probing = Probing(builder, axes, shapes, [*parsed, *family_rules(shapes)], ChosenLayers(layers, axes, shapes))
+    probing = Probing(builder, axes, shapes, parsed, ChosenLayers(layers, axes, shapes), layouts)
     _require_all_choices(probing, builder)
     return builder, probing
 

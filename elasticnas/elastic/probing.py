@@ -1,5 +1,6 @@
 """Probing: find the axes of every dimension of every tensor from models built with each size changed."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,9 +10,9 @@ from elasticnas.axes import Axes
 from elasticnas.elastic.building import Builder
 from elasticnas.elastic.depth import ChosenLayers
 from elasticnas.elastic.fitting import axis_values, fit
-from elasticnas.elastic.heads import refuse_cut_heads
-from elasticnas.elastic.layouts import Dimension, Layout, Rule, factor_sizes, suggestion
+from elasticnas.elastic.layouts import Dimension, Layout, Rule, as_rules, sizes_of
 from elasticnas.elastic.linear import input_dim
+from elasticnas.elastic.parts import Part, Prefix
 from elasticnas.elastic.probe import Probe, beyond, variants
 from elasticnas.errors import AxisError, ConfigError
 
@@ -25,21 +26,31 @@ class Probing:
         builder: Builds the models.
         axes: The axes of the space.
         full: The largest model; only its shapes are used.
-        rules: Rules for tensors, those of the caller before those of families.
+        rules: Rules for tensors.
         layers: Rules for stacks of layers.
+        layouts: Known layouts of all tensors; None finds them from the rules and the sizes of the models.
 
     Attributes:
         layouts: The layouts by tensor name.
+        rules: The rules for tensors.
         full: The probe of the largest architecture.
         neighbours: Probes that differ from it in one choice, or in as few as the rules allow.
 
     Raises:
-        AxisError: A dimension depends on two axes, heads would be split, or a rule does not match.
+        AxisError: A rule does not match, or a size is larger than in the largest model.
         ConfigError: Some architecture has a tensor that the largest does not have, or ties other tensors.
     """
 
-    def __init__(self, builder: Builder, axes: Axes, full: nn.Module, rules: list[Rule], layers: ChosenLayers) -> None:
-        self.axes, self.layers, self._builder, self._rules = axes, layers, builder, rules
+    def __init__(
+        self,
+        builder: Builder,
+        axes: Axes,
+        full: nn.Module,
+        rules: list[Rule],
+        layers: ChosenLayers,
+        layouts: Sequence[Layout] | None = None,
+    ) -> None:
+        self.axes, self.layers, self._builder, self.rules = axes, layers, builder, rules
         self.full = Probe(axes.space.largest(), full, layers)
         self.neighbours = [Probe(arch, builder.shapes(arch), layers) for arch in variants(axes.space)]
         archs = [self.full.arch, *(probe.arch for probe in self.neighbours)]
@@ -47,14 +58,29 @@ class Probing:
         self.probes = [self.full, *self.neighbours, *further]
         self._numbers = {axis.name: axis.quantity for axis in axes.all() if axis.is_number}
         self._series: dict[tuple[int, ...], dict[str, list[int]]] = {}
-        self._factor_sizes: dict[tuple[str, int], tuple[tuple[int, ...], ...]] = {}
-        self._full_factors: dict[str, tuple[tuple[int, ...], ...]] = {}  # in the largest model, which is probed first
+        self._sizes: dict[tuple[str, int], tuple[dict[str, int], ...]] = {}
+        self._largest: dict[str, tuple[dict[str, int], ...]] = {}  # in the largest model, which is probed first
         for probe in self.probes[1:]:
             for name, (own, shape) in probe.tensors.items():
                 self.require(name, own, shape, probe.arch)
             self.require_same_ties(probe.model, probe.arch)
-        self.layouts = {name: self._layout(name, shape) for name, (_, shape) in self.full.tensors.items()}
-        refuse_cut_heads(self.probes, self.layouts, self._factors_in)
+        if layouts is None:
+            layouts = [self._layout(name, shape) for name, (_, shape) in self.full.tensors.items()]
+        self.layouts: dict[str, Layout] = {}
+        self.adopt(layouts)
+
+    def adopt(self, layouts: Sequence[Layout]) -> None:
+        """Use these layouts from now on.
+
+        Raises:
+            AxisError: A layout does not match the probes.
+        """
+        self._sizes.clear()
+        self._largest.clear()
+        self.layouts = {layout.name: layout for layout in layouts}
+        for layout in layouts:
+            for probe in self.probes_with(layout.name):
+                self.sizes_in(layout, probe)
 
     def reached(self) -> set[str]:
         """Return the choices that change a shape, the set of modules, or an attribute of a module or its config."""
@@ -101,64 +127,63 @@ class Probing:
                         "a supernet holds one set of weights; tie them at every size or at none"
                     )
 
-    def _rule(self, name: str) -> Rule | None:
+    def rule_for(self, name: str) -> Rule | None:
         """Return the first rule that matches; the bias of a linear layer falls back to the rule of its weight."""
-        rule = next((rule for rule in self._rules if rule.matches(name)), None)
+        rule = next((rule for rule in self.rules if rule.matches(name)), None)
         own = self.full.tensors[name][0].split(".")
         if rule is None and own[-1] == "bias":
             read = input_dim(self.full.model.get_submodule(".".join(own[:-1])))
             weight = f"{name.removesuffix('bias')}weight"
-            rule = next((rule for rule in self._rules if rule.matches(weight)), None) if read is not None else None
+            rule = next((rule for rule in self.rules if rule.matches(weight)), None) if read is not None else None
             if rule is not None and read is not None:
                 rule = replace(rule, dimensions=(rule.dimensions[1 - read],))
         return rule
 
     def _layout(self, name: str, shape: tuple[int, ...]) -> Layout:
-        rule = self._rule(name)
+        rule = self.rule_for(name)
         if rule is not None and len(rule.dimensions) != len(shape):
             raise AxisError(
                 f"rule {rule.pattern!r}: {rule.text!r} has {len(rule.dimensions)} dimensions, but {name} has the shape "
                 f"{shape}"
             )
-        dimensions = [
-            self._dimension(name, dim, rule, None if rule is None else rule.dimensions[dim])
-            for dim in range(len(shape))
-        ]
-        owner = None if rule is None else rule.owner
-        layout = Layout(name, shape, tuple(dimensions), owner, "probing" if rule is None else _source(rule))
-        for probe in self._probes_with(name):
-            self._factors_in(layout, probe)
-        return layout
+        dimensions = [self._dimension(name, dim, rule) for dim in range(len(shape))]
+        return Layout(name, shape, tuple(dimensions), "probing" if rule is None else "your rule")
 
-    def _dimension(self, name: str, dim: int, rule: Rule | None, declared: tuple[str, ...] | None) -> Dimension:
-        if declared is not None:
-            label = f"({' '.join(n.rpartition('.')[2] for n in declared)})" if len(declared) > 1 else declared[0]
-            return Dimension("rule", label, declared)
-        here = self._probes_with(name)
-        found = fit(self._axis_values(here), here, name, dim)
-        # a caller's rule with _ confirms that the first units are kept
-        confirmed = found.how == "assumed" and rule is not None and rule.owner is None
-        return Dimension("rule", found.label) if confirmed else found
+    def _dimension(self, name: str, dim: int, rule: Rule | None) -> Dimension:
+        here = self.probes_with(name)
+        found = fit(self.axis_values(here), here, name, dim)
+        if rule is None:
+            return found
+        declared = rule.dimensions[dim]
+        if declared is None:
+            return found if found.how == "fixed" else replace(found, how="rule", note="first units")
+        text = declared.text()
+        return Dimension("rule", f"({text})" if " " in text else text, declared)
 
-    def _probes_with(self, name: str) -> list[Probe]:
+    def probes_with(self, name: str) -> list[Probe]:
+        """Return the probes whose model has a tensor, that of the largest architecture first."""
         return [probe for probe in self.probes if name in probe.tensors]
 
-    def _axis_values(self, probes: list[Probe]) -> dict[str, list[int]]:
+    def axis_values(self, probes: list[Probe]) -> dict[str, list[int]]:
+        """Return the values in the probes of every axis that varies."""
         key = tuple(map(id, probes))
         if key not in self._series:
             self._series[key] = axis_values(self.axes, probes)
         return self._series[key]
 
-    def _factors_in(self, layout: Layout, probe: Probe) -> tuple[tuple[int, ...], ...]:
+    def sizes_in(self, layout: Layout, probe: Probe) -> tuple[dict[str, int], ...]:
+        """Return the sizes of the names of every dimension of a tensor in a probe."""
         key = (layout.name, id(probe))
-        if key not in self._factor_sizes:
-            self._factor_sizes[key] = self.factors(layout, probe.model, *probe.tensors[layout.name], probe.arch)
-        return self._factor_sizes[key]
+        if key not in self._sizes:
+            self._sizes[key] = self.sizes(layout, probe.model, *probe.tensors[layout.name], probe.arch)
+        return self._sizes[key]
 
-    def factors(
+    def sizes(
         self, layout: Layout, model: nn.Module, own: str, shape: tuple[int, ...], arch: Any
-    ) -> tuple[tuple[int, ...], ...]:
-        """Return the sizes of the factors of every dimension of a tensor in a built model.
+    ) -> tuple[dict[str, int], ...]:
+        """Return the sizes of the names of every dimension of a tensor in a built model.
+
+        A dimension without an expression has one size under its label.
 
         Args:
             layout: Layout of the tensor.
@@ -168,80 +193,63 @@ class Probing:
             arch: The architecture.
 
         Raises:
-            AxisError: The rule does not match, or a factor is larger than in the largest model.
+            AxisError: The rule does not match, or a size is larger than in the largest model.
         """
-        axis, path = self._axis_getter(arch), _owner_path(layout, own)
+        axis, path = self._axis_getter(arch), own.rpartition(".")[0]
         found = tuple(
-            factor_sizes(dimension.factors, size, axis, model, path, f"{layout.name}, dimension {dim}")
-            if dimension.factors
-            else (size,)
+            {dimension.label: size}
+            if dimension.expression is None
+            else sizes_of(dimension.expression, size, axis, model, path, f"{layout.name}, dimension {dim}")
             for dim, (dimension, size) in enumerate(zip(layout.dimensions, shape, strict=True))
         )
-        largest = self._full_factors.setdefault(layout.name, found)
+        largest = self._largest.setdefault(layout.name, found)
         for dim, (full, active) in enumerate(zip(largest, found, strict=True)):
-            for number, (most, units) in enumerate(zip(full, active, strict=True)):
-                if units > most:
-                    dimension = layout.dimensions[dim]
-                    what = dimension.factors[number].rpartition(".")[2] if dimension.factors else dimension.label
+            for name, units in active.items():
+                if units > full[name]:
                     raise AxisError(
-                        f"{layout.name}, dimension {dim}: {arch!r} has {units} of {what}, more than the {most} of the "
-                        "largest model: a sub-network only has units of the supernet; add a rule to the space that "
-                        "relates the sizes"
+                        f"{layout.name}, dimension {dim}: {arch!r} has {units} of {name.rpartition('.')[2]}, more than "
+                        f"the {full[name]} of the largest model: a sub-network only has units of the supernet; add a "
+                        "rule to the space that relates the sizes"
                     )
         return found
 
     def cuts(
         self, name: str, model: nn.Module, own: str, shape: tuple[int, ...], arch: Any
-    ) -> tuple[tuple[int, tuple[int, ...], tuple[int, ...]], ...]:
-        """Return the arguments of :func:`elasticnas.axes.take` for a sub-network's tensor, for each narrowed dimension.
+    ) -> tuple[tuple[int, Part], ...]:
+        """Return the units of a sub-network's tensor, for each narrowed dimension.
 
         Raises:
-            AxisError: A dimension that was fixed in all probes differs, or as in :meth:`factors`.
+            AxisError: A dimension that was fixed in all probes differs, or as in :meth:`sizes`.
         """
         layout = self.layouts[name]
         for dim, (dimension, size) in enumerate(zip(layout.dimensions, shape, strict=True)):
             if dimension.how == "fixed" and size != layout.shape[dim]:
-                rule = suggestion(name, len(shape), dim, "(units)")
+                text = " ".join("(units)" if place == dim else "_" for place in range(len(shape)))
                 raise AxisError(
                     f"{name}, dimension {dim}: {arch!r} has {size} there, though it was {layout.shape[dim]} in all "
-                    f"probes: give {rule} if it keeps the first units, or a rule with its layout"
+                    f"probes: give {as_rules({name: text})} if it keeps the first units, or a rule with its layout"
                 )
-        whole, active = self._full_factors[name], self.factors(layout, model, own, shape, arch)
-        return tuple((dim, w, a) for dim, (w, a) in enumerate(zip(whole, active, strict=True)) if w != a)
+        parts = self.parts(layout, model, own, shape, arch)
+        return tuple((dim, part) for dim, part in enumerate(parts) if not part.is_whole)
 
-    def elastic(self, layout: Layout) -> tuple[tuple[tuple[str | None, int], ...], ...]:
-        """Return axis and full size of every factor of every dimension.
-
-        A factor that is no axis has its name in the rule instead. None stands for a factor that does not vary, or whose
-        layout is only assumed.
-        """
-        here = self._probes_with(layout.name)
-        sizes, series = [self._factors_in(layout, probe) for probe in here], self._axis_values(here)
-        full = self._full_factors[layout.name]
-        found = []
-        for dim, dimension in enumerate(layout.dimensions):
-            keys: list[tuple[str | None, int]] = []
-            for position, units in enumerate(full[dim]):
-                values = [each[dim][position] for each in sizes]
-                own = dimension.factors[position].rpartition(".")[2] if dimension.factors else None
-                axis = next((axis for axis, axis_sizes in series.items() if axis_sizes == values), own)
-                varies = dimension.how in ("found", "rule") and len(set(values)) > 1
-                keys.append((axis if varies else None, units))
-            found.append(tuple(keys))
-        return tuple(found)
+    def parts(
+        self, layout: Layout, model: nn.Module, own: str, shape: tuple[int, ...], arch: Any
+    ) -> tuple[Part, ...]:
+        """Return the units of every dimension of a sub-network's tensor; raises as :meth:`sizes` does."""
+        active, full = self.sizes(layout, model, own, shape, arch), self._largest[layout.name]
+        return tuple(
+            Prefix(layout.shape[dim], size)
+            if dimension.expression is None
+            else dimension.expression.part(full[dim], active[dim])
+            for dim, (dimension, size) in enumerate(zip(layout.dimensions, shape, strict=True))
+        )
 
     def __deepcopy__(self, memo: dict[Any, Any]) -> "Probing":
         return self
 
     def _axis_getter(self, arch: Any) -> Any:
-        return lambda name: self._numbers[name].getter(arch) if name in self._numbers else None
+        def value(name: str) -> int | None:
+            found = self._numbers[name].getter(arch) if name in self._numbers else None
+            return found if isinstance(found, int) else None
 
-
-def _owner_path(layout: Layout, own: str) -> str:
-    """Return the path of the module where names are looked up, in the model in which the tensor is named ``own``."""
-    parts = own.split(".")[:-1]
-    return ".".join(parts if layout.owner is None else parts[: len(layout.owner.split(".")) if layout.owner else 0])
-
-
-def _source(rule: Rule) -> str:
-    return "your rule" if rule.owner is None else "family"
+        return value

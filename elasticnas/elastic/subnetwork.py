@@ -7,11 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from elasticnas.axes import take
+from elasticnas.elastic.parts import Part, cut
 
-__all__ = ["Cut", "Slot", "SubNetwork", "cut", "places"]
-
-Cut = tuple[int, tuple[int, ...], tuple[int, ...]]  # dimension, full and active sizes of its factors
+__all__ = ["Slot", "SubNetwork", "places"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,7 @@ class Slot:
     source: str
     origin: dict[str, Any]
     origin_name: str
-    cuts: tuple[Cut, ...]
+    cuts: tuple[tuple[int, Part], ...]
 
     @property
     def full(self) -> Tensor:
@@ -103,7 +101,7 @@ class SubNetwork:
         Those that are views need this only if they were reassigned; those with composite dimensions are copies.
         """
         for slot, (tensor, version) in zip(self._buffers, self._bound, strict=True):
-            copied = any(len(full) > 1 for _, full, _ in slot.cuts)
+            copied = not all(part.is_view for _, part in slot.cuts)
             if slot.held is not tensor or (copied and tensor._version != version):
                 slot.keep()
 
@@ -137,13 +135,6 @@ def _copied(slot: Slot, memo: dict[Any, Any]) -> Tensor:
     copied = memo[id(full)]
     assert isinstance(copied, Tensor)
     return copied
-
-
-def cut(tensor: Tensor, cuts: Sequence[Cut]) -> Tensor:
-    """Return the tensor narrowed by every cut."""
-    for dim, full, active in cuts:
-        tensor = take(tensor, dim, full, active)
-    return tensor
 
 
 def places(model: nn.Module) -> Iterator[tuple[str, dict[str, Any], str]]:

@@ -1,0 +1,245 @@
+"""Behaviour: what a built model computes if single units of a tensor are kept, or units are permuted."""
+
+import contextlib
+import warnings
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad, vmap
+from torch.utils._pytree import tree_leaves, tree_map
+
+from elasticnas.elastic.exact import ExactMode
+
+__all__ = ["UNKNOWN", "Behaviour", "Dim", "Links", "agree"]
+
+Dim = tuple[str, int]
+"""A dimension of a tensor: name of the tensor and number of the dimension."""
+
+Links = dict[Dim, npt.NDArray[np.int8]]
+"""Which units of each dimension still matter if only one unit of another dimension is kept: 0 no, 1 yes, 2 unknown."""
+
+UNKNOWN = 2
+
+# gradients relative to the largest of all tensors; rounding is 1e-16
+_ZERO, _SURE = 1e-13, 1e-8
+_CHUNK_NUMBERS = 20_000_000  # gradients held at once
+_AT_ONCE = 512
+
+
+class Behaviour:
+    """A model filled with random weights, in float64.
+
+    Args:
+        skeleton: The model, with parameters on the meta device and real buffers, in eval mode; it is filled.
+        example: Its input.
+        filled: Names of the buffers to fill too; others keep their values.
+
+    Attributes:
+        tensors: Parameters and float buffers by name.
+
+    Raises:
+        ValueError: The model has no floating-point output, or not a finite one.
+        Exception: Whatever the model raises for the example.
+    """
+
+    def __init__(self, skeleton: nn.Module, example: Any, filled: Collection[str] = ()) -> None:
+        self.model, self._filled = skeleton, filled
+        self.example = tree_map(_on_cpu, example)
+        self.vectorised = True
+        self.tensors: dict[str, Tensor] = {}
+        self._rows: dict[tuple[int, Dim, int], Links] = {}
+        self._weights: list[Tensor] = []
+        self._touched: set[str] | None = None
+        self._draw(0)
+
+    def _draw(self, seed: int) -> None:
+        """Fill the model with random weights."""
+        _fill(self.model, seed, self._filled)
+        self.model.double()
+        named = [*self.model.named_parameters(), *self.model.named_buffers()]
+        self.tensors = {name: tensor.detach() for name, tensor in named if tensor.is_floating_point()}
+        held = {name for name, _ in self.model.named_buffers()}
+        self.parameters = {name for name in self.tensors if name not in held or name in self._filled}
+        with torch.no_grad(), _seeded():
+            outputs = self.outputs({})
+        if not outputs or not all(bool(x.isfinite().all()) for x in outputs):
+            raise ValueError("the output has no finite numbers" if outputs else "the output has no numbers")
+        generator = torch.Generator().manual_seed(1)
+        self._weights = [torch.randn(x.shape, generator=generator, dtype=x.dtype) for x in outputs]
+        self._seed = seed
+
+    def outputs(self, changed: Mapping[str, Tensor], example: Any = None) -> list[Tensor]:
+        """Return the floating-point outputs with some tensors replaced."""
+        with ExactMode():
+            given = self.example if example is None else example
+            tensors = {**self.tensors, **changed}
+            if isinstance(given, Mapping):
+                found = functional_call(self.model, tensors, (), dict(given))
+            else:
+                found = functional_call(self.model, tensors, given if isinstance(given, tuple) else (given,))
+        return [x for x in tree_leaves(found) if isinstance(x, Tensor) and x.is_floating_point()]
+
+    def run(self, changed: Mapping[str, Tensor], example: Any = None) -> list[Tensor]:
+        """Return the outputs with some tensors replaced; noise is the same at every call."""
+        with _seeded():
+            return self.outputs(changed, example)
+
+    def affects(self, name: str) -> bool:
+        """Return whether a parameter has a gradient."""
+        if self._touched is None:
+            given = {key: self.tensors[key].clone().requires_grad_() for key in self.parameters & self.tensors.keys()}
+            with _quiet():
+                found = torch.autograd.grad(self._loss(given, {}), list(given.values()), materialize_grads=True)
+            sizes = {key: float(gradient.abs().max()) for key, gradient in zip(given, found, strict=True)}
+            self._touched = {key for key, size in sizes.items() if size > _ZERO * max(sizes.values())}
+        return name in self._touched
+
+    def links(self, source: Dim, units: Sequence[int], targets: Sequence[str], seed: int = 0) -> list[Links]:
+        """Return which units of the targets matter if a single unit of the source is kept, for each given unit.
+
+        The vectors of the same module with as many units, such as a bias, are reduced to the unit as well.
+
+        Args:
+            source: The dimension.
+            units: Units of it.
+            targets: Names of tensors.
+            seed: Seed of the random weights.
+        """
+        missing = [unit for unit in units if (seed, source, unit) not in self._rows]
+        if missing:
+            if seed != self._seed:
+                self._draw(seed)
+            size = self.tensors[source[0]].shape[source[1]]
+            # all units at once cost little more than some
+            all_units = self.vectorised and size <= _AT_ONCE
+            self._measure(source, range(size) if all_units else missing, targets)
+        return [self._rows[seed, source, unit] for unit in units]
+
+    def _measure(self, source: Dim, units: Sequence[int], targets: Sequence[str]) -> None:
+        wanted, gated = [target for target in targets if target in self.parameters], self._with_companions(source)
+        numbers = sum(self.tensors[target].numel() for target in {*wanted, *gated})
+        chunk = max(1, _CHUNK_NUMBERS // max(1, numbers))
+        for start in range(0, len(units), chunk):
+            some = list(units[start : start + chunk])
+            pieces = {key: _only(self.tensors[key], dim, some) for key, dim in gated.items()}
+            patterns = self._gradients(pieces, wanted)
+            for row, unit in enumerate(some):
+                self._rows[self._seed, source, unit] = {key: value[row] for key, value in patterns.items()}
+
+    def _with_companions(self, source: Dim) -> dict[str, int]:
+        """Return the tensor and the vectors of its module with as many units, with the dimension to reduce."""
+        name, dim = source
+        size, owner = self.tensors[name].shape[dim], name.rpartition(".")[0]
+        gated = {name: dim}
+        for other, tensor in self.tensors.items():
+            if other != name and other.rpartition(".")[0] == owner and tuple(tensor.shape) == (size,):
+                gated[other] = 0
+        return gated
+
+    def _gradients(self, gated: dict[str, Tensor], targets: list[str]) -> Links:
+        free = {name: self.tensors[name] for name in targets if name not in gated}
+        with _quiet(), _seeded():
+            if self.vectorised:
+                try:
+                    first, second = vmap(grad(self._loss, argnums=(0, 1)), in_dims=(0, None), randomness="same")(
+                        gated, free
+                    )
+                    return _patterns({**first, **second}, targets)
+                except Exception:  # what vmap does not support, such as code that looks at values
+                    self.vectorised = False
+            rows = [
+                self._one({name: value[row] for name, value in gated.items()}, free)
+                for row in range(len(next(iter(gated.values()))))
+            ]
+        return _patterns({name: torch.stack([row[name] for row in rows]) for name in rows[0]}, targets)
+
+    def _one(self, gated: dict[str, Tensor], free: dict[str, Tensor]) -> dict[str, Tensor]:
+        given = {name: value.clone().requires_grad_() for name, value in {**free, **gated}.items()}
+        found = torch.autograd.grad(self._loss(given, {}), list(given.values()), materialize_grads=True)
+        return dict(zip(given, found, strict=True))
+
+    def _loss(self, gated: dict[str, Tensor], free: dict[str, Tensor]) -> Tensor:
+        with _seeded():
+            outputs = self.outputs({**free, **gated})
+        return torch.stack([(x * weight).sum() for x, weight in zip(outputs, self._weights, strict=True)]).sum()
+
+
+def agree(first: npt.NDArray[np.int8], second: npt.NDArray[np.int8]) -> bool:
+    """Return whether two patterns are equal wherever both are known."""
+    return bool(((first == second) | (first == UNKNOWN) | (second == UNKNOWN)).all())
+
+
+def _patterns(gradients: Mapping[str, Tensor], targets: Sequence[str]) -> Links:
+    sizes = {name: gradients[name].abs() for name in targets if name in gradients}
+    tops = torch.stack([value.flatten(1).amax(1) for value in sizes.values() if value[0].numel()]).amax(0)
+    found = {}
+    for name, value in sizes.items():
+        for dim in range(value.ndim - 1):
+            others = [other for other in range(1, value.ndim) if other != dim + 1]
+            largest = value.amax(others) if others else value
+            known = (largest > _SURE * tops[:, None]).to(torch.int8)
+            between = (largest > _ZERO * tops[:, None]) & (known == 0)
+            found[name, dim] = known.masked_fill(between, UNKNOWN).numpy()
+    return found
+
+
+def _only(tensor: Tensor, dim: int, units: Sequence[int]) -> Tensor:
+    """Return ``(len(units), *shape)``: the tensor with all but one unit of the dimension set to zero."""
+    shape = [len(units)] + [1] * tensor.ndim
+    shape[dim + 1] = tensor.shape[dim]
+    return tensor * torch.eye(tensor.shape[dim], dtype=tensor.dtype)[units].view(shape)
+
+
+@torch.no_grad()
+def _fill(model: nn.Module, seed: int, buffers: Collection[str]) -> None:
+    """Give every parameter and some buffers random values; equal ones would hide structure."""
+    generator = torch.Generator().manual_seed(seed)
+    for name, buffer in model.named_buffers():
+        if name in buffers and buffer.is_floating_point():
+            noise = torch.randn(buffer.shape, generator=generator, dtype=torch.float64)
+            buffer.copy_((1 + 0.3 * noise).abs())
+    made: dict[int, nn.Parameter] = {}
+    for module in model.modules():
+        for name, parameter in module._parameters.items():
+            if parameter is None:
+                continue
+            if id(parameter) not in made:
+                made[id(parameter)] = nn.Parameter(_drawn(parameter, generator), parameter.is_floating_point())
+            module._parameters[name] = made[id(parameter)]
+
+
+def _drawn(parameter: Tensor, generator: torch.Generator) -> Tensor:
+    shape = parameter.shape
+    if not parameter.is_floating_point():
+        return torch.zeros(shape, dtype=parameter.dtype)
+    noise = torch.randn(shape, generator=generator, dtype=torch.float64)
+    if parameter.ndim < 2:
+        return 1 + 0.3 * noise
+    inputs = shape[1:].numel() if parameter.ndim > 3 else shape[-1]
+    return noise * (0.8 / max(1, inputs) ** 0.5)
+
+
+def _on_cpu(value: Any) -> Any:
+    if not isinstance(value, Tensor):
+        return value
+    value = value.detach().cpu()
+    return value.double() if value.is_floating_point() else value
+
+
+@contextlib.contextmanager
+def _seeded() -> Iterator[None]:
+    """Let a model that draws noise draw the same at every call."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

@@ -1,0 +1,52 @@
+"""ExactMode: run a model in float64 throughout, with smooth activations, to tell zero gradients from small ones."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+__all__ = ["ExactMode"]
+
+_NARROW = frozenset((torch.float32, torch.float16, torch.bfloat16))
+_CASTS = frozenset(("float", "half", "bfloat16"))
+# activations with dead regions, where a unit looks as if it did not matter; silu is 0 at 0 like them
+_DEAD = frozenset(("relu", "relu_", "relu6", "hardswish", "hardtanh", "threshold", "threshold_", "leaky_relu"))
+
+
+class ExactMode(TorchFunctionMode):
+    """Replace casts to narrower types by float64, and activations with dead regions by silu."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Call the function with float64 in place of narrower types."""
+        name = getattr(func, "__name__", "")
+        if name in _CASTS and args and isinstance(args[0], Tensor):
+            return args[0].double()
+        if name in _DEAD:
+            return F.silu(args[0])
+        if name.lstrip("_") == "grouped_mm":
+            return _grouped(*args, **(kwargs or {}))
+        wide = {key: _wide(value) for key, value in (kwargs or {}).items()}
+        return func(*map(_wide, args), **wide)
+
+
+def _wide(value: Any) -> Any:
+    return torch.float64 if isinstance(value, torch.dtype) and value in _NARROW else value
+
+
+def _grouped(x: Tensor, weights: Tensor, offs: Tensor | None = None, bias: Tensor | None = None, **_: Any) -> Tensor:
+    """Multiply each group of rows with its own matrix; torch has no float64 kernel."""
+    if offs is None:
+        return torch.bmm(x, weights)
+    ends = [0, *offs.tolist()]
+    rows = [x[start:end] @ weight for start, end, weight in zip(ends[:-1], ends[1:], weights, strict=True)]
+    rest = x.new_zeros(len(x) - ends[-1], weights.shape[-1])
+    return torch.cat([*rows, rest])
