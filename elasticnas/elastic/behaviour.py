@@ -52,6 +52,7 @@ class Behaviour:
         self.vectorised = True
         self.tensors: dict[str, Tensor] = {}
         self._rows: dict[tuple[int, Dim, int], Links] = {}
+        self._seen: dict[tuple[int, Dim, int], frozenset[str]] = {}
         self._weights: list[Tensor] = []
         self._touched: set[str] | None = None
         self._draw(0)
@@ -109,18 +110,19 @@ class Behaviour:
             targets: Names of tensors.
             seed: Seed of the random weights.
         """
-        missing = [unit for unit in units if (seed, source, unit) not in self._rows]
+        wanted = {target for target in targets if target in self.parameters}
+        missing = [unit for unit in units if not wanted <= self._seen.get((seed, source, unit), frozenset())]
         if missing:
             if seed != self._seed:
                 self._draw(seed)
             size = self.tensors[source[0]].shape[source[1]]
             # all units at once cost little more than some
             all_units = self.vectorised and size <= _AT_ONCE
-            self._measure(source, range(size) if all_units else missing, targets)
+            self._measure(source, range(size) if all_units else missing, wanted)
         return [self._rows[seed, source, unit] for unit in units]
 
-    def _measure(self, source: Dim, units: Sequence[int], targets: Sequence[str]) -> None:
-        wanted, gated = [target for target in targets if target in self.parameters], self._with_companions(source)
+    def _measure(self, source: Dim, units: Sequence[int], targets: set[str]) -> None:
+        wanted, gated = sorted(targets), self._with_companions(source)
         numbers = sum(self.tensors[target].numel() for target in {*wanted, *gated})
         chunk = max(1, _CHUNK_NUMBERS // max(1, numbers))
         for start in range(0, len(units), chunk):
@@ -129,6 +131,7 @@ class Behaviour:
             patterns = self._gradients(pieces, wanted)
             for row, unit in enumerate(some):
                 self._rows[self._seed, source, unit] = {key: value[row] for key, value in patterns.items()}
+                self._seen[self._seed, source, unit] = frozenset(wanted)
 
     def _with_companions(self, source: Dim) -> dict[str, int]:
         """Return the tensor and the vectors of its module with as many units, with the dimension to reduce."""

@@ -79,6 +79,8 @@ class Finder:
             self._domains[dim] = [given[dim]] if dim in given else list(candidates(full, small))
         self._units: dict[Part, npt.NDArray[np.int64]] = {}
         self._targets = list(dict.fromkeys(name for name, _ in pair.dims))
+        self._known: dict[tuple[tuple[Dim, Dim], Part, Part], bool] = {}
+        self._sampled: dict[Dim, list[int]] = {}
         self._edges = self._find_edges()
         self._steady: set[tuple[Dim, Dim]] = set()  # links found to be independent of the weights' values
 
@@ -224,8 +226,6 @@ class Finder:
             self._known[key] = self._compare(source, target, self._of(a), self._of(b))
         return self._known[key]
 
-    _known: dict[tuple[tuple[Dim, Dim], Part, Part], bool]
-
     def _compare(
         self, source: Dim, target: Dim, of_source: npt.NDArray[np.int64], of_target: npt.NDArray[np.int64]
     ) -> bool:
@@ -253,29 +253,30 @@ class Finder:
 
     def _find_edges(self) -> dict[Dim, list[Dim]]:
         """Return for each source the targets whose units depend on which unit of the source is kept."""
-        self._known, self._sampled = {}, {}
+        vectorised = self.pair.full.vectorised and self.pair.small.vectorised
+        varying = {dim for dim in self.pair.dims if len(set(self.pair.sizes(dim))) > 1}
         edges: dict[Dim, list[Dim]] = {}
         for source in self.pair.dims:
             full, small = self.pair.sizes(source)
             if full == 1 or full == small > _MOST_FIXED:
                 continue
-            if not self._varying(source, _spread(full, 3), _spread(small, 3)):
+            first = self._full_edges(source, 3)
+            if first and not vectorised:
+                first = self._full_edges(source, _SAMPLE)
+            # a source that decides nothing about sizes that vary needs no passes of the smaller model
+            if not first or (varying and source not in varying and not varying & set(first)):
                 continue
-            vectorised = self.pair.full.vectorised and self.pair.small.vectorised
             self._sampled[source] = list(range(small)) if vectorised else _spread(small, _SAMPLE)
-            rows = _spread(full, full if vectorised else _SAMPLE)
-            edges[source] = self._varying(source, rows, self._sampled[source])
+            rows = self._small(source, self._sampled[source])
+            own = self.pair.own
+            second = [dim for dim in self.pair.dims if _differ([row[own[dim[0]], dim[1]] for row in rows])]
+            edges[source] = list(dict.fromkeys((*first, *second)))
         return edges
 
-    def _varying(self, source: Dim, full: Sequence[int], small: Sequence[int]) -> list[Dim]:
-        first, second = self._full(source, full), self._small(source, small)
-        own = self.pair.own
-        return [
-            dim
-            for dim in self.pair.dims
-            if _differ([row[dim] for row in first if dim in row])
-            or _differ([row[own[dim[0]], dim[1]] for row in second if (own[dim[0]], dim[1]) in row])
-        ]
+    def _full_edges(self, source: Dim, count: int) -> list[Dim]:
+        size = self.pair.sizes(source)[0]
+        rows = self._full(source, range(size) if self.pair.full.vectorised else _spread(size, count))
+        return [dim for dim in self.pair.dims if _differ([row[dim] for row in rows])]
 
 
 def _differ(rows: Sequence[Pattern]) -> bool:
