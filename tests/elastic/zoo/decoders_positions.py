@@ -1,7 +1,7 @@
 """Decoders without rotary embeddings: learned positions, or distances (ALiBi)."""
 
 from tests.elastic.zoo.family import Family
-from tests.elastic.zoo.from_config import from_config, ids, projections, width_of_a_head
+from tests.elastic.zoo.from_config import DECODER, from_config, ids, projections, width_of_a_head
 
 FULL = {"hidden": 32, "heads": 4, "inner": 48, "depth": 2}
 SPACES = {
@@ -18,10 +18,10 @@ SPACES_NO_INNER = {name: sizes for name, sizes in SPACES.items() if name != "inn
 
 GPT = {"hidden": "n_embd", "heads": "n_head", "inner": "n_inner", "depth": "n_layer"}
 NEO = {"hidden": "hidden_size", "heads": "num_heads", "inner": "intermediate_size", "depth": "num_layers"}
-OPT = {"hidden": "hidden_size word_embed_proj_dim", "heads": "num_attention_heads", "inner": "ffn_dim", "depth": "num_hidden_layers"}  # fmt: skip
+OPT = {**DECODER, "hidden": "hidden_size word_embed_proj_dim", "inner": "ffn_dim"}
 BLOOM = {"hidden": "hidden_size", "heads": "n_head", "depth": "n_layer"}
 MPT = {"hidden": "d_model", "heads": "n_heads", "depth": "n_layers"}
-FALCON = {"hidden": "hidden_size", "heads": "num_attention_heads", "inner": "ffn_hidden_size", "depth": "num_hidden_layers"}  # fmt: skip
+FALCON = {**DECODER, "inner": "ffn_hidden_size"}
 
 HEADS = projections("heads * d", "heads * d", "heads * d", "heads * d", out="out_proj")
 
