@@ -102,19 +102,34 @@ def judge(family: Family, name: str) -> Verdict:
     """Try without rules, then once with the rules of the error, and compare with the model filled by hand."""
     found = Verdict(family.name, name)
     torch.manual_seed(0)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        try:
-            model = _attempts(family, name, found, caught)
-            _compare(family, name, model, found)
-        except Exception as error:  # of elasticnas, of the model's code, of torch
-            found.verdict = REFUSED if isinstance(error, ElasticNASError) else CRASHED
-            found.why = _line(error)
-            return found
-    found.warned = tuple(str(w.message) for w in caught if w.filename == __file__)  # they point to their caller
+    try:
+        _measure(family, name, found)
+    except Exception as error:  # of elasticnas, of the model's code, of torch
+        found.verdict = REFUSED if isinstance(error, ElasticNASError) else CRASHED
+        found.why = _line(error)
+        return found
     right = max(found.forward or 0.0, found.gradients or 0.0) < TOLERANCE
     found.verdict = (PASTED if found.rules else ALARM if found.warned else QUIET) if right else WRONG
     return found
+
+
+def _measure(family: Family, name: str, found: Verdict) -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model = _attempts(family, name, found, caught)
+        model.double().eval()
+        _disturb(model.network)
+        output = _run(family, name, model)
+        found.warned = tuple(str(w.message) for w in caught if w.filename == __file__)  # they point to their caller
+    small = family.build(**family.small(name)).double().eval()
+    family.fill(model.network, small, family.full, family.small(name))
+    _compare(family, name, (model.network, output), small, found)
+
+
+def _run(family: Family, name: str, model: ElasticModel) -> Tensor:
+    choice, sizes = next(iter(family.spaces[name])), family.small(name)
+    with model.at(model.space(**{choice: sizes[choice]})):
+        return family.output(model(**family.example(sizes)))
 
 
 def _line(error: Exception) -> str:
@@ -147,23 +162,16 @@ def _single(value: Any) -> Any:
     return value.float() if isinstance(value, Tensor) and value.is_floating_point() else value
 
 
-def _compare(family: Family, name: str, model: ElasticModel, found: Verdict) -> None:
-    full, sizes = family.full, family.small(name)
-    model.double().eval()
-    _disturb(model.network)
-    small = family.build(**sizes).double().eval()
-    family.fill(model.network, small, full, sizes)
-    choice = next(iter(family.spaces[name]))
-    arch = model.space(**{choice: sizes[choice]})
-    with model.at(arch):
-        output = family.output(model(**family.example(sizes)))
+def _compare(family: Family, name: str, supernet: tuple[nn.Module, Tensor], small: nn.Module, found: Verdict) -> None:
+    network, output = supernet
+    sizes = family.small(name)
     expected = family.output(small(**family.example(sizes)))
     if output.shape != expected.shape:
         raise ValueError(f"the output has the shape {tuple(output.shape)}, the small model's {tuple(expected.shape)}")
     found.forward = _difference(output, expected, 0.0)
     for result in (output, expected):
         (result * torch.linspace(-1, 1, result.numel(), dtype=result.dtype).reshape(result.shape)).sum().backward()
-    found.gradients = _gradients(family, model.network, small, full, sizes)
+    found.gradients = _gradients(family, network, small, family.full, sizes)
 
 
 def _disturb(network: nn.Module) -> None:
@@ -189,4 +197,5 @@ def _gradients(family: Family, network: nn.Module, small: nn.Module, full: Any, 
 
 
 def _difference(found: Tensor, expected: Tensor, least: float) -> float:
+    found, expected = found.detach(), expected.detach()
     return float((found - expected).abs().max()) / max(float(expected.abs().max()), least)

@@ -18,7 +18,9 @@ SETTINGS = {"max_position_embeddings": 16, "experts_implementation": "eager"}
 EXPERTS = {
     "*.experts.gate_up_proj": {1: "2 * inner"},  # linear(x, gate_up[expert]).chunk(2)
     "*.experts.down_proj": {2: "inner"},
-    # layers without experts, and shared experts
+}
+# of layers without experts, and of shared experts
+DENSE = {
     "*.gate_proj.weight": {0: "inner"},
     "*.up_proj.weight": {0: "inner"},
     "*.down_proj.weight": {1: "inner"},
@@ -58,7 +60,7 @@ FAMILIES = [
         full=SIXES,
         spaces=SPACES_SIXES,
         example=ids,
-        layouts={**NORMED, **EXPERTS},
+        layouts={**NORMED, **EXPERTS, **DENSE},
         derive=grouped(SIXES["kv"]),
         note=FIXED_KV + "; the second layer has no experts",
     ),
@@ -103,6 +105,7 @@ FAMILIES = [
             "*.kv_b_proj.weight": {0: "heads * (d + d)", 1: "rank"},
             "*.o_proj.weight": {1: "heads * d"},
             **EXPERTS,
+            **DENSE,
         },
         derive=lambda sizes: {**latent(sizes), "qrank": 16},
         note="head_dim: of values and of the part of q and k that does not rotate",
