@@ -1,0 +1,1 @@
+"""Small models of many families, and by hand which units of the full weights a smaller one has."""
