@@ -17,11 +17,12 @@ STREAM = {
     "*.attention.[qkv]_proj.bias": {0: "heads * d"},
     "*.attention.out_proj.weight": {0: "2 * channels", 1: "heads * d"},
     "*.attention.out_proj.bias": {0: "2 * channels"},
-    "feature_projection.projection.*": {0: "2 * channels"},
-    "feature_*": {},
-    "masked_spec_embed": {0: "2 * channels"},
+    "*.feature_projection.projection.*": {0: "2 * channels"},
+    "*.feature_*": {},
+    "*.masked_spec_embed": {0: "2 * channels"},
+    "projector.weight": {1: "2 * channels"},
     "*.conv.bias": {0: "2 * channels"},
-    "*.conv.parametrizations.weight.original1": {0: "2 * channels"},
+    "*.conv.parametrizations.weight.original1": {0: "2 * channels", 1: "channels"},
     "*layer_norm.*": {0: "2 * channels"},
     "*.intermediate_dense.weight": {1: "2 * channels"},
     "*.output_dense.*": {0: "2 * channels"},
@@ -40,8 +41,9 @@ def wav2vec2(name: str, groups: int, layouts: dict[str, dict[int, str]]) -> Fami
     return Family(
         name=name,
         build=from_config(
-            "Wav2Vec2Model", "Wav2Vec2Config", conv_dim=(16, 16), conv_kernel=(4, 3), conv_stride=(2, 2),
-            num_feat_extract_layers=2, num_conv_pos_embeddings=4, num_conv_pos_embedding_groups=groups, vocab_size=31,
+            "Wav2Vec2ForSequenceClassification", "Wav2Vec2Config", conv_dim=(16, 16), conv_kernel=(4, 3),
+            conv_stride=(2, 2), num_feat_extract_layers=2, num_conv_pos_embeddings=4,
+            num_conv_pos_embedding_groups=groups, classifier_proj_size=8, num_labels=5, vocab_size=31,
         ),
         full={"hidden": 32, "heads": 4, "inner": 48, "depth": 2},
         spaces={

@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from tests.elastic.zoo.building import per_head, pixels
-from tests.elastic.zoo.family import Family, Sizes
+from tests.elastic.zoo.family import Family
 from tests.elastic.zoo.torchvision_ops import importable
 
 FULL = {"hidden": 32, "heads": 4, "inner": 48, "depth": 2}
@@ -51,34 +51,6 @@ def family(name: str, build: Callable[..., nn.Module], layouts: dict[str, dict[i
     return Family(name, build, FULL, SPACES, pixels("x"), layouts, per_head, package="timm")
 
 
-def swin(hidden: int, heads: int, inner: int, depth: int) -> nn.Module:
-    importable()
-    from timm.models.swin_transformer import SwinTransformer
-
-    return SwinTransformer(
-        img_size=16, patch_size=2, in_chans=1, num_classes=5, window_size=4, embed_dim=hidden, depths=(depth, 1),
-        num_heads=(heads, 2 * heads), mlp_ratio=ratio(inner, hidden),
-    )  # fmt: skip
-
-
-def swin_sizes(sizes: Sizes) -> Sizes:
-    """The second stage is twice as wide and has twice the heads, of the same width."""
-    return {**per_head(sizes), "heads2": 2 * sizes["heads"]}
-
-
-SWIN = {
-    "layers.0.*.attn.qkv.*": {0: "3 * heads * d"},
-    "layers.0.*.attn.proj.weight": {1: "heads * d"},
-    "layers.0.*.relative_position_bias_table": {1: "heads"},
-    "layers.1.*.attn.qkv.*": {0: "3 * heads2 * d"},
-    "layers.1.*.attn.proj.weight": {1: "heads2 * d"},
-    "layers.1.*.relative_position_bias_table": {1: "heads2"},
-    # four neighbours are concatenated: permute(0, 1, 3, 4, 2, 5).flatten(3)
-    "layers.1.downsample.norm.*": {0: "4 * hidden"},
-    "layers.1.downsample.reduction.weight": {1: "4 * hidden"},
-}
-
-
 def mixer(hidden: int, inner: int, depth: int) -> nn.Module:
     importable()
     from timm.models.mlp_mixer import MlpMixer
@@ -94,8 +66,8 @@ def convnext(hidden: int, depth: int) -> nn.Module:
     from timm.models.convnext import ConvNeXt
 
     return ConvNeXt(
-        in_chans=1, num_classes=5, patch_size=2, dims=(hidden, *3 * [2 * hidden]), depths=(depth, 1, 1, 1), kernel_sizes=3,
-        ls_init_value=0.5,
+        in_chans=1, num_classes=5, patch_size=2, output_stride=8, kernel_sizes=3, ls_init_value=0.5,
+        dims=(hidden, 2 * hidden, 2 * hidden, 2 * hidden), depths=(depth, 1, 1, 1),
     )  # fmt: skip
 
 
@@ -129,17 +101,12 @@ FAMILIES = [
         {**FUSED, "*.relative_position_bias_table": {1: "heads"}},
     ),
     eva,
-    replace(
-        family("timm Swin", swin, SWIN),
-        derive=swin_sizes,
-        note="depth: of the first stage; inner: of the first stage, doubled in the second",
-    ),
     Family(
         "timm MLP-Mixer", mixer, {"hidden": 32, "inner": 48, "depth": 2},
         {"hidden": {"hidden": 24}, "inner": {"inner": 36}, "depth": {"depth": 1}}, pixels("x"), package="timm",
     ),
     Family(
-        "timm ConvNeXt", convnext, {"hidden": 16, "depth": 2}, {"hidden": {"hidden": 12}, "depth": {"depth": 1}},
+        "timm ConvNeXt", convnext, {"hidden": 24, "depth": 4}, {"hidden": {"hidden": 18}, "depth": {"depth": 1}},
         pixels("x"), package="timm", note="hidden: of the first stage, doubled in the others; depth: of the first",
     ),
 ]  # fmt: skip

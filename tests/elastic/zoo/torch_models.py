@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.elastic.zoo.building import IDS, per_head, pixels
-from tests.elastic.zoo.family import Family, Sizes
+from tests.elastic.zoo.family import Family
 from tests.elastic.zoo.torchvision_ops import importable
 
 FULL = {"hidden": 32, "heads": 4, "inner": 48, "depth": 2}
@@ -61,31 +61,6 @@ def vit(hidden: int, heads: int, inner: int, depth: int) -> nn.Module:
     return VisionTransformer(16, 8, depth, heads, hidden, inner, num_classes=5)
 
 
-def swin(hidden: int, heads: int, inner: int, depth: int) -> nn.Module:
-    importable()
-    from torchvision.models import SwinTransformer
-
-    return SwinTransformer(
-        [2, 2], hidden, [depth, 1], [heads, 2 * heads], [4, 4], mlp_ratio=inner / hidden, num_classes=5
-    )
-
-
-def swin_sizes(sizes: Sizes) -> Sizes:
-    """The second stage is twice as wide and has twice the heads, of the same width."""
-    return {**per_head(sizes), "heads2": 2 * sizes["heads"]}
-
-
-SWIN = {
-    "features.1.*.attn.qkv.*": {0: "3 * heads * d"},
-    "features.1.*.attn.proj.weight": {1: "heads * d"},
-    "features.1.*.relative_position_bias_table": {1: "heads"},
-    "features.3.*.attn.qkv.*": {0: "3 * heads2 * d"},
-    "features.3.*.attn.proj.weight": {1: "heads2 * d"},
-    "features.3.*.relative_position_bias_table": {1: "heads2"},
-    "features.2.norm.*": {0: "4 * hidden"},  # torch.cat([x0, x1, x2, x3], -1)
-    "features.2.reduction.weight": {1: "4 * hidden"},
-}
-
 family = partial(Family, full=FULL, spaces=SPACES, derive=per_head)
 
 FAMILIES = [
@@ -101,8 +76,4 @@ FAMILIES = [
         note="depth: of encoder and decoder",
     ),
     family("torchvision ViT", vit, layouts=ATTENTION, example=pixels("x", 3), package="torchvision"),
-    Family(
-        "torchvision Swin", swin, FULL, SPACES, pixels("x", 3), SWIN, swin_sizes, package="torchvision",
-        note="depth: of the first stage; inner: of the first stage, doubled in the second",
-    ),
 ]  # fmt: skip

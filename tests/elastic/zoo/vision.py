@@ -44,35 +44,6 @@ def images(name: str, model: str, config: str, layouts: Layouts = SPLIT, **fixed
     return Family(name, build, FULL, SPACES, pixels(), layouts, per_head)
 
 
-def swin_sizes(sizes: Sizes) -> Sizes:
-    """The second stage is twice as wide and has twice the heads, of the same width."""
-    return {**per_head(sizes), "heads2": 2 * sizes["heads"]}
-
-
-swin = Family(
-    name="Swin",
-    build=lambda hidden, heads, inner, depth: from_config("SwinForImageClassification", "SwinConfig", {})(
-        embed_dim=hidden, num_heads=[heads, 2 * heads], depths=[depth, 1], mlp_ratio=inner / hidden, image_size=16,
-        patch_size=2, num_channels=1, window_size=4, num_labels=5,
-    ),
-    full=FULL,
-    spaces=SPACES,
-    example=pixels(),
-    layouts={
-        "*.layers.0.*.attention.[qkv]_proj.*": {0: "heads * d"},
-        "*.layers.0.*.attention.o_proj.weight": {1: "heads * d"},
-        "*.layers.0.*.relative_position_bias_table": {1: "heads"},
-        "*.layers.1.*.attention.[qkv]_proj.*": {0: "heads2 * d"},
-        "*.layers.1.*.attention.o_proj.weight": {1: "heads2 * d"},
-        "*.layers.1.*.relative_position_bias_table": {1: "heads2"},
-        # four neighbours are concatenated
-        "*.downsample.norm.*": {0: "4 * hidden"},
-        "*.downsample.reduction.weight": {1: "4 * hidden"},
-    },
-    derive=swin_sizes,
-    note="depth: of the first stage; inner: of the first stage, doubled in the second",
-)  # fmt: skip
-
 dinov2 = Family(
     name="DINOv2",
     build=from_config("Dinov2Model", "Dinov2Config", {**SIZES, "ratio": "mlp_ratio"}, **IMAGE),
@@ -140,7 +111,6 @@ FAMILIES = [
     images("CLIP vision", "CLIPVisionModelWithProjection", "CLIPVisionConfig", CLIP, projection_dim=16),
     mae,
     siglip,
-    swin,
     dinov2,
     swiglu,
     clip_text,
