@@ -21,8 +21,6 @@ SPACES = {
 # qkv(x).reshape(B, N, 3, heads, d)
 FUSED = {
     "*.attn.qkv.*": {0: "3 * heads * d"},
-    "*.attn.q_bias": {0: "heads * d"},
-    "*.attn.v_bias": {0: "heads * d"},
     "*.attn.proj.weight": {1: "heads * d"},
 }
 
@@ -98,7 +96,7 @@ FAMILIES = [
     family(
         "timm BEiT",
         plain("beit", "Beit", use_rel_pos_bias=True, init_values=0.5),
-        {**FUSED, "*.relative_position_bias_table": {1: "heads"}},
+        {**FUSED, "*.attn.[qv]_bias": {0: "heads * d"}, "*.relative_position_bias_table": {1: "heads"}},
     ),
     eva,
     Family(
