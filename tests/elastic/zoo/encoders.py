@@ -1,7 +1,8 @@
 """Encoders of text in transformers; layouts as read from each attention's forward."""
 
-from tests.elastic.zoo.building import IDS, from_config, per_head, token_ids
 from tests.elastic.zoo.family import Family, Sizes
+from tests.elastic.zoo.from_config import from_config
+from tests.elastic.zoo.inputs import IDS, per_head, token_ids
 
 FULL = {"hidden": 32, "heads": 4, "inner": 48, "depth": 2}
 # heads of 8 units, so that hidden follows the heads

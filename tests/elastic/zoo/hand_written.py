@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from tests.elastic.zoo import by_hand, rotary_by_hand
-from tests.elastic.zoo.building import IDS, per_head, pixels
 from tests.elastic.zoo.family import Family, Sizes
+from tests.elastic.zoo.inputs import IDS, per_head, pixels
 
 Layouts = Mapping[str, Mapping[int, str]]
 

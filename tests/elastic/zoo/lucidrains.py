@@ -2,8 +2,8 @@
 
 from torch import nn
 
-from tests.elastic.zoo.building import IDS, pixels
 from tests.elastic.zoo.family import Family, Sizes
+from tests.elastic.zoo.inputs import IDS, pixels
 from tests.elastic.zoo.torchvision_ops import importable
 
 FULL = {"hidden": 32, "heads": 4, "head_dim": 12, "inner": 48, "depth": 2}

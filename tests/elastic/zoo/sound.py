@@ -2,8 +2,9 @@
 
 import torch
 
-from tests.elastic.zoo.building import from_config, per_head
 from tests.elastic.zoo.family import Family, Sizes
+from tests.elastic.zoo.from_config import from_config
+from tests.elastic.zoo.inputs import per_head
 
 ATTENTION = {
     "*.attention.[qkv]_proj.*": {0: "heads * d"},

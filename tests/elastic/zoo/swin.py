@@ -4,8 +4,9 @@ from collections.abc import Mapping
 
 from torch import nn
 
-from tests.elastic.zoo.building import from_config, per_head, pixels
 from tests.elastic.zoo.family import Family, Sizes
+from tests.elastic.zoo.from_config import from_config
+from tests.elastic.zoo.inputs import per_head, pixels
 from tests.elastic.zoo.torchvision_ops import importable
 
 FULL = {"hidden": 32, "heads": 4, "inner": 48, "depth": 2}
@@ -58,10 +59,10 @@ def layouts(
 
 
 def of_transformers(hidden: int, heads: int, inner: int, depth: int) -> nn.Module:
-    return from_config("SwinForImageClassification", "SwinConfig", {})(
-        embed_dim=hidden, num_heads=[heads, 2 * heads], depths=[depth, 1], mlp_ratio=inner / hidden, image_size=16,
-        patch_size=2, num_channels=1, window_size=4, num_labels=5,
-    )  # fmt: skip
+    return from_config(
+        "SwinForImageClassification", "SwinConfig", embed_dim=hidden, num_heads=[heads, 2 * heads], depths=[depth, 1],
+        mlp_ratio=inner / hidden, image_size=16, patch_size=2, num_channels=1, window_size=4, num_labels=5,
+    )()  # fmt: skip
 
 
 def of_timm(hidden: int, heads: int, inner: int, depth: int) -> nn.Module:

@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import nn
 
-from tests.elastic.zoo.building import per_head, pixels
 from tests.elastic.zoo.family import Family
+from tests.elastic.zoo.inputs import per_head, pixels
 from tests.elastic.zoo.torchvision_ops import importable
 
 FULL = {"hidden": 32, "heads": 4, "inner": 48, "depth": 2}

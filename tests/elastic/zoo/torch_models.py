@@ -5,8 +5,8 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from tests.elastic.zoo.building import IDS, per_head, pixels
 from tests.elastic.zoo.family import Family
+from tests.elastic.zoo.inputs import IDS, per_head, pixels
 from tests.elastic.zoo.torchvision_ops import importable
 
 FULL = {"hidden": 32, "heads": 4, "inner": 48, "depth": 2}

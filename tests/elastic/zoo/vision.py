@@ -6,8 +6,9 @@ from typing import Any
 
 import torch
 
-from tests.elastic.zoo.building import from_config, per_head, pixels, token_ids
 from tests.elastic.zoo.family import Family, Sizes
+from tests.elastic.zoo.from_config import from_config
+from tests.elastic.zoo.inputs import per_head, pixels, token_ids
 
 Layouts = Mapping[str, Mapping[int, str]]
 
