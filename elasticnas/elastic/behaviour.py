@@ -3,6 +3,7 @@
 import contextlib
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from elasticnas.elastic.exact import ExactMode
 
-__all__ = ["UNKNOWN", "Behaviour", "Dim", "Links", "agree"]
+__all__ = ["UNKNOWN", "Behaviour", "Dim", "Gate", "Links", "agree"]
 
 Dim = tuple[str, int]
 """A dimension of a tensor: name of the tensor and number of the dimension."""
@@ -24,10 +25,24 @@ Links = dict[Dim, npt.NDArray[np.int8]]
 
 UNKNOWN = 2
 
+
+@dataclass(frozen=True)
+class Gate:
+    """A dimension of which one unit is kept at a time.
+
+    Attributes:
+        dim: The dimension.
+        kinds: The kind of each unit, if only the other units of the same kind are removed; None to remove all others.
+    """
+
+    dim: Dim
+    kinds: tuple[int, ...] | None = None
+
 # gradients relative to the largest of all tensors; rounding is 1e-16
 _ZERO, _SURE = 1e-13, 1e-8
 _CHUNK_NUMBERS = 20_000_000  # gradients held at once
-_AT_ONCE = 512
+_AT_ONCE = 512  # units of a dimension that are measured together
+_CHEAP_NUMBERS = 3_000_000
 
 
 class Behaviour:
@@ -51,8 +66,8 @@ class Behaviour:
         self.example = tree_map(_on_cpu, example)
         self.vectorised = True
         self.tensors: dict[str, Tensor] = {}
-        self._rows: dict[tuple[int, Dim, int], Links] = {}
-        self._seen: dict[tuple[int, Dim, int], frozenset[str]] = {}
+        self._rows: dict[tuple[int, Gate, int], Links] = {}
+        self._seen: dict[tuple[int, Gate, int], frozenset[str]] = {}
         self._weights: list[Tensor] = []
         self._touched: set[str] | None = None
         self._draw(0)
@@ -89,6 +104,11 @@ class Behaviour:
         with _seeded():
             return self.outputs(changed, example)
 
+    @property
+    def cheap(self) -> bool:
+        """Whether a pass for every unit of a dimension takes little more than a pass for some."""
+        return self.vectorised and sum(tensor.numel() for tensor in self.tensors.values()) <= _CHEAP_NUMBERS
+
     def affects(self, name: str) -> bool:
         """Return whether a parameter has a gradient."""
         if self._touched is None:
@@ -99,13 +119,13 @@ class Behaviour:
             self._touched = {key for key, size in sizes.items() if size > _ZERO * max(sizes.values())}
         return name in self._touched
 
-    def links(self, source: Dim, units: Sequence[int], targets: Sequence[str], seed: int = 0) -> list[Links]:
+    def links(self, source: Gate, units: Sequence[int], targets: Sequence[str], seed: int = 0) -> list[Links]:
         """Return which units of the targets matter if a single unit of the source is kept, for each given unit.
 
         The vectors of the same module with as many units, such as a bias, are reduced to the unit as well.
 
         Args:
-            source: The dimension.
+            source: The dimension, and what is removed from it.
             units: Units of it.
             targets: Names of tensors.
             seed: Seed of the random weights.
@@ -115,19 +135,18 @@ class Behaviour:
         if missing:
             if seed != self._seed:
                 self._draw(seed)
-            size = self.tensors[source[0]].shape[source[1]]
+            size = self.tensors[source.dim[0]].shape[source.dim[1]]
             # all units at once cost little more than some
-            all_units = self.vectorised and size <= _AT_ONCE
-            self._measure(source, range(size) if all_units else missing, wanted)
+            self._measure(source, range(size) if self.cheap and size <= _AT_ONCE else missing, wanted)
         return [self._rows[seed, source, unit] for unit in units]
 
-    def _measure(self, source: Dim, units: Sequence[int], targets: set[str]) -> None:
-        wanted, gated = sorted(targets), self._with_companions(source)
+    def _measure(self, source: Gate, units: Sequence[int], targets: set[str]) -> None:
+        wanted, gated = sorted(targets), self._with_companions(source.dim)
         numbers = sum(self.tensors[target].numel() for target in {*wanted, *gated})
         chunk = max(1, _CHUNK_NUMBERS // max(1, numbers))
         for start in range(0, len(units), chunk):
             some = list(units[start : start + chunk])
-            pieces = {key: _only(self.tensors[key], dim, some) for key, dim in gated.items()}
+            pieces = {key: _only(self.tensors[key], dim, some, source.kinds) for key, dim in gated.items()}
             patterns = self._gradients(pieces, wanted)
             for row, unit in enumerate(some):
                 self._rows[self._seed, source, unit] = {key: value[row] for key, value in patterns.items()}
@@ -190,11 +209,16 @@ def _patterns(gradients: Mapping[str, Tensor], targets: Sequence[str]) -> Links:
     return found
 
 
-def _only(tensor: Tensor, dim: int, units: Sequence[int]) -> Tensor:
-    """Return ``(len(units), *shape)``: the tensor with all but one unit of the dimension set to zero."""
+def _only(tensor: Tensor, dim: int, units: Sequence[int], kinds: tuple[int, ...] | None) -> Tensor:
+    """Return ``(len(units), *shape)``: the tensor with all but one unit of the dimension, or of its kind, set to 0."""
+    size = tensor.shape[dim]
+    kept = torch.eye(size, dtype=torch.bool)[list(units)]
+    if kinds is not None:
+        each = torch.tensor(kinds)
+        kept |= each[list(units)][:, None] != each[None, :]
     shape = [len(units)] + [1] * tensor.ndim
-    shape[dim + 1] = tensor.shape[dim]
-    return tensor * torch.eye(tensor.shape[dim], dtype=tensor.dtype)[units].view(shape)
+    shape[dim + 1] = size
+    return tensor * kept.view(shape)
 
 
 @torch.no_grad()

@@ -1,17 +1,22 @@
 """Cases: pairs of architectures whose models show which units a smaller model has."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import gcd
 from typing import Any
 
-from elasticnas.elastic.behaviour import Behaviour
+from elasticnas.elastic.behaviour import Behaviour, Dim
 from elasticnas.elastic.building import Builder
 from elasticnas.elastic.finder import Pair
 from elasticnas.elastic.layouts import starred
+from elasticnas.elastic.linear import input_dim
 from elasticnas.elastic.probe import Probe, valid
 from elasticnas.elastic.probing import Probing
+from elasticnas.space import Space
 
-__all__ = ["Case", "base_of", "cases_of", "kind_of"]
+__all__ = ["Case", "archs_of", "base_of", "kind_of", "shrunk"]
+
+_LARGE = 64  # the least size that is divided
 
 Kind = tuple[str, tuple[str, ...]]
 
@@ -23,10 +28,12 @@ class Case:
     Attributes:
         base: The large architecture's model.
         small: The smaller one's.
+        archs: Both architectures; the models may have smaller sizes of the same structure.
     """
 
     base: Probe
     small: Probe
+    archs: tuple[Any, Any]
 
     def pair(self, base: Behaviour, small: Behaviour, judged: Sequence[str]) -> Pair:
         """Return the models and the dimensions to decide.
@@ -46,7 +53,28 @@ class Case:
                 own[name] = other
                 alike.setdefault((starred(source), shape, fewer), []).append(name)
         dims = tuple((names[0], dim) for (_, shape, _), names in alike.items() for dim in range(len(shape)))
-        return Pair(base, small, own, {names[0]: names for names in alike.values()}, dims)
+        pair = Pair(base, small, own, {names[0]: names for names in alike.values()}, {}, dims)
+        return replace(pair, leaders=_leaders(pair))
+
+
+def _leaders(pair: Pair) -> dict[Dim, Dim]:
+    """Return the dimension of a weight for each vector of its module with the same sizes."""
+    found: dict[Dim, Dim] = {}
+    for name, dim in pair.dims:
+        if pair.full.tensors[name].ndim != 1:
+            continue
+        owner = name.rpartition(".")[0]
+        others = [other for other in pair.dims if other[0] != name and other[0].rpartition(".")[0] == owner]
+        same = [other for other in others if pair.sizes(other) == pair.sizes((name, dim))]
+        matrices = [other for other in same if pair.full.tensors[other[0]].ndim > 1]
+        vectors = [other for other in same if pair.full.tensors[other[0]].ndim == 1]
+        read = input_dim(pair.full.model.get_submodule(owner))
+        outputs = [other for other in matrices if read is None or other[1] != read]
+        if len(outputs) == 1:
+            found[name, dim] = outputs[0]
+        elif not matrices and len(vectors) == 1 and vectors[0] not in found:
+            found[name, dim] = vectors[0]
+    return found
 
 
 def kind_of(probing: Probing, name: str) -> Kind:
@@ -66,25 +94,54 @@ def base_of(builder: Builder, probing: Probing) -> Probe:
                 continue
             probe = Probe(arch, builder.shapes(arch), probing.layers)
             same = all(full[name][1] == shape for name, (_, shape) in probe.tensors.items())
-            if same and len(probe.tensors) < len(base.tensors):
-                if {kind_of(probing, name) for name in probe.tensors} == kinds:
-                    base = probe
-                    break
-    return Probe(base.arch, builder.skeleton(base.arch), probing.layers)
+            fewer = len(probe.tensors) < len(base.tensors)
+            if same and fewer and {kind_of(probing, name) for name in probe.tensors} == kinds:
+                base = probe
+                break
+    return base
 
 
-def cases_of(builder: Builder, probing: Probing, base: Probe) -> list[Case]:
-    """Return a case for every choice of sizes; the entries of a per-layer choice change together."""
-    found: dict[Any, Case] = {}
-    for arch in _smaller(probing, base):
-        shapes = Probe(arch, builder.shapes(arch), probing.layers)
-        if arch not in found and (shapes.tensors.keys() >= base.tensors.keys()) and _differs(shapes, base):
-            found[arch] = Case(base, Probe(arch, builder.skeleton(arch), probing.layers))
-    return list(found.values())
+def archs_of(builder: Builder, probing: Probing, base: Probe) -> list[Any]:
+    """Return a smaller architecture for every choice of sizes; the entries of a per-layer choice change together."""
+    found = []
+    for arch in dict.fromkeys(_smaller(probing, base)):
+        probe = Probe(arch, builder.shapes(arch), probing.layers)
+        if probe.tensors.keys() >= base.tensors.keys() and _differs(probe, base):
+            found.append(arch)
+    return found
+
+
+def shrunk(probing: Probing, arch: Any, least: int) -> Any:
+    """Return an architecture with large sizes divided, such that the options of each stay integers, at least ``least``.
+
+    It is none of the space, whose options are larger: the models of both have the same structure.
+    """
+    space = probing.axes.space
+    divisors: dict[str, int] = {}
+    for choice in space.choice_list():
+        if all(type(option) is int for option in choice.options) and max(choice.options) >= _LARGE:
+            common, name = gcd(*choice.options), starred(f"{choice.name}.")
+            divisor = max(d for d in range(1, common + 1) if common % d == 0 and min(choice.options) // d >= least)
+            divisors[name] = gcd(divisors.get(name, divisor), divisor)
+    return _divided(arch, divisors, "")
+
+
+def _divided(value: Any, divisors: Mapping[str, int], path: str) -> Any:
+    if type(value) is int:
+        return value // divisors.get(path, 1)
+    if isinstance(value, tuple):
+        return tuple(_divided(entry, divisors, f"{path}*.") for entry in value)
+    if isinstance(value, Space):
+        fields = type(value).model_fields
+        return value.model_copy(
+            update={name: _divided(getattr(value, name), divisors, f"{path}{name}.") for name in fields}
+        )
+    return value
 
 
 def _smaller(probing: Probing, base: Probe) -> Iterator[Any]:
-    space, fields = probing.axes.space, {}
+    space = probing.axes.space
+    fields: dict[str, list[Any]] = {}
     for choice in space.choice_list():
         if len(choice.options) > 1 and all(type(option) is int for option in choice.options):
             fields.setdefault(starred(f"{choice.name}."), []).append(choice)

@@ -7,7 +7,14 @@ from elasticnas.elastic.layouts import Layout, starred
 
 __all__ = ["Coverage"]
 
-_SIGN = {"fixed": "", "axis": " (open)", "size": " (open)", "rule": " (rule)", "proven": "", "no effect": " (no effect)"}
+_SIGN = {
+    "fixed": "",
+    "axis": " (open)",
+    "size": " (open)",
+    "rule": " (rule)",
+    "proven": "",
+    "no effect": " (no effect)",
+}
 
 
 @dataclass(frozen=True)
@@ -54,8 +61,7 @@ class Coverage:
         lines += [f"computed for each architecture: {name}" for name in self.computed]
         lines += [f"depth: {line}" for line in self.depth]
         lines.append(
-            f"{len(self.layouts)} tensors: {len(self.elastic)} elastic ({len(self.open)} open), "
-            f"{len(self.fixed)} fixed"
+            f"{len(self.layouts)} tensors: {len(self.elastic)} elastic ({len(self.open)} open), {len(self.fixed)} fixed"
         )
         return "\n".join(lines)
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from math import gcd
 
 import numpy as np
 import numpy.typing as npt
 
-from elasticnas.elastic.behaviour import Behaviour, Dim, Links, agree
+from elasticnas.elastic.behaviour import Behaviour, Dim, Gate, Links, agree
 from elasticnas.elastic.candidates import candidates
 from elasticnas.elastic.parts import Part, Prefix
 from elasticnas.elastic.segments import concatenations
@@ -15,7 +16,6 @@ from elasticnas.elastic.segments import concatenations
 __all__ = ["Assignment", "Finder", "Pair"]
 
 _SAMPLE = 12  # units of a source that are tried where each costs a pass of its own
-
 _MOST_FIXED = 256  # units of a dimension that does not vary, such as a vocabulary
 
 Pattern = npt.NDArray[np.int8]
@@ -30,6 +30,8 @@ class Pair:
         small: The smaller model.
         own: Name in the smaller model of each tensor, by its name in the larger.
         alike: Names of all tensors, by the name of their representative: tensors that only differ in their layer.
+        leaders: Dimensions that certainly have the same units, such as a bias and the outputs of its weight, by the
+            dimension that stands for them; dimensions that stand for themselves are left out.
         dims: The dimensions of the representatives.
     """
 
@@ -37,12 +39,27 @@ class Pair:
     small: Behaviour
     own: Mapping[str, str]
     alike: Mapping[str, Sequence[str]]
+    leaders: Mapping[Dim, Dim]
     dims: tuple[Dim, ...]
 
     def sizes(self, dim: Dim) -> tuple[int, int]:
         """Return the sizes of a dimension in both models."""
         name, number = dim
         return self.full.tensors[name].shape[number], self.small.tensors[self.own[name]].shape[number]
+
+    def varies(self, dim: Dim) -> bool:
+        """Return whether a dimension is smaller in the smaller model."""
+        full, small = self.sizes(dim)
+        return full != small
+
+    def in_small(self, dim: Dim) -> Dim:
+        """Return a dimension under its name in the smaller model."""
+        return self.own[dim[0]], dim[1]
+
+    @cached_property
+    def targets(self) -> list[str]:
+        """Names of the representatives."""
+        return list(dict.fromkeys(name for name, _ in self.dims))
 
 
 @dataclass
@@ -63,8 +80,26 @@ class Assignment:
     regrouped: set[Dim] = field(default_factory=set)
 
 
+@dataclass(frozen=True)
+class _Edge:
+    """A link: which units of the target matter if one unit of the source is kept.
+
+    Attributes:
+        source: The dimension of which one unit is kept.
+        target: The dimension whose units matter or not.
+        within: Whether only units of the same kind are removed from the source.
+    """
+
+    source: Dim
+    target: Dim
+    within: bool = False
+
+
+Domains = dict[Dim, list[Part]]
+
+
 class Finder:
-    """Finds the coarsest units for which the dependence of the smaller model's units is that of the larger model's.
+    """Finds the first units for which the dependence of the smaller model's units is that of the larger model's.
 
     Args:
         pair: The models.
@@ -73,99 +108,153 @@ class Finder:
 
     def __init__(self, pair: Pair, given: Mapping[Dim, Part]) -> None:
         self.pair = pair
-        self._domains: dict[Dim, list[Part]] = {}
+        self._leader = {dim: pair.leaders.get(dim, dim) for dim in pair.dims}
+        self._domains: Domains = {}
         for dim in pair.dims:
-            full, small = pair.sizes(dim)
-            self._domains[dim] = [given[dim]] if dim in given else list(candidates(full, small))
-        self._units: dict[Part, npt.NDArray[np.int64]] = {}
-        self._targets = list(dict.fromkeys(name for name, _ in pair.dims))
-        self._known: dict[tuple[tuple[Dim, Dim], Part, Part], bool] = {}
-        self._sampled: dict[Dim, list[int]] = {}
+            if dim in given:
+                self._domains[self._leader[dim]] = [given[dim]]
+        for dim in dict.fromkeys(self._leader.values()):
+            self._domains.setdefault(dim, sorted(candidates(*pair.sizes(dim)), key=_lateness))
+        self._kinds: dict[Dim, tuple[list[int], list[int]]] = {}
+        self._known: dict[tuple[_Edge, Part, Part], bool] = {}
+        self._steady: set[_Edge] = set()  # links found to be independent of the weights' values
         self._edges = self._find_edges()
-        self._steady: set[tuple[Dim, Dim]] = set()  # links found to be independent of the weights' values
 
     def solve(self) -> Assignment:
-        """Return the coarsest consistent units, or those that are refuted."""
-        while True:
-            edges = [(source, target) for source, targets in self._edges.items() for target in targets]
-            domains = dict(self._domains)
-            refuted = self._reduce(domains, edges)
-            decisive = [*refuted, *(edge for edge in edges if not self._is_coarse(edge, domains))]
-            routed = [edge for edge in dict.fromkeys(decisive) if self._depends_on_values(edge)]
-            if not routed:
-                break
-            for source, target in routed:
-                self._edges[source] = [other for other in self._edges[source] if other != target]
-        for dim in dict.fromkeys(dim for edge in refuted for dim in edge):
-            if refuted and len(self._domains[dim]) > 1:
-                joined = {**self._domains, dim: self._concatenations(dim)}
-                left = self._reduce(joined, edges) if joined[dim] else refuted
-                if len(left) < len(refuted):
-                    domains, refuted = joined, left
+        """Return the first consistent units, or those that are refuted."""
+        domains, refuted = self._without_routing()
+        if more := self._more_edges(domains, refuted):
+            self._edges += more
+            domains, refuted = self._without_routing()
+        joined = self._with_concatenations(domains, refuted)
+        if joined is not None:
+            left = self._reduce(joined, self._edges)
+            if not left or len(left) < len(refuted):
+                domains, refuted = joined, left
         regrouped = self._regrouped(refuted) if refuted else set()
-        kept = {dim: domains[dim] if dim not in regrouped else self._domains[dim][:1] for dim in domains}
-        left = [edge for edge in edges if not regrouped & set(edge)]
-        return Assignment(self._coarsest(kept, left), _groups(edge for edge in edges if self._tells_units_apart(edge)), [] if regrouped else refuted, regrouped)
+        for dim in regrouped:
+            domains[dim] = self._domains[dim][:1]
+        used = [edge for edge in self._edges if not regrouped & self._led(edge)]
+        parts = self._first(domains, used)
+        found = {dim: parts[leader] for dim, leader in self._leader.items()}
+        groups = _groups(self._led(edge) for edge in self._edges if self._tells_units_apart(edge))
+        linked = [{dim for dim, leader in self._leader.items() if leader in group} for group in groups]
+        pairs = [] if regrouped else [(edge.source, edge.target) for edge in refuted]
+        return Assignment(found, linked, pairs, {dim for dim, x in self._leader.items() if x in regrouped})
 
-    def _tells_units_apart(self, edge: tuple[Dim, Dim]) -> bool:
-        """Return whether some unit of the source matters to some units of the target and not to others."""
-        source, target = edge
-        own = (self.pair.own[target[0]], target[1])
-        full, small = (_spread(size, _SAMPLE) for size in self.pair.sizes(source))
-        rows = [*(row[target] for row in self._full(source, full)), *(row[own] for row in self._small(source, small))]
-        return any((row == 0).any() and (row == 1).any() for row in rows)
+    def _led(self, edge: _Edge) -> set[Dim]:
+        return {self._leader[edge.source], self._leader[edge.target]}
 
-    def _regrouped(self, refuted: Sequence[tuple[Dim, Dim]]) -> set[Dim]:
-        """Return the dimensions that keep their first blocks, if that reconciles all links; else nothing."""
-        found = {dim for edge in refuted for dim in edge if len(set(self.pair.sizes(dim))) > 1}
-        fixed = {dim for edge in refuted for dim in edge} - found
-        flat = all(isinstance(self._domains[dim][0], Prefix) for dim in found)
-        if not found or not fixed or not flat or not all(found & set(edge) for edge in refuted):
-            return set()
-        common = gcd(*(size for dim in found for size in self.pair.sizes(dim)))
-        for block in range(2, common + 1):
-            if common % block == 0 and all(self._agrees_in_blocks(edge, found, block) for edge in refuted):
-                return found
-        return set()
+    # links
 
-    def _agrees_in_blocks(self, edge: tuple[Dim, Dim], varying: set[Dim], block: int) -> bool:
-        """Compare a link by the position of units within their blocks."""
-        source, target = edge
-        own = (self.pair.own[target[0]], target[1])
-        found = []
-        for measure, key, size in (
-            (self._full, target, self.pair.sizes(source)[0]),
-            (self._small, own, self.pair.sizes(source)[1]),
-        ):
-            rows = np.stack([row[key] for row in measure(source, range(size))]) != 0
-            if source in varying:
-                rows = rows.reshape(-1, block, rows.shape[1]).any(0)
-            if target in varying:
-                rows = rows.reshape(len(rows), -1, block).any(1)
-            found.append(rows)
-        return bool(np.array_equal(*found))
+    def _find_edges(self) -> list[_Edge]:
+        """Return the links in which it matters which unit of the source is kept."""
+        varying = {dim for dim in self.pair.dims if self.pair.varies(dim)}
+        edges: list[_Edge] = []
+        for source in dict.fromkeys(self._leader.values()):
+            full, small = self.pair.sizes(source)
+            if full == 1 or full == small > _MOST_FIXED:
+                continue
+            first = self._targets_of(source, 3)
+            if first and not self.pair.full.cheap:
+                first = self._targets_of(source, _SAMPLE)
+            # a source that decides nothing about sizes that vary needs no passes of the smaller model
+            if first and (not varying or source in varying or varying & set(first)):
+                edges += self._edges_from(source, first)
+        return edges
 
-    def _is_coarse(self, edge: tuple[Dim, Dim], domains: Mapping[Dim, list[Part]]) -> bool:
-        """Return whether a link allows the coarsest units of both dimensions, so that it decides nothing."""
-        source, target = edge
-        first, second = self._domains[source][0], self._domains[target][0]
-        return domains[source][0] == first and domains[target][0] == second or self._agrees(edge, first, second)
+    def _edges_from(self, source: Dim, first: Iterable[Dim], within: bool = False) -> list[_Edge]:
+        rows = self._small(_Edge(source, source, within), self._sampled(source))
+        dims = self.pair.dims
+        second = [dim for dim in dims if _differ([row[self.pair.in_small(dim)] for row in rows])]
+        return [_Edge(source, dim, within) for dim in dict.fromkeys((*first, *second))]
 
-    def _depends_on_values(self, edge: tuple[Dim, Dim]) -> bool:
-        """Return whether a link differs between two draws of the weights, as that of a router to its experts does."""
-        source, target = edge
-        if edge in self._steady:
-            return False
-        self._steady.add(edge)
-        own = (self.pair.own[target[0]], target[1])
-        full, small = _spread(self.pair.sizes(source)[0], _SAMPLE), _spread(self.pair.sizes(source)[1], _SAMPLE)
-        return any(
-            not agree(first[key], second[key])
-            for measure, units, key in ((self._full, full, target), (self._small, small, own))
-            for first, second in zip(measure(source, units), measure(source, units, 1), strict=True)
-        )
+    def _targets_of(self, source: Dim, count: int, within: bool = False) -> list[Dim]:
+        size = self.pair.sizes(source)[0]
+        units = range(size) if self.pair.full.cheap else _spread(size, count)
+        rows = self._full(_Edge(source, source, within), units)
+        return [dim for dim in self.pair.dims if _differ([row[dim] for row in rows])]
 
-    def _coarsest(self, domains: dict[Dim, list[Part]], edges: list[tuple[Dim, Dim]]) -> dict[Dim, Part]:
+    def _more_edges(self, domains: Domains, refuted: Sequence[_Edge]) -> list[_Edge]:
+        """Return links within dimensions of several kinds of units, such as fused queries, keys and values."""
+        edges: list[_Edge] = []
+        for dim in self._undecided(domains, refuted):
+            full, small = self._counts(dim)
+            kinds = [_numbered(full), _numbered(small)]
+            if all(1 < len(set(each)) <= len(each) // 2 for each in kinds):
+                self._kinds[dim] = (kinds[0], kinds[1])
+                edges += self._edges_from(dim, self._targets_of(dim, _SAMPLE, True), True)
+        return edges
+
+    def _undecided(self, domains: Domains, refuted: Sequence[_Edge]) -> list[Dim]:
+        """Return the dimensions whose first units are wrong."""
+        cut = {dim for edge in refuted for dim in self._led(edge)}
+        cut |= {dim for dim, parts in domains.items() if not isinstance(parts[0], Prefix)}
+        return [dim for dim in domains if dim in cut and len(self._domains[dim]) > 1 and self.pair.varies(dim)]
+
+    def _counts(self, dim: Dim) -> tuple[list[object], list[object]]:
+        """Return for every unit of a dimension how many units of each other dimension it depends on, in both models."""
+        full: list[list[int]] = []
+        small: list[list[int]] = []
+        for edge in self._edges:
+            if self._leader[edge.target] == dim == edge.target and (edge.within or edge.source != dim):
+                sizes = self.pair.sizes(edge.source)
+                rows = self._full(edge, range(sizes[0])), self._small(edge, range(sizes[1]))
+                full.append((np.stack([row[dim] for row in rows[0]]) == 1).sum(0).tolist())
+                small.append((np.stack([row[self.pair.in_small(dim)] for row in rows[1]]) == 1).sum(0).tolist())
+        if not full:
+            return [0] * self.pair.sizes(dim)[0], [0] * self.pair.sizes(dim)[1]
+        return list(zip(*full, strict=True)), list(zip(*small, strict=True))
+
+    def _with_concatenations(self, domains: Domains, refuted: Sequence[_Edge]) -> Domains | None:
+        """Return larger domains, with concatenations where the first units are wrong; None if there are none."""
+        found = {dim: list(concatenations(*self._counts(dim))) for dim in self._undecided(domains, refuted)}
+        if not any(found.values()):
+            return None
+        return self._domains | {
+            dim: sorted([*self._domains[dim], *parts], key=_lateness) for dim, parts in found.items()
+        }
+
+    # consistency
+
+    def _without_routing(self) -> tuple[Domains, list[_Edge]]:
+        """Return what the links leave, without those that depend on the weights' values, as of a router."""
+        while True:
+            domains = dict(self._domains)
+            refuted = self._reduce(domains, self._edges)
+            decisive = [*refuted, *(edge for edge in self._edges if not self._allows_first(edge, domains))]
+            routed = {edge for edge in decisive if self._depends_on_values(edge)}
+            if not routed:
+                return domains, refuted
+            self._edges = [edge for edge in self._edges if edge not in routed]
+
+    def _reduce(self, domains: Domains, edges: Sequence[_Edge]) -> list[_Edge]:
+        """Remove what no choice of a linked dimension supports; return the links where nothing is left."""
+        waiting, empty = list(edges), []
+        touching: dict[Dim, list[_Edge]] = {}
+        for edge in edges:
+            for dim in self._led(edge):
+                touching.setdefault(dim, []).append(edge)
+        while waiting:
+            edge = waiting.pop()
+            for dim, left in self._supported(domains, edge).items():
+                if not left:
+                    empty.append(edge)
+                    break
+                if len(left) < len(domains[dim]):
+                    domains[dim] = left
+                    waiting += [other for other in touching[dim] if other != edge and other not in waiting]
+        return empty
+
+    def _supported(self, domains: Domains, edge: _Edge) -> Domains:
+        source, target = self._leader[edge.source], self._leader[edge.target]
+        if source == target:
+            return {source: [part for part in domains[source] if self._agrees(edge, part, part)]}
+        first = [a for a in domains[source] if any(self._agrees(edge, a, b) for b in domains[target])]
+        return {source: first, target: [b for b in domains[target] if any(self._agrees(edge, a, b) for a in first)]}
+
+    def _first(self, domains: Domains, edges: Sequence[_Edge]) -> dict[Dim, Part]:
+        """Choose the first units for one dimension after the other."""
         for dim in sorted(domains, key=lambda dim: len(domains[dim])):
             for part in domains[dim] if len(domains[dim]) > 1 else ():
                 trial = {**domains, dim: [part]}
@@ -174,109 +263,106 @@ class Finder:
                     break
         return {dim: parts[0] for dim, parts in domains.items()}
 
-    def _concatenations(self, dim: Dim) -> list[Part]:
-        """Return the concatenations whose segments depend on other dimensions alike in both models."""
-        kinds: tuple[list[list[int]], list[list[int]]] = ([], [])
-        for source, targets in self._edges.items():
-            if dim in targets and source != dim:
-                full, small = self.pair.sizes(source)
-                own = (self.pair.own[dim[0]], dim[1])
-                counts = np.stack([row[dim] for row in self._full(source, range(full))]).sum(0)
-                fewer = np.stack([row[own] for row in self._small(source, range(small))]).sum(0)
-                kinds[0].append(counts.tolist())
-                kinds[1].append(fewer.tolist())
-        if not kinds[0]:
-            return []
-        return list(concatenations(list(zip(*kinds[0], strict=True)), list(zip(*kinds[1], strict=True))))
-
-    def _reduce(self, domains: dict[Dim, list[Part]], edges: list[tuple[Dim, Dim]]) -> list[tuple[Dim, Dim]]:
-        """Remove what no choice of a linked dimension supports; return the links where nothing is left."""
-        waiting, empty = list(edges), []
-        touching: dict[Dim, list[tuple[Dim, Dim]]] = {}
-        for edge in edges:
-            for dim in set(edge):
-                touching.setdefault(dim, []).append(edge)
-        while waiting:
-            edge = waiting.pop()
-            source, target = edge
-            changed = []
-            if source == target:
-                left = [a for a in domains[source] if self._agrees(edge, a, a)]
-                if len(left) < len(domains[source]):
-                    changed.append((source, left))
-            else:
-                a_left = [a for a in domains[source] if any(self._agrees(edge, a, b) for b in domains[target])]
-                b_left = [b for b in domains[target] if any(self._agrees(edge, a, b) for a in a_left)]
-                if len(a_left) < len(domains[source]):
-                    changed.append((source, a_left))
-                if len(b_left) < len(domains[target]):
-                    changed.append((target, b_left))
-            for dim, left in changed:
-                if not left:
-                    empty.append(edge)
-                    break
-                domains[dim] = left
-                waiting += [other for other in touching[dim] if other != edge and other not in waiting]
-        return empty
-
-    def _agrees(self, edge: tuple[Dim, Dim], a: Part, b: Part) -> bool:
-        source, target = edge
+    def _agrees(self, edge: _Edge, a: Part, b: Part) -> bool:
         key = (edge, a, b)
         if key not in self._known:
-            self._known[key] = self._compare(source, target, self._of(a), self._of(b))
+            of_source, of_target = _units(a), _units(b)
+            own = self.pair.in_small(edge.target)
+            self._known[key] = all(
+                agree(self._full(edge, [int(of_source[unit])])[0][edge.target][of_target], small[own])
+                for unit, small in zip(
+                    self._sampled(edge.source), self._small(edge, self._sampled(edge.source)), strict=True
+                )
+            )
         return self._known[key]
 
-    def _compare(
-        self, source: Dim, target: Dim, of_source: npt.NDArray[np.int64], of_target: npt.NDArray[np.int64]
-    ) -> bool:
-        units = self._sampled[source]
-        own = (self.pair.own[target[0]], target[1])
-        for unit in units:
-            small = self._small(source, [unit])[0][own]
-            full = self._full(source, [int(of_source[unit])])[0][target]
-            if not agree(full[of_target], small):
-                return False
-        return True
+    def _allows_first(self, edge: _Edge, domains: Domains) -> bool:
+        """Return whether a link allows the first units of both dimensions, so that it decides nothing."""
+        source, target = self._leader[edge.source], self._leader[edge.target]
+        first, second = self._domains[source][0], self._domains[target][0]
+        return (domains[source][0] == first and domains[target][0] == second) or self._agrees(edge, first, second)
 
-    def _of(self, part: Part) -> npt.NDArray[np.int64]:
-        if part not in self._units:
-            self._units[part] = part.units().numpy()
-        return self._units[part]
+    def _depends_on_values(self, edge: _Edge) -> bool:
+        """Return whether a link differs between two draws of the weights, as that of a router to its experts does."""
+        if edge in self._steady:
+            return False
+        self._steady.add(edge)
+        own = self.pair.in_small(edge.target)
+        full, small = (_spread(size, _SAMPLE) for size in self.pair.sizes(edge.source))
+        return any(
+            not agree(first[key], second[key])
+            for measure, units, key in ((self._full, full, edge.target), (self._small, small, own))
+            for first, second in zip(measure(edge, units), measure(edge, units, 1), strict=True)
+        )
 
-    def _small(self, source: Dim, units: Sequence[int], seed: int = 0) -> list[Links]:
-        own = self.pair.own
-        targets = [own[name] for name in self._targets]
-        return self.pair.small.links((own[source[0]], source[1]), units, targets, seed)
+    def _tells_units_apart(self, edge: _Edge) -> bool:
+        """Return whether some unit of the source matters to some units of the target and not to others."""
+        own = self.pair.in_small(edge.target)
+        full, small = (_spread(size, _SAMPLE) for size in self.pair.sizes(edge.source))
+        rows = [row[edge.target] for row in self._full(edge, full)] + [row[own] for row in self._small(edge, small)]
+        return any((row == 0).any() and (row == 1).any() for row in rows)
 
-    def _full(self, source: Dim, units: Sequence[int], seed: int = 0) -> list[Links]:
-        return self.pair.full.links(source, units, self._targets, seed)
+    # fewer groups for the same units
 
-    def _find_edges(self) -> dict[Dim, list[Dim]]:
-        """Return for each source the targets whose units depend on which unit of the source is kept."""
-        vectorised = self.pair.full.vectorised and self.pair.small.vectorised
-        varying = {dim for dim in self.pair.dims if len(set(self.pair.sizes(dim))) > 1}
-        edges: dict[Dim, list[Dim]] = {}
-        for source in self.pair.dims:
-            full, small = self.pair.sizes(source)
-            if full == 1 or full == small > _MOST_FIXED:
-                continue
-            first = self._full_edges(source, 3)
-            if first and not vectorised:
-                first = self._full_edges(source, _SAMPLE)
-            # a source that decides nothing about sizes that vary needs no passes of the smaller model
-            if not first or (varying and source not in varying and not varying & set(first)):
-                continue
-            self._sampled[source] = list(range(small)) if vectorised else _spread(small, _SAMPLE)
-            rows = self._small(source, self._sampled[source])
-            own = self.pair.own
-            second = [dim for dim in self.pair.dims if _differ([row[own[dim[0]], dim[1]] for row in rows])]
-            edges[source] = list(dict.fromkeys((*first, *second)))
-        return edges
+    def _regrouped(self, refuted: Sequence[_Edge]) -> set[Dim]:
+        """Return the dimensions that keep their first blocks, if that reconciles all links; else nothing."""
+        dims = {dim for edge in refuted for dim in self._led(edge)}
+        found = {dim for dim in dims if self.pair.varies(dim)}
+        flat = all(isinstance(self._domains[dim][0], Prefix) for dim in found)
+        if not found or found == dims or not flat or not all(found & self._led(edge) for edge in refuted):
+            return set()
+        common = gcd(*(size for dim in found for size in self.pair.sizes(dim)))
+        for block in range(2, common + 1):
+            if common % block == 0 and all(self._agrees_in_blocks(edge, found, block) for edge in refuted):
+                return found
+        return set()
 
-    def _full_edges(self, source: Dim, count: int) -> list[Dim]:
-        size = self.pair.sizes(source)[0]
-        rows = self._full(source, range(size) if self.pair.full.vectorised else _spread(size, count))
-        return [dim for dim in self.pair.dims if _differ([row[dim] for row in rows])]
+    def _agrees_in_blocks(self, edge: _Edge, varying: set[Dim], block: int) -> bool:
+        """Compare a link by the position of units within their blocks."""
+        found = []
+        sizes = self.pair.sizes(edge.source)
+        for measure, key, size in (
+            (self._full, edge.target, sizes[0]),
+            (self._small, self.pair.in_small(edge.target), sizes[1]),
+        ):
+            rows = np.stack([row[key] for row in measure(edge, range(size))]) != 0
+            if self._leader[edge.source] in varying:
+                rows = rows.reshape(-1, block, rows.shape[1]).any(0)
+            if self._leader[edge.target] in varying:
+                rows = rows.reshape(len(rows), -1, block).any(1)
+            found.append(rows)
+        return bool(np.array_equal(*found))
+
+    # measurements
+
+    def _sampled(self, source: Dim) -> list[int]:
+        size = self.pair.sizes(source)[1]
+        cheap = self.pair.full.cheap and self.pair.small.cheap
+        return list(range(size)) if cheap else _spread(size, _SAMPLE)
+
+    def _small(self, edge: _Edge, units: Sequence[int], seed: int = 0) -> list[Links]:
+        gate = Gate(self.pair.in_small(edge.source), tuple(self._kinds[edge.source][1]) if edge.within else None)
+        return self.pair.small.links(gate, units, [self.pair.own[name] for name in self.pair.targets], seed)
+
+    def _full(self, edge: _Edge, units: Sequence[int], seed: int = 0) -> list[Links]:
+        gate = Gate(edge.source, tuple(self._kinds[edge.source][0]) if edge.within else None)
+        return self.pair.full.links(gate, units, self.pair.targets, seed)
+
+
+@lru_cache(maxsize=4096)
+def _units(part: Part) -> npt.NDArray[np.int64]:
+    found: npt.NDArray[np.int64] = part.units().numpy()
+    return found
+
+
+def _lateness(part: Part) -> int:
+    """Return how late the units of a part are: a part should keep the first units that behaviour allows."""
+    return int(_units(part).sum())
+
+
+def _numbered(kinds: Sequence[object]) -> list[int]:
+    numbers: dict[object, int] = {}
+    return [numbers.setdefault(kind, len(numbers)) for kind in kinds]
 
 
 def _differ(rows: Sequence[Pattern]) -> bool:
@@ -292,10 +378,10 @@ def _spread(size: int, count: int) -> list[int]:
     return sorted({*even, *near})
 
 
-def _groups(edges: Iterable[tuple[Dim, Dim]]) -> list[set[Dim]]:
+def _groups(sets: Iterable[set[Dim]]) -> list[set[Dim]]:
     """Return the connected groups of dimensions."""
     groups: list[set[Dim]] = []
-    for edge in edges:
-        joined = [group for group in groups if group & set(edge)]
-        groups = [group for group in groups if group not in joined] + [set(edge).union(*joined)]
+    for some in sets:
+        joined = [group for group in groups if group & some]
+        groups = [group for group in groups if group not in joined] + [some.union(*joined)]
     return groups

@@ -25,7 +25,7 @@ from elasticnas.elastic.subnetwork import Slot, SubNetwork, places
 from elasticnas.errors import ArchitectureError, AxisError, ConfigError, InactiveChoiceError
 from elasticnas.nn.module import ElasticModule
 from elasticnas.space import Space, TooManyCombinations
-from elasticnas.space.space import A, S
+from elasticnas.space.space import A
 
 __all__ = ["ElasticModel", "M"]
 

@@ -99,9 +99,7 @@ def _merged(parts: list[Part]) -> Tree:
         return "*", tuple(_merged(list(column)) for column in columns)
     sizes = _refined(parts)
     columns = [_factored(part, sizes) for part in parts]
-    leaves = tuple(
-        Leaf((size, *(column[place].active for column in columns))) for place, size in enumerate(sizes)
-    )
+    leaves = tuple(Leaf((size, *(column[place].active for column in columns))) for place, size in enumerate(sizes))
     return leaves[0] if len(leaves) == 1 else ("*", leaves)
 
 

@@ -10,7 +10,7 @@ from elasticnas.axes import Axes
 from elasticnas.elastic.building import Builder
 from elasticnas.elastic.depth import ChosenLayers
 from elasticnas.elastic.fitting import axis_values, fit
-from elasticnas.elastic.layouts import Dimension, Layout, Rule, as_rules, sizes_of
+from elasticnas.elastic.layouts import AxisValue, Dimension, Layout, Rule, as_rules, sizes_of
 from elasticnas.elastic.linear import input_dim
 from elasticnas.elastic.parts import Part, Prefix
 from elasticnas.elastic.probe import Probe, beyond, variants
@@ -195,7 +195,7 @@ class Probing:
         Raises:
             AxisError: The rule does not match, or a size is larger than in the largest model.
         """
-        axis, path = self._axis_getter(arch), own.rpartition(".")[0]
+        axis, path = self.axis_getter(arch), own.rpartition(".")[0]
         found = tuple(
             {dimension.label: size}
             if dimension.expression is None
@@ -232,9 +232,7 @@ class Probing:
         parts = self.parts(layout, model, own, shape, arch)
         return tuple((dim, part) for dim, part in enumerate(parts) if not part.is_whole)
 
-    def parts(
-        self, layout: Layout, model: nn.Module, own: str, shape: tuple[int, ...], arch: Any
-    ) -> tuple[Part, ...]:
+    def parts(self, layout: Layout, model: nn.Module, own: str, shape: tuple[int, ...], arch: Any) -> tuple[Part, ...]:
         """Return the units of every dimension of a sub-network's tensor; raises as :meth:`sizes` does."""
         active, full = self.sizes(layout, model, own, shape, arch), self._largest[layout.name]
         return tuple(
@@ -247,7 +245,9 @@ class Probing:
     def __deepcopy__(self, memo: dict[Any, Any]) -> "Probing":
         return self
 
-    def _axis_getter(self, arch: Any) -> Any:
+    def axis_getter(self, arch: Any) -> AxisValue:
+        """Return a function from the name of an axis to its value in an architecture, None for other names."""
+
         def value(name: str) -> int | None:
             found = self._numbers[name].getter(arch) if name in self._numbers else None
             return found if isinstance(found, int) else None

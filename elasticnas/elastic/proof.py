@@ -6,7 +6,7 @@ from itertools import combinations
 
 from torch.utils._pytree import tree_leaves
 
-from elasticnas.elastic.behaviour import Behaviour, Dim
+from elasticnas.elastic.behaviour import Dim
 from elasticnas.elastic.finder import Assignment, Finder, Pair
 from elasticnas.elastic.parts import Part, Prefix
 from elasticnas.elastic.permuting import is_order_free

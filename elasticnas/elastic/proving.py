@@ -5,25 +5,26 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from elasticnas.elastic.behaviour import Behaviour, Dim
 from elasticnas.elastic.building import Builder
-from elasticnas.elastic.cases import Case, base_of, cases_of, kind_of
+from elasticnas.elastic.cases import Case, archs_of, base_of, kind_of, shrunk
 from elasticnas.elastic.examples import Maker, given, makers
 from elasticnas.elastic.expressions import Expression
-from elasticnas.elastic.layouts import Dimension, Layout, as_rules, starred
+from elasticnas.elastic.layouts import Dimension, Layout, as_rules, sizes_of, starred
 from elasticnas.elastic.linear import input_dim
 from elasticnas.elastic.naming import Unnamed, express
 from elasticnas.elastic.parts import Part, Prefix
 from elasticnas.elastic.probe import Probe, tensors
 from elasticnas.elastic.probing import Probing
 from elasticnas.elastic.proof import Verdict, prove
-from elasticnas.errors import AxisError, ConfigError, describe_error
+from elasticnas.errors import ArchitectureError, AxisError, ConfigError, describe_error
 
 __all__ = ["prove_layouts"]
 
 _MOST_NAMED = 6  # dimensions named in a message
+_MANY_NUMBERS = 3_000_000  # of a model that is proven at smaller sizes, if it can be built with them
+_LEAST = (16, 32, 64)  # smallest sizes that are tried
 
 
 def prove_layouts(builder: Builder, probing: Probing, example: Any, assume: bool) -> None:
@@ -40,11 +41,26 @@ def prove_layouts(builder: Builder, probing: Probing, example: Any, assume: bool
         AxisError: A rule is refuted, no layout agrees with the models' behaviour, or nothing is proven.
     """
     base = base_of(builder, probing)
-    cases = cases_of(builder, probing, base)
-    if not cases:
+    archs = archs_of(builder, probing, base)
+    if not archs:
         return
+    numbers = sum(tensor.numel() for _, tensor in tensors(base.model))
+    before = list(probing.layouts.values())
+    # models of small sizes have the structure of large ones, and take less time
+    problem: AxisError | None = None
+    for least in _LEAST if numbers > _MANY_NUMBERS else ():
+        try:
+            _Prover(builder, probing, base.arch, archs, example, least).decide(assume)
+            return
+        except AxisError as error:  # the sizes may be too small to tell
+            problem = error
+        except (ConfigError, _NoExample):  # the sizes do not divide each other
+            pass
+        probing.adopt(before)
+    if problem is not None:
+        raise problem
     try:
-        prover = _Prover(builder, probing, base, cases, example)
+        prover = _Prover(builder, probing, base.arch, archs, example, None)
     except _NoExample as problem:
         if assume:
             return
@@ -57,11 +73,20 @@ class _NoExample(Exception):
 
 
 class _Prover:
-    def __init__(self, builder: Builder, probing: Probing, base: Probe, cases: list[Case], example: Any) -> None:
-        self.builder, self.probing, self.base, self.cases = builder, probing, base, cases
-        self.computed = set().union(*(_computed(base, case.small) for case in cases))
+    def __init__(
+        self, builder: Builder, probing: Probing, base: Any, archs: Sequence[Any], example: Any, least: int | None
+    ) -> None:
+        self.builder, self.probing, self.least = builder, probing, least
+        self.base = self._probe(base)
+        self.cases = [Case(self.base, self._probe(arch), (base, arch)) for arch in archs]
+        self.computed = set().union(*(_computed(self.base, case.small) for case in self.cases))
         self.maker = self._find_maker(example)
-        self.full = self._behaviour(base)
+        self.full = self._behaviour(self.base)
+        self._archs = base, archs
+
+    def _probe(self, arch: Any) -> Probe:
+        made = arch if self.least is None else shrunk(self.probing, arch, self.least)
+        return Probe(made, self.builder.skeleton(made), self.probing.layers)
 
     def decide(self, assume: bool) -> None:
         """Adopt the proven layouts.
@@ -137,9 +162,7 @@ class _Prover:
             judged.append(name)
             for dim, dimension in enumerate(layout.dimensions):
                 if claimed or (with_rules and dimension.how == "rule"):
-                    own, shape = case.small.tensors[name]
-                    found = self.probing.parts(layout, case.small.model, own, shape, case.small.arch)
-                    parts[case.base.tensors[name][0], dim] = found[dim]
+                    parts[case.base.tensors[name][0], dim] = self._claimed(case, name, dim, dimension.expression)
         pair = case.pair(self.full, self._small(case), judged)
         trusted = {
             (case.base.tensors[name][0], dim)
@@ -147,23 +170,48 @@ class _Prover:
             for dim, dimension in enumerate(self.probing.layouts[name].dimensions)
             if dimension.how == "rule" and dimension.expression is None and with_rules
         }
-        return prove(replace(pair, dims=tuple(dim for dim in pair.dims if dim not in trusted)), parts)
+        dims = tuple(dim for dim in pair.dims if dim not in trusted)
+        leaders = {dim: leader for dim, leader in pair.leaders.items() if not trusted & {dim, leader}}
+        return prove(replace(pair, dims=dims, leaders=leaders), parts)
 
     def _small(self, case: Case) -> Behaviour:
         return self._behaviour(case.small)
 
+    def _claimed(self, case: Case, name: str, dim: int, expression: Expression | None) -> Part:
+        """Return the units that a layout claims for a dimension."""
+        (full, active), where = (p.tensors[name][1][dim] for p in (case.base, case.small)), f"{name}, dimension {dim}"
+        if expression is None:
+            return Prefix(full, active)
+        sizes = [
+            sizes_of(
+                expression,
+                probe.tensors[name][1][dim],
+                self.probing.axis_getter(probe.arch),
+                probe.model,
+                probe.tensors[name][0].rpartition(".")[0],
+                where,
+            )
+            for probe in (case.base, case.small)
+        ]
+        return expression.part(*sizes)
+
     def _verify_jointly(self) -> None:
         """Check the layouts on the smallest architecture, in which all sizes change together."""
-        space = self.probing.axes.space
-        values, smallest = space.assignment(self.base.arch), space.assignment(space.smallest())
-        changed = {name: smallest[name] for case in self.cases for name in case.small.changed if name in values}
+        space, (base, archs) = self.probing.axes.space, self._archs
+        values, smallest = space.assignment(base), space.assignment(space.smallest())
+        changed = {
+            name: smallest[name]
+            for arch in archs
+            for name, option in space.assignment(arch).items()
+            if name in values and option != values[name] and name in smallest
+        }
         try:
             arch = space.from_assignment({**values, **changed})
-        except Exception:  # rules of the space
+        except ArchitectureError:  # by a rule of the space
             return
-        if arch == self.base.arch or any(arch == case.small.arch for case in self.cases):
+        if arch == base or arch in archs:
             return
-        case = Case(self.base, Probe(arch, self.builder.skeleton(arch), self.probing.layers))
+        case = Case(self.base, self._probe(arch), (base, arch))
         if not case.small.tensors.keys() >= self.base.tensors.keys():
             return
         verdict = self._verdict(case, True, claimed=True)
@@ -202,9 +250,7 @@ class _Prover:
         size = self.base.tensors[name][1][dim[1]]
         parts = [part if part is not None else Prefix(size, size) for part in found]
         varying = [
-            (verdict, rep)
-            for verdict, rep, part in zip(verdicts, reps, parts, strict=True)
-            if not part.is_whole
+            (verdict, rep) for verdict, rep, part in zip(verdicts, reps, parts, strict=True) if not part.is_whole
         ]
         expression = self._expression(name, dim, parts)
         label = before.label if expression is None else f"({expression.text()})"
@@ -273,7 +319,9 @@ class _Prover:
         weight = next((other for other in layouts if other.name == f"{path}.weight".lstrip(".")), None)
         if weight is None or weight is layout:
             return layout
-        read = input_dim(self.probing.full.model.get_submodule(self.probing.full.tensors[layout.name][0].rpartition(".")[0]))
+        read = input_dim(
+            self.probing.full.model.get_submodule(self.probing.full.tensors[layout.name][0].rpartition(".")[0])
+        )
         dim = 0 if read is None or len(weight.shape) < 2 else 1 - read
         other = weight.dimensions[dim]
         if weight.shape[dim] != layout.shape[0] or other.how not in ("proven", "rule"):
@@ -309,8 +357,8 @@ class _Prover:
     def _irreconcilable(self, case: Case, verdict: Verdict) -> str:
         names = list(dict.fromkeys(self._source(case, dim) for edge in verdict.refuted for dim in edge))
         return (
-            f"{self.builder.factory.call(case.small.arch)} does not compute on units of "
-            f"{self.builder.factory.call(case.base.arch)}: no choice of units of {_listed(names)} makes them depend on "
+            f"{self.builder.factory.call(case.archs[1])} does not compute on units of "
+            f"{self.builder.factory.call(case.archs[0])}: no choice of units of {_listed(names)} makes them depend on "
             "each other as in the smaller model, as with fewer but wider heads; change the options of the space, tie "
             "sizes by a rule or property of the space, or give rules with '_' for these tensors to keep their first "
             "units all the same"
@@ -319,14 +367,17 @@ class _Prover:
     def _refute(self, case: Case, verdict: Verdict) -> None:
         names = list(dict.fromkeys(self._source(case, dim) for edge in verdict.refuted for dim in edge))
         free = self._verdicts(False)
-        given_rules = ", ".join(
-            f"{rule.pattern!r}: {rule.text!r}" for rule in self.probing.rules
-        )
+        given_rules = ", ".join(f"{rule.pattern!r}: {rule.text!r}" for rule in self.probing.rules)
         if any(each.refuted for each in free):
             problem = next((c, v) for c, v in zip(self.cases, free, strict=True) if v.refuted)
             raise AxisError(self._irreconcilable(*problem))
         bare = [
-            replace(layout, dimensions=tuple(replace(d, how="size", expression=None) if d.how == "rule" else d for d in layout.dimensions))
+            replace(
+                layout,
+                dimensions=tuple(
+                    replace(d, how="size", expression=None) if d.how == "rule" else d for d in layout.dimensions
+                ),
+            )
             for layout in self.probing.layouts.values()
         ]
         self.probing.layouts = {layout.name: layout for layout in bare}
@@ -334,7 +385,7 @@ class _Prover:
         way = f"give {as_rules(texts)}" if texts else "leave the rules out"
         raise AxisError(
             f"the rules {{{given_rules}}} are refuted by the model's behaviour: with them, the units of "
-            f"{_listed(names)} depend on each other in another way than in {self.builder.factory.call(case.small.arch)}"
+            f"{_listed(names)} depend on each other in another way than in {self.builder.factory.call(case.archs[1])}"
             f"; {way}, which behaviour proves"
         )
 

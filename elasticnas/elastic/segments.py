@@ -10,7 +10,7 @@ __all__ = ["concatenations"]
 
 _MOST_SEGMENTS = 8
 _MOST_PARTS = 6  # candidates of a segment
-_MOST = 3000
+_MOST = 400
 
 
 def concatenations(full: Sequence[object], small: Sequence[object]) -> Iterator[Part]:
@@ -24,7 +24,7 @@ def concatenations(full: Sequence[object], small: Sequence[object]) -> Iterator[
     for block in _periods(full):
         for own in _periods(small):
             outer = Prefix(len(full) // block, len(small) // own)
-            if 1 < outer.full and outer.active <= outer.full:
+            if outer.full > 1 and outer.active <= outer.full:
                 for inner in _joins(_runs(full[:block]), _runs(small[:own])):
                     yield Grid((outer, inner))
 
