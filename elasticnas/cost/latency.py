@@ -93,7 +93,7 @@ class Latency(Cost[A]):
         seed: Seed of the draw of architectures to measure.
 
     Raises:
-        ConfigError: A count is out of range.
+        ConfigError: A count is out of range, or the model is on the meta device.
     """
 
     unit = "ms"
@@ -122,6 +122,8 @@ class Latency(Cost[A]):
             )
         where = next((tensor.device for tensor in model.parameters()), torch.device("cpu"))
         self.device = where if device is None else torch.device(device)
+        if where.type == "meta":
+            raise ConfigError("Latency: the model is on the meta device, without values to compute with; move it first")
         self.warmup, self.repeats, self.max_measured, self.threads = warmup, repeats, max_measured, threads
         self._call, self._clock, self._seed = call, clock, seed
         self._flops = Flops(model, self.example, call)
