@@ -136,6 +136,24 @@ def test_counts_of_a_supernet_that_reads_values():
         assert memory(arch) == 4 * (weights + 8 + 2 * 2 * 8 + 2 * arch.inner + 2 * 8)
 
 
+class Attends(nn.Module):
+    def __init__(self, axes):
+        super().__init__()
+        self.enter = enn.Linear(4, axes.inner)
+
+    def forward(self, x):
+        y = self.enter(x)[:, None]
+        return nn.functional.scaled_dot_product_attention(y, y, y)
+
+
+def test_memory_holds_the_scores_of_attention_on_any_device():
+    model, x = Attends(Sizes.axes()), torch.zeros(2, 64, 4)
+    for arch in Sizes.enumerate():
+        # weights, input, projection and scaled queries; the scaled keys are gone at the softmax of the scores
+        expected = 4 * (5 * arch.inner + 2 * 64 * 4 + 2 * 2 * 64 * arch.inner + 2 * 2 * 64 * 64)
+        assert Memory(model, x)(arch) == Memory(Reads(model), x)(arch) == expected
+
+
 @pytest.mark.parametrize("device", ["cpu", "meta"])
 def test_weights_count_nothing_wherever_they_are(device):
     network = Reads(nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Linear(6, 3))).to(device)
