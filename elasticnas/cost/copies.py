@@ -14,6 +14,8 @@ from elasticnas.errors import ConfigError
 
 __all__ = ["example_on_cpu", "example_on_meta", "on_cpu", "on_meta"]
 
+_DRAWN = 65_537  # random values, repeated in larger tensors: a prime, so that rows differ
+
 
 def on_meta(network: nn.Module) -> nn.Module:
     """Return a copy on the meta device, in eval mode; no weight is read or copied."""
@@ -57,8 +59,10 @@ def example_on_cpu(example: Any) -> Any:
 def _drawn(tensor: Tensor, generator: torch.Generator) -> Tensor:
     """Return values of a usual scale for a weight: activations neither vanish nor overflow."""
     if (tensor.is_floating_point() and tensor.itemsize > 1) or tensor.is_complex():
-        scale = max(tensor.shape[-1:], default=1) ** -0.5 if tensor.numel() else 1.0
-        return torch.randn(tensor.shape, dtype=tensor.dtype, generator=generator, device="cpu").mul_(scale)
+        count = tensor.numel()
+        drawn = torch.randn(min(count, _DRAWN), dtype=tensor.dtype, generator=generator, device="cpu")
+        scale = max([1, *tensor.shape[-1:]]) ** -0.5
+        return drawn.mul_(scale).repeat(-(-count // _DRAWN))[:count].view(tensor.shape)
     return torch.zeros_like(tensor, device="cpu") if tensor.is_meta else tensor.detach().to("cpu", copy=True)
 
 
