@@ -62,28 +62,31 @@ class Inference:
             ConfigError: The network cannot run on the example.
         """
         example = example_of(self._example, arch)
-        if not self.reads_values:
-            try:
-                network = self._extract(self._on_meta, arch)
-                with torch.device("meta"):  # also for tensors that the forward creates without a device
-                    return self._pass(network, example_on_meta(example), observer)
-            except ElasticNASError:
-                raise
-            except Exception:  # code that reads values, or the model's own error, which then recurs on the CPU
-                pass
-        observed = self._pass_on_cpu(on_cpu(self._extract(self._model, arch), seed), example, observer, seed)
+        with preserved_random_state():
+            if not self.reads_values:
+                try:
+                    return self._pass_on_meta(self._extract(self._on_meta, arch), example, observer)
+                except ElasticNASError:
+                    raise
+                except Exception:  # code that reads values, or the model's own error, which then recurs on the CPU
+                    pass
+            observed = self._pass_on_cpu(on_cpu(self._extract(self._model, arch), seed), example, observer, seed)
         self.reads_values = True
         return observed
 
+    def _pass_on_meta(self, network: nn.Module, example: Any, observer: Observer[T]) -> T:
+        with torch.device("meta"):  # also for tensors that the forward creates without a device
+            return self._pass(network, example_on_meta(example), observer)
+
     def _pass_on_cpu(self, network: nn.Module, example: Any, observer: Observer[T], seed: int) -> T:
-        with preserved_random_state(), torch.device("cpu"):
-            torch.manual_seed(seed)
-            try:
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed accelerators too
+        try:
+            with torch.device("cpu"):
                 return self._pass(network, example_on_cpu(example), observer)
-            except ElasticNASError:
-                raise
-            except Exception as error:  # whatever a forward raises
-                raise failure(error, network) from error
+        except ElasticNASError:
+            raise
+        except Exception as error:  # whatever a forward raises
+            raise failure(error, network) from error
 
     def _pass(self, network: nn.Module, example: Any, observer: Observer[T]) -> T:
         for module in network.modules():

@@ -102,6 +102,7 @@ class Rough(nn.Module):
     def forward(self, x):
         if not x.is_meta:
             self.seen.append(self.training)
+        random.random(), np.random.rand()  # on the meta device too
         if (x == 0).all():
             x = x + torch.rand(8) + random.random() + np.random.rand() + self.table
         self.table.add_(1)
