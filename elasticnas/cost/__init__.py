@@ -4,7 +4,7 @@ from elasticnas.cost.budget import Budget, jointly_smallest, smallest_reachable
 from elasticnas.cost.cost import Cost
 from elasticnas.cost.discretise import most_probable
 from elasticnas.cost.expectation import Expectation
-from elasticnas.cost.flops import Flops, UncountedFlopsWarning, count_flops
+from elasticnas.cost.flops import Flops, UncountedFlopsWarning, ValueDependentFlopsWarning, count_flops
 from elasticnas.cost.latency import Latency, LatencyReport, Measurement
 from elasticnas.cost.memory import Memory
 from elasticnas.cost.params import Params
@@ -22,6 +22,7 @@ __all__ = [
     "Memory",
     "Params",
     "UncountedFlopsWarning",
+    "ValueDependentFlopsWarning",
     "count_flops",
     "jointly_smallest",
     "most_probable",

@@ -15,6 +15,7 @@ from elasticnas.checkpoint import to_builtins
 from elasticnas.cost.combinations import Combinations
 from elasticnas.cost.distinct import DistinctCosts, distinct_costs
 from elasticnas.cost.expectation import Expectation, sampled
+from elasticnas.cost.passes import with_dict
 from elasticnas.cost.sampler import Sampler
 from elasticnas.cost.table import ENTRIES, CostTable, choice_names, given_probabilities, tabulate
 from elasticnas.errors import SpaceError
@@ -51,7 +52,7 @@ class Cost(ABC, Generic[A]):
 
     def __init__(self, model: nn.Module, example: object = None) -> None:
         check(model)
-        self.model, self.example = model, example
+        self.model, self.example = model, with_dict(example)
         self.space: type[A] = axes_of(model).space
         self._costs: OrderedDict[tuple[int, ...], float] = OrderedDict()
         self._tables: OrderedDict[tuple[Any, ...], CostTable[A]] = OrderedDict()

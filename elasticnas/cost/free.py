@@ -16,6 +16,7 @@ _MOVES = """
     resize_output roll rot90 scatter select select_scatter set slice slice_scatter split split_with_sizes squeeze stack
     as_strided_scatter t take to transpose tril triu unbind unfold unsafe_index unsafe_index_put unsafe_masked_index
     unsafe_split unsafe_split_with_sizes unsafe_view unsqueeze view view_as_complex view_as_real
+    to_sparse to_sparse_csr to_sparse_csc to_sparse_bsr to_sparse_bsc to_dense coalesce
     max_unpool2d max_unpool3d jagged_to_padded_dense_forward padded_dense_to_jagged_forward
 """
 _MAKES = """

@@ -17,8 +17,9 @@ from torch.utils._pytree import tree_map
 from elasticnas.calls import usage
 from elasticnas.cost.cost import Cost
 from elasticnas.cost.flops import Flops
-from elasticnas.cost.meta import Call, example_of, run
-from elasticnas.errors import ConfigError, SpaceError
+from elasticnas.cost.inference import preserved_random_state
+from elasticnas.cost.passes import Call, example_of, failure, run
+from elasticnas.errors import ConfigError, ElasticNASError, SpaceError
 from elasticnas.extraction import extract_unverified
 from elasticnas.space.space import A
 
@@ -92,7 +93,7 @@ class Latency(Cost[A]):
         seed: Seed of the draw of architectures to measure.
 
     Raises:
-        ConfigError: A count is out of range.
+        ConfigError: A count is out of range, or the model is on the meta device.
     """
 
     unit = "ms"
@@ -121,9 +122,11 @@ class Latency(Cost[A]):
             )
         where = next((tensor.device for tensor in model.parameters()), torch.device("cpu"))
         self.device = where if device is None else torch.device(device)
+        if where.type == "meta":
+            raise ConfigError("Latency: the model is on the meta device, without values to compute with; move it first")
         self.warmup, self.repeats, self.max_measured, self.threads = warmup, repeats, max_measured, threads
         self._call, self._clock, self._seed = call, clock, seed
-        self._flops = Flops(model, example, call)
+        self._flops = Flops(model, self.example, call)
         self._measured: dict[tuple[int, ...], tuple[A, Measurement]] = {}
         self._weights: Array | None = None
 
@@ -132,20 +135,30 @@ class Latency(Cost[A]):
         key = self._key(arch)
         plain = extract_unverified(self.model, arch).to(self.device).eval()
         example = tree_map(lambda x: x.to(self.device) if isinstance(x, Tensor) else x, example_of(self.example, arch))
-        with torch.inference_mode(), _threads(self.threads):
-            for _ in range(self.warmup):
-                run(plain, example, self._call)
-            times = []
-            for _ in range(self.repeats):
-                self._synchronise()
-                start = self._clock()
-                run(plain, example, self._call)
-                self._synchronise()
-                times.append((self._clock() - start) * 1000)
+        try:
+            with torch.inference_mode(), preserved_random_state(self.device), _threads(self.threads):
+                times = self._times(plain, example)
+        except ElasticNASError:
+            raise
+        except Exception as error:  # whatever a forward raises
+            raise failure(error, plain) from error
         low, high = np.quantile(times, [0.25, 0.75]).tolist()
         self._measured[key] = (arch, Measurement(statistics.median(times), high - low, self.repeats))
         self._costs.pop(key, None)
         return self._measured[key][1]
+
+    def _times(self, network: nn.Module, example: Any) -> list[float]:
+        """Return the milliseconds of each repeat."""
+        for _ in range(self.warmup):
+            run(network, example, self._call)
+        times = []
+        for _ in range(self.repeats):
+            self._synchronise()
+            start = self._clock()
+            run(network, example, self._call)
+            self._synchronise()
+            times.append((self._clock() - start) * 1000)
+        return times
 
     def compute(self, arch: A) -> float:
         """Return milliseconds: the measured median, or the prediction."""

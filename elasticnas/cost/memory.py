@@ -11,7 +11,8 @@ from torch.utils._pytree import tree_leaves
 
 from elasticnas.calls import usage
 from elasticnas.cost.cost import Cost
-from elasticnas.cost.meta import Call, MetaNetwork
+from elasticnas.cost.inference import Inference
+from elasticnas.cost.passes import Call
 from elasticnas.space.space import A
 
 __all__ = ["Memory"]
@@ -20,8 +21,9 @@ __all__ = ["Memory"]
 class Memory(Cost[A]):
     """Bytes of parameters and buffers, plus the peak of live activations in one inference pass.
 
-    Activations are the input and the outputs of operations; a view shares the storage of its base. Workspace inside
-    kernels and memory reserved by the allocator are not counted.
+    Activations are the input and the outputs of operations; a view shares the storage of its base. Softmax attention
+    holds its N x N scores, which fused kernels do not store. Workspace inside kernels and memory reserved by the
+    allocator are not counted. The extracted network runs as for :class:`~elasticnas.cost.Flops`.
 
     Args:
         model: A model made of elastic primitives.
@@ -34,31 +36,36 @@ class Memory(Cost[A]):
     @usage("Memory(model, example), with an input of the model such as torch.zeros(1, 64)")
     def __init__(self, model: nn.Module, example: object, call: Call | None = None) -> None:
         super().__init__(model, example)
-        self._meta = MetaNetwork(model, example, call)
+        self._inference = Inference(model, self.example, call)
 
     def compute(self, arch: A) -> float:
         """Count the bytes of an architecture."""
-        plain, example = self._meta.extract(arch), self._meta.example(arch)
-        weights = [*plain.parameters(), *plain.buffers()]
-        with _LiveBytes(weights) as live:
-            live.add(tree_leaves(example))
-            self._meta.run(plain, example)
-        return float(_distinct_bytes(weights) + live.peak)
+        return float(self._inference.observe(arch, _LiveBytes).total)
 
 
 class _LiveBytes(TorchDispatchMode):
     """A dispatch mode that sums the bytes of live storages.
 
     Args:
-        excluded: Tensors whose storages are not counted.
+        network: Its parameters and buffers are always live.
+        example: Input of the pass.
     """
 
-    def __init__(self, excluded: Iterable[Tensor]) -> None:
+    supports_higher_order_operators = True
+
+    def __init__(self, network: nn.Module, example: Any) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.peak, self._now = 0, 0
+        weights = [*network.parameters(), *network.buffers()]
+        self._weights, self._peak, self._now = _distinct_bytes(weights), 0, 0
         self._seen: weakref.WeakSet[torch.UntypedStorage] = weakref.WeakSet()
-        for tensor in excluded:
+        for tensor in weights:
             self._seen.add(tensor.untyped_storage())
+        self.add(tree_leaves(example))
+
+    @property
+    def total(self) -> int:
+        """Bytes of parameters and buffers, plus the peak of the others."""
+        return self._weights + self._peak
 
     def add(self, values: Iterable[Any]) -> None:
         """Count new storages, until nothing refers to them."""
@@ -68,7 +75,7 @@ class _LiveBytes(TorchDispatchMode):
             self._seen.add(storage)
             self._now += storage.nbytes()
             weakref.finalize(storage, self._free, storage.nbytes())
-        self.peak = max(self.peak, self._now)
+        self._peak = max(self._peak, self._now)
 
     def _free(self, count: int) -> None:
         self._now -= count

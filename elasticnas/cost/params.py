@@ -2,8 +2,9 @@
 
 from torch import nn
 
+from elasticnas.cost.copies import on_meta
 from elasticnas.cost.cost import Cost
-from elasticnas.cost.meta import MetaNetwork
+from elasticnas.extraction import extract_unverified
 from elasticnas.space.space import A
 
 __all__ = ["Params"]
@@ -21,8 +22,8 @@ class Params(Cost[A]):
 
     def __init__(self, model: nn.Module, example: object = None) -> None:
         super().__init__(model, example)
-        self._meta = MetaNetwork(model)
+        self._on_meta = on_meta(model)
 
     def compute(self, arch: A) -> float:
         """Count the parameters of an architecture."""
-        return float(sum(parameter.numel() for parameter in self._meta.extract(arch).parameters()))
+        return float(sum(parameter.numel() for parameter in extract_unverified(self._on_meta, arch).parameters()))

@@ -28,7 +28,11 @@ def flops_of(packet: Any, out: Any, args: tuple[Any, ...], kwargs: Mapping[str, 
     """
     packet = _out_of_place(packet)
     if packet in _FORMULAS:
+        if any(isinstance(arg, Tensor) and arg.layout is not torch.strided for arg in args):
+            return None  # sparse or jagged: the formulas take every entry as present
         flops = _FORMULAS[packet](out, *args, **kwargs)
+    elif (name := getattr(packet, "_qualified_op_name", "")) in _OF_LIBRARIES:
+        flops = _OF_LIBRARIES[name](out, *args, **kwargs)
     elif packet in flop_counter.flop_registry:
         flops = int(flop_counter.flop_registry[packet](*args, **kwargs, out_val=out))
     else:
@@ -38,7 +42,7 @@ def flops_of(packet: Any, out: Any, args: tuple[Any, ...], kwargs: Mapping[str, 
 
 def _out_of_place(packet: Any) -> Any:
     """Return the out-of-place operation, ``addmm`` for ``addmm_``."""
-    name = packet._qualified_op_name
+    name = getattr(packet, "_qualified_op_name", "")  # none for a higher-order operator
     if name.startswith("aten::") and name.endswith("_") and hasattr(_aten, name[6:-1]):
         return getattr(_aten, name[6:-1])
     return packet
@@ -96,6 +100,11 @@ def _attention(_: Any, /, query: Tensor, key: Tensor, value: Tensor, *__: Any, *
     return int(flop_counter.sdpa_flop_count(query.shape, key.shape, value.shape))
 
 
+def _mkldnn_lstm(_: Any, /, x: Tensor, input_weight: Tensor, state_weight: Tensor, *__: Any, **___: Any) -> int:
+    """One layer in one direction: inputs ``(N, B, d)``, weights ``(4 k, d)`` and ``(4 k, k)``."""
+    return 2 * prod(x.shape[:-1]) * (input_weight.numel() + state_weight.numel())
+
+
 _BY_NAME: Mapping[str, Callable[..., int]] = {
     "mm": _matmul,
     "bmm": _matmul,
@@ -119,6 +128,7 @@ _BY_NAME: Mapping[str, Callable[..., int]] = {
     "_foreach_mm": _foreach_matmul,
     "_trilinear": _bilinear,
     "conv_tbc": _conv_tbc,
+    "mkldnn_rnn_layer": _mkldnn_lstm,
     "_embedding_bag": _embedding_bag,
     "_embedding_bag_forward_only": _embedding_bag,
     "_scaled_dot_product_flash_attention_for_cpu": _attention,
@@ -127,4 +137,7 @@ _BY_NAME: Mapping[str, Callable[..., int]] = {
 # older versions of torch lack some of them
 _FORMULAS: Mapping[Any, Callable[..., int]] = MappingProxyType(
     {getattr(_aten, name): formula for name, formula in _BY_NAME.items() if hasattr(_aten, name)}
+    | {operation: _attention for operation in [getattr(torch.ops.higher_order, "flex_attention", None)] if operation}
 )
+# operations of libraries, which register them when they are imported
+_OF_LIBRARIES: Mapping[str, Callable[..., int]] = {"transformers::grouped_mm_fallback": _grouped_matmul}

@@ -26,6 +26,8 @@ _LIKE_BOTH = {_aten.add.Tensor, _aten.sub.Tensor, _aten.mul.Tensor}
 class ElementwiseShapes(TorchDispatchMode):
     """On meta tensors, operations that count 0 FLOPs get an output like their input. Enter it inside the counter."""
 
+    supports_higher_order_operators = True
+
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
 
@@ -50,6 +52,8 @@ class MatmulShapes(TorchDispatchMode):
 
     Sizes that do not match are left to torch, which raises an error.
     """
+
+    supports_higher_order_operators = True
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

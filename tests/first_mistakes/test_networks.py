@@ -239,9 +239,9 @@ CASES = [
     ("this cost runs the network: give an example input", lambda: Flops(model, None)(small)),
     (
         (
-            "Net cannot run on its example on the meta device (RuntimeError: a and b must have same reduction "
-            "dim, but got [1, 7] X [6, 4].): give an example that fits the architecture (a function of it where "
-            "the input's width is elastic), and a forward that reads no tensor's values"
+            "Net cannot run on its example (in blocks.layers.0.up, Linear: RuntimeError: mat1 and mat2 shapes cannot "
+            "be multiplied (1x7 and 6x4)): give an example that fits the architecture (its weights are "
+            "torch.float32); where the input's width is elastic, a function of it"
         ),
         lambda: Flops(model, torch.zeros(1, 7))(small),
     ),
