@@ -38,6 +38,7 @@ class Gate:
     dim: Dim
     kinds: tuple[int, ...] | None = None
 
+
 # gradients relative to the largest of all tensors; rounding is 1e-16
 _ZERO, _SURE = 1e-13, 1e-8
 _CHUNK_NUMBERS = 20_000_000  # gradients held at once
@@ -149,6 +150,8 @@ class Behaviour:
             pieces = {key: _only(self.tensors[key], dim, some, source.kinds) for key, dim in gated.items()}
             patterns = self._gradients(pieces, wanted)
             for row, unit in enumerate(some):
+                for key in gated.items() & patterns.keys():
+                    patterns[key][row, unit] = UNKNOWN  # a norm does not see the scale of a single unit
                 self._rows[self._seed, source, unit] = {key: value[row] for key, value in patterns.items()}
                 self._seen[self._seed, source, unit] = frozenset(wanted)
 
@@ -204,7 +207,9 @@ def _patterns(gradients: Mapping[str, Tensor], targets: Sequence[str]) -> Links:
             others = [other for other in range(1, value.ndim) if other != dim + 1]
             largest = value.amax(others) if others else value
             known = (largest > _SURE * tops[:, None]).to(torch.int8)
-            between = (largest > _ZERO * tops[:, None]) & (known == 0)
+            # a tensor without a sure gradient may have one of rounding only, as below a norm of a single unit
+            faint = (known.sum(1) == 0) & (largest > 0).any(1)
+            between = ((largest > _ZERO * tops[:, None]) | faint[:, None]) & (known == 0)
             found[name, dim] = known.masked_fill(between, UNKNOWN).numpy()
     return found
 

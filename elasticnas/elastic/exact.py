@@ -1,6 +1,6 @@
 """ExactMode: run a model in float64 throughout, with smooth activations, to tell zero gradients from small ones."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -17,7 +17,11 @@ _DEAD = frozenset(("relu", "relu_", "relu6", "hardswish", "hardtanh", "threshold
 
 
 class ExactMode(TorchFunctionMode):
-    """Replace casts to narrower types by float64, and activations with dead regions by silu."""
+    """Replace casts to narrower types by float64, and what hides structure by functions that keep it.
+
+    Activations with dead regions become silu. Layer norms do not subtract the mean. Any two models still depend on
+    their units alike if they did before.
+    """
 
     def __torch_function__(
         self,
@@ -34,6 +38,8 @@ class ExactMode(TorchFunctionMode):
             return F.silu(args[0])
         if name.lstrip("_") == "grouped_mm":
             return _grouped(*args, **(kwargs or {}))
+        if name == "layer_norm":
+            return _scaled(*args, **(kwargs or {}))
         wide = {key: _wide(value) for key, value in (kwargs or {}).items()}
         return func(*map(_wide, args), **wide)
 
@@ -50,3 +56,16 @@ def _grouped(x: Tensor, weights: Tensor, offs: Tensor | None = None, bias: Tenso
     rows = [x[start:end] @ weight for start, end, weight in zip(ends[:-1], ends[1:], weights, strict=True)]
     rest = x.new_zeros(len(x) - ends[-1], weights.shape[-1])
     return torch.cat([*rows, rest])
+
+
+def _scaled(
+    x: Tensor,
+    shape: Sequence[int],
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+    *_: Any,
+) -> Tensor:
+    """Normalise without subtracting the mean, through which every unit would depend on every other."""
+    found = F.rms_norm(x, shape, weight, eps)
+    return found if bias is None else found + bias

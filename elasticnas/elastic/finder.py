@@ -1,14 +1,13 @@
 """Finder: the units that each dimension of a smaller model keeps, such that both models depend on units alike."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from math import gcd
 
 import numpy as np
 import numpy.typing as npt
 
-from elasticnas.elastic.behaviour import Behaviour, Dim, Gate, Links, agree
+from elasticnas.elastic.behaviour import UNKNOWN, Behaviour, Dim, Gate, Links, agree
 from elasticnas.elastic.candidates import candidates
 from elasticnas.elastic.parts import Part, Prefix
 from elasticnas.elastic.segments import concatenations
@@ -197,23 +196,64 @@ class Finder:
         full: list[list[int]] = []
         small: list[list[int]] = []
         for edge in self._edges:
-            if self._leader[edge.target] == dim == edge.target and (edge.within or edge.source != dim):
-                sizes = self.pair.sizes(edge.source)
-                rows = self._full(edge, range(sizes[0])), self._small(edge, range(sizes[1]))
-                full.append((np.stack([row[dim] for row in rows[0]]) == 1).sum(0).tolist())
-                small.append((np.stack([row[self.pair.in_small(dim)] for row in rows[1]]) == 1).sum(0).tolist())
+            if edge.target == dim and self.pair.varies(edge.source) and (edge.within or edge.source != dim):
+                counts = self._count(edge)
+                if counts is not None:
+                    full.append(counts[0])
+                    small.append(counts[1])
         if not full:
             return [0] * self.pair.sizes(dim)[0], [0] * self.pair.sizes(dim)[1]
         return list(zip(*full, strict=True)), list(zip(*small, strict=True))
 
+    def _count(self, edge: _Edge) -> tuple[list[int], list[int]] | None:
+        """Return for every unit of the target on how many units of the source it depends; None if that is unclear."""
+        sizes, own = self.pair.sizes(edge.source), self.pair.in_small(edge.target)
+        full = np.stack([row[edge.target] for row in self._full(edge, range(sizes[0]))])
+        small = np.stack([row[own] for row in self._small(edge, range(sizes[1]))])
+        if self._leader[edge.source] == self._leader[edge.target]:
+            for rows in (full, small):
+                np.fill_diagonal(rows, 1)  # not measured
+        if (full == UNKNOWN).any() or (small == UNKNOWN).any():
+            return None
+        return full.sum(0).tolist(), small.sum(0).tolist()
+
     def _with_concatenations(self, domains: Domains, refuted: Sequence[_Edge]) -> Domains | None:
         """Return larger domains, with concatenations where the first units are wrong; None if there are none."""
-        found = {dim: list(concatenations(*self._counts(dim))) for dim in self._undecided(domains, refuted)}
+        found = {dim: list(self._concatenations(dim)) for dim in self._undecided(domains, refuted)}
         if not any(found.values()):
             return None
         return self._domains | {
             dim: sorted([*self._domains[dim], *parts], key=_lateness) for dim, parts in found.items()
         }
+
+    def _concatenations(self, dim: Dim) -> Iterator[Part]:
+        """Yield the concatenations of segments that the links into them allow."""
+        edges = [
+            edge
+            for edge in self._edges
+            if edge.target == dim and self._leader[edge.source] != dim and not self._has_kinds(edge.source)
+        ]
+
+        def supported(start: int, own: int, part: Part) -> bool:
+            return all(self._allows_segment(edge, start, own, part) for edge in edges)
+
+        return concatenations(*self._counts(dim), supported)
+
+    def _has_kinds(self, dim: Dim) -> bool:
+        """Return whether a dimension may be a concatenation itself."""
+        return any(len(set(counts)) > 1 for counts in self._counts(dim))
+
+    def _allows_segment(self, edge: _Edge, start: int, own: int, part: Part) -> bool:
+        units, key = start + _units(part), self.pair.in_small(edge.target)
+        sampled = self._sampled(edge.source)
+        rows = [row[key][own : own + part.active] for row in self._small(edge, sampled)]
+        return any(
+            all(
+                agree(self._full(edge, [int(of_source[unit])])[0][edge.target][units], row)
+                for unit, row in zip(sampled, rows, strict=True)
+            )
+            for of_source in map(_units, self._domains[self._leader[edge.source]])
+        )
 
     # consistency
 
@@ -311,13 +351,21 @@ class Finder:
         flat = all(isinstance(self._domains[dim][0], Prefix) for dim in found)
         if not found or found == dims or not flat or not all(found & self._led(edge) for edge in refuted):
             return set()
-        common = gcd(*(size for dim in found for size in self.pair.sizes(dim)))
-        for block in range(2, common + 1):
-            if common % block == 0 and all(self._agrees_in_blocks(edge, found, block) for edge in refuted):
+        first = {dim: self._domains[dim][0] for dim in dims}
+        inside = [edge for edge in refuted if self._led(edge) <= found]
+        if not all(self._agrees(e, first[self._leader[e.source]], first[self._leader[e.target]]) for e in inside):
+            return set()
+        sizes = [self.pair.sizes(dim) for dim in found]
+        for count in range(2, min(full for full, _ in sizes) + 1):
+            # every dimension has as many blocks, of which the smaller model has fewer
+            if any(full % count or small * count % full for full, small in sizes) or max(sizes)[0] == count:
+                continue
+            blocks = {dim: self.pair.sizes(dim)[0] // count for dim in found}
+            if all(self._agrees_in_blocks(edge, blocks) for edge in refuted):
                 return found
         return set()
 
-    def _agrees_in_blocks(self, edge: _Edge, varying: set[Dim], block: int) -> bool:
+    def _agrees_in_blocks(self, edge: _Edge, blocks: Mapping[Dim, int]) -> bool:
         """Compare a link by the position of units within their blocks."""
         found = []
         sizes = self.pair.sizes(edge.source)
@@ -326,9 +374,9 @@ class Finder:
             (self._small, self.pair.in_small(edge.target), sizes[1]),
         ):
             rows = np.stack([row[key] for row in measure(edge, range(size))]) != 0
-            if self._leader[edge.source] in varying:
+            if block := blocks.get(self._leader[edge.source]):
                 rows = rows.reshape(-1, block, rows.shape[1]).any(0)
-            if self._leader[edge.target] in varying:
+            if block := blocks.get(self._leader[edge.target]):
                 rows = rows.reshape(len(rows), -1, block).any(1)
             found.append(rows)
         return bool(np.array_equal(*found))

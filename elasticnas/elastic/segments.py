@@ -1,6 +1,6 @@
 """Segments: the parts of a concatenated dimension, told apart by how many units of other dimensions they depend on."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby, product
 
 from elasticnas.elastic.candidates import candidates
@@ -13,19 +13,24 @@ _MOST_PARTS = 6  # candidates of a segment
 _MOST = 400
 
 
-def concatenations(full: Sequence[object], small: Sequence[object]) -> Iterator[Part]:
-    """Yield the units that a concatenated dimension may keep, the coarsest first.
+Supported = Callable[[int, int, Part], bool]
+"""Whether a segment may keep these units, from the first units of the segment in both models."""
+
+
+def concatenations(full: Sequence[object], small: Sequence[object], supported: Supported) -> Iterator[Part]:
+    """Yield the units that a concatenated dimension may keep.
 
     Args:
         full: The kind of each unit in the larger model: units of one segment are of one kind.
         small: The same in the smaller model.
+        supported: Tells whether a segment may keep some units.
     """
-    yield from _joins(_runs(full), _runs(small))
+    yield from _joins(_runs(full), _runs(small), supported)
     for block in _periods(full):
         for own in _periods(small):
             outer = Prefix(len(full) // block, len(small) // own)
-            if outer.full > 1 and outer.active <= outer.full:
-                for inner in _joins(_runs(full[:block]), _runs(small[:own])):
+            if 1 < outer.full and outer.active <= outer.full:
+                for inner in _joins(_runs(full[:block]), _runs(small[:own]), supported):
                     yield Grid((outer, inner))
 
 
@@ -42,10 +47,13 @@ def _periods(kinds: Sequence[object]) -> list[int]:
     return []
 
 
-def _joins(full: list[int], small: list[int]) -> Iterator[Part]:
+def _joins(full: list[int], small: list[int], supported: Supported) -> Iterator[Part]:
     if not 1 < len(full) == len(small) <= _MOST_SEGMENTS or any(b > a for a, b in zip(full, small, strict=True)):
         return
-    choices = [candidates(a, b)[:_MOST_PARTS] for a, b in zip(full, small, strict=True)]
+    choices, start, own = [], 0, 0
+    for a, b in zip(full, small, strict=True):
+        choices.append([part for part in candidates(a, b) if supported(start, own, part)][:_MOST_PARTS])
+        start, own = start + a, own + b
     found = sorted(product(*map(range, map(len, choices))), key=sum)[:_MOST]
     for picks in found:
         yield Join(tuple(options[pick] for options, pick in zip(choices, picks, strict=True)))
