@@ -8,7 +8,7 @@ from typing import Any
 from elasticnas.elastic.behaviour import Behaviour, Dim
 from elasticnas.elastic.building import Builder
 from elasticnas.elastic.finder import Pair
-from elasticnas.elastic.layouts import starred
+from elasticnas.elastic.layouts import layered, starred
 from elasticnas.elastic.linear import input_dim
 from elasticnas.elastic.probe import Probe, valid
 from elasticnas.elastic.probing import Probing
@@ -51,7 +51,7 @@ class Case:
             (name, shape), (other, fewer) = self.base.tensors[source], self.small.tensors[source]
             if name in base.tensors and other in small.tensors:
                 own[name] = other
-                alike.setdefault((starred(source), shape, fewer), []).append(name)
+                alike.setdefault((layered(source), shape, fewer), []).append(name)
         dims = tuple((names[0], dim) for (_, shape, _), names in alike.items() for dim in range(len(shape)))
         pair = Pair(base, small, own, {names[0]: names for names in alike.values()}, {}, dims)
         return replace(pair, leaders=_leaders(pair))
@@ -79,7 +79,7 @@ def _leaders(pair: Pair) -> dict[Dim, Dim]:
 
 def kind_of(probing: Probing, name: str) -> Kind:
     """Return what layers have in common: the name without their numbers, and what the sizes depend on."""
-    return starred(name), tuple(dimension.label for dimension in probing.layouts[name].dimensions)
+    return layered(name), tuple(dimension.label for dimension in probing.layouts[name].dimensions)
 
 
 def base_of(builder: Builder, probing: Probing) -> Probe:

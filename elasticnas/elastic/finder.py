@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from elasticnas.elastic.behaviour import UNKNOWN, Behaviour, Dim, Gate, Links, agree
 from elasticnas.elastic.candidates import candidates
-from elasticnas.elastic.parts import Part, Prefix
+from elasticnas.elastic.parts import Part, Prefix, has_join
 from elasticnas.elastic.segments import concatenations
 
 __all__ = ["Assignment", "Finder", "Pair"]
@@ -69,6 +69,7 @@ class Assignment:
         parts: The units of each dimension.
         linked: Groups of dimensions whose units depend on each other.
         refuted: Pairs of dimensions that no choice of units reconciles.
+        ambiguous: Dimensions of several kinds of units of which no concatenation of the kinds is consistent.
         regrouped: Dimensions that keep their first blocks of units, such as key heads, while the dimensions that
             depend on them keep all units and are spread over the remaining blocks.
     """
@@ -76,6 +77,7 @@ class Assignment:
     parts: dict[Dim, Part]
     linked: list[set[Dim]] = field(default_factory=list)
     refuted: list[tuple[Dim, Dim]] = field(default_factory=list)
+    ambiguous: set[Dim] = field(default_factory=set)
     regrouped: set[Dim] = field(default_factory=set)
 
 
@@ -116,6 +118,7 @@ class Finder:
             self._domains.setdefault(dim, sorted(candidates(*pair.sizes(dim)), key=_lateness))
         self._kinds: dict[Dim, tuple[list[int], list[int]]] = {}
         self._known: dict[tuple[_Edge, Part, Part], bool] = {}
+        self._joins: dict[Dim, list[Part]] = {}
         self._steady: set[_Edge] = set()  # links found to be independent of the weights' values
         self._edges = self._find_edges()
 
@@ -139,7 +142,11 @@ class Finder:
         groups = _groups(self._led(edge) for edge in self._edges if self._tells_units_apart(edge))
         linked = [{dim for dim, leader in self._leader.items() if leader in group} for group in groups]
         pairs = [] if regrouped else [(edge.source, edge.target) for edge in refuted]
-        return Assignment(found, linked, pairs, {dim for dim, x in self._leader.items() if x in regrouped})
+        late = {dim for dim in self._joins if not has_join(parts[dim])}
+        return Assignment(found, linked, pairs, self._followers(late), self._followers(regrouped))
+
+    def _followers(self, leaders: set[Dim]) -> set[Dim]:
+        return {dim for dim, leader in self._leader.items() if leader in leaders}
 
     def _led(self, edge: _Edge) -> set[Dim]:
         return {self._leader[edge.source], self._leader[edge.target]}
@@ -192,52 +199,62 @@ class Finder:
         return [dim for dim in domains if dim in cut and len(self._domains[dim]) > 1 and self.pair.varies(dim)]
 
     def _counts(self, dim: Dim) -> tuple[list[object], list[object]]:
-        """Return for every unit of a dimension how many units of each other dimension it depends on, in both models."""
-        full: list[list[int]] = []
-        small: list[list[int]] = []
-        for edge in self._edges:
-            if edge.target == dim and self.pair.varies(edge.source) and (edge.within or edge.source != dim):
-                counts = self._count(edge)
-                if counts is not None:
-                    full.append(counts[0])
-                    small.append(counts[1])
-        if not full:
+        """Return for every unit of a dimension to how many units of each other dimension it is linked, in both models.
+
+        Units of different segments of a concatenation differ in that.
+        """
+        found = [counts for edge in self._edges for counts in self._count(edge, dim)]
+        if not found:
             return [0] * self.pair.sizes(dim)[0], [0] * self.pair.sizes(dim)[1]
+        full, small = zip(*found, strict=True)
         return list(zip(*full, strict=True)), list(zip(*small, strict=True))
 
-    def _count(self, edge: _Edge) -> tuple[list[int], list[int]] | None:
-        """Return for every unit of the target on how many units of the source it depends; None if that is unclear."""
+    def _count(self, edge: _Edge, dim: Dim) -> Iterator[tuple[list[int], list[int]]]:
+        """Yield the counts that a link to or from a dimension gives, unless they are unclear."""
+        if dim not in (edge.source, edge.target) or (edge.source == edge.target and not edge.within):
+            return
+        if (rows := self._measured(edge)) is None:
+            return
+        for end, axis in ((edge.target, 0), (edge.source, 1)):
+            if end == dim:
+                yield rows[0].sum(axis).tolist(), rows[1].sum(axis).tolist()
+
+    def _measured(self, edge: _Edge) -> tuple[Pattern, Pattern] | None:
+        """Return a link of all units in both models, None if it is unclear."""
         sizes, own = self.pair.sizes(edge.source), self.pair.in_small(edge.target)
         full = np.stack([row[edge.target] for row in self._full(edge, range(sizes[0]))])
         small = np.stack([row[own] for row in self._small(edge, range(sizes[1]))])
         if self._leader[edge.source] == self._leader[edge.target]:
             for rows in (full, small):
                 np.fill_diagonal(rows, 1)  # not measured
-        if (full == UNKNOWN).any() or (small == UNKNOWN).any():
-            return None
-        return full.sum(0).tolist(), small.sum(0).tolist()
+        return None if (full == UNKNOWN).any() or (small == UNKNOWN).any() else (full, small)
 
     def _with_concatenations(self, domains: Domains, refuted: Sequence[_Edge]) -> Domains | None:
         """Return larger domains, with concatenations where the first units are wrong; None if there are none."""
-        found = {dim: list(self._concatenations(dim)) for dim in self._undecided(domains, refuted)}
+        dims = self._undecided(domains, refuted)
+        kinds = {dim: (_numbered(full), _numbered(small)) for dim in dims for full, small in [self._counts(dim)]}
+        found = {dim: list(self._concatenations(dim, kinds)) for dim in dims}
+        self._joins = {dim: parts for dim, parts in found.items() if parts}
         if not any(found.values()):
             return None
         return self._domains | {
             dim: sorted([*self._domains[dim], *parts], key=_lateness) for dim, parts in found.items()
         }
 
-    def _concatenations(self, dim: Dim) -> Iterator[Part]:
+    def _concatenations(self, dim: Dim, kinds: Mapping[Dim, tuple[list[int], list[int]]]) -> Iterator[Part]:
         """Yield the concatenations of segments that the links into them allow."""
         edges = [
             edge
             for edge in self._edges
-            if edge.target == dim and self._leader[edge.source] != dim and not self._has_kinds(edge.source)
+            if edge.target == dim
+            and (source := self._leader[edge.source]) != dim
+            and (source not in kinds or len(set(kinds[source][0])) == 1)  # else it may be a concatenation itself
         ]
 
         def supported(start: int, own: int, part: Part) -> bool:
             return all(self._allows_segment(edge, start, own, part) for edge in edges)
 
-        return concatenations(*self._counts(dim), supported)
+        return concatenations(*kinds[dim], supported)
 
     def _has_kinds(self, dim: Dim) -> bool:
         """Return whether a dimension may be a concatenation itself."""
@@ -350,6 +367,8 @@ class Finder:
         found = {dim for dim in dims if self.pair.varies(dim)}
         flat = all(isinstance(self._domains[dim][0], Prefix) for dim in found)
         if not found or found == dims or not flat or not all(found & self._led(edge) for edge in refuted):
+            return set()
+        if any(self._has_kinds(dim) for dim in found):
             return set()
         first = {dim: self._domains[dim][0] for dim in dims}
         inside = [edge for edge in refuted if self._led(edge) <= found]

@@ -11,7 +11,7 @@ from torch import nn
 from elasticnas.elastic.expressions import Expression, parse_dimensions
 from elasticnas.errors import AxisError
 
-__all__ = ["Dimension", "How", "Layout", "Rule", "as_rules", "parse_rule", "sizes_of", "starred"]
+__all__ = ["Dimension", "How", "Layout", "Rule", "as_rules", "layered", "parse_rule", "sizes_of", "starred"]
 
 How = Literal["fixed", "axis", "size", "rule", "proven", "no effect"]
 AxisValue = Callable[[str], int | None]
@@ -93,6 +93,11 @@ def parse_rule(pattern: str, text: str) -> Rule:
 def starred(name: str) -> str:
     """Return the name with ``*`` in place of layer numbers."""
     return re.sub(r"(?<=\.)\d+(?=\.)", "*", re.sub(r"^\d+(?=\.)", "*", name))
+
+
+def layered(name: str) -> str:
+    """Return the name with ``*`` in place of the outermost number, which counts layers; others may count heads."""
+    return re.sub(r"(^|\.)\d+(?=\.)", r"\1*", name, count=1)
 
 
 def as_rules(texts: Mapping[str, str]) -> str:

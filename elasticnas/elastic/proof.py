@@ -26,6 +26,7 @@ class Verdict:
         open: Varying dimensions for which nothing is decided.
         without_effect: Varying dimensions of tensors that do not affect the output.
         refuted: Pairs of dimensions that no choice of units reconciles.
+        ambiguous: As in :class:`~elasticnas.elastic.finder.Assignment`.
         regrouped: As in :class:`~elasticnas.elastic.finder.Assignment`.
     """
 
@@ -34,6 +35,7 @@ class Verdict:
     open: set[Dim] = field(default_factory=set)
     without_effect: set[Dim] = field(default_factory=set)
     refuted: list[tuple[Dim, Dim]] = field(default_factory=list)
+    ambiguous: set[Dim] = field(default_factory=set)
     regrouped: set[Dim] = field(default_factory=set)
 
 
@@ -45,7 +47,7 @@ def prove(pair: Pair, given: Mapping[Dim, Part]) -> Verdict:
         given: Units that are claimed by rules.
     """
     found = Finder(pair, given).solve()
-    verdict = Verdict(found.parts, refuted=found.refuted, regrouped=found.regrouped)
+    verdict = Verdict(found.parts, refuted=found.refuted, ambiguous=found.ambiguous, regrouped=found.regrouped)
     varying = [dim for dim in pair.dims if len(set(pair.sizes(dim))) > 1]
     verdict.without_effect = {dim for dim in varying if not pair.full.affects(dim[0])}
     linked = [group for group in found.linked if len({name for name, _ in group}) > 1]

@@ -11,7 +11,7 @@ from elasticnas.elastic.building import Builder
 from elasticnas.elastic.cases import Case, archs_of, base_of, kind_of, shrunk
 from elasticnas.elastic.examples import Maker, given, makers
 from elasticnas.elastic.expressions import Expression
-from elasticnas.elastic.layouts import Dimension, Layout, as_rules, sizes_of, starred
+from elasticnas.elastic.layouts import Dimension, Layout, as_rules, layered, sizes_of, starred
 from elasticnas.elastic.linear import input_dim
 from elasticnas.elastic.naming import Unnamed, express
 from elasticnas.elastic.parts import Part, Prefix
@@ -101,6 +101,15 @@ class _Prover:
             self._refute(*refuted[0])
         if refuted:
             raise AxisError(self._irreconcilable(*refuted[0]))
+        for case, verdict in zip(self.cases, claimed, strict=True):
+            if verdict.ambiguous:
+                names = list(dict.fromkeys(self._source(case, dim) for dim in verdict.ambiguous))
+                raise AxisError(
+                    f"several layouts of {_listed(sorted(names))} agree with the behaviour of "
+                    f"{self.builder.factory.call(case.archs[1])}, and none keeps the first units of each of its parts: "
+                    "give rules with their layouts, such as '(heads (2 half + rest)) _' for heads that are partly "
+                    "rotated"
+                )
         layouts = self._layouts(claimed)
         opened = self._open(claimed)
         if opened and not assume:
@@ -272,7 +281,7 @@ class _Prover:
         groups: dict[Any, list[str]] = {}
         for source, (name, shape) in self.base.tensors.items():
             if source in case.small.tensors:
-                groups.setdefault((starred(source), shape, case.small.tensors[source][1]), []).append(name)
+                groups.setdefault((layered(source), shape, case.small.tensors[source][1]), []).append(name)
         return {names[0]: names for names in groups.values()}
 
     def _expression(self, name: str, dim: Dim, parts: Sequence[Part]) -> Expression | None:
