@@ -3,6 +3,7 @@
 import copy
 import random
 import weakref
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,10 +13,14 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 from torch.nn.parameter import UninitializedParameter
 
+from elasticnas.elastic.depth import ChosenLayers
+from elasticnas.elastic.kept import has_every_layer, keep_kinds, require_alike, same_outside
 from elasticnas.errors import ConfigError
 from elasticnas.space import Factory, Space
 
 __all__ = ["Builder"]
+
+_MAX_WHOLE = 4  # models with every layer that are kept to take layers from
 
 
 class Builder:
@@ -25,13 +30,18 @@ class Builder:
         build: The function, as for :class:`~elasticnas.space.Factory`.
         space: The search space.
 
+    Attributes:
+        layers: Stacks of which architectures keep chosen layers, once they are known.
+
     Raises:
         ConfigError: ``build`` accepts neither sizes of the space nor its architecture.
     """
 
     def __init__(self, build: Callable[..., nn.Module], space: type[Space]) -> None:
         self.build, self.space, self.factory = build, space, Factory(build, space)
+        self.layers: ChosenLayers | None = None
         self._built: dict[int, weakref.ref[Tensor]] = {}  # parameters of models that still exist
+        self._whole: OrderedDict[tuple[str, Any], nn.Module] = OrderedDict()
 
     def model(self, arch: Any) -> nn.Module:
         """Build the model.
@@ -55,29 +65,71 @@ class Builder:
         self._require_new_parameters(made, arch)
         return made
 
+    def complete(self, arch: Any) -> nn.Module:
+        """Build the model with weights; chosen layers keep their kinds.
+
+        Raises:
+            ConfigError: As for :meth:`model`.
+        """
+        return self._with_kept_kinds(arch, self.model)
+
     def shapes(self, arch: Any) -> nn.Module:
         """Build the model on the meta device, or its skeleton if ``build`` fails there."""
-        with _preserved_random_state():
-            try:
-                with torch.device("meta"):
-                    return self.model(arch)
-            except ConfigError:
-                return self.skeleton(arch)
+        return self._with_kept_kinds(arch, self._shapes)
 
     def skeleton(self, arch: Any) -> nn.Module:
         """Build the model with parameters on the meta device and real buffers, in eval mode.
 
         Buffers that ``build`` computes (rotary tables, position ids) have their values; weights are not initialised.
         """
+        return self._with_kept_kinds(arch, self._skeleton)
+
+    def _shapes(self, arch: Any) -> nn.Module:
+        with _preserved_random_state():
+            try:
+                with torch.device("meta"):
+                    return self.model(arch)
+            except ConfigError:
+                return self._skeleton(arch)
+
+    def _skeleton(self, arch: Any) -> nn.Module:
         with _preserved_random_state():
             try:
                 with _parameters_on_meta():
                     made = self.model(arch)
             except ConfigError:
                 made = self.model(arch)  # some initialisations fail on the meta device
+            else:
+                if _has_other_meta_tensors(made):  # made on the device of a weight, so without values
+                    made = self.model(arch)
         # a copy with meta parameters from its memo, so that the model that build returned is not changed
         memo: dict[int, Any] = {id(p): _on_meta(p) for p in made.parameters() if not p.is_meta}
         return (copy.deepcopy(made, memo) if memo else made).eval()
+
+    def _with_kept_kinds(self, arch: Any, make: Callable[[Any], nn.Module]) -> nn.Module:
+        made, layers = make(arch), self.layers
+        if layers is None or layers.all_kept(arch):
+            return made
+        call = self.factory.call(arch)
+        for whole, exact in layers.wholes(arch):
+            model = make(whole) if make == self.model else self._cached(whole, make)
+            if has_every_layer(model, layers) and (exact or same_outside(made, model, layers)):
+                keep_kinds(made, model, layers, arch, call)
+                return made
+        require_alike(made, self._cached(self.space.largest(), self._shapes), layers, arch, call)
+        return made
+
+    def _cached(self, arch: Any, make: Callable[[Any], nn.Module]) -> nn.Module:
+        key = (make.__name__, arch)
+        if key not in self._whole:
+            self._whole[key] = make(arch)
+            if len(self._whole) > _MAX_WHOLE:
+                self._whole.popitem(last=False)
+        self._whole.move_to_end(key)
+        return self._whole[key]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Builder":
+        return self
 
     def _require_new_parameters(self, made: nn.Module, arch: Any) -> None:
         self._built = {key: held for key, held in self._built.items() if held() is not None}
@@ -123,3 +175,9 @@ def _parameters_on_meta() -> Iterator[None]:
 
 def _on_meta(parameter: nn.Parameter) -> nn.Parameter:
     return nn.Parameter(torch.empty_like(parameter, device="meta"), parameter.requires_grad)
+
+
+def _has_other_meta_tensors(model: nn.Module) -> bool:
+    """Return whether a buffer, or a tensor that is a plain attribute, is on the meta device."""
+    attributes = (value for module in model.modules() for value in vars(module).values() if isinstance(value, Tensor))
+    return any(tensor.is_meta for tensor in (*model.buffers(), *attributes))

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from elasticnas.axes import take
+from elasticnas.elastic.mirror import Mirror
 
 __all__ = ["Cut", "Slot", "SubNetwork", "cut", "places"]
 
@@ -68,6 +69,11 @@ class SubNetwork:
         slots: Its tensors that are parts of the supernet's.
         own: Its buffers that ``build`` computes from sizes, which are not parts of the supernet's.
         pairs: Every module of the skeleton with its counterpart in the supernet.
+        mirror: Applies attributes that were changed on the supernet's modules.
+
+    Attributes:
+        checked: Modes (training or not) in which a forward pass is known not to write to weights.
+        guarded: Whether the skeleton's own calls are checked too.
     """
 
     def __init__(
@@ -76,8 +82,11 @@ class SubNetwork:
         slots: Sequence[Slot],
         own: Sequence[Slot],
         pairs: Sequence[tuple[nn.Module, nn.Module]],
+        mirror: Mirror,
     ) -> None:
-        self.module, self.slots, self.own = module, slots, own
+        self.module, self.slots, self.own, self._mirror = module, slots, own, mirror
+        self.checked: set[bool] = set()
+        self.guarded = False
         # one slot per place: a module with two names has its buffers once
         self._buffers = list({(id(s.place), s.name): s for s in slots if not isinstance(s.full, nn.Parameter)}.values())
         self._bound: list[tuple[Any, int]] = []
@@ -95,6 +104,7 @@ class SubNetwork:
         self.follow()
         for mine, full in self._modes:
             mine["training"] = full["training"]
+        self._mirror.apply()
         return self.module
 
     def keep(self) -> None:
@@ -126,6 +136,7 @@ class SubNetwork:
         self.follow()
         for mine, full in self._modes:
             mine["training"] = full["training"]
+        self._mirror.apply()
         return self.module
 
 

@@ -1,0 +1,240 @@
+"""Layers that a sub-network keeps stay the kind of layer that they are in the supernet."""
+
+from typing import Annotated, Literal
+
+import pytest
+import torch
+from pydantic import model_validator
+from torch import nn
+
+from elasticnas import PerLayer, Space, elastify, extract
+from elasticnas.errors import AxisError, ConfigError
+
+IDS = torch.tensor([[3, 7, 1, 30, 5, 8], [9, 9, 2, 4, 6, 11]])
+
+
+class Keep(Space):
+    inner: Literal[48, 24]
+    keep: Annotated[tuple[bool, ...], PerLayer(4)]
+
+    @property
+    def depth(self) -> int:
+        return sum(self.keep)
+
+    @model_validator(mode="after")
+    def some(self):
+        if not any(self.keep):
+            raise ValueError("keep a layer")
+        return self
+
+
+def bypassed(model, stack, arch, x, output):
+    """By hand: the network with its inner size, in which each dropped layer hands on what it gets."""
+    whole = extract(model, arch.model_copy(update={"keep": (True,) * 4})).eval()
+    for layer, alive in zip(whole.get_submodule(stack), arch.keep, strict=True):
+        if not alive:
+            layer.forward = lambda hidden_states, *args, **kwargs: hidden_states
+    return getattr(whole(x), output)
+
+
+def gemma(depth, inner):
+    from transformers import Gemma2Config, Gemma2ForCausalLM
+
+    return Gemma2ForCausalLM(
+        Gemma2Config(
+            vocab_size=31, hidden_size=32, num_attention_heads=4, num_key_value_heads=2, head_dim=8,
+            intermediate_size=inner, num_hidden_layers=depth, sliding_window=2,
+        )
+    )  # fmt: skip
+
+
+def modern(depth, inner):
+    from transformers import ModernBertConfig, ModernBertModel
+
+    return ModernBertModel(
+        ModernBertConfig(
+            vocab_size=31, hidden_size=32, num_attention_heads=4, intermediate_size=inner, num_hidden_layers=depth,
+            pad_token_id=0, global_attn_every_n_layers=2, local_attention=2, attn_implementation="eager",
+            initializer_range=0.5,
+        )
+    )  # fmt: skip
+
+
+CASES = [
+    (gemma, "model.layers", "logits", {"*.gate_proj.weight": "_ _"}),
+    (modern, "layers", "last_hidden_state", {"*.Wi.weight": "(2 inner) _"}),
+]
+KEPT = [(False, True, False, True), (False, True, True, True), (True, False, False, True), (False, False, True, False)]
+
+
+@pytest.mark.parametrize("keep", KEPT)
+@pytest.mark.parametrize(("build", "stack", "output", "rules"), CASES)
+def test_alternating_layers_compute_as_in_the_full_network(build, stack, output, rules, keep):
+    torch.manual_seed(0)
+    model = elastify(build, Keep, {stack: "keep", **rules}).eval()
+    arch = Keep(inner=24, keep=keep)
+    expected = bypassed(model, stack, arch, IDS, output)
+    with model.at(arch), torch.no_grad():
+        torch.testing.assert_close(getattr(model(IDS), output), expected)
+    plain = extract(model, arch, IDS)
+    torch.testing.assert_close(getattr(plain(IDS), output), expected)
+    kinds = plain.config.layer_types
+    assert kinds == [model.network.config.layer_types[number] for number, alive in enumerate(keep) if alive]
+
+
+def test_kept_layers_number_their_caches_and_generate():
+    model = elastify(gemma, Keep, {"model.layers": "keep"}).eval()
+    network = model.subnetwork(Keep(inner=48, keep=(False, True, False, True)))
+    assert [layer.self_attn.layer_idx for layer in network.model.layers] == [0, 1]
+    options = {"max_new_tokens": 5, "do_sample": False, "pad_token_id": 0}
+    cached, plain = (network.generate(IDS, **options, use_cache=use) for use in (True, False))
+    assert torch.equal(cached, plain)
+
+
+def test_what_is_kept_survives_save_pretrained(tmp_path):
+    from transformers import AutoModelForCausalLM
+
+    model = elastify(gemma, Keep, {"model.layers": "keep"}).eval()
+    plain = extract(model, Keep(inner=24, keep=(False, True, False, True)), IDS)
+    plain.save_pretrained(tmp_path)
+    torch.testing.assert_close(AutoModelForCausalLM.from_pretrained(tmp_path)(IDS).logits, plain(IDS).logits)
+
+
+class Odd(nn.Module):
+    """Layers that differ in what is no parameter: a rate, a function, a class, a computed buffer."""
+
+    def __init__(self, number, inner):
+        super().__init__()
+        self.number, self.scale = number, 1.0 + number
+        self.act = torch.tanh if number % 2 else torch.relu
+        self.norm = nn.LayerNorm(6) if number else nn.Identity()
+        self.register_buffer("gain", torch.full((6,), 1.0 + 2 * number))
+        self.up, self.down = nn.Linear(6, inner), nn.Linear(inner, 6)
+
+    def forward(self, hidden_states):
+        return hidden_states + self.scale * self.down(self.act(self.up(self.norm(hidden_states) * self.gain)))
+
+
+class Stack(nn.Module):
+    def __init__(self, depth, inner):
+        super().__init__()
+        self.layers = nn.ModuleList(Odd(number, inner) for number in range(depth))
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+class Named(Space):
+    """The depth is a field of its own, tied by a rule."""
+
+    inner: Literal[8, 4]
+    depth: Literal[4, 3, 2, 1]
+    keep: Annotated[tuple[bool, ...], PerLayer(4)]
+
+    @model_validator(mode="after")
+    def as_many(self):
+        if self.depth != sum(self.keep):
+            raise ValueError("depth counts the kept layers")
+        return self
+
+
+@pytest.mark.parametrize("space", [Keep, Named])
+def test_whatever_differs_between_layers_stays(space):
+    model = elastify(Stack, space, {"layers": "keep"}).eval()
+    fields = {"inner": space.smallest().inner, "keep": (False, True, True, False)}
+    arch = space(**fields, **({"depth": 2} if space is Named else {}))
+    x, units = torch.randn(5, 6), arch.inner
+    expected = x
+    for number in (1, 2):
+        layer = model.network.layers[number]
+        y = layer.norm(expected) * (1 + 2 * number) @ layer.up.weight[:units].T + layer.up.bias[:units]
+        y = torch.tanh(y) if number == 1 else torch.relu(y)
+        expected = expected + (1 + number) * (y @ layer.down.weight[:, :units].T + layer.down.bias)
+    with model.at(arch):
+        torch.testing.assert_close(model(x), expected)
+        model(x).sum().backward()
+    assert model.network.layers[0].up.weight.grad is None and model.network.layers[1].up.weight.grad is not None
+    plain = extract(model, arch, x)
+    assert [layer.number for layer in plain.layers] == [0, 1]  # what counts layers counts those that are left
+    torch.testing.assert_close(plain(x), expected)
+
+
+class Last(nn.Module):
+    """The last layer has no activation, at any depth."""
+
+    def __init__(self, depth, parallel=False):
+        super().__init__()
+        self.layers = nn.ModuleList(
+            nn.Sequential(nn.Linear(6, 6), nn.Identity() if number == depth - 1 else nn.ReLU())
+            for number in range(depth)
+        )
+        if parallel:
+            self.scales = nn.ModuleList(nn.Linear(6, 6) for _ in range(depth))
+
+
+class Depth(Space):
+    depth: Literal[3, 2, 1]
+
+
+class Three(Space):
+    keep: Annotated[tuple[bool, ...], PerLayer(3)]
+
+    @property
+    def depth(self) -> int:
+        return max(1, sum(self.keep))
+
+
+def test_a_smaller_depth_that_changes_a_layer_is_refused():
+    line = (
+        r"^Last\(depth=\d\) makes layers\.\d another kind of layer than the largest model \(1\.class is Identity, not"
+    )
+    with pytest.raises(ConfigError, match=line):
+        elastify(Last, Depth)
+    with pytest.raises(ConfigError, match=r"rules=\{'layers': 'keep'\}, which keeps their kinds$"):
+        elastify(Last, Depth)
+
+
+def test_parts_beside_the_chosen_layers_are_asked_for():
+    with pytest.raises(
+        AxisError, match=r"^scales has 2 of 3 entries when layers of layers are left out, .*: add it to"
+    ):
+        elastify(lambda depth: Last(depth, parallel=True), Three, {"layers": "keep"})
+
+    class Weighted(Stack):
+        def __init__(self, depth):
+            super().__init__(depth, 4)
+            self.mix = nn.Parameter(torch.ones(depth))
+
+    with pytest.raises(AxisError, match=r"^mix has the shape \(2,\), not \(3,\), when layers of layers are left out"):
+        elastify(Weighted, Three, {"layers": "keep"})
+
+
+def test_build_makes_as_many_layers_as_are_kept():
+    with pytest.raises(ConfigError, match=r"makes 3 layers in layers, but the architecture keeps 2 of 3"):
+        elastify(lambda keep: Stack(3, 4 + sum(keep)), Three, {"layers": "keep"})
+
+
+def test_a_layer_that_alone_has_what_all_need_is_not_dropped():
+    from transformers import T5Config, T5EncoderModel
+
+    def build(depth):
+        return T5EncoderModel(T5Config(vocab_size=31, d_model=32, num_heads=4, d_kv=8, d_ff=48, num_layers=depth))
+
+    with pytest.raises(
+        ConfigError, match=r"encoder\.block\.0 alone has .*relative_attention_bias.*keep this layer always"
+    ):
+        elastify(build, Three, {"encoder.block": "keep"})
+
+
+def test_layers_that_compute_with_their_number_are_refused():
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    def build(depth, **more):
+        config = GPT2Config(vocab_size=31, n_embd=32, n_head=4, n_inner=48, n_layer=depth, n_positions=16, **more)
+        return GPT2LMHeadModel(config)
+
+    with pytest.raises(ConfigError, match=r"scale_attn_by_inverse_layer_idx=True a layer of transformer\.h depends on"):
+        elastify(lambda depth: build(depth, scale_attn_by_inverse_layer_idx=True), Three, {"transformer.h": "keep"})
+    assert elastify(build, Three, {"transformer.h": "keep"})
