@@ -143,11 +143,11 @@ def _keep_stack(
         for part, name in positions:
             module = parts.get(part)
             if module is not None and name in vars(module) and id(module) not in renumbered:
-                vars(module)[name] += index - number
+                module.__dict__[name] += index - number
         renumbered |= {id(module) for module in layer.modules()}
     for key, layer in zip(list(stack._modules), copies, strict=True):
         stack._modules[key] = layer
-    made.__dict__[KEPT] = {**vars(made).get(KEPT, {}), path: tuple(kept)}
+    setattr(made, KEPT, {**vars(made).get(KEPT, {}), path: tuple(kept)})
     if any(id(module) in replaced for module in made.modules()):
         raise ConfigError(
             f"{call}: a layer of {path} also has a name outside of it, and chosen layers are of other kinds there: "

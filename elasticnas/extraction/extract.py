@@ -1,7 +1,7 @@
 """extract: the plain network of one architecture, checked for equality with the supernet."""
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import is_dataclass
 from typing import Any, TypeVar, overload
@@ -16,6 +16,7 @@ from elasticnas.elastic.bypass import require_bypass
 from elasticnas.elastic.eval_mode import in_eval
 from elasticnas.elastic.model import ElasticModel, M
 from elasticnas.errors import ArchitectureError, ElasticNASError, ExtractionError, describe_error, short_repr
+from elasticnas.extraction.batchnorm import recalibrate, warn_of_stale
 from elasticnas.extraction.inspect import axes_of, check
 from elasticnas.extraction.parts import (
     copy_parameter_containers,
@@ -34,15 +35,19 @@ Model = TypeVar("Model", bound=nn.Module)
 
 
 @overload
-def extract(model: ElasticModel[S, M], arch: S, example: object = None) -> M: ...
+def extract(
+    model: ElasticModel[S, M], arch: S, example: object = None, calibration: Iterable[Any] | None = None
+) -> M: ...
 
 
 @overload
-def extract(model: Model, arch: Space, example: object = None) -> Model: ...
+def extract(model: Model, arch: Space, example: object = None, calibration: Iterable[Any] | None = None) -> Model: ...
 
 
 @usage("elasticnas.extract(model, architecture, example)", ExtractionError)
-def extract(model: nn.Module, arch: Space, example: object = None) -> nn.Module:
+def extract(
+    model: nn.Module, arch: Space, example: object = None, calibration: Iterable[Any] | None = None
+) -> nn.Module:
     """Return the plain network of an architecture, with inherited weights.
 
     It is a deep copy in which axes are ints and each elastic module is the result of its ``plain()``. Each elastic
@@ -52,6 +57,9 @@ def extract(model: nn.Module, arch: Space, example: object = None) -> nn.Module:
         model: A model made of elastic primitives.
         arch: An architecture of the model's space.
         example: Input of the model: a tensor, a tuple of arguments, or a mapping of keyword arguments.
+        calibration: Inputs like ``example`` from which the running statistics of BatchNorm are estimated anew, see
+            :func:`~elasticnas.extraction.recalibrate`. None: a warning, if the model has trained ones; ``()`` if they
+            are estimated later.
 
     Raises:
         ArchitectureError: It is not an architecture of the model's space.
@@ -68,6 +76,10 @@ def extract(model: nn.Module, arch: Space, example: object = None) -> nn.Module:
         _compare_parts(model, plain, lambda: axes.at(arch), example is not None)
         if example is not None:
             _compare_whole(model, plain, arch, lambda: axes.at(arch), example)
+    if calibration is None:
+        warn_of_stale(plain, "give extract(..., calibration=inputs), or calibration=() and recalibrate or train later")
+    elif not isinstance(calibration, (tuple, list)) or calibration:
+        recalibrate(plain, calibration)
     return plain
 
 
