@@ -200,7 +200,10 @@ class ElasticModel(ElasticModule, Generic[A, M]):
         return self._skeletons.pristine[name]
 
     def __reduce__(self) -> Any:
-        return _restore, (self.network, self._builder.build, self.space, self._rules)
+        made = self.space.pickle_factory
+        if made is None:
+            return _restore, (self.network, self._builder.build, self.space, self._rules)
+        return _restore_made, (self.network, self._builder.build, made, self._rules)
 
 
 def _architecture(space: Any, given: Any) -> Any:
@@ -250,6 +253,12 @@ class _Cache:
 
 def _restore(network: nn.Module, build: Callable[..., nn.Module], space: type[Space], rules: dict[str, str]) -> Any:
     return wrap(network, build, space, rules)
+
+
+def _restore_made(network: nn.Module, build: Callable[..., nn.Module], made: Any, rules: dict[str, str]) -> Any:
+    """Restore a supernet whose space a function makes."""
+    make, arguments = made
+    return wrap(network, build, make(*arguments), rules)
 
 
 def wrap(network: M | None, build: Callable[..., M], space: type[S], rules: Mapping[str, str]) -> ElasticModel[S, M]:
