@@ -24,7 +24,8 @@ from elasticnas.elastic.kinds import settings_of
 from elasticnas.elastic.layouts import parse_rule
 from elasticnas.elastic.memory import available_bytes
 from elasticnas.elastic.mirror import Mirror
-from elasticnas.elastic.probe import tensors
+from elasticnas.elastic.positions import require_own_names
+from elasticnas.elastic.probe import tensors, variants
 from elasticnas.elastic.probing import Probing
 from elasticnas.elastic.subnetwork import Slot, SubNetwork, cut, places
 from elasticnas.elastic.ties import fill_tied, name_tied_once
@@ -227,7 +228,7 @@ def _run(module: nn.Module, checked: set[bool], args: Any, kwargs: Any) -> Any:
 def _no_masks_error() -> AxisError:
     return AxisError(
         "an elastified model has no masks: open axes.at(arch) to slice it, or build the model from elasticnas.nn "
-        "modules for masks and relaxations"
+        "modules for masks and relaxations (docs/masks-of-elastified-models.md says why and what to do)"
     )
 
 
@@ -314,7 +315,12 @@ def shell(
                 f"are {', '.join(names[:3])}, ..."
             )
     builder.layers = ChosenLayers(layers, axes, shapes)
-    probing = Probing(builder, axes, shapes, [*parsed, *family_rules(shapes)], builder.layers)
+    try:
+        probing = Probing(builder, axes, shapes, [*parsed, *family_rules(shapes)], builder.layers)
+    except (AxisError, ConfigError):  # a module that changes its name is seen as another one of other sizes
+        for arch in variants(space):
+            require_own_names(builder.shapes(arch), shapes, builder.factory.call(arch))
+        raise
     _require_all_choices(probing, builder)
     _require_same_kinds(probing, builder)
     return builder, probing
@@ -362,6 +368,7 @@ def _require_all_choices(probing: Probing, builder: Builder) -> None:
 def _require_same_kinds(probing: Probing, builder: Builder) -> None:
     """Refuse a smaller depth at which a layer is of another kind: its weights are those of the largest model's."""
     for probe in probing.neighbours:
+        require_own_names(probe.model, probing.full.model, builder.factory.call(probe.arch))
         if found := next(kind_changes(probe.model, probing.full.model, probing.layers.counts), None):
             raise ConfigError(
                 f"{builder.factory.call(probe.arch)} makes {found[0]} another kind of layer than the largest model "

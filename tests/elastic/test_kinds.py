@@ -1,5 +1,6 @@
 """Layers that a sub-network keeps stay the kind of layer that they are in the supernet."""
 
+import itertools
 from typing import Annotated, Literal
 
 import pytest
@@ -8,7 +9,8 @@ from pydantic import model_validator
 from torch import nn
 
 from elasticnas import PerLayer, Space, elastify, extract
-from elasticnas.errors import AxisError, ConfigError
+from elasticnas.elastic.weights import load_weights
+from elasticnas.errors import AxisError, CheckpointError, ConfigError
 
 IDS = torch.tensor([[3, 7, 1, 30, 5, 8], [9, 9, 2, 4, 6, 11]])
 
@@ -238,3 +240,41 @@ def test_layers_that_compute_with_their_number_are_refused():
     with pytest.raises(ConfigError, match=r"scale_attn_by_inverse_layer_idx=True a layer of transformer\.h depends on"):
         elastify(lambda depth: build(depth, scale_attn_by_inverse_layer_idx=True), Three, {"transformer.h": "keep"})
     assert elastify(build, Three, {"transformer.h": "keep"})
+
+
+class Deep(Space):
+    depth: Literal[3, 2, 1]
+    inner: Annotated[tuple[Literal[16, 8], ...], PerLayer("depth")]
+
+
+def hidden_layers(inner):
+    widths = [5, *inner]
+    return [nn.Linear(*pair) for pair in itertools.pairwise(widths)]
+
+
+def test_a_head_that_changes_its_number_with_the_depth_is_named():
+    line = r"^<lambda>\(.*depth=1.*\) has the Linear 3 of the largest model as 1, the name of a layer there, whose"
+    with pytest.raises(ConfigError, match=line):
+        elastify(lambda depth, inner: nn.Sequential(*hidden_layers(inner), nn.Linear(inner[-1], 2)), Deep)
+    with pytest.raises(ConfigError, match=r"nn\.Sequential\(nn\.Sequential\(\*layers\), head\)$"):
+        elastify(lambda depth: nn.Sequential(*(nn.Linear(6, 6) for _ in range(depth)), nn.Linear(6, 2)), Depth)
+
+    model = elastify(
+        lambda depth: nn.Sequential(nn.Sequential(*(nn.Linear(6, 6) for _ in range(depth))), nn.Linear(6, 2)), Depth
+    )
+    x, (layers, head) = torch.randn(4, 6), model.network
+    with model.at(Depth(depth=1)):
+        torch.testing.assert_close(model(x), head(layers[0](x)))
+
+
+def test_weights_of_another_model_name_the_module():
+    network = nn.Sequential(nn.Sequential(nn.Linear(6, 4)), nn.Linear(4, 2))
+    line = (
+        r"^weights: 0\.0\.bias has the shape \(3,\), the largest model \(4,\) in 0\.0, Linear\(in_features=6, "
+        r"out_features=4, bias=True\); 2 more differ: give the state dict of the largest architecture"
+    )
+    with pytest.raises(CheckpointError, match=line):
+        load_weights(network, nn.Sequential(nn.Sequential(nn.Linear(6, 3)), nn.Linear(3, 2)).state_dict())
+    other = nn.Sequential(nn.Sequential(nn.Linear(6, 4)), nn.Linear(4, 2))
+    load_weights(network, other.state_dict())
+    assert torch.equal(network[1].weight, other[1].weight)
