@@ -173,8 +173,7 @@ def _require_plain(config: Any) -> None:
         raise ConfigError(f"{kind} joins the configs {', '.join(parts)}: give one of them, such as config.{parts[0]}")
     if getattr(config, "is_encoder_decoder", False):
         raise ConfigError(f"{kind} is of an encoder and a decoder: write build and the space by hand for elastify")
-    for name in ("hidden", "heads", "depth"):
-        _value(config, name)
+    _value(config, "depth")
 
 
 def _field(config: Any, size: str) -> str:
@@ -230,21 +229,25 @@ def _made(maker: Any, config: Any) -> nn.Module:
 def _resized(config: Any, size: Mapping[str, int], kept: Sequence[int], layers: int, fixed: Mapping[str, int]) -> Any:
     """Return the config with other sizes; lists with an entry for each layer have those of the kept ones."""
     made = copy.deepcopy(config)
-    before = _value(config, "hidden")
+    before = _value(config, "hidden") if "hidden" in size else None
     for name, value in list(vars(config).items()):
         if isinstance(value, (list, tuple)) and len(value) == layers:
             setattr(made, name, type(value)(value[number] for number in kept))
     own = dict(size)
-    grouped = hasattr(config, "num_key_value_heads") and _value(config, "key_groups") != _value(config, "heads")
-    if "heads" in own and hasattr(config, "num_key_value_heads") and not grouped:
+    if "heads" in own and _has_equal_groups(config):
         own.setdefault("key_groups", own["heads"])
     for name, value in {**fixed, **{_field(config, key): value for key, value in own.items()}}.items():
         setattr(made, name, value)
     for name in _FOLLOWING:
-        if "hidden" in own and getattr(config, name, None) == before:
+        if before is not None and getattr(config, name, None) == before:
             setattr(made, name, own["hidden"])
     setattr(made, _field(config, "depth"), len(kept))
     return made
+
+
+def _has_equal_groups(config: Any) -> bool:
+    """Return whether every head has keys of its own, in a family with key groups."""
+    return hasattr(config, "num_key_value_heads") and _value(config, "key_groups") == _value(config, "heads")
 
 
 def _head_width(config: Any, maker: Any, options: Mapping[str, Sequence[int]]) -> dict[str, int]:
@@ -269,6 +272,8 @@ def _require_heads(
     config: Any, options: Mapping[str, Sequence[int]], fixed: Mapping[str, int], per_layer: Sequence[str]
 ) -> int | None:
     """Return the width of a head if hidden follows the number of heads."""
+    if not {"hidden", "heads", "key_groups"} & options.keys():
+        return None
     kind, hidden, heads = type(config).__name__, _value(config, "hidden"), _value(config, "heads")
     if "heads" in options and "key_groups" not in options and hasattr(config, "num_key_value_heads"):
         groups = _value(config, "key_groups")
@@ -298,14 +303,7 @@ def _stacks(config: Any, maker: Any, layers: int) -> tuple[str, ...]:
     """Return the outermost stacks that get shorter with the number of layers."""
     if layers < 2:
         raise ConfigError(f"{type(config).__name__} has {layers} layer: there is none to choose")
-    try:
-        with torch.device("meta"):
-            full, short = (
-                dict(_made(maker, _resized(config, {}, range(count), layers, {})).named_modules())
-                for count in (layers, layers - 1)
-            )
-    except Exception as error:  # whatever the model's own code raises
-        raise ConfigError(f"{type(config).__name__} cannot have fewer layers ({describe_error(error)})") from error
+    full, short = (_modules(config, maker, layers, count) for count in (layers, layers - 1))
     found: list[str] = []
     for path, module in full.items():
         other = short.get(path)
@@ -319,3 +317,13 @@ def _stacks(config: Any, maker: Any, layers: int) -> tuple[str, ...]:
             "that layers cannot be chosen: leave out keep_layers and per_layer"
         )
     return tuple(found)
+
+
+def _modules(config: Any, maker: Any, layers: int, count: int) -> dict[str, nn.Module]:
+    try:
+        with torch.device("meta"):
+            return dict(_made(maker, _resized(config, {}, range(count), layers, {})).named_modules())
+    except Exception as error:  # whatever the model's own code raises
+        kind = type(config).__name__
+        what = f"cannot have {count} of its {layers} layers" if count < layers else "makes no model"
+        raise ConfigError(f"{kind} {what} ({describe_error(error)}): change the config") from error

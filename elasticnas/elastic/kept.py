@@ -8,6 +8,7 @@ from torch import nn
 
 from elasticnas.elastic.depth import ChosenLayers
 from elasticnas.elastic.kinds import Kind, differences, is_settings, kind_of, position_keys
+from elasticnas.elastic.layer_lists import counterparts, select_lists
 from elasticnas.errors import AxisError, ConfigError
 
 __all__ = [
@@ -51,11 +52,11 @@ def keep_kinds(made: nn.Module, whole: nn.Module, layers: ChosenLayers, arch: An
                 f"{count}: let build make as many layers as are kept"
             )
     _require_nothing_else(made, whole, layers)
-    shared = _counterparts(made, whole, tuple(layers.counts))
+    shared = counterparts(made, whole, tuple(layers.counts))
     selected: dict[tuple[int, str], Sequence[int]] = {}
     for path, count in layers.counts.items():
         kept = layers.kept(path, arch)
-        _select_lists(shared, count, kept, selected)
+        select_lists(shared, count, kept, selected)
         _keep_stack(made, whole, path, kept, shared, call)
 
 
@@ -202,51 +203,6 @@ def _require_nothing_else(made: nn.Module, whole: nn.Module, layers: ChosenLayer
                 f"{next(iter(layers.counts))} are left out, and would keep its first units: move what belongs to a "
                 "layer into the layer"
             )
-
-
-def _counterparts(made: nn.Module, whole: nn.Module, stacks: tuple[str, ...]) -> list[tuple[Any, Any]]:
-    """Return modules, parameters and settings outside of the stacks, each with that of the other model."""
-    inside = tuple(f"{path}." for path in stacks)
-    ours = dict(made.named_modules())
-    found: list[tuple[Any, Any]] = []
-    for path, module in whole.named_modules():
-        if path in ours and not path.startswith(inside):
-            found.append((module, ours[path]))
-            found += _settings(module, ours[path], 2)
-            for name, tensor in (*module._parameters.items(), *module._buffers.items()):
-                mine = ours[path]._parameters.get(name, ours[path]._buffers.get(name))
-                if tensor is not None and mine is not None:
-                    found.append((tensor, mine))
-    return found
-
-
-def _settings(theirs: Any, mine: Any, depth: int) -> list[tuple[Any, Any]]:
-    found = []
-    for name, value in vars(theirs).items():
-        own = vars(mine).get(name)
-        if is_settings(value) and type(own) is type(value) and own is not value:
-            found += [(value, own), *(_settings(value, own, depth - 1) if depth else ())]
-    return found
-
-
-def _select_lists(
-    shared: list[tuple[Any, Any]], count: int, kept: Sequence[int], selected: dict[tuple[int, str], Sequence[int]]
-) -> None:
-    """Select the entries of kept layers in lists with one entry for each layer, such as ``layer_types`` of a config."""
-    for theirs, mine in {id(original): (original, other) for original, other in shared}.values():
-        for name, value in list(vars(theirs).items()) if hasattr(theirs, "__dict__") else ():
-            own = vars(mine).get(name)
-            if not isinstance(value, (list, tuple)) or type(own) is not type(value):
-                continue
-            if len(value) == count and len(own) == len(kept) != count:
-                if selected.setdefault((id(mine), name), kept) != kept:
-                    raise ConfigError(
-                        f"{name} has an entry for each of {count} layers, and two stacks of {count} layers keep "
-                        "different ones: which entries belong to which stack is unknown; keep the same layers in both"
-                    )
-                chosen = type(value)(value[number] for number in kept)
-                if list(own) != list(chosen):
-                    setattr(mine, name, chosen)
 
 
 def _submodule(model: nn.Module, path: str) -> nn.Module:

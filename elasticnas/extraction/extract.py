@@ -13,6 +13,7 @@ from torch.nn.utils import parametrize
 from elasticnas.axes import EXTRACTING, Scope, select
 from elasticnas.calls import usage
 from elasticnas.elastic.bypass import require_bypass
+from elasticnas.elastic.config_kinds import config_difference
 from elasticnas.elastic.eval_mode import in_eval
 from elasticnas.elastic.model import ElasticModel, M
 from elasticnas.errors import ArchitectureError, ElasticNASError, ExtractionError, describe_error, short_repr
@@ -25,7 +26,7 @@ from elasticnas.extraction.parts import (
     require_consistent_sharing,
 )
 from elasticnas.nn import ElasticModule
-from elasticnas.runtime import random_state, restore_random_state
+from elasticnas.runtime import random_state, restore_random_state, warn
 from elasticnas.space import Space
 from elasticnas.space.space import S
 
@@ -76,6 +77,11 @@ def extract(
         _compare_parts(model, plain, lambda: axes.at(arch), example is not None)
         if example is not None:
             _compare_whole(model, plain, arch, lambda: axes.at(arch), example)
+    if difference := config_difference(plain):
+        warn(
+            f"the config of {type(plain).__name__} does not describe its kept layers: from_pretrained would make "
+            f"another network ({difference}); save it by elasticnas.save and load it by elasticnas.load(folder, model.build)"
+        )
     if calibration is None:
         warn_of_stale(plain, "give extract(..., calibration=inputs), or calibration=() and recalibrate or train later")
     elif not isinstance(calibration, (tuple, list)) or calibration:

@@ -1,6 +1,7 @@
 """Layers that a sub-network keeps stay the kind of layer that they are in the supernet."""
 
 import itertools
+import warnings
 from typing import Annotated, Literal
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 from pydantic import model_validator
 from torch import nn
 
-from elasticnas import PerLayer, Space, elastify, extract
+from elasticnas import PerLayer, Space, elastify, extract, load, save
 from elasticnas.elastic.weights import load_weights
 from elasticnas.errors import AxisError, CheckpointError, ConfigError
 
@@ -69,6 +70,7 @@ CASES = [
 KEPT = [(False, True, False, True), (False, True, True, True), (True, False, False, True), (False, False, True, False)]
 
 
+@pytest.mark.filterwarnings("ignore:.*does not describe its kept layers")
 @pytest.mark.parametrize("keep", KEPT)
 @pytest.mark.parametrize(("build", "stack", "output", "rules"), CASES)
 def test_alternating_layers_compute_as_in_the_full_network(build, stack, output, rules, keep):
@@ -97,9 +99,45 @@ def test_what_is_kept_survives_save_pretrained(tmp_path):
     from transformers import AutoModelForCausalLM
 
     model = elastify(gemma, Keep, {"model.layers": "keep"}).eval()
-    plain = extract(model, Keep(inner=24, keep=(False, True, False, True)), IDS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        plain = extract(model, Keep(inner=24, keep=(False, True, False, True)), IDS)
     plain.save_pretrained(tmp_path)
     torch.testing.assert_close(AutoModelForCausalLM.from_pretrained(tmp_path)(IDS).logits, plain(IDS).logits)
+
+
+def test_a_config_that_cannot_say_what_is_kept_is_a_warning(tmp_path):
+    model = elastify(modern, Keep, {"layers": "keep", "*.Wi.weight": "(2 inner) _"}).eval()
+    arch = Keep(inner=24, keep=(False, True, True, False))
+    with pytest.warns(
+        match=r"config of ModernBertModel does not describe its kept layers.*\(layers\.0\.attn_norm\."
+    ) as seen:
+        plain = extract(model, arch, IDS)
+    assert sum("describe" in str(each.message) for each in seen) == 1
+    save(plain, arch, tmp_path)
+    assert torch.equal(load(tmp_path, model.build).eval()(IDS)[0], plain(IDS)[0])
+
+
+class Positions:
+    """A config that computes the kinds of its layers from their positions."""
+
+    def __init__(self, depth):
+        self.depth = depth
+
+    @property
+    def kinds(self):
+        return ["even", "odd", "even", "odd"][: self.depth]
+
+
+def test_lists_that_a_config_computes_cannot_be_kept():
+    class Net(Stack):
+        def __init__(self, depth, inner):
+            super().__init__(depth, inner)
+            self.config = Positions(depth)
+
+    line = r"^kinds of Positions follows from the positions of layers, so that it cannot be \['odd', 'even', 'odd'\]"
+    with pytest.raises(ConfigError, match=line):
+        elastify(Net, Keep, {"layers": "keep"})
 
 
 class Odd(nn.Module):
