@@ -34,7 +34,7 @@ def require_bypass(model: ElasticModel[Any, Any], arch: Any, run: Callable[[nn.M
     Raises:
         AxisError: They compute something else.
     """
-    layers = model.chosen_layers
+    layers = model.probing.layers
     if not layers or layers.all_kept(arch):
         return False
     whole = next((each for each, exact in layers.wholes(arch) if exact), None)
@@ -42,7 +42,7 @@ def require_bypass(model: ElasticModel[Any, Any], arch: Any, run: Callable[[nn.M
         return False
     passed: list[bool] = []
     with in_eval(model):
-        ours, full = model.fresh_subnetwork(arch), model.fresh_subnetwork(whole)
+        ours, full = model._build(arch).bind(), model._build(whole).bind()
         for path, count in layers.counts.items():
             stack = list(full.get_submodule(path))
             for number in set(range(count)) - set(layers.kept(path, arch)):

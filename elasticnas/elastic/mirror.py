@@ -28,16 +28,19 @@ class Mirror:
     """
 
     def __init__(self, triples: Sequence[tuple[nn.Module, nn.Module, nn.Module]]) -> None:
-        self._modules = [
-            (vars(mine), vars(full), _watched(vars(built)), len(vars(built))) for mine, full, built in triples
-        ]
+        # flat lists, since they are read before every forward pass
+        self._counts: list[tuple[Values, int, Values, Values]] = []
+        self._watched: list[tuple[Values, str, Any, Values]] = []
         self._settings: dict[int, tuple[Values, Any, Values]] = {}
         self._overridden: list[tuple[Values, str, Any]] = []
         for mine, full, built in triples:
-            for name, value in vars(built).items():
-                own, whole = vars(mine).get(name), vars(full).get(name)
-                if is_settings(value) and type(own) is type(value) is type(whole):
-                    self._settings[id(own)] = vars(own), whole, _copied(vars(value))
+            own, whole, known = vars(mine), vars(full), vars(built)
+            self._counts.append((whole, len(known), own, known))
+            for name, value in known.items():
+                if isinstance(value, _PLAIN) and name not in _SKIPPED:
+                    self._watched.append((whole, name, value, own))
+                elif is_settings(value) and type(own.get(name)) is type(value) is type(whole.get(name)):
+                    self._settings[id(own[name])] = vars(own[name]), whole[name], _copied(vars(value))
 
     def apply(self) -> None:
         """Set the changed attributes, and those that are changed no more back to their own values."""
@@ -47,18 +50,17 @@ class Mirror:
                 mine.pop(name, None)
             else:
                 mine[name] = value
-        for mine, full, built, count in self._modules:
-            for name, value in built.items():
-                now = full.get(name, _MISSING)
-                if now is not value and now != value and isinstance(now, _PLAIN):
-                    self._override(mine, name, now)
+        for full, name, value, mine in self._watched:
+            if full.get(name, _MISSING) != value and isinstance(now := full.get(name, _MISSING), _PLAIN):
+                self._override(mine, name, now)
+        for full, count, mine, built in self._counts:
             if len(full) != count:
                 self._add_new(mine, full, built)
         for mine, settings, known in self._settings.values():
-            theirs = vars(settings)
-            if _copied(theirs) != known:
+            theirs = _copied(vars(settings))
+            if theirs != known:
                 for name, value in theirs.items():
-                    if isinstance(value, (*_PLAIN, int)) and known.get(name, _MISSING) != value:
+                    if known.get(name, _MISSING) != value:
                         self._override(mine, name, value)
 
     def _add_new(self, mine: Values, full: Values, built: Values) -> None:
@@ -70,10 +72,6 @@ class Mirror:
     def _override(self, mine: Values, name: str, value: Any) -> None:
         self._overridden.append((mine, name, mine.get(name, _MISSING)))
         mine[name] = value
-
-
-def _watched(values: Values) -> Values:
-    return {name: value for name, value in values.items() if name not in _SKIPPED and isinstance(value, _PLAIN)}
 
 
 def _copied(values: Values) -> Values:

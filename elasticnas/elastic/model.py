@@ -101,10 +101,17 @@ class ElasticModel(ElasticModule, Generic[A, M]):
         arch = self._active_arch()
         if arch == self.space.largest():
             return _run(self.network, self._skeletons.checked, args, kwargs)
-        sub = self._skeletons.get(arch, self._build)
-        output = _run(sub.bind(), sub.checked, args, kwargs)
+        # torch.compile compiles the sub-network's forward pass, not how it is made
+        bound = torch.compiler.disable(self._bound) if torch.compiler.is_compiling() else self._bound
+        sub = bound(arch)
+        output = _run(sub.module, sub.checked, args, kwargs)
         sub.keep()
         return output
+
+    def _bound(self, arch: Any) -> SubNetwork:
+        sub = self._skeletons.get(arch, self._build)
+        sub.bind()
+        return sub
 
     def subnetwork(self, arch: A) -> M:
         """Return the model of an architecture on views of the supernet's weights, for methods such as ``generate``.
@@ -121,15 +128,6 @@ class ElasticModel(ElasticModule, Generic[A, M]):
             sub.guarded = True
             guard_calls(sub.module, sub.checked)
         return cast(M, sub.bind())
-
-    @property
-    def chosen_layers(self) -> ChosenLayers:
-        """The stacks of which architectures keep chosen layers; false if there are none."""
-        return self._layers
-
-    def fresh_subnetwork(self, arch: A) -> M:
-        """Return what :meth:`subnetwork` returns as a module of its own, which may be changed."""
-        return cast(M, self._build(arch).bind())
 
     def build(self, arch: A) -> M:
         """Build a plain model of an architecture with new weights; chosen layers keep their kinds.

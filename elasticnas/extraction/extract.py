@@ -80,7 +80,7 @@ def extract(
     if difference := config_difference(plain):
         warn(
             f"the config of {type(plain).__name__} does not describe its kept layers: from_pretrained would make "
-            f"another network ({difference}); save it by elasticnas.save and load it by elasticnas.load(folder, model.build)"
+            f"another network ({difference}); save it by elasticnas.save and load it by load(folder, model.build)"
         )
     if calibration is None:
         warn_of_stale(plain, "give extract(..., calibration=inputs), or calibration=() and recalibrate or train later")
