@@ -15,12 +15,18 @@ from torch.nn.parameter import UninitializedParameter
 
 from elasticnas.elastic.depth import ChosenLayers
 from elasticnas.elastic.kept import has_every_layer, keep_kinds, require_alike, same_outside
+from elasticnas.elastic.kinds import is_settings, plain_settings
 from elasticnas.errors import ConfigError
 from elasticnas.space import Factory, Space
 
 __all__ = ["Builder"]
 
 _MAX_WHOLE = 4  # models with every layer that are kept to take layers from
+_MAX_CONFIGS = 8  # a config that calls share is among the first ones
+
+
+class _BuildError(ConfigError):
+    """``build`` fails, perhaps on the meta device only."""
 
 
 class Builder:
@@ -41,6 +47,7 @@ class Builder:
         self.build, self.space, self.factory = build, space, Factory(build, space)
         self.layers: ChosenLayers | None = None
         self._built: dict[int, weakref.ref[Tensor]] = {}  # parameters of models that still exist
+        self._configs: dict[int, Any] = {}  # configs of models, which a later call may not change
         self._whole: OrderedDict[tuple[str, Any], nn.Module] = OrderedDict()
 
     def model(self, arch: Any) -> nn.Module:
@@ -50,11 +57,12 @@ class Builder:
             ConfigError: ``build`` fails, does not return a module, or returns one that shares parameters with an
                 earlier one.
         """
+        before = {key: plain_settings(held) for key, held in self._configs.items()}
         try:
             made = self.factory(arch)
         except Exception as error:  # whatever the caller's factory raises
             reason = " ".join(str(error).split())[:200]
-            raise ConfigError(
+            raise _BuildError(
                 f"{self.factory.call(arch)} fails ({type(error).__name__}: {reason}): fix it, or add a "
                 f"rule to {self.space.__name__} that excludes this architecture"
             ) from error
@@ -63,6 +71,7 @@ class Builder:
         if any(isinstance(parameter, UninitializedParameter) for parameter in made.parameters()):
             raise ConfigError(f"{self.factory.call(arch)} has lazy parameters, which have no shape: give their sizes")
         self._require_new_parameters(made, arch)
+        self._require_own_configs(made, before, arch)
         return made
 
     def complete(self, arch: Any) -> nn.Module:
@@ -89,7 +98,7 @@ class Builder:
             try:
                 with torch.device("meta"):
                     return self.model(arch)
-            except ConfigError:
+            except _BuildError:
                 return self._skeleton(arch)
 
     def _skeleton(self, arch: Any) -> nn.Module:
@@ -97,7 +106,7 @@ class Builder:
             try:
                 with _parameters_on_meta():
                     made = self.model(arch)
-            except ConfigError:
+            except _BuildError:
                 made = self.model(arch)  # some initialisations fail on the meta device
             else:
                 if _has_other_meta_tensors(made):  # made on the device of a weight, so without values
@@ -141,6 +150,18 @@ class Builder:
                     "module from outside)"
                 )
         self._built |= {id(parameter): weakref.ref(parameter) for parameter in made.parameters()}
+
+    def _require_own_configs(self, made: nn.Module, before: dict[int, Any], arch: Any) -> None:
+        for key, settings in before.items():
+            if plain_settings(self._configs[key]) != settings:
+                raise ConfigError(
+                    f"{self.factory.call(arch)} changes the {type(self._configs[key]).__name__} of a model that was "
+                    "built before, which would then compute with other sizes: copy it in build, by copy.deepcopy"
+                )
+        for module in made.modules():
+            for value in vars(module).values():
+                if is_settings(value) and len(self._configs) < _MAX_CONFIGS:
+                    self._configs.setdefault(id(value), value)
 
 
 @contextmanager

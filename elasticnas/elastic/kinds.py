@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Kind", "differences", "is_settings", "kind_of", "position_keys", "settings_of"]
+__all__ = ["Kind", "differences", "is_settings", "kind_of", "plain_settings", "position_keys", "settings_of"]
 
 Kind = dict[tuple[str, str], Any]
 """Class, attributes and buffers of every module in a layer, by relative path and name."""
@@ -39,6 +39,11 @@ def settings_of(model: nn.Module) -> dict[str, Any]:
     for path, module in model.named_modules():
         _add_settings(found, path, module, 0)
     return found
+
+
+def plain_settings(owner: object) -> dict[str, Any]:
+    """Return the plain attributes of a config, by name."""
+    return {name: plain for name, value in vars(owner).items() if (plain := _plain(value)) is not _UNKNOWN}
 
 
 def _add_settings(found: dict[str, Any], path: str, owner: Any, depth: int) -> None:
@@ -81,7 +86,9 @@ def position_keys(layers: Sequence[Kind]) -> set[tuple[str, str]]:
 def is_settings(value: object) -> bool:
     """Return whether an object holds settings, such as a config: it has attributes, and is no module or tensor."""
     return (
-        hasattr(value, "__dict__") and not isinstance(value, (nn.Module, Tensor, type, partial)) and not callable(value)
+        hasattr(value, "__dict__")
+        and not isinstance(value, (nn.Module, Tensor, type, partial, dict, list, tuple, set))
+        and not callable(value)
     )
 
 
