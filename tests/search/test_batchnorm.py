@@ -75,6 +75,9 @@ def test_extracted_networks_get_the_statistics_that_torch_estimates(trained):
         torch.testing.assert_close(network[number].running_var, expected[number].running_var)
     assert (network[1].momentum, network[5].momentum) == (0.1, 0.3)
     assert not network.training and not network[1].training and network[2].p == 0.5
+    recalibrate(network.train(), INPUTS)  # without dropout too
+    assert network.training and network[2].training
+    torch.testing.assert_close(network[5].running_mean, expected[5].running_mean)
 
 
 def test_a_supernet_in_scope_changes_the_statistics_of_active_units_alone(trained):
