@@ -45,7 +45,7 @@ def require_bypass(model: ElasticModel[Any, Any], arch: Any, run: Callable[[nn.M
         ours, full = model._build(arch).bind(), model._build(whole).bind()
         for path, count in layers.counts.items():
             stack = list(full.get_submodule(path).children())
-            for number in set(range(count)) - set(layers.kept(path, arch)):
+            for number in set(range(count)) - set(layers.kept_in(ours, path, arch)):
                 stack[number].register_forward_hook(_hand_on(passed), with_kwargs=True)
         state = random_state()
         expected = run(full)

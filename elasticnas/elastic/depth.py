@@ -68,10 +68,17 @@ class ChosenLayers:
 
     def kept(self, path: str, arch: Any) -> Sequence[int]:
         """Return the layers of a stack that an architecture keeps; the first one if it keeps none."""
+        return self._alive(path, arch) or [0]
+
+    def kept_in(self, model: nn.Module, path: str, arch: Any) -> Sequence[int]:
+        """Return the layers that the model of an architecture keeps: if none, the first one, or none as it is built."""
+        return self.kept(path, arch) if model.get_submodule(path)._modules else self._alive(path, arch)
+
+    def _alive(self, path: str, arch: Any) -> list[int]:
         values = arch
         for part in self._fields[path].split("."):
             values = getattr(values, part)
-        return [position for position, alive in enumerate(values) if alive] or [0]
+        return [position for position, alive in enumerate(values) if alive]
 
     def all_kept(self, arch: Any) -> bool:
         """Return whether an architecture keeps every layer."""

@@ -45,7 +45,8 @@ def keep_kinds(made: nn.Module, whole: nn.Module, layers: ChosenLayers, arch: An
         AxisError: Something outside of the stacks also follows the choice of layers.
     """
     for path, count in layers.counts.items():
-        kept, stack = layers.kept(path, arch), _submodule(made, path)
+        stack = _submodule(made, path)
+        kept = layers.kept_in(made, path, arch)
         if len(stack._modules) != len(kept):
             raise ConfigError(
                 f"{call} makes {len(stack._modules)} layers in {path}, but the architecture keeps {len(kept)} of "
@@ -55,7 +56,7 @@ def keep_kinds(made: nn.Module, whole: nn.Module, layers: ChosenLayers, arch: An
     shared = counterparts(made, whole, tuple(layers.counts))
     selected: dict[tuple[int, str], Sequence[int]] = {}
     for path, count in layers.counts.items():
-        kept = layers.kept(path, arch)
+        kept = layers.kept_in(made, path, arch)
         select_lists(shared, count, kept, selected)
         _keep_stack(made, whole, path, kept, shared, call)
 

@@ -251,6 +251,18 @@ def test_parts_beside_the_chosen_layers_are_asked_for():
         elastify(Weighted, Three, {"layers": "keep"})
 
 
+def test_no_layer_may_be_kept():
+    class Any(Space):
+        keep: Annotated[tuple[bool, ...], PerLayer(3)]
+
+        @property
+        def depth(self) -> int:
+            return sum(self.keep)
+
+    model, x = elastify(lambda depth: Stack(depth, 4), Any, {"layers": "keep"}).eval(), torch.randn(2, 6)
+    assert torch.equal(extract(model, Any(keep=(False,) * 3), x)(x), x)
+
+
 def test_build_makes_as_many_layers_as_are_kept():
     with pytest.raises(ConfigError, match=r"makes 3 layers in layers, but the architecture keeps 2 of 3"):
         elastify(lambda keep: Stack(3, 4 + sum(keep)), Three, {"layers": "keep"})
