@@ -17,6 +17,7 @@ LIST = Path(__file__).with_name("public_api.txt")
 MODULES = (
     "elasticnas.checkpoint",
     "elasticnas.cli.options",
+    "elasticnas.elastic.huggingface",
     "elasticnas.files",
     "elasticnas.nn.linear",
     "elasticnas.record",

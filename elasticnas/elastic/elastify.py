@@ -9,7 +9,8 @@ from elasticnas.axes import Axes
 from elasticnas.calls import usage
 from elasticnas.elastic.model import ElasticModel, M, shell, wrap
 from elasticnas.elastic.proving import prove_layouts
-from elasticnas.errors import CheckpointError, ConfigError, short_repr
+from elasticnas.elastic.weights import load_weights
+from elasticnas.errors import ConfigError, short_repr
 from elasticnas.space import Space
 from elasticnas.space.space import S
 
@@ -64,7 +65,7 @@ def elastify(
     prove_layouts(builder, probing, example, assume)
     model = wrap(None, builder, probing, rules or {})
     if weights is not None:
-        _load_weights(model.network, weights.state_dict() if isinstance(weights, nn.Module) else weights)
+        load_weights(model.network, weights.state_dict() if isinstance(weights, nn.Module) else weights)
     return model
 
 
@@ -84,24 +85,3 @@ def _require_arguments(build: Any, space: Any, weights: Any) -> None:
         raise ConfigError(f"space is {short_repr(space)}: give a class of elasticnas.Space; write {example}")
     if not (weights is None or isinstance(weights, (Mapping, nn.Module))):
         raise ConfigError(f"weights={short_repr(weights)}: give a state dict, such as torch.load(path), or a model")
-
-
-def _load_weights(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    held = network.state_dict(keep_vars=True)
-    names: dict[int, list[str]] = {}
-    for name, tensor in held.items():
-        names.setdefault(id(tensor), []).append(name)
-    # a file may hold a tied tensor under only one of its names
-    filled = {**weights}
-    for tied in names.values():
-        if given := next((name for name in tied if name in weights), None):
-            filled |= {name: weights[given] for name in tied if name not in weights}
-    expected_shapes = {name: tuple(value.shape) for name, value in held.items()}
-    given_shapes = {name: tuple(value.shape) for name, value in filled.items()}
-    for name in sorted(expected_shapes.keys() | given_shapes.keys()):
-        if expected_shapes.get(name) != given_shapes.get(name):
-            raise CheckpointError(
-                f"weights: {name} has the shape {given_shapes.get(name, 'none')}, the largest model "
-                f"{expected_shapes.get(name, 'none')}: give the state dict of the largest architecture"
-            )
-    network.load_state_dict(filled)

@@ -1,5 +1,6 @@
 """ElasticModel: an unchanged model as a supernet."""
 
+import inspect
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -14,14 +15,21 @@ from typing_extensions import TypeVar
 from elasticnas.axes import Axes, Masked, Relaxed, Scope
 from elasticnas.calls import usage
 from elasticnas.elastic.building import Builder
+from elasticnas.elastic.changes import require_unchanged
 from elasticnas.elastic.coverage import Coverage
 from elasticnas.elastic.depth import ChosenLayers
+from elasticnas.elastic.kept import kind_changes
+from elasticnas.elastic.kinds import settings_of
 from elasticnas.elastic.layouts import Layout, parse_rule
 from elasticnas.elastic.memory import available_bytes
+from elasticnas.elastic.mirror import Mirror
 from elasticnas.elastic.parts import cut
-from elasticnas.elastic.probe import tensors
+from elasticnas.elastic.positions import require_own_names
+from elasticnas.elastic.probe import tensors, variants
 from elasticnas.elastic.probing import Probing
 from elasticnas.elastic.subnetwork import Slot, SubNetwork, places
+from elasticnas.elastic.ties import fill_tied, name_tied_once
+from elasticnas.elastic.writes import guard_calls, no_writes
 from elasticnas.errors import ArchitectureError, AxisError, ConfigError, InactiveChoiceError
 from elasticnas.nn.module import ElasticModule
 from elasticnas.space import Space, TooManyCombinations
@@ -55,6 +63,8 @@ class ElasticModel(ElasticModule, Generic[A, M]):
         self.sizes = [self.axes.named(name) for name in self.space.choices()]
         self.probing, self._builder, self._layers, self._rules = probing, builder, probing.layers, dict(rules)
         self._skeletons = _Cache()
+        self.register_state_dict_post_hook(name_tied_once)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_pre_hook(fill_tied)  # type: ignore[no-untyped-call]
 
     @usage("model.at(arch), with an architecture of the space such as Sizes(hidden=64, depth=2)", ArchitectureError)
     def at(self, arch: A) -> Scope:
@@ -82,18 +92,26 @@ class ElasticModel(ElasticModule, Generic[A, M]):
         raise _no_masks_error()
 
     def forward(self, *args: object, **kwargs: object) -> Any:
-        """Run the model of the architecture in scope.
+        """Run the model of the architecture in scope; its signature is that of the network.
 
         Raises:
-            AxisError: The open scope is not a slice scope.
+            AxisError: The open scope is not a slice scope, or the forward pass writes to weights.
+            ConfigError: Modules of the network were replaced, such as by adapters.
         """
         arch = self._active_arch()
         if arch == self.space.largest():
-            return self.network(*args, **kwargs)
-        sub = self._skeletons.get(arch, self._build)
-        output = sub.bind()(*args, **kwargs)
+            return _run(self.network, self._skeletons.checked, args, kwargs)
+        # torch.compile compiles the sub-network's forward pass, not how it is made
+        bound = torch.compiler.disable(self._bound) if torch.compiler.is_compiling() else self._bound
+        sub = bound(arch)
+        output = _run(sub.module, sub.checked, args, kwargs)
         sub.keep()
         return output
+
+    def _bound(self, arch: Any) -> SubNetwork:
+        sub = self._skeletons.get(arch, self._build)
+        sub.bind()
+        return sub
 
     def subnetwork(self, arch: A) -> M:
         """Return the model of an architecture on views of the supernet's weights, for methods such as ``generate``.
@@ -105,7 +123,21 @@ class ElasticModel(ElasticModule, Generic[A, M]):
             AxisError: A size of the architecture is larger than the supernet's.
             ConfigError: ``build`` fails for it.
         """
-        return cast(M, self._skeletons.get(arch, self._build).bind())
+        sub = self._skeletons.get(arch, self._build)
+        if not sub.guarded:
+            sub.guarded = True
+            guard_calls(sub.module, sub.checked)
+        return cast(M, sub.bind())
+
+    def build(self, arch: A) -> M:
+        """Build a plain model of an architecture with new weights; chosen layers keep their kinds.
+
+        For :func:`elasticnas.load`, and to train an architecture from scratch.
+
+        Raises:
+            ConfigError: ``build`` fails.
+        """
+        return cast(M, self._builder.complete(_architecture(self.space, arch)))
 
     def coverage(self) -> Coverage:
         """Return every tensor, the axes of its dimensions, and which are fixed; print it for a table."""
@@ -136,6 +168,7 @@ class ElasticModel(ElasticModule, Generic[A, M]):
         shapes_only = all(parameter.is_meta for parameter in self.network.parameters())
         skeleton = self._builder.shapes(arch) if shapes_only else self._builder.skeleton(arch)
         self.probing.require_same_ties(skeleton, arch)
+        require_unchanged(self.network, self.probing.full.model)
         full = {name: (held, key) for name, held, key in places(self.network)}
         slots: list[Slot] = []
         own: list[Slot] = []
@@ -148,13 +181,15 @@ class ElasticModel(ElasticModule, Generic[A, M]):
                 shapes_only or not torch.equal(cut(self._pristine(source), cuts), tensor)
             )
             (own if computed else slots).append(slot)
-        modules = dict(self.network.named_modules(remove_duplicate=False))
-        pairs = [
-            (module, modules[source])
+        modules, built = (
+            dict(m.named_modules(remove_duplicate=False)) for m in (self.network, self.probing.full.model)
+        )
+        triples = [
+            (module, modules[source], built[source])
             for path, module in skeleton.named_modules(remove_duplicate=False)
-            if (source := self._layers.source(path, arch)) in modules
+            if (source := self._layers.source(path, arch)) in modules and source in built
         ]
-        return SubNetwork(skeleton, slots, own, pairs)
+        return SubNetwork(skeleton, slots, own, [(mine, full) for mine, full, _ in triples], Mirror(triples))
 
     def _pristine(self, name: str) -> Tensor:
         """Return a buffer of the largest model as ``build`` makes it; training may have changed the network's."""
@@ -165,13 +200,34 @@ class ElasticModel(ElasticModule, Generic[A, M]):
 
     def __reduce__(self) -> Any:
         layouts = tuple(self.probing.layouts.values())
-        return _restore, (self.network, self._builder.build, self.space, self._rules, layouts)
+        made = self.space.pickle_factory
+        if made is None:
+            return _restore, (self.network, self._builder.build, self.space, self._rules, layouts)
+        return _restore_made, (self.network, self._builder.build, made, self._rules, layouts)
+
+
+def _architecture(space: Any, given: Any) -> Any:
+    """Return the architecture with the fields of an object, such as what ``load`` makes without the space."""
+    if isinstance(given, space):
+        return given
+    fields = {name: getattr(given, name) for name in space.model_fields}
+    return space(**{name: vars(value) if hasattr(value, "__dict__") else value for name, value in fields.items()})
+
+
+def _run(module: nn.Module, checked: set[bool], args: Any, kwargs: Any) -> Any:
+    """Run a model; the first forward pass in each mode may not write to weights."""
+    if module.training in checked:
+        return module(*args, **kwargs)
+    with no_writes(module):
+        output = module(*args, **kwargs)
+    checked.add(module.training)
+    return output
 
 
 def _no_masks_error() -> AxisError:
     return AxisError(
         "an elastified model has no masks: open axes.at(arch) to slice it, or build the model from elasticnas.nn "
-        "modules for masks and relaxations"
+        "modules for masks and relaxations (docs/masks-of-elastified-models.md says why and what to do)"
     )
 
 
@@ -181,6 +237,7 @@ class _Cache:
     def __init__(self) -> None:
         self._subnetworks: OrderedDict[Any, SubNetwork] = OrderedDict()
         self.pristine: dict[str, Tensor] | None = None
+        self.checked: set[bool] = set()  # modes in which the whole network is known not to write to weights
 
     def get(self, arch: Any, make: Callable[[Any], SubNetwork]) -> SubNetwork:
         if arch not in self._subnetworks:
@@ -200,10 +257,31 @@ def _restore(
     return wrap(network, *shell(build, space, rules, layouts), rules)
 
 
+def _restore_made(
+    network: nn.Module, build: Callable[..., nn.Module], made: Any, rules: dict[str, str], layouts: Any
+) -> Any:
+    """Restore a supernet whose space a function makes."""
+    make, arguments = made
+    return _restore(network, build, make(*arguments), rules, layouts)
+
+
 def wrap(network: M | None, builder: Builder, probing: Probing, rules: Mapping[str, str]) -> ElasticModel[Any, M]:
     """Make the supernet of a network, or of the largest model of ``build`` if ``network`` is None."""
     whole = cast(M, _largest(builder, probing)) if network is None else network
-    return ElasticModel(whole, builder, probing, rules)
+    return _class_like(type(whole))(whole, builder, probing, rules)
+
+
+def _class_like(kind: type[nn.Module]) -> type[ElasticModel[Any, Any]]:
+    """Return a class whose forward shows the signature of a model, by which Hugging Face's Trainer selects columns."""
+
+    def forward(self: ElasticModel[Any, Any], *args: object, **kwargs: object) -> Any:
+        return ElasticModel.forward(self, *args, **kwargs)
+
+    forward.__doc__ = ElasticModel.forward.__doc__
+    with suppress(TypeError, ValueError):
+        forward.__signature__ = inspect.signature(kind.forward)  # type: ignore[attr-defined]
+    own = {"forward": forward, "__module__": ElasticModel.__module__, "__doc__": ElasticModel.__doc__}
+    return type(ElasticModel.__name__, (ElasticModel,), own)
 
 
 def _largest(builder: Builder, probing: Probing) -> nn.Module:
@@ -241,8 +319,15 @@ def shell(
                 f"rule {pattern!r} matches no tensor and no stack of layers of {type(shapes).__name__}; its tensors "
                 f"are {', '.join(names[:3])}, ..."
             )
-    probing = Probing(builder, axes, shapes, parsed, ChosenLayers(layers, axes, shapes), layouts)
+    builder.layers = ChosenLayers(layers, axes, shapes)
+    try:
+        probing = Probing(builder, axes, shapes, parsed, builder.layers, layouts)
+    except (AxisError, ConfigError):  # a module that changes its name is seen as another one of other sizes
+        for arch in variants(space):
+            require_own_names(builder.shapes(arch), shapes, builder.factory.call(arch))
+        raise
     _require_all_choices(probing, builder)
+    _require_same_kinds(probing, builder)
     return builder, probing
 
 
@@ -268,7 +353,13 @@ def _use_properties(axes: Axes) -> None:
 
 
 def _require_all_choices(probing: Probing, builder: Builder) -> None:
-    inactive = [c.name for c in builder.space.choice_list() if c.name not in probing.reached() and len(c.options) > 1]
+    reached = probing.reached()
+    inactive = [c.name for c in builder.space.choice_list() if c.name not in reached and len(c.options) > 1]
+    if inactive:  # rates and functions too
+        full = settings_of(probing.full.model)
+        changed = (probe.changed for probe in probing.neighbours if settings_of(probe.model) != full)
+        reached = reached.union(*changed)
+        inactive = [name for name in inactive if name not in reached]
     if inactive:
         factory = builder.factory
         taken = "the architecture" if factory.taken is None else f"the arguments {', '.join(factory.taken)}"
@@ -277,3 +368,15 @@ def _require_all_choices(probing: Probing, builder: Builder) -> None:
             f"the model of {factory.call(builder.space.largest())} (it takes {taken}); use the size in build, or "
             "remove the choice from the space"
         )
+
+
+def _require_same_kinds(probing: Probing, builder: Builder) -> None:
+    """Refuse a smaller depth at which a layer is of another kind: its weights are those of the largest model's."""
+    for probe in probing.neighbours:
+        require_own_names(probe.model, probing.full.model, builder.factory.call(probe.arch))
+        if found := next(kind_changes(probe.model, probing.full.model, probing.layers.counts), None):
+            raise ConfigError(
+                f"{builder.factory.call(probe.arch)} makes {found[0]} another kind of layer than the largest model "
+                f"({found[1]}), whose weights it takes: build the layers alike at every depth, or choose layers by a "
+                f"field of bools, rules={{{found[0].rpartition('.')[0]!r}: 'keep'}}, which keeps their kinds"
+            )

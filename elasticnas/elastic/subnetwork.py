@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from elasticnas.elastic.mirror import Mirror
 from elasticnas.elastic.parts import Part, cut
 
 __all__ = ["Slot", "SubNetwork", "places"]
@@ -66,6 +67,11 @@ class SubNetwork:
         slots: Its tensors that are parts of the supernet's.
         own: Its buffers that ``build`` computes from sizes, which are not parts of the supernet's.
         pairs: Every module of the skeleton with its counterpart in the supernet.
+        mirror: Applies attributes that were changed on the supernet's modules.
+
+    Attributes:
+        checked: Modes (training or not) in which a forward pass is known not to write to weights.
+        guarded: Whether the skeleton's own calls are checked too.
     """
 
     def __init__(
@@ -74,8 +80,11 @@ class SubNetwork:
         slots: Sequence[Slot],
         own: Sequence[Slot],
         pairs: Sequence[tuple[nn.Module, nn.Module]],
+        mirror: Mirror,
     ) -> None:
-        self.module, self.slots, self.own = module, slots, own
+        self.module, self.slots, self.own, self._mirror = module, slots, own, mirror
+        self.checked: set[bool] = set()
+        self.guarded = False
         # one slot per place: a module with two names has its buffers once
         self._buffers = list({(id(s.place), s.name): s for s in slots if not isinstance(s.full, nn.Parameter)}.values())
         self._bound: list[tuple[Any, int]] = []
@@ -93,6 +102,7 @@ class SubNetwork:
         self.follow()
         for mine, full in self._modes:
             mine["training"] = full["training"]
+        self._mirror.apply()
         return self.module
 
     def keep(self) -> None:
@@ -124,6 +134,7 @@ class SubNetwork:
         self.follow()
         for mine, full in self._modes:
             mine["training"] = full["training"]
+        self._mirror.apply()
         return self.module
 
 

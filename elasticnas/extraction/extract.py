@@ -1,7 +1,7 @@
 """extract: the plain network of one architecture, checked for equality with the supernet."""
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import is_dataclass
 from typing import Any, TypeVar, overload
@@ -12,9 +12,12 @@ from torch.nn.utils import parametrize
 
 from elasticnas.axes import EXTRACTING, Scope, select
 from elasticnas.calls import usage
+from elasticnas.elastic.bypass import require_bypass
+from elasticnas.elastic.config_kinds import config_difference
 from elasticnas.elastic.eval_mode import in_eval
 from elasticnas.elastic.model import ElasticModel, M
 from elasticnas.errors import ArchitectureError, ElasticNASError, ExtractionError, describe_error, short_repr
+from elasticnas.extraction.batchnorm import recalibrate, warn_of_stale
 from elasticnas.extraction.inspect import axes_of, check
 from elasticnas.extraction.parts import (
     copy_parameter_containers,
@@ -23,6 +26,7 @@ from elasticnas.extraction.parts import (
     require_consistent_sharing,
 )
 from elasticnas.nn import ElasticModule
+from elasticnas.runtime import random_state, restore_random_state, warn
 from elasticnas.space import Space
 from elasticnas.space.space import S
 
@@ -32,15 +36,19 @@ Model = TypeVar("Model", bound=nn.Module)
 
 
 @overload
-def extract(model: ElasticModel[S, M], arch: S, example: object = None) -> M: ...
+def extract(
+    model: ElasticModel[S, M], arch: S, example: object = None, calibration: Iterable[Any] | None = None
+) -> M: ...
 
 
 @overload
-def extract(model: Model, arch: Space, example: object = None) -> Model: ...
+def extract(model: Model, arch: Space, example: object = None, calibration: Iterable[Any] | None = None) -> Model: ...
 
 
 @usage("elasticnas.extract(model, architecture, example)", ExtractionError)
-def extract(model: nn.Module, arch: Space, example: object = None) -> nn.Module:
+def extract(
+    model: nn.Module, arch: Space, example: object = None, calibration: Iterable[Any] | None = None
+) -> nn.Module:
     """Return the plain network of an architecture, with inherited weights.
 
     It is a deep copy in which axes are ints and each elastic module is the result of its ``plain()``. Each elastic
@@ -50,6 +58,9 @@ def extract(model: nn.Module, arch: Space, example: object = None) -> nn.Module:
         model: A model made of elastic primitives.
         arch: An architecture of the model's space.
         example: Input of the model: a tensor, a tuple of arguments, or a mapping of keyword arguments.
+        calibration: Inputs like ``example`` from which the running statistics of BatchNorm are estimated anew, see
+            :func:`~elasticnas.extraction.recalibrate`. None: a warning, if the model has trained ones; ``()`` if they
+            are estimated later.
 
     Raises:
         ArchitectureError: It is not an architecture of the model's space.
@@ -65,7 +76,16 @@ def extract(model: nn.Module, arch: Space, example: object = None) -> nn.Module:
     with torch.no_grad(), in_eval(model), in_eval(plain):
         _compare_parts(model, plain, lambda: axes.at(arch), example is not None)
         if example is not None:
-            _compare_whole(model, plain, lambda: axes.at(arch), example)
+            _compare_whole(model, plain, arch, lambda: axes.at(arch), example)
+    if difference := config_difference(plain):
+        warn(
+            f"the config of {type(plain).__name__} does not describe its kept layers: from_pretrained would make "
+            f"another network ({difference}); save it by elasticnas.save and load it by load(folder, model.build)"
+        )
+    if calibration is None:
+        warn_of_stale(plain, "give extract(..., calibration=inputs), or calibration=() and recalibrate or train later")
+    elif not isinstance(calibration, (tuple, list)) or calibration:
+        recalibrate(plain, calibration)
     return plain
 
 
@@ -121,8 +141,10 @@ def _compare_parts(model: nn.Module, plain: nn.Module, scope: Callable[[], Scope
         with scope():
             _compare_tensors(module, plain_module, name)
             example = module.example(torch.Generator().manual_seed(0))
+            state = None if example is None else random_state()
             expected = None if example is None else module(*example)
-        if example is not None:
+        if example is not None and state is not None:
+            restore_random_state(state)
             computed = plain_module(*example) if isinstance(plain_module, nn.Module) else plain_module
             _require_equal(expected, computed, name, type(module).__name__)
         elif module.tensor_sizes() and not whole:
@@ -146,10 +168,38 @@ def _compare_tensors(module: ElasticModule, plain_module: "nn.Module | Tensor", 
             )
 
 
-def _compare_whole(model: nn.Module, plain: nn.Module, scope: Callable[[], Scope], example: Any) -> None:
-    with scope():
-        expected = _outputs(model, example)
-    computed = _outputs(plain, example)
+def _compare_whole(model: nn.Module, plain: nn.Module, arch: Any, scope: Callable[[], Scope], example: Any) -> None:
+    state = random_state()  # both draw the same numbers, and the caller's generators are left as they were
+    try:
+        with scope():
+            expected = _outputs(model, example)
+        restore_random_state(state)
+        computed = _outputs(plain, example)
+        restore_random_state(state)
+        try:
+            _compare_outputs(model, expected, computed)
+        except ExtractionError:
+            with scope():
+                _require_repeatable(model, expected, _outputs(model, example))
+            raise
+        if isinstance(model, ElasticModel):
+            require_bypass(model, arch, lambda network: _run(network, example))
+    finally:
+        restore_random_state(state)
+
+
+def _require_repeatable(model: nn.Module, expected: dict[str, Any], again: dict[str, Any]) -> None:
+    try:
+        _compare_outputs(model, expected, again)
+    except ExtractionError:
+        raise ExtractionError(
+            f"{type(model).__name__} gives another output for the same example, weights and random seed: its forward "
+            "pass draws from a generator of its own, or depends on earlier calls; without that, or without an example, "
+            "extract can compare"
+        ) from None
+
+
+def _compare_outputs(model: nn.Module, expected: dict[str, Any], computed: dict[str, Any]) -> None:
     for name, value in expected.items():  # in order of completion, so that the innermost difference is found first
         if name and name in computed:
             _require_equal(value, computed[name], name, type(model.get_submodule(name)).__name__)
@@ -165,10 +215,7 @@ def _outputs(model: nn.Module, example: Any) -> dict[str, Any]:
 
     hooks = [module.register_forward_hook(keep(name)) for name, module in model.named_modules()]
     try:
-        if isinstance(example, Mapping):
-            model(**example)
-        else:
-            model(*(example if isinstance(example, tuple) else (example,)))
+        _run(model, example)
     except ElasticNASError:
         raise
     except Exception as error:  # whatever a forward raises
@@ -182,6 +229,12 @@ def _outputs(model: nn.Module, example: Any) -> dict[str, Any]:
         for hook in hooks:
             hook.remove()
     return found
+
+
+def _run(model: nn.Module, example: Any) -> Any:
+    if isinstance(example, Mapping):
+        return model(**example)
+    return model(*(example if isinstance(example, tuple) else (example,)))
 
 
 def _require_equal(expected: Any, computed: Any, name: str, kind: str) -> None:

@@ -18,6 +18,7 @@ from safetensors.torch import save as to_bytes
 from torch import nn
 
 from elasticnas.calls import usage
+from elasticnas.elastic.kept import KEPT
 from elasticnas.errors import CheckpointError, ConfigError, ElasticNASError, describe_error, one_line, short_repr
 from elasticnas.extraction.inspect import sizes_of
 from elasticnas.files import write_bytes, write_text
@@ -41,6 +42,7 @@ class _Description(BaseModel):
     shared: dict[str, str]
     sha256: str
     torch: str
+    kept: dict[str, list[int]] = {}
 
 
 @usage("elasticnas.save(network, architecture, folder)", CheckpointError)
@@ -80,6 +82,8 @@ def save(module: nn.Module, arch: Space, folder: str | Path) -> None:
         "sha256": _digest(folder / WEIGHTS),
         "torch": torch.__version__,
     }
+    if kept := _kept(module):
+        description["kept"] = kept
     write_text(folder / ARCHITECTURE, json.dumps(description, indent=2) + "\n")
 
 
@@ -110,6 +114,11 @@ def load(folder: str | Path, build: Callable[..., M]) -> M:
     description = _description(folder)
     tensors = _weights(folder, description)
     module = _build(build, description)
+    if description["kept"] != _kept(module):
+        raise CheckpointError(
+            f"{folder}: its layers are {description['kept']} of a supernet, and build makes layers of other kinds: "
+            "load it by the supernet's build, elasticnas.load(folder, elasticnas.elastify(build, Space, rules).build)"
+        )
     expected = {name: tuple(value.shape) for name, value in module.state_dict().items()}
     given = {name: tuple(value.shape) for name, value in tensors.items()}
     for name in sorted(expected.keys() | given.keys()):
@@ -123,6 +132,11 @@ def load(folder: str | Path, build: Callable[..., M]) -> M:
             tensor.data = tensor.data.to(tensors[name].dtype)
     module.load_state_dict(tensors)
     return module
+
+
+def _kept(module: nn.Module) -> dict[str, list[int]]:
+    """Return the numbers of chosen layers, by stack, that have other kinds than ``build`` gives them."""
+    return {path: list(numbers) for path, numbers in vars(module).get(KEPT, {}).items()}
 
 
 def _require_saved(module: Any, arch: Any, folder: Any) -> None:

@@ -11,6 +11,7 @@ from elasticnas.cost import Budget, Cost
 from elasticnas.elastic import ElasticModel
 from elasticnas.errors import ConfigError, SearchError, did_you_mean, short_repr
 from elasticnas.extraction import axes_of, check
+from elasticnas.extraction.batchnorm import norms_of, recalibrated, warn_of_stale
 from elasticnas.run import Batches, one_epoch
 from elasticnas.search.arguments import require_function, require_kind, require_loss
 from elasticnas.search.result import Direction
@@ -50,6 +51,8 @@ class Problem(Generic[A]):
         metric: The metric that ranks architectures.
         direction: ``"maximise"`` or ``"minimise"`` the metric.
         budgets: Hard limits by the name of their cost: ``"50%"`` of the largest architecture's, or a number.
+        calibration: Batches from which the running statistics of BatchNorm are estimated anew before each evaluation,
+            by passes of ``loss`` (without a loss: batches are inputs); a few are enough. Without it, a warning.
         predict: ``predict(model, batch) -> (..., classes)`` logits, for in-place distillation.
 
     Raises:
@@ -66,6 +69,7 @@ class Problem(Generic[A]):
     direction: "Direction | None" = None
     budgets: "Mapping[str, str | float] | None" = None
     predict: "Predict | None" = None
+    calibration: "Batches | None" = None
 
     def __post_init__(self) -> None:
         require_kind("Problem", self.model, nn.Module, "the supernet, such as Net(Space.axes())")
@@ -154,11 +158,26 @@ class Problem(Generic[A]):
     def evaluator(self, user: str, seed: int) -> Evaluate:
         """Return ``evaluate``, or else the mean loss over the first epoch of held-out batches.
 
+        With ``calibration``, the statistics of BatchNorm are those of the architecture in scope during the evaluation.
+
         Raises:
             ConfigError: The problem has neither ``evaluate`` nor ``loss`` and ``held_out``.
         """
-        if self.evaluate is not None:
-            return self.evaluate
+        evaluate = self.evaluate or self._mean_loss(user, seed)
+        if not norms_of(self.model):
+            return evaluate
+        if self.calibration is None:
+            warn_of_stale(self.model, f"give {user} Problem(calibration=batches)")
+            return evaluate
+        calibration = self.calibration
+
+        def with_own_statistics(model: nn.Module) -> Mapping[str, float]:
+            with recalibrated(model, one_epoch(calibration, "calibration", seed), self.loss):
+                return evaluate(model)
+
+        return with_own_statistics
+
+    def _mean_loss(self, user: str, seed: int) -> Evaluate:
         if self.loss is None or self.held_out is None:
             self.require(user, "evaluate")
         loss, held_out = self.loss, self.held_out

@@ -16,10 +16,11 @@ from torch.utils._pytree import tree_map
 from elasticnas.checkpoint import first_difference
 from elasticnas.cost import Flops, count_flops
 from elasticnas.errors import CheckpointError, ConfigError, ElasticNASError, one_line
-from elasticnas.extraction import extract, save
+from elasticnas.extraction import extract, recalibrate, save
+from elasticnas.extraction.batchnorm import norms_of, warn_of_stale
 from elasticnas.files import write_text
 from elasticnas.report import Plan, Stage, environment, mean_interval, require_matplotlib, require_scipy, try_report
-from elasticnas.run import Progress, Run, drive
+from elasticnas.run import Progress, Run, drive, one_epoch
 from elasticnas.search import (
     Evolve,
     PlainTraining,
@@ -243,7 +244,13 @@ class _StudyRun:
         return rows
 
     def _extract(self, arch: Any) -> nn.Module:
-        return extract(self.model, arch, tree_map(self._to_device, self.study.example))
+        problem = self.study.problem
+        network = extract(self.model, arch, tree_map(self._to_device, self.study.example), calibration=())
+        if problem.calibration is None:
+            warn_of_stale(network, "give Study a Problem(calibration=batches)")
+        elif norms_of(network):
+            recalibrate(network, one_epoch(problem.calibration, "calibration", self.settings.seed), problem.loss)
+        return network
 
     def _to_device(self, value: Any) -> Any:
         return value.to(self.device) if isinstance(value, Tensor) else value

@@ -1,5 +1,6 @@
 """Each mistake is one clear error."""
 
+import copy
 import functools
 import sys
 from typing import Annotated, Literal
@@ -383,3 +384,25 @@ def test_an_architecture_of_another_space():
     model = elastify(encoder, Cut)
     with pytest.raises(Exception, match="expected an architecture of Cut, got Two"), model.at(Two(hidden=16, inner=32)):
         pass
+
+
+def test_a_config_that_all_models_share():
+    from transformers import LlamaConfig, LlamaModel
+
+    config = LlamaConfig(vocab_size=9, hidden_size=16, num_attention_heads=2, intermediate_size=8, num_hidden_layers=2)
+
+    class Depth(Space):
+        depth: Literal[2, 1]
+
+    def build(depth, copied=False):
+        own = copy.deepcopy(config) if copied else config
+        own.num_hidden_layers = depth
+        return LlamaModel(own)
+
+    refused(
+        ConfigError,
+        r"^build\(depth=1\) changes the LlamaConfig of a model that was built before, .*: copy it in build, by copy",
+        build,
+        Depth,
+    )
+    assert elastify(functools.partial(build, copied=True), Depth).network.config.num_hidden_layers == 2

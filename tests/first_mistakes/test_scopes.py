@@ -140,7 +140,8 @@ CASES = [
     (
         (
             "an elastified model has no masks: open axes.at(arch) to slice it, or build the model from "
-            "elasticnas.nn modules for masks and relaxations"
+            "elasticnas.nn modules for masks and relaxations (docs/masks-of-elastified-models.md says why and what "
+            "to do)"
         ),
         lambda: supernet.relaxed({}),
     ),
