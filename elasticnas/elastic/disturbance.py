@@ -14,7 +14,7 @@ __all__ = ["disturbed"]
 _INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 _MANTISSA = {torch.float16: 10, torch.bfloat16: 7, torch.float32: 23, torch.float64: 52}
 _KEPT_BITS = 2  # leading bits of the mantissa that do not change: a weight changes by less than a quarter
-_PART = 2**20  # elements that are changed at once
+_PART = 2**18  # elements that are changed at once
 
 
 @contextmanager
@@ -93,4 +93,5 @@ def _exclusive_or(tensor: Tensor, seed: int, held: _Held) -> None:
 
 def _parts(tensor: Tensor) -> tuple[Tensor, ...]:
     rows = tensor if tensor.ndim else tensor.unsqueeze(0)
-    return rows.split(max(1, _PART * len(rows) // rows.numel()))
+    parts: tuple[Tensor, ...] = rows.split(max(1, _PART * len(rows) // rows.numel()))
+    return parts

@@ -48,14 +48,9 @@ def _groups(
             layers = layers_of(member.name)
             if len(layers) >= depth:
                 nodes.setdefault(layers[depth - 1] if depth else None, []).append(member)
-        runs = [(layer, run) for layer, node in nodes.items() if len(cut := _runs(node, reads)) > 1 for run in cut]
+        runs = [(layer, run) for layer, node in nodes.items() for run in _runs(node, reads, depth)]
         for candidates in (runs, list(nodes.items())):
-            kinds: dict[tuple[str, ...], list[Part]] = {}
-            for layer, part in candidates:
-                rest = [member for member in part if member in left]
-                if len(rest) > 1:
-                    kinds.setdefault(tuple(starred(member.name) for member in rest), []).append((layer, rest))
-            for parts in kinds.values():
+            for parts in _alike(candidates, left, reads):
                 free = _free(trial, parts, archs)
                 found += free
                 sorted_now = {id(member) for _, part in free for member in part}
@@ -63,18 +58,38 @@ def _groups(
     return found, left, reads
 
 
+def _alike(candidates: Sequence[Part], left: Sequence[Member], reads: Reads) -> list[list[Part]]:
+    """Return the parts that can hold units of their own, together with those of other layers that look alike."""
+    kinds: dict[tuple[str, ...], list[Part]] = {}
+    remaining = {id(member) for member in left}
+    for layer, part in candidates:
+        rest = [member for member in part if id(member) in remaining]
+        # units come from one layer and go to another; norms and biases only follow
+        ends = [reads(member) for member in rest if member.tensor.ndim > 1]
+        if len(ends) > 1 and any(end is not True for end in ends) and any(end is not False for end in ends):
+            kinds.setdefault(tuple(starred(member.name) for member in rest), []).append((layer, rest))
+    return list(kinds.values())
+
+
 def _free(trial: Trial, parts: list[Part], archs: Sequence[Any]) -> list[Part]:
     """Return the parts that are free; few trials if all are, or none."""
     if trial.is_free([part for _, part in parts], archs):
         return parts
-    if len(parts) > 2 and not any(trial.is_free([part], archs) for _, part in (parts[0], parts[-1])):
+    if len(parts) > 2 and not trial.is_free([parts[-1][1]], archs):
         return []
     half = len(parts) // 2
     return [*_free(trial, parts[:half], archs), *_free(trial, parts[half:], archs)] if half else []
 
 
-def _runs(members: Sequence[Member], reads: Reads) -> list[list[Member]]:
-    """Split members before every layer that writes the units after another has read them."""
+def _runs(members: Sequence[Member], reads: Reads, depth: int) -> list[list[Member]]:
+    """Split members before every layer that writes the units after another has read them.
+
+    Returns:
+        The runs; empty if there is only one, or if the members are in layers that were already tried by themselves.
+    """
+    deeper = [member.name for member in members if len(layers_of(member.name)) > depth]
+    if any(layers_of(name)[depth] != name.rpartition(".")[0] for name in deeper):
+        return []
     runs: list[list[Member]] = [[]]
     was_read = False
     for member in members:
@@ -84,7 +99,7 @@ def _runs(members: Sequence[Member], reads: Reads) -> list[list[Member]]:
             was_read = False
         was_read |= reading is True
         runs[-1].append(member)
-    return runs
+    return runs if len(runs) > 1 else []
 
 
 def reads_in(model: nn.Module) -> Reads:

@@ -13,7 +13,7 @@ from elasticnas.nn import ElasticModule
 
 __all__ = ["Groups", "Member", "layers_of"]
 
-_PART = 2**20  # elements that are converted at once
+_PART = 2**18  # elements that are converted at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,10 +110,13 @@ def layers_of(name: str) -> list[str]:
 
 def _add_elastified(groups: Groups, path: str, model: ElasticModel) -> None:
     tensors = {**dict(model.network.named_parameters()), **dict(model.network.named_buffers())}
-    computed = {starred(name) for name in model.coverage().computed}
-    for name, layout in model.probing.layouts.items():
+    layouts = model.probing.layouts.items()
+    elastic = {name for name, layout in layouts if any(dimension.how != "fixed" for dimension in layout.dimensions)}
+    buffers = elastic & {name for name, _ in model.network.named_buffers()}
+    computed = {starred(name) for name in model.coverage().computed} if buffers else set()
+    for name, layout in layouts:
         # a sub-network computes these buffers anew, so that an order of their units would be lost
-        own = not isinstance(tensors.get(name), nn.Parameter) and starred(name) in computed
+        own = name in buffers and starred(name) in computed
         if name not in tensors or own or not groups.first(tensors[name]):
             continue
         for dim, (dimension, factors) in enumerate(zip(layout.dimensions, model.probing.elastic(layout), strict=True)):

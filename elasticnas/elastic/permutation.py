@@ -13,7 +13,7 @@ from elasticnas.elastic.members import Member
 
 __all__ = ["Orders", "interrupts_deferred", "permute", "permuted", "undo"]
 
-_PART = 2**20  # elements that are copied at once
+_PART = 2**18  # elements that are copied at once
 
 Orders = Sequence[tuple[Sequence[Member], Tensor]]
 """Groups of members, and the new order of the units of each group."""

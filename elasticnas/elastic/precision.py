@@ -10,7 +10,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 __all__ = ["InFloat64"]
 
-_CHUNK = 2**20  # elements of a weight that are converted at once
+_CHUNK = 2**18  # elements of a weight that are converted at once
 _PRODUCTS = {torch.ops.aten.mm.default, torch.ops.aten.addmm.default}
 _LOOKUPS = {
     torch.ops.aten.embedding.default,
@@ -31,7 +31,7 @@ class InFloat64(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.eps = torch.finfo(torch.float64).eps
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -69,10 +69,8 @@ def _product(args: Any, kwargs: Any) -> Tensor:
     *bias, a, b = args
     a, step = a.double(), max(1, _CHUNK // len(b))
     parts = [a @ b[:, start : start + step].double() for start in range(0, b.shape[1], step)]
-    product = torch.cat(parts, 1)
-    if not bias:
-        return product
-    return kwargs.get("beta", 1) * bias[0].double() + kwargs.get("alpha", 1) * product
+    product: Tensor = kwargs.get("alpha", 1) * torch.cat(parts, 1)
+    return product.add_(bias[0].double(), alpha=kwargs.get("beta", 1)) if bias else product
 
 
 def _floating(value: Any) -> bool:
