@@ -15,7 +15,7 @@ from elasticnas.elastic.permutation import Orders, permuted
 from elasticnas.elastic.precision import InFloat64
 from elasticnas.errors import ConfigError, ExtractionError
 
-__all__ = ["Trial", "call"]
+__all__ = ["Trial", "call", "tensors_of"]
 
 _TOLERANCE = 1e-6  # relative to the largest output, in float64; some models round to float32 by themselves
 _SMALL = 1e-3  # an output this much smaller than the others may consist of rounding errors
@@ -135,7 +135,7 @@ class Trial:
             torch.manual_seed(0)  # a forward pass that draws noise draws the same each time
             output = call(self._model, example)
         self._raise_pending()
-        floating = [(name or "output", x) for name, x in _tensors(output) if x.is_floating_point()]
+        floating = [(name or "output", x) for name, x in tensors_of(output) if x.is_floating_point()]
         dtypes = [x.dtype for _, x in floating] if mode is None else []
         self._eps = max([self._eps, *([mode.eps] if mode else []), *(torch.finfo(dtype).eps for dtype in dtypes)])
         return floating
@@ -148,15 +148,15 @@ def call(model: nn.Module, example: object) -> Any:
     return model(*(example if isinstance(example, tuple) else (example,)))
 
 
-def _tensors(output: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
-    """Yield the tensors of an output with their keys or positions, such as ``logits`` or ``1.0``."""
+def tensors_of(output: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
+    """Yield the tensors of an output in its order, with their keys or positions, such as ``logits`` or ``1.0``."""
     if isinstance(output, Tensor):
         yield name, output
     elif is_dataclass(output) and not isinstance(output, Mapping):
-        yield from _tensors(vars(output), name)
+        yield from tensors_of(vars(output), name)
     elif isinstance(output, (Mapping, list, tuple)):
         for key, value in output.items() if isinstance(output, Mapping) else enumerate(output):
-            yield from _tensors(value, f"{name}.{key}".lstrip("."))
+            yield from tensors_of(value, f"{name}.{key}".lstrip("."))
 
 
 def _random_orders(parts: Sequence[Sequence[Member]]) -> list[Tensor]:
