@@ -68,12 +68,14 @@ def _product(args: Any, kwargs: Any) -> Tensor:
     """Return ``a @ b``, or ``bias + a @ b``, with ``b`` converted in parts of its columns."""
     *bias, a, b = args
     a, step = a.double(), max(1, _CHUNK // len(b))
-    product = a.new_empty(len(a), b.shape[1])
+    product: Tensor = a.new_empty(len(a), b.shape[1])
     part = a.new_empty(step, len(b))  # reused, since many allocations would fragment the heap
     for columns, found in zip(b.t().split(step), product.split(step, 1), strict=True):
         found.copy_(a @ part[: len(columns)].copy_(columns).t())
     product *= kwargs.get("alpha", 1)
-    return product.add_(bias[0].double(), alpha=kwargs.get("beta", 1)) if bias else product
+    if bias:
+        product += kwargs.get("beta", 1) * bias[0].double()
+    return product
 
 
 def _floating(value: Any) -> bool:
