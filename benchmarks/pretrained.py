@@ -102,10 +102,8 @@ def run(name: str, case: Case, store: Store) -> None:
         if order != "none":
             print(reorder(model, case.example, order, case.batches, case.order_free), flush=True)
         for kept, budget in product(LAYERS, case.budgets):
-            find = lambda kept=kept, budget=budget, model=model: _best(
-                case, model, flops, ranking, kept, fitting[budget]
-            )
-            store.part(f"{name}/{order}/{kept}/{budget}", find)
+            best = partial(_best, case, model, flops, ranking if kept == "ranked" else None, fitting[budget])
+            store.part(f"{name}/{order}/{kept}/{budget}", best)
 
 
 def _best(case: Case, model: Any, flops: Flops, ranking: Any, fitting: list[dict[str, int]]) -> Any:

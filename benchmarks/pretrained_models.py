@@ -150,9 +150,8 @@ def stories(data: Path) -> tuple[nn.Module, Texts]:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     network, tokenizer = module.load(folder)
-    speeches = _text(data / "tinyshakespeare.txt.gz")[:60_000].split("\n\n")
-    ids = torch.cat([torch.tensor(tokenizer.encode(speech)) for speech in speeches])
-    rows = ids[: 256 * 48].view(48, 256)
+    text = _text(data / "tinyshakespeare.txt.gz")
+    rows = torch.tensor([tokenizer.encode(text[at : at + 800])[:256] for at in range(0, 48 * 800, 800)])
     return network, Texts(rows[:32], rows[32:], "Shakespeare")
 
 

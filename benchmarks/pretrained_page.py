@@ -58,13 +58,8 @@ def _text(architecture: dict[str, Any]) -> str:
     kept = [str(position) for position, alive in enumerate(architecture["keep"]) if alive]
     gone = [str(position) for position, alive in enumerate(architecture["keep"]) if not alive]
     sizes = ", ".join(f"{name} {value}" for name, value in architecture.items() if name != "keep")
-    layers = (
-        "all layers"
-        if not gone
-        else f"without layers {', '.join(gone)}"
-        if len(kept) > len(gone)
-        else f"layers {', '.join(kept)}"
-    )
+    shorter = f"without layers {', '.join(gone)}" if len(kept) > len(gone) else f"layers {', '.join(kept)}"
+    layers = shorter if gone else "all layers"
     return f"{sizes}, {layers}"
 
 

@@ -18,9 +18,8 @@ def rotary(data: Path) -> dict[str, Any]:
     network, texts = stories(data)
     torch.manual_seed(0)
     start = torch.ones(16, 1, dtype=torch.long)
-    told = network.generate(
-        start, attention_mask=torch.ones_like(start), do_sample=True, max_new_tokens=200, min_new_tokens=200
-    )
+    length = {"max_new_tokens": 200, "min_new_tokens": 200}
+    told = network.generate(start, attention_mask=torch.ones_like(start), do_sample=True, **length)
     inputs = {"stories": told, "Shakespeare": texts.test}
     found = {"whole": {name: _loss(network, ids) for name, ids in inputs.items()}}
     for kept in (3, 2):
