@@ -50,7 +50,7 @@ class Case:
         grid: Options of the sizes other than ``inner``, and numbers of layers.
         budgets: Shares of the FLOPs.
         choose: The score of a network by which a candidate is chosen, larger is better; not on the measured data.
-        measure: The figures of a network.
+        measure: The figures of a network; also given the full one, with its units in the same order.
     """
 
     build: Callable[..., nn.Module]
@@ -64,7 +64,7 @@ class Case:
     grid: dict[str, tuple[int, ...]]
     budgets: tuple[float, ...]
     choose: Callable[[nn.Module], float]
-    measure: Callable[[nn.Module], dict[str, float]]
+    measure: Callable[[nn.Module, nn.Module], dict[str, float]]
 
 
 class Store:
@@ -86,7 +86,7 @@ class Store:
 @torch.no_grad()
 def run(name: str, case: Case, store: Store) -> None:
     """Measure all sub-networks of one model."""
-    store.part(f"{name}/whole", lambda: case.measure(case.network))
+    store.part(f"{name}/whole", lambda: case.measure(case.network, case.network))
     names = [f"{name}/{order}/{kept}/{budget}" for order, kept, budget in product(ORDERS, LAYERS, case.budgets)]
     if all(each in store.record["parts"] for each in names):
         return
@@ -115,7 +115,7 @@ def _best(case: Case, model: Any, flops: Flops, ranking: Any, fitting: list[dict
         "architecture": best.model_dump(),
         "flops": share,
         "candidates": len(archs),
-        **case.measure(model.subnetwork(best)),
+        **case.measure(model.subnetwork(best), model.network),
     }
 
 
@@ -147,6 +147,7 @@ def sentence_encoder(folder: Path, data: Path) -> Case:
     first, second, labels = pairs(data, "test")
     fixed = list(dict.fromkeys(first))[:: max(1, len(set(first)) // 200)][:200]
     other = pairs(data, "dev")[0]
+    calibration = sorted(other[96:608], key=len)  # batches of similar lengths, since padding is no activation
 
     def embed(model: nn.Module, sentences: list[str]) -> Tensor:
         order = sorted(range(len(sentences)), key=lambda i: len(sentences[i]))
@@ -165,14 +166,20 @@ def sentence_encoder(folder: Path, data: Path) -> Case:
     def agreement(model: nn.Module, sentences: list[str]) -> float:
         return float(torch.corrcoef(torch.stack([similarities(model, sentences), expected[len(sentences)]]))[0, 1])
 
-    def measure(model: nn.Module) -> dict[str, float]:
-        products = (embed(model, first) * embed(model, second)).sum(-1)
-        return {"agreement": agreement(model, fixed), "spearman": float(spearmanr(products, labels).statistic)}
+    def measure(model: nn.Module, whole: nn.Module) -> dict[str, float]:
+        labelled = (embed(model, first) * embed(model, second)).sum(-1)
+        x, full = embed(model, fixed), embed(whole, fixed)
+        cosine = nn.functional.cosine_similarity(x, full[:, : x.shape[1]], dim=-1).mean()
+        return {
+            "agreement": agreement(model, fixed),
+            "cosine": float(cosine),
+            "spearman": float(spearmanr(labelled, labels).statistic),
+        }
 
     return Case(
         encoder, MiniLM, "bert.encoder.layer", network, {"input_ids": tokenize(fixed[:8])["input_ids"]},
-        [tokenize(other[at : at + 32]) for at in range(96, 352, 32)], None, ("output",),
-        {"hidden": (384, 320, 256), "heads": (12, 10, 8, 6), "layers": (6, 5, 4, 3)}, (0.75, 0.5),
+        [tokenize(calibration[at : at + 16]) for at in range(0, 512, 16)], None, ("output",),
+        {"hidden": (384, 320), "heads": (12, 11, 10, 9, 8, 7, 6), "layers": (6, 5, 4, 3)}, (0.75, 0.5),
         lambda model: agreement(model, other[:96]), measure,
     )  # fmt: skip
 
@@ -188,7 +195,7 @@ def language_model(loaded: Any, space: Any, grid: dict[str, tuple[int, ...]]) ->
     return Case(
         decoder(network.config), space, "model.layers", network, {"input_ids": texts.test[:1, :16]},
         [{"input_ids": calibration}], cross_entropy, (), grid, (0.9, 0.75, 0.5),
-        lambda model: -loss(model, choosing), lambda model: {"loss": loss(model, texts.test)},
+        lambda model: -loss(model, choosing), lambda model, whole: {"loss": loss(model, texts.test)},
     )  # fmt: skip
 
 

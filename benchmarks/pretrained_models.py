@@ -21,9 +21,9 @@ HEAD_DIM = 32  # of MiniLM
 class MiniLM(Space):
     """MiniLM-L6: hidden size, heads of width 32, inner size, kept layers."""
 
-    hidden: Literal[384, 352, 320, 288, 256]
+    hidden: Literal[384, 320]
     heads: Literal[12, 11, 10, 9, 8, 7, 6]
-    inner: Literal[tuple(range(1536, 191, -64))]
+    inner: Literal[tuple(range(1536, 191, -32))]
     keep: Annotated[tuple[bool, ...], PerLayer(6)]
 
     @property

@@ -110,7 +110,9 @@ class _Measure:
 
     def change(self, skipped: set[int]) -> float:
         hooks = [
-            self._layers[position].register_forward_hook(_Skip(f"{self._path}.{position}"), with_kwargs=True)
+            self._layers[position].register_forward_hook(
+                _Skip(f"{self._path}.{position}".lstrip(".")), with_kwargs=True
+            )
             for position in skipped
         ]
         try:
