@@ -131,8 +131,8 @@ class Trial:
 
     def _run(self, arch: Any, example: object) -> list[tuple[str, Tensor]]:
         mode = InFloat64() if self._wide else None
+        # a forward pass that draws noise draws the same each time, from the restored state
         with torch.random.fork_rng(self._devices), self._axes.at(arch), mode or nullcontext():
-            torch.manual_seed(0)  # a forward pass that draws noise draws the same each time
             output = call(self._model, example)
         self._raise_pending()
         floating = [(name or "output", x) for name, x in tensors_of(output) if x.is_floating_point()]

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from elasticnas import Space, elastify
-from elasticnas.elastic import reorder
+from elasticnas.elastic import permutation, reorder
 from elasticnas.elastic.disturbance import disturbed
 from elasticnas.elastic.precision import InFloat64
 from elasticnas.errors import ConfigError, ExtractionError
@@ -110,6 +110,25 @@ def test_ctrl_c_at_any_pass_restores_the_weights(how):
         assert model.network.calls == last
         assert all(torch.equal(bits(p), bit) for p, bit in zip(model.parameters(), before, strict=True))
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_ctrl_c_amid_a_permutation_waits_until_it_can_be_undone(monkeypatch):
+    permute_one, calls = permutation._permute, []
+
+    def interrupted(member, order, at):
+        calls.append(member.name)
+        if len(calls) == at:
+            os.kill(os.getpid(), signal.SIGINT)
+        permute_one(member, order)
+
+    for at in range(1, 10):
+        model, x = elastify(Interrupted, Width), torch.rand(3, 5)
+        before = [bits(parameter) for parameter in model.parameters()]
+        calls.clear()
+        monkeypatch.setattr(permutation, "_permute", lambda member, order, at=at: interrupted(member, order, at))
+        with pytest.raises(KeyboardInterrupt):
+            reorder(model, x)
+        assert all(torch.equal(bits(p), bit) for p, bit in zip(model.parameters(), before, strict=True))
 
 
 def test_an_output_that_changes_in_the_new_order_restores_the_weights():
