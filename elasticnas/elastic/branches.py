@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from elasticnas.axes import Axes, Axis, Choice
+from elasticnas.elastic.model import ElasticModel
 from elasticnas.elastic.probe import valid
 from elasticnas.errors import ArchitectureError
 from elasticnas.nn import Mixture
@@ -22,7 +23,8 @@ class Branches:
 
     These have every combination of options of the branch choices, which have non-integer options or choose among the
     candidates of a Mixture. If there are more than 64 combinations, each option is set by itself instead. If a rule of
-    the space requires it, other choices change too.
+    the space requires it, other choices change too. A field that chooses the layers of an elastified model is no branch
+    choice: without a layer, an architecture runs nothing that the largest does not run.
 
     Args:
         model: A supernet.
@@ -39,7 +41,9 @@ class Branches:
             for module in model.modules()
             if isinstance(module, Mixture) and not module.shared and isinstance(module.choice, Axis)
         }
-        self._choices: list[Choice] = [c for c in space.choice_list() if c.name in mixed or not _is_size(c)]
+        kept = {field for m in model.modules() if isinstance(m, ElasticModel) for field in m.probing.layers.fields}
+        branching = [c for c in space.choice_list() if c.name in mixed or not _is_size(c)]
+        self._choices: list[Choice] = [c for c in branching if c.name.rpartition(".")[0] not in kept]
         self._space, self._base = space, space.assignment(space.largest())
         self.archs: list[Any] = list(dict.fromkeys([space.largest(), *self._variants()]))
 

@@ -56,6 +56,11 @@ class ChosenLayers:
     def __bool__(self) -> bool:
         return bool(self._fields)
 
+    @property
+    def fields(self) -> set[str]:
+        """Names of the per-layer fields that choose layers."""
+        return set(self._fields.values())
+
     def source(self, name: str, arch: Any) -> str:
         """Return the name in the supernet of a tensor or module of a sub-network."""
         for path in self._fields:

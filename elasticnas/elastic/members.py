@@ -2,14 +2,18 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from elasticnas.axes import Axes, Axis, Size, SizeLike, factors_of, full_size, terms_of
+from elasticnas.elastic.layouts import starred
 from elasticnas.elastic.model import ElasticModel
 from elasticnas.errors import AxisError
 from elasticnas.nn import ElasticModule
 
-__all__ = ["Groups", "Member", "layer_of"]
+__all__ = ["Groups", "Member", "layers_of"]
+
+_PART = 2**18  # elements that are converted at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,9 +40,10 @@ class Member:
         return self.factors[self.position]
 
     def norms(self) -> Tensor:
-        """Return the L2 norm of the slice at every index of the dimension, float64."""
-        norms: Tensor = self.tensor.detach().double().transpose(0, self.dim).flatten(1).norm(dim=1)
-        return norms
+        """Return the L2 norm of the slice at every index of the dimension, float64 on the CPU."""
+        rows = self.tensor.detach().movedim(self.dim, 0)
+        parts = rows.split(max(1, _PART * len(rows) // rows.numel()))
+        return torch.cat([part.double().flatten(1).norm(dim=1).cpu() for part in parts])
 
 
 class Groups:
@@ -97,17 +102,22 @@ class Groups:
         return {axis: members for axis, members in self._members.items() if axis not in self.kept}
 
 
-def layer_of(name: str) -> str | None:
-    """Return the outermost numbered module around a tensor, such as ``encoder.layers.3``, or None."""
+def layers_of(name: str) -> list[str]:
+    """Return the numbered modules around a tensor, outermost first, such as ``layers.3`` and ``layers.3.experts.0``."""
     parts = name.split(".")
-    numbers = [position for position, part in enumerate(parts[:-1]) if part.isdigit()]
-    return ".".join(parts[: numbers[0] + 1]) if numbers else None
+    return [".".join(parts[: position + 1]) for position, part in enumerate(parts[:-1]) if part.isdigit()]
 
 
 def _add_elastified(groups: Groups, path: str, model: ElasticModel) -> None:
     tensors = {**dict(model.network.named_parameters()), **dict(model.network.named_buffers())}
-    for name, layout in model.probing.layouts.items():
-        if name not in tensors or not groups.first(tensors[name]):
+    layouts = model.probing.layouts.items()
+    elastic = {name for name, layout in layouts if any(dimension.how != "fixed" for dimension in layout.dimensions)}
+    buffers = elastic & {name for name, _ in model.network.named_buffers()}
+    computed = {starred(name) for name in model.coverage().computed} if buffers else set()
+    for name, layout in layouts:
+        # a sub-network computes these buffers anew, so that an order of their units would be lost
+        own = name in buffers and starred(name) in computed
+        if name not in tensors or own or not groups.first(tensors[name]):
             continue
         for dim, (dimension, factors) in enumerate(zip(layout.dimensions, model.probing.elastic(layout), strict=True)):
             if dimension.how == "assumed":

@@ -78,9 +78,10 @@ def test_each_layer_has_its_own_order_unless_layers_share_units():
     report = reorder(supernet("GPT-2"), CASES["GPT-2"][3](None))
     layers = {item.axis: item.layer for item in report.done}
     assert layers["hidden"] is None and layers["heads"] is not None
-    # the position bias of T5's first layer is every layer's: their heads must keep together
+    # the position bias of T5's first layer is every layer's: their heads must keep together, cross-attention apart
     report = reorder(supernet("T5"), CASES["T5"][3](None))
-    assert {item.layer for item in report.done if item.axis == "heads"} == {None}
+    cross = {f"network.decoder.block.{layer}.layer.1" for layer in range(3)}
+    assert {item.layer for item in report.done if item.axis == "heads"} == {None, *cross}
     assert len({item.layer for item in report.done if item.axis == "inner"}) == 6
 
 
