@@ -252,7 +252,8 @@ def _drawn(parameter: Tensor, generator: torch.Generator) -> Tensor:
     if parameter.ndim < 2:
         return 1 + 0.3 * noise
     inputs = shape[1:].numel() if parameter.ndim > 3 else shape[-1]
-    return noise * (0.8 / max(1, inputs) ** 0.5)
+    scale: float = 0.8 / max(1, inputs) ** 0.5
+    return noise * scale
 
 
 def _on_cpu(value: Any) -> Any:

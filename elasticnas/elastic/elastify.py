@@ -1,7 +1,7 @@
 """elastify: turn a factory of plain models into a supernet."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor, nn
 
@@ -41,7 +41,6 @@ def elastify(
             paths of layer stacks: ``{"encoder.layers": "keep"}`` for a field ``keep: Annotated[tuple[bool, ...],
             PerLayer(12)]``.
         weights: Weights of the largest model: a state dict, or a model. None keeps the initial weights of ``build``.
-
         example: An input of the model: a tensor, a tuple of arguments, a mapping of keyword arguments, or a function
             of the architecture that returns one. None makes one from the model's first layers or its Hugging Face
             config.
@@ -63,7 +62,7 @@ def elastify(
     _require_arguments(build, space, weights)
     builder, probing = shell(build, space, rules or {})
     prove_layouts(builder, probing, example, assume)
-    model = wrap(None, builder, probing, rules or {})
+    model = cast(ElasticModel[S, M], wrap(None, builder, probing, rules or {}))
     if weights is not None:
         load_weights(model.network, weights.state_dict() if isinstance(weights, nn.Module) else weights)
     return model

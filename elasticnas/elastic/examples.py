@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -29,9 +30,12 @@ def makers(model: nn.Module) -> Iterator[Maker]:
     """Yield ways to make an input, the likeliest first."""
     if hasattr(model, "config") and hasattr(model, "main_input_name"):
         yield _hugging_face
-        yield lambda made: {key: value for key, value in made.dummy_inputs.items()}
-    for kind in _kinds(model):
-        yield kind
+        yield _dummy
+    yield from _kinds(model)
+
+
+def _dummy(model: Any) -> Any:
+    return dict(model.dummy_inputs)
 
 
 def _kinds(model: nn.Module) -> Iterator[Maker]:
@@ -63,18 +67,22 @@ def _embedding(model: nn.Module) -> int:
 
 def _width(model: nn.Module) -> int:
     """Return the number of features that the first layer takes."""
-    module = next(m for m in model.modules() if _is_first(m) and not isinstance(m, (nn.Embedding, nn.Conv2d)))
+    module: Any = next(m for m in model.modules() if _is_first(m) and not isinstance(m, (nn.Embedding, nn.Conv2d)))
     if isinstance(module, nn.Linear):
-        return module.in_features
+        return int(module.in_features)
     if isinstance(module, nn.MultiheadAttention):
-        return module.embed_dim
+        return int(module.embed_dim)
     return int(module.normalized_shape[-1]) if isinstance(module, nn.LayerNorm) else int(module.weight.shape[1])
 
 
 def _images(model: nn.Module) -> Iterator[Maker]:
     said = [size for module in model.modules() for name in _IMAGE_SIZES if (size := _side(getattr(module, name, None)))]
     for side in dict.fromkeys((*said, *_PIXELS)):
-        yield lambda made, side=side: _fit(made, _floats(2, _first(made, nn.Conv2d).in_channels, side, side))
+        yield partial(_image, side=side)
+
+
+def _image(model: nn.Module, side: int) -> Any:
+    return _fit(model, _floats(2, _first(model, nn.Conv2d).in_channels, side, side))
 
 
 def _side(value: Any) -> int | None:

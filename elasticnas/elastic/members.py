@@ -1,12 +1,15 @@
 """Members: the dimensions of all tensors of a supernet that hold the units of an axis."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from math import prod
 
 import torch
 from torch import Tensor, nn
 
 from elasticnas.axes import Axes, Axis, Size, SizeLike, factors_of, full_size, terms_of
-from elasticnas.elastic.layouts import starred
+from elasticnas.elastic.blocks import blocks_of
+from elasticnas.elastic.layouts import Layout, starred
 from elasticnas.elastic.model import ElasticModel
 from elasticnas.errors import AxisError
 from elasticnas.nn import ElasticModule
@@ -26,6 +29,7 @@ class Member:
         dim: The dimension.
         factors: Full sizes of its factors, outermost first.
         position: Position of the axis among the factors.
+        start: First index of the factors in the dimension, which may be a concatenation.
     """
 
     name: str
@@ -33,6 +37,17 @@ class Member:
     dim: int
     factors: tuple[int, ...]
     position: int
+    start: int = 0
+
+    @property
+    def size(self) -> int:
+        """Number of indices of the dimension that the factors take."""
+        return prod(self.factors)
+
+    @property
+    def values(self) -> Tensor:
+        """The part of the tensor that the factors take, a view."""
+        return self.tensor.detach().narrow(self.dim, self.start, self.size)
 
     @property
     def units(self) -> int:
@@ -40,8 +55,8 @@ class Member:
         return self.factors[self.position]
 
     def norms(self) -> Tensor:
-        """Return the L2 norm of the slice at every index of the dimension, float64 on the CPU."""
-        rows = self.tensor.detach().movedim(self.dim, 0)
+        """Return the L2 norm of the slice at every index of the factors, float64 on the CPU."""
+        rows = self.values.movedim(self.dim, 0)
         parts = rows.split(max(1, _PART * len(rows) // rows.numel()))
         return torch.cat([part.double().flatten(1).norm(dim=1).cpu() for part in parts])
 
@@ -97,6 +112,11 @@ class Groups:
         if same[-1] is not member:
             same.append(member)
 
+    def keep(self, axes: Iterable[str], reason: str) -> None:
+        """Record why some axes cannot be sorted, unless they have a reason already."""
+        for axis in axes:
+            self.kept.setdefault(axis, reason)
+
     def sortable(self) -> dict[str, list[Member]]:
         """Return the members of all axes that are not in ``kept``."""
         return {axis: members for axis, members in self._members.items() if axis not in self.kept}
@@ -119,16 +139,23 @@ def _add_elastified(groups: Groups, path: str, model: ElasticModel) -> None:
         own = name in buffers and starred(name) in computed
         if name not in tensors or own or not groups.first(tensors[name]):
             continue
-        for dim, (dimension, factors) in enumerate(zip(layout.dimensions, model.probing.elastic(layout), strict=True)):
-            if dimension.how == "assumed":
-                for axis in dimension.axes:
-                    groups.kept.setdefault(
-                        axis, f"{name} contains {dimension.label} in an unknown layout: give elastify a rule"
-                    )
-            sizes = tuple(size for _, size in factors)
-            for position, (key, _) in enumerate(factors):
+        _add_layout(groups, path, tensors[name], layout, model)
+
+
+def _add_layout(groups: Groups, path: str, tensor: Tensor, layout: Layout, model: ElasticModel) -> None:
+    name = layout.name
+    for dim, (dimension, blocks) in enumerate(zip(layout.dimensions, blocks_of(model.probing, layout), strict=True)):
+        if dimension.how == "size":
+            groups.keep(dimension.axes, f"nothing shows which units of {dimension.label} {name} keeps: give a rule")
+            continue
+        for block in blocks:
+            keys, sizes = zip(*block.factors, strict=True)
+            if block.is_nested:
+                groups.keep(filter(None, keys), f"{name} concatenates it in a product, {dimension.label}")
+                continue
+            for position, key in enumerate(keys):
                 if key is not None:
-                    groups.add(key, Member(f"{path}{name}", tensors[name], dim, sizes, position))
+                    groups.add(key, Member(f"{path}{name}", tensor, dim, sizes, position, block.start))
 
 
 def _add_module(groups: Groups, path: str, module: ElasticModule) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import prod
 
 from elasticnas.elastic.expressions import Expression, Name, Product, Sum
@@ -98,8 +99,8 @@ def _merged(parts: list[Part]) -> Tree:
         columns = zip(*(_factored(part, sizes) for part in parts), strict=True)
         return "*", tuple(_merged(list(column)) for column in columns)
     sizes = _refined(parts)
-    columns = [_factored(part, sizes) for part in parts]
-    leaves = tuple(Leaf((size, *(column[place].active for column in columns))) for place, size in enumerate(sizes))
+    factored = [_factored(part, sizes) for part in parts]
+    leaves = tuple(Leaf((size, *(factors[place].active for factors in factored))) for place, size in enumerate(sizes))
     return leaves[0] if len(leaves) == 1 else ("*", leaves)
 
 
@@ -110,9 +111,9 @@ def _refined(parts: Sequence[Part]) -> tuple[int, ...]:
         sizes = [factor.full for factor in part.factors] if isinstance(part, Grid) else [part.full]
         strides |= {prod(sizes[place:]) for place in range(len(sizes))}
     ordered = sorted(strides, reverse=True)
-    if any(a % b for a, b in zip(ordered[:-1], ordered[1:], strict=True)):
+    if any(a % b for a, b in pairwise(ordered)):
         raise Unnamed("its factors differ between the models")
-    return tuple(a // b for a, b in zip(ordered[:-1], ordered[1:], strict=True)) or (1,)
+    return tuple(a // b for a, b in pairwise(ordered)) or (1,)
 
 
 def _factored(part: Part, sizes: tuple[int, ...]) -> list[Part]:

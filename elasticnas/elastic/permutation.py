@@ -42,7 +42,7 @@ def permuted(orders: Orders) -> Iterator[None]:
 
 
 def _permute(member: Member, order: Tensor) -> None:
-    inner = member.tensor.detach().unflatten(member.dim, member.factors)
+    inner = member.values.unflatten(member.dim, member.factors)
     dim = member.dim + member.position
     others = [other for other in range(inner.ndim) if other != dim]
     along = max(others, key=lambda other: inner.shape[other], default=None)

@@ -61,10 +61,10 @@ def prove_layouts(builder: Builder, probing: Probing, example: Any, assume: bool
         raise problem
     try:
         prover = _Prover(builder, probing, base.arch, archs, example, None)
-    except _NoExample as problem:
+    except _NoExample as error:
         if assume:
             return
-        raise ConfigError(str(problem)) from problem.__cause__
+        raise ConfigError(str(error)) from error.__cause__
     prover.decide(assume)
 
 

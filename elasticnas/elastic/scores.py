@@ -16,7 +16,11 @@ __all__ = ["input_importance", "scores_of"]
 
 def scores_of(members: Sequence[Member], by_input: Mapping[tuple[str, int], Tensor]) -> Tensor:
     """Return the importance of the units, ``(units,)`` float64 on the CPU."""
-    found = [(member, by_input[member.name, member.dim]) for member in members if (member.name, member.dim) in by_input]
+    found = [
+        (member, by_input[member.name, member.dim].narrow(0, member.start, member.size))
+        for member in members
+        if (member.name, member.dim) in by_input
+    ]
     total = torch.zeros(members[0].units, dtype=torch.float64)
     for member, values in found or [(member, member.norms().square()) for member in members if member.tensor.ndim > 1]:
         grid = values.double().cpu().reshape(member.factors)
