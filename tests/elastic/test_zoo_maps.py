@@ -13,8 +13,32 @@ import torch
 
 from tests.elastic.zoo.family import Kept, families
 
+# one of each kind; the others run with the slow tests
+QUICK = {
+    "Llama",
+    "GPT-2",
+    "ALBERT",
+    "Mixtral",
+    "Mamba",
+    "T5",
+    "ViT",
+    "nn.TransformerEncoder",
+    "fused GLU by hand",
+    "weights per head by hand",
+    "Llama by hand, neighbours paired",
+    "grouped queries by hand, fused",
+    "convolution stem by hand",
+}
 FAMILIES = list(families())
-CASES = [pytest.param(family, space, id=f"{family.name}-{space}") for family in FAMILIES for space in family.spaces]
+
+
+def case(family, *more):
+    marks = () if family.name in QUICK else pytest.mark.slow
+    return pytest.param(family, *more, id="-".join((family.name, *more)), marks=marks)
+
+
+EACH = [case(family) for family in FAMILIES]
+CASES = [case(family, space) for family in FAMILIES for space in family.spaces]
 
 ROTARY = {"half", "rhalf", "pairs"}  # free if the frequencies change places too
 TOGETHER = {"kv": "groups", "groups": "kv"}  # queries follow the keys of their group
@@ -81,14 +105,14 @@ def test_maps_have_the_right_count_and_no_unit_twice(family, space):
     assert count or len(shapes) > len(list(small.parameters())) or family.name in SHARED
 
 
-@pytest.mark.parametrize("family", [pytest.param(family, id=family.name) for family in FAMILIES])
+@pytest.mark.parametrize("family", EACH)
 def test_every_layout_is_of_some_tensor(family):
     names = [name for name, _ in family.build(**family.full).named_parameters()]
     used = {next((p for p in family.layouts if fnmatchcase(name, p)), None) for name in names}
     assert set(family.layouts) <= used
 
 
-@pytest.mark.parametrize("family", [pytest.param(family, id=family.name) for family in FAMILIES])
+@pytest.mark.parametrize("family", EACH)
 def test_the_map_that_keeps_all_is_the_full_model(family):
     model, copy = disturbed(family), family.build(**family.full).double().eval()
     family.fill(model, copy, family.full, family.full)
@@ -107,7 +131,7 @@ def test_the_smaller_model_differs_from_the_full_one(family, space):
 
 @pytest.mark.parametrize(
     ("family", "name"),
-    [pytest.param(family, name, id=f"{family.name}-{name}") for family in FAMILIES for name in names_in(family)],
+    [case(family, name) for family in FAMILIES for name in names_in(family)],
 )
 def test_units_that_a_layout_names_can_change_places(family, name):
     model, sizes = disturbed(family), sizes_of(family)
@@ -141,10 +165,10 @@ def rolled(tensor, dim, sizes):
 @pytest.mark.parametrize(
     ("family", "space"),
     [
-        case
-        for case in CASES
-        if case.values[1] not in ("kv", "head_dim", "depth")
-        and not (case.values[1] == "hidden" and case.values[0].name in SINES)
+        each
+        for each in CASES
+        if each.values[1] not in ("kv", "head_dim", "depth")
+        and not (each.values[1] == "hidden" and each.values[0].name in SINES)
     ],
 )
 def test_units_without_a_layout_can_change_places(family, space):
