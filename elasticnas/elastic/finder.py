@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from elasticnas.elastic.behaviour import UNKNOWN, Behaviour, Dim, Gate, Links, agree
 from elasticnas.elastic.candidates import candidates
-from elasticnas.elastic.parts import Part, Prefix, has_join
+from elasticnas.elastic.parts import Part, Prefix
 from elasticnas.elastic.segments import concatenations
 
 __all__ = ["Assignment", "Finder", "Pair"]
@@ -142,7 +142,8 @@ class Finder:
         groups = _groups(self._led(edge) for edge in self._edges if self._tells_units_apart(edge))
         linked = [{dim for dim, leader in self._leader.items() if leader in group} for group in groups]
         pairs = [] if regrouped else [(edge.source, edge.target) for edge in refuted]
-        late = {dim for dim in self._joins if not has_join(parts[dim])}
+        # a product may keep the same units as a concatenation, as that of equal queries, keys and values
+        late = {dim for dim, joins in self._joins.items() if not any(_equal(join, parts[dim]) for join in joins)}
         return Assignment(found, linked, pairs, self._followers(late), self._followers(regrouped))
 
     def _followers(self, leaders: set[Dim]) -> set[Dim]:
@@ -420,6 +421,10 @@ class Finder:
 def _units(part: Part) -> npt.NDArray[np.int64]:
     found: npt.NDArray[np.int64] = part.units().numpy()
     return found
+
+
+def _equal(first: Part, second: Part) -> bool:
+    return np.array_equal(_units(first), _units(second))
 
 
 def _lateness(part: Part) -> int:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import nn
 
 from elasticnas.elastic.behaviour import Behaviour, Dim
 from elasticnas.elastic.building import Builder
@@ -18,6 +19,7 @@ from elasticnas.elastic.parts import Part, Prefix
 from elasticnas.elastic.probe import Probe, tensors
 from elasticnas.elastic.probing import Probing
 from elasticnas.elastic.proof import Verdict, prove
+from elasticnas.elastic.writes import no_writes
 from elasticnas.errors import ArchitectureError, AxisError, ConfigError, describe_error
 
 __all__ = ["prove_layouts"]
@@ -133,6 +135,8 @@ class _Prover:
             maker = _made_by(make)
             try:
                 self._run(maker)
+            except AxisError:
+                raise
             except Exception as error:  # whatever a model raises for an unsuitable input
                 problem = problem or error
                 continue
@@ -146,12 +150,14 @@ class _Prover:
 
     def _run(self, maker: Any) -> None:
         for probe in (self.base, *(case.small for case in self.cases)):
-            Behaviour(probe.model, maker(probe), set())
+            _require_no_writes(probe.model, Behaviour(probe.model, maker(probe), set()))
 
     def _require_run(self, maker: Any) -> None:
         for probe in (self.base, *(case.small for case in self.cases)):
             try:
-                Behaviour(probe.model, maker(probe), set())
+                _require_no_writes(probe.model, Behaviour(probe.model, maker(probe), set()))
+            except AxisError:
+                raise
             except Exception as error:  # whatever the model raises
                 raise ConfigError(
                     f"{self.builder.factory.call(probe.arch)} fails on the example ({describe_error(error)}): give an "
@@ -418,6 +424,16 @@ def _rules_of(layouts: Sequence[Layout], probing: Probing) -> dict[str, str]:
         for name, text in texts.items()
         if not (name.endswith(".bias") and name.removesuffix("bias") in weights)
     }
+
+
+def _require_no_writes(model: nn.Module, behaviour: Behaviour) -> None:
+    """A forward pass that changes the weights would change them amid the proof.
+
+    Raises:
+        AxisError: It writes to them.
+    """
+    with no_writes(model):
+        behaviour.run({})
 
 
 def _made_by(make: Maker) -> Any:

@@ -213,6 +213,7 @@ def _per_head(kind: str, arch: Any) -> tuple[int, ...]:
         "grouped": lambda: (2, arch.heads // 2, 8),
         "keys": lambda: (2, 8),
         "apart": lambda: (arch.heads, arch.head_dim),
+        "rotary pairs": lambda: (arch.heads, 2, arch.head_dim // 2),
         "heads": lambda: (arch.heads,),
     }[kind]()
 
@@ -261,9 +262,13 @@ CASES: dict[str, tuple[Any, Any, Any, Any, dict[str, dict[int, str]]]] = {
     "rotary by hand, gated FFN": (
         Rotary,
         Apart,
-        ROTARY_RULES,
+        None,
         lambda arch: {"x": VECTORS},
-        {f"{n}.{kind}": {0: "apart"} for n in "qkv" for kind in ("weight", "bias")} | {"o.weight": {1: "apart"}},
+        {
+            **{f"{n}.{kind}": {0: "rotary pairs"} for n in "qk" for kind in ("weight", "bias")},
+            **{f"v.{kind}": {0: "apart"} for kind in ("weight", "bias")},
+            "o.weight": {1: "apart"},
+        },
     ),
 }
 
