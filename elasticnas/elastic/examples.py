@@ -29,9 +29,8 @@ def makers(model: nn.Module) -> Iterator[Maker]:
     """Yield ways to make an input, the likeliest first."""
     if hasattr(model, "config") and hasattr(model, "main_input_name"):
         yield _hugging_face
-        yield lambda made: {key: value for key, value in made.dummy_inputs.items()}
-    for kind in _kinds(model):
-        yield kind
+        yield lambda made: dict(made.dummy_inputs.items())
+    yield from _kinds(model)
 
 
 def _kinds(model: nn.Module) -> Iterator[Maker]:

@@ -29,7 +29,7 @@ def concatenations(full: Sequence[object], small: Sequence[object], supported: S
     for block in _periods(full):
         for own in _periods(small):
             outer = Prefix(len(full) // block, len(small) // own)
-            if 1 < outer.full and outer.active <= outer.full:
+            if outer.full > 1 and outer.active <= outer.full:
                 for inner in _joins(_runs(full[:block]), _runs(small[:own]), supported):
                     yield Grid((outer, inner))
 
