@@ -80,7 +80,7 @@ class Behaviour:
         named = [*self.model.named_parameters(), *self.model.named_buffers()]
         self.tensors = {name: tensor.detach() for name, tensor in named if tensor.is_floating_point()}
         held = {name for name, _ in self.model.named_buffers()}
-        self.parameters = {name for name in self.tensors if name not in held or name in self._filled}
+        self.parameters = [key for key in self.tensors if key not in held]
         with torch.no_grad(), _seeded():
             outputs = self.outputs({})
         if not outputs or not all(bool(x.isfinite().all()) for x in outputs):
@@ -111,14 +111,14 @@ class Behaviour:
         return self.vectorised and sum(tensor.numel() for tensor in self.tensors.values()) <= _CHEAP_NUMBERS
 
     def affects(self, name: str) -> bool:
-        """Return whether a parameter has a gradient."""
+        """Return whether a parameter has a gradient; True for buffers."""
         if self._touched is None:
-            given = {key: self.tensors[key].clone().requires_grad_() for key in self.parameters & self.tensors.keys()}
+            given = {key: self.tensors[key].clone().requires_grad_() for key in self.parameters}
             with _quiet():
                 found = torch.autograd.grad(self._loss(given, {}), list(given.values()), materialize_grads=True)
             sizes = {key: float(gradient.abs().max()) for key, gradient in zip(given, found, strict=True)}
             self._touched = {key for key, size in sizes.items() if size > _ZERO * max(sizes.values())}
-        return name in self._touched
+        return name in self._touched or name not in self.parameters
 
     def links(self, source: Gate, units: Sequence[int], targets: Sequence[str], seed: int = 0) -> list[Links]:
         """Return which units of the targets matter if a single unit of the source is kept, for each given unit.
@@ -160,7 +160,8 @@ class Behaviour:
         name, dim = source
         size, owner = self.tensors[name].shape[dim], name.rpartition(".")[0]
         gated = {name: dim}
-        for other, tensor in self.tensors.items():
+        for other in self.parameters:
+            tensor = self.tensors[other]
             if other != name and other.rpartition(".")[0] == owner and tuple(tensor.shape) == (size,):
                 gated[other] = 0
         return gated

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -30,12 +31,8 @@ def makers(model: nn.Module) -> Iterator[Maker]:
     """Yield ways to make an input, the likeliest first."""
     if hasattr(model, "config") and hasattr(model, "main_input_name"):
         yield _hugging_face
-        yield _dummy
+        yield attrgetter("dummy_inputs")
     yield from _kinds(model)
-
-
-def _dummy(model: Any) -> Any:
-    return dict(model.dummy_inputs)
 
 
 def _kinds(model: nn.Module) -> Iterator[Maker]:

@@ -56,9 +56,18 @@ class Pair:
         return self.own[dim[0]], dim[1]
 
     @cached_property
+    def learned(self) -> list[Dim]:
+        """The dimensions of parameters, which have gradients, without those of buffers."""
+        return [
+            (name, dim)
+            for name, dim in self.dims
+            if name in self.full.parameters and self.own[name] in self.small.parameters
+        ]
+
+    @cached_property
     def targets(self) -> list[str]:
-        """Names of the representatives."""
-        return list(dict.fromkeys(name for name, _ in self.dims))
+        """Names of the representatives that have gradients."""
+        return list(dict.fromkeys(name for name, _ in self.learned))
 
 
 @dataclass
@@ -160,7 +169,7 @@ class Finder:
         edges: list[_Edge] = []
         for source in dict.fromkeys(self._leader.values()):
             full, small = self.pair.sizes(source)
-            if full == 1 or full == small > _MOST_FIXED:
+            if full == 1 or full == small > _MOST_FIXED or source not in self.pair.learned:
                 continue
             first = self._targets_of(source, 3)
             if first and not self.pair.full.cheap:
@@ -172,15 +181,14 @@ class Finder:
 
     def _edges_from(self, source: Dim, first: Iterable[Dim], within: bool = False) -> list[_Edge]:
         rows = self._small(_Edge(source, source, within), self._sampled(source))
-        dims = self.pair.dims
-        second = [dim for dim in dims if _differ([row[self.pair.in_small(dim)] for row in rows])]
+        second = [dim for dim in self.pair.learned if _differ([row[self.pair.in_small(dim)] for row in rows])]
         return [_Edge(source, dim, within) for dim in dict.fromkeys((*first, *second))]
 
     def _targets_of(self, source: Dim, count: int, within: bool = False) -> list[Dim]:
         size = self.pair.sizes(source)[0]
         units = range(size) if self.pair.full.cheap else _spread(size, count)
         rows = self._full(_Edge(source, source, within), units)
-        return [dim for dim in self.pair.dims if _differ([row[dim] for row in rows])]
+        return [dim for dim in self.pair.learned if _differ([row[dim] for row in rows])]
 
     def _more_edges(self, domains: Domains, refuted: Sequence[_Edge]) -> list[_Edge]:
         """Return links within dimensions of several kinds of units, such as fused queries, keys and values."""

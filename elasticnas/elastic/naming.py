@@ -1,8 +1,8 @@
 """Naming: from the units that dimensions keep in some models to expressions that hold in all of them."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from math import prod
 
 from elasticnas.elastic.expressions import Expression, Name, Product, Sum
@@ -111,9 +111,9 @@ def _refined(parts: Sequence[Part]) -> tuple[int, ...]:
         sizes = [factor.full for factor in part.factors] if isinstance(part, Grid) else [part.full]
         strides |= {prod(sizes[place:]) for place in range(len(sizes))}
     ordered = sorted(strides, reverse=True)
-    if any(a % b for a, b in pairwise(ordered)):
+    if any(a % b for a, b in itertools.pairwise(ordered)):
         raise Unnamed("its factors differ between the models")
-    return tuple(a // b for a, b in pairwise(ordered)) or (1,)
+    return tuple(a // b for a, b in itertools.pairwise(ordered)) or (1,)
 
 
 def _factored(part: Part, sizes: tuple[int, ...]) -> list[Part]:

@@ -4,10 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 
+from torch import nn
 from torch.utils._pytree import tree_leaves
 
 from elasticnas.elastic.behaviour import Dim
 from elasticnas.elastic.finder import Assignment, Finder, Pair
+from elasticnas.elastic.linear import input_dim
 from elasticnas.elastic.parts import Part, Prefix
 from elasticnas.elastic.permuting import is_order_free
 
@@ -50,45 +52,58 @@ def prove(pair: Pair, given: Mapping[Dim, Part]) -> Verdict:
     verdict = Verdict(found.parts, refuted=found.refuted, ambiguous=found.ambiguous, regrouped=found.regrouped)
     varying = [dim for dim in pair.dims if len(set(pair.sizes(dim))) > 1]
     verdict.without_effect = {dim for dim in varying if not pair.full.affects(dim[0])}
+    # links between layers that only write fit any units; those that force others than the first say which
     linked = [group for group in found.linked if len({name for name, _ in group}) > 1]
-    verdict.proven = {dim for dim in varying if any(dim in group for group in linked)}
+    sure = [
+        group
+        for group in linked
+        if _sides(pair, group)[1] or not any(isinstance(found.parts[dim], Prefix) for dim in group if pair.varies(dim))
+    ]
+    verdict.proven = {dim for dim in varying if any(dim in group for group in sure)}
     rest = [dim for dim in varying if dim not in verdict.proven | verdict.without_effect]
     for sizes in dict.fromkeys(pair.sizes(dim) for dim in rest):
         alone = [dim for dim in rest if pair.sizes(dim) == sizes]
-        free = _order_free(pair, found, alone, linked, sizes)
+        free = _order_free(pair, found, alone, sizes)
         verdict.proven |= free
         verdict.open |= set(alone) - free
     return verdict
 
 
-def _order_free(
-    pair: Pair, found: Assignment, alone: Sequence[Dim], linked: Sequence[set[Dim]], sizes: tuple[int, int]
-) -> set[Dim]:
+def _sides(pair: Pair, group: set[Dim]) -> tuple[bool, bool]:
+    """Return whether a linear layer writes the units of a group, and whether one reads them."""
+    writes = reads = False
+    for name, dim in group:
+        if pair.full.tensors[name].ndim > 1:
+            module = pair.full.model.get_submodule(name.rpartition(".")[0])
+            read = input_dim(module)
+            if not isinstance(module, nn.Embedding):
+                writes, reads = writes or dim != read, reads or read is None or dim == read
+    return writes, reads
+
+
+def _order_free(pair: Pair, found: Assignment, alone: Sequence[Dim], sizes: tuple[int, int]) -> set[Dim]:
     """Return the dimensions that together, perhaps with linked ones, hold units whose order is free."""
     part = found.parts[alone[0]]
     groups = []
-    for group in linked:
+    for group in found.linked:
         own = {dim for dim in group if pair.sizes(dim) == sizes}
-        if own and all(len(set(pair.sizes(dim))) == 1 or dim in own for dim in group):
+        if own and not own <= set(alone) and all(len(set(pair.sizes(dim))) == 1 or dim in own for dim in group):
             groups.append(own)
     same = [group for group in groups if all(_equal(found.parts[dim], part) for dim in group)]
-    for chosen in _subsets(same):
-        members = set(alone).union(*chosen)
-        if _holds(pair, found, members, sizes):
+    # a group with both sides, such as the heads of an attention, is closed in itself
+    same.sort(key=lambda group: _sides(pair, group) == (True, True))
+    trials = [set(alone).union(*chosen) for chosen in _subsets(same)]
+    for members in (*trials, *(members - {dim} for members in trials[:2] for dim in alone)):
+        if members and _holds(pair, found, members, sizes):
             return members
-    for chosen in _subsets(same):
-        for left_out in alone:
-            members = (set(alone) - {left_out}).union(*chosen)
-            if members and _holds(pair, found, members, sizes):
-                return members
     return set()
 
 
-def _subsets(groups: Sequence[set[Dim]]) -> Iterator[tuple[set[Dim], ...]]:
-    """Yield the combinations of groups, the largest first."""
-    some = sorted(groups, key=len, reverse=True)[:_MOST_GROUPS]
-    for count in range(len(some), -1, -1):
-        yield from combinations(some, count)
+def _subsets(groups: Sequence[set[Dim]]) -> Iterator[Sequence[set[Dim]]]:
+    """Yield combinations of groups: all up to each of them in turn, then the others of the first ones."""
+    yield from (groups[:count] for count in range(len(groups), -1, -1))
+    for count in range(min(len(groups), _MOST_GROUPS), 0, -1):
+        yield from combinations(groups[:_MOST_GROUPS], count)
 
 
 def _equal(first: Part, second: Part) -> bool:

@@ -1,6 +1,6 @@
 """Proving: replace the layouts that sizes suggest by those that the behaviour of built models proves."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -115,7 +115,7 @@ class _Prover:
         layouts = self._layouts(claimed)
         opened = self._open(claimed)
         if opened and not assume:
-            raise AxisError(self._undecided(opened, layouts))
+            raise AxisError(self._undecided(opened, layouts, claimed))
         self.probing.adopt(layouts)
         self._verify_jointly()
 
@@ -352,22 +352,29 @@ class _Prover:
             found += [(sources[name], dim) for name, dim in sorted(verdict.open)]
         return list(dict.fromkeys(found))
 
-    def _undecided(self, opened: Sequence[Dim], layouts: Sequence[Layout]) -> str:
+    def _undecided(self, opened: Sequence[Dim], layouts: Sequence[Layout], verdicts: Sequence[Verdict]) -> str:
         names = list(dict.fromkeys(f"{starred(name)} dimension {dim}" for name, dim in opened))
-        dims: dict[str, set[int]] = {}
-        for name, dim in opened:
-            dims.setdefault(starred(name), set()).add(dim)
-        texts = {}
-        for layout in layouts:
-            if starred(layout.name) in dims:
-                texts[starred(layout.name)] = " ".join(
-                    "_" if dimension.expression is None else f"({dimension.expression.text()})"
-                    for dimension in layout.dimensions
-                )
+        what = f"nothing in the model's behaviour shows which units {_listed(names)} keep when they get smaller"
+        if self._structured(opened, verdicts):
+            return (
+                f"{what}, and dimensions of the same size keep units of several factors, such as heads: give rules "
+                "with their layouts, such as '(heads d) _', or '_' for the first units"
+            )
+        tensors_opened = {name for name, _ in opened}
+        texts = _texts(layout for layout in layouts if layered(layout.name) in {layered(n) for n in tensors_opened})
         return (
-            f"nothing in the model's behaviour shows which units {_listed(names)} keep when they get smaller: if the "
-            f"first units are right, give {as_rules(texts)} or assume=True; else a rule with the layout"
+            f"{what}: if the first units are right, give {as_rules(texts)} or assume=True; else a rule with the layout"
         )
+
+    def _structured(self, opened: Sequence[Dim], verdicts: Sequence[Verdict]) -> bool:
+        """Return whether some dimension of the size of one that is open keeps other units than the first."""
+        for case, verdict in zip(self.cases, verdicts, strict=True):
+            sizes = {case.sizes(name, dim) for name, dim in opened if name in case.small.tensors}
+            sources = {own: source for source, (own, _) in case.base.tensors.items()}
+            for (own, dim), part in verdict.parts.items():
+                if not isinstance(part, Prefix) and case.sizes(sources[own], dim) in sizes:
+                    return True
+        return False
 
     def _irreconcilable(self, case: Case, verdict: Verdict) -> str:
         names = list(dict.fromkeys(self._source(case, dim) for edge in verdict.refuted for dim in edge))
@@ -396,7 +403,7 @@ class _Prover:
             for layout in self.probing.layouts.values()
         ]
         self.probing.layouts = {layout.name: layout for layout in bare}
-        texts = _rules_of(self._layouts(free), self.probing)
+        texts = _rules_of(self._layouts(free))
         way = f"give {as_rules(texts)}" if texts else "leave the rules out"
         raise AxisError(
             f"the rules {{{given_rules}}} are refuted by the model's behaviour: with them, the units of "
@@ -409,15 +416,9 @@ class _Prover:
         return f"{starred(sources[dim[0]])} dimension {dim[1]}"
 
 
-def _rules_of(layouts: Sequence[Layout], probing: Probing) -> dict[str, str]:
+def _rules_of(layouts: Iterable[Layout]) -> dict[str, str]:
     """Return the rules that say what is proven, without those that follow from others."""
-    texts: dict[str, str] = {}
-    for layout in layouts:
-        if any(dimension.expression is not None for dimension in layout.dimensions):
-            texts[starred(layout.name)] = " ".join(
-                f"({dimension.expression.text()})" if dimension.expression is not None else "_"
-                for dimension in layout.dimensions
-            )
+    texts = _texts(layout for layout in layouts if any(d.expression is not None for d in layout.dimensions))
     weights = {name.removesuffix("weight") for name in texts if name.endswith("weight")}
     return {
         name: text
@@ -434,6 +435,17 @@ def _require_no_writes(model: nn.Module, behaviour: Behaviour) -> None:
     """
     with no_writes(model):
         behaviour.run({})
+
+
+def _texts(layouts: Iterable[Layout]) -> dict[str, str]:
+    """Return a rule for each layout, by a pattern for the layers that have it."""
+    return {
+        layered(layout.name): " ".join(
+            f"({dimension.expression.text()})" if dimension.expression is not None else "_"
+            for dimension in layout.dimensions
+        )
+        for layout in layouts
+    }
 
 
 def _made_by(make: Maker) -> Any:
