@@ -14,6 +14,7 @@ from torch.func import functional_call, grad, vmap
 from torch.utils._pytree import tree_leaves, tree_map
 
 from elasticnas.elastic.exact import ExactMode
+from elasticnas.elastic.writes import no_writes
 
 __all__ = ["UNKNOWN", "Behaviour", "Dim", "Gate", "Links", "agree"]
 
@@ -58,6 +59,7 @@ class Behaviour:
         tensors: Parameters and float buffers by name.
 
     Raises:
+        AxisError: The forward pass writes to parameters.
         ValueError: The model has no floating-point output, or not a finite one.
         Exception: Whatever the model raises for the example.
     """
@@ -81,7 +83,7 @@ class Behaviour:
         self.tensors = {name: tensor.detach() for name, tensor in named if tensor.is_floating_point()}
         held = {name for name, _ in self.model.named_buffers()}
         self.parameters = [key for key in self.tensors if key not in held]
-        with torch.no_grad(), _seeded():
+        with torch.no_grad(), _seeded(), no_writes(self.model):
             outputs = self.outputs({})
         if not outputs or not all(bool(x.isfinite().all()) for x in outputs):
             raise ValueError("the output has no finite numbers" if outputs else "the output has no numbers")

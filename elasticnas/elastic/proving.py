@@ -5,7 +5,6 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import nn
 
 from elasticnas.elastic.behaviour import Behaviour, Dim
 from elasticnas.elastic.building import Builder
@@ -19,7 +18,6 @@ from elasticnas.elastic.parts import Part, Prefix
 from elasticnas.elastic.probe import Probe, tensors
 from elasticnas.elastic.probing import Probing
 from elasticnas.elastic.proof import Verdict, prove
-from elasticnas.elastic.writes import no_writes
 from elasticnas.errors import ArchitectureError, AxisError, ConfigError, describe_error
 
 __all__ = ["prove_layouts"]
@@ -135,7 +133,7 @@ class _Prover:
             maker = _made_by(make)
             try:
                 self._run(maker)
-            except AxisError:
+            except AxisError:  # it writes to weights
                 raise
             except Exception as error:  # whatever a model raises for an unsuitable input
                 problem = problem or error
@@ -150,13 +148,13 @@ class _Prover:
 
     def _run(self, maker: Any) -> None:
         for probe in (self.base, *(case.small for case in self.cases)):
-            _require_no_writes(probe.model, Behaviour(probe.model, maker(probe), set()))
+            Behaviour(probe.model, maker(probe), set())
 
     def _require_run(self, maker: Any) -> None:
         for probe in (self.base, *(case.small for case in self.cases)):
             try:
-                _require_no_writes(probe.model, Behaviour(probe.model, maker(probe), set()))
-            except AxisError:
+                Behaviour(probe.model, maker(probe), set())
+            except AxisError:  # it writes to weights
                 raise
             except Exception as error:  # whatever the model raises
                 raise ConfigError(
@@ -425,16 +423,6 @@ def _rules_of(layouts: Iterable[Layout]) -> dict[str, str]:
         for name, text in texts.items()
         if not (name.endswith(".bias") and name.removesuffix("bias") in weights)
     }
-
-
-def _require_no_writes(model: nn.Module, behaviour: Behaviour) -> None:
-    """A forward pass that changes the weights would change them amid the proof.
-
-    Raises:
-        AxisError: It writes to them.
-    """
-    with no_writes(model):
-        behaviour.run({})
 
 
 def _texts(layouts: Iterable[Layout]) -> dict[str, str]:

@@ -189,8 +189,10 @@ SASREC_RULES = {
     "*.attention.out.weight": "hidden (heads head_dim)",
 }
 ROTARY_RULES = {
-    **{f"*.{name}.weight": "(heads head_dim) hidden" for name in "qkv"},
-    **{f"*.{name}.bias": "(heads head_dim)" for name in "qkv"},
+    **{f"*.{name}.weight": "(heads 2 half) hidden" for name in "qk"},
+    **{f"*.{name}.bias": "(heads 2 half)" for name in "qk"},
+    "*.v.weight": "(heads head_dim) hidden",
+    "*.v.bias": "(heads head_dim)",
     "*.o.weight": "hidden (heads head_dim)",
 }
 

@@ -30,9 +30,9 @@ class Heads(Space):
     head_dim: Literal[8, 4]
 
 
-def refused(error, match, build, space, rules=None):
+def refused(error, match, build, space, rules=None, **more):
     with pytest.raises(error, match=match) as caught:
-        elastify(build, space, rules)
+        elastify(build, space, rules, **more)
     assert "\n" not in str(caught.value)
 
 
@@ -87,68 +87,58 @@ def test_build_needs_what_the_space_does_not_have():
     )
 
 
-def test_two_axes_move_one_dimension():
+def test_two_axes_move_the_units_of_an_output():
+    """Nothing reads them, so that nothing shows which of them the heads are."""
     refused(
         AxisError,
-        r"^weight, dimension 0, depends on heads and head_dim: which units a sub-network takes needs a rule, such as "
-        r"rules=\{'weight': '\(heads head_dim\) _'\} \(the outermost factor first\)",
-        lambda heads, head_dim: nn.Linear(5, heads * head_dim),
-        Heads,
-    )
-    refused(
-        AxisError,
-        r"depends on head_dim and heads: ",
-        lambda heads, head_dim: nn.Linear(5, heads + head_dim),
+        r"^nothing in the model's behaviour shows which units .* keep when they get smaller",
+        lambda heads, head_dim: Slopes(heads * head_dim),
         Heads,
     )
 
 
-def test_heads_that_would_be_cut():
+class Slopes(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.linear = nn.Linear(5, width)
+
+    def forward(self, x):
+        y = self.linear(x)
+        return y * torch.arange(1, y.shape[-1] + 1)
+
+
+def test_rules_that_would_cut_heads_are_refuted():
     refused(
         AxisError,
-        r"^layers\.0\.attention\.qkv\.weight, dimension 0, depends on 3 hidden while layers\.0\.attention has heads=4"
-        r", so that taking a prefix would split its heads: .* rules=\{'\*\.qkv\.weight': '\(heads head_dim\) _'\}",
+        r"^the rules \{'\*\.qkv\.weight': '\(3 hidden\) hidden'\} are refuted by the model's behaviour: with them, the "
+        r"units of .* depend on each other in another way than in SASRec\(hidden=\d+, inner=48, depth=\d\); give rules="
+        r"\{.*qkv\.weight': '\(3 4 d\) _'.*\}, which behaviour proves",
         SASRec,
         Cut,
+        {"*.qkv.weight": "(3 hidden) hidden"},
     )
-    # whoever wants the prefix says so, and hears no more of it
-    told = elastify(SASRec, Cut, {"*.qkv.weight": "_ _", "*.attention.out.weight": "_ _"}).coverage()
-    assert not told.assumed and "3 hidden (rule)" in str(told)
+    # whoever wants the first units says so, and they are not judged
+    rules = {"*.qkv.weight": "_ _", "*.qkv.bias": "_", "*.attention.out.weight": "_ _"}
+    told = elastify(SASRec, Cut, rules).coverage()
+    assert not told.open and "3 hidden (rule)" in str(told)
 
 
 @pytest.mark.parametrize("name", ["*.qkv.weight", "*.attention.out.weight"])
-def test_a_rule_for_some_of_a_modules_heads_is_one_for_all(name):
-    """The other rules do not settle the one that is missing."""
-    missing = name.removeprefix("*.").replace(".", r"\.")
-    refused(
-        AxisError,
-        rf"^layers\.0\..*{missing}, dimension 0 and 1, depends on .*hidden like \(heads head_dim\) of layers\.0\."
-        r"attention\..*, so that taking a prefix would split its heads: give a rule for its layout, such as rules="
-        r"\{'.*': '_ \(heads head_dim\)'\}, with '_' for every dimension without heads",
-        SASRec,
-        Cut,
-        {pattern: rule for pattern, rule in SASREC_RULES.items() if pattern != name and "bias" not in pattern},
-    )
-
-
-def test_heads_of_a_norm_in_their_module_are_asked_for():
-    class Normed(FusedAttention):
-        def __init__(self, hidden):
-            super().__init__(hidden, 4)
-            self.norm, self.last = nn.LayerNorm(hidden), nn.Linear(hidden, 3)
-
-    rules = {"qkv.weight": "(3 heads head_dim) hidden", "out.weight": "hidden (heads head_dim)"}
-    refused(
-        AxisError,
-        r"^norm\.weight, dimension 0, depends on hidden .* '\(heads head_dim\)'\}, .*; the same for norm\.bias, "
-        r"last\.weight$",
-        Normed,
-        Hidden,
-        rules,
-    )
-    told = elastify(Normed, Hidden, {**rules, "norm.*": "_", "last.weight": "_ _"}).coverage()
-    assert told["qkv.bias"].dimensions[0].factors == ("3", "heads", "head_dim")  # as its weight's outputs
-    assert told["out.bias"].dimensions[0].label == "hidden"
+def test_rules_may_be_given_for_some_tensors_of_a_module(name):
+    """The layouts of the others are found, and are the same."""
+    every = elastify(SASRec, Cut, SASREC_RULES)
+    some = elastify(SASRec, Cut, {pattern: rule for pattern, rule in SASREC_RULES.items() if pattern != name})
+    arch = Cut(hidden=16, inner=24, depth=1)
+    for tensor in every.network.state_dict():
+        layouts = [model.probing.layouts[tensor] for model in (every, some)]
+        small = every.subnetwork(arch)
+        if tensor in dict(small.named_parameters()):
+            shape = tuple(dict(small.named_parameters())[tensor].shape)
+            parts = [
+                model.probing.parts(layout, small, tensor, shape, arch)
+                for model, layout in zip((every, some), layouts, strict=True)
+            ]
+            assert [p.units().tolist() for p in parts[0]] == [p.units().tolist() for p in parts[1]]
 
 
 def test_fewer_heads_of_the_same_hidden_size_would_be_wider():
@@ -197,7 +187,7 @@ def test_rules_that_do_not_fit():
     )
     refused(
         AxisError,
-        r"^layers\.0\.ffn\.0\.weight, dimension 0: the rule \(hidden\) gives 32 = 32, but the model has 48 there",
+        r"^layers\.0\.ffn\.0\.weight, dimension 0: the rule \(hidden\) gives 32 with hidden=32, but the model has 48 there",
         SASRec,
         Cut,
         {**SASREC_RULES, "*.ffn.0.weight": "hidden hidden"},
@@ -263,6 +253,7 @@ def test_a_supernet_larger_than_memory():
         "give Huge smaller sizes$",
         lambda hidden: nn.Linear(hidden, hidden, bias=False),
         Huge,
+        assume=True,
     )
 
 
@@ -328,7 +319,7 @@ def test_parameters_that_are_tied_at_some_sizes(tied):
 
     call = rf"^build\(hidden={tied}\) ties score\.weight to tokens\.weight, build\(hidden=\d+\) does not: a supernet "
     if tied == 12:  # none of the sizes that are probed
-        model = elastify(build, Sizes)
+        model = elastify(build, Sizes, assume=True)
         with pytest.raises(ConfigError, match=call):
             model.subnetwork(Sizes(hidden=12))
     else:
@@ -343,14 +334,14 @@ def test_a_size_that_only_an_architecture_in_between_changes():
     def build(a, b):
         return nn.Sequential(nn.Linear(a, 4 if a == b == 10 else 5), nn.Linear(3, b))
 
-    model = elastify(build, Sizes)
+    model = elastify(build, Sizes, assume=True)
     with pytest.raises(
         AxisError,
         match=r"^0\.weight, dimension 0: Sizes\(a=10, b=10\) has 4 there, though it was 5 in all probes: "
         r"give rules=\{'0\.weight': '\(units\) _'\} if it keeps the first units, or a rule with its layout",
     ):
         model.subnetwork(Sizes(a=10, b=10))
-    model = elastify(build, Sizes, {"0.weight": "(units) _"})
+    model = elastify(build, Sizes, {"0.weight": "(units) _"}, assume=True)
     assert model.subnetwork(Sizes(a=10, b=10))[0].weight.shape == (4, 10)
 
 

@@ -93,7 +93,8 @@ class FixedHeads(nn.Module):
 
 def test_projections_as_large_as_hidden_by_coincidence_are_left_out():
     torch.manual_seed(0)
-    model = elastify(FixedHeads, Hidden).double().eval()
+    rules = {f"*.{name}.weight": "_ _" for name in "qkvo"} | {f"*.{name}.bias": "_" for name in "qkvo"}
+    model = elastify(FixedHeads, Hidden, rules).double().eval()
     ids = torch.randint(0, 11, (2, 6))
     before, weights = model(ids), {name: value.clone() for name, value in model.network.named_parameters()}
     (item,) = reorder(model, ids).done
@@ -111,6 +112,22 @@ def test_projections_as_large_as_hidden_by_coincidence_are_left_out():
         elif writes:
             expected = expected[order]
         assert torch.equal(now, expected), name
+
+
+def test_units_of_fixed_heads_are_sorted_alike_in_every_head():
+    torch.manual_seed(0)
+    model = elastify(FixedHeads, Hidden).double().eval()
+    ids = torch.randint(0, 11, (2, 6))
+    before, old = model(ids), {name: value.clone() for name, value in model.network.named_parameters()}
+    report = reorder(model, ids)
+    assert {item.axis for item in report.done} == {"hidden", "d"} and not report.kept
+    torch.testing.assert_close(model(ids), before)
+    for number, block in model.network.layers.named_children():
+        place = [int((old[f"layers.{number}.v.bias"] == value).nonzero()) for value in block.v.bias]
+        within = torch.tensor(place).reshape(4, 4) - 4 * torch.arange(4)[:, None]
+        assert (within == within[0]).all() and within[0].tolist() != [0, 1, 2, 3]
+        assert sorted(within[0].tolist()) == [0, 1, 2, 3]
+        assert torch.equal(block.k.bias, old[f"layers.{number}.k.bias"][place])
 
 
 def test_computed_tables_do_not_block_hidden():
@@ -159,5 +176,7 @@ def test_chosen_layers_need_no_trial_of_their_own():
                 x = x + layer(x)
             return x
 
-    report = reorder(elastify(Counted, Kept, {"layers": "keep"}), torch.randn(3, 6))
+    model = elastify(Counted, Kept, {"layers": "keep"})
+    Counted.passes = 0
+    report = reorder(model, torch.randn(3, 6))
     assert len({item.layer for item in report.done}) == 8 and Counted.passes < 10

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from elasticnas import PerLayer, Space, axes_of, check, elastify, extract, load, save
-from elasticnas.errors import AxisError, CheckpointError
+from elasticnas.errors import AxisError, CheckpointError, ConfigError
 from tests.elastic.families import CASES, IDS, SASREC_RULES, Cut, Rotary, SASRec, bert, gpt2
 from tests.elastic.test_families import supernet
 
@@ -199,7 +199,9 @@ def test_layers_have_their_own_widths():
 
 
 def test_buffers_that_build_computes_are_computed_anew():
-    model, x = elastify(Positions, Width), torch.randn(2, 5, 3)
+    with pytest.raises(AxisError, match=r"^nothing in the model's behaviour shows which units embed\.bias dimension 0"):
+        elastify(Positions, Width)  # the table gives the units an order
+    model, x = elastify(Positions, Width, {"embed.weight": "_ _", "embed.bias": "_"}), torch.randn(2, 5, 3)
     arch = Width(hidden=8)
     small = Positions(8)
     with torch.no_grad():
@@ -390,12 +392,15 @@ def test_probing_a_model_of_a_hundred_million_parameters_initialises_none():
 
 
 def test_coverage_says_what_was_found():
-    text = str(supernet("SASRec by hand, fused qkv").coverage())
+    text = str(elastify(SASRec, Cut, SASREC_RULES).coverage())
     assert "layers.*.attention.qkv.weight (2)  96 x 32  (3 heads head_dim) (rule), hidden (rule)  your rule" in text
     assert "depth: depth removes up to 12 tensors" in text
-    assert "(0 with an assumed layout), 0 fixed" in text
+    assert text.endswith("27 tensors: 27 elastic (0 open), 0 fixed")
+    assert "behaviour" in text
 
-    class Assumed(nn.Module):
+    class Open(nn.Module):
+        """Its forward pass needs none of its tensors."""
+
         def __init__(self, hidden):
             super().__init__()
             self.wide, self.plus, self.still = (
@@ -405,37 +410,46 @@ def test_coverage_says_what_was_found():
             )
             self.odd = nn.Linear(hidden, hidden * hidden // 3)
 
-    with pytest.warns(
-        match=r"^wide\.weight \(4 hidden\), wide\.bias \(4 hidden\), plus\.weight \(hidden \+ 1\), plus\.bias "
-        r"\(hidden \+ 1\) and 2 more keep their first units, .* give a rule for each"
+    with pytest.raises(
+        ConfigError, match=r"found no input that Open accepts .*: give elastify\(\.\.\., example=\.\.\.\)"
     ):
-        coverage = elastify(Assumed, Width).coverage()
+        elastify(Open, Width)
+    coverage = elastify(Open, Width, assume=True).coverage()
     labels = {name: coverage[f"{name}.weight"].dimensions[0] for name in ("wide", "plus", "still", "odd")}
     assert {name: (d.label, d.how) for name, d in labels.items()} == {
-        "wide": ("4 hidden", "assumed"),
-        "plus": ("hidden + 1", "assumed"),
+        "wide": ("4 hidden", "size"),
+        "plus": ("hidden + 1", "size"),
         "still": ("2", "fixed"),
-        "odd": ("from hidden", "assumed"),
+        "odd": ("from hidden", "size"),
     }
     assert [layout.name for layout in coverage.fixed] == ["still.weight", "still.bias"]
-    assert "fixed: no choice changes it" in str(coverage) and "4 hidden (assumed), hidden" in str(coverage)
+    assert len(coverage.open) == 6
+    assert "fixed: no choice changes it" in str(coverage) and "4 hidden (open), hidden (open)" in str(coverage)
 
 
-def test_a_warning_names_assumed_layouts_until_a_rule_settles_them(recwarn):
+def test_halves_of_a_gate_are_found_and_a_wrong_rule_for_them_is_refuted(recwarn):
     def build(inner):
         return nn.Sequential(nn.Linear(4, 2 * inner), nn.GLU(), nn.Linear(inner, 4))
 
     class Inner(Space):
         inner: Literal[16, 8]
 
-    for rules in ({"0.weight": "(2 inner) _"}, {"0.weight": "_ _"}):
-        assert not elastify(build, Inner, rules).coverage().assumed
-    supernet("rotary by hand, gated FFN")  # its tables follow from head_dim, and are computed
+    kept, x = [*range(8), *range(16, 24)], torch.randn(3, 4)
+    for rules in (None, {"0.weight": "(2 inner) _"}):
+        model = elastify(build, Inner, rules)
+        first, _, last = model.network
+        with model.at(Inner(inner=8)):
+            expected = nn.functional.glu(nn.functional.linear(x, first.weight[kept], first.bias[kept]))
+            torch.testing.assert_close(model(x), expected @ last.weight[:, :8].T + last.bias)
+        assert not model.coverage().open
+    with pytest.raises(
+        AxisError, match=r"^the rules \{'0\.weight': '\(inner 2\) _'\} are refuted by the model's behaviour"
+    ):
+        elastify(build, Inner, {"0.weight": "(inner 2) _"})
+    # whoever wants the first units says so
+    told = elastify(build, Inner, {"0.weight": "_ _", "0.bias": "_", "2.weight": "_ _"})
+    assert told.coverage()["0.weight"].dimensions[0].how == "rule"
     assert not recwarn.list
-    elastify(build, Inner)
-    (warning,) = recwarn.list
-    assert str(warning.message).startswith("0.weight (2 inner), 0.bias (2 inner) keep their first units")
-    assert warning.filename == __file__
 
 
 def test_coverage_sees_what_only_joint_changes_move():
@@ -443,10 +457,12 @@ def test_coverage_sees_what_only_joint_changes_move():
         a: Literal[16, 8]
         b: Literal[16, 8]
 
-    with pytest.warns(match=r"^0\.weight \(from a, b\), "):
-        model = elastify(lambda a, b: nn.Sequential(nn.Linear(a, max(a, b)), nn.Linear(max(a, b), b)), Sizes)
+    def build(a, b):
+        return nn.Sequential(nn.Linear(a, max(a, b)), nn.Linear(max(a, b), b))
+
+    model = elastify(build, Sizes, assume=True)
     label = model.coverage()["0.weight"].dimensions[0]
-    assert (label.label, label.how, label.axes) == ("from a, b", "assumed", ("a", "b"))
+    assert (label.label, label.axes) == ("from a, b", ("a", "b"))
     assert "fixed" not in str(model.coverage()).splitlines()[1]
 
 
