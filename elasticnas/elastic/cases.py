@@ -125,7 +125,9 @@ def shrunk(probing: Probing, arch: Any, least: int) -> Any:
     for choice in space.choice_list():
         if all(type(option) is int for option in choice.options) and max(choice.options) >= _LARGE:
             common, name = gcd(*choice.options), starred(f"{choice.name}.")
-            divisor = max(d for d in range(1, common + 1) if common % d == 0 and min(choice.options) // d >= least)
+            smallest = min(choice.options)
+            fitting = (d for d in range(1, common + 1) if common % d == 0 and smallest // d >= least)
+            divisor = max(fitting, default=1)
             divisors[name] = gcd(divisors.get(name, divisor), divisor)
     return _divided(arch, divisors, "")
 

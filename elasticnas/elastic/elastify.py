@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from elasticnas.axes import Axes
 from elasticnas.calls import usage
-from elasticnas.elastic.model import ElasticModel, M, shell, wrap
+from elasticnas.elastic.model import ElasticModel, M, require_memory, shell, wrap
 from elasticnas.elastic.proving import prove_layouts
 from elasticnas.elastic.weights import load_weights
 from elasticnas.errors import ConfigError, short_repr
@@ -61,6 +61,7 @@ def elastify(
     """
     _require_arguments(build, space, weights)
     builder, probing = shell(build, space, rules or {})
+    require_memory(builder, probing)
     prove_layouts(builder, probing, example, assume)
     model = cast(ElasticModel[S, M], wrap(None, builder, probing, rules or {}))
     if weights is not None:

@@ -35,7 +35,7 @@ from elasticnas.nn.module import ElasticModule
 from elasticnas.space import Space, TooManyCombinations
 from elasticnas.space.space import A
 
-__all__ = ["ElasticModel", "M"]
+__all__ = ["ElasticModel", "M", "require_memory", "shell", "wrap"]
 
 M = TypeVar("M", bound=nn.Module, default=nn.Module, covariant=True)
 """The type of the models that ``build`` returns."""
@@ -267,7 +267,7 @@ def _restore_made(
 
 def wrap(network: M | None, builder: Builder, probing: Probing, rules: Mapping[str, str]) -> ElasticModel[Any, M]:
     """Make the supernet of a network, or of the largest model of ``build`` if ``network`` is None."""
-    whole = cast(M, _largest(builder, probing)) if network is None else network
+    whole = cast(M, builder.model(builder.space.largest())) if network is None else network
     return _class_like(type(whole))(whole, builder, probing, rules)
 
 
@@ -284,15 +284,18 @@ def _class_like(kind: type[nn.Module]) -> type[ElasticModel[Any, Any]]:
     return type(ElasticModel.__name__, (ElasticModel,), own)
 
 
-def _largest(builder: Builder, probing: Probing) -> nn.Module:
+def require_memory(builder: Builder, probing: Probing) -> None:
+    """Check that the largest model fits into memory; an operating system that overcommits would kill the process later.
+
+    Raises:
+        ConfigError: It does not.
+    """
     held = sum(parameter.numel() * parameter.element_size() for parameter in probing.full.model.parameters())
-    # checked beforehand: an operating system that overcommits memory would kill the process later
     if torch.get_default_device().type == "cpu" and held > (available := available_bytes()):
         raise ConfigError(
             f"{builder.factory.call(builder.space.largest())} has {held / 2**30:,.1f} GiB of parameters, but only "
             f"{available / 2**30:,.1f} GiB of memory are available: give {builder.space.__name__} smaller sizes"
         )
-    return builder.model(builder.space.largest())
 
 
 def shell(

@@ -12,7 +12,7 @@ from elasticnas import Space, elastify
 from elasticnas.elastic import permutation, reorder
 from elasticnas.elastic.disturbance import disturbed
 from elasticnas.elastic.precision import InFloat64
-from elasticnas.errors import ConfigError, ExtractionError
+from elasticnas.errors import AxisError, ConfigError, ExtractionError
 
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 
