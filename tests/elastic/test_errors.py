@@ -111,7 +111,8 @@ def test_rules_that_would_cut_heads_are_refuted():
     refused(
         AxisError,
         r"^the rules \{'\*\.qkv\.weight': '\(3 hidden\) hidden'\} are refuted by the model's behaviour: with them, "
-        r"the units of .* depend on each other in another way than in SASRec\(hidden=\d+, inner=48, depth=\d\); give rules="
+        r"the units of .* depend on each other in another way than in SASRec\(hidden=\d+, inner=48, "
+        r"depth=\d\); give rules="
         r"\{.*qkv\.weight': '\(12 d\) _'.*\}, which behaviour proves",
         SASRec,
         Cut,
@@ -187,7 +188,8 @@ def test_rules_that_do_not_fit():
     )
     refused(
         AxisError,
-        r"^layers\.0\.ffn\.0\.weight, dimension 0: the rule \(hidden\) gives 32 with hidden=32, but the model has 48 there",
+        r"^layers\.0\.ffn\.0\.weight, dimension 0: the rule \(hidden\) gives 32 with hidden=32, but "
+        r"the model has 48 there",
         SASRec,
         Cut,
         {**SASREC_RULES, "*.ffn.0.weight": "hidden hidden"},
