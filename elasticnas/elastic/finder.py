@@ -151,7 +151,11 @@ class Finder:
         groups = _groups(self._led(edge) for edge in self._edges if self._tells_units_apart(edge))
         linked = [{dim for dim, leader in self._leader.items() if leader in group} for group in groups]
         pairs = [] if regrouped else [(edge.source, edge.target) for edge in refuted]
-        late = {dim for dim in self._joins if not has_join(parts[dim])}
+        late = {
+            dim
+            for dim, joins in self._joins.items()
+            if not has_join(parts[dim]) and min(map(_lateness, joins)) < _lateness(parts[dim])
+        }
         return Assignment(found, linked, pairs, self._followers(late), self._followers(regrouped))
 
     def _followers(self, leaders: set[Dim]) -> set[Dim]:
