@@ -14,6 +14,7 @@ from torch.func import functional_call, grad, vmap
 from torch.utils._pytree import tree_leaves, tree_map
 
 from elasticnas.elastic.exact import ExactMode
+from elasticnas.elastic.layouts import layered
 from elasticnas.elastic.writes import no_writes
 
 __all__ = ["UNKNOWN", "Behaviour", "Dim", "Gate", "Links", "agree"]
@@ -40,7 +41,7 @@ class Gate:
     kinds: tuple[int, ...] | None = None
 
 
-# gradients relative to the largest of all tensors; rounding is 1e-16
+# gradients relative to those of other tensors; rounding is 1e-16
 _ZERO, _SURE = 1e-13, 1e-8
 _CHUNK_NUMBERS = 20_000_000  # gradients held at once
 _AT_ONCE = 512  # units of a dimension that are measured together
@@ -158,14 +159,23 @@ class Behaviour:
                 self._seen[self._seed, source, unit] = frozenset(wanted)
 
     def _with_companions(self, source: Dim) -> dict[str, int]:
-        """Return the tensor and the vectors of its module with as many units, with the dimension to reduce."""
+        """Return the tensors to reduce, with the dimension of each.
+
+        These are the tensor, those that only differ from it in their layer, as layers may share other tensors, and the
+        vectors of their modules with as many units, such as biases.
+        """
         name, dim = source
-        size, owner = self.tensors[name].shape[dim], name.rpartition(".")[0]
-        gated = {name: dim}
+        shape = self.tensors[name].shape
+        gated = {
+            other: dim
+            for other in self.parameters
+            if self.tensors[other].shape == shape and layered(other) == layered(name)
+        }
+        owners = {other.rpartition(".")[0] for other in gated}
         for other in self.parameters:
-            tensor = self.tensors[other]
-            if other != name and other.rpartition(".")[0] == owner and tuple(tensor.shape) == (size,):
-                gated[other] = 0
+            if other not in gated and tuple(self.tensors[other].shape) == (shape[dim],):
+                if other.rpartition(".")[0] in owners:
+                    gated[other] = 0
         return gated
 
     def _gradients(self, gated: dict[str, Tensor], targets: list[str]) -> Links:
@@ -203,7 +213,9 @@ def agree(first: npt.NDArray[np.int8], second: npt.NDArray[np.int8]) -> bool:
 
 def _patterns(gradients: Mapping[str, Tensor], targets: Sequence[str]) -> Links:
     sizes = {name: gradients[name].abs() for name in targets if name in gradients}
-    tops = torch.stack([value.flatten(1).amax(1) for value in sizes.values() if value[0].numel()]).amax(0)
+    tops = torch.stack([value.flatten(1).amax(1) for value in sizes.values() if value[0].numel()])
+    # the median, as norms of zeros have huge gradients
+    tops = tops.masked_fill(tops == 0, torch.nan).nanmedian(0).values.nan_to_num()
     found = {}
     for name, value in sizes.items():
         for dim in range(value.ndim - 1):

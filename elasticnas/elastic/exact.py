@@ -40,6 +40,8 @@ class ExactMode(TorchFunctionMode):
             return _grouped(*args, **(kwargs or {}))
         if name == "layer_norm":
             return _scaled(*args, **(kwargs or {}))
+        if name == "rms_norm":
+            return _without_tiny_eps(*args, **(kwargs or {}))
         wide = {key: _wide(value) for key, value in (kwargs or {}).items()}
         return func(*map(_wide, args), **wide)
 
@@ -69,3 +71,10 @@ def _scaled(
     """Normalise without subtracting the mean, through which every unit would depend on every other."""
     found = F.rms_norm(x, shape, weight, eps)
     return found if bias is None else found + bias
+
+
+def _without_tiny_eps(
+    x: Tensor, shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None, **_: Any
+) -> Tensor:
+    """Normalise with the eps of float32 where none is given: that of float64 makes gradients at zeros huge."""
+    return F.rms_norm(x, shape, weight, torch.finfo(torch.float32).eps if eps is None else eps)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from elasticnas.elastic.behaviour import UNKNOWN, Behaviour, Dim, Gate, Links, agree
 from elasticnas.elastic.candidates import candidates
-from elasticnas.elastic.parts import Part, Prefix
+from elasticnas.elastic.parts import Part, Prefix, has_join
 from elasticnas.elastic.segments import concatenations
 
 __all__ = ["Assignment", "Finder", "Pair"]
@@ -151,9 +151,14 @@ class Finder:
         groups = _groups(self._led(edge) for edge in self._edges if self._tells_units_apart(edge))
         linked = [{dim for dim, leader in self._leader.items() if leader in group} for group in groups]
         pairs = [] if regrouped else [(edge.source, edge.target) for edge in refuted]
-        # a product may keep the same units as a concatenation, as that of equal queries, keys and values
-        late = {dim for dim, joins in self._joins.items() if not any(_equal(join, parts[dim]) for join in joins)}
+        late = {dim for dim in self._joins if not has_join(parts[dim]) and self._has_earlier_join(dim, parts[dim])}
         return Assignment(found, linked, pairs, self._followers(late), self._followers(regrouped))
+
+    def _has_earlier_join(self, dim: Dim, part: Part) -> bool:
+        """Return whether a concatenation of earlier units agrees with the links within the dimension itself."""
+        inside = [edge for edge in self._edges if self._led(edge) == {dim}]
+        earlier = [join for join in self._joins[dim] if _lateness(join) < _lateness(part)]
+        return any(all(self._agrees(edge, join, join) for edge in inside) for join in earlier)
 
     def _followers(self, leaders: set[Dim]) -> set[Dim]:
         return {dim for dim, leader in self._leader.items() if leader in leaders}
@@ -429,10 +434,6 @@ class Finder:
 def _units(part: Part) -> npt.NDArray[np.int64]:
     found: npt.NDArray[np.int64] = part.units().numpy()
     return found
-
-
-def _equal(first: Part, second: Part) -> bool:
-    return np.array_equal(_units(first), _units(second))
 
 
 def _lateness(part: Part) -> int:

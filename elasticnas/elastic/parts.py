@@ -9,7 +9,7 @@ from math import prod
 import torch
 from torch import Tensor
 
-__all__ = ["Grid", "Join", "Part", "Prefix", "cut"]
+__all__ = ["Grid", "Join", "Part", "Prefix", "cut", "has_join"]
 
 
 class Part(ABC):
@@ -138,3 +138,8 @@ def cut(tensor: Tensor, parts: Sequence[tuple[int, Part]]) -> Tensor:
     for dim, part in parts:
         tensor = part.take(tensor, dim)
     return tensor
+
+
+def has_join(part: Part) -> bool:
+    """Return whether a part contains a concatenation."""
+    return isinstance(part, Join) or (isinstance(part, Grid) and any(map(has_join, part.factors)))
