@@ -93,7 +93,8 @@ class FixedHeads(nn.Module):
 
 def test_projections_as_large_as_hidden_by_coincidence_are_left_out():
     torch.manual_seed(0)
-    rules = {f"*.{name}.weight": "_ _" for name in "qkvo"} | {f"*.{name}.bias": "_" for name in "qkvo"}
+    rules = {f"*.{name}.weight": "_ hidden" for name in "qkv"} | {f"*.{name}.bias": "_" for name in "qkv"}
+    rules["*.o.weight"] = "hidden _"
     model = elastify(FixedHeads, Hidden, rules).double().eval()
     ids = torch.randint(0, 11, (2, 6))
     before, weights = model(ids), {name: value.clone() for name, value in model.network.named_parameters()}

@@ -75,7 +75,7 @@ def test_a_supernet_of_primitives(importance):
 
 
 def test_each_layer_has_its_own_order_unless_layers_share_units():
-    rules = {"*.c_attn.weight": "_ (3 heads 8)", "*.c_attn.bias": "(3 heads 8)", "*.attn.c_proj.weight": "(heads 8) _"}
+    rules = {"*.c_attn.weight": "hidden (3 heads 8)", "*.attn.c_proj.weight": "(heads 8) hidden"}
     report = reorder(elastify(*CASES["GPT-2"][:2], rules).double().eval(), CASES["GPT-2"][3](None))
     layers = {item.axis: item.layer for item in report.done}
     assert layers["hidden"] is None and layers["heads"] is not None
