@@ -24,7 +24,7 @@ __all__ = ["prove_layouts"]
 
 _MOST_NAMED = 6  # dimensions named in a message
 _MANY_NUMBERS = 3_000_000  # of a model that is proven at smaller sizes, if it can be built with them
-_LEAST = (16, 32, 64)  # smallest sizes that are tried
+_LEAST = (16, 24, 32, 48, 64, 96, 128)  # smallest sizes that are tried
 
 
 def prove_layouts(builder: Builder, probing: Probing, example: Any, assume: bool) -> None:
