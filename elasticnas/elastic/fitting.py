@@ -58,7 +58,7 @@ def _proportional(sizes: Sequence[int], values: Sequence[int]) -> bool:
 def _pair(series: Mapping[str, list[int]], sizes: Sequence[int]) -> tuple[str, str] | None:
     """Return two axes whose product is proportional to the sizes, or None."""
     for (a, first), (b, second) in combinations(series.items(), 2):
-        if sizes[0] % (first[0] * second[0]) == 0:
-            if _proportional(sizes, [x * y for x, y in zip(first, second, strict=True)]):
-                return a, b
+        products = [x * y for x, y in zip(first, second, strict=True)]
+        if sizes[0] % products[0] == 0 and _proportional(sizes, products):
+            return a, b
     return None
