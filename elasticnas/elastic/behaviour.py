@@ -173,9 +173,9 @@ class Behaviour:
         }
         owners = {other.rpartition(".")[0] for other in gated}
         for other in self.parameters:
-            if other not in gated and tuple(self.tensors[other].shape) == (shape[dim],):
-                if other.rpartition(".")[0] in owners:
-                    gated[other] = 0
+            mate = other.rpartition(".")[0] in owners and tuple(self.tensors[other].shape) == (shape[dim],)
+            if mate and other not in gated:
+                gated[other] = 0
         return gated
 
     def _gradients(self, gated: dict[str, Tensor], targets: list[str]) -> Links:

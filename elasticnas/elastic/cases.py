@@ -35,10 +35,6 @@ class Case:
     small: Probe
     archs: tuple[Any, Any]
 
-    def sizes(self, name: str, dim: int) -> tuple[int, int]:
-        """Return the sizes of a dimension of a tensor, by its name in the supernet, in both models."""
-        return self.base.tensors[name][1][dim], self.small.tensors[name][1][dim]
-
     def pair(self, base: Behaviour, small: Behaviour, judged: Sequence[str]) -> Pair:
         """Return the models and the dimensions to decide.
 

@@ -24,7 +24,7 @@ __all__ = ["prove_layouts"]
 
 _MOST_NAMED = 6  # dimensions named in a message
 _MANY_NUMBERS = 3_000_000  # of a model that is proven at smaller sizes, if it can be built with them
-_LEAST = (16, 32, 64)  # smallest sizes that are tried
+_LEAST = (16, 24, 32, 48, 64, 96, 128)  # smallest sizes that are tried
 
 
 def prove_layouts(builder: Builder, probing: Probing, example: Any, assume: bool) -> None:
@@ -113,7 +113,7 @@ class _Prover:
         layouts = self._layouts(claimed)
         opened = self._open(claimed)
         if opened and not assume:
-            raise AxisError(self._undecided(opened, layouts, claimed))
+            raise AxisError(self._undecided(opened))
         self.probing.adopt(layouts)
         self._verify_jointly()
 
@@ -350,29 +350,13 @@ class _Prover:
             found += [(sources[name], dim) for name, dim in sorted(verdict.open)]
         return list(dict.fromkeys(found))
 
-    def _undecided(self, opened: Sequence[Dim], layouts: Sequence[Layout], verdicts: Sequence[Verdict]) -> str:
+    def _undecided(self, opened: Sequence[Dim]) -> str:
         names = list(dict.fromkeys(f"{starred(name)} dimension {dim}" for name, dim in opened))
-        what = f"nothing in the model's behaviour shows which units {_listed(names)} keep when they get smaller"
-        if self._structured(opened, verdicts):
-            return (
-                f"{what}, and dimensions of the same size keep units of several factors, such as heads: give rules "
-                "with their layouts, such as '(heads d) _', or '_' for the first units"
-            )
-        tensors_opened = {name for name, _ in opened}
-        texts = _texts(layout for layout in layouts if layered(layout.name) in {layered(n) for n in tensors_opened})
         return (
-            f"{what}: if the first units are right, give {as_rules(texts)} or assume=True; else a rule with the layout"
+            f"nothing in the model's behaviour shows which units {_listed(names)} keep when they get smaller: give "
+            "rules with their layouts, such as '(heads d) _', with '_' for a dimension that keeps its first units, or "
+            "assume=True to keep the first units of all of them"
         )
-
-    def _structured(self, opened: Sequence[Dim], verdicts: Sequence[Verdict]) -> bool:
-        """Return whether some dimension of the size of one that is open keeps other units than the first."""
-        for case, verdict in zip(self.cases, verdicts, strict=True):
-            sizes = {case.sizes(name, dim) for name, dim in opened if name in case.small.tensors}
-            sources = {own: source for source, (own, _) in case.base.tensors.items()}
-            for (own, dim), part in verdict.parts.items():
-                if not isinstance(part, Prefix) and case.sizes(sources[own], dim) in sizes:
-                    return True
-        return False
 
     def _irreconcilable(self, case: Case, verdict: Verdict) -> str:
         names = list(dict.fromkeys(self._source(case, dim) for edge in verdict.refuted for dim in edge))
