@@ -8,15 +8,20 @@ from record import heading
 __all__ = ["page"]
 
 METRICS = {
-    "MiniLM-L6": {"agreement": "agreement", "cosine": "cosine", "spearman": "Spearman"},
+    "MiniLM-L6": {
+        "agreement": "agreement",
+        "captions": "agreement on captions",
+        "cosine": "cosine",
+        "spearman": "Spearman",
+    },
     "SmolLM2-135M": {"loss": "loss"},
     "stories260K": {"loss": "loss"},
 }
 ABOUT = {
     "MiniLM-L6": "Sentence encoder with mean pooling. Spearman: correlation of the cosine with the labels of all 1,379 "
-    "test pairs of STS-B. Agreement: correlation of the cosines of all pairs of 200 sentences of all its sources with "
-    "those of the full model. Cosine: mean cosine of their embeddings with those of the full model. Heads keep their "
-    "width.",
+    "test pairs of STS-B. Agreement: correlation of the cosines of all pairs of 200 sentences with those of the full "
+    "model, for sentences of all its sources, and for the first 200, which are captions. Cosine: mean cosine of the "
+    "embeddings with those of the full model. Heads keep their width.",
     "SmolLM2-135M": "Mean loss per token on 1,024 tokens of WikiText-2 (test).",
     "stories260K": "Mean loss per token on Shakespeare; the model was trained on short stories.",
 }

@@ -1,5 +1,6 @@
 """Trial: whether an order of units is free, that is, whether the outputs stay the same in another order."""
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import is_dataclass
@@ -132,7 +133,13 @@ class Trial:
     def _run(self, arch: Any, example: object) -> list[tuple[str, Tensor]]:
         mode = InFloat64() if self._wide else None
         # a forward pass that draws noise draws the same each time, from the restored state
-        with torch.random.fork_rng(self._devices), self._axes.at(arch), mode or nullcontext():
+        with (
+            warnings.catch_warnings(),
+            torch.random.fork_rng(self._devices),
+            self._axes.at(arch),
+            mode or nullcontext(),
+        ):
+            warnings.filterwarnings("ignore", "Mismatch dtype", UserWarning)  # of a fused norm, in float64 by intent
             output = call(self._model, example)
         self._raise_pending()
         floating = [(name or "output", x) for name, x in tensors_of(output) if x.is_floating_point()]
