@@ -15,6 +15,7 @@ _SIGN = {
     "proven": "",
     "no effect": " (no effect)",
 }
+_WIDTH = 80
 
 
 @dataclass(frozen=True)
@@ -52,13 +53,15 @@ class Coverage:
         return next(layout for layout in self.layouts if layout.name == name)
 
     def __str__(self) -> str:
-        rows = [("tensor", "shape", "dimensions", "from")]
-        for (name, shape, dimensions, source), members in _grouped(self.layouts).items():
+        rows = [("tensor", "shape", "dimensions")]
+        for (name, shape, dimensions), members in _grouped(self.layouts, self.computed).items():
             many = f" ({len(members)})" if len(members) > 1 else ""
-            rows.append((f"{name}{many}", " x ".join(map(str, shape)) or "()", dimensions, source))
+            rows.append((f"{name}{many}", " x ".join(map(str, shape)) or "()", dimensions))
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-        lines += [f"computed for each architecture: {name}" for name in self.computed]
+        if sum(widths) + 4 > _WIDTH:  # names on lines of their own
+            lines = [line for name, *rest in rows for line in (name, f"    {'  '.join(rest)}")]
+        else:
+            lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
         lines += [f"depth: {line}" for line in self.depth]
         lines.append(
             f"{len(self.layouts)} tensors: {len(self.elastic)} elastic ({len(self.open)} open), {len(self.fixed)} fixed"
@@ -66,12 +69,17 @@ class Coverage:
         return "\n".join(lines)
 
 
-def _grouped(layouts: Sequence[Layout]) -> dict[tuple[str, tuple[int, ...], str, str], list[Layout]]:
+def _grouped(
+    layouts: Sequence[Layout], computed: Sequence[str]
+) -> dict[tuple[str, tuple[int, ...], str], list[Layout]]:
     """Group tensors that have the same layout and the same name apart from layer numbers."""
-    groups: dict[tuple[str, tuple[int, ...], str, str], list[Layout]] = {}
+    groups: dict[tuple[str, tuple[int, ...], str], list[Layout]] = {}
     for layout in layouts:
-        varies = any(d.how != "fixed" for d in layout.dimensions)
-        dimensions = ", ".join(f"{d.label}{_SIGN[d.how]}" for d in layout.dimensions)
-        source = layout.source if varies else "fixed: no choice changes it"
-        groups.setdefault((starred(layout.name), layout.shape, dimensions, source), []).append(layout)
+        if layout.name in computed:
+            text = "computed for each architecture"
+        elif all(dimension.how == "fixed" for dimension in layout.dimensions):
+            text = f"{', '.join(dimension.label for dimension in layout.dimensions)}, fixed"
+        else:
+            text = ", ".join(f"{d.label}{_SIGN[d.how]}{f' ({d.note})' if d.note else ''}" for d in layout.dimensions)
+        groups.setdefault((starred(layout.name), layout.shape, text), []).append(layout)
     return groups

@@ -151,12 +151,14 @@ class Finder:
         groups = _groups(self._led(edge) for edge in self._edges if self._tells_units_apart(edge))
         linked = [{dim for dim, leader in self._leader.items() if leader in group} for group in groups]
         pairs = [] if regrouped else [(edge.source, edge.target) for edge in refuted]
-        late = {
-            dim
-            for dim, joins in self._joins.items()
-            if not has_join(parts[dim]) and min(map(_lateness, joins)) < _lateness(parts[dim])
-        }
+        late = {dim for dim in self._joins if not has_join(parts[dim]) and self._has_earlier_join(dim, parts[dim])}
         return Assignment(found, linked, pairs, self._followers(late), self._followers(regrouped))
+
+    def _has_earlier_join(self, dim: Dim, part: Part) -> bool:
+        """Return whether a concatenation of earlier units agrees with the links within the dimension itself."""
+        inside = [edge for edge in self._edges if self._led(edge) == {dim}]
+        earlier = [join for join in self._joins[dim] if _lateness(join) < _lateness(part)]
+        return any(all(self._agrees(edge, join, join) for edge in inside) for join in earlier)
 
     def _followers(self, leaders: set[Dim]) -> set[Dim]:
         return {dim for dim, leader in self._leader.items() if leader in leaders}

@@ -251,7 +251,7 @@ class _Prover:
     def _dimension(self, name: str, dim: Dim, before: Dimension, verdicts: Sequence[Verdict]) -> Dimension:
         if before.how == "rule":
             agrees = any(dim in verdict.proven for verdict in verdicts)
-            return replace(before, note="behaviour agrees") if agrees else before
+            return replace(before, note="" if agrees else before.note)
         if before.how == "fixed":
             return before
         reps = self._representative(dim)
@@ -335,7 +335,7 @@ class _Prover:
         other = weight.dimensions[dim]
         if weight.shape[dim] != layout.shape[0] or other.how not in ("proven", "rule"):
             return layout
-        return replace(layout, dimensions=(replace(other, note="as its weight"),), source=weight.source)
+        return replace(layout, dimensions=(replace(other, note=""),), source=weight.source)
 
     # messages
 

@@ -64,7 +64,8 @@ class SpaceInfo:
             found = derived(self.space, self.declared, name)
             choices = tuple(item.choice for item in found.choices)
             self._derived[name] = {
-                label: Quantity(label, choices, _reader(path), self.projection) for label, path in found.sizes.items()
+                label: Quantity(label, choices, _reader_of_size(path), self.projection)
+                for label, path in found.sizes.items()
             }
         return self._derived[name]
 
@@ -146,6 +147,17 @@ def _of_choice(item: Declared, projection: Projection) -> Quantity:
     numbers = [o for o in item.choice.options if isinstance(o, int)]
     absent = min(numbers) if len(numbers) == len(item.choice.options) else item.choice.options[0]
     return Quantity(item.choice.name, (item.choice,), lambda arch: read(arch, item.path, absent), projection)
+
+
+def _reader_of_size(path: tuple[str | int, ...]) -> Callable[[Any], Any]:
+    """Return a reader of a property or of an entry of one; a layer that is absent has the size of the last one."""
+
+    def value(arch: Any) -> Any:
+        found = read(arch, path)
+        entries = read(arch, path[:-1]) if found is None and isinstance(path[-1], int) else None
+        return entries[-1] if isinstance(entries, tuple) and entries else found
+
+    return value
 
 
 def _reader(path: tuple[str | int, ...]) -> Callable[[Any], Any]:
