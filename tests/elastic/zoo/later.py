@@ -93,9 +93,8 @@ decoders = [
         "SmolLM3",
         from_config("SmolLM3ForCausalLM", "SmolLM3Config", DECODER, no_rope_layer_interval=2, **POSITIONS),
         WITHIN, SPACES_WITHIN, ids,
-        # the second layer does not rotate, so that nothing pairs its units
-        {"*.layers.1.*.q_proj.*": {0: "groups * per * d"}, "*.layers.1.*.k_proj.*": {0: "kv * d"}, **PAIRS},
-        grouped(WITHIN["kv"]), note=FIXED_KV,
+        # the second layer does not rotate: any units of its heads are right that q and k share, here those of the first
+        PAIRS, grouped(WITHIN["kv"]), note=FIXED_KV,
     ),
     Family(
         "OLMoE",
