@@ -52,6 +52,7 @@ ORDERED = {
     "StableLM": {"heads"},
     "ALiBi by hand": {"heads"},
     "Funnel": {"waves"},
+    "XLNet": {"waves"},
     "timm EVA": {"half"},
 }
 
