@@ -15,6 +15,7 @@ from elasticnas.elastic.segments import concatenations
 __all__ = ["Assignment", "Finder", "Pair"]
 
 _SAMPLE = 12  # units of a source that are tried where each costs a pass of its own
+_LONG = 2048  # units of a vocabulary: gradients of such tensors take most of the time and tell little
 _MOST_FIXED = 256  # units of a dimension that does not vary, such as a vocabulary
 
 Pattern = npt.NDArray[np.int8]
@@ -57,12 +58,17 @@ class Pair:
 
     @cached_property
     def learned(self) -> list[Dim]:
-        """The dimensions of parameters, which have gradients, without those of buffers."""
+        """The dimensions that links can tell about: of parameters, but those with a long dimension that is fixed."""
         return [
             (name, dim)
             for name, dim in self.dims
-            if name in self.full.parameters and self.own[name] in self.small.parameters
+            if name in self.full.parameters
+            and self.own[name] in self.small.parameters
+            and not any(full == small > _LONG for full, small in zip(*self._shapes(name), strict=True))
         ]
+
+    def _shapes(self, name: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        return tuple(self.full.tensors[name].shape), tuple(self.small.tensors[self.own[name]].shape)
 
     @cached_property
     def targets(self) -> list[str]:
