@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._pytree import tree_leaves, tree_map
 
 from elasticnas.elastic.exact import ExactMode
@@ -94,7 +95,8 @@ class Behaviour:
 
     def outputs(self, changed: Mapping[str, Tensor], example: Any = None) -> list[Tensor]:
         """Return the floating-point outputs with some tensors replaced."""
-        with ExactMode():
+        # the kernel of plain products runs for all units at once
+        with ExactMode(), sdpa_kernel(SDPBackend.MATH):
             given = self.example if example is None else example
             tensors = {**self.tensors, **changed}
             if isinstance(given, Mapping):
