@@ -119,7 +119,7 @@ def test_rules_that_would_cut_heads_are_refuted():
         {"*.qkv.weight": "(3 hidden) hidden"},
     )
     # whoever wants the first units says so, and they are not judged
-    rules = {"*.qkv.weight": "_ _", "*.qkv.bias": "_", "*.attention.out.weight": "_ _"}
+    rules = {"*.qkv.weight": "_ hidden", "*.qkv.bias": "_", "*.attention.out.weight": "hidden _"}
     told = elastify(SASRec, Cut, rules).coverage()
     assert not told.open and "3 hidden (rule)" in str(told)
 

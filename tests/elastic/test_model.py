@@ -211,7 +211,7 @@ def test_buffers_that_build_computes_are_computed_anew():
         assert torch.equal(model(x), small(x))
     assert not torch.equal(model.network.table[:, :8], small.table)
     assert model.coverage().computed == ("table",)
-    assert "computed for each architecture: table" in str(model.coverage())
+    assert "table 8 x 16 computed for each architecture" in " ".join(str(model.coverage()).split())
 
 
 def test_computed_buffers_follow_dtype():
@@ -393,10 +393,11 @@ def test_probing_a_model_of_a_hundred_million_parameters_initialises_none():
 
 def test_coverage_says_what_was_found():
     text = str(elastify(SASRec, Cut, SASREC_RULES).coverage())
-    assert "layers.*.attention.qkv.weight (2)  96 x 32  (3 heads head_dim) (rule), hidden (rule)  your rule" in text
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    at = lines.index("layers.*.attention.qkv.weight (2)")
+    assert lines[at + 1] == "96 x 32 (3 heads head_dim) (rule), hidden (rule)"
     assert "depth: depth removes up to 12 tensors" in text
     assert text.endswith("27 tensors: 27 elastic (0 open), 0 fixed")
-    assert "behaviour" in text
 
     class Open(nn.Module):
         """Its forward pass needs none of its tensors."""
@@ -424,7 +425,7 @@ def test_coverage_says_what_was_found():
     }
     assert [layout.name for layout in coverage.fixed] == ["still.weight", "still.bias"]
     assert len(coverage.open) == 6
-    assert "fixed: no choice changes it" in str(coverage) and "4 hidden (open), hidden (open)" in str(coverage)
+    assert "4 hidden (open), hidden (open)" in str(coverage)
 
 
 def test_halves_of_a_gate_are_found_and_a_wrong_rule_for_them_is_refuted(recwarn):
