@@ -116,7 +116,7 @@ class Behaviour:
         return self.vectorised and sum(tensor.numel() for tensor in self.tensors.values()) <= _CHEAP_NUMBERS
 
     def affects(self, name: str) -> bool:
-        """Return whether a parameter has a gradient; True for buffers."""
+        """Return whether a parameter has a gradient; True for other names, such as those of buffers."""
         if self._touched is None:
             given = {key: self.tensors[key].clone().requires_grad_() for key in self.parameters}
             with _quiet():

@@ -30,6 +30,7 @@ class Pair:
         small: The smaller model.
         own: Name in the smaller model of each tensor, by its name in the larger.
         alike: Names of all tensors, by the name of their representative: tensors that only differ in their layer.
+        trusted: Dimensions whose units are given and not judged.
         leaders: Dimensions that certainly have the same units, such as a bias and the outputs of its weight, by the
             dimension that stands for them; dimensions that stand for themselves are left out.
         dims: The dimensions of the representatives.
@@ -41,6 +42,7 @@ class Pair:
     alike: Mapping[str, Sequence[str]]
     leaders: Mapping[Dim, Dim]
     dims: tuple[Dim, ...]
+    trusted: frozenset[Dim] = frozenset()
 
     def sizes(self, dim: Dim) -> tuple[int, int]:
         """Return the sizes of a dimension in both models."""
@@ -62,7 +64,8 @@ class Pair:
         return [
             (name, dim)
             for name, dim in self.dims
-            if name in self.full.parameters
+            if (name, dim) not in self.trusted
+            and name in self.full.parameters
             and self.own[name] in self.small.parameters
             and not any(full == small > _LONG for full, small in zip(*self._shapes(name), strict=True))
         ]

@@ -96,8 +96,11 @@ def starred(name: str) -> str:
 
 
 def layered(name: str) -> str:
-    """Return the name with ``*`` in place of the outermost number, which counts layers; others may count heads."""
-    return re.sub(r"(^|\.)\d+(?=\.)", r"\1*", name, count=1)
+    """Return the name with ``*`` in place of the outermost number of a module with modules, which counts layers.
+
+    Other numbers may count heads, or the steps of a sequence.
+    """
+    return re.sub(r"(^|\.)\d+(?=\.[^.]+\.)", r"\1*", name, count=1)
 
 
 def as_rules(texts: Mapping[str, str]) -> str:

@@ -60,7 +60,7 @@ def prove(pair: Pair, given: Mapping[Dim, Part]) -> Verdict:
         if _sides(pair, group)[1] or not any(isinstance(found.parts[dim], Prefix) for dim in group if pair.varies(dim))
     ]
     verdict.proven = {dim for dim in varying if any(dim in group for group in sure)}
-    rest = [dim for dim in varying if dim not in verdict.proven | verdict.without_effect]
+    rest = [dim for dim in varying if dim not in verdict.proven | verdict.without_effect | pair.trusted]
     for sizes in dict.fromkeys(pair.sizes(dim) for dim in rest):
         alone = [dim for dim in rest if pair.sizes(dim) == sizes]
         free = _order_free(pair, found, alone, sizes)
@@ -92,7 +92,10 @@ def _order_free(pair: Pair, found: Assignment, alone: Sequence[Dim], sizes: tupl
     same = [group for group in groups if all(_equal(found.parts[dim], part) for dim in group)]
     # a group with both sides, such as the heads of an attention, is closed in itself
     same.sort(key=lambda group: _sides(pair, group) == (True, True))
-    trials = [set(alone).union(*chosen) for chosen in _subsets(same)]
+    given = {dim for dim in pair.trusted if pair.sizes(dim) == sizes and _equal(found.parts[dim], part)}
+    trials = [
+        set(alone).union(some, *chosen) for some in ((given, set()) if given else (given,)) for chosen in _subsets(same)
+    ]
     for members in (*trials, *(members - {dim} for members in trials[:2] for dim in alone)):
         if members and _holds(pair, found, members, sizes):
             return members

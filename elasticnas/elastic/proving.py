@@ -148,12 +148,12 @@ class _Prover:
 
     def _run(self, maker: Any) -> None:
         for probe in (self.base, *(case.small for case in self.cases)):
-            Behaviour(probe.model, maker(probe), set())
+            Behaviour(probe.model, maker(probe), set()).affects("")
 
     def _require_run(self, maker: Any) -> None:
         for probe in (self.base, *(case.small for case in self.cases)):
             try:
-                Behaviour(probe.model, maker(probe), set())
+                Behaviour(probe.model, maker(probe), set()).affects("")
             except AxisError:  # it writes to weights
                 raise
             except Exception as error:  # whatever the model raises
@@ -183,9 +183,8 @@ class _Prover:
             for dim, dimension in enumerate(self.probing.layouts[name].dimensions)
             if dimension.how == "rule" and dimension.expression is None and with_rules
         }
-        dims = tuple(dim for dim in pair.dims if dim not in trusted)
         leaders = {dim: leader for dim, leader in pair.leaders.items() if not trusted & {dim, leader}}
-        return prove(replace(pair, dims=dims, leaders=leaders), parts)
+        return prove(replace(pair, trusted=frozenset(trusted), leaders=leaders), parts)
 
     def _small(self, case: Case) -> Behaviour:
         return self._behaviour(case.small)
@@ -290,10 +289,14 @@ class _Prover:
 
     def _expression(self, name: str, dim: Dim, parts: Sequence[Part]) -> Expression | None:
         probes = [self.base, *(case.small for case in self.cases)]
+        before = self.probing.layouts[name].dimensions[dim[1]]
+        own = {before.label, *before.axes}
+        # the entries of a per-layer choice change together here, and sizes in all probes tell which one it is
+        siblings = {starred(f"{axis}.") for axis in own}
         axes = {
             axis.name: [axis.quantity.getter(probe.arch) for probe in probes]
             for axis in self.probing.axes.all()
-            if axis.is_number
+            if axis.is_number and (axis.name in own or starred(f"{axis.name}.") not in siblings)
         }
         attributes = self._attributes(dim[0], probes)
         taken = frozenset((*axes, *attributes))
