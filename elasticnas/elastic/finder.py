@@ -160,14 +160,24 @@ class Finder:
         groups = _groups(self._led(edge) for edge in self._edges if self._tells_units_apart(edge))
         linked = [{dim for dim, leader in self._leader.items() if leader in group} for group in groups]
         pairs = [] if regrouped else [(edge.source, edge.target) for edge in refuted]
-        late = {dim for dim in self._joins if not has_join(parts[dim]) and self._has_earlier_join(dim, parts[dim])}
+        late = self._earlier_joins(parts)
         return Assignment(found, linked, pairs, self._followers(late), self._followers(regrouped))
 
-    def _has_earlier_join(self, dim: Dim, part: Part) -> bool:
-        """Return whether a concatenation of earlier units agrees with the links within the dimension itself."""
-        inside = [edge for edge in self._edges if self._led(edge) == {dim}]
-        earlier = [join for join in self._joins[dim] if _lateness(join) < _lateness(part)]
-        return any(all(self._agrees(edge, join, join) for edge in inside) for join in earlier)
+    def _earlier_joins(self, parts: Mapping[Dim, Part]) -> set[Dim]:
+        """Return the vectors for which concatenations of earlier units agree with each other, though not with all.
+
+        The rows that a norm of heads scales may be a concatenation that was not found, as a norm hides which row is
+        which of its units.
+        """
+        domains = {
+            dim: [parts[dim]] if has_join(parts[dim]) else [*joins, parts[dim]] for dim, joins in self._joins.items()
+        }
+        self._reduce(domains, [edge for edge in self._edges if self._led(edge) <= domains.keys()])
+        return {
+            dim
+            for dim, left in domains.items()
+            if self.pair.full.tensors[dim[0]].ndim == 1 and min(map(_lateness, left)) < _lateness(parts[dim])
+        }
 
     def _followers(self, leaders: set[Dim]) -> set[Dim]:
         return {dim for dim, leader in self._leader.items() if leader in leaders}

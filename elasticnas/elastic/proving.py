@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from elasticnas.elastic.behaviour import Behaviour, Dim
 from elasticnas.elastic.building import Builder
 from elasticnas.elastic.cases import Case, archs_of, base_of, kind_of, shrunk
 from elasticnas.elastic.examples import Maker, given, makers
-from elasticnas.elastic.expressions import Expression
+from elasticnas.elastic.expressions import Expression, Name, Product
 from elasticnas.elastic.layouts import Dimension, Layout, as_rules, layered, sizes_of, starred
 from elasticnas.elastic.linear import input_dim
 from elasticnas.elastic.naming import Unnamed, express
@@ -184,7 +185,7 @@ class _Prover:
             if dimension.how == "rule" and dimension.expression is None and with_rules
         }
         leaders = {dim: leader for dim, leader in pair.leaders.items() if not trusted & {dim, leader}}
-        return prove(replace(pair, trusted=frozenset(trusted), leaders=leaders), parts)
+        return prove(replace(pair, trusted=frozenset(trusted & set(pair.dims)), leaders=leaders), parts)
 
     def _small(self, case: Case) -> Behaviour:
         return self._behaviour(case.small)
@@ -265,6 +266,8 @@ class _Prover:
             (verdict, rep) for verdict, rep, part in zip(verdicts, reps, parts, strict=True) if not part.is_whole
         ]
         expression = self._expression(name, dim, parts)
+        if expression is None and any(rep in verdict.proven for verdict, rep in varying):
+            expression = self._blocks(before, size)
         label = before.label if expression is None else f"({expression.text()})"
         if any(rep in verdict.proven for verdict, rep in varying):
             note = "queries regrouped" if any(rep in verdict.regrouped for verdict, rep in varying) else ""
@@ -272,6 +275,26 @@ class _Prover:
         if varying and all(rep in verdict.without_effect for verdict, rep in varying):
             return Dimension("no effect", label, expression, before.axes)
         return replace(before, label=label, expression=expression)
+
+    def _blocks(self, dimension: Dimension, size: int) -> Expression | None:
+        """Return the factors of a dimension of several units for each of an axis that no layer reads, such as heads."""
+        if dimension.how != "size" or len(dimension.axes) != 1 or dimension.axes[0] in self._read:
+            return None
+        (axis,) = dimension.axes
+        each = self.probing.axis_getter(self.base.arch)(axis)
+        if each is None or size % each or dimension.label != f"{size // each} {axis}":
+            return None
+        return Product((Name(axis), Name(str(size // each))))
+
+    @cached_property
+    def _read(self) -> set[str]:
+        """Axes that are the number of inputs of a linear layer."""
+        found = set()
+        for name, (own, shape) in self.base.tensors.items():
+            read = input_dim(self.base.model.get_submodule(own.rpartition(".")[0])) if len(shape) > 1 else None
+            if read is not None:
+                found.add(self.probing.layouts[name].dimensions[read].label)
+        return found
 
     def _representative(self, dim: Dim) -> list[Dim]:
         found = []

@@ -152,4 +152,5 @@ def test_every_form_of_torchs_attention_keeps_its_heads_whole(width):
         for name, parameter in small.named_parameters():
             parameter.copy_(full[name][index[name]])
     with model.at(Hidden(hidden=8)):
-        assert torch.equal(model(x, context), small(x, context))
+        # the part of the bias for keys has no effect, and may be that of other units: equal but for rounding
+        torch.testing.assert_close(model(x, context), small(x, context), rtol=1e-12, atol=1e-12)
