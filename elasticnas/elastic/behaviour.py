@@ -15,7 +15,6 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._pytree import tree_leaves, tree_map
 
 from elasticnas.elastic.exact import ExactMode
-from elasticnas.elastic.layouts import layered
 from elasticnas.elastic.writes import no_writes
 
 __all__ = ["UNKNOWN", "Behaviour", "Dim", "Gate", "Links", "agree"]
@@ -36,10 +35,12 @@ class Gate:
     Attributes:
         dim: The dimension.
         kinds: The kind of each unit, if only the other units of the same kind are removed; None to remove all others.
+        alike: Names of the tensors that are reduced with it: those that only differ from it in their layer.
     """
 
     dim: Dim
     kinds: tuple[int, ...] | None = None
+    alike: tuple[str, ...] = ()
 
 
 # gradients relative to those of other tensors; rounding is 1e-16
@@ -147,7 +148,7 @@ class Behaviour:
         return [self._rows[seed, source, unit] for unit in units]
 
     def _measure(self, source: Gate, units: Sequence[int], targets: set[str]) -> None:
-        wanted, gated = sorted(targets), self._with_companions(source.dim)
+        wanted, gated = sorted(targets), self._with_companions(source)
         numbers = sum(self.tensors[target].numel() for target in {*wanted, *gated})
         chunk = max(1, _CHUNK_NUMBERS // max(1, numbers))
         for start in range(0, len(units), chunk):
@@ -160,22 +161,18 @@ class Behaviour:
                 self._rows[self._seed, source, unit] = {key: value[row] for key, value in patterns.items()}
                 self._seen[self._seed, source, unit] = frozenset(wanted)
 
-    def _with_companions(self, source: Dim) -> dict[str, int]:
+    def _with_companions(self, source: Gate) -> dict[str, int]:
         """Return the tensors to reduce, with the dimension of each.
 
         These are the tensor, those that only differ from it in their layer, as layers may share other tensors, and the
         vectors of their modules with as many units, such as biases.
         """
-        name, dim = source
-        shape = self.tensors[name].shape
-        gated = {
-            other: dim
-            for other in self.parameters
-            if self.tensors[other].shape == shape and layered(other) == layered(name)
-        }
+        name, dim = source.dim
+        size = self.tensors[name].shape[dim]
+        gated = dict.fromkeys((name, *source.alike), dim)
         owners = {other.rpartition(".")[0] for other in gated}
         for other in self.parameters:
-            mate = other.rpartition(".")[0] in owners and tuple(self.tensors[other].shape) == (shape[dim],)
+            mate = other.rpartition(".")[0] in owners and tuple(self.tensors[other].shape) == (size,)
             if mate and other not in gated:
                 gated[other] = 0
         return gated

@@ -441,11 +441,14 @@ class Finder:
         return list(range(size)) if cheap else _spread(size, _SAMPLE)
 
     def _small(self, edge: _Edge, units: Sequence[int], seed: int = 0) -> list[Links]:
-        gate = Gate(self.pair.in_small(edge.source), tuple(self._kinds[edge.source][1]) if edge.within else None)
+        alike = tuple(self.pair.own[name] for name in self.pair.alike[edge.source[0]] if name in self.pair.own)
+        kinds = tuple(self._kinds[edge.source][1]) if edge.within else None
+        gate = Gate(self.pair.in_small(edge.source), kinds, alike)
         return self.pair.small.links(gate, units, [self.pair.own[name] for name in self.pair.targets], seed)
 
     def _full(self, edge: _Edge, units: Sequence[int], seed: int = 0) -> list[Links]:
-        gate = Gate(edge.source, tuple(self._kinds[edge.source][0]) if edge.within else None)
+        kinds = tuple(self._kinds[edge.source][0]) if edge.within else None
+        gate = Gate(edge.source, kinds, tuple(self.pair.alike[edge.source[0]]))
         return self.pair.full.links(gate, units, self.pair.targets, seed)
 
 

@@ -10,7 +10,7 @@ from torch.utils._pytree import tree_leaves
 from elasticnas.elastic.behaviour import Dim
 from elasticnas.elastic.finder import Assignment, Finder, Pair
 from elasticnas.elastic.linear import input_dim
-from elasticnas.elastic.parts import Part, Prefix
+from elasticnas.elastic.parts import Grid, Part, Prefix
 from elasticnas.elastic.permuting import is_order_free
 
 __all__ = ["Verdict", "prove"]
@@ -92,14 +92,24 @@ def _order_free(pair: Pair, found: Assignment, alone: Sequence[Dim], sizes: tupl
     same = [group for group in groups if all(_equal(found.parts[dim], part) for dim in group)]
     # a group with both sides, such as the heads of an attention, is closed in itself
     same.sort(key=lambda group: _sides(pair, group) == (True, True))
+    copies = {dim for dim in pair.dims if _holds_copies(found.parts[dim], sizes)}
     given = {dim for dim in pair.trusted if pair.sizes(dim) == sizes and _equal(found.parts[dim], part)}
-    trials = [
-        set(alone).union(some, *chosen) for some in ((given, set()) if given else (given,)) for chosen in _subsets(same)
-    ]
+    trials = [set(alone).union(some, *chosen) for some in _choices(given, copies) for chosen in _subsets(same)]
     for members in (*trials, *(members - {dim} for members in trials[:2] for dim in alone)):
         if members and _holds(pair, found, members, sizes):
             return members
     return set()
+
+
+def _choices(given: set[Dim], copies: set[Dim]) -> list[set[Dim]]:
+    return [some for count, some in enumerate((given | copies, copies, given, set())) if some or count == 3]
+
+
+def _holds_copies(part: Part, sizes: tuple[int, int]) -> bool:
+    """Return whether a part has several copies of units of these sizes."""
+    if not isinstance(part, Grid) or not all(factor.is_whole for factor in part.factors[:-1]):
+        return False
+    return (part.factors[-1].full, part.factors[-1].active) == sizes and isinstance(part.factors[-1], Prefix)
 
 
 def _subsets(groups: Sequence[set[Dim]]) -> Iterator[Sequence[set[Dim]]]:
@@ -129,4 +139,6 @@ def _holds(pair: Pair, found: Assignment, members: set[Dim], sizes: tuple[int, i
 
 
 def _whole(part: Part) -> Part:
+    if isinstance(part, Grid):
+        return Grid(tuple(Prefix(factor.active, factor.active) for factor in part.factors))
     return Prefix(part.active, part.active)

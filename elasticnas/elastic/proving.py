@@ -28,6 +28,8 @@ _MANY_NUMBERS = 3_000_000  # of a model that is proven at smaller sizes, if it c
 _LEAST = (16, 24, 32, 48, 64, 96, 128)  # smallest sizes that are tried
 
 
+@torch.inference_mode(False)
+@torch.enable_grad()
 def prove_layouts(builder: Builder, probing: Probing, example: Any, assume: bool) -> None:
     """Let a probing adopt the layouts that behaviour proves.
 

@@ -84,10 +84,17 @@ def test_proposed_rules_are_tried_once_as_they_are(monkeypatch):
     assert (found.verdict, found.rules) == ("refused", None)
 
 
-def test_an_error_that_is_none_of_elasticnas_is_a_crash():
-    found = verdict.judge(family(example="no_such_argument"), "inner")
+def test_an_error_that_is_none_of_elasticnas_is_a_crash(monkeypatch):
+    refused = verdict.judge(family(example="no_such_argument"), "inner")
+    assert refused.verdict == "refused" and "no_such_argument" in refused.why
+
+    def crash(*arguments, **keywords):
+        raise RuntimeError("torn apart")
+
+    monkeypatch.setattr(verdict, "elastify", crash)
+    found = verdict.judge(family(), "inner")
     assert found.verdict == "crashed"
-    assert "no_such_argument" in found.why
+    assert "torn apart" in found.why
 
 
 def test_rules_are_read_from_a_message():

@@ -100,7 +100,7 @@ def build(sizes: Any) -> ViT:
 
 def supernet() -> elasticnas.ElasticModel:
     """Build the supernet."""
-    return elasticnas.elastify(build, Sizes, RULES)
+    return elasticnas.elastify(build, Sizes, RULES, example=torch.rand(2, 8, 8))
 
 
 def scaled(factor: float) -> SimpleNamespace:
