@@ -101,7 +101,9 @@ class _Prover:
         refuted = [(case, verdict) for case, verdict in zip(self.cases, claimed, strict=True) if verdict.refuted]
         has_rules = any(layout.source == "your rule" for layout in self.probing.layouts.values())
         if refuted and has_rules:
-            self._refute(*refuted[0])
+            case, verdict = refuted[0]
+            names = [self._source(case, dim) for edge in verdict.refuted for dim in edge]
+            raise AxisError(self._refutation(case, names, self._verdicts(False)))
         if refuted:
             raise AxisError(self._irreconcilable(*refuted[0]))
         for case, verdict in zip(self.cases, claimed, strict=True):
@@ -116,6 +118,10 @@ class _Prover:
         layouts = self._layouts(claimed)
         opened = self._open(claimed)
         if opened and not assume:
+            free = self._verdicts(False) if has_rules else claimed
+            if has_rules and not self._open(free) and not any(verdict.refuted for verdict in free):
+                names = [f"{starred(name)} dimension {dim}" for name, dim in opened]
+                raise AxisError(self._refutation(self.cases[0], names, free))
             raise AxisError(self._undecided(opened))
         self.probing.adopt(layouts)
         self._verify_jointly()
@@ -396,13 +402,12 @@ class _Prover:
             "units all the same"
         )
 
-    def _refute(self, case: Case, verdict: Verdict) -> None:
-        names = list(dict.fromkeys(self._source(case, dim) for edge in verdict.refuted for dim in edge))
-        free = self._verdicts(False)
+    def _refutation(self, case: Case, names: Sequence[str], free: Sequence[Verdict]) -> str:
+        names = list(dict.fromkeys(names))
         given_rules = ", ".join(f"{rule.pattern!r}: {rule.text!r}" for rule in self.probing.rules)
         if any(each.refuted for each in free):
             problem = next((c, v) for c, v in zip(self.cases, free, strict=True) if v.refuted)
-            raise AxisError(self._irreconcilable(*problem))
+            return self._irreconcilable(*problem)
         bare = [
             replace(
                 layout,
@@ -415,7 +420,7 @@ class _Prover:
         self.probing.layouts = {layout.name: layout for layout in bare}
         texts = _rules_of(self._layouts(free))
         way = f"give {as_rules(texts)}" if texts else "leave the rules out"
-        raise AxisError(
+        return (
             f"the rules {{{given_rules}}} are refuted by the model's behaviour: with them, the units of "
             f"{_listed(names)} depend on each other in another way than in {self.builder.factory.call(case.archs[1])}"
             f"; {way}, which behaviour proves"
