@@ -145,9 +145,7 @@ def test_a_transformer_of_torch_is_elastified_searched_and_taken_out(tmp_path, c
     supernet = example.elasticnas.elastify(example.build, example.Sizes, assume=True)
     whole = Flops(supernet, example.HELD_OUT[0][0][:1])
     assert all(c.costs["flops"] <= 0.5 * whole(example.Sizes.largest()) for c in result.tried)
-    assert (
-        "(12 hidden) (rule)" in said and "(assumed)" not in said and (tmp_path / "model" / "model.safetensors").exists()
-    )
+    assert "(12 hidden)" in said and (tmp_path / "model" / "model.safetensors").exists()
     assert f"accuracy of the loaded network: {result.found.metrics['accuracy']:.3f}" in said
 
 
