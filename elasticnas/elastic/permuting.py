@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from elasticnas.elastic.behaviour import Behaviour, Dim
-from elasticnas.elastic.parts import Grid, Part, Prefix
+from elasticnas.elastic.parts import Grid, Part
 
 __all__ = ["is_order_free"]
 
@@ -32,7 +32,7 @@ def is_order_free(
     for (name, dim), part in members.items():
         tensor = changed.get(name, behaviour.tensors[name])
         changed[name] = tensor.index_select(dim, _index(part, order))
-    flat = _index(Prefix(full, size), order)
+    flat = _index(next(part for part in members.values() if part.active == size), order)
     with torch.no_grad():
         before = behaviour.run({})
         after = behaviour.run(changed, _permuted(behaviour.example, inputs, flat))
@@ -40,7 +40,9 @@ def is_order_free(
 
 
 def _index(part: Part, order: Tensor) -> Tensor:
-    if isinstance(part, Grid):  # several copies of the units, as of positions that are flattened
+    if isinstance(part, Grid) and part.active != len(
+        order
+    ):  # several copies of the units, as of positions that are flattened
         inner = _index(part.factors[-1], order)
         return (torch.arange(part.full // len(inner))[:, None] * len(inner) + inner).flatten()
     units, index = part.units(), torch.arange(part.full)
