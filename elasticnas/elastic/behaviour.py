@@ -60,6 +60,7 @@ class Behaviour:
 
     Attributes:
         tensors: Parameters and float buffers by name.
+        baseline: The outputs with the present weights.
 
     Raises:
         AxisError: The forward pass writes to parameters.
@@ -86,8 +87,8 @@ class Behaviour:
         self.tensors = {name: tensor.detach() for name, tensor in named if tensor.is_floating_point()}
         held = {name for name, _ in self.model.named_buffers()}
         self.parameters = [key for key in self.tensors if key not in held]
-        with torch.no_grad(), _seeded(), no_writes(self.model):
-            outputs = self.outputs({})
+        with torch.no_grad(), no_writes(self.model):
+            self.baseline = outputs = self.outputs({})
         if not outputs or not all(bool(x.isfinite().all()) for x in outputs):
             raise ValueError("the output has no finite numbers" if outputs else "the output has no numbers")
         generator = torch.Generator().manual_seed(1)
@@ -95,9 +96,9 @@ class Behaviour:
         self._seed = seed
 
     def outputs(self, changed: Mapping[str, Tensor], example: Any = None) -> list[Tensor]:
-        """Return the floating-point outputs with some tensors replaced."""
+        """Return the floating-point outputs with some tensors replaced; noise is the same at every call."""
         # the kernel of plain products runs for all units at once
-        with ExactMode(), sdpa_kernel(SDPBackend.MATH):
+        with _seeded(), ExactMode(), sdpa_kernel(SDPBackend.MATH):
             given = self.example if example is None else example
             tensors = {**self.tensors, **changed}
             if isinstance(given, Mapping):
@@ -105,11 +106,6 @@ class Behaviour:
             else:
                 found = functional_call(self.model, tensors, given if isinstance(given, tuple) else (given,))
         return [x for x in tree_leaves(found) if isinstance(x, Tensor) and x.is_floating_point()]
-
-    def run(self, changed: Mapping[str, Tensor], example: Any = None) -> list[Tensor]:
-        """Return the outputs with some tensors replaced; noise is the same at every call."""
-        with _seeded():
-            return self.outputs(changed, example)
 
     @property
     def cheap(self) -> bool:
@@ -200,8 +196,7 @@ class Behaviour:
         return dict(zip(given, found, strict=True))
 
     def _loss(self, gated: dict[str, Tensor], free: dict[str, Tensor]) -> Tensor:
-        with _seeded():
-            outputs = self.outputs({**free, **gated})
+        outputs = self.outputs({**free, **gated})
         return torch.stack([(x * weight).sum() for x, weight in zip(outputs, self._weights, strict=True)]).sum()
 
 

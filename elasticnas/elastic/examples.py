@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_map
 
 __all__ = ["Maker", "given", "makers"]
 
@@ -21,10 +20,8 @@ _IMAGE_SIZES = ("image_size", "img_size", "input_size")
 
 
 def given(example: Any, arch: Any) -> Any:
-    """Return the example of an architecture: floating-point tensors in float64, on the CPU."""
-    if callable(example) and not isinstance(example, Tensor):
-        example = example(arch)
-    return tree_map(lambda x: x.detach().cpu() if isinstance(x, Tensor) else x, example)
+    """Return the example of an architecture."""
+    return example(arch) if callable(example) and not isinstance(example, Tensor) else example
 
 
 def makers(model: nn.Module) -> Iterator[Maker]:

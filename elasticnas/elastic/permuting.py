@@ -34,15 +34,13 @@ def is_order_free(
         changed[name] = tensor.index_select(dim, _index(part, order))
     flat = _index(next(part for part in members.values() if part.active == size), order)
     with torch.no_grad():
-        before = behaviour.run({})
-        after = behaviour.run(changed, _permuted(behaviour.example, inputs, flat))
-    return all(_same(a, b, full, flat) for a, b in zip(before, after, strict=True))
+        outputs = behaviour.outputs(changed, _permuted(behaviour.example, inputs, flat))
+    return all(_same(a, b, full, flat) for a, b in zip(behaviour.baseline, outputs, strict=True))
 
 
 def _index(part: Part, order: Tensor) -> Tensor:
-    if isinstance(part, Grid) and part.active != len(
-        order
-    ):  # several copies of the units, as of positions that are flattened
+    # several copies of the units, as of positions that are flattened
+    if isinstance(part, Grid) and part.active != len(order):
         inner = _index(part.factors[-1], order)
         return (torch.arange(part.full // len(inner))[:, None] * len(inner) + inner).flatten()
     units, index = part.units(), torch.arange(part.full)

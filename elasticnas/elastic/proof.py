@@ -50,7 +50,7 @@ def prove(pair: Pair, given: Mapping[Dim, Part]) -> Verdict:
     """
     found = Finder(pair, given).solve()
     verdict = Verdict(found.parts, refuted=found.refuted, ambiguous=found.ambiguous, regrouped=found.regrouped)
-    varying = [dim for dim in pair.dims if len(set(pair.sizes(dim))) > 1]
+    varying = [dim for dim in pair.dims if pair.varies(dim)]
     verdict.without_effect = {dim for dim in varying if not pair.full.affects(dim[0])}
     # links between layers that only write fit any units; those that force others than the first say which
     linked = [group for group in found.linked if len({name for name, _ in group}) > 1]
@@ -87,7 +87,7 @@ def _order_free(pair: Pair, found: Assignment, alone: Sequence[Dim], sizes: tupl
     groups = []
     for group in found.linked:
         own = {dim for dim in group if pair.sizes(dim) == sizes}
-        if own and not own <= set(alone) and all(len(set(pair.sizes(dim))) == 1 or dim in own for dim in group):
+        if own and not own <= set(alone) and all(dim in own or not pair.varies(dim) for dim in group):
             groups.append(own)
     same = [group for group in groups if all(_equal(found.parts[dim], part) for dim in group)]
     # a group with both sides, such as the heads of an attention, is closed in itself

@@ -1,6 +1,6 @@
 """Proving: replace the layouts that sizes suggest by those that the behaviour of built models proves."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -156,13 +156,13 @@ class _Prover:
         )
 
     def _run(self, maker: Any) -> None:
-        for probe in (self.base, *(case.small for case in self.cases)):
-            Behaviour(probe.model, maker(probe), set()).affects("")
+        for probe in self._probes:
+            _try(probe, maker)
 
     def _require_run(self, maker: Any) -> None:
-        for probe in (self.base, *(case.small for case in self.cases)):
+        for probe in self._probes:
             try:
-                Behaviour(probe.model, maker(probe), set()).affects("")
+                _try(probe, maker)
             except AxisError:  # it writes to weights
                 raise
             except Exception as error:  # whatever the model raises
@@ -185,7 +185,7 @@ class _Prover:
             for dim, dimension in enumerate(layout.dimensions):
                 if claimed or (with_rules and dimension.how == "rule"):
                     parts[case.base.tensors[name][0], dim] = self._claimed(case, name, dim, dimension.expression)
-        pair = case.pair(self.full, self._small(case), judged)
+        pair = case.pair(self.full, self._behaviour(case.small), judged)
         trusted = {
             (case.base.tensors[name][0], dim)
             for name in judged
@@ -194,9 +194,6 @@ class _Prover:
         }
         leaders = {dim: leader for dim, leader in pair.leaders.items() if not trusted & {dim, leader}}
         return prove(replace(pair, trusted=frozenset(trusted & set(pair.dims)), leaders=leaders), parts)
-
-    def _small(self, case: Case) -> Behaviour:
-        return self._behaviour(case.small)
 
     def _claimed(self, case: Case, name: str, dim: int, expression: Expression | None) -> Part:
         """Return the units that a layout claims for a dimension."""
@@ -266,7 +263,7 @@ class _Prover:
             return replace(before, note="" if agrees else before.note)
         if before.how == "fixed":
             return before
-        reps = self._representative(dim)
+        reps = [(names.get(dim[0], dim[0]), dim[1]) for names in self._representatives]
         found = [verdict.parts.get(rep) for verdict, rep in zip(verdicts, reps, strict=True)]
         size = self.base.tensors[name][1][dim[1]]
         parts = [part if part is not None else Prefix(size, size) for part in found]
@@ -304,22 +301,27 @@ class _Prover:
                 found.add(self.probing.layouts[name].dimensions[read].label)
         return found
 
-    def _representative(self, dim: Dim) -> list[Dim]:
+    @cached_property
+    def _probes(self) -> list[Probe]:
+        return [self.base, *(case.small for case in self.cases)]
+
+    @cached_property
+    def _representatives(self) -> list[dict[str, str]]:
+        """For every case the name of the first tensor that only differs in its layer, by the name of each."""
         found = []
         for case in self.cases:
-            name = next((rep for rep, names in self._alike(case).items() if dim[0] in names), dim[0])
-            found.append((name, dim[1]))
+            first: dict[Any, str] = {}
+            found.append(
+                {
+                    name: first.setdefault((layered(source), shape, case.small.tensors[source][1]), name)
+                    for source, (name, shape) in self.base.tensors.items()
+                    if source in case.small.tensors
+                }
+            )
         return found
 
-    def _alike(self, case: Case) -> Mapping[str, Sequence[str]]:
-        groups: dict[Any, list[str]] = {}
-        for source, (name, shape) in self.base.tensors.items():
-            if source in case.small.tensors:
-                groups.setdefault((layered(source), shape, case.small.tensors[source][1]), []).append(name)
-        return {names[0]: names for names in groups.values()}
-
     def _expression(self, name: str, dim: Dim, parts: Sequence[Part]) -> Expression | None:
-        probes = [self.base, *(case.small for case in self.cases)]
+        probes = self._probes
         before = self.probing.layouts[name].dimensions[dim[1]]
         own = {before.label, *before.axes}
         # the entries of a per-layer choice change together here, and sizes in all probes tell which one it is
@@ -433,7 +435,11 @@ class _Prover:
 
 def _rules_of(layouts: Iterable[Layout]) -> dict[str, str]:
     """Return the rules that say what is proven, without those that follow from others."""
-    texts = _texts(layout for layout in layouts if any(d.expression is not None for d in layout.dimensions))
+    texts = {
+        layered(layout.name): " ".join(f"({d.expression.text()})" if d.expression else "_" for d in layout.dimensions)
+        for layout in layouts
+        if any(d.expression is not None for d in layout.dimensions)
+    }
     weights = {name.removesuffix("weight") for name in texts if name.endswith("weight")}
     return {
         name: text
@@ -442,15 +448,9 @@ def _rules_of(layouts: Iterable[Layout]) -> dict[str, str]:
     }
 
 
-def _texts(layouts: Iterable[Layout]) -> dict[str, str]:
-    """Return a rule for each layout, by a pattern for the layers that have it."""
-    return {
-        layered(layout.name): " ".join(
-            f"({dimension.expression.text()})" if dimension.expression is not None else "_"
-            for dimension in layout.dimensions
-        )
-        for layout in layouts
-    }
+def _try(probe: Probe, maker: Any) -> None:
+    """Run a model forward and backward."""
+    Behaviour(probe.model, maker(probe)).affects("")
 
 
 def _made_by(make: Maker) -> Any:
