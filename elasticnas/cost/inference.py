@@ -2,6 +2,7 @@
 
 import random
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, TypeVar
@@ -94,16 +95,38 @@ class Inference:
                 module.use_nested_tensor = False  # they would count by the values of the padding mask
         # as on the meta device: fused attention would hide its scores from a count of memory
         plain_kernels = sdpa_kernel(SDPBackend.MATH)
-        with torch.no_grad(), _uncompiled(), plain_kernels, observer(network, example) as observed:
+        with torch.no_grad(), _uncompiled, plain_kernels, observer(network, example) as observed:
             run(network, example, self._call)
         return observed
 
 
-def _uncompiled() -> AbstractContextManager[Any]:
-    """Run compiled functions as they are written: inside a dispatch mode torch does not compile."""
-    # nothing is compiled without this module, which takes seconds to import
-    loaded = "torch._dynamo" in sys.modules
-    return torch.compiler.set_stance("force_eager") if loaded else nullcontext()
+class _Uncompiled:
+    """Runs compiled functions as they are written: inside a dispatch mode torch does not compile.
+
+    The setting is one of all threads: the first one changes it, and the last one restores it.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._threads = threading.Lock(), 0
+        self._stance: AbstractContextManager[Any] = nullcontext()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            # nothing is compiled without this module, which takes seconds to import
+            if not self._threads and "torch._dynamo" in sys.modules:
+                self._stance = torch.compiler.set_stance("force_eager")
+                self._stance.__enter__()
+            self._threads += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._threads -= 1
+            if not self._threads:
+                stance, self._stance = self._stance, nullcontext()
+                stance.__exit__(None, None, None)
+
+
+_uncompiled = _Uncompiled()
 
 
 @contextmanager

@@ -4,6 +4,8 @@ import random
 import re
 import warnings
 from collections import UserDict
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from typing import Literal
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 import torch
 from test_products import PRODUCTS, REAL, RECURRENT, UNKNOWN, Runs
 from torch import nn
+from torch._dynamo.testing import CompileCounter
 from torch.nn.attention.flex_attention import flex_attention
 
 import elasticnas.nn as enn
@@ -287,3 +290,30 @@ def test_mappings_of_any_class():
     flops = Flops(model, UserDict(x=torch.ones(2, 8)))
     assert flops(Sizes(inner=12)) == 2 * 2 * 2 * 8 * 12
     assert flops.identity == Flops(model, {"x": torch.ones(2, 8)}).identity
+
+
+def test_costs_in_two_threads_leave_compilation_as_it_was():
+    counted = CompileCounter()
+    started, done = Event(), Event()
+
+    class First(nn.Linear):
+        def forward(self, x):
+            assert started.wait(30)
+            return super().forward(x)
+
+    class Second(nn.Linear):
+        def forward(self, x):
+            started.set()
+            assert done.wait(30)  # it ends after the first one
+            return super().forward(x)
+
+    def first():
+        found = quietly(First(4, 6), torch.zeros(3, 4))
+        done.set()
+        return found
+
+    with ThreadPoolExecutor(2) as pool:
+        futures = [pool.submit(first), pool.submit(quietly, Second(4, 6), torch.zeros(3, 4))]
+        assert [future.result() for future in futures] == [2 * 3 * 4 * 6] * 2
+    torch.compile(lambda x: x + 1, backend=counted)(torch.zeros(2))
+    assert counted.frame_count == 1
