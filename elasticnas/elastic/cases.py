@@ -1,6 +1,6 @@
 """Cases: pairs of architectures whose models show which units a smaller model has."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import gcd
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 from elasticnas.elastic.behaviour import Behaviour, Dim
 from elasticnas.elastic.building import Builder
 from elasticnas.elastic.finder import Pair
-from elasticnas.elastic.layouts import layered, starred
+from elasticnas.elastic.layouts import starred
 from elasticnas.elastic.linear import input_dim
 from elasticnas.elastic.probe import Probe, valid
 from elasticnas.elastic.probing import Probing
@@ -35,23 +35,23 @@ class Case:
     small: Probe
     archs: tuple[Any, Any]
 
-    def pair(self, base: Behaviour, small: Behaviour, judged: Sequence[str]) -> Pair:
+    def pair(self, base: Behaviour, small: Behaviour, judged: Mapping[str, str]) -> Pair:
         """Return the models and the dimensions to decide.
 
         Args:
             base: Behaviour of the large model.
             small: Behaviour of the smaller one.
-            judged: Names in the supernet of the tensors to look at.
+            judged: Names in the supernet of the tensors to look at, and the name that each shares with other layers.
         """
         alike: dict[Any, list[str]] = {}
         own: dict[str, str] = {}
-        for source in judged:
+        for source, shared in judged.items():
             if source not in self.base.tensors or source not in self.small.tensors:
                 continue
             (name, shape), (other, fewer) = self.base.tensors[source], self.small.tensors[source]
             if name in base.tensors and other in small.tensors:
                 own[name] = other
-                alike.setdefault((layered(source), shape, fewer), []).append(name)
+                alike.setdefault((shared, shape, fewer), []).append(name)
         dims = tuple((names[0], dim) for (_, shape, _), names in alike.items() for dim in range(len(shape)))
         pair = Pair(base, small, own, {names[0]: names for names in alike.values()}, {}, dims)
         return replace(pair, leaders=_leaders(pair))
@@ -79,7 +79,7 @@ def _leaders(pair: Pair) -> dict[Dim, Dim]:
 
 def kind_of(probing: Probing, name: str) -> Kind:
     """Return what layers have in common: the name without their numbers, and what the sizes depend on."""
-    return layered(name), tuple(dimension.label for dimension in probing.layouts[name].dimensions)
+    return probing.layered[name], tuple(dimension.label for dimension in probing.layouts[name].dimensions)
 
 
 def base_of(builder: Builder, probing: Probing) -> Probe:

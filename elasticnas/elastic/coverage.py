@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from elasticnas.elastic.layouts import Layout, starred
+from elasticnas.elastic.layouts import Layout, layered
 
 __all__ = ["Coverage"]
 
@@ -74,6 +74,7 @@ def _grouped(
 ) -> dict[tuple[str, tuple[int, ...], str], list[Layout]]:
     """Group tensors that have the same layout and the same name apart from layer numbers."""
     groups: dict[tuple[str, tuple[int, ...], str], list[Layout]] = {}
+    shared = layered((layout.name for layout in layouts), every=True)
     for layout in layouts:
         if layout.name in computed:
             text = "computed for each architecture"
@@ -81,5 +82,5 @@ def _grouped(
             text = f"{', '.join(dimension.label for dimension in layout.dimensions)}, fixed"
         else:
             text = ", ".join(f"{d.label}{_SIGN[d.how]}{f' ({d.note})' if d.note else ''}" for d in layout.dimensions)
-        groups.setdefault((starred(layout.name), layout.shape, text), []).append(layout)
+        groups.setdefault((shared[layout.name], layout.shape, text), []).append(layout)
     return groups

@@ -1,7 +1,8 @@
 """Layouts: the axes or factors of every dimension of a tensor, declared by rules in the notation of einops."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Literal
@@ -95,12 +96,31 @@ def starred(name: str) -> str:
     return re.sub(r"(?<=\.)\d+(?=\.)", "*", re.sub(r"^\d+(?=\.)", "*", name))
 
 
-def layered(name: str) -> str:
-    """Return the name with ``*`` in place of the outermost number of a module with modules, which counts layers.
+def layered(names: Iterable[str], every: bool = False) -> dict[str, str]:
+    """Return each name with ``*`` in place of the number of a layer, by name.
 
-    Other numbers may count heads, or the steps of a sequence.
+    A number counts layers if another name differs in it alone, and modules stand below it: ``0`` and ``2`` of
+    ``0.weight`` and ``2.weight`` are different layers of a sequence.
+
+    Args:
+        names: Names of tensors.
+        every: Replace the numbers of layers within layers too, such as heads or experts, not only the outermost.
     """
-    return re.sub(r"(^|\.)\d+(?=\.[^.]+\.)", r"\1*", name, count=1)
+    split = {name: name.split(".") for name in names}
+    counts = Counter(others for parts in split.values() for _, others in _numbers(parts))
+    found = {}
+    for name, parts in split.items():
+        places = [place for place, others in _numbers(parts) if counts[others] > 1]
+        starred = places if every else places[:1]
+        found[name] = ".".join("*" if place in starred else part for place, part in enumerate(parts))
+    return found
+
+
+def _numbers(parts: Sequence[str]) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """Yield the place of each number of a name that modules stand below, and the name without that number."""
+    for place, part in enumerate(parts[:-2]):
+        if part.isdigit():
+            yield place, (*parts[:place], "*", *parts[place + 1 :])
 
 
 def as_rules(texts: Mapping[str, str]) -> str:

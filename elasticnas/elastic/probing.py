@@ -10,7 +10,7 @@ from elasticnas.axes import Axes
 from elasticnas.elastic.building import Builder
 from elasticnas.elastic.depth import ChosenLayers
 from elasticnas.elastic.fitting import axis_values, fit
-from elasticnas.elastic.layouts import AxisValue, Dimension, Layout, Rule, as_rules, sizes_of
+from elasticnas.elastic.layouts import AxisValue, Dimension, Layout, Rule, as_rules, layered, sizes_of
 from elasticnas.elastic.linear import input_dim
 from elasticnas.elastic.parts import Part, Prefix
 from elasticnas.elastic.probe import Probe, beyond, variants
@@ -34,6 +34,7 @@ class Probing:
         layouts: The layouts by tensor name.
         rules: The rules for tensors.
         full: The probe of the largest architecture.
+        layered: The name that each tensor shares with those of other layers, by name.
         neighbours: Probes that differ from it in one choice, or in as few as the rules allow.
 
     Raises:
@@ -57,6 +58,7 @@ class Probing:
         further = [Probe(arch, builder.shapes(arch), layers) for arch in beyond(axes, archs)]
         self.probes = [self.full, *self.neighbours, *further]
         self._numbers = {axis.name: axis.quantity for axis in axes.all() if axis.is_number}
+        self.layered = layered(self.full.tensors)
         self._series: dict[tuple[int, ...], dict[str, list[int]]] = {}
         self._sizes: dict[tuple[str, int], tuple[dict[str, int], ...]] = {}
         self._largest: dict[str, tuple[dict[str, int], ...]] = {}  # in the largest model, which is probed first

@@ -1,6 +1,6 @@
 """Proving: replace the layouts that sizes suggest by those that the behaviour of built models proves."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -12,7 +12,7 @@ from elasticnas.elastic.building import Builder
 from elasticnas.elastic.cases import Case, archs_of, base_of, kind_of, shrunk
 from elasticnas.elastic.examples import Maker, given, makers
 from elasticnas.elastic.expressions import Expression, Name, Product
-from elasticnas.elastic.layouts import Dimension, Layout, as_rules, layered, sizes_of, starred
+from elasticnas.elastic.layouts import Dimension, Layout, as_rules, sizes_of, starred
 from elasticnas.elastic.linear import input_dim
 from elasticnas.elastic.naming import Unnamed, express
 from elasticnas.elastic.parts import Part, Prefix
@@ -120,7 +120,7 @@ class _Prover:
         if opened and not assume:
             free = self._verdicts(False) if has_rules else claimed
             if has_rules and not self._open(free) and not any(verdict.refuted for verdict in free):
-                names = [f"{starred(name)} dimension {dim}" for name, dim in opened]
+                names = [f"{self.probing.layered[name]} dimension {dim}" for name, dim in opened]
                 raise AxisError(self._refutation(self.cases[0], names, free))
             raise AxisError(self._undecided(opened))
         self.probing.adopt(layouts)
@@ -177,11 +177,11 @@ class _Prover:
         return [self._verdict(case, with_rules) for case in self.cases]
 
     def _verdict(self, case: Case, with_rules: bool, claimed: bool = False) -> Verdict:
-        judged, parts = [], {}
+        judged, parts = {}, {}
         for name, layout in self.probing.layouts.items():
             if name in self.computed or (name not in case.small.tensors or name not in case.base.tensors):
                 continue
-            judged.append(name)
+            judged[name] = self.probing.layered[name]
             for dim, dimension in enumerate(layout.dimensions):
                 if claimed or (with_rules and dimension.how == "rule"):
                     parts[case.base.tensors[name][0], dim] = self._claimed(case, name, dim, dimension.expression)
@@ -313,7 +313,7 @@ class _Prover:
             first: dict[Any, str] = {}
             found.append(
                 {
-                    name: first.setdefault((layered(source), shape, case.small.tensors[source][1]), name)
+                    name: first.setdefault((self.probing.layered[source], shape, case.small.tensors[source][1]), name)
                     for source, (name, shape) in self.base.tensors.items()
                     if source in case.small.tensors
                 }
@@ -387,7 +387,7 @@ class _Prover:
         return list(dict.fromkeys(found))
 
     def _undecided(self, opened: Sequence[Dim]) -> str:
-        names = list(dict.fromkeys(f"{starred(name)} dimension {dim}" for name, dim in opened))
+        names = list(dict.fromkeys(f"{self.probing.layered[name]} dimension {dim}" for name, dim in opened))
         return (
             f"nothing in the model's behaviour shows which units {_listed(names)} keep when they get smaller: give "
             "rules with their layouts, such as '(heads d) _', with '_' for a dimension that keeps its first units, or "
@@ -420,7 +420,7 @@ class _Prover:
             for layout in self.probing.layouts.values()
         ]
         self.probing.layouts = {layout.name: layout for layout in bare}
-        texts = _rules_of(self._layouts(free))
+        texts = _rules_of(self._layouts(free), self.probing.layered)
         way = f"give {as_rules(texts)}" if texts else "leave the rules out"
         return (
             f"the rules {{{given_rules}}} are refuted by the model's behaviour: with them, the units of "
@@ -430,13 +430,13 @@ class _Prover:
 
     def _source(self, case: Case, dim: Dim) -> str:
         sources = {own: source for source, (own, _) in case.base.tensors.items()}
-        return f"{starred(sources[dim[0]])} dimension {dim[1]}"
+        return f"{self.probing.layered[sources[dim[0]]]} dimension {dim[1]}"
 
 
-def _rules_of(layouts: Iterable[Layout]) -> dict[str, str]:
+def _rules_of(layouts: Iterable[Layout], layered: Mapping[str, str]) -> dict[str, str]:
     """Return the rules that say what is proven, without those that follow from others."""
     texts = {
-        layered(layout.name): " ".join(f"({d.expression.text()})" if d.expression else "_" for d in layout.dimensions)
+        layered[layout.name]: " ".join(f"({d.expression.text()})" if d.expression else "_" for d in layout.dimensions)
         for layout in layouts
         if any(d.expression is not None for d in layout.dimensions)
     }

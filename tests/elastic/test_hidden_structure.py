@@ -184,3 +184,39 @@ def test_an_example_is_asked_for_where_none_is_found():
     assert elastify(Pairs, Hidden, assume=True).coverage().open
     with pytest.raises(ConfigError, match=r"Pairs\(hidden=64\) fails on the example"):
         elastify(Pairs, Hidden, example=torch.randn(4, 3))
+
+
+def test_queries_keys_and_values_of_nested_stages_keep_the_same_rows():
+    class Width(Space):
+        width: Literal[32, 16]
+
+    def build(width):
+        config = transformers.SwinConfig(
+            image_size=32, patch_size=4, embed_dim=width, depths=[2, 2], num_heads=[2, 4], window_size=4
+        )
+        return transformers.SwinModel(config)
+
+    model = elastify(build, Width)
+    for stage, count in enumerate((2, 4)):
+        width = 16 * 2**stage
+        for layer in (0, 1):
+            full, small = of(model, Width(width=16), f"encoder.layers.{stage}.blocks.{layer}.attention")
+            for name in ("q_proj", "k_proj", "v_proj"):
+                expected = heads(getattr(full, name).weight, count)[:, :width]
+                assert torch.equal(getattr(small, name).weight, expected), (stage, layer, name)
+
+
+def test_units_that_are_flattened_over_positions():
+    class Width(Space):
+        width: Literal[16, 8]
+
+    def build(width):
+        layer = nn.TransformerEncoderLayer(width, 2, 24, dropout=0.0, batch_first=True, norm_first=True)
+        encoder = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+        return nn.Sequential(nn.Embedding(9, width), encoder, nn.Flatten(), nn.Linear(5 * width, 3))
+
+    model = elastify(build, Width, example=torch.randint(9, (2, 5)))
+    full, small = of(model, Width(width=8), "3")
+    assert torch.equal(small.weight, full.weight.unflatten(1, (5, 16))[:, :, :8].flatten(1, 2))
+    full, small = of(model, Width(width=8), "1.layers.1.self_attn.out_proj")
+    assert torch.equal(small.weight, full.weight.unflatten(1, (2, 8))[:8, :, :4].flatten(1, 2))
