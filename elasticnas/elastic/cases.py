@@ -1,7 +1,8 @@
 """Cases: pairs of architectures whose models show which units a smaller model has."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from math import gcd
 from typing import Any
 
@@ -14,9 +15,10 @@ from elasticnas.elastic.probe import Probe, valid
 from elasticnas.elastic.probing import Probing
 from elasticnas.space import Space
 
-__all__ = ["Case", "archs_of", "base_of", "kind_of", "shrunk"]
+__all__ = ["Case", "archs_of", "base_of", "kind_of", "shallow", "shrunk"]
 
 _LARGE = 64  # the least size that is divided
+_FEW = 2  # layers that show how each kind depends on others
 
 Kind = tuple[str, tuple[str, ...]]
 
@@ -111,10 +113,39 @@ def archs_of(builder: Builder, probing: Probing, base: Probe) -> list[Any]:
     return found
 
 
-def shrunk(probing: Probing, arch: Any, least: int) -> Any:
+def shallow(builder: Builder, probing: Probing, base: Probe) -> dict[str, int]:
+    """Return fewer layers than those of any option, for each number of layers, that show every kind of tensor."""
+    found: dict[str, int] = {}
+    kinds = {kind_of(probing, name) for name in base.tensors}
+    for choice in probing.axes.space.choice_list():
+        if not all(type(option) is int and option > _FEW for option in choice.options):
+            continue
+        arch = _changed(base.arch, partial(_few, starred(f"{choice.name}.")), "")
+        try:
+            probe = Probe(arch, builder.shapes(arch), probing.layers)
+        except Exception:  # whatever a build raises for a number that is none of the options
+            continue
+        same = all(base.tensors.get(name, ("", ()))[1] == shape for name, (_, shape) in probe.tensors.items())
+        fewer = len(probe.tensors) < len(base.tensors)
+        if same and fewer and {kind_of(probing, name) for name in probe.tensors} == kinds:
+            found[starred(f"{choice.name}.")] = _FEW
+    return found
+
+
+def _few(choice: str, path: str, value: int) -> int:
+    return _FEW if path == choice else value
+
+
+def shrunk(probing: Probing, arch: Any, least: int, layers: Mapping[str, int]) -> Any:
     """Return an architecture with large sizes divided, such that the options of each stay integers, at least ``least``.
 
     It is none of the space, whose options are larger: the models of both have the same structure.
+
+    Args:
+        probing: The layouts by sizes and rules.
+        arch: The architecture.
+        least: The smallest size.
+        layers: Numbers of layers by the name of their choice.
     """
     space = probing.axes.space
     divisors: dict[str, int] = {}
@@ -125,18 +156,19 @@ def shrunk(probing: Probing, arch: Any, least: int) -> Any:
             fitting = (d for d in range(1, common + 1) if common % d == 0 and smallest // d >= least)
             divisor = max(fitting, default=1)
             divisors[name] = gcd(divisors.get(name, divisor), divisor)
-    return _divided(arch, divisors, "")
+    return _changed(arch, lambda path, value: layers.get(path, value // divisors.get(path, 1)), "")
 
 
-def _divided(value: Any, divisors: Mapping[str, int], path: str) -> Any:
+def _changed(value: Any, number: Callable[[str, int], int], path: str) -> Any:
+    """Return a part of an architecture with other numbers."""
     if type(value) is int:
-        return value // divisors.get(path, 1)
+        return number(path, value)
     if isinstance(value, tuple):
-        return tuple(_divided(entry, divisors, f"{path}*.") for entry in value)
+        return tuple(_changed(entry, number, f"{path}*.") for entry in value)
     if isinstance(value, Space):
         fields = type(value).model_fields
         return value.model_copy(
-            update={name: _divided(getattr(value, name), divisors, f"{path}{name}.") for name in fields}
+            update={name: _changed(getattr(value, name), number, f"{path}{name}.") for name in fields}
         )
     return value
 

@@ -1,15 +1,15 @@
 """Proving: replace the layouts that sizes suggest by those that the behaviour of built models proves."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
 
 from elasticnas.elastic.behaviour import Behaviour, Dim
 from elasticnas.elastic.building import Builder
-from elasticnas.elastic.cases import Case, archs_of, base_of, kind_of, shrunk
+from elasticnas.elastic.cases import Case, archs_of, base_of, kind_of, shallow, shrunk
 from elasticnas.elastic.examples import Maker, given, makers
 from elasticnas.elastic.expressions import Expression, Name, Product
 from elasticnas.elastic.layouts import Dimension, Layout, as_rules, sizes_of, starred
@@ -50,10 +50,12 @@ def prove_layouts(builder: Builder, probing: Probing, example: Any, assume: bool
     numbers = sum(tensor.numel() for _, tensor in tensors(base.model))
     before = list(probing.layouts.values())
     # models of small sizes have the structure of large ones, and take less time
+    layers = shallow(builder, probing, base) if numbers > _MANY_NUMBERS else {}
     problem: AxisError | None = None
     for least in _LEAST if numbers > _MANY_NUMBERS else ():
         try:
-            _Prover(builder, probing, base.arch, archs, example, least).decide(assume)
+            smaller = partial(shrunk, probing, least=least, layers=layers)
+            _Prover(builder, probing, base.arch, archs, example, smaller).decide(assume)
             return
         except AxisError as error:  # the sizes may be too small to tell
             problem = error
@@ -63,7 +65,7 @@ def prove_layouts(builder: Builder, probing: Probing, example: Any, assume: bool
     if problem is not None:
         raise problem
     try:
-        prover = _Prover(builder, probing, base.arch, archs, example, None)
+        prover = _Prover(builder, probing, base.arch, archs, example, lambda arch: arch)
     except _NoExample as error:
         if assume:
             return
@@ -77,9 +79,15 @@ class _NoExample(Exception):
 
 class _Prover:
     def __init__(
-        self, builder: Builder, probing: Probing, base: Any, archs: Sequence[Any], example: Any, least: int | None
+        self,
+        builder: Builder,
+        probing: Probing,
+        base: Any,
+        archs: Sequence[Any],
+        example: Any,
+        smaller: Callable[[Any], Any],
     ) -> None:
-        self.builder, self.probing, self.least = builder, probing, least
+        self.builder, self.probing, self._smaller = builder, probing, smaller
         self.base = self._probe(base)
         self.cases = [Case(self.base, self._probe(arch), (base, arch)) for arch in archs]
         self.computed = set().union(*(_computed(self.base, case.small) for case in self.cases))
@@ -88,7 +96,7 @@ class _Prover:
         self._archs = base, archs
 
     def _probe(self, arch: Any) -> Probe:
-        made = arch if self.least is None else shrunk(self.probing, arch, self.least)
+        made = self._smaller(arch)
         return Probe(made, self.builder.skeleton(made), self.probing.layers)
 
     def decide(self, assume: bool) -> None:
