@@ -44,6 +44,7 @@ def _kinds(model: nn.Module) -> Iterator[Maker]:
         else:
             yield lambda made: _fit(made, _floats(2, _POSITIONS, _width(made)))
             yield lambda made: _fit(made, _floats(6, _width(made)))
+            yield from _images(model)  # whose patches are flattened
 
 
 def _is_first(module: nn.Module) -> bool:
@@ -76,7 +77,8 @@ def _images(model: nn.Module) -> Iterator[Maker]:
 
 
 def _image(model: nn.Module, side: int) -> Any:
-    return _fit(model, _floats(2, _first(model, nn.Conv2d).in_channels, side, side))
+    channels = next((module.in_channels for module in model.modules() if isinstance(module, nn.Conv2d)), 3)
+    return _fit(model, _floats(2, channels, side, side))
 
 
 def _side(value: Any) -> int | None:

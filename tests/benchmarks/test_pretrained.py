@@ -34,6 +34,7 @@ def test_narrowing_to_all_units_changes_nothing_and_trained_frequencies_are_thos
     torch.testing.assert_close(pairs, 10_000.0 ** (-torch.tensor([1.0, 2.0]) / 4))
 
 
+@pytest.mark.slow
 def test_a_run_keeps_its_parts(benchmarks, real_data, tmp_path, monkeypatch):
     pretrained = benchmarks("pretrained")
     grid = {"hidden": (64,), "layers": (5,)}

@@ -195,7 +195,7 @@ def nearly_uniform():
     return {name: value.requires_grad_() for name, value in alpha.items()}
 
 
-@pytest.mark.parametrize("sampled", [False, True])
+@pytest.mark.parametrize("sampled", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_many_depths_nearly_uniform(monkeypatch, sampled):
     if sampled:
         monkeypatch.setattr("elasticnas.cost.distinct.ENTRIES", 10_919)

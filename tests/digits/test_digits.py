@@ -82,6 +82,7 @@ def test_scaled_by_one_is_the_largest():
     assert tiny(example).shape == (1, 10)
 
 
+@pytest.mark.slow
 def test_the_run_writes_what_the_study_promises_and_resumes(main, tmp_path):
     changes = [word for change in SHORT for word in ("--set", change)]
     arguments = ["digits", "run", "--out", tmp_path / "run", "--seed", 3, "--threads", 1, *changes]

@@ -279,6 +279,7 @@ def arguments(tmp_path_factory):
     ]
 
 
+@pytest.mark.slow
 def test_the_matrix_runs_fails_goes_on_and_ends_in_tables(main, arguments):
     folder, common = arguments
     features = ["--items", folder / "items.tsv", "--features", "genres"]

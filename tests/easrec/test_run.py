@@ -155,6 +155,7 @@ def newest(folder: Path) -> float:
     return max(times, default=0)
 
 
+@pytest.mark.slow
 def test_stages_one_by_one_give_the_same_figures(interactions, finished, tmp_path):
     out, _ = finished
     prepared, staged = tmp_path / "data.npz", tmp_path / "out"

@@ -220,3 +220,26 @@ def test_units_that_are_flattened_over_positions():
     assert torch.equal(small.weight, full.weight.unflatten(1, (5, 16))[:, :, :8].flatten(1, 2))
     full, small = of(model, Width(width=8), "1.layers.1.self_attn.out_proj")
     assert torch.equal(small.weight, full.weight.unflatten(1, (2, 8))[:8, :, :4].flatten(1, 2))
+
+
+def test_an_image_is_made_for_a_model_that_flattens_its_patches():
+    class Width(Space):
+        width: Literal[16, 8]
+
+    class Patches(nn.Module):
+        def __init__(self, width):
+            super().__init__()
+            self.norm, self.embed = nn.LayerNorm(3 * 8 * 8), nn.Linear(3 * 8 * 8, width)
+            self.places = nn.Parameter(torch.randn(1, 4, width))
+            self.head = nn.Linear(width, 2)
+
+        def forward(self, image):
+            batch = image.shape[0]
+            parts = image.reshape(batch, 3, 2, 8, 2, 8).permute(0, 2, 4, 3, 5, 1).reshape(batch, 4, -1)
+            return self.head((self.embed(self.norm(parts)) + self.places).mean(1))
+
+    model = elastify(Patches, Width)
+    full, small = model.network, model.subnetwork(Width(width=8))
+    assert torch.equal(small.embed.weight, full.embed.weight[:8])
+    assert torch.equal(small.places, full.places[..., :8])
+    assert torch.equal(small.head.weight, full.head.weight[:, :8])

@@ -64,9 +64,9 @@ def test_a_file_computes_what_the_network_computes(tmp_path, export, run, arch, 
         torch.testing.assert_close(run(path, *given), network(*given), rtol=1e-4, atol=1e-5)
 
 
-# ONNX takes seconds each: two families by default, one that keeps a cache and one of encoder and decoder
+# ONNX takes seconds each: one family by default, which keeps a cache
 EXPORTS = [
-    pytest.param(export, case, marks=pytest.mark.slow if export is to_onnx and case not in ("GPT-2", "T5") else ())
+    pytest.param(export, case, marks=pytest.mark.slow if export is to_onnx and case != "GPT-2" else ())
     for case in FAMILIES
     for export in (to_torch_export, to_onnx)
 ]

@@ -116,8 +116,22 @@ def test_one_compilation_for_a_mixture_of_branches(sliced):
     )
 
 
-@pytest.mark.parametrize("changes", [{"mixing": "block"}, {"mixing": "mask"}, {"weights": "separate"}], ids=str)
-@pytest.mark.parametrize("kind", ["softmax", "linrec"])
+SUPERNETS = [
+    ("softmax", {"mixing": "block"}),
+    ("linrec", {"mixing": "mask"}),
+    *(
+        pytest.param(*case, marks=pytest.mark.slow)
+        for case in (
+            ("softmax", {"mixing": "mask"}),
+            ("linrec", {"mixing": "block"}),
+            ("softmax", {"weights": "separate"}),
+            ("linrec", {"weights": "separate"}),
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "changes"), SUPERNETS, ids=str)
 def test_one_compilation_for_the_supernet_of_easrec(kind, changes):
     config = ModelConfig(attention=kind, length=6, layers=2, hidden=16, inner=32, dropout=0.0, **changes)
     model = easrec_supernet(config, 11, True)

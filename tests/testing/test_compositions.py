@@ -25,10 +25,12 @@ from elasticnas.testing.compositions import (
 )
 from elasticnas.testing.compositions.units import Units
 
-COUNT, CHUNK = 2000, 100
+COUNT, CHUNK, FAST = 2000, 100, 1000
+
+FIRST = [pytest.param(first, marks=pytest.mark.slow if first >= FAST else ()) for first in range(0, COUNT, CHUNK)]
 
 
-@pytest.mark.parametrize("first", range(0, COUNT, CHUNK))
+@pytest.mark.parametrize("first", FIRST)
 def test_whole_models_keep_the_law(first):
     failed = {}
     for seed in range(first, first + CHUNK):
