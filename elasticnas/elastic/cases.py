@@ -45,18 +45,33 @@ class Case:
             small: Behaviour of the smaller one.
             judged: Names in the supernet of the tensors to look at, and the name that each shares with other layers.
         """
-        alike: dict[Any, list[str]] = {}
-        own: dict[str, str] = {}
-        for source, shared in judged.items():
-            if source not in self.base.tensors or source not in self.small.tensors:
-                continue
-            (name, shape), (other, fewer) = self.base.tensors[source], self.small.tensors[source]
-            if name in base.tensors and other in small.tensors:
-                own[name] = other
-                alike.setdefault((shared, shape, fewer), []).append(name)
-        dims = tuple((names[0], dim) for (_, shape, _), names in alike.items() for dim in range(len(shape)))
+        own = {
+            name: other
+            for source in judged
+            if source in self.base.tensors and source in self.small.tensors
+            for (name, _), (other, _) in [(self.base.tensors[source], self.small.tensors[source])]
+            if name in base.tensors and other in small.tensors
+        }
+        alike: dict[str, list[str]] = {}
+        for name, representative in self.representatives(judged).items():
+            if name in own:
+                alike.setdefault(representative, []).append(name)
+        dims = tuple((names[0], dim) for names in alike.values() for dim in range(base.tensors[names[0]].ndim))
         pair = Pair(base, small, own, {names[0]: names for names in alike.values()}, {}, dims)
         return replace(pair, leaders=_leaders(pair))
+
+    def representatives(self, shared: Mapping[str, str]) -> dict[str, str]:
+        """Return for each tensor of the large model the first that only differs from it in its layer.
+
+        Args:
+            shared: Names in the supernet, and the name that each shares with other layers.
+        """
+        first: dict[Any, str] = {}
+        return {
+            name: first.setdefault((shared[source], shape, self.small.tensors[source][1]), name)
+            for source, (name, shape) in self.base.tensors.items()
+            if source in shared and source in self.small.tensors
+        }
 
 
 def _leaders(pair: Pair) -> dict[Dim, Dim]:
