@@ -22,7 +22,6 @@ from elasticnas.axes.probabilities import by_choice
 from elasticnas.axes.quantity import Choice, Quantity
 from elasticnas.axes.scope import Axes
 from elasticnas.axes.select import select, take
-from elasticnas.axes.shares import shares
 from elasticnas.axes.size import (
     EXTRACTING,
     Axis,
@@ -84,7 +83,6 @@ __all__ = [
     "require_batch",
     "require_sizes",
     "select",
-    "shares",
     "soft_mask",
     "take",
     "terms_of",

@@ -38,8 +38,9 @@ def shares(size: SizeLike, members: int, like: Tensor) -> Tensor | None:
 
 
 def _compute_shares(size: Axis, members: int, like: Tensor) -> Tensor:
-    weights: OptionWeights = size.at()
-    return weights.mix(lambda units: _table(units, members, full_size(size)), like)
+    active: OptionWeights = size.at()
+    tables = torch.stack([_table(units, members, full_size(size)) for units in size.options]).to(like)
+    return (active.weights.to(like)[..., None, None] * tables).sum(-3)
 
 
 def _table(units: int, members: int, full: int) -> Tensor:

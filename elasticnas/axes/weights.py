@@ -53,8 +53,3 @@ class OptionWeights:
         values = [function(option) for option in self.quantity.options]
         wide = torch.tensor(values, dtype=torch.float64, device="cpu")
         return (self.weights.to(like) * wide.to(like)).sum(-1)
-
-    def mix(self, function: Callable[[int], Tensor], like: Tensor) -> Tensor:
-        """Return the weighted sum ``(..., rows, columns)`` of a matrix that is a function of the size."""
-        matrices = torch.stack([function(option) for option in self.quantity.options]).to(like)
-        return (self.weights.to(like)[..., None, None] * matrices).sum(-3)

@@ -21,8 +21,8 @@ from elasticnas.axes import (
     mask,
     quantity_of,
     require_sizes,
-    shares,
 )
+from elasticnas.axes.shares import shares
 from elasticnas.errors import AxisError, ConfigError
 from elasticnas.nn.linear import Linear, project
 from elasticnas.nn.linrec import LinRecState, linrec, linrec_state, linrec_step
@@ -90,8 +90,8 @@ class Attention(ElasticModule):
             _ = quantity_of(head_dim).options  # computed now, since the scale needs it while a graph is traced
         self.group = 1 if kv_heads is None else _quotient(heads, kv_heads)
         # whether each query head is in every architecture, and changes its key and value head with kv_heads
-        self.regroups = _varies(kv) and not _varies(heads)
-        queries = full_size(heads) * head_dim if self.regroups else self.kv_heads * self.group * head_dim
+        self._regroups = _varies(kv) and not _varies(heads)
+        queries = full_size(heads) * head_dim if self._regroups else self.kv_heads * self.group * head_dim
         self.query = Linear(hidden, queries, bias)
         self.key = Linear(hidden, self.kv_heads * head_dim, bias)
         self.value = Linear(hidden, self.kv_heads * head_dim, bias)
@@ -169,7 +169,7 @@ class Attention(ElasticModule):
 
     def _grouping(self) -> tuple[int, int]:
         """Return the number g of key heads that the queries are split by, and the queries r of each."""
-        if not self.regroups:
+        if not self._regroups:
             return active_size(self.kv_heads), active_size(self.group)
         heads = full_size(self.heads)
         g = heads if is_masked(self.kv_heads) else active_size(self.kv_heads)
@@ -181,7 +181,7 @@ class Attention(ElasticModule):
             rearrange(project(linear, x), "b n (g k) -> b g 1 n k", g=active_size(self.kv_heads))
             for linear in (self.key, self.value)
         )
-        if self.regroups and (table := shares(self.kv_heads, full_size(self.heads), key)) is not None:
+        if self._regroups and (table := shares(self.kv_heads, full_size(self.heads), key)) is not None:
             # one key and one value for each query head, as they differ between samples or are mixed
             key, value = ((table @ each.flatten(2)).unflatten(-1, each.shape[2:]) for each in (key, value))
         # soft masks: in q k only q carries the mask of head_dim, and the masks of heads apply to the output only
@@ -193,7 +193,7 @@ class Attention(ElasticModule):
 
     def _merge_heads(self, out: Tensor) -> Tensor:
         """Merge heads ``(B, g, r, N, k)`` and project them to ``(B, N, hidden)``."""
-        if not self.regroups:
+        if not self._regroups:
             out = apply_soft_mask(apply_soft_mask(out, self.kv_heads, dim=1), self.group, dim=2)
         mixed: Tensor = self.out(rearrange(out, "b g r n k -> b n (g r k)"))
         return mixed
