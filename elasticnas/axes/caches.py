@@ -18,6 +18,7 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 Narrow = Callable[[Tensor], Tensor]
 MaskKey = tuple["Size", torch.dtype, torch.device, type[Tensor]]
+ShareKey = tuple["Size", int, torch.dtype, torch.device, type[Tensor]]
 PowerKey = tuple["Size", float, torch.dtype, torch.device, type[Tensor]]
 
 
@@ -83,6 +84,7 @@ class Caches:
         masks: Masks over the full size.
         supports: Bool tensors, True where the mask is above 0.
         powers: Expected powers of a size.
+        shares: Tables of the units that a fixed number of members use.
         frames: Frames derived from this one.
     """
 
@@ -95,4 +97,5 @@ class Caches:
         self.masks: TensorCache[MaskKey, Tensor] = TensorCache(self.sources)
         self.supports: TensorCache[MaskKey, Tensor] = TensorCache(self.sources)
         self.powers: TensorCache[PowerKey, Tensor] = TensorCache(self.sources)
+        self.shares: TensorCache[ShareKey, Tensor] = TensorCache(self.sources)
         self.frames: Cache[Hashable, Any] = Cache()

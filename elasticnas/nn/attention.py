@@ -16,10 +16,13 @@ from elasticnas.axes import (
     expected,
     full_size,
     is_elastic,
+    is_masked,
+    least_size,
     mask,
     quantity_of,
     require_sizes,
 )
+from elasticnas.axes.shares import shares
 from elasticnas.errors import AxisError, ConfigError
 from elasticnas.nn.linear import Linear, project
 from elasticnas.nn.linrec import LinRecState, linrec, linrec_state, linrec_step
@@ -32,8 +35,15 @@ __all__ = ["Attention"]
 class Attention(ElasticModule):
     """Multi-head self-attention, ``(B, N, hidden) -> (B, N, hidden)``, every size an int or an Axis.
 
-    Query rows have the layout ``(kv_heads group head_dim)`` with ``group = heads // kv_heads``: fewer heads make the
-    group smaller, and each query head keeps its key and value head.
+    Query head h attends to key and value head ``h // (heads / kv_heads)``. The layout of the rows of ``query``, and of
+    the inputs of ``out``, depends on which numbers of heads vary:
+
+    * ``heads`` does not vary: ``(heads head_dim)``. All query heads are in every architecture, whatever ``kv_heads``
+      is. Soft masks mix keys and values: each query head attends to their sum over the options of ``kv_heads``,
+      weighted by the options' weights.
+    * ``heads`` varies: ``(kv_heads group head_dim)`` with ``group = heads // kv_heads``. Fewer heads make the group
+      smaller, and each query head keeps its key and value head. If ``kv_heads`` varies too, the supernet holds the
+      largest ``kv_heads`` times the largest group, which can be more query heads than any architecture has.
 
     Args:
         hidden: Model width d.
@@ -79,7 +89,9 @@ class Attention(ElasticModule):
         if isinstance(head_dim, Size):
             _ = quantity_of(head_dim).options  # computed now, since the scale needs it while a graph is traced
         self.group = 1 if kv_heads is None else _quotient(heads, kv_heads)
-        queries = self.kv_heads * self.group * head_dim
+        # whether each query head is in every architecture, and changes its key and value head with kv_heads
+        self._regroups = _varies(kv) and not _varies(heads)
+        queries = full_size(heads) * head_dim if self._regroups else self.kv_heads * self.group * head_dim
         self.query = Linear(hidden, queries, bias)
         self.key = Linear(hidden, self.kv_heads * head_dim, bias)
         self.value = Linear(hidden, self.kv_heads * head_dim, bias)
@@ -152,8 +164,16 @@ class Attention(ElasticModule):
             )
 
     def _queries(self, x: Tensor) -> Tensor:
-        g, r = active_size(self.kv_heads), active_size(self.group)
+        g, r = self._grouping()
         return rearrange(project(self.query, x), "b n (g r k) -> b g r n k", g=g, r=r)
+
+    def _grouping(self) -> tuple[int, int]:
+        """Return the number g of key heads that the queries are split by, and the queries r of each."""
+        if not self._regroups:
+            return active_size(self.kv_heads), active_size(self.group)
+        heads = full_size(self.heads)
+        g = heads if is_masked(self.kv_heads) else active_size(self.kv_heads)
+        return g, heads // g
 
     def _keys_and_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return keys and values, ``(B, g, 1, N, k)``."""
@@ -161,6 +181,9 @@ class Attention(ElasticModule):
             rearrange(project(linear, x), "b n (g k) -> b g 1 n k", g=active_size(self.kv_heads))
             for linear in (self.key, self.value)
         )
+        if self._regroups and (table := shares(self.kv_heads, full_size(self.heads), key)) is not None:
+            # one key and one value for each query head, as they differ between samples or are mixed
+            key, value = ((table @ each.flatten(2)).unflatten(-1, each.shape[2:]) for each in (key, value))
         # soft masks: in q k only q carries the mask of head_dim, and the masks of heads apply to the output only
         return key, apply_soft_mask(value, self.head_dim)
 
@@ -170,7 +193,8 @@ class Attention(ElasticModule):
 
     def _merge_heads(self, out: Tensor) -> Tensor:
         """Merge heads ``(B, g, r, N, k)`` and project them to ``(B, N, hidden)``."""
-        out = apply_soft_mask(apply_soft_mask(out, self.kv_heads, dim=1), self.group, dim=2)
+        if not self._regroups:
+            out = apply_soft_mask(apply_soft_mask(out, self.kv_heads, dim=1), self.group, dim=2)
         mixed: Tensor = self.out(rearrange(out, "b g r n k -> b n (g r k)"))
         return mixed
 
@@ -215,6 +239,10 @@ def _allowed(unseen: Tensor, causal: bool, row: Tensor | None) -> Tensor:
     if causal:
         allowed = allowed & torch.ones(length, length, dtype=torch.bool, device=unseen.device).tril()
     return allowed | torch.eye(length, dtype=torch.bool, device=unseen.device)
+
+
+def _varies(size: SizeLike) -> bool:
+    return full_size(size) != least_size(size)
 
 
 def _quotient(heads: SizeLike, kv_heads: SizeLike) -> SizeLike:

@@ -34,6 +34,11 @@ class Grouped(Space):
         return self
 
 
+class KeyHeads(Space):
+    kv_heads: Literal[4, 2, 1]
+    head_dim: Literal[3, 2]
+
+
 class Depth(Space):
     hidden: Literal[6, 4]
     depth: Literal[0, 1, 3]

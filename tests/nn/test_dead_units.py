@@ -73,6 +73,8 @@ BUILDS = {
     "rms norm": lambda s: enn.RMSNorm(s.hidden),
     "softmax attention": lambda s: enn.Attention(s.hidden, s.heads, s.inner),
     "causal, grouped": lambda s: enn.Attention(s.hidden, s.heads, s.inner, causal=True, kv_heads=2),
+    "key heads": lambda s: enn.Attention(s.hidden, 12, s.inner, causal=True, kv_heads=s.heads),
+    "key heads, linrec": lambda s: enn.Attention(s.hidden, 12, s.inner, kind="linrec", kv_heads=s.heads),
     "linrec": lambda s: enn.Attention(s.hidden, s.heads, s.inner, kind="linrec"),
     "linrec, causal": lambda s: enn.Attention(s.hidden, s.heads, s.inner, kind="linrec", causal=True),
     "linrec by token": lambda s: enn.Attention(s.hidden, s.heads, s.inner, kind="linrec", key_norm="token"),

@@ -289,6 +289,40 @@ class TestGroupedLinRec(GroupedQueries):
     kind = "linrec"
 
 
+class KeyHeads(ElasticModuleContract):
+    """Four query heads in every architecture."""
+
+    space = s.KeyHeads
+    kind, causal, key_norm, padded = "softmax", True, "column", False
+    examples = 30
+
+    def build(self, sizes):
+        return enn.Attention(6, 4, sizes.head_dim, self.kind, self.causal, sizes.kv_heads, self.key_norm)
+
+    def inputs(self, arch, generator):
+        x = normal(generator, 2, 4, 6)
+        return (x, torch.rand(2, 4, generator=generator) < 0.4) if self.padded else (x,)
+
+
+class TestKeyHeads(KeyHeads):
+    def flops(self, arch):
+        width = 4 * arch.head_dim
+        projections = 2 * 2 * 4 * 6 * (2 * width + 2 * arch.kv_heads * arch.head_dim)
+        return projections + 2 * 2 * 2 * 4 * 4 * width
+
+
+class TestPaddedBidirectionalKeyHeads(KeyHeads):
+    causal, padded = False, True
+
+
+class TestLinRecKeyHeads(KeyHeads):
+    kind = "linrec"
+
+
+class TestPaddedTokenLinRecKeyHeads(KeyHeads):
+    kind, key_norm, causal, padded = "linrec", "token", False, True
+
+
 class TestFeedForward(OnHidden):
     space = s.Widths
 
