@@ -47,12 +47,14 @@ def order_free(pair: Pair, found: Assignment, alone: Sequence[Dim], others: Sequ
     same = []
     for group in found.linked:
         varying = {dim for dim in group if pair.varies(dim)}
-        if varying and varying <= known.keys() and not varying <= {*alone, *copies}:
-            same.append(varying)
-    # a group with both sides, such as the heads of an attention, is closed in itself
-    same.sort(key=lambda group: sides(pair, group) == (True, True))
+        own = varying & known.keys()
+        if not own <= {*alone, *copies}:
+            # a group with both sides or other units, such as the heads of an attention, is closed in itself
+            same.append((own != varying, sides(pair, group) == (True, True), own))
+    same.sort(key=lambda each: each[:2])
+    groups = [own for *_, own in same]
     given = {dim for dim in pair.trusted if pair.sizes(dim) == sizes and dim in known}
-    trials = [{*alone}.union(some, *chosen) for some in _choices(given, {*copies}) for chosen in _subsets(same)]
+    trials = [{*alone}.union(some, *chosen) for some in _choices(given, {*copies}) for chosen in _subsets(groups)]
     trials += [members - {dim} for members in trials[:2] for dim in alone]
     clusters = _clusters(found, others)
     together = [
