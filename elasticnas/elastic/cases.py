@@ -1,9 +1,9 @@
 """Cases: pairs of architectures whose models show which units a smaller model has."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from math import gcd
+from math import gcd, prod
 from typing import Any
 
 from elasticnas.elastic.behaviour import Behaviour, Dim
@@ -13,14 +13,16 @@ from elasticnas.elastic.layouts import starred
 from elasticnas.elastic.linear import input_dim
 from elasticnas.elastic.probe import Probe, valid
 from elasticnas.elastic.probing import Probing
+from elasticnas.errors import ArchitectureError
 from elasticnas.space import Space
 
-__all__ = ["Case", "archs_of", "base_of", "kind_of", "shallow", "shrunk"]
+__all__ = ["Case", "archs_of", "base_of", "kind_of", "others_of", "shallow", "shrunk", "with_layers"]
 
 _LARGE = 64  # the least size that is divided
+_MOST_OTHERS = 6  # architectures in which layouts are checked again
 _FEW = 2  # layers that show how each kind depends on others
 
-Kind = tuple[str, tuple[str, ...]]
+Kind = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
@@ -52,26 +54,27 @@ class Case:
             for (name, _), (other, _) in [(self.base.tensors[source], self.small.tensors[source])]
             if name in base.tensors and other in small.tensors
         }
-        alike: dict[str, list[str]] = {}
-        for name, representative in self.representatives(judged).items():
-            if name in own:
-                alike.setdefault(representative, []).append(name)
-        dims = tuple((names[0], dim) for names in alike.values() for dim in range(base.tensors[names[0]].ndim))
-        pair = Pair(base, small, own, {names[0]: names for names in alike.values()}, {}, dims)
+        groups = [[name for name in group if name in own] for group in self.groups(judged)]
+        for group in groups:  # what affects the output stands for the others, such as experts without tokens
+            group.sort(key=lambda name: not (base.affects(name) and small.affects(own[name])))
+        alike = {group[0]: group for group in groups if group}
+        dims = tuple((name, dim) for name in alike for dim in range(base.tensors[name].ndim))
+        pair = Pair(base, small, own, alike, {}, dims)
         return replace(pair, leaders=_leaders(pair))
 
-    def representatives(self, shared: Mapping[str, str]) -> dict[str, str]:
-        """Return for each tensor of the large model the first that only differs from it in its layer.
+    def groups(self, shared: Mapping[str, str]) -> list[list[str]]:
+        """Return the tensors of the large model, together those that only differ in their layer.
 
         Args:
             shared: Names in the supernet, and the name that each shares with other layers.
         """
-        first: dict[Any, str] = {}
-        return {
-            name: first.setdefault((shared[source], shape, self.small.tensors[source][1]), name)
-            for source, (name, shape) in self.base.tensors.items()
-            if source in shared and source in self.small.tensors
-        }
+        found: dict[Any, list[str]] = {}
+        for source, (name, shape) in self.base.tensors.items():
+            if source in shared and source in self.small.tensors:
+                traits = self.base.traits[source], self.small.traits[source]
+                key = (shared[source], shape, self.small.tensors[source][1], traits)
+                found.setdefault(key, []).append(name)
+        return list(found.values())
 
 
 def _leaders(pair: Pair) -> dict[Dim, Dim]:
@@ -95,8 +98,9 @@ def _leaders(pair: Pair) -> dict[Dim, Dim]:
 
 
 def kind_of(probing: Probing, name: str) -> Kind:
-    """Return what layers have in common: the name without their numbers, and what the sizes depend on."""
-    return probing.layered[name], tuple(dimension.label for dimension in probing.layouts[name].dimensions)
+    """Return what layers have in common: the name without their numbers, their traits, and what sizes depend on."""
+    labels = tuple(dimension.label for dimension in probing.layouts[name].dimensions)
+    return probing.layered[name], probing.full.traits[name], labels
 
 
 def base_of(builder: Builder, probing: Probing) -> Probe:
@@ -121,11 +125,35 @@ def base_of(builder: Builder, probing: Probing) -> Probe:
 def archs_of(builder: Builder, probing: Probing, base: Probe) -> list[Any]:
     """Return a smaller architecture for every choice of sizes; the entries of a per-layer choice change together."""
     found = []
-    for arch in dict.fromkeys(_smaller(probing, base)):
-        probe = Probe(arch, builder.shapes(arch), probing.layers)
-        if probe.tensors.keys() >= base.tensors.keys() and _differs(probe, base):
-            found.append(arch)
-    return found
+    for options in _changes(probing, base):
+        probes = [Probe(arch, builder.shapes(arch), probing.layers) for arch in options]
+        different = [probe for probe in probes if _differs(probe, base)]
+        if different:
+            found.append(min(different, key=_numbers).arch)
+    return list(dict.fromkeys(found))
+
+
+def others_of(builder: Builder, probing: Probing, base: Probe, archs: Sequence[Any]) -> list[Any]:
+    """Return further architectures, in which every option of each choice occurs, many choices together."""
+    space = probing.axes.space
+    values, kept = space.assignment(base.arch), probing.layers.fields if probing.layers else set()
+    choices = [choice for choice in space.choice_list() if starred(f"{choice.name}.")[:-3] not in kept]
+    found, missing = [], []
+    for place in range(max((len(choice.options) for choice in choices), default=0)):
+        change = {choice.name: _lower(choice)[place] for choice in choices if place < len(choice.options)}
+        try:
+            found.append(space.from_assignment({**values, **{k: v for k, v in change.items() if k in values}}))
+        except ArchitectureError:  # by a rule of the space
+            missing += [{name: option} for name, option in change.items() if name in values]
+    found += [arch for change in missing if (arch := valid(space, values, change)) is not None]
+    some = [arch for arch in dict.fromkeys(found) if arch != base.arch and arch not in archs]
+    return some[:_MOST_OTHERS]
+
+
+def _lower(choice: Any) -> list[Any]:
+    """Return the options, the smallest first where they are numbers."""
+    numbers = all(isinstance(option, (int, float)) for option in choice.options)
+    return sorted(choice.options) if numbers else list(choice.options)
 
 
 def shallow(builder: Builder, probing: Probing, base: Probe) -> dict[str, int]:
@@ -149,6 +177,11 @@ def shallow(builder: Builder, probing: Probing, base: Probe) -> dict[str, int]:
 
 def _few(choice: str, path: str, value: int) -> int:
     return _FEW if path == choice else value
+
+
+def with_layers(arch: Any, layers: Mapping[str, int]) -> Any:
+    """Return an architecture with other numbers of layers, by the name of their choice."""
+    return _changed(arch, lambda path, value: layers.get(path, value), "")
 
 
 def shrunk(probing: Probing, arch: Any, least: int, layers: Mapping[str, int]) -> Any:
@@ -188,24 +221,43 @@ def _changed(value: Any, number: Callable[[str, int], int], path: str) -> Any:
     return value
 
 
-def _smaller(probing: Probing, base: Probe) -> Iterator[Any]:
+def _changes(probing: Probing, base: Probe) -> Iterator[list[Any]]:
+    """Yield architectures that differ in one choice, for integers only the one with the smallest option."""
     space = probing.axes.space
     fields: dict[str, list[Any]] = {}
     for choice in space.choice_list():
-        if len(choice.options) > 1 and all(type(option) is int for option in choice.options):
+        if len(choice.options) > 1:
             fields.setdefault(starred(f"{choice.name}."), []).append(choice)
     values = space.assignment(base.arch)
     for choices in fields.values():
-        together = valid(space, values, {choice.name: min(choice.options) for choice in choices})
-        if together is not None and together != base.arch:
-            yield together
+        options = list(dict.fromkeys(option for choice in choices for option in choice.options))
+        if all(type(option) is int for option in options):
+            options = [None]  # the smallest of each
+        together = [_together(space, values, choices, option) for option in options]
+        if archs := [arch for arch in together if arch is not None and arch != base.arch]:
+            yield archs
         else:
-            yield from (
-                arch
-                for choice in choices
-                if (arch := valid(space, values, {choice.name: min(choice.options)})) is not None
-            )
+            for choice in choices:
+                arch = valid(space, values, {choice.name: _lower(choice)[0]})
+                if arch is not None:
+                    yield [arch]
+
+
+def _together(space: Any, values: Mapping[str, Any], choices: Sequence[Any], option: Any) -> Any:
+    changed = {
+        choice.name: min(choice.options) if option is None else option
+        for choice in choices
+        if option is None or option in choice.options
+    }
+    return valid(space, values, changed)
 
 
 def _differs(probe: Probe, base: Probe) -> bool:
-    return any(getattr(probe, what) != getattr(base, what) for what in ("tensors", "modules", "attributes"))
+    if any(base.tensors[name][1] != shape for name, (_, shape) in probe.tensors.items() if name in base.tensors):
+        return True
+    same = probe.tensors.keys() >= base.tensors.keys()
+    return same and any(getattr(probe, what) != getattr(base, what) for what in ("modules", "attributes"))
+
+
+def _numbers(probe: Probe) -> int:
+    return sum(prod(shape) for _, shape in probe.tensors.values())

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from elasticnas.axes import Axes
 from elasticnas.calls import usage
+from elasticnas.elastic.bypass import require_free_positions
 from elasticnas.elastic.model import ElasticModel, M, require_memory, shell, wrap
 from elasticnas.elastic.proving import prove_layouts
 from elasticnas.elastic.weights import load_weights
@@ -55,7 +56,7 @@ def elastify(
             its model does not fit into memory; an example is needed, or the model does not run on it; or an argument
             is of another kind.
         InactiveChoiceError: A choice has no effect on the model.
-        AxisError: A rule does not match or is refuted, no layout agrees with the model's behaviour, or nothing shows
+        AxisError: A rule does not match or is refuted, code depends on the positions of chosen layers, no layout agrees with the model's behaviour, or nothing shows
             the layout of a dimension; the message has the rules to write.
         CheckpointError: The weights are not those of the largest model.
     """
@@ -64,6 +65,7 @@ def elastify(
     require_memory(builder, probing)
     prove_layouts(builder, probing, example, assume)
     model = cast(ElasticModel[S, M], wrap(None, builder, probing, rules or {}))
+    require_free_positions(model, example)
     if weights is not None:
         load_weights(model.network, weights.state_dict() if isinstance(weights, nn.Module) else weights)
     return model

@@ -1,6 +1,6 @@
 """Finder: the units that each dimension of a smaller model keeps, such that both models depend on units alike."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 
@@ -123,10 +123,14 @@ class Finder:
     Args:
         pair: The models.
         given: Dimensions whose units are known.
+        sources: Dimensions of which single units are kept; None for all.
+        sample: Units of a source that are tried where each costs a pass of its own.
     """
 
-    def __init__(self, pair: Pair, given: Mapping[Dim, Part]) -> None:
-        self.pair = pair
+    def __init__(
+        self, pair: Pair, given: Mapping[Dim, Part], sources: Collection[Dim] | None = None, sample: int = _SAMPLE
+    ) -> None:
+        self.pair, self._sources, self._sample = pair, sources, sample
         self._leader = {dim: pair.leaders.get(dim, dim) for dim in pair.dims}
         self._domains: Domains = {}
         for dim in pair.dims:
@@ -193,11 +197,13 @@ class Finder:
         edges: list[_Edge] = []
         for source in dict.fromkeys(self._leader.values()):
             full, small = self.pair.sizes(source)
+            if self._sources is not None and source not in self._sources:
+                continue
             if full == 1 or full == small > _MOST_FIXED or source not in self.pair.learned:
                 continue
-            first = self._targets_of(source, 3)
+            first = self._targets_of(source, min(3, self._sample))
             if first and not self.pair.full.cheap:
-                first = self._targets_of(source, _SAMPLE)
+                first = self._targets_of(source, self._sample)
             # a source that decides nothing about sizes that vary needs no passes of the smaller model
             if first and (not varying or source in varying or varying & set(first)):
                 edges += self._edges_from(source, first)
@@ -438,7 +444,7 @@ class Finder:
     def _sampled(self, source: Dim) -> list[int]:
         size = self.pair.sizes(source)[1]
         cheap = self.pair.full.cheap and self.pair.small.cheap
-        return list(range(size)) if cheap else _spread(size, _SAMPLE)
+        return list(range(size)) if cheap else _spread(size, self._sample)
 
     def _small(self, edge: _Edge, units: Sequence[int], seed: int = 0) -> list[Links]:
         alike = tuple(self.pair.own[name] for name in self.pair.alike[edge.source[0]] if name in self.pair.own)

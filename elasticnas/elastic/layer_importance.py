@@ -1,7 +1,9 @@
 """Layer importance: the change of the output when one layer of a stack is skipped."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -115,11 +117,21 @@ class _Measure:
             )
             for position in skipped
         ]
+        calls = Counter[int]()
+        for position in skipped:
+            hooks.append(self._layers[position].register_forward_pre_hook(partial(_count, calls, position)))
         try:
             results = [self._result(batch) for batch in self._batches]
         finally:
             for hook in hooks:
                 hook.remove()
+        for position in skipped:
+            if not calls[position]:
+                raise ConfigError(
+                    f"{self._path}.{position} is never called, as where the model runs the parts of a layer by itself, "
+                    "so that it cannot be skipped: give a stack whose layers are called, or compare sub-networks "
+                    "without a layer"
+                )
         changes = [self._compare(a, b) for a, b in zip(self._whole, results, strict=True)]
         return sum(changes) / len(changes)
 
@@ -133,6 +145,10 @@ class _Measure:
         if self._loss is not None:
             return float(found - whole)
         return 1 - float(nn.functional.cosine_similarity(whole.double(), found.double(), dim=-1).mean())
+
+
+def _count(calls: Counter[int], position: int, *_: Any) -> None:
+    calls[position] += 1
 
 
 class _Skip:

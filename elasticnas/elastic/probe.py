@@ -44,6 +44,11 @@ class Probe:
         return {self.layers.source(name, self.arch): (name, tuple(value.shape)) for name, value in tensors(self.model)}
 
     @cached_property
+    def traits(self) -> dict[str, tuple[Any, ...]]:
+        """Classes and integers, such as numbers of heads, of the modules around a tensor in its layer, by its name."""
+        return {source: _traits(self.model, name) for source, (name, _) in self.tensors.items()}
+
+    @cached_property
     def modules(self) -> dict[str, type]:
         """Class of every module, by its path."""
         return {path: type(module) for path, module in self.model.named_modules()}
@@ -62,6 +67,18 @@ class Probe:
                     plain = {k: v for k, v in vars(value).items() if isinstance(v, (int, str))}
                     found |= {f"{path}.{name}.{k}".lstrip("."): v for k, v in plain.items()}
         return found
+
+
+def _traits(model: nn.Module, name: str) -> tuple[Any, ...]:
+    path, found = name.split(".")[:-1], []
+    numbers = {int(part) for part in path if part.isdigit()}
+    for count in range(len(path), 0, -1):
+        module = model.get_submodule(".".join(path[:count]))
+        integers = {k: v for k, v in vars(module).items() if type(v) is int and v not in numbers}
+        found.append((type(module), tuple(sorted(integers.items()))))
+        if path[count - 1].isdigit():
+            break
+    return tuple(found)
 
 
 def variants(space: Any) -> Iterator[Any]:

@@ -58,7 +58,7 @@ class Probing:
         further = [Probe(arch, builder.shapes(arch), layers) for arch in beyond(axes, archs)]
         self.probes = [self.full, *self.neighbours, *further]
         self._numbers = {axis.name: axis.quantity for axis in axes.all() if axis.is_number}
-        self.layered = layered(self.full.tensors)
+        self.layered = layered(self.full.tensors, every=True)
         self._series: dict[tuple[int, ...], dict[str, list[int]]] = {}
         self._sizes: dict[tuple[str, int], tuple[dict[str, int], ...]] = {}
         self._largest: dict[str, tuple[dict[str, int], ...]] = {}  # in the largest model, which is probed first
@@ -158,7 +158,7 @@ class Probing:
             return found
         declared = rule.dimensions[dim]
         if declared is None:
-            return found if found.how == "fixed" else replace(found, how="rule", note="first units")
+            return replace(found, how="rule", note="first units")
         text = declared.text()
         return Dimension("rule", f"({text})" if " " in text else text, declared)
 

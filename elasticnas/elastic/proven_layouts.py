@@ -33,7 +33,7 @@ class ProvenLayouts:
     def __init__(self, probing: Probing, base: Probe, cases: Sequence[Case], layouts: Mapping[str, Layout]) -> None:
         self.probing, self.base, self.cases, self._before = probing, base, cases, layouts
         self._probes = [base, *(case.small for case in cases)]
-        self._representatives = [case.representatives(probing.layered) for case in cases]
+        self._groups = [_by_name(case.groups(probing.layered)) for case in cases]
 
     def of(self, verdicts: Sequence[Verdict]) -> list[Layout]:
         """Return the layouts of all tensors.
@@ -63,7 +63,7 @@ class ProvenLayouts:
         )
 
     def _dimension(self, name: str, dim: Dim, before: Dimension, verdicts: Sequence[Verdict]) -> Dimension:
-        reps = [(names.get(dim[0], dim[0]), dim[1]) for names in self._representatives]
+        reps = [_stand_in(groups, verdict, dim) for groups, verdict in zip(self._groups, verdicts, strict=True)]
         if before.how == "rule":
             agrees = any(rep in verdict.proven for verdict, rep in zip(verdicts, reps, strict=True))
             return replace(before, note="" if agrees else before.note)
@@ -162,3 +162,13 @@ class ProvenLayouts:
         if weight.shape[dim] != layout.shape[0] or other.how not in ("proven", "rule"):
             return layout
         return replace(layout, dimensions=(replace(other, note=""),), source=weight.source)
+
+
+def _by_name(groups: Sequence[list[str]]) -> dict[str, list[str]]:
+    return {name: group for group in groups for name in group}
+
+
+def _stand_in(groups: Mapping[str, list[str]], verdict: Verdict, dim: Dim) -> Dim:
+    """Return the dimension that stands for those of the same kind in other layers."""
+    name, number = dim
+    return next(((other, number) for other in groups.get(name, ()) if (other, number) in verdict.parts), dim)

@@ -1,6 +1,6 @@
 """Proving: replace the layouts that sizes suggest by those that the behaviour of built models proves."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -10,13 +10,14 @@ import torch
 from elasticnas.elastic import refusals
 from elasticnas.elastic.behaviour import Behaviour, Dim
 from elasticnas.elastic.building import Builder
-from elasticnas.elastic.cases import Case, archs_of, base_of, shallow, shrunk
+from elasticnas.elastic.cases import Case, archs_of, base_of, others_of, shallow, shrunk, with_layers
 from elasticnas.elastic.expressions import Expression
+from elasticnas.elastic.finder import Pair
 from elasticnas.elastic.layouts import Layout, sizes_of
 from elasticnas.elastic.parts import Part, Prefix
 from elasticnas.elastic.probe import Probe, tensors
 from elasticnas.elastic.probing import Probing
-from elasticnas.elastic.proof import Verdict, prove
+from elasticnas.elastic.proof import Verdict, contradictions, prove
 from elasticnas.elastic.proven_layouts import ProvenLayouts
 from elasticnas.elastic.running import NoExample, find_inputs
 from elasticnas.errors import ArchitectureError, AxisError, ConfigError
@@ -24,6 +25,7 @@ from elasticnas.errors import ArchitectureError, AxisError, ConfigError
 __all__ = ["prove_layouts"]
 
 _MANY_NUMBERS = 3_000_000  # of a model that is proven at smaller sizes, if it can be built with them
+_CONFIRMED = 2  # units of a dimension that are tried at the real sizes
 _LEAST = (16, 24, 32, 48, 64, 96, 128)  # smallest sizes that are tried
 
 
@@ -50,21 +52,28 @@ def prove_layouts(builder: Builder, probing: Probing, example: Any, assume: bool
     before = list(probing.layouts.values())
     # models of small sizes have the structure of large ones, and take less time
     layers = shallow(builder, probing, base) if numbers > _MANY_NUMBERS else {}
+    whole = partial(with_layers, layers=layers)
+    make = partial(_Prover, builder, probing, base.arch, archs, example)
     problem: AxisError | None = None
     for least in _LEAST if numbers > _MANY_NUMBERS else ():
         try:
-            smaller = partial(shrunk, probing, least=least, layers=layers)
-            _Prover(builder, probing, base.arch, archs, example, smaller).decide(assume)
-            return
+            prover = make(partial(shrunk, probing, least=least, layers=layers))
+            prover.decide(assume)
         except AxisError as error:  # the sizes may be too small to tell
             problem = error
-        except (ConfigError, NoExample):  # the sizes do not divide each other
+        except (ConfigError, ArchitectureError, NoExample):  # the sizes do not divide each other
             pass
+        else:
+            if make(whole).confirms(prover.closed):
+                return
+            problem = None
+            probing.adopt(before)
+            break
         probing.adopt(before)
     if problem is not None:
         raise problem
     try:
-        prover = _Prover(builder, probing, base.arch, archs, example, lambda arch: arch)
+        prover = make(whole)
     except NoExample as error:
         if assume:
             return
@@ -88,6 +97,7 @@ class _Prover:
         self.computed = set().union(*(_computed(self.base, case.small) for case in self.cases))
         self.inputs = find_inputs([self.base, *(case.small for case in self.cases)], example, builder.factory.call)
         self.full = self._behaviour(self.base)
+        self.closed: set[Dim] = set()
 
     def _probe(self, arch: Any) -> Probe:
         made = self._smaller(arch)
@@ -119,8 +129,15 @@ class _Prover:
             if has_rules and not self._open(free) and not any(verdict.refuted for verdict in free):
                 raise AxisError(self._refutation(self.cases[0], opened, free))
             raise AxisError(refusals.undecided(opened))
+        if not assume:
+            self._require_decided(found)
         self.probing.adopt(found)
-        self._verify_jointly()
+        self.closed = {dim for verdict in verdicts for group in verdict.closed for dim in sorted(group)[:1]}
+        self._verify_others(verdicts)
+
+    def confirms(self, sources: Collection[Dim]) -> bool:
+        """Return whether some units of these dimensions, in models of the real sizes, depend on others as claimed."""
+        return not any(self._contradictions(case, sources) for case in self.cases)
 
     def _layouts(self, verdicts: Sequence[Verdict], before: Iterable[Layout]) -> list[Layout]:
         return ProvenLayouts(self.probing, self.base, self.cases, {each.name: each for each in before}).of(verdicts)
@@ -130,7 +147,15 @@ class _Prover:
     def _verdicts(self, with_rules: bool) -> list[Verdict]:
         return [self._verdict(case, with_rules) for case in self.cases]
 
-    def _verdict(self, case: Case, with_rules: bool, claimed: bool = False) -> Verdict:
+    def _verdict(self, case: Case, with_rules: bool, claimed: bool = False, free: Collection[Dim] = ()) -> Verdict:
+        pair, parts = self._pair(case, with_rules, claimed)
+        return prove(pair, {dim: part for dim, part in parts.items() if dim not in free})
+
+    def _contradictions(self, case: Case, sources: Collection[Dim]) -> list[tuple[Dim, Dim]]:
+        pair, parts = self._pair(case, True, True)
+        return contradictions(pair, parts, sources, _CONFIRMED)
+
+    def _pair(self, case: Case, with_rules: bool, claimed: bool) -> tuple[Pair, dict[Dim, Part]]:
         judged, parts = {}, {}
         for name, layout in self.probing.layouts.items():
             if name in self.computed or (name not in case.small.tensors or name not in case.base.tensors):
@@ -147,7 +172,7 @@ class _Prover:
             if dimension.how == "rule" and dimension.expression is None and with_rules
         }
         leaders = {dim: leader for dim, leader in pair.leaders.items() if not trusted & {dim, leader}}
-        return prove(replace(pair, trusted=frozenset(trusted & set(pair.dims)), leaders=leaders), parts)
+        return replace(pair, trusted=frozenset(trusted & set(pair.dims)), leaders=leaders), parts
 
     def _claimed(self, case: Case, name: str, dim: int, expression: Expression | None) -> Part:
         """Return the units that a layout claims for a dimension."""
@@ -167,28 +192,47 @@ class _Prover:
         ]
         return expression.part(*sizes)
 
-    def _verify_jointly(self) -> None:
-        """Check the layouts on the smallest architecture, in which all sizes change together."""
-        space, (base, archs) = self.probing.axes.space, self._archs
-        values, smallest = space.assignment(base), space.assignment(space.smallest())
-        changed = {
-            name: smallest[name]
-            for arch in archs
-            for name, option in space.assignment(arch).items()
-            if name in values and option != values[name] and name in smallest
-        }
-        try:
-            arch = space.from_assignment({**values, **changed})
-        except ArchitectureError:  # by a rule of the space
-            return
-        if arch == base or arch in archs:
-            return
-        case = Case(self.base, self._probe(arch), (base, arch))
-        if not case.small.tensors.keys() >= self.base.tensors.keys():
-            return
-        verdict = self._verdict(case, True, claimed=True)
-        if verdict.refuted and not verdict.regrouped:
-            raise AxisError(self._irreconcilable(case, verdict))
+    def _verify_others(self, verdicts: Sequence[Verdict]) -> None:
+        """Check the layouts for the options in between, and for many choices together."""
+        base, archs = self._archs
+        regrouped = {dim for verdict in verdicts for dim in verdict.regrouped}
+        for arch in others_of(self.builder, self.probing, Probe(base, self.base.model, self.probing.layers), archs):
+            case = Case(self.base, self._probe(arch), (base, arch))
+            verdict = self._verdict(case, True, claimed=True, free=regrouped)
+            if verdict.refuted and not verdict.regrouped:
+                raise AxisError(self._irreconcilable(case, verdict))
+
+    def _require_decided(self, layouts: Iterable[Layout]) -> None:
+        """Require that each dimension that varies is proven, or that it does not matter which units it keeps.
+
+        Raises:
+            AxisError: Some dimension is not.
+        """
+        layouts = [each for each in layouts if each.name not in self.computed and self._is_float(each.name)]
+        pairs = [
+            (each, f"{self.probing.layered[each.name]} dimension {number}", *dimensions)
+            for each in layouts
+            for number, dimensions in enumerate(
+                zip(self.probing.layouts[each.name].dimensions, each.dimensions, strict=True)
+            )
+        ]
+        proven = {before.label for *_, before, d in pairs if d.how == "proven"}
+        composite = {before.label for *_, before, d in pairs if d.how == "proven" and d.expression is not None}
+        # a vector of the same size as others, all of which keep their first units, does so too
+        unused = [
+            name
+            for each, name, before, d in pairs
+            if d.how == "no effect" and (len(each.shape) > 1 or before.label not in proven - composite)
+        ]
+        if unused:
+            raise AxisError(refusals.unused(unused))
+        missing = [name for _, name, _, d in pairs if d.how in ("axis", "size")]
+        if missing:
+            raise AxisError(refusals.undecided(missing))
+
+    def _is_float(self, name: str) -> bool:
+        found = dict(tensors(self.probing.full.model))
+        return found[self.probing.full.tensors[name][0]].is_floating_point()
 
     # messages
 
@@ -216,8 +260,13 @@ class _Prover:
             self._named(case, dim)
             for case, verdict in zip(self.cases, verdicts, strict=True)
             for dim in sorted(verdict.open)
+            if not self._has_rule(case, dim)
         ]
         return list(dict.fromkeys(found))
+
+    def _has_rule(self, case: Case, dim: Dim) -> bool:
+        source = next(source for source, (own, _) in case.base.tensors.items() if own == dim[0])
+        return self.probing.layouts[source].dimensions[dim[1]].how == "rule"
 
     def _named(self, case: Case, dim: Dim) -> str:
         sources = {own: source for source, (own, _) in case.base.tensors.items()}

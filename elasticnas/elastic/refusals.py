@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from elasticnas.elastic.layouts import Layout, Rule, as_rules
 
-__all__ = ["ambiguous", "irreconcilable", "refuted", "undecided"]
+__all__ = ["ambiguous", "irreconcilable", "refuted", "undecided", "unused"]
 
 _MOST_NAMED = 6  # dimensions named in a message
 
@@ -15,6 +15,15 @@ def undecided(names: Sequence[str]) -> str:
         f"nothing in the model's behaviour shows which units {_listed(names)} keep when they get smaller: give "
         "rules with their layouts, such as '(heads d) _', with '_' for a dimension that keeps its first units, or "
         "assume=True to keep the first units of all of them"
+    )
+
+
+def unused(names: Sequence[str]) -> str:
+    """Return the error for dimensions of tensors that do not affect the output of the example."""
+    return (
+        f"{_listed(names)} have no effect on the output of the example, so that nothing shows which units they keep: "
+        "give elastify(..., example=...) with inputs that use them, such as several different positions and all "
+        "optional arguments, or rules with their layouts, or assume=True to keep the first units of all of them"
     )
 
 

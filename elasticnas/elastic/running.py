@@ -1,14 +1,18 @@
 """Running: an input for the models of a proof, given or made, that all of them accept."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from elasticnas.elastic.behaviour import Behaviour
 from elasticnas.elastic.examples import Maker, given, makers
 from elasticnas.elastic.probe import Probe
 from elasticnas.errors import AxisError, ConfigError, describe_error
 
-__all__ = ["NoExample", "find_inputs"]
+__all__ = ["NoExample", "find_inputs", "inputs_of"]
 
 Inputs = Callable[[Probe], Any]
 """Returns the input of a built model."""
@@ -69,3 +73,14 @@ def _run(probe: Probe, example: Any) -> None:
 
 def _made_by(make: Maker) -> Inputs:
     return lambda probe: make(probe.model)
+
+
+def inputs_of(model: nn.Module, arch: Any, example: Any) -> Iterator[Any]:
+    """Yield the input that is given for a model, or inputs that it may accept, in its own dtype."""
+    dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.get_default_dtype())
+    for made in (given(example, arch),) if example is not None else (make(model) for make in makers(model)):
+        yield tree_map(lambda value: _cast(value, dtype), made)
+
+
+def _cast(value: Any, dtype: torch.dtype) -> Any:
+    return value.to(dtype) if isinstance(value, Tensor) and value.is_floating_point() else value
