@@ -136,8 +136,7 @@ def archs_of(builder: Builder, probing: Probing, base: Probe) -> list[Any]:
 def others_of(builder: Builder, probing: Probing, base: Probe, archs: Sequence[Any]) -> list[Any]:
     """Return further architectures, in which every option of each choice occurs, many choices together."""
     space = probing.axes.space
-    values, kept = space.assignment(base.arch), probing.layers.fields if probing.layers else set()
-    choices = [choice for choice in space.choice_list() if starred(f"{choice.name}.")[:-3] not in kept]
+    values, choices = space.assignment(base.arch), _size_choices(probing)
     found, missing = [], []
     for place in range(max((len(choice.options) for choice in choices), default=0)):
         change = {choice.name: _lower(choice)[place] for choice in choices if place < len(choice.options)}
@@ -225,7 +224,7 @@ def _changes(probing: Probing, base: Probe) -> Iterator[list[Any]]:
     """Yield architectures that differ in one choice, for integers only the one with the smallest option."""
     space = probing.axes.space
     fields: dict[str, list[Any]] = {}
-    for choice in space.choice_list():
+    for choice in _size_choices(probing):
         if len(choice.options) > 1:
             fields.setdefault(starred(f"{choice.name}."), []).append(choice)
     values = space.assignment(base.arch)
@@ -241,6 +240,12 @@ def _changes(probing: Probing, base: Probe) -> Iterator[list[Any]]:
                 arch = valid(space, values, {choice.name: _lower(choice)[0]})
                 if arch is not None:
                     yield [arch]
+
+
+def _size_choices(probing: Probing) -> list[Any]:
+    """Return the choices but those that keep layers."""
+    kept = probing.layers.fields if probing.layers else set()
+    return [each for each in probing.axes.space.choice_list() if starred(f"{each.name}.")[:-3] not in kept]
 
 
 def _together(space: Any, values: Mapping[str, Any], choices: Sequence[Any], option: Any) -> Any:

@@ -56,8 +56,8 @@ def elastify(
             its model does not fit into memory; an example is needed, or the model does not run on it; or an argument
             is of another kind.
         InactiveChoiceError: A choice has no effect on the model.
-        AxisError: A rule does not match or is refuted, code depends on the positions of chosen layers, no layout agrees with the model's behaviour, or nothing shows
-            the layout of a dimension; the message has the rules to write.
+        AxisError: A rule does not match or is refuted, code depends on the positions of chosen layers, no layout agrees
+            with the model's behaviour, or nothing shows the layout of a dimension; the message has the rules to write.
         CheckpointError: The weights are not those of the largest model.
     """
     _require_arguments(build, space, weights)
