@@ -125,9 +125,10 @@ def base_of(builder: Builder, probing: Probing) -> Probe:
 def archs_of(builder: Builder, probing: Probing, base: Probe) -> list[Any]:
     """Return a smaller architecture for every choice of sizes; the entries of a per-layer choice change together."""
     found = []
-    for options in _changes(probing, base):
+    for options, integers in _changes(probing, base):
         probes = [Probe(arch, builder.shapes(arch), probing.layers) for arch in options]
-        different = [probe for probe in probes if _differs(probe, base)]
+        # fewer but wider heads have the same shapes, as have branches of other kinds
+        different = [probe for probe in probes if _has_smaller(probe, base) or (integers and _differs(probe, base))]
         if different:
             found.append(min(different, key=_numbers).arch)
     return list(dict.fromkeys(found))
@@ -136,7 +137,9 @@ def archs_of(builder: Builder, probing: Probing, base: Probe) -> list[Any]:
 def others_of(builder: Builder, probing: Probing, base: Probe, archs: Sequence[Any]) -> list[Any]:
     """Return further architectures, in which every option of each choice occurs, many choices together."""
     space = probing.axes.space
-    values, choices = space.assignment(base.arch), _size_choices(probing)
+    values = space.assignment(base.arch)
+    changed = {name for arch in archs for name, option in space.assignment(arch).items() if values.get(name) != option}
+    choices = [choice for choice in _size_choices(probing) if choice.name in changed]
     found, missing = [], []
     for place in range(max((len(choice.options) for choice in choices), default=0)):
         change = {choice.name: _lower(choice)[place] for choice in choices if place < len(choice.options)}
@@ -220,8 +223,8 @@ def _changed(value: Any, number: Callable[[str, int], int], path: str) -> Any:
     return value
 
 
-def _changes(probing: Probing, base: Probe) -> Iterator[list[Any]]:
-    """Yield architectures that differ in one choice, for integers only the one with the smallest option."""
+def _changes(probing: Probing, base: Probe) -> Iterator[tuple[list[Any], bool]]:
+    """Yield architectures that differ in one choice, and whether it is of integers: then that with the smallest."""
     space = probing.axes.space
     fields: dict[str, list[Any]] = {}
     for choice in _size_choices(probing):
@@ -230,16 +233,17 @@ def _changes(probing: Probing, base: Probe) -> Iterator[list[Any]]:
     values = space.assignment(base.arch)
     for choices in fields.values():
         options = list(dict.fromkeys(option for choice in choices for option in choice.options))
-        if all(type(option) is int for option in options):
+        integers = all(type(option) is int for option in options)
+        if integers:
             options = [None]  # the smallest of each
         together = [_together(space, values, choices, option) for option in options]
         if archs := [arch for arch in together if arch is not None and arch != base.arch]:
-            yield archs
+            yield archs, integers
         else:
             for choice in choices:
                 arch = valid(space, values, {choice.name: _lower(choice)[0]})
                 if arch is not None:
-                    yield [arch]
+                    yield [arch], integers
 
 
 def _size_choices(probing: Probing) -> list[Any]:
@@ -257,9 +261,11 @@ def _together(space: Any, values: Mapping[str, Any], choices: Sequence[Any], opt
     return valid(space, values, changed)
 
 
+def _has_smaller(probe: Probe, base: Probe) -> bool:
+    return any(base.tensors[name][1] != shape for name, (_, shape) in probe.tensors.items() if name in base.tensors)
+
+
 def _differs(probe: Probe, base: Probe) -> bool:
-    if any(base.tensors[name][1] != shape for name, (_, shape) in probe.tensors.items() if name in base.tensors):
-        return True
     same = probe.tensors.keys() >= base.tensors.keys()
     return same and any(getattr(probe, what) != getattr(base, what) for what in ("modules", "attributes"))
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from elasticnas.axes import Axes
 from elasticnas.elastic.depth import ChosenLayers
+from elasticnas.elastic.layouts import starred
 from elasticnas.errors import ArchitectureError
 
 __all__ = ["Probe", "beyond", "tensors", "valid", "variants"]
@@ -46,7 +47,8 @@ class Probe:
     @cached_property
     def traits(self) -> dict[str, tuple[Any, ...]]:
         """Classes and integers, such as numbers of heads, of the modules around a tensor in its layer, by its name."""
-        return {source: _traits(self.model, name) for source, (name, _) in self.tensors.items()}
+        integers = _integers(self.model)
+        return {source: _traits(self.model, name, integers) for source, (name, _) in self.tensors.items()}
 
     @cached_property
     def modules(self) -> dict[str, type]:
@@ -69,16 +71,45 @@ class Probe:
         return found
 
 
-def _traits(model: nn.Module, name: str) -> tuple[Any, ...]:
+def _traits(model: nn.Module, name: str, integers: Mapping[str, tuple[Any, ...]]) -> tuple[Any, ...]:
     path, found = name.split(".")[:-1], []
-    numbers = {int(part) for part in path if part.isdigit()}
     for count in range(len(path), 0, -1):
-        module = model.get_submodule(".".join(path[:count]))
-        integers = {k: v for k, v in vars(module).items() if type(v) is int and v not in numbers}
-        found.append((type(module), tuple(sorted(integers.items()))))
+        place = ".".join(path[:count])
+        found.append((type(model.get_submodule(place)), integers[place]))
         if path[count - 1].isdigit():
             break
     return tuple(found)
+
+
+def _integers(model: nn.Module) -> dict[str, tuple[Any, ...]]:
+    """Return the integer attributes of every module by its path, without those that count layers."""
+    found = {
+        path: {key: value for key, value in vars(module).items() if type(value) is int}
+        for path, module in model.named_modules(remove_duplicate=False)
+    }
+    groups: dict[str, list[str]] = {}
+    for path in found:
+        groups.setdefault(starred(f".{path}."), []).append(path)
+    counting: dict[str, set[str]] = {}
+    for paths in groups.values():
+        for path in paths:
+            counting[path] = {key for key in found[path] if _counts(key, paths, found)}
+    return {
+        path: tuple(sorted((key, value) for key, value in own.items() if key not in counting[path]))
+        for path, own in found.items()
+    }
+
+
+def _counts(key: str, paths: Sequence[str], found: Mapping[str, Mapping[str, int]]) -> bool:
+    """Return whether an attribute grows with a number in the paths of modules."""
+    if len(paths) < 2 or any(key not in found[path] for path in paths):
+        return False
+    numbers = [[int(part) for part in path.split(".") if part.isdigit()] for path in paths]
+    values = [found[path][key] for path in paths]
+    return len(set(values)) > 1 and any(
+        len({value - own[place] for value, own in zip(values, numbers, strict=True)}) == 1
+        for place in range(len(numbers[0]))
+    )
 
 
 def variants(space: Any) -> Iterator[Any]:

@@ -311,11 +311,10 @@ class Alternating(Stack):
         return x
 
 
-def test_loops_that_depend_on_positions_are_found_with_an_example():
-    model = elastify(Alternating, Keep, {"layers": "keep"}).eval()
+def test_loops_that_depend_on_positions_are_found():
     x = torch.randn(2, 6)
     with pytest.raises(AxisError, match=r"code around layers depends on the layers' positions"):
-        extract(model, Keep(inner=24, keep=(False, True, True, True)), x)
+        elastify(Alternating, Keep, {"layers": "keep"})
     extract(elastify(Stack, Keep, {"layers": "keep"}).eval(), Keep(inner=24, keep=(False, True, True, True)), x)
 
 
