@@ -16,7 +16,7 @@ from torch.nn.parameter import UninitializedParameter
 from elasticnas.elastic.depth import ChosenLayers
 from elasticnas.elastic.kept import has_every_layer, keep_kinds, require_alike, same_outside
 from elasticnas.elastic.kinds import is_settings, plain_settings
-from elasticnas.errors import ConfigError
+from elasticnas.errors import ArchitectureError, ConfigError
 from elasticnas.space import Factory, Space
 
 __all__ = ["Builder"]
@@ -120,7 +120,11 @@ class Builder:
         if layers is None or layers.all_kept(arch):
             return made
         call = self.factory.call(arch)
-        for whole, exact in layers.wholes(arch):
+        try:
+            wholes = list(layers.wholes(arch))
+        except ArchitectureError:  # sizes that are no options, which a proof uses
+            return made
+        for whole, exact in wholes:
             model = make(whole) if make == self.model else self._cached(whole, make)
             if has_every_layer(model, layers) and (exact or same_outside(made, model, layers)):
                 keep_kinds(made, model, layers, arch, call)

@@ -140,6 +140,7 @@ class Finder:
             self._domains.setdefault(dim, sorted(candidates(*pair.sizes(dim)), key=_lateness))
         self._kinds: dict[Dim, tuple[list[int], list[int]]] = {}
         self._known: dict[tuple[_Edge, Part, Part], bool] = {}
+        self._rows: dict[tuple[_Edge, Part | None], Pattern] = {}
         self._joins: dict[Dim, list[Part]] = {}
         self._steady: set[_Edge] = set()  # links found to be independent of the weights' values
         self._edges = self._find_edges()
@@ -362,15 +363,24 @@ class Finder:
     def _agrees(self, edge: _Edge, a: Part, b: Part) -> bool:
         key = (edge, a, b)
         if key not in self._known:
-            of_source, of_target = _units(a), _units(b)
-            own = self.pair.in_small(edge.target)
-            self._known[key] = all(
-                agree(self._full(edge, [int(of_source[unit])])[0][edge.target][of_target], small[own])
-                for unit, small in zip(
-                    self._sampled(edge.source), self._small(edge, self._sampled(edge.source)), strict=True
-                )
-            )
+            small = self._small_rows(edge)
+            self._known[key] = agree(self._full_rows(edge, a)[:, _units(b)], small) if len(small) else True
         return self._known[key]
+
+    def _small_rows(self, edge: _Edge) -> Pattern:
+        """Return the units of the target that matter for each sampled unit of the source, in the smaller model."""
+        if (edge, None) not in self._rows:
+            own = self.pair.in_small(edge.target)
+            found = [row[own] for row in self._small(edge, self._sampled(edge.source))]
+            self._rows[edge, None] = np.stack(found) if found else np.zeros((0, 0), np.int8)
+        return self._rows[edge, None]
+
+    def _full_rows(self, edge: _Edge, part: Part) -> Pattern:
+        """Return them for the same units in the larger model, which are those of a part."""
+        if (edge, part) not in self._rows:
+            units = _units(part)[self._sampled(edge.source)].tolist()
+            self._rows[edge, part] = np.stack([row[edge.target] for row in self._full(edge, units)])
+        return self._rows[edge, part]
 
     def _allows_first(self, edge: _Edge, domains: Domains) -> bool:
         """Return whether a link allows the first units of both dimensions, so that it decides nothing."""
