@@ -57,7 +57,10 @@ ORDERED = {
 }
 
 SHARED = {"ALBERT"}  # one layer runs several times
-SINES = {"vit-pytorch SimpleViT"}  # a table computed from the hidden size is added to the stream
+SINES = {
+    "vit-pytorch SimpleViT",
+    "vit-pytorch SimpleViT with normed queries and keys",
+}  # a table computed from the hidden size is added to the stream
 
 
 def sizes_of(family):
