@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_map
 
 from elasticnas.elastic.exact import ExactMode
+from elasticnas.elastic.trial import tensors_of
 from elasticnas.elastic.writes import no_writes
 
 __all__ = ["UNKNOWN", "Behaviour", "Dim", "Gate", "Links", "agree"]
@@ -105,7 +106,7 @@ class Behaviour:
                 found = functional_call(self.model, tensors, (), dict(given))
             else:
                 found = functional_call(self.model, tensors, given if isinstance(given, tuple) else (given,))
-        return [x for x in tree_leaves(found) if isinstance(x, Tensor) and x.is_floating_point()]
+        return [x for _, x in tensors_of(found) if x.is_floating_point()]
 
     @property
     def cheap(self) -> bool:

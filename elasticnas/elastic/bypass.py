@@ -6,13 +6,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
 
 from elasticnas.elastic.eval_mode import in_eval
 from elasticnas.elastic.model import ElasticModel
 from elasticnas.elastic.probe import valid
 from elasticnas.elastic.running import inputs_of
-from elasticnas.elastic.trial import call
+from elasticnas.elastic.trial import call, tensors_of
 from elasticnas.errors import AxisError
 from elasticnas.runtime import random_state, restore_random_state
 
@@ -137,7 +136,7 @@ def _zeros(x: Tensor) -> Tensor:
 
 
 def _leaves(output: Any) -> list[Tensor]:
-    return [leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor) and leaf.is_floating_point()]
+    return [leaf for _, leaf in tensors_of(output) if leaf.is_floating_point()]
 
 
 def _difference(expected: list[Tensor], computed: list[Tensor]) -> str | None:

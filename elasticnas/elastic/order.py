@@ -9,10 +9,10 @@ from torch.utils._pytree import tree_leaves
 from elasticnas.elastic.behaviour import Dim
 from elasticnas.elastic.finder import Assignment, Pair
 from elasticnas.elastic.linear import input_dim
-from elasticnas.elastic.parts import Grid, Part, Prefix
+from elasticnas.elastic.parts import Grid, Part, Prefix, has_join
 from elasticnas.elastic.permuting import Units, is_order_free
 
-__all__ = ["order_free", "sides"]
+__all__ = ["exchangeable", "order_free", "sides"]
 
 _MOST_GROUPS = 5  # linked groups of one size whose combinations are tried
 _MOST_TRIALS = 200
@@ -63,6 +63,33 @@ def order_free(pair: Pair, found: Assignment, alone: Sequence[Dim], others: Sequ
         if members
     ]
     return next((members for members in islice(together, _MOST_TRIALS) if _holds(pair, members, part)), {})
+
+
+def exchangeable(pair: Pair, found: Assignment, group: set[Dim]) -> Members | None:
+    """Return the units of a closed group that links do not decide, such that their order is free in each block.
+
+    Links cannot tell the units of one block from those of another where all blocks affect each other, as experts that
+    are mixed by a softmax.
+
+    Returns:
+        The units, none if the links decide, or None if their order is free in no blocks.
+    """
+    varying = [dim for dim in group if pair.varies(dim)]
+    sizes = {pair.sizes(dim) for dim in varying}
+    undecided = any(dim in found.several for dim in varying) and all(
+        isinstance(found.parts[dim], Prefix) for dim in varying
+    )
+    # a concatenation of a single size is found where links depend on values, as those of experts that are chosen
+    if len(sizes) != 1 or not (undecided or any(has_join(found.parts[dim]) for dim in varying)):
+        return {}
+    ((full, active),) = sizes
+    for count in range(1, active + 1):
+        if full % count == active % count == 0 and active > count:
+            part = Prefix(full // count, active // count)
+            members = {dim: Units(part, outer=count) for dim in varying}
+            if _holds(pair, members, part):
+                return members
+    return None
 
 
 def _clusters(found: Assignment, others: Sequence[Dim]) -> list[set[Dim]]:

@@ -1,5 +1,6 @@
 """What no proof has seen must not be cut without a word; what is right must not be refused."""
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import pytest
@@ -239,3 +240,39 @@ def test_fewer_key_heads_with_another_choice():
         return transformers.LlamaForCausalLM(config)
 
     assert elastify(build, Sizes)
+
+
+@pytest.mark.parametrize("groups", [2, 3])
+def test_blocks_that_a_softmax_mixes(groups):
+    """All blocks affect each other through the softmax, so that links alone do not tell their units apart."""
+
+    class Inner(Space):
+        inner: Literal[7, 5]
+
+    class Mixed(nn.Module):
+        def __init__(self, inner):
+            super().__init__()
+            self.embed, self.gate = nn.Embedding(31, 8), nn.Linear(8, groups)
+            self.up, self.down = nn.Linear(8, groups * inner), nn.Linear(groups * inner, 8)
+
+        def forward(self, ids):
+            x = self.embed(ids)
+            blocks = self.up(x).relu().unflatten(-1, (groups, -1)) * self.gate(x).softmax(-1)[..., None]
+            return x + self.down(blocks.flatten(-2))
+
+    model = elastify(Mixed, Inner, example=torch.randint(0, 31, (2, 8)))
+    full, small = model.network.up.weight, model.subnetwork(Inner(inner=5)).up.weight
+    assert torch.equal(small, full.unflatten(0, (groups, 7))[:, :5].flatten(0, 1))
+
+
+def test_an_output_that_is_a_dataclass():
+    @dataclass
+    class Output:
+        scores: torch.Tensor
+
+    class Wrapped(Model):
+        def forward(self, ids):
+            return Output(super().forward(ids))
+
+    model = elastify(Wrapped, Hidden)
+    assert torch.equal(model.subnetwork(Hidden(hidden=16)).mix.q.weight, model.network.mix.q.weight[HEADS][:, :16])
