@@ -83,8 +83,8 @@ def exchangeable(pair: Pair, found: Assignment, group: set[Dim]) -> Members | No
     if len(sizes) != 1 or not (undecided or any(has_join(found.parts[dim]) for dim in varying)):
         return {}
     ((full, active),) = sizes
-    for count in range(1, active + 1):
-        if full % count == active % count == 0 and active > count:
+    for count in range(1, active // 2 + 1):
+        if full % count == active % count == 0:
             part = Prefix(full // count, active // count)
             members = {dim: Units(part, outer=count) for dim in varying}
             if _holds(pair, members, part):

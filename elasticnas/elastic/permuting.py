@@ -64,6 +64,8 @@ def is_order_free(behaviour: Behaviour, members: Mapping[Dim, Units], unit: Part
         inputs: Numbers of the input tensors whose last dimension holds the units.
     """
     order = torch.randperm(unit.active, generator=torch.Generator().manual_seed(0))
+    if torch.equal(order, torch.arange(unit.active)):
+        order = order.roll(1)
     changed: dict[str, Tensor] = {}
     for (name, dim), units in members.items():
         tensor = changed.get(name, behaviour.tensors[name])
