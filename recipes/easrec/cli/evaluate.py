@@ -1,6 +1,7 @@
 """``evaluate``: compute the metrics of a saved network."""
 
 import json
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -18,13 +19,22 @@ from elasticnas.runtime import configure_torch, device_of
 __all__ = ["evaluate"]
 
 
+def _finite(value: float) -> float:
+    if not math.isfinite(value):
+        raise typer.BadParameter(f"a finite number is needed, got {value}")
+    return value
+
+
 def evaluate(
     out: Out = Path("runs/easrec"),
     device: Device = "auto",
     threads: Threads = None,
     popularity: Annotated[
         float,
-        typer.Option(help="Subtract this many times log(training interactions) from each score, to favour rare items."),
+        typer.Option(
+            callback=_finite,
+            help="Subtract this many times log(training interactions) from each score, to favour rare items.",
+        ),
     ] = 0.0,
     every: Annotated[bool, typer.Option("--all", help="Show all protocols.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print all metrics as one JSON object.")] = False,
