@@ -37,6 +37,7 @@ class Recommender:
         item_ids: Original ids by item number; entry 0 is padding.
         features: Features of the items, for a backbone that uses them.
         data: Fingerprint of the data it was trained on, to compare with the data of a run; None if unknown.
+        refit: Whether it was trained on all interactions, so that no metric can be measured on them.
 
     Raises:
         ConfigError: The backbone uses features, and there are none.
@@ -50,11 +51,12 @@ class Recommender:
         item_ids: list[str],
         features: ItemFeatures | None = None,
         data: str | None = None,
+        refit: bool = False,
     ) -> None:
         require_features(config.model, features)
         self.features = features if config.model.has_features else None
         self.network, self.arch, self.config, self.item_ids = network.eval(), arch, config, item_ids
-        self.data = data
+        self.data, self.refit = data, refit
         self._numbers = {item: number for number, item in enumerate(item_ids) if number}
 
     def save(self, folder: str | Path) -> None:
@@ -64,7 +66,7 @@ class Recommender:
         content: dict[str, Any] = {"config": self.config.model_dump(mode="json"), "items": self.item_ids}
         if self.features is not None:
             content["features"] = self.features.to_json()
-        content["data"] = self.data
+        content |= {"data": self.data, "refit": self.refit}
         content["weights"] = sha256((folder / WEIGHTS).read_bytes()).hexdigest()
         write_text(folder / _SETTINGS, json.dumps(content | {"sha256": digest(content)}) + "\n")
 
@@ -112,7 +114,9 @@ class Recommender:
                 f"{folder / WEIGHTS}: belongs to another model than {_SETTINGS} beside it; restore both, or run again"
             )
         where = device or torch.device("cpu")
-        return cls(network.to(where), found[0], config, items, features, content.get("data"))
+        return cls(
+            network.to(where), found[0], config, items, features, content.get("data"), bool(content.get("refit"))
+        )
 
     def require_run(self, folder: Path, config: Config, item_ids: list[str] | None, data: str | None = None) -> None:
         """Check that the network belongs to a run.
@@ -165,7 +169,11 @@ class Recommender:
 
     @torch.no_grad()
     def recommend(
-        self, histories: Sequence[Sequence[str]], top: int, include_seen: bool = False
+        self,
+        histories: Sequence[Sequence[str]],
+        top: int,
+        include_seen: bool = False,
+        only: Collection[str] | None = None,
     ) -> list[list[tuple[str, float]]]:
         """Return the items with the highest scores after each history, best first, as ``(original id, score)`` pairs.
 
@@ -173,18 +181,25 @@ class Recommender:
             histories: Original item ids in time order, at least one in each.
             top: Number of items.
             include_seen: Whether to include items of the history.
+            only: Original ids of the items that may be recommended; None for all.
 
         Raises:
             DataError: See :meth:`numbers`.
         """
+        allowed = None if only is None else self.numbers(list(only))
         numbers = [self.numbers(history) for history in histories]
         together = users_together(len(self.item_ids))
         answers = []
         for first in range(0, len(numbers), together):
             batch = numbers[first : first + together]
             for row, history in zip(self._scores(batch), batch, strict=True):
-                answers.append(self.best(row, top, () if include_seen else history))
+                answers.append(self.best(row, top, () if include_seen else history, allowed))
         return answers
+
+    def known(self, history: Sequence[str]) -> tuple[list[str], list[str]]:
+        """Return the items of a history that the model knows, in order, and those that it does not."""
+        known = [item for item in history if item in self._numbers]
+        return known, [item for item in history if item not in self._numbers]
 
     def _scores(self, histories: list[list[int]]) -> Tensor:
         length = self.config.model.length
@@ -195,14 +210,21 @@ class Recommender:
         inputs = torch.from_numpy(pad(flat, starts, stops)).to(device)
         return self.network.next_item(inputs, torch.from_numpy(stops - starts).to(device))
 
-    def best(self, scores: Tensor, top: int, without: Collection[int] = ()) -> list[tuple[str, float]]:
+    def best(
+        self, scores: Tensor, top: int, without: Collection[int] = (), only: Collection[int] | None = None
+    ) -> list[tuple[str, float]]:
         """Return the items with the highest scores, best first, as ``(original id, score)`` pairs.
 
         Args:
             scores: ``(V + 1,)``, entry 0 for padding; changed in place.
             top: Number of items.
             without: Numbers of items to leave out.
+            only: Numbers of the items that may be returned; None for all.
         """
+        if only is not None:
+            left_out = torch.ones(len(scores), dtype=torch.bool, device=scores.device)
+            left_out[torch.tensor(sorted(set(only)), device=scores.device)] = False
+            scores[left_out] = float("-inf")
         if without:
             scores[torch.tensor(sorted(set(without)), device=scores.device)] = float("-inf")
         found = scores.topk(min(top, len(scores) - 1))

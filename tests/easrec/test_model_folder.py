@@ -60,7 +60,7 @@ def test_weights_of_another_run_are_refused(tmp_path):
     ("architecture", "sizes", "message"),
     [
         ({"candidate": 99, "depth": 99}, {"candidate": 99, "depth": 99}, "candidate: Input should be 0, 1 or 2"),
-        ({"candidate": 0}, {"candidate": 0}, "no attribute 'depth'"),
+        ({"candidate": 0}, {"candidate": 0}, "hidden is 16, but EASRecSpace"),
         ({}, {"hidden": 10**9}, "hidden is 1000000000, but EASRecSpace"),
         ({}, {"depth": 1}, "depth is 1 in sizes and 2 in architecture"),
         ({"candidate": 0, "depth": 2}, {"candidate": 0}, "hidden is 16, but"),
