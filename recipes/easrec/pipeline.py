@@ -205,12 +205,7 @@ class Pipeline:
         arch = {"found": searched.found, "random": searched.random, "largest": self.space.largest()}[which]
         sizes = arch.hidden, arch.inner, arch.depth, *([arch.attention] if hasattr(arch, "attention") else [])
         name = "-".join(map(str, sizes))
-        torch.manual_seed(self.config.seed)
-        if self.config.train.inherit and self.config.search.strategy != "none":
-            example = torch.from_numpy(np.arange(min(self.config.model.length, 5))[None] % self.split.items + 1)
-            network = extract(searched.model.to("cpu"), arch, example)
-        else:
-            network = build(self.config.model, self.split.items, arch, self.causal, self.data.features)
+        network = self.initial(searched, arch)
         hint = self._hint("train.batch", self.config.train.batch)
         with self, Stage(self.console, f"train {which} ({name})", self.plan.of(which)) as stage:
             trained = train(
@@ -222,6 +217,14 @@ class Pipeline:
                 self.run.stage(f"train-{name}", self.identity, lambda p: stage.show(p, self._train_note(p) + hint)),
             )
         return arch, trained
+
+    def initial(self, searched: Searched, arch: Any) -> EASRecModel:
+        """Return the plain network of an architecture with the weights that its training starts from."""
+        torch.manual_seed(self.config.seed)
+        if self.config.train.inherit and self.config.search.strategy != "none":
+            example = torch.from_numpy(np.arange(min(self.config.model.length, 5))[None] % self.split.items + 1)
+            return extract(searched.model.to("cpu"), arch, example)
+        return build(self.config.model, self.split.items, arch, self.causal, self.data.features)
 
     def _train_note(self, p: Progress) -> str:
         metric = self.config.early_stopping_metric

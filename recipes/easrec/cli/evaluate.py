@@ -13,6 +13,7 @@ from easrec.evaluation import without_popularity
 from easrec.figures import metrics_table
 from easrec.pipeline import evaluators
 from elasticnas.cli.options import Device, Out, Threads
+from elasticnas.errors import ConfigError
 from elasticnas.report import open_console
 from elasticnas.runtime import configure_torch, device_of
 
@@ -43,6 +44,11 @@ def evaluate(
     configure_torch(threads)
     where, config, data = device_of(device), config_of(out), data_of(out)
     recommender = recommender_of(out, where, data)
+    if recommender.refit:
+        raise ConfigError(
+            f"{out / 'model'}: was trained on all interactions, targets included, so its metrics cannot be measured on "
+            "them; evaluate the run that it was refit from"
+        )
     split = Split(data)
     score = without_popularity(recommender.network.next_item, split.training.counts(split.items), popularity)
     reports = {stage: evaluator.evaluate(score, where) for stage, evaluator in evaluators(split, config).items()}
