@@ -9,6 +9,7 @@ import resource
 import signal
 import sys
 import tempfile
+import time
 import warnings
 from collections import Counter
 from pathlib import Path
@@ -23,8 +24,9 @@ def _hangs(number: int, frame: object) -> None:
     raise TimeoutError(f"more than {_SECONDS} s")
 
 
-def campaign(count: int, seed: int, kinds: list[str]) -> dict[str, object]:
-    """Run ``count`` inputs, evenly over the kinds; return the counts and the failures."""
+def campaign(count: int, seed: int, kinds: list[str], seconds: float = float("inf")) -> dict[str, object]:
+    """Run ``count`` inputs, evenly over the kinds, or as many as fit the seconds; return counts and failures."""
+    started, done = time.monotonic(), 0
     counts: dict[str, Counter[str]] = {kind: Counter() for kind in kinds}
     failures: list[dict[str, object]] = []
     signal.signal(signal.SIGALRM, _hangs)
@@ -33,7 +35,9 @@ def campaign(count: int, seed: int, kinds: list[str]) -> dict[str, object]:
         targets = Targets(Path(folder))
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         for number in range(count):
-            kind = kinds[number % len(kinds)]
+            if time.monotonic() - started > seconds:
+                break
+            done, kind = number + 1, kinds[number % len(kinds)]
             signal.alarm(_SECONDS)
             try:
                 counts[kind][attempt(targets, kind, seed + number)] += 1
@@ -49,7 +53,7 @@ def campaign(count: int, seed: int, kinds: list[str]) -> dict[str, object]:
             if now > before + _MEMORY_KIB:
                 failures.append({"kind": kind, "seed": seed + number, "error": "more than 1 GiB"})
                 before = now
-    return {"count": count, "seed": seed, "kinds": counts, "failures": failures}
+    return {"count": done, "seed": seed, "kinds": counts, "failures": failures}
 
 
 if __name__ == "__main__":
@@ -57,9 +61,10 @@ if __name__ == "__main__":
     options.add_argument("--count", type=int, default=20_000)
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
+    options.add_argument("--seconds", type=float, default=float("inf"))
     options.add_argument("--out", type=Path)
     chosen = options.parse_args()
-    found = campaign(chosen.count, chosen.seed, chosen.kinds)
+    found = campaign(chosen.count, chosen.seed, chosen.kinds, chosen.seconds)
     text = json.dumps(found, indent=2) + "\n"
     print(text)
     if chosen.out is not None:
