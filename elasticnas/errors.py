@@ -24,6 +24,7 @@ __all__ = [
     "describe_error",
     "did_you_mean",
     "one_line",
+    "printable",
     "short_repr",
 ]
 
@@ -118,6 +119,29 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     if alike:
         return f", did you mean {' or '.join(map(repr, alike))}?"
     return f"; known are {', '.join(known)}" if known else ""
+
+
+def printable(text: str, most: int = 300) -> str:
+    """Return text in one line of limited length, with control characters escaped, so that a terminal shows it as is.
+
+    Args:
+        text: Any text, such as a message that quotes a file.
+        most: Maximum length; the middle of a longer text is left out, because its end names the way out.
+
+    Examples:
+        >>> printable("no column 'a\\x1b[31m'")
+        "no column 'a\\\\x1b[31m'"
+    """
+    line = " ".join((text if len(text) <= 100 * most else _ends(text, 100 * most)).split())
+    # escaped: controls, formats such as text direction, and lone surrogates, which no terminal can encode
+    line = "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in line)
+    return line if len(line) <= most else _ends(line, most)
+
+
+def _ends(text: str, most: int) -> str:
+    """Return the beginning and the last third of a text, with dots between them."""
+    last = most // 3
+    return f"{text[: most - last - 5]} ... {text[-last:]}"
 
 
 def short_repr(value: object, most: int = 100) -> str:

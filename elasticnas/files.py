@@ -1,13 +1,16 @@
 """Atomic writing of files."""
 
 import errno
+import json
 import os
+import stat
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from elasticnas.errors import ElasticNASError
 
-__all__ = ["LOCK", "remove_temporaries", "write_bytes", "write_text"]
+__all__ = ["LOCK", "read_json", "read_text", "remove_temporaries", "write_bytes", "write_text"]
 
 _SUFFIX = ".elasticnas-tmp"
 LOCK = ".lock"  # lock file of a folder that only one process may use at a time
@@ -45,6 +48,33 @@ def write_bytes(path: Path, data: bytes) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write a UTF-8 text file atomically, see :func:`write_bytes`."""
     write_bytes(path, text.encode())
+
+
+def read_text(path: Path) -> str:
+    """Read a UTF-8 text file.
+
+    Raises:
+        OSError: It cannot be read, or is no regular file: reading a pipe would wait for ever.
+        ValueError: It is not UTF-8.
+    """
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    with os.fdopen(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        return file.read().decode()
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        OSError: See :func:`read_text`.
+        ValueError: It is not UTF-8, not JSON, or nested too deeply.
+    """
+    try:
+        return json.loads(read_text(path))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def remove_temporaries(folder: Path) -> None:

@@ -9,6 +9,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from elasticnas.errors import ConfigError, one_line
+from elasticnas.files import read_text
+from elasticnas.plain_yaml import parse_yaml
 
 __all__ = ["as_yaml", "differences", "read_changes", "read_config", "updated"]
 
@@ -75,11 +77,11 @@ def read_changes(path: Path, settings: BaseModel) -> dict[str, Any]:
         ConfigError: The file cannot be read or is not a mapping.
     """
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = parse_yaml(read_text(path))
     except OSError as error:
         raise ConfigError(f"cannot be read, {error.strerror}") from None
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"not YAML ({' '.join(str(error).split())})") from None
+    except ValueError as error:
+        raise ConfigError(f"not YAML ({error})") from None
     if not isinstance(data, dict | None):
         raise ConfigError(f"a mapping of settings is needed, such as 'seed: 1' (got {str(data)[:40]!r})")
     return dict(_flat(data or {}, settings, ""))

@@ -12,7 +12,8 @@ from tests.conftest import ROOT
 LAYERS = [
     ["errors"],
     ["calls"],
-    ["packages", "files", "runtime", "settings", "record"],
+    ["files", "plain_yaml"],
+    ["packages", "runtime", "settings", "record"],
     ["checkpoint", "report"],
     ["axes"],
     ["space"],

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 
 from elasticnas.errors import ConfigError
+from elasticnas.plain_yaml import parse_yaml
 
 __all__ = [
     "ConfigFile",
@@ -22,12 +22,22 @@ __all__ = [
 ]
 
 
+_SHOWN = 80  # characters of a value in an error
+
+
 def completing(names: Sequence[str]) -> Callable[[], list[str]]:
     """Return a function for ``autocompletion`` of an option, which lists these names."""
     return lambda: list(names)
 
 
-Out = Annotated[Path, typer.Option(help="Folder of the run.")]
+def _folder(given: str | Path) -> Path:
+    """Return the folder of an option; empty text, such as an unset variable, would be the current folder."""
+    if not str(given).strip() or not str(given).isprintable():
+        raise typer.BadParameter("a folder is needed; write . for the current one")
+    return Path(given)
+
+
+Out = Annotated[Path, typer.Option(parser=_folder, metavar="<path>", help="Folder of the run.")]
 Seed = Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help="Random seed.")]
 Device = Annotated[
     str,
@@ -67,7 +77,7 @@ def changes_of(given: list[str] | None) -> dict[str, Any]:
         if not equals:
             raise ConfigError(f"--set {change}: write name=value; the command config show lists the names")
         try:
-            changes[key] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"--set {change}: not a value ({' '.join(str(error).split())})") from None
+            changes[key] = parse_yaml(value)
+        except ValueError as error:
+            raise ConfigError(f"--set {key}={value[:_SHOWN]}: not a value ({error})") from None
     return changes

@@ -15,7 +15,7 @@ from rich.markup import escape
 from typer.core import TyperGroup
 
 import elasticnas
-from elasticnas.errors import ElasticNASError
+from elasticnas.errors import ElasticNASError, printable
 from elasticnas.plugins import BUILT_IN, RECIPES, SPACES, STRATEGIES, discover, listed, load_plugin
 
 __all__ = ["run"]
@@ -50,7 +50,7 @@ def _plugins() -> None:
         console.print(table)
         console.print()
     for each in broken:
-        line = f"broken: {each.name} ({each.target}), {each.error}"
+        line = printable(f"broken: {each.name} ({each.target}), {each.error}")
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
@@ -122,13 +122,14 @@ def run() -> None:
     except ElasticNASError as error:
         if _COMPLETING in os.environ:  # the shell would read the message as a completion
             sys.exit(1)
-        _fail(str(error).replace("resume=True", "--resume"))  # errors of the library name Python arguments
+        # errors of the library name Python arguments
+        _fail(str(error).replace("resume=True", "--resume").replace("run_code=True", "--run-code"))
     except BrokenPipeError:  # the reader, such as head, closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
-        if sys.stdout.writable() and error.filename is not None:
-            raise
+        if error.filename is not None:
+            _fail(f"{error.filename}: {error.strerror or error}; check this path")
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         _fail(f"the output cannot be written, {error.strerror or error}")
 
@@ -139,9 +140,9 @@ def _interrupted(number: int, frame: FrameType | None) -> None:
 
 
 def _fail(message: str) -> None:
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"error: {printable(message)}", file=sys.stderr)
     sys.exit(1)
 
 
 def _warn(message: Warning | str, *rest: object, **more: object) -> None:
-    print(f"warning: {message}", file=sys.stderr)
+    print(f"warning: {printable(str(message))}", file=sys.stderr)

@@ -11,6 +11,7 @@ import yaml
 from rich.markup import escape
 
 from elasticnas.errors import ArchitectureError, SpaceError
+from elasticnas.files import read_text
 from elasticnas.plugins import SPACES, load_plugin
 from elasticnas.report import figures_table, open_console
 from elasticnas.space import Space, TooManyCombinations, load_space
@@ -22,10 +23,15 @@ Source = Annotated[
     str, typer.Argument(help="Space: a .yaml file, module:Class, file.py:Class, or the name of an installed space.")
 ]
 
+RunCode = Annotated[
+    bool,
+    typer.Option("--run-code", help="Import the module that a space file names, which runs its code. Only if trusted."),
+]
 
-def _load(source: str) -> type[Space]:
+
+def _load(source: str, run_code: bool) -> type[Space]:
     if ":" in source or source.endswith((".yaml", ".yml", ".json")):
-        return load_space(source)
+        return load_space(source, run_code)
     space: type[Space] = load_plugin(SPACES, source)
     return space
 
@@ -40,9 +46,9 @@ def _derived(space: type[Space], name: str) -> Iterator[tuple[str, str]]:
 
 
 @spaces.command()
-def show(source: Source) -> None:
+def show(source: Source, run_code: RunCode = False) -> None:
     """Show the choices, the sizes derived from them, and the number of architectures."""
-    space = _load(source)
+    space = _load(source, run_code)
     table = figures_table(["choice", "options"], space.__name__, labels=2)
     choices = space.choices()
     for name, options in choices.items():
@@ -64,9 +70,10 @@ def show(source: Source) -> None:
 def check(
     source: Source,
     architecture: Annotated[Path | None, typer.Argument(help="YAML or JSON file of an architecture.")] = None,
+    run_code: RunCode = False,
 ) -> None:
     """Check that a space is valid, and that an architecture belongs to it."""
-    space = _load(source)
+    space = _load(source, run_code)
     largest = space.largest()
     for name in space.info().properties:
         list(_derived(space, name))
@@ -74,7 +81,7 @@ def check(
         typer.echo(f"ok: {space.__name__} is a valid space; its largest architecture is {largest!r}")
         return
     try:
-        arch = space.from_yaml(architecture.read_text(encoding="utf-8"))
+        arch = space.from_yaml(read_text(architecture))
     except (OSError, UnicodeDecodeError) as error:
         raise ArchitectureError(f"{architecture}: cannot be read ({error})") from None
     except ArchitectureError as error:
@@ -90,9 +97,10 @@ def sample(
     format: Annotated[
         Literal["yaml", "json"], typer.Option(help="yaml: one document each; json: one object per line.")
     ] = "yaml",
+    run_code: RunCode = False,
 ) -> None:
     """Sample random architectures."""
-    space, rng = _load(source), random.Random(seed)
+    space, rng = _load(source, run_code), random.Random(seed)
     drawn = [space.sample(rng).model_dump(mode="json") for _ in range(count)]
     if format == "json":
         for arch in drawn:

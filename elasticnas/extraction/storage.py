@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from hashlib import sha256
 from operator import attrgetter
@@ -21,7 +21,7 @@ from elasticnas.calls import usage
 from elasticnas.elastic.kept import KEPT
 from elasticnas.errors import CheckpointError, ConfigError, ElasticNASError, describe_error, one_line, short_repr
 from elasticnas.extraction.inspect import sizes_of
-from elasticnas.files import write_bytes, write_text
+from elasticnas.files import read_json, write_bytes, write_text
 from elasticnas.space import Factory, Space
 
 __all__ = ["ARCHITECTURE", "WEIGHTS", "load", "save"]
@@ -43,6 +43,8 @@ class _Description(BaseModel):
     sha256: str
     torch: str
     kept: dict[str, list[int]] = {}
+    checksum: str | None = None
+    """Of all other entries; files of older versions have none."""
 
 
 @usage("elasticnas.save(network, architecture, folder)", CheckpointError)
@@ -84,6 +86,7 @@ def save(module: nn.Module, arch: Space, folder: str | Path) -> None:
     }
     if kept := _kept(module):
         description["kept"] = kept
+    description["checksum"] = _checksum(description)
     write_text(folder / ARCHITECTURE, json.dumps(description, indent=2) + "\n")
 
 
@@ -113,12 +116,46 @@ def load(folder: str | Path, build: Callable[..., M]) -> M:
     folder = Path(folder)
     description = _description(folder)
     tensors = _weights(folder, description)
+    _require_sizes(folder, description)
+    _compare_before_allocating(folder, build, description, tensors)
     module = _build(build, description)
     if description["kept"] != _kept(module):
         raise CheckpointError(
             f"{folder}: its layers are {description['kept']} of a supernet, and build makes layers of other kinds: "
             "load it by the supernet's build, elasticnas.load(folder, elasticnas.elastify(build, Space, rules).build)"
         )
+    _require_shapes(folder, module, description, tensors)
+    for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+        if name in tensors:
+            tensor.data = tensor.data.to(tensors[name].dtype)
+    module.load_state_dict(tensors)
+    return module
+
+
+def _require_sizes(folder: Path, description: dict[str, Any]) -> None:
+    """Check that the sizes of choices equal the architecture, as both may be used to build."""
+    for name, value in description["sizes"].items():
+        chosen = _chosen(description["architecture"], name)
+        if chosen is not None and _tuples(chosen) != _tuples(value):
+            raise CheckpointError(
+                f"{folder / ARCHITECTURE}: {name} is {short_repr(value)} in sizes and {short_repr(chosen)} in "
+                "architecture; save the network again"
+            )
+
+
+def _chosen(fields: Any, name: str) -> Any:
+    """Return the choice of this dotted name; None if there is none, as for a layer beyond the depth."""
+    for part in name.split("."):
+        if isinstance(fields, list):
+            fields = fields[int(part)] if part.isdigit() and int(part) < len(fields) else None
+        else:
+            fields = fields.get(part) if isinstance(fields, dict) else None
+    return fields
+
+
+def _require_shapes(
+    folder: Path, module: nn.Module, description: dict[str, Any], tensors: dict[str, torch.Tensor]
+) -> None:
     expected = {name: tuple(value.shape) for name, value in module.state_dict().items()}
     given = {name: tuple(value.shape) for name, value in tensors.items()}
     for name in sorted(expected.keys() | given.keys()):
@@ -127,11 +164,33 @@ def load(folder: str | Path, build: Callable[..., M]) -> M:
                 f"{folder / WEIGHTS}: {name} has the shape {given.get(name, 'none')}, but the network built for "
                 f"{description['architecture']} has {expected.get(name, 'none')}: is build the one it was saved with?"
             )
-    for name, tensor in (*module.named_parameters(), *module.named_buffers()):
-        if name in tensors:
-            tensor.data = tensor.data.to(tensors[name].dtype)
-    module.load_state_dict(tensors)
-    return module
+
+
+def _compare_before_allocating(
+    folder: Path, build: Callable[..., nn.Module], description: dict[str, Any], tensors: dict[str, torch.Tensor]
+) -> None:
+    """Compare shapes without memory first, where a size exceeds every dimension of the weights."""
+    largest = max((size for tensor in tensors.values() for size in tensor.shape), default=0)
+    if max(_integers([description["architecture"], description["sizes"]]), default=0) <= largest:
+        return
+    try:
+        with torch.device("meta"):
+            module = _build(build, description)
+    except Exception:  # a build that needs values cannot run on the meta device
+        return
+    _require_shapes(folder, module, description, tensors)
+
+
+def _integers(value: Any) -> Iterator[int]:
+    if isinstance(value, int):
+        yield value
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ():
+        yield from _integers(item)
+
+
+def _checksum(description: dict[str, Any]) -> str:
+    text = json.dumps({name: value for name, value in description.items() if name != "checksum"}, sort_keys=True)
+    return sha256(text.encode()).hexdigest()
 
 
 def _kept(module: nn.Module) -> dict[str, list[int]]:
@@ -157,7 +216,7 @@ def _require_saved(module: Any, arch: Any, folder: Any) -> None:
 def _description(folder: Path) -> dict[str, Any]:
     path = folder / ARCHITECTURE
     try:
-        description = json.loads(path.read_text(encoding="utf-8"))
+        description = read_json(path)
     except FileNotFoundError:
         raise CheckpointError(f"{path}: not found; give the folder that elasticnas.save wrote") from None
     except NotADirectoryError:
@@ -168,9 +227,12 @@ def _description(folder: Path) -> dict[str, Any]:
         found = description.get("format") if isinstance(description, dict) else type(description).__name__
         raise CheckpointError(f"{path}: expected format {_FORMAT}, found {found!r}")
     try:
-        return _Description.model_validate(description).model_dump()
+        valid = _Description.model_validate(description).model_dump()
     except ValidationError as error:
         raise CheckpointError(f"{path}: damaged ({one_line(_Description, error)}); save the network again") from None
+    if valid["checksum"] not in (None, _checksum(description)):
+        raise CheckpointError(f"{path}: edited or damaged (its checksum is wrong); save the network again")
+    return valid
 
 
 def _weights(folder: Path, description: dict[str, Any]) -> dict[str, torch.Tensor]:
@@ -248,7 +310,13 @@ def _architecture_from_file(fields: dict[str, Any], sizes: dict[str, Any]) -> tu
             properties[name] = _tuples(value)
     for name, value in properties.items():
         owner, _, last = name.rpartition(".")
-        setattr(attrgetter(owner)(arch) if owner else arch, last, value)
+        try:
+            setattr(attrgetter(owner)(arch) if owner else arch, last, value)
+        except AttributeError:
+            raise CheckpointError(
+                f"{ARCHITECTURE}: sizes has {short_repr(name)}, but the architecture has no {owner}; save the network "
+                "again"
+            ) from None
     return arch, [name for name in properties if "." not in name]
 
 

@@ -75,6 +75,7 @@ class Run:
         self.reporting = Reporting(progress)
         self._lock: FileLock | None = None
         self._entered = 0
+        self._locked: os.stat_result | None = None
 
     @classmethod
     def given(cls, run: "Run | None") -> "Run":
@@ -123,12 +124,15 @@ class Run:
         Raises:
             CheckpointError: Another process, or another Run of this one, uses the folder.
             ElasticNASError: The folder cannot be written.
+
+        On leaving, a folder that was deleted or replaced meanwhile raises a CheckpointError.
         """
         if self._entered == 0 and self.folder is not None:
             known = (self.folder / LOCK).exists() or (self.folder / CHECKPOINT).exists()  # copies may lack the lock
             if not known and (self.folder / METRICS).exists():
                 raise CheckpointError(f"{self.folder} holds a {METRICS} that no run has written; use another folder")
             self._lock = _lock_folder(self.folder)
+            self._locked = _stat_of(self.folder / LOCK)
             remove_temporaries(self.folder)
         self._entered += 1
         self.reporting.__enter__()
@@ -140,8 +144,15 @@ class Run:
         self.reporting.__exit__(kind, error, trace)
         self._entered -= 1
         if self._entered == 0 and self._lock is not None:
+            now, before = _stat_of(self._lock.lock_file), self._locked
             self._lock.release()
             self._lock = None
+            gone = before is not None and (now is None or now.st_ino != before.st_ino)
+            if gone and error is None:
+                raise CheckpointError(
+                    f"{self.folder} was deleted or replaced while the run wrote to it: what is there is incomplete; "
+                    "run again into another folder"
+                )
 
     def load(self, identity: Mapping[str, object]) -> "dict[str, Any] | None":
         """Load the checkpoint, and remove metrics written after it.
@@ -220,6 +231,13 @@ def _finite(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _stat_of(path: "str | Path") -> "os.stat_result | None":
+    try:
+        return os.stat(path)
+    except OSError:
+        return None
 
 
 def _lock_folder(folder: Path) -> FileLock:

@@ -23,6 +23,7 @@ from elasticnas.errors import (
     one_line,
     short_repr,
 )
+from elasticnas.plain_yaml import parse_yaml
 from elasticnas.space.info import SpaceInfo
 from elasticnas.space.neighbours import neighbours
 from elasticnas.space.schema import per_layer
@@ -297,9 +298,9 @@ class Space(BaseModel, metaclass=SpaceType):
             ArchitectureError: The text is not a YAML mapping, or not an architecture of this space.
         """
         try:
-            data = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ArchitectureError(f"not YAML: {' '.join(str(error).split())}") from None
+            data = parse_yaml(text)
+        except ValueError as error:
+            raise ArchitectureError(f"not YAML: {error}") from None
         try:
             return cls.model_validate(data)
         except ValidationError as error:

@@ -32,7 +32,7 @@ class StudySettings(BaseModel, metaclass=NamedFields):
         seed: Random seed of initial weights, architectures and dropout.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     steps: int = Field(default=1000, ge=1)
     rule: Literal["sandwich", "random", "single"] = "single"
@@ -64,6 +64,6 @@ class StudySettings(BaseModel, metaclass=NamedFields):
     @field_validator("shares")
     @classmethod
     def _ascending(cls, shares: tuple[float, ...]) -> tuple[float, ...]:
-        if not shares or list(shares) != sorted(set(shares)) or shares[0] <= 0 or shares[-1] >= 1:
+        if not shares or list(shares) != sorted(set(shares)) or not all(0 < share < 1 for share in shares):
             raise ValueError("shares must ascend strictly between 0 and 1, such as [0.25, 0.5]")
         return shares

@@ -18,7 +18,7 @@ from elasticnas.cost import Flops, count_flops
 from elasticnas.errors import CheckpointError, ConfigError, ElasticNASError, one_line
 from elasticnas.extraction import extract, recalibrate, save
 from elasticnas.extraction.batchnorm import norms_of, warn_of_stale
-from elasticnas.files import write_text
+from elasticnas.files import read_json, write_text
 from elasticnas.report import Plan, Stage, environment, mean_interval, require_matplotlib, require_scipy, try_report
 from elasticnas.run import Progress, Run, drive, one_epoch
 from elasticnas.search import (
@@ -356,7 +356,7 @@ def _plan_of(settings: StudySettings) -> Plan:
 
 def _read(path: Path) -> dict[str, Any] | None:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except FileNotFoundError:
         return None
     except ValueError as error:

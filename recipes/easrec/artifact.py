@@ -17,9 +17,10 @@ from easrec.evaluation import users_together
 from easrec.model import EASRecModel, build
 from easrec.space import space_for
 from elasticnas.checkpoint import first_difference
-from elasticnas.errors import CheckpointError, DataError, short_repr
+from elasticnas.errors import CheckpointError, DataError, ElasticNASError, short_repr
 from elasticnas.extraction import load, save
-from elasticnas.files import write_text
+from elasticnas.extraction.storage import ARCHITECTURE, WEIGHTS
+from elasticnas.files import read_json, write_text
 
 __all__ = ["Recommender", "digest"]
 
@@ -35,26 +36,38 @@ class Recommender:
         config: Settings of its run.
         item_ids: Original ids by item number; entry 0 is padding.
         features: Features of the items, for a backbone that uses them.
+        data: Fingerprint of the data it was trained on, to compare with the data of a run; None if unknown.
+        refit: Whether it was trained on all interactions, so that no metric can be measured on them.
 
     Raises:
         ConfigError: The backbone uses features, and there are none.
     """
 
     def __init__(
-        self, network: EASRecModel, arch: Any, config: Config, item_ids: list[str], features: ItemFeatures | None = None
+        self,
+        network: EASRecModel,
+        arch: Any,
+        config: Config,
+        item_ids: list[str],
+        features: ItemFeatures | None = None,
+        data: str | None = None,
+        refit: bool = False,
     ) -> None:
         require_features(config.model, features)
         self.features = features if config.model.has_features else None
         self.network, self.arch, self.config, self.item_ids = network.eval(), arch, config, item_ids
+        self.data, self.refit = data, refit
         self._numbers = {item: number for number, item in enumerate(item_ids) if number}
 
     def save(self, folder: str | Path) -> None:
         """Write ``model.safetensors``, ``architecture.json`` and ``recommender.json``."""
         folder = Path(folder)
         save(self.network, self.arch, folder)
-        content = {"config": self.config.model_dump(mode="json"), "items": self.item_ids}
+        content: dict[str, Any] = {"config": self.config.model_dump(mode="json"), "items": self.item_ids}
         if self.features is not None:
             content["features"] = self.features.to_json()
+        content |= {"data": self.data, "refit": self.refit}
+        content["weights"] = sha256((folder / WEIGHTS).read_bytes()).hexdigest()
         write_text(folder / _SETTINGS, json.dumps(content | {"sha256": digest(content)}) + "\n")
 
     @classmethod
@@ -73,10 +86,11 @@ class Recommender:
             folder = folder / _MODEL
         path = folder / _SETTINGS
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = read_json(path)
             if content.pop("sha256") != digest(content):
                 raise CheckpointError(f"{path}: damaged (its checksum is wrong); run again")
-            config, items = Config.model_validate(content["config"]), list(content["items"])
+            config, items = Config.model_validate(content["config"]), content["items"]
+            _check_items(items)
             packed = content["features"] if config.model.has_features else None
             features = None if packed is None else ItemFeatures.from_json(packed, len(items) - 1)
         except FileNotFoundError:
@@ -84,27 +98,34 @@ class Recommender:
                 f"{path}: not found; give the folder of a finished run, or its folder model/"
             ) from None
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            reason = str(error).splitlines()[0]
+            reason = " ".join(str(error).split())[:120]
             raise CheckpointError(f"{path}: damaged ({reason}); run again") from None
         found: list[Any] = []
 
         def make(arch: Any) -> EASRecModel:
             # an architecture of the space that these settings define
-            space = space_for(config.model)
-            found.append(space.from_assignment({name: getattr(arch, name) for name in space.choices()}))
+            found.append(_of_space(folder, config, arch))
             return build(config.model, len(items) - 1, found[0], config.train.form == "causal", features)
 
         network = load(folder, make)
         assert isinstance(network, EASRecModel)
-        return cls(network.to(device or torch.device("cpu")), found[0], config, items, features)
+        if content.get("weights") not in (None, sha256((folder / WEIGHTS).read_bytes()).hexdigest()):
+            raise CheckpointError(
+                f"{folder / WEIGHTS}: belongs to another model than {_SETTINGS} beside it; restore both, or run again"
+            )
+        where = device or torch.device("cpu")
+        return cls(
+            network.to(where), found[0], config, items, features, content.get("data"), bool(content.get("refit"))
+        )
 
-    def require_run(self, folder: Path, config: Config, item_ids: list[str] | None) -> None:
+    def require_run(self, folder: Path, config: Config, item_ids: list[str] | None, data: str | None = None) -> None:
         """Check that the network belongs to a run.
 
         Args:
             folder: Folder of the run, for messages.
             config: Settings of the run.
             item_ids: Item ids of the run's data; None if the data is not available.
+            data: Fingerprint of the run's data; None if unknown.
 
         Raises:
             DataError: Settings or items differ; its recommendations could be wrong items.
@@ -115,6 +136,8 @@ class Recommender:
                 f"{folder / 'model'}: belongs to another run than run.json ({difference} in the model); {way_out}"
             )
         if item_ids is None or item_ids == self.item_ids:
+            if data is not None and self.data is not None and data != self.data:
+                raise DataError(f"{folder / 'model'}: was trained on other data than the run's; {way_out}")
             return
         own, theirs = next(
             ((own, theirs) for own, theirs in zip(self.item_ids, item_ids, strict=False) if own != theirs),
@@ -146,7 +169,11 @@ class Recommender:
 
     @torch.no_grad()
     def recommend(
-        self, histories: Sequence[Sequence[str]], top: int, include_seen: bool = False
+        self,
+        histories: Sequence[Sequence[str]],
+        top: int,
+        include_seen: bool = False,
+        only: Collection[str] | None = None,
     ) -> list[list[tuple[str, float]]]:
         """Return the items with the highest scores after each history, best first, as ``(original id, score)`` pairs.
 
@@ -154,18 +181,25 @@ class Recommender:
             histories: Original item ids in time order, at least one in each.
             top: Number of items.
             include_seen: Whether to include items of the history.
+            only: Original ids of the items that may be recommended; None for all.
 
         Raises:
             DataError: See :meth:`numbers`.
         """
+        allowed = None if only is None else self.numbers(list(only))
         numbers = [self.numbers(history) for history in histories]
         together = users_together(len(self.item_ids))
         answers = []
         for first in range(0, len(numbers), together):
             batch = numbers[first : first + together]
             for row, history in zip(self._scores(batch), batch, strict=True):
-                answers.append(self.best(row, top, () if include_seen else history))
+                answers.append(self.best(row, top, () if include_seen else history, allowed))
         return answers
+
+    def known(self, history: Sequence[str]) -> tuple[list[str], list[str]]:
+        """Return the items of a history that the model knows, in order, and those that it does not."""
+        known = [item for item in history if item in self._numbers]
+        return known, [item for item in history if item not in self._numbers]
 
     def _scores(self, histories: list[list[int]]) -> Tensor:
         length = self.config.model.length
@@ -176,19 +210,58 @@ class Recommender:
         inputs = torch.from_numpy(pad(flat, starts, stops)).to(device)
         return self.network.next_item(inputs, torch.from_numpy(stops - starts).to(device))
 
-    def best(self, scores: Tensor, top: int, without: Collection[int] = ()) -> list[tuple[str, float]]:
+    def best(
+        self, scores: Tensor, top: int, without: Collection[int] = (), only: Collection[int] | None = None
+    ) -> list[tuple[str, float]]:
         """Return the items with the highest scores, best first, as ``(original id, score)`` pairs.
 
         Args:
             scores: ``(V + 1,)``, entry 0 for padding; changed in place.
             top: Number of items.
             without: Numbers of items to leave out.
+            only: Numbers of the items that may be returned; None for all.
         """
+        if only is not None:
+            left_out = torch.ones(len(scores), dtype=torch.bool, device=scores.device)
+            left_out[torch.tensor(sorted(set(only)), device=scores.device)] = False
+            scores[left_out] = float("-inf")
         if without:
             scores[torch.tensor(sorted(set(without)), device=scores.device)] = float("-inf")
         found = scores.topk(min(top, len(scores) - 1))
         pairs = zip(found.values.tolist(), found.indices.tolist(), strict=True)
         return [(self.item_ids[i], value) for value, i in pairs if value > float("-inf")]
+
+
+def _check_items(items: Any) -> None:
+    """Check the original ids of a file: distinct texts, the first for padding.
+
+    Raises:
+        ValueError: They are something else.
+    """
+    if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+        raise ValueError("its items are not texts")
+    if len(items) < 2 or len(set(items)) < len(items):
+        raise ValueError("its items are not one or more distinct ids after the padding")
+
+
+def _of_space(folder: Path, config: Config, saved: Any) -> Any:
+    """Return the saved architecture as one of the space that the settings define.
+
+    Raises:
+        CheckpointError: It is none, or its sizes are those of another architecture.
+    """
+    space = space_for(config.model)
+    try:
+        arch: Any = space.from_assignment({name: getattr(saved, name) for name in space.choices()})
+    except (ElasticNASError, AttributeError) as error:
+        raise CheckpointError(f"{folder / ARCHITECTURE}: {error}; restore the model, or run again") from None
+    for name in space.info().properties:
+        if getattr(saved, name, None) != getattr(arch, name):
+            raise CheckpointError(
+                f"{folder / ARCHITECTURE}: {name} is {short_repr(getattr(saved, name, None))}, but {arch!r} has "
+                f"{getattr(arch, name)}; restore the model, or run again"
+            )
+    return arch
 
 
 def digest(content: dict[str, Any]) -> str:

@@ -19,7 +19,7 @@ def _budget(given: Any) -> Any:
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class ModelConfig(_Frozen):
@@ -71,7 +71,7 @@ class ModelConfig(_Frozen):
     inner_pruning: tuple[float, ...] = (0.0, 0.25, 0.5)
     weights: Literal["shared", "separate"] = "shared"
     mixing: Literal["block", "mask"] = "block"
-    init: Annotated[float, Field(gt=0, lt=100)] | Literal["paper"] = 0.02
+    init: Annotated[float, Field(ge=1e-10, lt=100)] | Literal["paper"] = 0.02
 
     @model_validator(mode="after")
     def _fits(self) -> "ModelConfig":
@@ -136,7 +136,7 @@ class TrainConfig(_Frozen):
 
     form: Literal["causal", "prefixes"] = "causal"
     loss: Literal["softmax", "sampled", "binary"] = "softmax"
-    sampled_items: int = Field(default=2048, ge=1)
+    sampled_items: int = Field(default=2048, ge=1, le=10_000_000)
     batch: int = Field(default=64, ge=1, le=10_000_000)
     unit: Literal["users", "targets"] = "users"
     learning_rate: float = Field(default=1e-3, gt=0)

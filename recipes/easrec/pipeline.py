@@ -30,7 +30,7 @@ from elasticnas.checkpoint import first_difference, load_checkpoint, save_checkp
 from elasticnas.cost import Budget, Latency, Params
 from elasticnas.errors import BudgetError, CheckpointError, ConfigError
 from elasticnas.extraction import extract
-from elasticnas.files import write_text
+from elasticnas.files import read_json, write_text
 from elasticnas.report import Plan, Stage, environment, peak_memory, slowness_hint, try_report
 from elasticnas.run import Progress, Run
 
@@ -100,8 +100,10 @@ class Pipeline:
         """Lock the folder, and write the data and settings of the run."""
         self.run.__enter__()
         try:
-            if not self._holds_run():
+            holds_run = self._holds_run()
+            if not (holds_run and (self.folder / "data.npz").exists()):
                 self.data.save(self.folder / "data.npz")
+            if not holds_run:
                 write_text(self.folder / "run.json", json.dumps(self.identity, indent=2) + "\n")
                 self._begun = True
         except BaseException:
@@ -135,7 +137,7 @@ class Pipeline:
         if not self.run.resume and not self._begun:
             raise CheckpointError(f"{self.folder} holds a run already; resume=True continues it, or use another folder")
         try:
-            there = json.loads(path.read_text(encoding="utf-8"))
+            there = read_json(path)
         except (OSError, ValueError) as error:
             raise CheckpointError(f"{path}: damaged ({error}); use another --out") from None
         if difference := first_difference(there, self.identity):
@@ -203,12 +205,7 @@ class Pipeline:
         arch = {"found": searched.found, "random": searched.random, "largest": self.space.largest()}[which]
         sizes = arch.hidden, arch.inner, arch.depth, *([arch.attention] if hasattr(arch, "attention") else [])
         name = "-".join(map(str, sizes))
-        torch.manual_seed(self.config.seed)
-        if self.config.train.inherit and self.config.search.strategy != "none":
-            example = torch.from_numpy(np.arange(min(self.config.model.length, 5))[None] % self.split.items + 1)
-            network = extract(searched.model.to("cpu"), arch, example)
-        else:
-            network = build(self.config.model, self.split.items, arch, self.causal, self.data.features)
+        network = self.initial(searched, arch)
         hint = self._hint("train.batch", self.config.train.batch)
         with self, Stage(self.console, f"train {which} ({name})", self.plan.of(which)) as stage:
             trained = train(
@@ -220,6 +217,14 @@ class Pipeline:
                 self.run.stage(f"train-{name}", self.identity, lambda p: stage.show(p, self._train_note(p) + hint)),
             )
         return arch, trained
+
+    def initial(self, searched: Searched, arch: Any) -> EASRecModel:
+        """Return the plain network of an architecture with the weights that its training starts from."""
+        torch.manual_seed(self.config.seed)
+        if self.config.train.inherit and self.config.search.strategy != "none":
+            example = torch.from_numpy(np.arange(min(self.config.model.length, 5))[None] % self.split.items + 1)
+            return extract(searched.model.to("cpu"), arch, example)
+        return build(self.config.model, self.split.items, arch, self.causal, self.data.features)
 
     def _train_note(self, p: Progress) -> str:
         metric = self.config.early_stopping_metric
@@ -273,7 +278,8 @@ class Pipeline:
         return result
 
     def _save(self, network: EASRecModel, arch: Any) -> None:
-        saved = Recommender(network.to("cpu"), arch, self.config, self.data.item_ids, self.data.features)
+        ids, fingerprint = self.data.item_ids, self.data.fingerprint
+        saved = Recommender(network.to("cpu"), arch, self.config, ids, self.data.features, fingerprint)
         saved.save(self.folder / "model")
 
     def _measured(self, trained: Trained) -> "_Measured":

@@ -1,6 +1,7 @@
 """Streaming recommendations: a LinRec network, updated after every event as a recurrence."""
 
-from collections.abc import Callable, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -207,39 +208,67 @@ class Streamer:
 class Live:
     """Recommendations after single events of many users, with one state per user.
 
+    Memory is bounded: beyond ``most_users`` states, that of the least recently active user is dropped. If the user
+    returns, the state starts again from ``history``, without the events that were streamed before.
+
     Args:
         recommender: A recommender with a LinRec network.
         history: Returns the known items of a user, by their original ids, in time order; empty for an unknown user.
         backend: Backend of ``torch.compile``, see :class:`Streamer`.
+        most_users: Maximum number of states.
 
     Raises:
-        ConfigError: The network has no recurrent form.
+        ConfigError: The network has no recurrent form, or ``most_users`` is below 1.
     """
 
     def __init__(
-        self, recommender: Recommender, history: Callable[[str], Sequence[str]], backend: str | None = None
+        self,
+        recommender: Recommender,
+        history: Callable[[str], Sequence[str]],
+        backend: str | None = None,
+        most_users: int = 10_000,
     ) -> None:
+        if most_users < 1:
+            raise ConfigError(f"most_users={most_users}: at least one state is needed")
+        self._most_users = most_users
         self._recommender, self._streamer = recommender, Streamer(recommender.network, backend=backend)
         self._history = history
-        self._streams: dict[str, Stream] = {}
-        self._seen: dict[str, set[int]] = {}
+        self._streams: OrderedDict[str, tuple[Stream, set[int]]] = OrderedDict()
 
-    def event(self, user: str, item: str, top: int, include_seen: bool = False) -> list[tuple[str, float]]:
+    @property
+    def users(self) -> int:
+        """Number of states in memory."""
+        return len(self._streams)
+
+    def event(
+        self, user: str, item: str, top: int, include_seen: bool = False, only: Collection[int] | None = None
+    ) -> list[tuple[str, float]]:
         """Return recommendations for a user after one more event: original ids and scores, best first.
+
+        Args:
+            user: Id of the user.
+            item: Original id of the item.
+            top: Number of items.
+            include_seen: Whether to include items of the user's history.
+            only: Numbers of the items that may be recommended; None for all.
 
         Raises:
             DataError: The model does not know the item.
         """
         number = self._recommender.numbers([item])[0]
         if user in self._streams:
-            device = self._streams[user].seen.device
-            scores = self._streamer.update(self._streams[user], torch.tensor([number], device=device))
+            stream, seen = self._streams[user]
+            scores = self._streamer.update(stream, torch.tensor([number], device=stream.seen.device))
         else:
             history = self._recommender.numbers([*self._history(user), item])
-            self._streams[user], scores = self._streamer.start([history])
-            self._seen[user] = set(history)
-        self._seen[user].add(number)
-        return self._recommender.best(scores[0], top, () if include_seen else self._seen[user])
+            stream, scores = self._streamer.start([history])
+            seen = set(history)
+            self._streams[user] = stream, seen
+        seen.add(number)
+        self._streams.move_to_end(user)
+        if len(self._streams) > self._most_users:
+            self._streams.popitem(last=False)
+        return self._recommender.best(scores[0], top, () if include_seen else seen, only)
 
 
 def _put(stream: Stream, rows: Tensor, fresh: Stream) -> None:

@@ -190,16 +190,11 @@ def test_recommendations_are_original_ids(finished, interactions):
     assert table.returncode == 0 and "item-" in table.stdout
     for wrong, message in (
         (
-            ("--history", "nothing"),
-            rf"unknown item 'nothing'; the model knows 48 items, such as (item-\d{{4}}, ){{2}}item-\d{{4}}; "
-            f"elasticnas easrec ids items --out {out} lists them",
-        ),
-        (
             ("--user", "nobody"),
             rf"unknown user 'nobody'; the data has 300 users, such as (user-\d{{5}}, ){{2}}user-\d{{5}}; "
             f"elasticnas easrec ids users --out {out} lists them",
         ),
-        ((), "give --user, --history or --stream"),
+        ((), "give --user, --users all, --history or --stream"),
     ):
         refused = easrec("recommend", "--out", out, *wrong)
         assert refused.returncode == 1 and re.fullmatch(f"error: {message}\n", refused.stderr), refused.stderr

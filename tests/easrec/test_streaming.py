@@ -15,7 +15,7 @@ from easrec.data import Interactions, ItemFeatures, prepare, read_interactions
 from easrec.data.synthetic import planted
 from easrec.model import build, supernet
 from easrec.space import space_for
-from easrec.streaming import Streamer
+from easrec.streaming import Live, Streamer
 from elasticnas import extract
 from elasticnas.errors import ConfigError, DataError
 
@@ -209,14 +209,56 @@ def test_the_command_answers_every_event(folder):
         assert answer["scores"] == pytest.approx([score for _, score in best], abs=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("line", "message"), [("no tab here", "is not a user, a tab and an item"), ("u\tnothing", "unknown item 'nothing'")]
-)
-def test_a_wrong_line_is_named(folder, line, message):
-    item = Interactions.load(folder / "data.npz").item_ids[1]
-    refused = stream(folder, f"u\t{item}\n{line}\n")
-    assert message in str(refused.exception) and "line 2" in str(refused.exception)
-    assert len(refused.stdout.splitlines()) == 1  # what came before is answered
+WRONG = {
+    "no tab here": "is not a user, a tab and an item",
+    "u\tnothing": "unknown item 'nothing'",
+    "\t": "is not a user",
+    "u\ti\tmore": "is not a user",
+    "": "is not a user",
+    "x" * 30_000: "longer than 10,000 characters",
+    "u\t\x1b[31mred": "unknown item",
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_wrong_line_gets_an_error_object_and_the_stream_goes_on(folder, wrong):
+    ids = Interactions.load(folder / "data.npz").item_ids
+    plain = stream(folder, f"u\t{ids[1]}\nu\t{ids[2]}\n")
+    answered = stream(folder, f"u\t{ids[1]}\n{wrong}\nu\t{ids[2]}\n")
+    assert answered.exit_code == 0, answered.output
+    first, error, last = map(json.loads, answered.stdout.splitlines())
+    assert [first, last] == [json.loads(line) for line in plain.stdout.splitlines()]
+    assert error["line"] == 2 and WRONG[wrong] in error["error"] and len(error["error"]) <= 300
+    assert error["error"].isprintable() and "1 lines" in answered.stderr
+
+
+def test_bytes_that_are_not_utf8_spoil_their_line_only(folder):
+    ids = Interactions.load(folder / "data.npz").item_ids
+    lines = f"u\t{ids[1]}\n".encode() + b"\xff\xfe\t\x80\n" + f"u\t{ids[2]}\n".encode()
+    found = [json.loads(line) for line in stream(folder, lines).stdout.splitlines()]
+    assert ["error" in each for each in found] == [False, True, False] and "not UTF-8" in found[1]["error"]
+
+
+def test_states_beyond_the_most_users_are_dropped_least_recent_first(folder):
+    recommender = Recommender.load(folder / "model")
+    ids, started = recommender.item_ids, []
+
+    def history(user):
+        started.append(user)
+        return ids[4:6]
+
+    live = Live(recommender, history, most_users=2)
+    for user in ("a", "b", "a", "c"):  # c drops b, as a was active since
+        live.event(user, ids[1], 3)
+    assert live.users == 2 and started == ["a", "b", "c"]
+    live.event("a", ids[2], 3)
+    assert started == ["a", "b", "c"]
+    again = live.event("b", ids[3], 3)  # from its history, without the event before
+    assert started == ["a", "b", "c", "b"] and live.users == 2
+    expected = recommender.recommend([[*ids[4:6], ids[3]]], 3)[0]
+    assert [item for item, _ in again] == [item for item, _ in expected]
+    with pytest.raises(ConfigError, match="most_users=0"):
+        Live(recommender, history, most_users=0)
 
 
 def test_streams_and_users_do_not_mix(folder):

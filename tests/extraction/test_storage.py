@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import sys
 from functools import partial
 from typing import Annotated, Literal
@@ -93,6 +94,7 @@ def test_every_tensor_keeps_its_own_precision(tmp_path):
 def test_a_file_does_not_choose_what_is_imported(saved, capsys):
     _, folder = saved
     path = folder / "architecture.json"
+    path.write_bytes(of_older_version(path.read_bytes()))
     path.write_text(path.read_text().replace("tests.nn.spaces:Widths", "this:Space"))
     load(folder, Net)
     assert "this" not in sys.modules
@@ -234,15 +236,21 @@ def test_a_tuple_of_an_older_file_comes_back(tmp_path, monkeypatch):
     description = json.loads(path.read_text())
     widths = description["sizes"].pop("widths")
     description["sizes"] |= {f"widths.{position}": width for position, width in enumerate(widths)}
+    del description["checksum"]
     path.write_text(json.dumps(description))
     monkeypatch.delattr(sys.modules[__name__], "GroupedSizes")
     assert [up.out_features for up in load(tmp_path, grouped).ups] == [4, 3]
 
 
+def of_older_version(text):
+    """architecture.json without its checksum."""
+    return re.sub(rb',\s+"checksum": "\w+"', b"", text)
+
+
 def damage(name, change):
     def apply(folder):
         path = folder / name
-        path.write_bytes(change(path.read_bytes()))
+        path.write_bytes(change(of_older_version(path.read_bytes())))
 
     return apply
 
@@ -269,6 +277,64 @@ def test_damage_is_one_line(saved, message, spoil):
     with pytest.raises(CheckpointError) as raised:
         load(folder, Net)
     assert message in str(raised.value) and "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("entry", ["architecture", "sizes", "shared", "space", "sha256"])
+def test_an_edited_architecture_is_refused_by_its_checksum(saved, entry):
+    _, folder = saved
+    path = folder / "architecture.json"
+    description = json.loads(path.read_text())
+    changed = {"architecture": {"hidden": 4, "inner": 6}, "sizes": {}, "shared": {"a": "b"}}
+    path.write_text(json.dumps(description | {entry: changed.get(entry, "0")}))
+    with pytest.raises(CheckpointError, match="edited or damaged"):
+        load(folder, Net)
+
+
+def without_checksum(folder, **entries):
+    path = folder / "architecture.json"
+    description = json.loads(path.read_text()) | entries
+    del description["checksum"]
+    path.write_text(json.dumps(description))
+
+
+def test_sizes_that_contradict_the_architecture_are_refused(saved):
+    _, folder = saved
+    without_checksum(folder, sizes={"hidden": 8, "inner": 6})
+    with pytest.raises(CheckpointError, match="hidden is 8 in sizes and 6 in architecture"):
+        load(folder, Net)
+
+
+def test_huge_sizes_are_compared_before_memory_is_taken(tmp_path):
+    class Local(Space):
+        hidden: Literal[4, 2]
+
+        @property
+        def double(self) -> int:
+            return 2 * self.hidden
+
+    save(nn.Linear(8, 8), Local(hidden=4), tmp_path)
+    huge = 10**9  # a matrix of 4 * 10**18 bytes, which no machine can allocate
+    without_checksum(tmp_path, sizes={"hidden": 4, "double": huge})
+    with pytest.raises(CheckpointError, match=r"has the shape \(8,\), but .* has \(1000000000,\)"):
+        load(tmp_path, lambda double: nn.Linear(double, double))
+
+
+@pytest.mark.parametrize("sizes", [{"a": 2, "a.b": 1}, {"nowhere.size": 1}])
+def test_sizes_of_nothing_are_refused(tmp_path, sizes):
+    class Local(Space):
+        hidden: Literal[4, 2]
+
+    save(nn.Linear(2, 2), Local(hidden=4), tmp_path)
+    without_checksum(tmp_path, sizes=sizes)
+    with pytest.raises(CheckpointError, match="but the architecture has no"):
+        load(tmp_path, lambda hidden: nn.Linear(2, 2))
+
+
+def test_deep_nesting_is_one_line(saved):
+    _, folder = saved
+    (folder / "architecture.json").write_text("[" * 200_000)
+    with pytest.raises(CheckpointError, match="nested too deeply"):
+        load(folder, Net)
 
 
 def test_a_build_of_other_shapes_is_refused(saved):

@@ -7,6 +7,7 @@ from easrec.cli.export import export
 from easrec.cli.ids import ids
 from easrec.cli.prepare import download, prepare
 from easrec.cli.recommend import recommend
+from easrec.cli.refit import refit
 from easrec.cli.reproduce import reproduce
 from easrec.cli.run import retrain, run, search
 from easrec.cli.settings import config
@@ -14,6 +15,6 @@ from easrec.cli.settings import config
 __all__ = ["commands"]
 
 commands = typer.Typer(no_args_is_help=True)
-for command in (run, prepare, download, search, retrain, evaluate, recommend, ids, export, reproduce):
+for command in (run, prepare, download, search, retrain, evaluate, refit, recommend, ids, export, reproduce):
     commands.command()(command)
 commands.add_typer(config, name="config")

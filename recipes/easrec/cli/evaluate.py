@@ -1,6 +1,7 @@
 """``evaluate``: compute the metrics of a saved network."""
 
 import json
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -12,10 +13,17 @@ from easrec.evaluation import without_popularity
 from easrec.figures import metrics_table
 from easrec.pipeline import evaluators
 from elasticnas.cli.options import Device, Out, Threads
+from elasticnas.errors import ConfigError
 from elasticnas.report import open_console
 from elasticnas.runtime import configure_torch, device_of
 
 __all__ = ["evaluate"]
+
+
+def _finite(value: float) -> float:
+    if not math.isfinite(value):
+        raise typer.BadParameter(f"a finite number is needed, got {value}")
+    return value
 
 
 def evaluate(
@@ -24,7 +32,10 @@ def evaluate(
     threads: Threads = None,
     popularity: Annotated[
         float,
-        typer.Option(help="Subtract this many times log(training interactions) from each score, to favour rare items."),
+        typer.Option(
+            callback=_finite,
+            help="Subtract this many times log(training interactions) from each score, to favour rare items.",
+        ),
     ] = 0.0,
     every: Annotated[bool, typer.Option("--all", help="Show all protocols.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print all metrics as one JSON object.")] = False,
@@ -33,6 +44,11 @@ def evaluate(
     configure_torch(threads)
     where, config, data = device_of(device), config_of(out), data_of(out)
     recommender = recommender_of(out, where, data)
+    if recommender.refit:
+        raise ConfigError(
+            f"{out / 'model'}: was trained on all interactions, targets included, so its metrics cannot be measured on "
+            "them; evaluate the run that it was refit from"
+        )
     split = Split(data)
     score = without_popularity(recommender.network.next_item, split.training.counts(split.items), popularity)
     reports = {stage: evaluator.evaluate(score, where) for stage, evaluator in evaluators(split, config).items()}

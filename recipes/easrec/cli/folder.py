@@ -1,6 +1,5 @@
 """Reads settings, data and model from the folder of a run, and checks that they belong together."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from easrec.artifact import Recommender
 from easrec.config import Config
 from easrec.data import Interactions
 from elasticnas.errors import ConfigError, DataError, one_line
+from elasticnas.files import read_json
 
 __all__ = ["config_of", "data_of", "recommender_of"]
 
@@ -43,18 +43,19 @@ def data_of(out: Path) -> Interactions:
 
 def recommender_of(out: Path, device: torch.device | None = None, data: Interactions | None = None) -> Recommender:
     """Load the model in a folder and check that it belongs to the run there, unless there is only ``model/``."""
-    recommender = Recommender.load(out / "model", device)
+    recommender = Recommender.load(out, device)
     if (out / "run.json").exists():
         if data is None and (out / "data.npz").exists():
             data = data_of(out)
-        recommender.require_run(out, config_of(out), None if data is None else data.item_ids)
+        fingerprint = _run_of(out)["data"]
+        recommender.require_run(out, config_of(out), None if data is None else data.item_ids, fingerprint)
     return recommender
 
 
 def _run_of(out: Path) -> dict[str, Any]:
     path = out / "run.json"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         return {"data": str(content["data"]), "settings": dict(content["settings"])}
     except FileNotFoundError:
         raise ConfigError(f"{path}: not found; give the folder of a run by --out") from None

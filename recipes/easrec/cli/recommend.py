@@ -2,29 +2,33 @@
 
 import csv
 import json
-import sys
 from collections.abc import Callable
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
+import numpy as np
 import torch
 import typer
 from rich.console import Console
 from rich.markup import escape
 
 from easrec.artifact import Recommender
+from easrec.cli.answers import Answer, require_table, write_answers
 from easrec.cli.folder import data_of, recommender_of
+from easrec.cli.stream import answer_stream
 from easrec.data import Interactions
 from easrec.streaming import Live
 from elasticnas.cli.options import Device, Out
-from elasticnas.errors import ConfigError, DataError
+from elasticnas.errors import ConfigError, DataError, printable
+from elasticnas.files import read_text
 from elasticnas.report import figures_table, open_console
 from elasticnas.runtime import device_of
 
 __all__ = ["recommend"]
 
-Answer = list[tuple[str, float]]
 _SHOWN = 3  # ids in an error
+_COMPARED = 200_000  # users whose ids are compared with an unknown one; more take seconds
 
 
 def recommend(
@@ -32,39 +36,118 @@ def recommend(
     user: Annotated[
         list[str] | None, typer.Option(help="User id as in the data. Repeat the option for several users.")
     ] = None,
+    users: Annotated[Literal["all"] | None, typer.Option(help="all: every user of the data; needs --to.")] = None,
     history: Annotated[
         list[str] | None,
         typer.Option(
-            help="Item ids in order of time, separated by commas; an id with a comma in double quotes. Repeat the "
-            "option for several histories."
+            help="Item ids in order of time, separated by commas; an id with a comma in double quotes. Unknown items "
+            "are skipped; with none left, the most popular items are recommended. Repeat the option for several."
         ),
     ] = None,
-    top: Annotated[int, typer.Option(min=1, help="Number of items.")] = 10,
-    include_seen: Annotated[bool, typer.Option("--include-seen", help="Include items of the history.")] = False,
+    top: Annotated[int, typer.Option(min=1, max=100_000, help="Number of items.")] = 10,
+    repeats: Annotated[
+        bool, typer.Option("--repeats", "--include-seen", help="Recommend items of the history again, too.")
+    ] = False,
+    items: Annotated[
+        Path | None, typer.Option(help="Text file of the item ids that may be recommended, one per line.")
+    ] = None,
+    to: Annotated[Path | None, typer.Option(help="CSV or Parquet file to write: user, rank, item, score.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
     stream: Annotated[
         bool, typer.Option("--stream", help="Read lines 'user TAB item' from standard input; answer each in JSON.")
     ] = False,
+    states: Annotated[int, typer.Option(min=1, help="Users whose state --stream keeps in memory.")] = 10_000,
     device: Device = "auto",
 ) -> None:
     """Recommend the next items: for users of the data, for given histories, or after each event of a stream."""
-    if stream and (user or history):
-        raise ConfigError("--stream reads users and items from the standard input: leave out --user and --history")
-    if stream:
-        _stream(out, top, include_seen, device_of(device))
-        return
-    if not user and not history:
-        raise ConfigError("give --user, --history or --stream")
-    data = data_of(out) if user else None
+    _require_one_kind(user, users, history, stream, to)
+    data = data_of(out) if user or users or stream else None
     recommender = recommender_of(out, device_of(device), data)
+    only = None if items is None else _allowed(items, recommender)
+    if stream:
+        assert data is not None
+        live = Live(recommender, _histories(data), most_users=states)
+        answer_stream(live, top, repeats, None if only is None else recommender.numbers(only), _as_line)
+        return
+    if users and to is not None and data is not None:
+        history_of = _histories(data)
+        rows = write_answers(
+            to, data.user_ids, lambda some: recommender.recommend([history_of(u) for u in some], top, repeats, only)
+        )
+        typer.echo(f"{to}: {rows:,} rows for {len(data.user_ids):,} users")
+        return
     asked = [] if data is None else _histories_of(user or [], data, out)
-    asked += [(text, _items(text, recommender, out)) for text in history or []]
-    answers = recommender.recommend([items for _, items in asked], top, include_seen)
-    for (name, _), answer in zip(asked, answers, strict=True):
+    asked += [(text, _items(text, recommender)) for text in history or []]
+    answers = _answers([known for _, known in asked], recommender, top, repeats, only, out)
+    if to is not None:
+        found = iter(answers)
+        rows = write_answers(to, [name for name, _ in asked], lambda some: [next(found) for _ in some])
+        typer.echo(f"{to}: {rows:,} rows")
+        return
+    for (name, known), answer in zip(asked, answers, strict=True):
         if as_json:
-            typer.echo(_as_line(name, answer))
+            typer.echo(_as_line(name, answer, None if known else "popularity"))
         else:
-            _show(name, answer, open_console())
+            _show(name if known else f"{name} (most popular)", answer, open_console())
+
+
+def _require_one_kind(
+    user: list[str] | None, users: str | None, history: list[str] | None, stream: bool, to: Path | None
+) -> None:
+    if stream and (user or users or history or to):
+        raise ConfigError(
+            "--stream reads users and items from the standard input: leave out --user, --users, --history and --to"
+        )
+    if users and (user or history):
+        raise ConfigError("--users all has every user: leave out --user and --history")
+    if users and to is None:
+        raise ConfigError("--users all writes a table: name a .csv or .parquet file by --to")
+    if not (user or users or history or stream):
+        raise ConfigError("give --user, --users all, --history or --stream")
+    if to is not None:
+        require_table(to)
+
+
+def _answers(
+    histories: list[list[str]],
+    recommender: Recommender,
+    top: int,
+    repeats: bool,
+    only: list[str] | None,
+    out: Path,
+) -> list[Answer]:
+    """Return the answers; the most popular items for an empty history."""
+    found = iter(recommender.recommend([each for each in histories if each], top, repeats, only))
+    if all(histories):
+        return list(found)
+    popular = _popular(recommender, top, only, out)
+    return [next(found) if each else popular for each in histories]
+
+
+def _popular(recommender: Recommender, top: int, only: list[str] | None, out: Path) -> Answer:
+    if not (out / "data.npz").exists():
+        raise DataError(f"an empty history needs the popularity of items: {out / 'data.npz'} is missing; restore it")
+    counts = np.bincount(data_of(out).items, minlength=len(recommender.item_ids)).astype(np.float64)
+    counts[0] = -np.inf  # padding
+    allowed = None if only is None else recommender.numbers(only)
+    return recommender.best(torch.from_numpy(counts), top, (), allowed)
+
+
+def _allowed(path: Path, recommender: Recommender) -> list[str]:
+    """Read the item ids that may be recommended; unknown ones are skipped and counted."""
+    try:
+        given = list(dict.fromkeys(line for line in read_text(path).splitlines() if line.strip()))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"--items {path}: cannot be read, {reason}; give one item id per line, in UTF-8") from None
+    known, unknown = recommender.known(given)
+    if not known:
+        raise DataError(
+            f"--items {path}: none of its {len(given):,} ids is an item of the model; give item ids, one per line"
+        )
+    if unknown:
+        typer.echo(f"--items: {len(unknown):,} of {len(given):,} ids are unknown, such as {unknown[0]!r:.80}", err=True)
+    return known
 
 
 def _histories_of(users: list[str], data: Interactions, out: Path) -> list[tuple[str, list[str]]]:
@@ -72,48 +155,40 @@ def _histories_of(users: list[str], data: Interactions, out: Path) -> list[tuple
     for name in users:
         known = history_of(name)
         if not known:
-            shown = ", ".join(data.user_ids[:_SHOWN])
+            near = get_close_matches(name, data.user_ids, n=2) if len(data.user_ids) <= _COMPARED else []
+            shown = (
+                f"did you mean {' or '.join(map(repr, near))}"
+                if near
+                else f"such as {', '.join(data.user_ids[:_SHOWN])}"
+            )
             raise DataError(
-                f"unknown user {name!r}; the data has {len(data.user_ids):,} users, such as {shown}; "
+                f"unknown user {name!r}; the data has {len(data.user_ids):,} users, {shown}; "
                 f"elasticnas easrec ids users --out {out} lists them"
             )
         asked.append((name, known))
     return asked
 
 
-def _items(text: str, recommender: Recommender, out: Path) -> list[str]:
-    items = [item for row in csv.reader([text], skipinitialspace=True) for item in row if item]
-    if not items:
-        raise DataError(f"--history {text!r}: no item; give item ids, separated by commas")
+def _items(text: str, recommender: Recommender) -> list[str]:
+    """Return the known items of a history; unknown ones are skipped and counted."""
     try:
-        recommender.numbers(items)  # here the message can say how to list the items
-    except DataError as error:
-        raise DataError(f"{error}; elasticnas easrec ids items --out {out} lists them") from None
-    return items
+        given = [item for row in csv.reader([text], skipinitialspace=True) for item in row if item]
+    except csv.Error:
+        raise DataError(f"--history {text[:80]!r}: a line break in it; separate item ids by commas") from None
+    known, unknown = recommender.known(given)
+    if unknown:
+        line = f"--history {text[:40]!r}: skipped {len(unknown):,} of {len(given):,} items that the model does not know"
+        typer.echo(f"{line}, such as {unknown[0][:40]!r}", err=True)
+    return known
 
 
 def _show(name: str, answer: Answer, console: Console) -> None:
-    table = figures_table(["rank", "item", "score"], name, labels=2)
+    table = figures_table(["rank", "item", "score"], printable(name), labels=2)
     for rank, (item, score) in enumerate(answer, 1):
-        table.add_row(str(rank), escape(item), f"{score:.3f}")
+        table.add_row(str(rank), escape(printable(item)), f"{score:.3f}")
     console.print(table)
     if not answer:
         console.print("every item has been seen; --include-seen recommends those too")
-
-
-def _stream(out: Path, top: int, include_seen: bool, device: torch.device) -> None:
-    data = data_of(out)
-    live = Live(recommender_of(out, device, data), _histories(data))
-    for number, line in enumerate(sys.stdin, 1):
-        words = line.rstrip("\r\n").split("\t")
-        if len(words) != 2 or not all(words):
-            raise DataError(f"standard input, line {number}: {line.strip()[:80]!r} is not a user, a tab and an item")
-        try:
-            answer = live.event(words[0], words[1], top, include_seen)
-        except DataError as error:
-            raise DataError(f"standard input, line {number}: {error}") from None
-        typer.echo(_as_line(words[0], answer))
-        sys.stdout.flush()
 
 
 def _histories(data: Interactions) -> Callable[[str], list[str]]:
@@ -128,6 +203,7 @@ def _histories(data: Interactions) -> Callable[[str], list[str]]:
     return history
 
 
-def _as_line(name: str, answer: Answer) -> str:
+def _as_line(name: str, answer: Answer, fallback: str | None = None) -> str:
     """Format an answer as one line of JSON."""
-    return json.dumps({"for": name, "items": [item for item, _ in answer], "scores": [score for _, score in answer]})
+    line = {"for": name, "items": [item for item, _ in answer], "scores": [score for _, score in answer]}
+    return json.dumps(line if fallback is None else line | {"fallback": fallback})

@@ -2,6 +2,7 @@
 
 import io
 import json
+import zipfile
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -18,6 +19,7 @@ from elasticnas.files import write_bytes
 __all__ = ["Interactions", "Statistics", "prepare"]
 
 _FORMAT = 1
+_EXPANDED = 2**26  # bytes that any part of an archive may expand to
 _SHORTEST = 3  # one item each for training, validation and test
 
 
@@ -140,6 +142,7 @@ class Interactions:
             DataError: The file is damaged.
         """
         try:
+            _require_plausible(path)
             with np.load(path, allow_pickle=False) as content:
                 description = json.loads(content["description"].tobytes().decode())
                 items, offsets = content["items"], content["offsets"]
@@ -160,6 +163,23 @@ class Interactions:
             if isinstance(error, DataError):
                 raise
             raise DataError(f"{path}: damaged ({error}); prepare the data again") from None
+
+
+def _require_plausible(path: Path) -> None:
+    """Check, before anything is allocated, that an archive does not expand to far more than interactions can.
+
+    Raises:
+        ValueError: It does: of small files, only repeated bytes expand two hundredfold.
+        OSError: It cannot be read, or is no regular file.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError("not a regular file")
+    with zipfile.ZipFile(path) as archive:
+        for part in archive.infolist():
+            if part.file_size > max(_EXPANDED, 200 * part.compress_size):
+                raise ValueError(
+                    f"{part.filename} would expand from {part.compress_size:,} to {part.file_size:,} bytes"
+                )
 
 
 def prepare(frame: pl.DataFrame, min_user: int = 0, min_item: int = 0, source: str = "the data") -> Interactions:

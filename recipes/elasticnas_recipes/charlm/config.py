@@ -20,7 +20,7 @@ class Config(BaseModel):
         study: Steps, rates and search, see :class:`elasticnas.study.StudySettings`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     length: int = Field(default=64, ge=1, le=65_536)
     batch: int = Field(default=32, ge=1, le=65_536)

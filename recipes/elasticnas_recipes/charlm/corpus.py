@@ -117,7 +117,7 @@ def _files(paths: Sequence[Path], pattern: str) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            here = (file for file in sorted(path.rglob(pattern)) if "site-packages" not in file.parts)
+            here = (file for file in _matching(path, pattern) if "site-packages" not in file.parts)
             below = [file for file in here if file.is_file()]
             if not below:
                 raise DataError(f"{path}: no file there matches {pattern}; name another pattern by --glob")
@@ -127,6 +127,13 @@ def _files(paths: Sequence[Path], pattern: str) -> list[Path]:
         else:
             raise DataError(f"{path}: not found; give text files or folders by --data")
     return list({file.resolve(): file for file in found}.values())
+
+
+def _matching(folder: Path, pattern: str) -> list[Path]:
+    try:
+        return sorted(folder.rglob(pattern))
+    except (NotImplementedError, ValueError, IndexError) as error:  # of pathlib, for absolute and malformed patterns
+        raise DataError(f"--glob {pattern}: {error}; give a pattern relative to the folder, such as *.txt") from None
 
 
 def _text(file: Path, named: bool) -> bytes | None:

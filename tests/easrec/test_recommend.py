@@ -1,0 +1,128 @@
+"""recommend: unknown items, empty histories, allowed items, repeats, and tables for all users."""
+
+import json
+from collections import Counter
+
+import polars as pl
+import pytest
+import torch
+
+from easrec import Config, Recommender
+from easrec.data import prepare, read_interactions
+from easrec.model import build
+from easrec.space import space_for
+
+SMALL = {"hidden": 16, "inner": 16, "length": 8, "layers": 1, "heads": 2, "attention": "linrec"}
+USERS, ITEMS = 25, 12
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A finished run with a network that nobody trained, and the rows of its data."""
+    out = tmp_path_factory.mktemp("run")
+    rows = [(f"user{u}", f"i{(u * t) % (u % 5 + 3)}", t) for u in range(USERS) for t in range(1, 6)]
+    rows += [("user0", f"i{i}", 10 + i) for i in range(ITEMS)]
+    lines = ["user_id,item_id,timestamp", *(f"{u},{i},{t}" for u, i, t in rows)]
+    (out / "data.csv").write_text("\n".join(lines))
+    data = prepare(read_interactions(out / "data.csv"))
+    config = Config().updated({"model": SMALL})
+    torch.manual_seed(0)
+    arch = space_for(config.model).largest()
+    network = build(config.model, len(data.item_ids) - 1, arch, True).eval()
+    Recommender(network, arch, config, data.item_ids, data=data.fingerprint).save(out / "model")
+    data.save(out / "data.npz")
+    (out / "run.json").write_text(json.dumps({"data": data.fingerprint, "settings": config.model_dump(mode="json")}))
+    return out, rows
+
+
+def answers(main, out, *more):
+    code, printed, said = main("easrec", "recommend", "--out", out, *more, "--json")
+    assert code == 0, said
+    return [json.loads(line) for line in printed.splitlines()], said
+
+
+def history_of(rows, user):
+    return [item for name, item, _ in sorted(rows, key=lambda row: row[2]) if name == user]
+
+
+def test_unknown_items_of_a_history_are_skipped_and_counted(main, run):
+    out, _ = run
+    (mixed, clean), said = answers(main, out, "--history", "i1,NEW,i2,\x1b[31m", "--history", "i1,i2")
+    assert mixed["items"] == clean["items"] and mixed["scores"] == clean["scores"] and "fallback" not in mixed
+    assert said.count("\n") == 1 and "skipped 2 of 4 items" in said and "\x1b" not in said
+
+
+@pytest.mark.parametrize("history", ["", "NEW", ",,"])
+def test_an_empty_history_gets_the_most_popular_items(main, run, history):
+    out, rows = run
+    (empty, other), _ = answers(main, out, "--history", history, "--history", "i3", "--top", 4)
+    counts = Counter(item for _, item, _ in rows)
+    assert empty["fallback"] == "popularity" and "fallback" not in other
+    assert empty["scores"] == sorted(counts.values(), reverse=True)[:4]
+    assert [counts[item] for item in empty["items"]] == empty["scores"]
+
+
+def test_only_allowed_items_are_recommended(main, run, tmp_path):
+    out, _ = run
+    allowed = tmp_path / "allow.txt"
+    allowed.write_text("i3\ni5\nGONE\n\ni3\n")
+    (found,), said = answers(main, out, "--history", "i5,i1", "--items", allowed)
+    assert found["items"] == ["i3"] and "1 of 3 ids are unknown" in said
+    (found,), _ = answers(main, out, "--history", "i5,i1", "--items", allowed, "--repeats")
+    assert sorted(found["items"]) == ["i3", "i5"]
+    (found,), _ = answers(main, out, "--history", "", "--items", allowed)
+    assert sorted(found["items"]) == ["i3", "i5"]
+    for text in ("", "GONE\n"):
+        allowed.write_text(text)
+        code, _, said = main("easrec", "recommend", "--out", out, "--history", "i1", "--items", allowed)
+        assert code == 1 and "is an item of the model" in said and said.count("\n") == 1
+    for wrong in (tmp_path / "none.txt", tmp_path):
+        code, _, said = main("easrec", "recommend", "--out", out, "--history", "i1", "--items", wrong)
+        assert code == 1 and "--items" in said and said.count("\n") == 1
+
+
+@pytest.mark.parametrize("repeats", [False, True])
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_all_users_into_a_table(main, run, tmp_path, kind, repeats):
+    out, rows = run
+    to = tmp_path / f"all.{kind}"
+    more = ["--repeats"] if repeats else []
+    code, printed, said = main("easrec", "recommend", "--out", out, "--users", "all", "--to", to, "--top", 3, *more)
+    assert code == 0, said
+    table = pl.read_csv(to) if kind == "csv" else pl.read_parquet(to)
+    assert table.columns == ["user", "rank", "item", "score"] and f"{len(table):,} rows" in printed
+    recommender = Recommender.load(out)
+    for user in {name for name, _, _ in rows}:
+        mine = table.filter(pl.col("user") == user)
+        seen = set(history_of(rows, user))
+        assert mine["rank"].to_list() == list(range(1, min(3, ITEMS if repeats else ITEMS - len(seen)) + 1))
+        assert repeats or not seen & set(mine["item"])
+        # scored one by one, without the table
+        numbers = recommender.numbers(history_of(rows, user))[-8:]
+        scores = recommender.network.next_item(torch.tensor([numbers]), torch.tensor([len(numbers)]))[0].tolist()
+        left = [n for n in range(1, ITEMS + 1) if repeats or recommender.item_ids[n] not in seen]
+        best = sorted(left, key=lambda n: -scores[n])[:3]
+        assert mine["score"].to_list() == pytest.approx([scores[n] for n in best], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--users", "all"], "by --to"),
+        (["--users", "all", "--to", "x.txt"], "must end in .csv or .parquet"),
+        (["--users", "all", "--user", "user1", "--to", "x.csv"], "leave out --user"),
+        (["--stream", "--to", "x.csv"], "leave out"),
+        (["--user", "usr3"], "did you mean 'user3'"),
+        (["--user", "zzzzzzzzzz"], "such as user0"),
+        (["--history", "i1,i2\r,i3"], "a line break in it"),
+        ([], "give --user"),
+    ],
+)
+def test_wrong_options_are_one_line(main, run, options, message):
+    code, _, said = main("easrec", "recommend", "--out", run[0], *options)
+    assert code == 1 and message in said and said.count("\n") == 1
+
+
+def test_ids_with_control_characters_do_not_reach_the_terminal(main, run):
+    code, printed, said = main("easrec", "recommend", "--out", run[0], "--history", "i1,\x1b[31mi2")
+    assert code == 0 and "\x1b[31m" not in printed + said

@@ -1,0 +1,1 @@
+"""Fuzzing: any input ends in success or in one clear error of ours."""
