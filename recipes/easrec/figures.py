@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from easrec.config import Config
     from easrec.result import Metrics, Network, NetworkName, RunResult, Stage
 
-__all__ = ["NETWORKS", "PLOTTED", "comparison", "metrics_table", "summary_table"]
+__all__ = ["NETWORKS", "PLOTTED", "comparison", "metrics_table", "repeats", "summary_table"]
 
 NETWORKS: "dict[NetworkName, str]" = {"largest": "largest", "found": "found by search", "random": "random search"}
 PLOTTED: "tuple[NetworkName, ...]" = ("found", "random", "largest")
@@ -92,6 +92,14 @@ def metrics_table(reports: "Mapping[Stage, Mapping[str, Mapping[str, float]]]", 
             table.add_row(f"{stage} {name}", *(f"{report[protocol][name]:.4f}" for protocol in protocols))
         table.add_section()
     return table
+
+
+def repeats(shares: "Mapping[Stage, float]") -> dict[str, str]:
+    """Return the share of repeat targets as a line of a page; empty for results that did not record it."""
+    if not shares:
+        return {}
+    shown = ", ".join(f"{share:.1%} of {stage}" for stage, share in shares.items())
+    return {"repeat targets": f"{shown}; unseen counts them as misses, as recommend leaves seen items out"}
 
 
 def _costs(networks: "list[Network[Any]]") -> dict[str, list[str]]:

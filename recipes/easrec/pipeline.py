@@ -25,6 +25,7 @@ from easrec.result import DataSummary, FeatureSummary, Metrics, Network, Network
 from easrec.result import Stage as StageName
 from easrec.searching import encoder_flops, search_architecture, strategy_of
 from easrec.space import EASRecSpace, space_for
+from easrec.steering import steered
 from easrec.training import Trained, train
 from elasticnas.checkpoint import first_difference, load_checkpoint, save_checkpoint
 from elasticnas.cost import Budget, Latency, Params
@@ -76,13 +77,15 @@ class Pipeline:
                 "a folder: Run(folder)" if run.folder is None else "a Run without allow: its stages build on each other"
             )
             raise ConfigError(f"a run of EASRec needs {given}")
+        self.split = Split(data)
+        config, self.steering = steered(config, self.split)
         self.data, self.config, self.run, self.device = data, config, run, device
         self.console = console or run.reporting.console
         self.folder, self._begun = run.folder, False
+        self._said: set[str] = set()
         self.identity = {"data": data.fingerprint, "settings": config.model_dump(mode="json")}
         require_features(config.model, data.features)
         resumed = self._holds_run()
-        self.split = Split(data)
         self.evaluators = evaluators(self.split, config)
         self.causal = config.train.form == "causal"
         self.space = space_for(config.model)
@@ -100,6 +103,7 @@ class Pipeline:
         """Lock the folder, and write the data and settings of the run."""
         self.run.__enter__()
         try:
+            self._say(self.steering)
             if not self._holds_run():
                 self.data.save(self.folder / "data.npz")
                 write_text(self.folder / "run.json", json.dumps(self.identity, indent=2) + "\n")
@@ -113,6 +117,11 @@ class Pipeline:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.run.__exit__(kind, error, trace)
+
+    def _say(self, line: str) -> None:
+        if line and line not in self._said:
+            self._said.add(line)
+            self.console.print(line, highlight=False, markup=False)
 
     def _require_within(self, budget: Budget) -> None:
         """Check, for a run without search, that the largest network meets the budget."""
@@ -266,6 +275,7 @@ class Pipeline:
                 best_reachable=self._best_reachable(),
                 fewest_negatives={stage: each.fewest_negatives for stage, each in trained["found"].reports.items()},
                 evaluated_users={stage: len(each.users) for stage, each in trained["found"].reports.items()},
+                repeat_targets={stage: each.repeat_targets for stage, each in trained["found"].reports.items()},
             )
             # after every network, so that a long run has results before its end
             write_text(self.folder / "result.json", json.dumps(result.to_dict(), indent=2) + "\n")

@@ -28,6 +28,9 @@ def brief(result: "RunResult[Any]") -> Brief:
     ]
     reachable = best.get(protocol, {}).get(metric)
     notes = [] if reachable is None else [("reachable", f"at most {reachable:.4f} on these generated interactions")]
+    if any(result.repeat_targets.values()):
+        share = result.repeat_targets.get("test", 0.0)
+        notes.append(("repeats", f"{share:.1%} of the test targets are in the history, misses under unseen"))
     if result.search is not None:
         search = result.search.result
         notes.append(("search", _search(search)))

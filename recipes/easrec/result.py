@@ -135,6 +135,8 @@ class RunResult(Summarised, Result, Generic[A]):
         best_reachable: Best metrics that any model can reach, for generated data.
         fewest_negatives: Smallest number of negatives of a user under pop100, by stage.
         evaluated_users: Number of evaluated users, by stage.
+        repeat_targets: Share of users whose target is in their history, by stage; ``unseen`` counts them as misses.
+            Empty in results of versions that credited them.
     """
 
     created: str
@@ -148,6 +150,7 @@ class RunResult(Summarised, Result, Generic[A]):
     best_reachable: Metrics | None = None
     fewest_negatives: dict[Stage, int | None] = Field(default={})
     evaluated_users: dict[Stage, int] = Field(default={})
+    repeat_targets: dict[Stage, float] = Field(default={})
 
     @model_validator(mode="after")
     def _has_every_figure(self) -> "RunResult[A]":

@@ -9,7 +9,7 @@ import typer
 from easrec.cli.folder import config_of, data_of, recommender_of
 from easrec.data import Split
 from easrec.evaluation import without_popularity
-from easrec.figures import metrics_table
+from easrec.figures import metrics_table, repeats
 from easrec.pipeline import evaluators
 from elasticnas.cli.options import Device, Out, Threads
 from elasticnas.report import open_console
@@ -39,4 +39,7 @@ def evaluate(
     if as_json:
         typer.echo(json.dumps({f"{stage}/{key}": v for stage, r in reports.items() for key, v in r.to_flat().items()}))
     else:
-        open_console().print(metrics_table(reports, config, every))
+        console = open_console()
+        console.print(metrics_table(reports, config, every))
+        for name, text in repeats({stage: report.repeat_targets for stage, report in reports.items()}).items():
+            console.print(f"{name}: {text}", highlight=False)

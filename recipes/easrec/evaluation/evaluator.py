@@ -11,6 +11,7 @@ from torch import Tensor
 from easrec.data import Sequences, pad
 from easrec.evaluation.metrics import metrics_at
 from easrec.evaluation.protocols import PROTOCOLS, ranks_from_scores, rows_and_items
+from easrec.evaluation.repeats import repeat_targets
 from elasticnas.errors import DataError, SearchError
 
 __all__ = ["Evaluator", "Report", "Score", "users_together"]
@@ -34,6 +35,7 @@ class Report(dict[str, dict[str, float]]):
         users: ``(users,)`` int64, the numbers of the evaluated users.
         fewest_negatives: Smallest number of negatives of a user, below the requested number if a user has too few
             candidates; None without pop100.
+        repeat_targets: Share of the users whose target is in the history, which ``unseen`` counts as a miss, in 0..1.
     """
 
     def __init__(
@@ -42,9 +44,11 @@ class Report(dict[str, dict[str, float]]):
         ranks: Mapping[str, NDArray[np.int64]],
         users: NDArray[np.int64],
         fewest_negatives: int | None,
+        repeat_targets: float = 0.0,
     ) -> None:
         super().__init__(metrics)
         self.ranks, self.users, self.fewest_negatives = dict(ranks), users, fewest_negatives
+        self.repeat_targets = repeat_targets
 
     def to_flat(self) -> dict[str, float]:
         """Return the metrics as ``{"full/recall@5": ..., "pop100/ndcg@10": ...}``."""
@@ -93,6 +97,7 @@ class Evaluator:
         self.negatives = None if negatives is None else negatives.astype(np.int64)
         self.length, self.cutoffs, self.batch_users, self.items = length, tuple(cutoffs), batch_users, items
         self._check()
+        self.repeats = repeat_targets(histories, self.targets)
 
     def _check(self) -> None:
         users = len(self.histories)
@@ -140,7 +145,7 @@ class Evaluator:
         if "pop100" in ranks and self.negatives is not None:
             fewest = int((self.negatives[chosen] > 0).sum(1).min())
         metrics = {name: metrics_at(found, self.cutoffs) for name, found in ranks.items()}
-        return Report(metrics, ranks, chosen, fewest)
+        return Report(metrics, ranks, chosen, fewest, float(self.repeats[chosen].mean()))
 
     @torch.no_grad()
     def _ranks(

@@ -10,8 +10,9 @@ from torch import Tensor
 from easrec.data import Sequences
 from elasticnas.errors import DataError, SearchError
 
-__all__ = ["PROTOCOLS", "ranks_from_scores", "rows_and_items"]
+__all__ = ["MISSED", "PROTOCOLS", "ranks_from_scores", "rows_and_items"]
 
+MISSED = 2**62  # rank of a target that cannot be recommended: beyond every cut-off
 PROTOCOLS = ("full", "unseen", "pop100")
 
 
@@ -26,8 +27,9 @@ def ranks_from_scores(
     """Compute the rank of every target: 1 + the number of other candidates whose score is at least the target's.
 
     Ties count against the target, so a model with constant scores ranks it last. The candidates are all V items for
-    ``full``, the items outside the history for ``unseen``, and the negatives for ``pop100``. The target is always a
-    candidate, even if it occurs in the history (a repeat visit). Infinite scores are allowed.
+    ``full``, the items outside the history for ``unseen``, and the negatives and the target for ``pop100``. Under
+    ``unseen``, as in ``recommend``, items of the history are left out: a target among them (a repeat) is a miss, with
+    the rank ``MISSED``. Infinite scores are allowed.
 
     Args:
         scores: ``(B, V + 1)``, column i for item i; column 0 (padding) is ignored.
@@ -64,8 +66,8 @@ def ranks_from_scores(
         found["pop100"] = better.gather(1, negatives).sum(1) + 1
     if "unseen" in protocols:
         better[seen[0], seen[1]] = False
-        better[rows, targets] = True
-        found["unseen"] = better.sum(1)
+        # an unseen target still counts itself; one that is not better than itself has been seen
+        found["unseen"] = better.sum(1).where(better[rows, targets], MISSED)
     return {name: found[name] for name in PROTOCOLS if name in found}
 
 
@@ -110,7 +112,7 @@ def _reject_nan(
     own = nan[rows, targets]
     unseen = nan.clone()
     unseen[seen[0], seen[1]] = False
-    bad = {"full": nan.any(1), "unseen": unseen.any(1) | own}
+    bad = {"full": nan.any(1), "unseen": unseen.any(1)}
     if negatives is not None:
         bad["pop100"] = nan.gather(1, negatives).any(1) | own
     bad = {name: where for name, where in bad.items() if name in protocols}

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from easrec.data import Sequences
 from easrec.evaluation import (
+    MISSED,
     PROTOCOLS,
     Evaluator,
     Report,
@@ -55,7 +56,10 @@ def literal_report(histories, targets, negatives, items, length, cutoffs, score)
             "pop100": [i for i in against if i],
         }
         for protocol in PROTOCOLS:
-            rank = 1 + sum(scores[i] >= scores[target] for i in candidates[protocol] if i != target)
+            hidden = protocol == "unseen" and target in history
+            rank = (
+                MISSED if hidden else 1 + sum(scores[i] >= scores[target] for i in candidates[protocol] if i != target)
+            )
             ranks[protocol].append(rank)
             for k in cutoffs:
                 if rank <= k:
@@ -148,7 +152,12 @@ def test_a_single_user_and_a_single_item():
     own = sequences([[1, 1]])
     negatives = draw_negatives(own.counts(1), own, 100, 0)
     report = Evaluator(sequences([[1]]), np.array([1]), negatives, 5, (1,), items=1).evaluate(by_content(1))
-    assert set(report.to_flat().values()) == {1.0}
+    assert {p: set(values.values()) for p, values in report.items()} == {
+        "full": {1.0},
+        "unseen": {0.0},
+        "pop100": {1.0},
+    }
+    assert report.repeat_targets == 1.0
     assert report.fewest_negatives == 0
 
 
