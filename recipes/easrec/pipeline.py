@@ -17,7 +17,14 @@ from easrec.artifact import Recommender
 from easrec.backbone import require_features
 from easrec.config import Config
 from easrec.data import Interactions, Split, hold_out_users
-from easrec.evaluation import Evaluator, Report, draw_negatives, standard_errors_at
+from easrec.evaluation import (
+    Evaluator,
+    Report,
+    baseline_scores,
+    draw_negatives,
+    draw_uniform_negatives,
+    standard_errors_at,
+)
 from easrec.model import EASRecModel, build, supernet
 from easrec.picture import draw_in_folder
 from easrec.report import page
@@ -83,6 +90,7 @@ class Pipeline:
         self.console = console or run.reporting.console
         self.folder, self._begun = run.folder, False
         self._said: set[str] = set()
+        self._baselines: dict[str, Metrics] = {}
         self.identity = {"data": data.fingerprint, "settings": config.model_dump(mode="json")}
         require_features(config.model, data.features)
         resumed = self._holds_run()
@@ -273,6 +281,7 @@ class Pipeline:
                 search=searched.search,
                 networks=self._networks(archs, costs, trained),
                 best_reachable=self._best_reachable(),
+                baselines=self.baselines(),
                 fewest_negatives={stage: each.fewest_negatives for stage, each in trained["found"].reports.items()},
                 evaluated_users={stage: len(each.users) for stage, each in trained["found"].reports.items()},
                 repeat_targets={stage: each.repeat_targets for stage, each in trained["found"].reports.items()},
@@ -343,6 +352,14 @@ class Pipeline:
             features=None if features is None else FeatureSummary(**features.summary()),
         )
 
+    def baselines(self) -> dict[str, Metrics]:
+        """Return the metrics of popularity and of the last item, which need no training; computed once."""
+        if not self._baselines:
+            for name, score in baseline_scores(self.split.training, self.split.items).items():
+                found = {stage: dict(each.evaluate(score, self.device)) for stage, each in self.evaluators.items()}
+                self._baselines[name] = found
+        return self._baselines
+
     def _best_reachable(self) -> Metrics | None:
         """Return the best reachable metrics of generated data, under full ranking."""
         best = self.data.best
@@ -376,6 +393,7 @@ def evaluators(split: Split, config: Config) -> dict[StageName, Evaluator]:
     """Return evaluators of the validation and the test targets, with the same negatives."""
     counts = split.training.counts(split.items)
     negatives = draw_negatives(counts, split.complete(), config.negatives, config.seed)
+    uniform = draw_uniform_negatives(split.items, split.complete(), config.negatives, config.seed)
     stages: tuple[StageName, ...] = ("validation", "test")
     return {
         stage: Evaluator(
@@ -385,6 +403,7 @@ def evaluators(split: Split, config: Config) -> dict[StageName, Evaluator]:
             config.model.length,
             config.cutoffs,
             items=split.items,
+            uniform=uniform,
         )
         for stage in stages
     }

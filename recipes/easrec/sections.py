@@ -81,8 +81,10 @@ def _networks(result: "RunResult[Any]", stages: "Sequence[Stage]") -> Grid:
         for protocol, found in result.networks["found"].metrics.get(stage, {}).items():
             for metric in found if protocol == chosen or not stages else ():
                 values = [_cell(each, stage, protocol, metric) for each in networks]
+                values += [f"{each[stage][protocol][metric]:.4f}" for each in result.baselines.values()]
                 rows.append([f"{stage} {protocol} {metric}", *values])
-    return Grid(["", *(NETWORKS[name] for name in names)], rows)
+    rows = [row + [""] * (len(names) + len(result.baselines) + 1 - len(row)) for row in rows]
+    return Grid(["", *(NETWORKS[name] for name in names), *result.baselines], rows)
 
 
 def _cell(network: "Network[Any]", stage: "Stage", protocol: str, metric: str) -> str:

@@ -8,9 +8,10 @@ import typer
 
 from easrec.cli.folder import config_of, data_of, recommender_of
 from easrec.data import Split
-from easrec.evaluation import without_popularity
+from easrec.evaluation import baseline_scores, without_popularity
 from easrec.figures import metrics_table, repeats
 from easrec.pipeline import evaluators
+from easrec.result import Metrics
 from elasticnas.cli.options import Device, Out, Threads
 from elasticnas.report import open_console
 from elasticnas.runtime import configure_torch, device_of
@@ -35,11 +36,16 @@ def evaluate(
     recommender = recommender_of(out, where, data)
     split = Split(data)
     score = without_popularity(recommender.network.next_item, split.training.counts(split.items), popularity)
-    reports = {stage: evaluator.evaluate(score, where) for stage, evaluator in evaluators(split, config).items()}
+    stages = evaluators(split, config)
+    reports = {stage: evaluator.evaluate(score, where) for stage, evaluator in stages.items()}
+    baselines: dict[str, Metrics] = {
+        name: {stage: dict(each.evaluate(found, where)) for stage, each in stages.items()}
+        for name, found in baseline_scores(split.training, split.items).items()
+    }
     if as_json:
         typer.echo(json.dumps({f"{stage}/{key}": v for stage, r in reports.items() for key, v in r.to_flat().items()}))
     else:
         console = open_console()
-        console.print(metrics_table(reports, config, every))
+        console.print(metrics_table(reports, config, every, baselines))
         for name, text in repeats({stage: report.repeat_targets for stage, report in reports.items()}).items():
             console.print(f"{name}: {text}", highlight=False)
