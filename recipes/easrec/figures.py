@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from easrec.config import Config
     from easrec.result import Metrics, Network, NetworkName, RunResult, Stage
 
-__all__ = ["NETWORKS", "PLOTTED", "comparison", "metrics_table", "repeats", "summary_table"]
+__all__ = ["NETWORKS", "PLOTTED", "comparison", "metrics_table", "repeats", "still_improving", "summary_table"]
 
 NETWORKS: "dict[NetworkName, str]" = {"largest": "largest", "found": "found by search", "random": "random search"}
 PLOTTED: "tuple[NetworkName, ...]" = ("found", "random", "largest")
@@ -118,6 +118,18 @@ def repeats(shares: "Mapping[Stage, float]") -> dict[str, str]:
         return {}
     shown = ", ".join(f"{share:.1%} of {stage}" for stage, share in shares.items())
     return {"repeat targets": f"{shown}; unseen counts them as misses, as recommend leaves seen items out"}
+
+
+def still_improving(result: "RunResult[Any]") -> str:
+    """Return a line that names the networks whose last epoch was the best; empty if there are none."""
+    names = [
+        label
+        for name, label in NETWORKS.items()
+        if (network := result.networks.get(name)) and network.training and network.training.still_improving
+    ]
+    if not names:
+        return ""
+    return f"still improving in the last epoch: {', '.join(names)}; raise train.epochs for better figures"
 
 
 def _costs(networks: "list[Network[Any]]") -> dict[str, list[str]]:

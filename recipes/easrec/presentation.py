@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from easrec.figures import NETWORKS
+from easrec.figures import NETWORKS, still_improving
 from elasticnas.report.brief import Brief
 from elasticnas.report.numbers import compact, counted
 from elasticnas.report.rows import Row, flat, row
@@ -31,6 +31,8 @@ def brief(result: "RunResult[Any]") -> Brief:
     lines = [line + [""] * (len(lines[0]) - len(line)) for line in lines]
     reachable = best.get(protocol, {}).get(metric)
     notes = [] if reachable is None else [("reachable", f"at most {reachable:.4f} on these generated interactions")]
+    if line := still_improving(result):
+        notes.append(("training", line))
     if any(result.repeat_targets.values()):
         share = result.repeat_targets.get("test", 0.0)
         notes.append(("repeats", f"{share:.1%} of the test targets are in the history, misses under unseen"))

@@ -3,7 +3,7 @@
 from typing import Any
 
 from easrec.config import Config
-from easrec.figures import NETWORKS, comparison, repeats
+from easrec.figures import NETWORKS, comparison, repeats, still_improving
 from easrec.result import DataSummary, RunResult
 from elasticnas.report import bullets, table
 from elasticnas.settings import differences
@@ -78,7 +78,9 @@ def _training(result: RunResult[Any]) -> str:
         network = result.networks.get(name)
         if network is not None and (done := network.training) is not None:
             rows.append([label, str(done.epochs), str(done.best_epoch), f"{done.seconds / 60:.1f}"])
-    return table(["network", "epochs", "best epoch", "minutes"], rows)
+    shown = table(["network", "epochs", "best epoch", "minutes"], rows)
+    line = still_improving(result)
+    return f"{shown}\n\n{line}" if line else shown
 
 
 def _changed(config: Config) -> dict[str, str]:

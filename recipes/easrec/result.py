@@ -80,6 +80,11 @@ class Training(Record):
     seconds: float
     history: list[Figures]
 
+    @property
+    def still_improving(self) -> bool:
+        """Whether the last epoch was the best, so that more epochs may give a better network."""
+        return self.best_epoch == self.epochs
+
 
 class Network(Record, Generic[A]):
     """One network of a run.

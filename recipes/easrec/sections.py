@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from easrec.figures import NETWORKS, PLOTTED, repeats
+from easrec.figures import NETWORKS, PLOTTED, repeats, still_improving
 from easrec.intervals import half_width, interval
 from elasticnas.report import Report, Series
 from elasticnas.report.html import Chart, Facts, Grid, Part, Section, Text, curves, read_metrics, thinned
@@ -129,7 +129,9 @@ def _training(result: "RunResult[Any]", folder: Path | None) -> list[Part]:
         name = path.parent.name.removeprefix("train-")
         parts += [Chart(f"Loss of {name}", curves(records, {"loss": "training loss"}), "step", "loss", note)]
     rows = [[label, f"{d.epochs}", f"{d.best_epoch}", f"{d.seconds / 60:.1f}"] for label, d in trained.items()]
-    return [*parts, Grid(["network", "epochs", "best epoch", "minutes"], rows)]
+    line = still_improving(result)
+    notes = [Text(line)] if line else []
+    return [*parts, Grid(["network", "epochs", "best epoch", "minutes"], rows), *notes]
 
 
 def _data(result: "RunResult[Any]") -> dict[str, str]:
