@@ -1,16 +1,20 @@
 """Repeat targets: unseen reports what recommend gives by default, and a run on such data steers by full."""
 
 import io
+import json
 
 import numpy as np
 import polars as pl
 import pytest
 import torch
 from rich.console import Console
+from typer.testing import CliRunner
 
-from easrec import Config, Recommender
+from easrec import Config, Recommender, closer
+from easrec.cli import commands
 from easrec.data import Split, prepare
 from easrec.evaluation import repeat_targets
+from easrec.evaluation.groups import history_groups, popularity_groups
 from easrec.model import build
 from easrec.pipeline import Pipeline, evaluators
 from easrec.space import space_for
@@ -115,3 +119,50 @@ def test_a_run_says_it_and_keeps_the_share(tmp_path):
     assert result.repeat_targets == {"validation": 0.0, "test": 1.0}
     assert result.figure("found", "test", "unseen", "recall@10") == 0.0
     assert "repeat targets: 0.0% of validation, 100.0% of test" in (tmp_path / "run/result.md").read_text()
+
+
+def test_groups_by_hand():
+    groups = history_groups(np.array([1, 5, 6, 51]))
+    assert {name: found.tolist() for name, found in groups.items()} == {
+        "history 1-5": [1, 1, 0, 0],
+        "history 6-20": [0, 0, 1, 0],
+        "history 51+": [0, 0, 0, 1],
+    }
+    # 12 interactions: item 1 has a third, 2 and 3 the next one
+    groups = popularity_groups(np.array([1, 3, 5, 6]), np.array([0, 4, 2, 2, 2, 2, 0]))
+    assert {name: found.tolist() for name, found in groups.items()} == {
+        "head items": [1, 0, 0, 0],
+        "middle items": [0, 1, 0, 0],
+        "tail items": [0, 0, 1, 1],
+    }
+
+
+def test_lists_equal_what_recommend_answers():
+    rng = np.random.default_rng(3)
+    data = interactions([rng.choice(list("abcdefgh"), rng.integers(3, 15)).tolist() for _ in range(20)])
+    config = Config().updated(SMALL | {"early_stopping_metric": "unseen/ndcg@3"})
+    arch = space_for(config.model).largest()
+    recommender = Recommender(build(config.model, len(data.item_ids) - 1, arch, True), arch, config, data.item_ids)
+    lists = closer.test_lists(recommender.network.next_item, Split(data), config, torch.device("cpu"))
+    for user, row in enumerate(lists):
+        history = [data.item_ids[i] for i in data.items[data.offsets[user] : data.offsets[user + 1] - 1]]
+        answer = [item for item, _ in recommender.recommend([history], 3)[0]]
+        assert [data.item_ids[i] for i in row if i] == answer
+
+
+def test_evaluate_writes_users_and_shows_groups(tmp_path):
+    settings = SMALL | {"cutoffs": [10], "search.strategy": "none", "search.budget": None, "compare": []}
+    settings |= {"train.epochs": 1}
+    run = Run(tmp_path / "run")
+    Pipeline(interactions(["abcda", "bcade"] * 9), Config().updated(settings), run, torch.device("cpu")).run_all(False)
+    command = ["evaluate", "--out", str(tmp_path / "run"), "--beyond", "--per-user", str(tmp_path / "users.parquet")]
+    done = CliRunner().invoke(commands, [*command, "--json"])
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert found["test/history 1-5/users"] == 18 and 0 < found["test/beyond/coverage"] <= 1
+    users = pl.read_parquet(tmp_path / "users.parquet")
+    assert users["target"].to_list() == ["a", "e"] * 9
+    assert users["rank_unseen"].to_list()[::2] == [None] * 9 and users["rank_unseen"].to_list()[1] == 1
+    assert users["items"].to_list()[1] == ["e"]
+    shown = CliRunner().invoke(commands, command).stdout
+    assert "test, beyond: coverage" in shown and "repeat targets: 0.0% of validation, 50.0% of test" in shown
