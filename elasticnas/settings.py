@@ -32,8 +32,10 @@ def updated(settings: Settings, changes: dict[str, Any]) -> Settings:
         if not isinstance(node, dict) or not (last in node or _takes_any_name(settings, path)):
             raise ConfigError(f"unknown setting {key!r}{_known(settings, key, node)}")
         node[last] = node[last] | value if isinstance(value, dict) and isinstance(node[last], dict) else value
+    # fields that nobody has set stay unset, so that a recipe can tell a default from a choice
+    chosen = settings.model_fields_set | {key.partition(".")[0] for key in changes}
     try:
-        return type(settings).model_validate(data)
+        return type(settings).model_validate({name: value for name, value in data.items() if name in chosen})
     except ValidationError as error:
         raise ConfigError(one_line(type(settings), error)) from None
 

@@ -210,7 +210,7 @@ class Config(_Frozen):
         compare: Networks that are also trained, for comparison.
         cutoffs: Cut-offs k of the metrics.
         early_stopping_metric: Validation metric for early stopping and for ranking architectures.
-        negatives: Negatives per user in pop100.
+        negatives: Negatives per user in pop100 and in uni100.
         min_user: k-core filter: minimum interactions of a user.
         min_item: k-core filter: minimum interactions of an item.
         checkpoint_steps: Steps between checkpoints.
@@ -238,7 +238,7 @@ class Config(_Frozen):
                 )
         known = [
             f"{p}/{m}@{k}"
-            for p in ("full", "unseen", "pop100")
+            for p in ("full", "unseen", "pop100", "uni100")
             for m in ("recall", "mrr", "ndcg")
             for k in self.cutoffs
         ]

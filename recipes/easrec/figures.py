@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from easrec.config import Config
     from easrec.result import Metrics, Network, NetworkName, RunResult, Stage
 
-__all__ = ["NETWORKS", "PLOTTED", "comparison", "metrics_table", "summary_table"]
+__all__ = ["NETWORKS", "PLOTTED", "comparison", "metrics_table", "repeats", "still_improving", "summary_table"]
 
 NETWORKS: "dict[NetworkName, str]" = {"largest": "largest", "found": "found by search", "random": "random search"}
 PLOTTED: "tuple[NetworkName, ...]" = ("found", "random", "largest")
@@ -23,7 +23,8 @@ def comparison(result: "RunResult[Any]") -> tuple[list[str], list[list[list[str]
     """Return the table of the networks side by side: the head, and sections of rows of cells."""
     names = [name for name in NETWORKS if name in result.networks]
     networks, best = [result.networks[name] for name in names], result.best_reachable
-    end = [] if best is None else [""]
+    baselines = list(result.baselines.values())
+    end = [""] * (len(baselines) + (best is not None))
     largest = result.networks["largest"].flops
     sizes = "hidden, inner, layers" + (", attention" if result.config.model.attention_choices else "")
     costs = [
@@ -39,14 +40,15 @@ def comparison(result: "RunResult[Any]") -> tuple[list[str], list[list[list[str]
             [
                 f"{stage} {protocol} {name}",
                 *(_shown(network.metrics, stage, protocol, name, "-") for network in networks),
+                *(_shown(each, stage, protocol, name, "-") for each in baselines),
                 *([] if best is None else [_shown(best, stage, protocol, name, "")]),
             ]
-            for protocol in ("full", "unseen", "pop100")
+            for protocol in result.protocols
             for name in (f"recall@{k}", f"mrr@{k}", f"ndcg@{k}")
         ]
         for stage in stages
     ]
-    head = ["", *(NETWORKS[name] for name in names), *([] if best is None else ["best reachable"])]
+    head = ["", *(NETWORKS[name] for name in names), *result.baselines, *([] if best is None else ["best reachable"])]
     return head, [costs, *metrics]
 
 
@@ -62,36 +64,72 @@ def summary_table(result: "RunResult[Any]", title: str = "", every: bool = False
     names = [name for name in NETWORKS if name in result.networks]
     networks, best = [result.networks[name] for name in names], result.best_reachable
     heads = [NETWORKS[name].replace("by search", "by\nsearch").replace("m s", "m\ns") for name in names]
+    heads += [name.replace(" ", "\n") for name in result.baselines]
     table = figures_table(["", *heads, *([] if best is None else ["best\nreachable"])], title)
     for label, cells in _costs(networks).items():
         table.add_row(label, *cells)
     own, _, metric = result.config.early_stopping_metric.partition("/")
     stages: tuple[Stage, ...] = ("validation", "test") if every else ("test",)
     for stage in stages:
-        for protocol in PROTOCOLS if every else (own,):
+        for protocol in result.protocols if every else (own,):
             table.add_section()
             table.add_row(f"{stage}, {protocol}")
             for name in (f"{each}@{metric.partition('@')[2]}" for each in METRICS):
-                cells = [_shown(network.metrics, stage, protocol, name, "-") for network in networks]
+                measured = [*(network.metrics for network in networks), *result.baselines.values()]
+                cells = [_shown(metrics, stage, protocol, name, "-") for metrics in measured]
                 table.add_row(name, *cells, *([] if best is None else [_shown(best, stage, protocol, name, "")]))
     return table
 
 
-def metrics_table(reports: "Mapping[Stage, Mapping[str, Mapping[str, float]]]", config: "Config", every: bool) -> Table:
+def metrics_table(
+    reports: "Mapping[Stage, Mapping[str, Mapping[str, float]]]",
+    config: "Config",
+    every: bool,
+    baselines: "Mapping[str, Metrics] | None" = None,
+) -> Table:
     """Return a table of the metrics of one network at every cut-off, with one column per protocol.
 
     Args:
         reports: Metrics by stage, protocol and name.
         config: Settings of the run.
         every: Whether to show all protocols; otherwise that of the early-stopping metric.
+        baselines: Metrics of the baselines by name, shown at the cut-off of the early-stopping metric.
     """
-    protocols = PROTOCOLS if every else (config.early_stopping_metric.partition("/")[0],)
+    own, _, metric = config.early_stopping_metric.partition("/")
+    reported = [name for name in PROTOCOLS if all(name in report for report in reports.values())]
+    protocols = reported if every else [own]
     table = figures_table(["", *protocols])
     for stage, report in reports.items():
         for name in (f"{metric}@{k}" for k in config.cutoffs for metric in METRICS):
             table.add_row(f"{stage} {name}", *(f"{report[protocol][name]:.4f}" for protocol in protocols))
         table.add_section()
+        for label, found in (baselines or {}).items():
+            for name in (f"{each}@{metric.partition('@')[2]}" for each in METRICS):
+                cells = [_shown(found, stage, protocol, name, "-") for protocol in protocols]
+                table.add_row(f"{stage} {name}, {label}", *cells)
+        if baselines:
+            table.add_section()
     return table
+
+
+def repeats(shares: "Mapping[Stage, float]") -> dict[str, str]:
+    """Return the share of repeat targets as a line of a page; empty for results that did not record it."""
+    if not shares:
+        return {}
+    shown = ", ".join(f"{share:.1%} of {stage}" for stage, share in shares.items())
+    return {"repeat targets": f"{shown}; unseen counts them as misses, as recommend leaves seen items out"}
+
+
+def still_improving(result: "RunResult[Any]") -> str:
+    """Return a line that names the networks whose last epoch was the best; empty if there are none."""
+    names = [
+        label
+        for name, label in NETWORKS.items()
+        if (network := result.networks.get(name)) and network.training and network.training.still_improving
+    ]
+    if not names:
+        return ""
+    return f"still improving in the last epoch: {', '.join(names)}; raise train.epochs for better figures"
 
 
 def _costs(networks: "list[Network[Any]]") -> dict[str, list[str]]:

@@ -17,7 +17,14 @@ from easrec.artifact import Recommender
 from easrec.backbone import require_features
 from easrec.config import Config
 from easrec.data import Interactions, Split, hold_out_users
-from easrec.evaluation import Evaluator, Report, draw_negatives, standard_errors_at
+from easrec.evaluation import (
+    Evaluator,
+    Report,
+    baseline_scores,
+    draw_negatives,
+    draw_uniform_negatives,
+    standard_errors_at,
+)
 from easrec.model import EASRecModel, build, supernet
 from easrec.picture import draw_in_folder
 from easrec.report import page
@@ -25,6 +32,7 @@ from easrec.result import DataSummary, FeatureSummary, Metrics, Network, Network
 from easrec.result import Stage as StageName
 from easrec.searching import encoder_flops, search_architecture, strategy_of
 from easrec.space import EASRecSpace, space_for
+from easrec.steering import steered
 from easrec.training import Trained, train
 from elasticnas.checkpoint import first_difference, load_checkpoint, save_checkpoint
 from elasticnas.cost import Budget, Latency, Params
@@ -76,13 +84,16 @@ class Pipeline:
                 "a folder: Run(folder)" if run.folder is None else "a Run without allow: its stages build on each other"
             )
             raise ConfigError(f"a run of EASRec needs {given}")
+        self.split = Split(data)
+        config, self.steering = steered(config, self.split)
         self.data, self.config, self.run, self.device = data, config, run, device
         self.console = console or run.reporting.console
         self.folder, self._begun = run.folder, False
+        self._said: set[str] = set()
+        self._baselines: dict[str, Metrics] = {}
         self.identity = {"data": data.fingerprint, "settings": config.model_dump(mode="json")}
         require_features(config.model, data.features)
         resumed = self._holds_run()
-        self.split = Split(data)
         self.evaluators = evaluators(self.split, config)
         self.causal = config.train.form == "causal"
         self.space = space_for(config.model)
@@ -100,6 +111,7 @@ class Pipeline:
         """Lock the folder, and write the data and settings of the run."""
         self.run.__enter__()
         try:
+            self._say(self.steering)
             holds_run = self._holds_run()
             if not (holds_run and (self.folder / "data.npz").exists()):
                 self.data.save(self.folder / "data.npz")
@@ -115,6 +127,11 @@ class Pipeline:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.run.__exit__(kind, error, trace)
+
+    def _say(self, line: str) -> None:
+        if line and line not in self._said:
+            self._said.add(line)
+            self.console.print(line, highlight=False, markup=False)
 
     def _require_within(self, budget: Budget) -> None:
         """Check, for a run without search, that the largest network meets the budget."""
@@ -269,8 +286,10 @@ class Pipeline:
                 search=searched.search,
                 networks=self._networks(archs, costs, trained),
                 best_reachable=self._best_reachable(),
+                baselines=self.baselines(),
                 fewest_negatives={stage: each.fewest_negatives for stage, each in trained["found"].reports.items()},
                 evaluated_users={stage: len(each.users) for stage, each in trained["found"].reports.items()},
+                repeat_targets={stage: each.repeat_targets for stage, each in trained["found"].reports.items()},
             )
             # after every network, so that a long run has results before its end
             write_text(self.folder / "result.json", json.dumps(result.to_dict(), indent=2) + "\n")
@@ -339,6 +358,14 @@ class Pipeline:
             features=None if features is None else FeatureSummary(**features.summary()),
         )
 
+    def baselines(self) -> dict[str, Metrics]:
+        """Return the metrics of popularity and of the last item, which need no training; computed once."""
+        if not self._baselines:
+            for name, score in baseline_scores(self.split.training, self.split.items).items():
+                found = {stage: dict(each.evaluate(score, self.device)) for stage, each in self.evaluators.items()}
+                self._baselines[name] = found
+        return self._baselines
+
     def _best_reachable(self) -> Metrics | None:
         """Return the best reachable metrics of generated data, under full ranking."""
         best = self.data.best
@@ -372,6 +399,7 @@ def evaluators(split: Split, config: Config) -> dict[StageName, Evaluator]:
     """Return evaluators of the validation and the test targets, with the same negatives."""
     counts = split.training.counts(split.items)
     negatives = draw_negatives(counts, split.complete(), config.negatives, config.seed)
+    uniform = draw_uniform_negatives(split.items, split.complete(), config.negatives, config.seed)
     stages: tuple[StageName, ...] = ("validation", "test")
     return {
         stage: Evaluator(
@@ -381,6 +409,7 @@ def evaluators(split: Split, config: Config) -> dict[StageName, Evaluator]:
             config.model.length,
             config.cutoffs,
             items=split.items,
+            uniform=uniform,
         )
         for stage in stages
     }

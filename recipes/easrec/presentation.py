@@ -2,13 +2,13 @@
 
 from typing import TYPE_CHECKING, Any
 
-from easrec.figures import NETWORKS
+from easrec.figures import NETWORKS, still_improving
 from elasticnas.report.brief import Brief
 from elasticnas.report.numbers import compact, counted
 from elasticnas.report.rows import Row, flat, row
 
 if TYPE_CHECKING:
-    from easrec.result import RunResult
+    from easrec.result import Metrics, RunResult
 
 __all__ = ["brief", "rows"]
 
@@ -26,8 +26,16 @@ def brief(result: "RunResult[Any]") -> Brief:
         ["latency, ms", *(f"{each.latency_ms:.2f}" for each in networks.values())],
         ["hidden, inner, layers", *(each.sizes for each in networks.values())],
     ]
+    without = [each["test"][protocol][metric] for each in result.baselines.values()]
+    lines[0] += [f"{value:.4f}" for value in without]
+    lines = [line + [""] * (len(lines[0]) - len(line)) for line in lines]
     reachable = best.get(protocol, {}).get(metric)
     notes = [] if reachable is None else [("reachable", f"at most {reachable:.4f} on these generated interactions")]
+    if line := still_improving(result):
+        notes.append(("training", line))
+    if any(result.repeat_targets.values()):
+        share = result.repeat_targets.get("test", 0.0)
+        notes.append(("repeats", f"{share:.1%} of the test targets are in the history, misses under unseen"))
     if result.search is not None:
         search = result.search.result
         notes.append(("search", _search(search)))
@@ -37,7 +45,7 @@ def brief(result: "RunResult[Any]") -> Brief:
         f"EASRec: {counted(counts.users, 'user')}, {counted(counts.items, 'item')}, seed {result.seed}, "
         f"{result.seconds:.1f} s"
     )
-    return Brief(title, ["", *(NETWORKS[name] for name in networks)], lines, notes)
+    return Brief(title, ["", *(NETWORKS[name] for name in networks), *result.baselines], lines, notes)
 
 
 def _search(search: Any) -> str:
@@ -56,20 +64,24 @@ def rows(result: "RunResult[Any]") -> list[Row]:
         training = {} if each.training is None else each.training.model_dump(exclude={"history"})
         apart = {"architecture", "training", "metrics", "standard_errors", "hidden", "inner"}
         measured = each.model_dump(mode="json", exclude=apart)
-        metrics = {
-            f"{stage}/{protocol}/{metric}": value
-            for stage, protocols in each.metrics.items()
-            for protocol, values in protocols.items()
-            for metric, value in values.items()
-        }
         found.append(
             row(
                 result={"network": name, "hidden": each.hidden, "inner": each.inner},
                 architecture=flat(each.architecture.model_dump(mode="json")),
                 measured=measured,
                 training=training,
-                metric=metrics,
+                metric=_flat(each.metrics),
             )
         )
+    found += [{"network": label, **_flat(metrics)} for label, metrics in result.baselines.items()]
     columns: Row = dict.fromkeys((column for each in found for column in each), None)
     return [columns | each for each in found]
+
+
+def _flat(metrics: "Metrics") -> dict[str, Any]:
+    return {
+        f"{stage}/{protocol}/{metric}": value
+        for stage, protocols in metrics.items()
+        for protocol, values in protocols.items()
+        for metric, value in values.items()
+    }

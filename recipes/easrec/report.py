@@ -3,7 +3,7 @@
 from typing import Any
 
 from easrec.config import Config
-from easrec.figures import NETWORKS, comparison
+from easrec.figures import NETWORKS, comparison, repeats, still_improving
 from easrec.result import DataSummary, RunResult
 from elasticnas.report import bullets, table
 from elasticnas.settings import differences
@@ -26,6 +26,7 @@ def page(result: RunResult[Any]) -> str:
                 "versions": f"elasticnas {where['elasticnas']}, torch {where['torch']}, Python {where['python']}",
                 "data": f"{counts.interactions:,} interactions, fingerprint `{result.data.fingerprint[:12]}`",
                 **_features(result.data),
+                **repeats(result.repeat_targets),
                 "date": result.created,
             }
         ),
@@ -77,7 +78,9 @@ def _training(result: RunResult[Any]) -> str:
         network = result.networks.get(name)
         if network is not None and (done := network.training) is not None:
             rows.append([label, str(done.epochs), str(done.best_epoch), f"{done.seconds / 60:.1f}"])
-    return table(["network", "epochs", "best epoch", "minutes"], rows)
+    shown = table(["network", "epochs", "best epoch", "minutes"], rows)
+    line = still_improving(result)
+    return f"{shown}\n\n{line}" if line else shown
 
 
 def _changed(config: Config) -> dict[str, str]:

@@ -80,6 +80,11 @@ class Training(Record):
     seconds: float
     history: list[Figures]
 
+    @property
+    def still_improving(self) -> bool:
+        """Whether the last epoch was the best, so that more epochs may give a better network."""
+        return self.best_epoch == self.epochs
+
 
 class Network(Record, Generic[A]):
     """One network of a run.
@@ -133,8 +138,12 @@ class RunResult(Summarised, Result, Generic[A]):
         search: The search; None for a run without search.
         networks: The largest, the found one, and the best of random search if it is compared.
         best_reachable: Best metrics that any model can reach, for generated data.
+        baselines: Metrics of popularity and of the last item (first-order Markov chain), by name; empty in results of
+            versions without them.
         fewest_negatives: Smallest number of negatives of a user under pop100, by stage.
         evaluated_users: Number of evaluated users, by stage.
+        repeat_targets: Share of users whose target is in their history, by stage; ``unseen`` counts them as misses.
+            Empty in results of versions that credited them.
     """
 
     created: str
@@ -146,8 +155,10 @@ class RunResult(Summarised, Result, Generic[A]):
     search: SearchPart[A] | None
     networks: dict[NetworkName, Network[A]]
     best_reachable: Metrics | None = None
+    baselines: dict[str, Metrics] = Field(default={})
     fewest_negatives: dict[Stage, int | None] = Field(default={})
     evaluated_users: dict[Stage, int] = Field(default={})
+    repeat_targets: dict[Stage, float] = Field(default={})
 
     @model_validator(mode="after")
     def _has_every_figure(self) -> "RunResult[A]":
@@ -157,11 +168,17 @@ class RunResult(Summarised, Result, Generic[A]):
         for name, network in self.networks.items():
             for stage in get_args(Stage) if network.training else ():
                 protocols = network.metrics.get(stage, {})
-                for protocol in PROTOCOLS:
+                for protocol in self.protocols:
                     for metric in (f"{metric}@{k}" for k in self.config.cutoffs for metric in METRICS):
                         if metric not in protocols.get(protocol, {}):
                             raise ValueError(f"networks.{name} has no {stage}/{protocol}/{metric}")
         return self
+
+    @property
+    def protocols(self) -> tuple[str, ...]:
+        """Protocols of the metrics; results of earlier versions have no ``uni100``."""
+        metrics = self.networks["found"].metrics.get("test", {})
+        return PROTOCOLS if "uni100" in metrics else PROTOCOLS[:3]
 
     @property
     def complete(self) -> bool:
@@ -180,7 +197,7 @@ class RunResult(Summarised, Result, Generic[A]):
         except KeyError:
             raise ConfigError(
                 f"no figure {network}/{stage}/{protocol}/{metric}: the networks are {', '.join(self.networks)}, the "
-                f"protocols {', '.join(PROTOCOLS)}, the cut-offs {', '.join(map(str, self.config.cutoffs))}"
+                f"protocols {', '.join(self.protocols)}, the cut-offs {', '.join(map(str, self.config.cutoffs))}"
             ) from None
 
     @classmethod

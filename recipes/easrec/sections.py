@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from easrec.figures import NETWORKS, PLOTTED
+from easrec.figures import NETWORKS, PLOTTED, repeats, still_improving
 from easrec.intervals import half_width, interval
 from elasticnas.report import Report, Series
 from elasticnas.report.html import Chart, Facts, Grid, Part, Section, Text, curves, read_metrics, thinned
@@ -81,8 +81,10 @@ def _networks(result: "RunResult[Any]", stages: "Sequence[Stage]") -> Grid:
         for protocol, found in result.networks["found"].metrics.get(stage, {}).items():
             for metric in found if protocol == chosen or not stages else ():
                 values = [_cell(each, stage, protocol, metric) for each in networks]
+                values += [f"{each[stage][protocol][metric]:.4f}" for each in result.baselines.values()]
                 rows.append([f"{stage} {protocol} {metric}", *values])
-    return Grid(["", *(NETWORKS[name] for name in names)], rows)
+    rows = [row + [""] * (len(names) + len(result.baselines) + 1 - len(row)) for row in rows]
+    return Grid(["", *(NETWORKS[name] for name in names), *result.baselines], rows)
 
 
 def _cell(network: "Network[Any]", stage: "Stage", protocol: str, metric: str) -> str:
@@ -127,7 +129,9 @@ def _training(result: "RunResult[Any]", folder: Path | None) -> list[Part]:
         name = path.parent.name.removeprefix("train-")
         parts += [Chart(f"Loss of {name}", curves(records, {"loss": "training loss"}), "step", "loss", note)]
     rows = [[label, f"{d.epochs}", f"{d.best_epoch}", f"{d.seconds / 60:.1f}"] for label, d in trained.items()]
-    return [*parts, Grid(["network", "epochs", "best epoch", "minutes"], rows)]
+    line = still_improving(result)
+    notes = [Text(line)] if line else []
+    return [*parts, Grid(["network", "epochs", "best epoch", "minutes"], rows), *notes]
 
 
 def _data(result: "RunResult[Any]") -> dict[str, str]:
@@ -145,6 +149,7 @@ def _data(result: "RunResult[Any]") -> dict[str, str]:
         "order": "timestamps" if counts.timestamps else "rows of the file",
         "fingerprint": result.data.fingerprint[:12],
     }
+    facts |= repeats(result.repeat_targets)
     if features is not None:
         facts["features"] = f"{features.features:,} of {', '.join(features.columns)}"
     return facts

@@ -88,25 +88,26 @@ def finished(interactions, tmp_path_factory):
 
 def test_a_run_ends_in_a_table_and_a_result(finished):
     out, printed = finished
-    for text in ("found by", "random", "largest", "latency, ms", "test, unseen", "result.json"):
+    for text in ("found by", "random", "largest", "latency, ms", "test, full", "last", "result.json"):
         assert text in printed
     assert len(printed.splitlines()) < 40 and max(map(len, printed.splitlines()[:-10])) <= 80
+    # a third of the generated targets are repeats
+    assert "steering by full/ndcg@10" in " ".join(printed.split())
     result = result_of(out)
     networks = result.networks
     sentence = " ".join(printed.split("\n\n")[-1].split())
     assert sentence.startswith(f"The search found a network of {networks['found'].architecture.depth} layer")
     assert f"with {networks['found'].flops / networks['largest'].flops:.0%} of the FLOPs of the largest" in sentence
-    found, random = (networks[name].metrics["test"]["unseen"]["ndcg@10"] for name in ("found", "random"))
+    found, random = (networks[name].metrics["test"]["full"]["ndcg@10"] for name in ("found", "random"))
     assert (
-        f"a test unseen/ndcg@10 of {found:.4f} (network of random search" in sentence
-        and f": {random:.4f}; " in sentence
+        f"a test full/ndcg@10 of {found:.4f} (network of random search" in sentence and f": {random:.4f}; " in sentence
     )
     assert sentence.endswith(f"the plot is {out / 'pareto.png'}.") and (out / "pareto.png").stat().st_size > 10_000
     limit = result.search.result.limits["flops"]
     assert networks["found"].flops <= 0.5 * networks["largest"].flops == limit
     for network in ("largest", "found", "random"):
         for stage in ("validation", "test"):
-            for protocol in ("full", "unseen", "pop100"):
+            for protocol in ("full", "unseen", "pop100", "uni100"):
                 assert 0 <= result.figure(network, stage, protocol, "ndcg@10") <= 1
     for one, other in (("found", "random"), ("found", "largest"), ("random", "largest")):
         same = networks[one].architecture == networks[other].architecture

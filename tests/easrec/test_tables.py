@@ -10,6 +10,7 @@ from easrec.conclusion import conclusion
 from easrec.config import Config
 from easrec.figures import metrics_table, summary_table
 from easrec.picture import draw_in_folder, panels
+from easrec.report import page
 from tests.easrec.results import metrics, network, run_result
 from tests.rendering import WIDTHS, cells, rendered
 
@@ -122,3 +123,27 @@ def test_the_plot_is_written_into_the_folder_or_the_extra_is_named(tmp_path, mon
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert draw_in_folder(compared(), tmp_path, console) is None
     assert console.file.getvalue() == ("no plot: matplotlib is not installed; pip install 'elasticnas[plot]'\n")
+
+
+@pytest.mark.parametrize(("best", "shown"), [(2, False), (3, True)])
+def test_training_that_stopped_while_it_improved_is_named(best, shown):
+    result = run_result(Config(compare=()))
+    training = result.networks["found"].training.model_copy(update={"best_epoch": best, "epochs": 3})
+    result.networks["found"] = result.networks["found"].model_copy(update={"training": training})
+    line = "still improving in the last epoch: found by search; raise train.epochs for better figures"
+    assert (line in page(result)) == shown
+    assert (line in " ".join(str(result).split())) == shown
+
+
+def test_baselines_stand_beside_the_networks():
+    found = {"popularity": metrics(0.125), "last item": metrics(0.375)}
+    result = run_result(Config(compare=()), baselines=found)
+    rows = cells(rendered(summary_table(result, every=True), 120))
+    assert rows[1][-2:] == ["popularity", "item"]
+    assert rows[rows.index(["test, full"]) + 1] == ["recall@10", "-", "0.5000", "0.1250", "0.3750"]
+    assert "| test pop100 ndcg@10 | - | 0.5000 | 0.1250 | 0.3750 |" in page(result)
+    last = result.table()[-1]
+    assert last["network"] == "last item" and last["test/unseen/mrr@5"] == 0.375 and last["flops"] is None
+    rows = cells(rendered(metrics_table(metrics(0.5), Config(), every=False, baselines=found), 120))
+    assert ["test ndcg@10, last item", "0.3750"] in rows
+    assert len([row for row in rows if row[0].startswith("validation")]) == 9 + 2 * 3

@@ -7,11 +7,13 @@ from typing import Annotated
 
 import typer
 
+from easrec import closer
 from easrec.cli.folder import config_of, data_of, recommender_of
 from easrec.data import Split
-from easrec.evaluation import without_popularity
-from easrec.figures import metrics_table
+from easrec.evaluation import baseline_scores, without_popularity
+from easrec.figures import metrics_table, repeats
 from easrec.pipeline import evaluators
+from easrec.result import Metrics
 from elasticnas.cli.options import Device, Out, Threads
 from elasticnas.errors import ConfigError
 from elasticnas.report import open_console
@@ -38,6 +40,13 @@ def evaluate(
         ),
     ] = 0.0,
     every: Annotated[bool, typer.Option("--all", help="Show all protocols.")] = False,
+    beyond: Annotated[
+        bool,
+        typer.Option("--beyond", help="Also show coverage, novelty, popularity, Gini index, and metrics by group."),
+    ] = False,
+    per_user: Annotated[
+        Path | None, typer.Option("--per-user", help="Write test ranks and recommended lists to this Parquet file.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print all metrics as one JSON object.")] = False,
 ) -> None:
     """Load the saved network and evaluate it on validation and test targets."""
@@ -51,8 +60,31 @@ def evaluate(
         )
     split = Split(data)
     score = without_popularity(recommender.network.next_item, split.training.counts(split.items), popularity)
-    reports = {stage: evaluator.evaluate(score, where) for stage, evaluator in evaluators(split, config).items()}
+    stages = evaluators(split, config)
+    reports = {stage: evaluator.evaluate(score, where) for stage, evaluator in stages.items()}
+    baselines: dict[str, Metrics] = {
+        name: {stage: dict(each.evaluate(found, where)) for stage, each in stages.items()}
+        for name, found in baseline_scores(split.training, split.items).items()
+    }
+    more: dict[str, dict[str, float]] = {}
+    if beyond or per_user is not None:
+        lists = closer.test_lists(score, split, config, where)
+        if per_user is not None:
+            closer.write_per_user(per_user, data, split, reports["test"], lists)
+        if beyond:
+            more = {"beyond": closer.beyond(lists, split), **closer.by_group(reports["test"], split, config)}
     if as_json:
-        typer.echo(json.dumps({f"{stage}/{key}": v for stage, r in reports.items() for key, v in r.to_flat().items()}))
+        typer.echo(
+            json.dumps(
+                {f"{stage}/{key}": v for stage, r in reports.items() for key, v in r.to_flat().items()}
+                | {f"test/{name}/{key}": v for name, values in more.items() for key, v in values.items()}
+            )
+        )
     else:
-        open_console().print(metrics_table(reports, config, every))
+        console = open_console()
+        console.print(metrics_table(reports, config, every, baselines))
+        for name, text in repeats({stage: report.repeat_targets for stage, report in reports.items()}).items():
+            console.print(f"{name}: {text}", highlight=False)
+        for name, values in more.items():
+            shown = ", ".join(f"{key} {value:.4g}" for key, value in values.items())
+            console.print(f"test, {name}: {shown}", highlight=False)

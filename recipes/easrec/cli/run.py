@@ -22,7 +22,7 @@ from easrec.cli.options import (
     User,
 )
 from easrec.conclusion import conclusion
-from easrec.figures import summary_table
+from easrec.figures import still_improving, summary_table
 from easrec.pipeline import Pipeline
 from easrec.running import configured, pipeline
 from easrec.source import Source
@@ -136,6 +136,8 @@ def _finish(work: Pipeline, out: Path, every: bool, report: bool = True) -> None
     """Run the remaining stages; then print the table of networks, and the outcome in one sentence."""
     result, console = work.run_all(report), work.console
     console.print(summary_table(result, every=every))
+    if line := still_improving(result):
+        console.print(line, highlight=False)
     written = [out / name for name in ("result.md", "result.json", "report.html") if (out / name).exists()]
     picture = out / "pareto.png"
     typer.echo(f"\nresult: {', '.join(map(str, written))}")

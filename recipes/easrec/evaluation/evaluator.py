@@ -1,4 +1,4 @@
-"""Evaluator: ranks each user's target by a model's scores, under all three protocols in one pass."""
+"""Evaluator: ranks each user's target by a model's scores, under all protocols in one pass."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeAlias
@@ -11,6 +11,7 @@ from torch import Tensor
 from easrec.data import Sequences, pad
 from easrec.evaluation.metrics import metrics_at
 from easrec.evaluation.protocols import PROTOCOLS, ranks_from_scores, rows_and_items
+from easrec.evaluation.repeats import repeat_targets
 from elasticnas.errors import DataError, SearchError
 
 __all__ = ["Evaluator", "Report", "Score", "users_together"]
@@ -34,6 +35,7 @@ class Report(dict[str, dict[str, float]]):
         users: ``(users,)`` int64, the numbers of the evaluated users.
         fewest_negatives: Smallest number of negatives of a user, below the requested number if a user has too few
             candidates; None without pop100.
+        repeat_targets: Share of the users whose target is in the history, which ``unseen`` counts as a miss, in 0..1.
     """
 
     def __init__(
@@ -42,9 +44,11 @@ class Report(dict[str, dict[str, float]]):
         ranks: Mapping[str, NDArray[np.int64]],
         users: NDArray[np.int64],
         fewest_negatives: int | None,
+        repeat_targets: float = 0.0,
     ) -> None:
         super().__init__(metrics)
         self.ranks, self.users, self.fewest_negatives = dict(ranks), users, fewest_negatives
+        self.repeat_targets = repeat_targets
 
     def to_flat(self) -> dict[str, float]:
         """Return the metrics as ``{"full/recall@5": ..., "pop100/ndcg@10": ...}``."""
@@ -62,6 +66,8 @@ class Evaluator:
         length: N, maximum length of the input.
         cutoffs: Cut-offs k of the metrics.
         batch_users: Maximum number of users scored together; reduced for many items to bound memory.
+        uniform: The same as ``negatives``, from :func:`easrec.evaluation.draw_uniform_negatives`; None if uni100 is
+            not used.
         items: V; None for the largest item number in the data, in which case a model may score more columns.
 
     Raises:
@@ -78,6 +84,7 @@ class Evaluator:
         cutoffs: Sequence[int] = (5, 10, 20),
         batch_users: int = 256,
         items: int | None = None,
+        uniform: NDArray[np.int64] | None = None,
     ) -> None:
         if len(histories) == 0:
             raise DataError("no user to evaluate: the data has no sequence long enough")
@@ -91,8 +98,10 @@ class Evaluator:
             histories = Sequences(np.zeros(1, dtype=np.int32), histories.starts, histories.stops)
         self.histories, self.targets = histories, targets.astype(np.int64)
         self.negatives = None if negatives is None else negatives.astype(np.int64)
+        self.uniform = None if uniform is None else uniform.astype(np.int64)
         self.length, self.cutoffs, self.batch_users, self.items = length, tuple(cutoffs), batch_users, items
         self._check()
+        self.repeats = repeat_targets(histories, self.targets)
 
     def _check(self) -> None:
         users = len(self.histories)
@@ -100,9 +109,13 @@ class Evaluator:
             negatives = "no" if self.negatives is None else len(self.negatives)
             raise DataError(f"{users} histories, {len(self.targets)} targets and {negatives} rows of negatives differ")
         highest = max(int(self.targets.max()), int(self.histories.items.max(initial=0)))
-        if self.negatives is not None:
-            highest = max(highest, int(self.negatives.max(initial=0)))
-            own = (self.negatives == self.targets[:, None]).any(1)
+        for drawn in (self.negatives, self.uniform):
+            if drawn is None:
+                continue
+            if len(drawn) != users:
+                raise DataError(f"{users} histories and {len(drawn)} rows of negatives differ")
+            highest = max(highest, int(drawn.max(initial=0)))
+            own = (drawn == self.targets[:, None]).any(1)
             if own.any():
                 user = int(own.argmax())
                 raise DataError(f"the target {self.targets[user]} of user number {user} is among its own negatives")
@@ -115,7 +128,7 @@ class Evaluator:
         self,
         score: Score,
         device: torch.device | None = None,
-        protocols: Collection[str] = PROTOCOLS,
+        protocols: Collection[str] | None = None,
         users: NDArray[np.int64] | NDArray[np.bool_] | None = None,
     ) -> Report:
         """Compute every metric at every k under every protocol.
@@ -124,13 +137,14 @@ class Evaluator:
             score: ``score(inputs (B, N) int64 right padded with 0, lengths (B,)) -> (B, V + 1)``, called without
                 gradients. Ranking runs on the device of the scores. The caller switches the model to eval mode.
             device: Device of the inputs; None for the CPU.
-            protocols: Protocols to rank under.
+            protocols: Protocols to rank under; None for all, ``uni100`` only with uniform negatives.
             users: Numbers of the users to evaluate, or a mask; None for all.
 
         Raises:
             SearchError: A score is NaN (the message names user and protocols), or the scores have a wrong shape.
             DataError: No user is selected, a protocol is unknown, or pop100 has no negatives.
         """
+        protocols = PROTOCOLS[: 3 if self.uniform is None else 4] if protocols is None else protocols
         all_users = np.arange(len(self.targets), dtype=np.int64)
         chosen = all_users if users is None else all_users[users]
         if len(chosen) == 0:
@@ -140,7 +154,7 @@ class Evaluator:
         if "pop100" in ranks and self.negatives is not None:
             fewest = int((self.negatives[chosen] > 0).sum(1).min())
         metrics = {name: metrics_at(found, self.cutoffs) for name, found in ranks.items()}
-        return Report(metrics, ranks, chosen, fewest)
+        return Report(metrics, ranks, chosen, fewest, float(self.repeats[chosen].mean()))
 
     @torch.no_grad()
     def _ranks(
@@ -163,9 +177,10 @@ class Evaluator:
             at = scores.device
             rows, ids = (torch.from_numpy(each).to(at) for each in rows_and_items(batch))
             negatives = None if self.negatives is None else torch.from_numpy(self.negatives[users]).to(at)
+            uniform = None if self.uniform is None else torch.from_numpy(self.uniform[users]).to(at)
             targets = torch.from_numpy(self.targets[users]).to(at)
             for name, ranks in ranks_from_scores(
-                scores, targets, (rows, ids), negatives, protocols, users.tolist()
+                scores, targets, (rows, ids), negatives, protocols, users.tolist(), uniform
             ).items():
                 found.setdefault(name, np.zeros(len(chosen), dtype=np.int64))[where] = ranks.cpu().numpy()
         return found

@@ -1,4 +1,4 @@
-"""Negatives for pop100: distinct items drawn by popularity, without the items of the user."""
+"""Negatives for pop100 and uni100: distinct items drawn by popularity or uniformly, without the items of the user."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,7 +7,7 @@ from easrec.data import Sequences
 from easrec.evaluation.protocols import rows_and_items
 from elasticnas.errors import DataError
 
-__all__ = ["draw_negatives"]
+__all__ = ["draw_negatives", "draw_uniform_negatives"]
 
 _CHUNK = 4_000_000  # keys in memory at a time, instead of users x items
 _UNPOPULAR = 1e3  # larger than any exponential draw (below 50 in float64)
@@ -65,3 +65,21 @@ def draw_negatives(counts: NDArray[np.int64], own: Sequences, number: int, seed:
         best, times = np.take_along_axis(best, order, axis=1), np.take_along_axis(times, order, axis=1)
         drawn[users, :kept] = np.where(np.isfinite(times), best, 0)
     return drawn
+
+
+def draw_uniform_negatives(items: int, own: Sequences, number: int, seed: int) -> NDArray[np.int64]:
+    """Draw distinct negatives for every user, uniformly among the items that are not the user's own.
+
+    Args:
+        items: V.
+        own: All items of each user, including the validation and test targets.
+        number: Negatives per user.
+        seed: Random seed.
+
+    Returns:
+        ``(users, number)`` int64 item numbers, right padded with 0, as from :func:`draw_negatives`.
+
+    Raises:
+        DataError: There is no item, ``number`` is below 1, or an id of ``own`` is above V.
+    """
+    return draw_negatives(np.ones(items + 1, dtype=np.int64), own, number, seed)

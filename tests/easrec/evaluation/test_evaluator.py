@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 
 from easrec.data import Sequences
 from easrec.evaluation import (
+    MISSED,
     PROTOCOLS,
     Evaluator,
     Report,
     draw_negatives,
+    draw_uniform_negatives,
     evaluator,
     popularity_scores,
     without_popularity,
@@ -43,19 +45,23 @@ def by_content(items):
     return score
 
 
-def literal_report(histories, targets, negatives, items, length, cutoffs, score):
+def literal_report(histories, targets, negatives, uniform, items, length, cutoffs, score):
     totals = {p: {f"{m}@{k}": 0.0 for k in cutoffs for m in ("recall", "mrr", "ndcg")} for p in PROTOCOLS}
     ranks = {p: [] for p in PROTOCOLS}
-    for history, target, against in zip(histories, targets, negatives, strict=True):
+    for history, target, against, others in zip(histories, targets, negatives, uniform, strict=True):
         known = history[-length:]
         scores = score(torch.tensor([known or [0]]), torch.tensor([len(known)]))[0].tolist()
         candidates = {
             "full": list(range(1, items + 1)),
             "unseen": [i for i in range(1, items + 1) if i not in history],
             "pop100": [i for i in against if i],
+            "uni100": [i for i in others if i],
         }
         for protocol in PROTOCOLS:
-            rank = 1 + sum(scores[i] >= scores[target] for i in candidates[protocol] if i != target)
+            hidden = protocol == "unseen" and target in history
+            rank = (
+                MISSED if hidden else 1 + sum(scores[i] >= scores[target] for i in candidates[protocol] if i != target)
+            )
             ranks[protocol].append(rank)
             for k in cutoffs:
                 if rank <= k:
@@ -75,11 +81,14 @@ def test_equals_a_literal_loop_over_users(data):
     length, batch_users = data.draw(st.integers(1, 10)), data.draw(st.integers(1, 9))
     own = sequences([[*history, target] for history, target in zip(histories, targets, strict=True)])
     negatives = draw_negatives(own.counts(items), own, data.draw(st.integers(1, 6)), 0)
+    uniform = draw_uniform_negatives(items, own, data.draw(st.integers(1, 6)), 1)
     evaluator = Evaluator(
-        sequences(histories), np.array(targets), negatives, length, (1, 3), batch_users=batch_users, items=items
+        sequences(histories), np.array(targets), negatives, length, (1, 3), batch_users, items=items, uniform=uniform
     )
     report = evaluator.evaluate(by_content(items))
-    metrics, ranks = literal_report(histories, targets, negatives.tolist(), items, length, (1, 3), by_content(items))
+    metrics, ranks = literal_report(
+        histories, targets, negatives.tolist(), uniform.tolist(), items, length, (1, 3), by_content(items)
+    )
     assert {name: found.tolist() for name, found in report.ranks.items()} == ranks
     assert list(report) == list(PROTOCOLS)
     for protocol in PROTOCOLS:
@@ -148,7 +157,12 @@ def test_a_single_user_and_a_single_item():
     own = sequences([[1, 1]])
     negatives = draw_negatives(own.counts(1), own, 100, 0)
     report = Evaluator(sequences([[1]]), np.array([1]), negatives, 5, (1,), items=1).evaluate(by_content(1))
-    assert set(report.to_flat().values()) == {1.0}
+    assert {p: set(values.values()) for p, values in report.items()} == {
+        "full": {1.0},
+        "unseen": {0.0},
+        "pop100": {1.0},
+    }
+    assert report.repeat_targets == 1.0
     assert report.fewest_negatives == 0
 
 

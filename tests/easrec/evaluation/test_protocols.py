@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from easrec.data import Sequences
-from easrec.evaluation import ranks_from_scores
+from easrec.evaluation import MISSED, ranks_from_scores
 from easrec.evaluation.protocols import rows_and_items
 from elasticnas.errors import DataError, SearchError
 
@@ -29,7 +29,8 @@ def literal_ranks(scores, targets, histories, negatives):
     found = {"full": [], "unseen": [], "pop100": []}
     for row, target, history, against in zip(scores, targets, histories, negatives, strict=True):
         found["full"].append(literal_rank(row, target, items))
-        found["unseen"].append(literal_rank(row, target, [i for i in items if i not in history]))
+        left = [i for i in items if i not in history]
+        found["unseen"].append(literal_rank(row, target, left) if target in left else MISSED)
         found["pop100"].append(literal_rank(row, target, [i for i in against if i != 0]))
     return found
 
@@ -74,10 +75,10 @@ def test_hand_worked_example():
     assert {name: ranks.tolist() for name, ranks in found.items()} == {"full": [4], "unseen": [3], "pop100": [2]}
 
 
-def test_a_target_in_its_history_is_still_ranked():
+def test_a_target_in_its_history_is_a_miss_under_unseen():
     scores = torch.tensor([[0.0, 3.0, 2.0, 1.0]])
     found = ranks_from_scores(scores, torch.tensor([2]), pairs([[1, 2, 2]]), torch.tensor([[1, 3]]))
-    assert found["unseen"].tolist() == [1]
+    assert found["unseen"].tolist() == [MISSED]
     assert found["full"].tolist() == [2]
 
 
@@ -93,7 +94,7 @@ def test_constant_scores_rank_last(value):
 
 
 def test_one_item():
-    found = ranks_from_scores(torch.zeros(1, 2), torch.tensor([1]), pairs([[1]]), torch.tensor([[0, 0]]))
+    found = ranks_from_scores(torch.zeros(1, 2), torch.tensor([1]), pairs([[]]), torch.tensor([[0, 0]]))
     assert {name: ranks.tolist() for name, ranks in found.items()} == {"full": [1], "unseen": [1], "pop100": [1]}
 
 
@@ -131,10 +132,12 @@ def test_nan_outside_the_candidates_does_no_harm():
     assert {name: ranks.tolist() for name, ranks in found.items()} == {"unseen": [2], "pop100": [2]}
 
 
-def test_a_nan_target_in_the_history_raises_for_unseen():
-    scores = torch.tensor([[0.0, float("nan"), 2.0]])
-    with pytest.raises(SearchError, match=r"\(protocols unseen\)"):
-        ranks_from_scores(scores, torch.tensor([1]), pairs([[1]]), None, ["unseen"])
+def test_a_nan_of_a_repeat_target_raises_except_under_unseen():
+    scores, seen = torch.tensor([[0.0, float("nan"), 2.0]]), pairs([[1]])
+    found = ranks_from_scores(scores, torch.tensor([1]), seen, None, ["unseen"])
+    assert found["unseen"].tolist() == [MISSED]
+    with pytest.raises(SearchError, match=r"\(protocols full\)"):
+        ranks_from_scores(scores, torch.tensor([1]), seen, None, ["full", "unseen"])
 
 
 def test_errors_name_the_values():
