@@ -180,7 +180,8 @@ def _of_dates(path: Path | str, times: pl.Series, rows: pl.Series) -> pl.Series:
 def _by_format(times: pl.Series, form: str) -> pl.Series:
     try:
         if not re.search(r"%[HIMSTRcsX]", form):
-            return times.str.to_date(form, strict=False).cast(pl.Datetime("ns")).dt.epoch("ns")
+            days: pl.Series = times.str.to_date(form, strict=False).cast(pl.Datetime("ns")).dt.epoch("ns")
+            return days
         moments = times.str.to_datetime(form, strict=False, time_unit="ns")
     except pl.exceptions.PolarsError as error:
         raise DataError(
