@@ -24,7 +24,7 @@ def test_it_is_found_by_its_ending_and_by_its_name(install, main, tmp_path):  # 
         assert (code, said) == (0, "")
         data = Interactions.load(out)
         items = [data.item_ids[i] for i in data.items]
-        assert data.user_ids == ["2", "1"] and items == ["9", "4", "7", "4", "7", "4"]
+        assert data.user_ids == ["2", "1"] and items == ["4", "7", "4", "9", "4", "7"]
 
 
 @pytest.mark.parametrize(
