@@ -156,8 +156,6 @@ def test_frames_are_read_as_files_are():
     read = read_frame(made)
     assert read["item"].to_list() == ["1", "x", "3"]
     assert read["time"].to_list() == [t * 10**9 for t in (1, 86400, 172800)]
-        t * 10**9 for t in (1, 86400, 172800)
-    ]
     untimed = read_frame(pandas.DataFrame({"u": np.array([7, 8]), "i": pandas.array([1, 2], dtype="Int64")}), "u", "i")
     assert untimed["user"].to_list() == ["7", "8"] and untimed["time"].null_count() == 2
 
