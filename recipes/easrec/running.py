@@ -8,11 +8,11 @@ import torch
 from rich.console import Console
 
 from easrec.config import Config
-from easrec.data import DataFrame, Interactions
+from easrec.data import DataFrame, Interactions, TieBreak
 from easrec.pipeline import Pipeline
 from easrec.presets import load_preset
 from easrec.result import RunResult
-from easrec.source import Source
+from easrec.source import Missing, Reading, Source
 from easrec.space import EASRecSpace
 from elasticnas.run import ProgressOption, Run
 from elasticnas.runtime import configure_torch, device_of
@@ -41,6 +41,11 @@ def run(
     items: str | Path | None = None,
     features: Sequence[str] = (),
     feature_separator: str = "|",
+    header: bool = True,
+    separator: str | None = None,
+    time_format: str | None = None,
+    missing: Missing = "refuse",
+    tie_break: TieBreak = "random",
     console: Console | None = None,
 ) -> RunResult[EASRecSpace]:
     """Search, extract, retrain, evaluate, compare and save, as ``elasticnas easrec run`` does.
@@ -60,11 +65,17 @@ def run(
         progress: See :class:`~elasticnas.run.Run`; ``"auto"`` shows bars in terminals and notebooks.
         user: Column of the user ids; None for the format's default, ``user_id`` in tables and data frames.
         item: Column of the item ids, also in the file of items; None for the default, ``item_id``.
-        time: Column of the time; None for the default, ``timestamp``, or for row order if there is no such column.
+        time: Column of the time; None for the default, ``timestamp``, or the only column whose name can only mean the
+            time; ``"none"`` for row order.
         format: Format of the file; ``"auto"`` detects it from the file name.
         items: File of items with their features.
         features: Columns of features in that file.
         feature_separator: Separator between features within a cell.
+        header: Whether delimited text starts with a header; without one, columns are named 1, 2, 3 by position.
+        separator: Separator of delimited text; None for the format's.
+        time_format: Format of dates, such as ``%m/%d/%Y``; None for numbers and ISO dates.
+        missing: What ids such as NA and null are: ``"refuse"``, ``"keep"`` them as ids, or ``"drop"`` the rows.
+        tie_break: Order of a user's interactions at the same time: ``"random"`` (seeded), ``"item"`` or ``"file"``.
         console: Where statistics and stages are printed; None prints nothing.
 
     Returns:
@@ -75,7 +86,8 @@ def run(
     """
     data = Path(data) if isinstance(data, str) else data
     files = None if items is None else Path(items)
-    source = Source(data, user, item, time, format, files, tuple(features), feature_separator)
+    reading = Reading(header, separator, time_format, missing, tie_break)
+    source = Source(data, user, item, time, format, files, tuple(features), feature_separator, reading)
     config_of_run = configured(preset, None if config is None else Path(config), budget, seed, settings)
     where = Run(out, resume=resume, progress=progress)
     return pipeline(source, preset, config_of_run, where, device, threads, console).run_all()

@@ -2,14 +2,55 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal, TypeAlias, get_args
 
 from rich.console import Console
 
 from easrec.config import Config
-from easrec.data import DataFrame, Interactions, number_features, prepare, read_frame, read_interactions, read_items
+from easrec.data import (
+    DataFrame,
+    Interactions,
+    Statistics,
+    TieBreak,
+    number_features,
+    prepare,
+    read_frame,
+    read_interactions,
+    read_items,
+)
 from elasticnas.errors import ConfigError
 
-__all__ = ["Source", "show_statistics"]
+__all__ = ["Missing", "Reading", "Source", "show_statistics"]
+
+Missing: TypeAlias = Literal["refuse", "keep", "drop"]
+"""What ids such as NA and null are."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How interactions are read.
+
+    Attributes:
+        header: Whether delimited text starts with a header; without one, columns are named 1, 2, 3 by position.
+        separator: Separator of delimited text; None for the format's.
+        time_format: Format of dates, such as ``%m/%d/%Y``; None for numbers and ISO dates.
+        missing: What ids such as NA and null are: refused, kept as ids, or dropped like empty ones.
+        tie_break: Order of a user's interactions at the same time, see :func:`easrec.data.prepare`.
+    """
+
+    header: bool = True
+    separator: str | None = None
+    time_format: str | None = None
+    missing: Missing = "refuse"
+    tie_break: TieBreak = "random"
+
+    def __post_init__(self) -> None:
+        if self.missing not in get_args(Missing):
+            raise ConfigError(f"--missing {self.missing}: choose one of {', '.join(get_args(Missing))}")
+        if self.tie_break not in get_args(TieBreak):
+            raise ConfigError(f"--tie-break {self.tie_break}: choose one of {', '.join(get_args(TieBreak))}")
+        if self.separator is not None and (len(self.separator.encode()) != 1 or self.separator in '\n\r"'):
+            raise ConfigError(f"--separator {self.separator!r}: give a single ASCII character, such as ';'")
 
 
 @dataclass(frozen=True)
@@ -26,6 +67,7 @@ class Source:
         items: File of items with their features.
         features: Columns of features in the file of items.
         separator: Separator between features within a cell.
+        reading: How the interactions are read.
     """
 
     data: Path | Interactions | DataFrame | None
@@ -36,6 +78,7 @@ class Source:
     items: Path | None = None
     features: tuple[str, ...] = ()
     separator: str = "|"
+    reading: Reading = Reading()
 
     def __post_init__(self) -> None:
         if self.items is None and self.features:
@@ -65,11 +108,20 @@ class Source:
     def read(self, min_user: int, min_item: int) -> Interactions:
         """Read and prepare the interactions, and the features of their items."""
         assert self.data is not None
+        how, columns = self.reading, (self.user, self.item, self.time)
         if isinstance(self.data, Path):
-            frame = read_interactions(self.data, self.user, self.item, self.time, self.format)
+            frame = read_interactions(
+                self.data,
+                *columns,
+                self.format,
+                header=how.header,
+                separator=how.separator,
+                time_format=how.time_format,
+                missing=how.missing,
+            )
         else:
-            frame = read_frame(self.data, self.user, self.item, self.time)
-        return self._with_features(prepare(frame, min_user, min_item, self.name))
+            frame = read_frame(self.data, *columns, time_format=how.time_format, missing=how.missing)
+        return self._with_features(prepare(frame, min_user, min_item, self.name, how.tie_break))
 
     @property
     def name(self) -> str:
@@ -83,9 +135,10 @@ class Source:
         return replace(data, features=number_features(frame, data.item_ids, self.features, str(self.items)))
 
     def _prepared(self, given: Path | Interactions) -> Interactions:
-        if any((self.user, self.item, self.time)) or self.format != "auto":
+        if any((self.user, self.item, self.time)) or self.format != "auto" or self.reading != Reading():
             raise ConfigError(
-                f"{self.name}: prepared data has no columns to choose; leave --user, --item, --time, --format out"
+                f"{self.name}: prepared data has no columns to choose; leave --user, --item, --time, --format and "
+                "other options of reading out, or give them to prepare"
             )
         if self.items is not None:
             raise ConfigError(
@@ -103,18 +156,30 @@ class Source:
         return self._with_features(found)
 
 
+_TIES = {"random": "a seeded random order", "item": "item id", "file": "the order of the rows"}
+
+
+def _share(count: int, statistics: Statistics) -> str:
+    return f"{count / statistics.users:.1%}"
+
+
 def show_statistics(data: Interactions, console: Console) -> None:
     """Print counts, dropped rows and users, and the number of items without features."""
     s = data.statistics
     lines = [
         f"data: {s.users:,} users, {s.items:,} items, {s.interactions:,} interactions "
         f"({s.actions_per_user:.2f} per user, {s.actions_per_item:.2f} per item), "
-        + ("ordered by time" if s.timestamps else "in the order of the rows, as no time column is named or found")
+        + (f"ordered by time, ties by {_TIES[s.tie_break]}" if s.timestamps else "in row order, without times")
     ]
-    if s.duplicates_dropped or s.core_dropped or s.short_users_dropped:
+    lines.append(
+        f"test targets: {_share(s.last_ties, s)} at the same time as the user's previous interaction, "
+        f"{_share(s.repeat_targets, s)} repeat an earlier item, {_share(s.cold_targets, s)} never occur in training; "
+        f"{_share(s.untrained_users, s)} of users have no training target"
+    )
+    if s.duplicates_dropped or s.empty_dropped or s.core_dropped or s.short_users_dropped:
         lines.append(
             f"dropped: {s.duplicates_dropped:,} repeated rows, {s.core_dropped:,} by the k-core filter, "
-            f"{s.short_users_dropped:,} short users"
+            f"{s.short_users_dropped:,} short users, {s.empty_dropped:,} rows without a user or an item"
         )
     if data.features is not None:
         lines.append(data.features.describe())

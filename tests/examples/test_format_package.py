@@ -24,7 +24,7 @@ def test_it_is_found_by_its_ending_and_by_its_name(install, main, tmp_path):  # 
         assert (code, said) == (0, "")
         data = Interactions.load(out)
         items = [data.item_ids[i] for i in data.items]
-        assert data.user_ids == ["1", "2"] and items == ["9", "4", "7", "4", "7", "4"]
+        assert data.user_ids == ["2", "1"] and items == ["4", "7", "4", "9", "4", "7"]
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_it_is_found_by_its_ending_and_by_its_name(install, main, tmp_path):  # 
         ('{"user_id": 1, "item_id": 2}\n{"user_id"', "row 2: not valid JSON"),
         ("[1, 2]", "row 1: expected a JSON object, found [1, 2]"),
         ('{"user": 1, "item_id": 2}', "no column 'user_id'; the columns are user, item_id; name it by --user"),
-        ('{"user_id": "a", "item_id": "x"}\n{"user_id": "a", "item_id": null}', "row 2: no item"),
+        ('{"user_id": "a", "item_id": "x"}\n{"user_id": "a", "item_id": null}', "1 rows have no user or no item"),
     ],
 )
 def test_errors_are_one_line_with_the_row(install, main, tmp_path, content, message):  # noqa: F811

@@ -7,7 +7,23 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from easrec.cli.options import Features, Format, Item, Items, MinItem, MinUser, Separator, Time, User
+from easrec.cli.options import (
+    Features,
+    FieldSeparator,
+    Format,
+    Item,
+    Items,
+    MinItem,
+    MinUser,
+    MissingIds,
+    NoHeader,
+    Separator,
+    TieBreak,
+    Time,
+    TimeFormat,
+    User,
+    reading_of,
+)
 from easrec.config import Config
 from easrec.data.download import SOURCES
 from easrec.data.download import download as download_source
@@ -36,6 +52,11 @@ def prepare(
     item: Item = None,
     time: Time = None,
     format: Format = "auto",
+    no_header: NoHeader = False,
+    separator: FieldSeparator = None,
+    time_format: TimeFormat = None,
+    missing: MissingIds = "refuse",
+    tie_break: TieBreak = "random",
     items: Items = None,
     features: Features = None,
     feature_separator: Separator = "|",
@@ -46,7 +67,8 @@ def prepare(
     config = Config() if preset is None else load_preset(preset)
     least_user = config.min_user if min_user is None else min_user
     least_item = config.min_item if min_item is None else min_item
-    source = Source(data, user, item, time, format, items, tuple(features or ()), feature_separator)
+    reading = reading_of(no_header, separator, time_format, missing, tie_break)
+    source = Source(data, user, item, time, format, items, tuple(features or ()), feature_separator, reading)
     found = source.read(least_user, least_item)
     found.save(out)
     show_statistics(found, open_console())

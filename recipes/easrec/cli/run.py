@@ -12,14 +12,20 @@ from easrec.cli.options import (
     Budget,
     Data,
     Features,
+    FieldSeparator,
     Format,
     Item,
     Items,
+    MissingIds,
+    NoHeader,
     Preset,
     Separator,
     Set,
+    TieBreak,
     Time,
+    TimeFormat,
     User,
+    reading_of,
 )
 from easrec.conclusion import conclusion
 from easrec.figures import still_improving, summary_table
@@ -52,6 +58,11 @@ def run(
     item: Item = None,
     time: Time = None,
     format: Format = "auto",
+    no_header: NoHeader = False,
+    separator: FieldSeparator = None,
+    time_format: TimeFormat = None,
+    missing: MissingIds = "refuse",
+    tie_break: TieBreak = "random",
     items: Items = None,
     features: Features = None,
     feature_separator: Separator = "|",
@@ -60,7 +71,8 @@ def run(
     report: Annotated[bool, typer.Option(help="Write pareto.png and report.html, a page of plots.")] = True,
 ) -> None:
     """Search, extract, retrain, evaluate, compare and save, in one command."""
-    source = Source(data, user, item, time, format, items, tuple(features or ()), feature_separator)
+    reading = reading_of(no_header, separator, time_format, missing, tie_break)
+    source = Source(data, user, item, time, format, items, tuple(features or ()), feature_separator, reading)
     work = _start(source, preset, config, budget, seed, device, out, resume, set, threads)
     _finish(work, out, every, report)
 
@@ -79,13 +91,19 @@ def search(
     item: Item = None,
     time: Time = None,
     format: Format = "auto",
+    no_header: NoHeader = False,
+    separator: FieldSeparator = None,
+    time_format: TimeFormat = None,
+    missing: MissingIds = "refuse",
+    tie_break: TieBreak = "random",
     items: Items = None,
     features: Features = None,
     feature_separator: Separator = "|",
     threads: Threads = None,
 ) -> None:
     """Search only. The command retrain continues from there."""
-    source = Source(data, user, item, time, format, items, tuple(features or ()), feature_separator)
+    reading = reading_of(no_header, separator, time_format, missing, tie_break)
+    source = Source(data, user, item, time, format, items, tuple(features or ()), feature_separator, reading)
     work = _start(source, preset, config, budget, seed, device, out, resume, set, threads)
     searched = work.search()
     if work.config.search.strategy == "none":

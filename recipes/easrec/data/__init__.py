@@ -1,6 +1,6 @@
 """Interactions and features of items: formats, preparation, split, and training samples."""
 
-from easrec.data.dataset import Interactions, Statistics, prepare
+from easrec.data.dataset import Interactions, Statistics, TieBreak, prepare
 from easrec.data.features import ItemFeatures, number_features
 from easrec.data.formats import FORMATS, Columns, Format, known_formats
 from easrec.data.frames import DataFrame, read_frame
@@ -20,6 +20,7 @@ __all__ = [
     "Sequences",
     "Split",
     "Statistics",
+    "TieBreak",
     "count_batches",
     "hold_out_users",
     "known_formats",

@@ -3,10 +3,10 @@
 import io
 import json
 import zipfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -16,7 +16,10 @@ from easrec.data.features import ItemFeatures
 from elasticnas.errors import DataError
 from elasticnas.files import write_bytes
 
-__all__ = ["Interactions", "Statistics", "prepare"]
+__all__ = ["Interactions", "Statistics", "TieBreak", "prepare"]
+
+TieBreak: TypeAlias = Literal["random", "item", "file"]
+"""Order of a user's interactions at the same time."""
 
 _FORMAT = 1
 _EXPANDED = 2**26  # bytes that any part of an archive may expand to
@@ -25,7 +28,17 @@ _SHORTEST = 3  # one item each for training, validation and test
 
 @dataclass(frozen=True)
 class Statistics:
-    """Counts after preparation (without the padding id), what was dropped, and the k-core filter used."""
+    """Counts after preparation (without the padding id), what was dropped, and the k-core filter used.
+
+    Attributes:
+        timestamps: Whether interactions are in time order, not in the order of the rows.
+        empty_dropped: Rows without a user or an item.
+        tie_break: What orders interactions of a user at the same time: ``random``, ``item`` or ``file``.
+        last_ties: Users whose last two interactions have the same time.
+        repeat_targets: Users whose test item is among their earlier items.
+        cold_targets: Users whose test item occurs in no training part.
+        untrained_users: Users with a single training item, hence no target in training.
+    """
 
     users: int
     items: int
@@ -36,6 +49,12 @@ class Statistics:
     timestamps: bool
     min_user: int = 0
     min_item: int = 0
+    empty_dropped: int = 0
+    tie_break: str = "file"
+    last_ties: int = 0
+    repeat_targets: int = 0
+    cold_targets: int = 0
+    untrained_users: int = 0
 
     @property
     def actions_per_user(self) -> float:
@@ -182,27 +201,40 @@ def _require_plausible(path: Path) -> None:
                 )
 
 
-def prepare(frame: pl.DataFrame, min_user: int = 0, min_item: int = 0, source: str = "the data") -> Interactions:
+def prepare(
+    frame: pl.DataFrame,
+    min_user: int = 0,
+    min_item: int = 0,
+    source: str = "the data",
+    tie_break: TieBreak = "random",
+) -> Interactions:
     """Convert interactions to sequences.
 
-    Rows that repeat user, item and time exactly are dropped; repeat visits at other times are kept, and without
-    timestamps no row is dropped. The items of each user are sorted by time, ties by row. The k-core filter repeatedly
-    drops users and items with too few interactions. Then users with fewer than 3 are dropped, because training,
-    validation and test need one item each. Users and items are numbered in order of first appearance.
+    Rows without a user or an item are dropped and counted. Rows that repeat user, item and time exactly are dropped;
+    repeat visits at other times are kept, and without timestamps no row is dropped. The items of each user are sorted
+    by time, and ties by ``tie_break``. The k-core filter repeatedly drops users and items with too few interactions.
+    Then users with fewer than 3 are dropped, because training, validation and test need one item each. Users and items
+    are numbered in order of first appearance in time. With timestamps, and unless ``tie_break="file"``, the order of
+    the rows does not matter.
 
     Args:
         frame: ``user``, ``item``, ``time``, see :func:`easrec.data.read_interactions`.
         min_user: Minimum interactions of a user.
         min_item: Minimum interactions of an item.
         source: Name of the data in errors.
+        tie_break: Order of a user's interactions at the same time: ``"random"`` (seeded, the same for the same
+            interactions), ``"item"`` (by item id) or ``"file"`` (by row).
 
     Raises:
         DataError: No user is left, or only one item.
     """
     timed = frame["time"].null_count() < len(frame)
     rows = len(frame)
+    frame = frame.filter(pl.col("user").is_not_null() & pl.col("item").is_not_null())
+    empty, rows = rows - len(frame), len(frame)
     if timed:
         frame = frame.unique(subset=["user", "item", "time"], keep="first", maintain_order=True)
+        frame = _in_time_order(frame, tie_break)
     duplicates = rows - len(frame)
     before_core = len(frame)
     frame = _core(frame, min_user, min_item)
@@ -214,6 +246,7 @@ def prepare(frame: pl.DataFrame, min_user: int = 0, min_item: int = 0, source: s
         raise DataError(
             f"{source}: no user is left: {core_dropped} interactions were dropped by the k-core filter "
             f"(min_user={min_user}, min_item={min_item}), {short} users have fewer than {_SHORTEST} interactions"
+            + (f", {empty} rows have no user or no item" if empty else "")
         )
     users = long_enough["user"].unique(maintain_order=True)
     items = long_enough["item"].unique(maintain_order=True)
@@ -227,18 +260,63 @@ def prepare(frame: pl.DataFrame, min_user: int = 0, min_item: int = 0, source: s
         on="item",
         how="left",
         maintain_order="left",
-    ).sort(["u", "time", "row"] if timed else ["u", "row"])
+    ).sort(["u", "row"])
     counts = np.bincount(numbered["u"].to_numpy(), minlength=len(users))
     statistics = Statistics(
-        len(users), len(items), len(numbered), duplicates, core_dropped, short, timed, min_user, min_item
+        len(users),
+        len(items),
+        len(numbered),
+        duplicates,
+        core_dropped,
+        short,
+        timed,
+        min_user,
+        min_item,
+        empty,
+        tie_break,
     )
+    numbers = numbered["i"].to_numpy().astype(np.int32)
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    statistics = replace(statistics, **_targets(numbers, offsets))
+    if timed:
+        times, last = numbered["time"].to_numpy(), offsets[1:] - 1
+        statistics = replace(statistics, last_ties=int((times[last] == times[last - 1]).sum()))
     return Interactions(
-        numbered["i"].to_numpy().astype(np.int32),
-        np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        numbers,
+        offsets,
         users.to_list(),
         ["", *items.to_list()],
         statistics,
     )
+
+
+def _in_time_order(frame: pl.DataFrame, tie_break: TieBreak) -> pl.DataFrame:
+    if tie_break == "file":
+        return frame.sort("time", maintain_order=True)
+    frame = frame.sort("time", "user", "item")
+    if tie_break == "item":
+        return frame
+    # without exact repetitions the order above is that of a set: keys drawn in it do not depend on the file
+    keys = pl.Series("key", np.random.default_rng(0).random(len(frame)))
+    return frame.with_columns(keys).sort("time", "user", "key").drop("key")
+
+
+def _targets(items: NDArray[np.int32], offsets: NDArray[np.int64]) -> dict[str, Any]:
+    """Count what makes test targets special, under leave-one-out."""
+    last, users = offsets[1:] - 1, len(offsets) - 1
+    owner = np.repeat(np.arange(users), np.diff(offsets))
+    target = items[last]
+    earlier = items == target[owner]
+    earlier[last] = False
+    training = np.ones(len(items), dtype=bool)
+    training[last] = training[last - 1] = False
+    known = np.zeros(int(items.max()) + 1, dtype=bool)
+    known[items[training]] = True
+    return {
+        "repeat_targets": int((np.bincount(owner, weights=earlier, minlength=users) > 0).sum()),
+        "cold_targets": int((~known[target]).sum()),
+        "untrained_users": int((np.diff(offsets) == _SHORTEST).sum()),
+    }
 
 
 def _core(frame: pl.DataFrame, min_user: int, min_item: int) -> pl.DataFrame:

@@ -1,13 +1,16 @@
 """The table of formats; each format converts a raw file to the text columns user, item and time."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 
 from easrec.data.tables import delimited, parquet, text_of
+from easrec.data.times import NO_TIME, time_column
 from elasticnas.errors import DataError, PluginError, describe_error
 
 __all__ = ["FORMATS", "GROUP", "Columns", "Format", "detect", "known_formats", "of_table", "read_table"]
@@ -16,18 +19,44 @@ GROUP = "easrec.formats"
 """Entry-point group for formats of installed packages."""
 
 
+_NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?|\d{4}-\d\d-\d\d.*")
+
+
 @dataclass(frozen=True)
 class Columns:
-    """Names of the columns to read; None for the format's default."""
+    """Names of the columns to read.
+
+    Attributes:
+        user: Column of the user ids; None for the format's default.
+        item: Column of the item ids; None for the format's default.
+        time: Column of the time; None for the format's default, ``"none"`` for the order of the rows.
+        header: Whether delimited text starts with a header; otherwise columns are named 1, 2, 3 by position.
+        separator: Separator of delimited text; None for the format's.
+        time_format: Format of dates, such as ``%m/%d/%Y``; None for numbers and ISO dates.
+        missing: What ids such as NA and null are: refused, kept as ids, or dropped like empty ones.
+    """
 
     user: str | None = None
     item: str | None = None
     time: str | None = None
 
-    def or_default(self, user: str, item: str, time: str, present: list[str]) -> tuple[str, str, str | None]:
-        """Return the given names or the defaults; None for the time if it has no given or default column."""
-        default_time = time if time in present else None
-        return self.user or user, self.item or item, self.time or default_time
+    header: bool = True
+    separator: str | None = None
+    time_format: str | None = None
+    missing: Literal["refuse", "keep", "drop"] = "refuse"
+
+    def chosen(
+        self, path: Path | str, frame: pl.DataFrame, user: str, item: str, time: str
+    ) -> tuple[str, str, str | None]:
+        """Return the given names or the defaults; None for the time if the order of the rows counts.
+
+        Raises:
+            DataError: A column looks like a time, but it is unclear whether to use it.
+        """
+        users, items = self.user or user, self.item or item
+        if self.time == NO_TIME:
+            return users, items, None
+        return users, items, self.time or time_column(path, frame, time, (users, items))
 
     def pick(self, path: Path, frame: pl.DataFrame, user: str, item: str, time: str) -> pl.DataFrame:
         """Select the three columns as text.
@@ -45,7 +74,7 @@ class Columns:
         Raises:
             DataError: A column is missing, or cannot be read as text.
         """
-        return _picked(path, frame, *self.or_default(user, item, time, frame.columns))
+        return _picked(path, frame, *self.chosen(path, frame, user, item, time))
 
 
 @dataclass(frozen=True)
@@ -72,7 +101,10 @@ def _picked(path: Path | str, frame: pl.DataFrame, user: str, item: str, time: s
             raise DataError(
                 f"{path}: no column {wanted!r}; the columns are {', '.join(frame.columns)}; name it by {option}"
             )
-    times = pl.lit(None, dtype=pl.String) if time is None else pl.col(time).cast(pl.String)
+    frame = frame.with_columns(_whole_ids(path, frame[name]) for name in dict.fromkeys((user, item)))
+    times = pl.lit(None, dtype=pl.String) if time is None else pl.col(time)
+    if time is not None and frame.schema[time] != pl.Datetime("ns"):
+        times = times.cast(pl.String)
     try:
         return frame.select(user=pl.col(user).cast(pl.String), item=pl.col(item).cast(pl.String), time=times)
     except pl.exceptions.PolarsError as error:
@@ -82,9 +114,34 @@ def _picked(path: Path | str, frame: pl.DataFrame, user: str, item: str, time: s
         ) from None
 
 
+def _whole_ids(path: Path | str, ids: pl.Series) -> pl.Series:
+    """Convert whole numbers that are stored as floats to integers, so that 10.0 is the id 10; NaN is no id."""
+    if not ids.dtype.is_float():
+        return ids
+    ids = ids.fill_nan(None)
+    if ((ids != ids.round()) | (ids.abs() >= 2**53)).any():
+        raise DataError(f"{path}: the ids of {ids.name!r} are floats that are no whole numbers; store them as text")
+    whole: pl.Series = ids.cast(pl.Int64)
+    return whole
+
+
 def _read_delimited(path: Path, columns: Columns, separator: str) -> pl.DataFrame:
-    frame = delimited(path, text_of(path), separator)
+    frame = delimited(path, text_of(path), columns.separator or separator, columns.header)
+    if columns.header:
+        _refuse_data_as_header(path, frame, columns)
     return columns.pick(path, frame, "user_id", "item_id", "timestamp")
+
+
+def _refuse_data_as_header(path: Path, frame: pl.DataFrame, columns: Columns) -> None:
+    """Check that the first row is a header: no cell is a number, and ids do not occur again in their column."""
+    named = {"user_id", "item_id"} <= set(frame.columns)
+    numbers = [] if named else [name for name in frame.columns if _NUMBER.fullmatch(name)]
+    ids = [name for name in (columns.user, columns.item) if name in frame.columns and (frame[name] == name).any()]
+    if numbers or ids:
+        raise DataError(
+            f"{path}: the first row looks like data ({(numbers + ids)[0]!r} is no column name); if there is no header, "
+            "give the columns by position: --no-header --user 1 --item 2 --time 4"
+        )
 
 
 def read_csv(path: Path, columns: Columns) -> pl.DataFrame:
@@ -104,15 +161,32 @@ def read_parquet(path: Path, columns: Columns) -> pl.DataFrame:
 
 def of_table(path: Path | str, frame: pl.DataFrame, columns: Columns) -> pl.DataFrame:
     """Select user, item and time of a typed table; dates are converted to seconds."""
-    picked = columns.or_default("user_id", "item_id", "timestamp", frame.columns)
-    if picked[2] in frame.columns and frame.schema[picked[2]] in (pl.Date, pl.Datetime):
-        frame = frame.with_columns(pl.col(picked[2]).cast(pl.Datetime("us")).dt.epoch("us") / 1e6)
-    return _picked(path, frame, *picked)
+    user, item, time = columns.chosen(path, frame, "user_id", "item_id", "timestamp")
+    if time in frame.columns:
+        frame = frame.with_columns(_nanoseconds_if_dates(path, frame[time]))
+    return _picked(path, frame, user, item, time)
+
+
+def _nanoseconds_if_dates(path: Path | str, times: pl.Series) -> pl.Series:
+    if times.dtype.is_float():
+        return times.fill_nan(None)
+    if times.dtype not in (pl.Date, pl.Datetime):
+        return times
+    if times.dtype == pl.Date:
+        times = times.cast(pl.Datetime("us"))
+    finer = times.cast(pl.Datetime("ns"), strict=False)
+    there = times.drop_nulls()
+    if len(there) and (there.dt.year().min() < 1678 or there.dt.year().max() > 2261):  # type: ignore[operator]
+        raise DataError(
+            f"{path}: a date of {times.name!r} does not fit 64-bit nanoseconds (years 1678 to 2261); drop it"
+        )
+    utc: pl.Series = finer.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+    return utc
 
 
 def read_ratings_dat(path: Path, columns: Columns) -> pl.DataFrame:
     """Read MovieLens ``ratings.dat``: ``UserID::MovieID::Rating::Timestamp``, no header."""
-    data = text_of(path, "latin-1").replace(b"::", b"\t")
+    data = text_of(path, latin=True).replace(b"::", b"\t")
     frame = delimited(path, data, "\t", header=False)
     if len(frame.columns) != 4:
         raise DataError(f"{path}: expected UserID::MovieID::Rating::Timestamp in each line, found {data[:60]!r}")
@@ -148,7 +222,7 @@ def read_dmsc(path: Path, columns: Columns) -> pl.DataFrame:
 
 def _movies(path: Path) -> pl.DataFrame:
     """Read MovieLens ``movies.dat``: ``MovieID::Title::Genres``, no header."""
-    data = text_of(path, "latin-1", "item").replace(b"::", b"\t")
+    data = text_of(path, "item", latin=True).replace(b"::", b"\t")
     frame = delimited(path, data, "\t", header=False, what="item")
     if len(frame.columns) != 3:
         raise DataError(f"{path}: expected MovieID::Title::Genres in each line, found {data[:60]!r}")
@@ -175,7 +249,7 @@ def read_table(path: Path) -> tuple[pl.DataFrame, int, str]:
             f"{path}: items come as .csv, .tsv, .txt or .parquet with a header, or as MovieLens' movies.dat; this is "
             f"{kind or 'none of them'}: write the items as one of them"
         )
-    return delimited(path, text_of(path, what="item"), "," if kind == "csv" else "\t", what="item"), 2, "item_id"
+    return delimited(path, text_of(path, "item"), "," if kind == "csv" else "\t", what="item"), 2, "item_id"
 
 
 FORMATS: dict[str, Format] = {

@@ -1,6 +1,6 @@
 """Reader of interactions in a data frame of polars or pandas."""
 
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import polars as pl
 
@@ -17,7 +17,13 @@ _NAME = "the data frame"
 
 
 def read_frame(
-    frame: DataFrame, user: str | None = None, item: str | None = None, time: str | None = None
+    frame: DataFrame,
+    user: str | None = None,
+    item: str | None = None,
+    time: str | None = None,
+    *,
+    time_format: str | None = None,
+    missing: Literal["refuse", "keep", "drop"] = "refuse",
 ) -> pl.DataFrame:
     """Convert a data frame to the form of :func:`easrec.data.read_interactions`; rows in messages count from 1.
 
@@ -25,15 +31,19 @@ def read_frame(
         frame: One row for each interaction.
         user: Column of the user ids; None for ``user_id``.
         item: Column of the item ids; None for ``item_id``.
-        time: Column of the time; None for ``timestamp``, or for row order if there is no such column.
+        time: Column of the time; None for ``timestamp`` or the only column that can only mean the time; ``"none"`` for
+            row order.
+        time_format: Format of dates, such as ``%m/%d/%Y``.
+        missing: What ids such as NA and null are: refused, kept as ids, or dropped like empty ones.
 
     Raises:
-        DataError: It is not a data frame, is empty, lacks a column, or a row lacks a user or an item.
+        DataError: It is not a data frame, is empty, lacks a column, or a time is wrong.
     """
+    columns = Columns(user, item, time, time_format=time_format, missing=missing)
     table = _polars(frame, {user or "user_id", item or "item_id", time or "timestamp"})
     if table.is_empty():
         raise DataError(f"{_NAME} is empty; expected one interaction per row")
-    return checked(_NAME, of_table(_NAME, table, Columns(user, item, time)), 1, time)
+    return checked(_NAME, of_table(_NAME, table, columns), 1, columns)
 
 
 def _polars(frame: DataFrame, needed: set[str]) -> pl.DataFrame:
@@ -45,13 +55,24 @@ def _polars(frame: DataFrame, needed: set[str]) -> pl.DataFrame:
         raise DataError(
             f"data is of type {type(frame).__name__}: give a path, a data frame of polars or pandas, or Interactions"
         )
-    # only the columns that are read: others may have types unknown to polars
-    columns = {str(name): _values(frame[name]) for name in frame.columns if name in needed}
-    left = {str(name): None for name in frame.columns if name not in needed}
+    names = [str(name) for name in frame.columns]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise DataError(f"{_NAME}: the column {twice[0]!r} occurs twice; rename one")
+    # other columns may have types unknown to polars; they are read only if they could be the time
+    read = {name: str(name) in needed or _simple(frame[name]) for name in frame.columns}
+    columns = {str(name): _values(frame[name]) for name in frame.columns if read[name]}
+    left = {str(name): None for name in frame.columns if not read[name]}
     return pl.DataFrame(columns, strict=False).with_columns(**{name: pl.lit(None) for name in left})
 
 
-def _values(column: Any) -> list[Any]:
-    """Return the values of a pandas column, with every kind of missing value as None."""
-    values: list[Any] = column.astype(object).where(column.notna(), None).tolist()
-    return values
+def _simple(column: Any) -> bool:
+    return getattr(column.dtype, "kind", "O") in "iufM" or all(isinstance(value, str) for value in column.head(100))
+
+
+def _values(column: Any) -> Any:
+    """Return the values of a pandas column, with every kind of missing value as null."""
+    if getattr(column.dtype, "kind", "O") == "M":
+        # through numpy, since Python's dates have no nanoseconds
+        naive = column.dt.tz_convert("UTC").dt.tz_localize(None) if column.dt.tz is not None else column
+        return pl.Series(naive.to_numpy())
+    return column.astype(object).where(column.notna(), None).tolist()

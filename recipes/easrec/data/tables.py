@@ -24,13 +24,13 @@ def _bytes_of(path: Path) -> bytes:
         raise DataError(f"{path}: the gzip file is truncated or damaged ({error}); download it again") from None
 
 
-def text_of(path: Path, encoding: str = "utf-8", what: str = "interaction") -> bytes:
+def text_of(path: Path, what: str = "interaction", latin: bool = False) -> bytes:
     """Read a text file as UTF-8 without a byte order mark.
 
     Args:
         path: The file; ``.gz`` is decompressed.
-        encoding: Encoding of the file.
         what: What each line contains, for errors.
+        latin: Whether text that is not UTF-8 is Latin-1, as in MovieLens' older files.
 
     Raises:
         DataError: The file is empty, damaged, or has another encoding.
@@ -38,18 +38,18 @@ def text_of(path: Path, encoding: str = "utf-8", what: str = "interaction") -> b
     data = _bytes_of(path)
     if not data.strip():
         raise DataError(f"{path}: the file is empty; expected one {what} per line")
-    if encoding == "utf-8":
-        try:
-            data.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            # the line, not the row: bytes that are not text cannot be parsed into rows
-            line = data.count(b"\n", 0, error.start) + 1
-            raise DataError(
-                f"{path}, line {line}: not UTF-8 (byte 0x{data[error.start]:02x}); "
-                "re-encode it, for example: iconv -f latin1 -t utf-8"
-            ) from None
-        return data.removeprefix(b"\xef\xbb\xbf")
-    return data.decode(encoding).encode()
+    try:
+        data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        if latin and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
+            return data.decode("latin-1").encode()
+        # the line, not the row: bytes that are not text cannot be parsed into rows
+        line = data.count(b"\n", 0, error.start) + 1
+        raise DataError(
+            f"{path}, line {line}: not UTF-8 (byte 0x{data[error.start]:02x}); "
+            "re-encode it, for example: iconv -f latin1 -t utf-8"
+        ) from None
+    return data.removeprefix(b"\xef\xbb\xbf")
 
 
 def delimited(path: Path, data: bytes, separator: str, header: bool = True, what: str = "interaction") -> pl.DataFrame:
@@ -81,7 +81,24 @@ def delimited(path: Path, data: bytes, separator: str, header: bool = True, what
             f"{path}, row {row}: fewer fields than the {frame.width} columns; one {what} per line, "
             f"{separator!r} between fields, empty ones too"
         )
+    frame.columns = _names(path, data, separator, quote, frame.width) if header else _positions(frame.width)
     return frame
+
+
+def _positions(width: int) -> list[str]:
+    return [str(position) for position in range(1, width + 1)]
+
+
+def _names(path: Path, data: bytes, separator: str, quote: str | None, width: int) -> list[str]:
+    """Return the names in the header without blanks around them; the parser would rename a second column of a name."""
+    text = io.StringIO(data[:1_000_000].decode("utf-8", "replace"), newline="")
+    rows = csv.reader(text, delimiter=separator, quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE)
+    names = [name.strip() for name in next((row for row in rows if row), [])]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise DataError(f"{path}: the column {twice[0]!r} occurs twice in the header; rename one")
+    if len(names) != width:
+        raise DataError(f"{path}: the header names {len(names)} columns, the rows have {width}; correct the header")
+    return names
 
 
 def _rows(data: bytes, separator: str, quote: str | None) -> Iterator[tuple[int, int]]:

@@ -29,7 +29,7 @@ def sequences(data):
 def test_order_duplicates_and_repeat_visits():
     rows = [("u", "c", 3.0), ("u", "a", 1.0), ("v", "a", 9.0), ("u", "a", 1.0), ("u", "b", 3.0), ("v", "b", 9.0)]
     rows += [("v", "a", 8.0), ("u", "a", 5.0)]
-    data = prepare(frame(rows))
+    data = prepare(frame(rows), tie_break="file")
     # by time, ties by row; the exact repetition of (u, a, 1) is gone, the later visit stays
     assert sequences(data) == {"u": ["a", "c", "b", "a"], "v": ["a", "a", "b"]}
     assert data.statistics.duplicates_dropped == 1 and data.statistics.interactions == 7
@@ -155,3 +155,23 @@ def test_statistics_of_real_data(real_data, name, core, users, items, interactio
     assert found.duplicates_dropped == duplicates
     assert found.timestamps == (name != "ml-1m.tsv.gz")
     assert data.offsets[-1] == len(data.items) == interactions and data.items.min() == 1 and data.items.max() == items
+
+
+def test_the_order_of_the_rows_does_not_matter():
+    rows = [(u, i, float(t)) for u in "uvw" for t, i in ((1, "a"), (1, "b"), (1, "c"), (2, "d"), (2, "a"))]
+    for tie_break in ("random", "item"):
+        prepared = {
+            prepare(frame(rows).sample(fraction=1, shuffle=True, seed=seed), tie_break=tie_break).fingerprint
+            for seed in range(5)
+        }
+        assert len(prepared) == 1
+    assert sequences(prepare(frame(rows), tie_break="item"))["u"] == ["a", "b", "c", "a", "d"]
+
+
+def test_targets_are_counted():
+    rows = [("u", "a", 1.0), ("u", "b", 2.0), ("u", "c", 3.0), ("u", "a", 4.0), ("v", "a", 1.0), ("v", "b", 2.0)]
+    rows += [("v", "z", 2.0), ("", "a", 1.0), ("v", None, 1.0)]
+    found = prepare(frame(rows).with_columns(pl.col("user").replace("", None)), tie_break="item").statistics
+    # u repeats a; v's z is cold and at the time of b; v has one training item
+    assert (found.repeat_targets, found.cold_targets, found.last_ties, found.untrained_users) == (1, 1, 1, 1)
+    assert found.empty_dropped == 2

@@ -94,7 +94,8 @@ def checkins(path):
 def test_every_format_gives_the_same_rows(tmp_path, name, write):
     write(tmp_path / name)
     frame = read_interactions(tmp_path / name)
-    assert frame.columns == ["user", "item", "time"] and frame.rows() == ROWS
+    assert frame.columns == ["user", "item", "time"]
+    assert frame.rows() == [(u, i, int(t * 10**9)) for u, i, t in ROWS]
 
 
 def test_douban_dates_and_comments_over_several_lines(tmp_path):
@@ -107,20 +108,24 @@ def test_douban_dates_and_comments_over_several_lines(tmp_path):
     frame = read_interactions(path)
     assert frame["user"].to_list() == ["然潘", "更深的白色"]
     assert frame["item"].to_list() == ["Avengers Age of Ultron", "Big Fish"]
-    assert frame["time"].to_list() == [1431475200.0, 1429833600.0]
+    assert frame["time"].to_list() == [1431475200 * 10**9, 1429833600 * 10**9]
 
 
 def test_columns_may_be_named_and_time_may_be_missing(tmp_path):
     path = tmp_path / "log.csv"
     path.write_text("who,what,when\na,x,2\na,y,1\n")
-    assert read_interactions(path, "who", "what", "when").rows() == [("a", "x", 2.0), ("a", "y", 1.0)]
+    assert read_interactions(path, "who", "what", "when").rows() == [("a", "x", 2 * 10**9), ("a", "y", 10**9)]
     assert read_interactions(path, "who", "what")["time"].to_list() == [None, None]
 
 
 def test_ids_stay_text_as_written(tmp_path):
     path = tmp_path / "log.csv"
     path.write_text("user_id,item_id\n007,1.0\n7,1\nNA,null\n")
-    assert read_interactions(path).select("user", "item").rows() == [("007", "1.0"), ("7", "1"), ("NA", "null")]
+    with pytest.raises(DataError, match=r"row 4: the user 'NA' .*--missing drop"):
+        read_interactions(path)
+    assert read_interactions(path, missing="drop").select("user", "item").rows()[2] == (None, None)
+    frame = read_interactions(path, missing="keep")
+    assert frame.select("user", "item").rows() == [("007", "1.0"), ("7", "1"), ("NA", "null")]
 
 
 @pytest.mark.parametrize(
@@ -134,10 +139,10 @@ def test_ids_stay_text_as_written(tmp_path):
         "2020-01-02 00:00:00 UTC",
     ],
 )
-def test_iso_times_are_seconds(tmp_path, time):
+def test_iso_times_are_nanoseconds(tmp_path, time):
     path = tmp_path / "log.csv"
     path.write_text(f"user_id,item_id,timestamp\na,x,{time}\n")
-    assert read_interactions(path)["time"].to_list() == [1577923200.0]
+    assert read_interactions(path)["time"].to_list() == [1577923200 * 10**9]
 
 
 def test_empty_last_fields_are_no_missing_ones(tmp_path):
@@ -184,7 +189,7 @@ HEAD = "user_id,item_id,timestamp\n"
         ("log.csv", HEAD + 'a,"x\ny",1\nb,"p,q"\n', "log.csv, row 3: fewer fields than the 3 columns"),
         ("log.tsv", "user_id\titem_id\tstars\na\tx\t1\nb\ty\n", "log.tsv, row 3: fewer fields than the 3 columns"),
         ("ratings.dat", "1::2::3::4\n1::2::3\n", "ratings.dat, row 2: fewer fields than the 4 columns"),
-        ("log.csv", HEAD + 'a,"x\ny",1\nb,y,\n', "log.csv, row 3: no time; correct it, or leave the time column out"),
+        ("log.csv", HEAD + 'a,"x\ny",1\nb,y,\n', "log.csv, row 3: no time; correct it, or use the order of the rows"),
         ("log.csv", HEAD + "a,x,1\nb,y,soon\n", "log.csv, row 3: the time 'soon' is neither a number nor an ISO date"),
         ("log.csv", HEAD + "a,x,1\nb,y,NaN\n", "log.csv, row 3: the time 'NaN' is neither a number"),
         ("log.csv", HEAD + "a,x,1\nb,y,\n", "log.csv, row 3: no time"),
@@ -192,8 +197,6 @@ HEAD = "user_id,item_id,timestamp\n"
         ("log.csv", HEAD + ",,\n\n", "every row is empty"),
         ("x.inter", "user_id:token\titem_id:token\titem_id:float\na\tb\t1\n", "the column 'item_id' occurs twice"),
         ("log.csv", HEAD + "a,x,inf\n", "log.csv, row 2: the time 'inf' is neither a number"),
-        ("log.csv", HEAD + "a,x,1\n,y,2\n", "log.csv, row 3: no user; fill it in or drop the row"),
-        ("log.csv", HEAD + "a,x,1\na,,2\n", "log.csv, row 3: no item"),
         ("log.csv", HEAD.encode() + b"a,x,1\na,caf\xe9,2\n", "log.csv, line 3: not UTF-8 (byte 0xe9); re-encode it"),
         ("log.csv.gz", gzip.compress(table(",").encode() * 50, mtime=0)[:-30], "the gzip file is truncated or damaged"),
         ("log.csv.gz", b"no gzip", "the gzip file is truncated or damaged"),
@@ -232,7 +235,7 @@ def test_a_missing_named_time_column_lists_what_is_there(tmp_path):
 def test_a_named_time_column_that_is_empty_is_refused(tmp_path):
     path = tmp_path / "log.csv"
     path.write_text("user_id,item_id,when\na,x,\na,y,\n")
-    with pytest.raises(DataError, match="the column 'when' is empty; leave --time out"):
+    with pytest.raises(DataError, match="the column 'when' is empty; use the order of the rows by --time none"):
         read_interactions(path, time="when")
 
 
@@ -247,6 +250,109 @@ def test_parquet_columns_that_are_no_text_are_refused(tmp_path, column):
 
 
 def test_rows_of_parquet_count_from_one(tmp_path):
-    pl.DataFrame({"user_id": ["a", "b", None], "item_id": ["x"] * 3}).write_parquet(tmp_path / "log.parquet")
-    with pytest.raises(DataError, match=r"log\.parquet, row 3: no user"):
+    pl.DataFrame({"user_id": ["a", "b", None], "item_id": ["x", "NA", "y"]}).write_parquet(tmp_path / "log.parquet")
+    with pytest.raises(DataError, match=r"log\.parquet, row 2: the item 'NA'"):
         read_interactions(tmp_path / "log.parquet")
+
+
+@pytest.mark.parametrize("name", ["time", "Timestamp", "Time", "datetime", "unixReviewTime", "date"])
+def test_a_column_that_can_only_be_the_time_is_used(tmp_path, name):
+    path = tmp_path / "log.csv"
+    path.write_text(f"user_id,item_id,{name}\nu,a,3\nu,b,2\nu,c,1\n")
+    assert read_interactions(path)["time"].to_list() == [3 * 10**9, 2 * 10**9, 10**9]
+    assert read_interactions(path, time="none")["time"].to_list() == [None] * 3
+
+
+@pytest.mark.parametrize(
+    ("columns", "row"),
+    [("release_date", "1"), ("date,time", "2020-01-01,12:00"), ("x", "2020-01-01"), ("x", "1600000000")],
+)
+def test_columns_that_may_be_the_time_are_refused(tmp_path, columns, row):
+    path = tmp_path / "log.csv"
+    path.write_text(f"user_id,item_id,{columns}\nu,a,{row}\n")
+    with pytest.raises(DataError, match=f"name it by --time {columns.split(',')[0]}, or .* by --time none"):
+        read_interactions(path)
+    assert read_interactions(path, time="none")["time"].to_list() == [None]
+
+
+HEADERLESS = "A1,B0,5.0,30\nA1,B1,5.0,10\nA1,B2,1.0,20\nA2,B0,3.0,1\nA2,B2,3.0,2\nA2,B1,3.0,3\n"
+
+
+def test_files_without_header(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text(HEADERLESS)
+    for names in ({}, {"user": "A1", "item": "B0", "time": "30"}):
+        with pytest.raises(DataError, match=r"looks like data .* --no-header --user 1 --item 2 --time 4"):
+            read_interactions(path, **names)
+    frame = read_interactions(path, "1", "2", "4", header=False)
+    assert frame.rows()[0] == ("A1", "B0", 30 * 10**9) and len(frame) == 6
+    path.write_text("A1,B0\nA1,B1\n")
+    with pytest.raises(DataError, match="looks like data"):
+        read_interactions(path, "A1", "B0")
+    path.write_text(HEADERLESS.replace(",", ";"))
+    assert read_interactions(path, "1", "2", "4", header=False, separator=";").rows() == frame.rows()
+
+
+def test_headers_are_stripped_and_have_no_column_twice(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text("user_id, item_id , timestamp\na,x,1\n")
+    assert read_interactions(path).rows() == [("a", "x", 10**9)]
+    path.write_text("user_id,user_id,item_id\na,b,x\n")
+    with pytest.raises(DataError, match="the column 'user_id' occurs twice"):
+        read_interactions(path)
+
+
+@pytest.mark.parametrize(
+    ("times", "expected"),
+    [
+        (["1600000000", "1600000000.000000001"], [1600000000 * 10**9, 1600000000 * 10**9 + 1]),
+        (["1600000000123", "1"], [1600000000123 * 10**6, 10**6]),
+        (["1600000000123456789", "1"], [1600000000123456789, 1]),
+        (["1.6e9", "1"], [1600000000 * 10**9, 10**9]),
+        (["2020-01-02T00:00:00.123456789Z", "2020-01-02"], [1577923200123456789, 1577923200 * 10**9]),
+    ],
+)
+def test_times_are_exact_nanoseconds(tmp_path, times, expected):
+    path = tmp_path / "log.csv"
+    path.write_text(HEAD + "".join(f"a,x,{time}\n" for time in times))
+    assert read_interactions(path)["time"].to_list() == expected
+
+
+@pytest.mark.parametrize(
+    "time", ["99999999999999999999", "1600000000.0000000001", "2020-01-02T00:00:00.1234567891", "2300-01-01"]
+)
+def test_times_that_do_not_fit_are_refused(tmp_path, time):
+    path = tmp_path / "log.csv"
+    first = "2020-01-01" if "-" in time else "1"
+    path.write_text(HEAD + f"a,x,{first}\na,y,{time}\n")
+    with pytest.raises(DataError, match=r"row 3: the time .* does not fit 64-bit nanoseconds"):
+        read_interactions(path)
+
+
+def test_dates_by_format(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text(HEAD + "a,x,01/02/2020\na,y,12/31/1999\n")
+    frame = read_interactions(path, time_format="%m/%d/%Y")
+    assert frame["time"].to_list() == [1577923200 * 10**9, 946598400 * 10**9]
+    with pytest.raises(DataError, match="row 3: the time '12/31/1999' does not have the format"):
+        read_interactions(path, time_format="%d/%m/%Y")
+
+
+def test_parquet_nanoseconds_float_ids_and_nan(tmp_path):
+    path = tmp_path / "log.parquet"
+    moments = pl.Series([1577923200123456789, 1577923200123456788, 1]).cast(pl.Datetime("ns"))
+    pl.DataFrame(
+        {"user_id": [1.0, 10.0, 2.0], "item_id": [3.0, 4.0, float("nan")], "timestamp": moments}
+    ).write_parquet(path)
+    assert read_interactions(path).rows() == [
+        ("1", "3", 1577923200123456789),
+        ("10", "4", 1577923200123456788),
+        ("2", None, 1),
+    ]
+
+
+@pytest.mark.parametrize(("encoding", "mark"), [("utf-8", b""), ("utf-8", b"\xef\xbb\xbf"), ("latin-1", b"")])
+def test_ratings_dat_in_either_encoding(tmp_path, encoding, mark):
+    path = tmp_path / "ratings.dat"
+    path.write_bytes(mark + "é1::a::5::1\n".encode(encoding))
+    assert read_interactions(path).rows() == [("é1", "a", 10**9)]
