@@ -159,8 +159,8 @@ class Source:
 _TIES = {"random": "a seeded random order", "item": "item id", "file": "the order of the rows"}
 
 
-def _share(count: int, statistics: Statistics) -> str:
-    return f"{count / statistics.users:.1%}"
+def _share(count: int | None, statistics: Statistics) -> str:
+    return "an uncounted share" if count is None else f"{count / statistics.users:.1%}"
 
 
 def show_statistics(data: Interactions, console: Console) -> None:
@@ -171,10 +171,10 @@ def show_statistics(data: Interactions, console: Console) -> None:
         f"({s.actions_per_user:.2f} per user, {s.actions_per_item:.2f} per item), "
         + (f"ordered by time, ties by {_TIES[s.tie_break]}" if s.timestamps else "in row order, without times")
     ]
+    ties = f"{_share(s.last_ties, s)} at the same time as the user's previous interaction, " if s.timestamps else ""
     lines.append(
-        f"test targets: {_share(s.last_ties, s)} at the same time as the user's previous interaction, "
-        f"{_share(s.repeat_targets, s)} repeat an earlier item, {_share(s.cold_targets, s)} never occur in training; "
-        f"{_share(s.untrained_users, s)} of users have no training target"
+        f"test targets: {ties}{_share(s.repeat_targets, s)} repeat an earlier item, {_share(s.cold_targets, s)} never "
+        f"occur in training; {_share(s.untrained_users, s)} of users have no training target"
     )
     if s.duplicates_dropped or s.empty_dropped or s.core_dropped or s.short_users_dropped:
         lines.append(

@@ -34,7 +34,8 @@ class Statistics:
         timestamps: Whether interactions are in time order, not in the order of the rows.
         empty_dropped: Rows without a user or an item.
         tie_break: What orders interactions of a user at the same time: ``random``, ``item`` or ``file``.
-        last_ties: Users whose last two interactions have the same time.
+        last_ties: Users whose last two interactions have the same time; this and the following counts are None in files
+            that were prepared before they were counted.
         repeat_targets: Users whose test item is among their earlier items.
         cold_targets: Users whose test item occurs in no training part.
         untrained_users: Users with a single training item, hence no target in training.
@@ -51,10 +52,10 @@ class Statistics:
     min_item: int = 0
     empty_dropped: int = 0
     tie_break: str = "file"
-    last_ties: int = 0
-    repeat_targets: int = 0
-    cold_targets: int = 0
-    untrained_users: int = 0
+    last_ties: int | None = None
+    repeat_targets: int | None = None
+    cold_targets: int | None = None
+    untrained_users: int | None = None
 
     @property
     def actions_per_user(self) -> float:
