@@ -116,6 +116,8 @@ def _hugging_face(model: Any) -> dict[str, Tensor]:
         made["input_ids"] = _text_ids(text)
     if "decoder_input_ids" in names and getattr(config, "is_encoder_decoder", False):
         made["decoder_input_ids"] = _text_ids(text).flip(1)
+    if "encoder_hidden_states" in names and getattr(config, "add_cross_attention", False):
+        made["encoder_hidden_states"] = _floats(2, _POSITIONS, config.hidden_size)
     if "pixel_values" in names:
         made["pixel_values"] = _pixels(vision)
     if main == "input_values":

@@ -243,3 +243,16 @@ def test_an_image_is_made_for_a_model_that_flattens_its_patches():
     assert torch.equal(small.embed.weight, full.embed.weight[:8])
     assert torch.equal(small.places, full.places[..., :8])
     assert torch.equal(small.head.weight, full.head.weight[:, :8])
+
+
+def test_cross_attention_of_a_decoder_keeps_whole_heads():
+    def build(hidden):
+        config = transformers.GPT2Config(
+            **TOKENS, n_embd=hidden, n_layer=1, n_head=4, n_positions=16, add_cross_attention=True
+        )
+        return transformers.GPT2LMHeadModel(config)
+
+    model = elastify(build, Hidden)
+    full, small = of(model, Hidden(hidden=32), "transformer.h.0.crossattention")
+    assert torch.equal(small.q_attn.weight, heads(full.q_attn.weight.t()).t()[:32])
+    assert torch.equal(small.c_attn.weight, heads(full.c_attn.weight.t(), 8).t()[:32])
