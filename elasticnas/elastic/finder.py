@@ -90,7 +90,7 @@ class Assignment:
         ambiguous: Dimensions of several kinds of units of which no concatenation of the kinds is consistent.
         regrouped: Dimensions that keep their first blocks of units, such as key heads, while the dimensions that
             depend on them keep all units and are spread over the remaining blocks.
-        several: Dimensions for which other units agree too.
+        choices: All units of each dimension that agree.
     """
 
     parts: dict[Dim, Part]
@@ -98,7 +98,7 @@ class Assignment:
     refuted: list[tuple[Dim, Dim]] = field(default_factory=list)
     ambiguous: set[Dim] = field(default_factory=set)
     regrouped: set[Dim] = field(default_factory=set)
-    several: set[Dim] = field(default_factory=set)
+    choices: dict[Dim, list[Part]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -168,8 +168,8 @@ class Finder:
         linked = [{dim for dim, leader in self._leader.items() if leader in group} for group in groups]
         pairs = [] if regrouped else [(edge.source, edge.target) for edge in refuted]
         late = self._earlier_joins(parts)
-        several = {dim for dim, leader in self._leader.items() if len(domains[leader]) > 1}
-        return Assignment(found, linked, pairs, self._followers(late), self._followers(regrouped), several)
+        choices = {dim: domains[leader] for dim, leader in self._leader.items()}
+        return Assignment(found, linked, pairs, self._followers(late), self._followers(regrouped), choices)
 
     def _earlier_joins(self, parts: Mapping[Dim, Part]) -> set[Dim]:
         """Return the vectors for which concatenations of earlier units agree with each other, though not with all.

@@ -65,31 +65,39 @@ def order_free(pair: Pair, found: Assignment, alone: Sequence[Dim], others: Sequ
     return next((members for members in islice(together, _MOST_TRIALS) if _holds(pair, members, part)), {})
 
 
-def exchangeable(pair: Pair, found: Assignment, group: set[Dim]) -> Members | None:
+def exchangeable(pair: Pair, found: Assignment, group: set[Dim]) -> Members:
     """Return the units of a closed group that links do not decide, such that their order is free in each block.
 
     Links cannot tell the units of one block from those of another where all blocks affect each other, as experts that
     are mixed by a softmax.
 
     Returns:
-        The units, none if the links decide, or None if their order is free in no blocks.
+        The units; none if the first ones, or the links, decide.
     """
     varying = [dim for dim in group if pair.varies(dim)]
     sizes = {pair.sizes(dim) for dim in varying}
-    undecided = any(dim in found.several for dim in varying) and all(
-        isinstance(found.parts[dim], Prefix) for dim in varying
-    )
     # a concatenation of a single size is found where links depend on values, as those of experts that are chosen
-    if len(sizes) != 1 or not (undecided or any(has_join(found.parts[dim]) for dim in varying)):
+    joined = any(has_join(found.parts[dim]) for dim in varying)
+    if len(sizes) != 1 or not (joined or all(isinstance(found.parts[dim], Prefix) for dim in varying)):
         return {}
     ((full, active),) = sizes
-    for count in range(1, active // 2 + 1):
-        if full % count == active % count == 0:
-            part = Prefix(full // count, active // count)
-            members = {dim: Units(part, outer=count) for dim in varying}
-            if _holds(pair, members, part):
-                return members
-    return None
+    counts = [count for count in range(2, active // 2 + 1) if full % count == active % count == 0]
+    blocks = [{dim: Units(Prefix(full // count, active // count), outer=count) for dim in varying} for count in counts]
+    agreeing = [each for each in blocks if joined or _agree(found, each)]
+    if not agreeing:
+        return {}
+    wholes = [Prefix(full // count, active // count) for count in (1, *counts)]
+    for part in wholes:  # the first units, or the first blocks of them, such as heads
+        if _holds(pair, {dim: Units(part, inner=full // part.full) for dim in varying}, part):
+            return {}
+    return next((each for each in agreeing if _holds(pair, each, each[varying[0]].part)), {})
+
+
+def _agree(found: Assignment, members: Members) -> bool:
+    """Return whether the links agree with some units."""
+    return all(
+        any(_equal(units.as_part(), part) for part in found.choices.get(dim, ())) for dim, units in members.items()
+    )
 
 
 def _clusters(found: Assignment, others: Sequence[Dim]) -> list[set[Dim]]:

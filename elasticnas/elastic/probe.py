@@ -82,7 +82,7 @@ def _traits(model: nn.Module, name: str, integers: Mapping[str, tuple[Any, ...]]
 
 
 def _integers(model: nn.Module) -> dict[str, tuple[Any, ...]]:
-    """Return the integer attributes of every module by its path, without those that count layers."""
+    """Return the integer attributes of every module by its path, without flags, and without those that count layers."""
     found = {
         path: {key: value for key, value in vars(module).items() if type(value) is int}
         for path, module in model.named_modules(remove_duplicate=False)
@@ -95,7 +95,7 @@ def _integers(model: nn.Module) -> dict[str, tuple[Any, ...]]:
         for path in paths:
             counting[path] = {key for key in found[path] if _counts(key, paths, found)}
     return {
-        path: tuple(sorted((key, value) for key, value in own.items() if key not in counting[path]))
+        path: tuple(sorted((key, value) for key, value in own.items() if key not in counting[path] and value > 1))
         for path, own in found.items()
     }
 

@@ -72,13 +72,9 @@ def prove(pair: Pair, given: Mapping[Dim, Part]) -> Verdict:
         or not any(isinstance(found.parts[dim], Prefix) for dim in group if pair.varies(dim))
     ]
     verdict.closed = [group for group in sure if sides(pair, group) == (True, True)]
-    for group in list(verdict.closed):
+    for group in verdict.closed:
         members = exchangeable(pair, found, group)
-        if members is None:
-            sure.remove(group)
-            verdict.closed.remove(group)
-        else:
-            verdict.parts.update((dim, units.as_part()) for dim, units in members.items())
+        verdict.parts.update((dim, units.as_part()) for dim, units in members.items())
     verdict.proven = {dim for dim in varying if any(dim in group for group in sure)} - verdict.without_effect
     rest = [dim for dim in varying if dim not in verdict.proven | verdict.without_effect | pair.trusted]
     for sizes in sorted(dict.fromkeys(pair.sizes(dim) for dim in rest)):

@@ -276,3 +276,25 @@ def test_an_output_that_is_a_dataclass():
 
     model = elastify(Wrapped, Hidden)
     assert torch.equal(model.subnetwork(Hidden(hidden=16)).mix.q.weight, model.network.mix.q.weight[HEADS][:, :16])
+
+
+def test_layers_with_other_numbers_of_heads():
+    """Their tensors have the same names and shapes, but not the same layout."""
+
+    class Two(nn.Module):
+        def __init__(self, hidden):
+            super().__init__()
+            self.items, self.head = nn.Embedding(20, hidden), nn.Linear(hidden, 3)
+            self.layers = nn.ModuleList([Attention(hidden, 4), Attention(hidden, 2)])
+
+        def forward(self, ids):
+            x = self.items(ids)
+            for layer in self.layers:
+                x = x + layer(x)
+            return self.head(x)
+
+    model = elastify(Two, Hidden)
+    for number, heads in enumerate((4, 2)):
+        full, small = model.network.layers[number].q, model.subnetwork(Hidden(hidden=16)).layers[number].q
+        rows = torch.arange(32).view(heads, -1)[:, : 16 // heads].flatten()
+        assert torch.equal(small.weight, full.weight[rows][:, :16])
