@@ -24,7 +24,7 @@ def complete(main, monkeypatch):
     ("line", "offered"),
     [
         ("elasticnas ", ["space", "plugins", "charlm", "digits", "easrec"]),
-        ("elasticnas easrec re", ["retrain", "recommend", "reproduce"]),
+        ("elasticnas easrec re", ["retrain", "refit", "recommend", "reproduce"]),
         ("elasticnas easrec run --preset d", ["default", "demo", "douban"]),
         ("elasticnas easrec run --format ra", ["ratings.dat"]),
         ("elasticnas easrec download m", ["ml-1m"]),

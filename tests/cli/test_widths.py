@@ -31,7 +31,8 @@ def saved(monkeypatch):
     """A run with one user and two items, which are recommended to everyone."""
     answer = [(ITEM, 12345.678), ("[b]", -0.25)]
     recommender = SimpleNamespace(
-        recommend=lambda histories, top, include_seen: [answer for _ in histories],
+        recommend=lambda histories, top, *_, **__: [answer for _ in histories],
+        known=lambda items: (items, []),
         numbers=lambda items: [1 for _ in items],
         item_ids=["", ITEM, "[b]"],
     )
