@@ -175,3 +175,12 @@ def test_targets_are_counted():
     # u repeats a; v's z is cold and at the time of b; v has one training item
     assert (found.repeat_targets, found.cold_targets, found.last_ties, found.untrained_users) == (1, 1, 1, 1)
     assert found.empty_dropped == 2
+
+
+def test_the_order_of_the_rows_of_a_public_file_does_not_matter(real_data):
+    frame = read_interactions(real_data / "ml-100k.tsv.gz")
+    orders = (frame.sort("user", "item"), frame.sample(fraction=1, shuffle=True, seed=0), frame.sort("time"))
+    first, *others = (prepare(order) for order in orders)
+    for other in others:
+        assert other.user_ids == first.user_ids and other.item_ids == first.item_ids
+        assert (other.items == first.items).all() and (other.offsets == first.offsets).all()
