@@ -134,10 +134,10 @@ def archs_of(builder: Builder, probing: Probing, base: Probe) -> list[Any]:
     return list(dict.fromkeys(found))
 
 
-def others_of(builder: Builder, probing: Probing, base: Probe, archs: Sequence[Any]) -> list[Any]:
+def others_of(probing: Probing, base: Any, archs: Sequence[Any]) -> list[Any]:
     """Return further architectures, in which every option of each choice occurs, many choices together."""
     space = probing.axes.space
-    values = space.assignment(base.arch)
+    values = space.assignment(base)
     changed = {name for arch in archs for name, option in space.assignment(arch).items() if values.get(name) != option}
     choices = [choice for choice in _size_choices(probing) if choice.name in changed]
     found, missing = [], []
@@ -148,7 +148,7 @@ def others_of(builder: Builder, probing: Probing, base: Probe, archs: Sequence[A
         except ArchitectureError:  # by a rule of the space
             missing += [{name: option} for name, option in change.items() if name in values]
     found += [arch for change in missing if (arch := valid(space, values, change)) is not None]
-    some = [arch for arch in dict.fromkeys(found) if arch != base.arch and arch not in archs]
+    some = [arch for arch in dict.fromkeys(found) if arch != base and arch not in archs]
     return some[:_MOST_OTHERS]
 
 

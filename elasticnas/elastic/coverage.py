@@ -74,7 +74,7 @@ def _grouped(
 ) -> dict[tuple[str, tuple[int, ...], str], list[Layout]]:
     """Group tensors that have the same layout and the same name apart from layer numbers."""
     groups: dict[tuple[str, tuple[int, ...], str], list[Layout]] = {}
-    shared = layered((layout.name for layout in layouts), every=True)
+    shared = layered(layout.name for layout in layouts)
     for layout in layouts:
         if layout.name in computed:
             text = "computed for each architecture"

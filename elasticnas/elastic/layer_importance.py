@@ -1,9 +1,7 @@
 """Layer importance: the change of the output when one layer of a stack is skipped."""
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -111,24 +109,17 @@ class _Measure:
         self._whole = [self._result(batch) for batch in batches]
 
     def change(self, skipped: set[int]) -> float:
-        hooks = [
-            self._layers[position].register_forward_hook(
-                _Skip(f"{self._path}.{position}".lstrip(".")), with_kwargs=True
-            )
-            for position in skipped
-        ]
-        calls = Counter[int]()
-        for position in skipped:
-            hooks.append(self._layers[position].register_forward_pre_hook(partial(_count, calls, position)))
+        skips = {position: _Skip(f"{self._path}.{position}".lstrip(".")) for position in skipped}
+        hooks = [self._layers[n].register_forward_hook(skip, with_kwargs=True) for n, skip in skips.items()]
         try:
             results = [self._result(batch) for batch in self._batches]
         finally:
             for hook in hooks:
                 hook.remove()
-        for position in skipped:
-            if not calls[position]:
+        for skip in skips.values():
+            if not skip.called:
                 raise ConfigError(
-                    f"{self._path}.{position} is never called, as where the model runs the parts of a layer by itself, "
+                    f"{skip.path} is never called, as where the model runs the parts of a layer by itself, "
                     "so that it cannot be skipped: give a stack whose layers are called, or compare sub-networks "
                     "without a layer"
                 )
@@ -147,23 +138,20 @@ class _Measure:
         return 1 - float(nn.functional.cosine_similarity(whole.double(), found.double(), dim=-1).mean())
 
 
-def _count(calls: Counter[int], position: int, *_: Any) -> None:
-    calls[position] += 1
-
-
 class _Skip:
     """Forward hook: replaces the first tensor of a layer's output by its input."""
 
     def __init__(self, path: str) -> None:
-        self._path = path
+        self.path, self.called = path, False
 
     def __call__(self, layer: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> Any:
+        self.called = True
         x = next((value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)), None)
         first = next((value for _, value in tensors_of(output)), None)
         if x is None or first is None or x.shape != first.shape:
             shapes = [None if value is None else tuple(value.shape) for value in (x, first)]
             raise ConfigError(
-                f"{self._path} turns {shapes[0]} into {shapes[1]}, so that it cannot be skipped: give a stack whose "
+                f"{self.path} turns {shapes[0]} into {shapes[1]}, so that it cannot be skipped: give a stack whose "
                 "layers keep the shape of their input"
             )
         return _with_first(output, x)

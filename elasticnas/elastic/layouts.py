@@ -96,23 +96,18 @@ def starred(name: str) -> str:
     return re.sub(r"(?<=\.)\d+(?=\.)", "*", re.sub(r"^\d+(?=\.)", "*", name))
 
 
-def layered(names: Iterable[str], every: bool = False) -> dict[str, str]:
-    """Return each name with ``*`` in place of the number of a layer, by name.
+def layered(names: Iterable[str]) -> dict[str, str]:
+    """Return each name with ``*`` in place of the numbers of layers, by name.
 
     A number counts layers if another name differs in it alone, and modules stand below it: ``0`` and ``2`` of
-    ``0.weight`` and ``2.weight`` are different layers of a sequence.
-
-    Args:
-        names: Names of tensors.
-        every: Replace the numbers of layers within layers too, such as heads or experts, not only the outermost.
+    ``0.weight`` and ``2.weight`` are different layers of a sequence. Layers within layers count too, such as experts.
     """
     split = {name: name.split(".") for name in names}
     counts = Counter(others for parts in split.values() for _, others in _numbers(parts))
     found = {}
     for name, parts in split.items():
         places = [place for place, others in _numbers(parts) if counts[others] > 1]
-        starred = places if every else places[:1]
-        found[name] = ".".join("*" if place in starred else part for place, part in enumerate(parts))
+        found[name] = ".".join("*" if place in places else part for place, part in enumerate(parts))
     return found
 
 

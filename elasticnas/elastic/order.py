@@ -57,11 +57,11 @@ def order_free(pair: Pair, found: Assignment, alone: Sequence[Dim], others: Sequ
     trials = [{*alone}.union(some, *chosen) for some in _choices(given, {*copies}) for chosen in _subsets(groups)]
     trials += [members - {dim} for members in trials[:2] for dim in alone]
     clusters = _clusters(found, others)
-    together = [
+    together = (
         {**{dim: known.get(dim, Units(part)) for dim in members}, **more}
         for members, more in product(trials, _with_copies(pair, clusters, part))
         if members
-    ]
+    )
     return next((members for members in islice(together, _MOST_TRIALS) if _holds(pair, members, part)), {})
 
 

@@ -45,6 +45,11 @@ class Probe:
         return {self.layers.source(name, self.arch): (name, tuple(value.shape)) for name, value in tensors(self.model)}
 
     @cached_property
+    def sources(self) -> dict[str, str]:
+        """Name in the supernet of every tensor, by its name in this model."""
+        return {own: source for source, (own, _) in self.tensors.items()}
+
+    @cached_property
     def traits(self) -> dict[str, tuple[Any, ...]]:
         """Classes and integers, such as numbers of heads, of the modules around a tensor in its layer, by its name."""
         integers = _integers(self.model)

@@ -58,7 +58,7 @@ class Probing:
         further = [Probe(arch, builder.shapes(arch), layers) for arch in beyond(axes, archs)]
         self.probes = [self.full, *self.neighbours, *further]
         self._numbers = {axis.name: axis.quantity for axis in axes.all() if axis.is_number}
-        self.layered = layered(self.full.tensors, every=True)
+        self.layered = layered(self.full.tensors)
         self._series: dict[tuple[int, ...], dict[str, list[int]]] = {}
         self._sizes: dict[tuple[str, int], tuple[dict[str, int], ...]] = {}
         self._largest: dict[str, tuple[dict[str, int], ...]] = {}  # in the largest model, which is probed first

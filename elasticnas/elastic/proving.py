@@ -196,7 +196,7 @@ class _Prover:
         """Check the layouts for the options in between, and for many choices together."""
         base, archs = self._archs
         regrouped = {dim for verdict in verdicts for dim in verdict.regrouped}
-        for arch in others_of(self.builder, self.probing, Probe(base, self.base.model, self.probing.layers), archs):
+        for arch in others_of(self.probing, base, archs):
             case = Case(self.base, self._probe(arch), (base, arch))
             verdict = self._verdict(case, True, claimed=True, free=regrouped)
             if verdict.refuted and not verdict.regrouped:
@@ -208,7 +208,9 @@ class _Prover:
         Raises:
             AxisError: Some dimension is not.
         """
-        layouts = [each for each in layouts if each.name not in self.computed and self._is_float(each.name)]
+        full = dict(tensors(self.probing.full.model))
+        floats = {name for name, (own, _) in self.probing.full.tensors.items() if full[own].is_floating_point()}
+        layouts = [each for each in layouts if each.name in floats - self.computed]
         pairs = [
             (each, f"{self.probing.layered[each.name]} dimension {number}", *dimensions)
             for each in layouts
@@ -229,10 +231,6 @@ class _Prover:
         missing = [name for _, name, _, d in pairs if d.how in ("axis", "size")]
         if missing:
             raise AxisError(refusals.undecided(missing))
-
-    def _is_float(self, name: str) -> bool:
-        found = dict(tensors(self.probing.full.model))
-        return found[self.probing.full.tensors[name][0]].is_floating_point()
 
     # messages
 
@@ -265,12 +263,10 @@ class _Prover:
         return list(dict.fromkeys(found))
 
     def _has_rule(self, case: Case, dim: Dim) -> bool:
-        source = next(source for source, (own, _) in case.base.tensors.items() if own == dim[0])
-        return self.probing.layouts[source].dimensions[dim[1]].how == "rule"
+        return self.probing.layouts[case.base.sources[dim[0]]].dimensions[dim[1]].how == "rule"
 
     def _named(self, case: Case, dim: Dim) -> str:
-        sources = {own: source for source, (own, _) in case.base.tensors.items()}
-        return f"{self.probing.layered[sources[dim[0]]]} dimension {dim[1]}"
+        return f"{self.probing.layered[case.base.sources[dim[0]]]} dimension {dim[1]}"
 
 
 def _dims(verdict: Verdict) -> list[Dim]:
