@@ -1,11 +1,14 @@
 """Interactions and features of items: formats, preparation, split, and training samples."""
 
-from easrec.data.dataset import Interactions, Statistics, TieBreak, prepare
+from easrec.data.columns import Columns
+from easrec.data.dataset import Interactions, Statistics
 from easrec.data.features import ItemFeatures, number_features
-from easrec.data.formats import FORMATS, Columns, Format, known_formats
+from easrec.data.formats import FORMATS, Format, Layout, known_formats
 from easrec.data.frames import DataFrame, read_frame
 from easrec.data.items import read_items
+from easrec.data.preparing import TieBreak, prepare
 from easrec.data.readers import read_interactions
+from easrec.data.splitting import SplitRule
 from easrec.data.split import Sequences, Split, hold_out_users
 from easrec.data.windows import Batch, count_batches, pad, training_batches
 
@@ -15,6 +18,8 @@ __all__ = [
     "Columns",
     "DataFrame",
     "Format",
+    "Layout",
+    "SplitRule",
     "Interactions",
     "ItemFeatures",
     "Sequences",

@@ -1,25 +1,21 @@
-"""Preparation of interactions: duplicates, time order, k-core filter, ids, statistics."""
+"""Interactions: prepared sequences of items, with ids, statistics and split; saved as one file."""
 
 import io
 import json
 import zipfile
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from easrec.data.features import ItemFeatures
 from elasticnas.errors import DataError
 from elasticnas.files import write_bytes
 
-__all__ = ["Interactions", "Statistics", "TieBreak", "prepare"]
-
-TieBreak: TypeAlias = Literal["random", "item", "file"]
-"""Order of a user's interactions at the same time."""
+__all__ = ["Interactions", "Statistics"]
 
 _FORMAT = 1
 _EXPANDED = 2**26  # bytes that any part of an archive may expand to
@@ -33,6 +29,9 @@ class Statistics:
     Attributes:
         timestamps: Whether interactions are in time order, not in the order of the rows.
         empty_dropped: Rows without a user or an item.
+        left_out: Interactions that did not satisfy the conditions of ``--where``.
+        source: Format and columns that were read, in one line; empty in older files and for generated data.
+        split: Which interactions are the targets, in one line.
         tie_break: What orders interactions of a user at the same time: ``random``, ``item`` or ``file``.
         last_ties: Users whose last two interactions have the same time; this and the following counts are None in files
             that were prepared before they were counted.
@@ -56,6 +55,9 @@ class Statistics:
     repeat_targets: int | None = None
     cold_targets: int | None = None
     untrained_users: int | None = None
+    left_out: int = 0
+    source: str = ""
+    split: str = "leave-one-out"
 
     @property
     def actions_per_user(self) -> float:
@@ -200,129 +202,3 @@ def _require_plausible(path: Path) -> None:
                 raise ValueError(
                     f"{part.filename} would expand from {part.compress_size:,} to {part.file_size:,} bytes"
                 )
-
-
-def prepare(
-    frame: pl.DataFrame,
-    min_user: int = 0,
-    min_item: int = 0,
-    source: str = "the data",
-    tie_break: TieBreak = "random",
-) -> Interactions:
-    """Convert interactions to sequences.
-
-    Rows without a user or an item are dropped and counted. Rows that repeat user, item and time exactly are dropped;
-    repeat visits at other times are kept, and without timestamps no row is dropped. The items of each user are sorted
-    by time, and ties by ``tie_break``. The k-core filter repeatedly drops users and items with too few interactions.
-    Then users with fewer than 3 are dropped, because training, validation and test need one item each. Users and items
-    are numbered in order of first appearance in time. With timestamps, and unless ``tie_break="file"``, the order of
-    the rows does not matter.
-
-    Args:
-        frame: ``user``, ``item``, ``time``, see :func:`easrec.data.read_interactions`.
-        min_user: Minimum interactions of a user.
-        min_item: Minimum interactions of an item.
-        source: Name of the data in errors.
-        tie_break: Order of a user's interactions at the same time: ``"random"`` (seeded, the same for the same
-            interactions), ``"item"`` (by item id) or ``"file"`` (by row).
-
-    Raises:
-        DataError: No user is left, or only one item.
-    """
-    timed = frame["time"].null_count() < len(frame)
-    rows = len(frame)
-    frame = frame.filter(pl.col("user").is_not_null() & pl.col("item").is_not_null())
-    empty, rows = rows - len(frame), len(frame)
-    if timed:
-        frame = frame.unique(subset=["user", "item", "time"], keep="first", maintain_order=True)
-        frame = _in_time_order(frame, tie_break)
-    duplicates = rows - len(frame)
-    before_core = len(frame)
-    frame = _core(frame, min_user, min_item)
-    core_dropped = before_core - len(frame)
-    long_enough = frame.filter(pl.len().over("user") >= _SHORTEST)
-    users_before = frame["user"].n_unique()
-    short = users_before - long_enough["user"].n_unique()
-    if long_enough.is_empty():
-        raise DataError(
-            f"{source}: no user is left: {core_dropped} interactions were dropped by the k-core filter "
-            f"(min_user={min_user}, min_item={min_item}), {short} users have fewer than {_SHORTEST} interactions"
-            + (f", {empty} rows have no user or no item" if empty else "")
-        )
-    users = long_enough["user"].unique(maintain_order=True)
-    items = long_enough["item"].unique(maintain_order=True)
-    if len(items) < 2:
-        raise DataError(f"{source}: only one item ({items[0]!r}) is left; a recommender needs at least two")
-    numbered = long_enough.with_row_index("row").join(
-        pl.DataFrame({"user": users, "u": np.arange(len(users))}), on="user", how="left", maintain_order="left"
-    )
-    numbered = numbered.join(
-        pl.DataFrame({"item": items, "i": np.arange(1, len(items) + 1, dtype=np.int32)}),
-        on="item",
-        how="left",
-        maintain_order="left",
-    ).sort(["u", "row"])
-    counts = np.bincount(numbered["u"].to_numpy(), minlength=len(users))
-    statistics = Statistics(
-        len(users),
-        len(items),
-        len(numbered),
-        duplicates,
-        core_dropped,
-        short,
-        timed,
-        min_user,
-        min_item,
-        empty,
-        tie_break,
-    )
-    numbers = numbered["i"].to_numpy().astype(np.int32)
-    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    statistics = replace(statistics, **_targets(numbers, offsets))
-    if timed:
-        times, last = numbered["time"].to_numpy(), offsets[1:] - 1
-        statistics = replace(statistics, last_ties=int((times[last] == times[last - 1]).sum()))
-    return Interactions(
-        numbers,
-        offsets,
-        users.to_list(),
-        ["", *items.to_list()],
-        statistics,
-    )
-
-
-def _in_time_order(frame: pl.DataFrame, tie_break: TieBreak) -> pl.DataFrame:
-    if tie_break == "file":
-        return frame.sort("time", maintain_order=True)
-    frame = frame.sort("time", "user", "item")
-    if tie_break == "item":
-        return frame
-    # without exact repetitions the order above is that of a set: keys drawn in it do not depend on the file
-    keys = pl.Series("key", np.random.default_rng(0).random(len(frame)))
-    return frame.with_columns(keys).sort("time", "user", "key").drop("key")
-
-
-def _targets(items: NDArray[np.int32], offsets: NDArray[np.int64]) -> dict[str, Any]:
-    """Count what makes test targets special, under leave-one-out."""
-    last, users = offsets[1:] - 1, len(offsets) - 1
-    owner = np.repeat(np.arange(users), np.diff(offsets))
-    target = items[last]
-    earlier = items == target[owner]
-    earlier[last] = False
-    training = np.ones(len(items), dtype=bool)
-    training[last] = training[last - 1] = False
-    known = np.zeros(int(items.max()) + 1, dtype=bool)
-    known[items[training]] = True
-    return {
-        "repeat_targets": int((np.bincount(owner, weights=earlier, minlength=users) > 0).sum()),
-        "cold_targets": int((~known[target]).sum()),
-        "untrained_users": int((np.diff(offsets) == _SHORTEST).sum()),
-    }
-
-
-def _core(frame: pl.DataFrame, min_user: int, min_item: int) -> pl.DataFrame:
-    while True:
-        kept = frame.filter((pl.len().over("item") >= min_item) & (pl.len().over("user") >= min_user))
-        if len(kept) == len(frame):
-            return kept
-        frame = kept

@@ -1,19 +1,21 @@
 """Reader of interactions in a data frame of polars or pandas."""
 
-from typing import Any, Literal, TypeAlias
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import polars as pl
 
-from easrec.data.formats import Columns, of_table
-from easrec.data.readers import checked
+from easrec.data.columns import Columns, Missing
+from easrec.data.readers import read_table
 from elasticnas.errors import DataError
 
-__all__ = ["DataFrame", "read_frame"]
+__all__ = ["NAME", "DataFrame", "read_frame", "table_of"]
 
 DataFrame: TypeAlias = Any
 """A data frame of polars or pandas; pandas need not be installed."""
 
-_NAME = "the data frame"
+NAME = "the data frame"
+"""Name of a data frame in messages."""
 
 
 def read_frame(
@@ -23,27 +25,39 @@ def read_frame(
     time: str | None = None,
     *,
     time_format: str | None = None,
-    missing: Literal["refuse", "keep", "drop"] = "refuse",
+    missing: Missing = "refuse",
+    where: Sequence[str] = (),
 ) -> pl.DataFrame:
     """Convert a data frame to the form of :func:`easrec.data.read_interactions`; rows in messages count from 1.
 
     Args:
-        frame: One row for each interaction.
-        user: Column of the user ids; None for ``user_id``.
-        item: Column of the item ids; None for ``item_id``.
-        time: Column of the time; None for ``timestamp`` or the only column that can only mean the time; ``"none"`` for
-            row order.
+        frame: One row for each interaction, or lists of items and times.
+        user: Column of the user ids; None for ``user_id``, or the only column whose name can only mean them.
+        item: Column of the item ids; None for ``item_id``, or such a column.
+        time: Column of the time; None for ``timestamp``, or such a column; ``"none"`` for row order.
         time_format: Format of dates, such as ``%m/%d/%Y``.
         missing: What ids such as NA and null are: refused, kept as ids, or dropped like empty ones.
+        where: Conditions that rows must satisfy, such as ``rating >= 4``.
 
     Raises:
+        ConfigError: An option is wrong.
         DataError: It is not a data frame, is empty, lacks a column, or a time is wrong.
     """
-    columns = Columns(user, item, time, time_format=time_format, missing=missing)
-    table = _polars(frame, {user or "user_id", item or "item_id", time or "timestamp"})
+    columns = Columns(user, item, time, time_format=time_format, missing=missing, where=tuple(where))
+    return read_table(NAME, table_of(frame, columns), columns).frame
+
+
+def table_of(frame: DataFrame, columns: Columns) -> pl.DataFrame:
+    """Return a data frame as one of polars.
+
+    Raises:
+        DataError: It is not a data frame, or is empty.
+    """
+    names = {columns.user or "user_id", columns.item or "item_id", columns.time or "timestamp"}
+    table = _polars(frame, names | {condition.column for condition in columns.conditions})
     if table.is_empty():
-        raise DataError(f"{_NAME} is empty; expected one interaction per row")
-    return checked(_NAME, of_table(_NAME, table, columns), 1, columns)
+        raise DataError(f"{NAME} is empty; expected one interaction per row")
+    return table
 
 
 def _polars(frame: DataFrame, needed: set[str]) -> pl.DataFrame:
@@ -57,7 +71,7 @@ def _polars(frame: DataFrame, needed: set[str]) -> pl.DataFrame:
         )
     names = [str(name) for name in frame.columns]
     if twice := [name for name in names if names.count(name) > 1]:
-        raise DataError(f"{_NAME}: the column {twice[0]!r} occurs twice; rename one")
+        raise DataError(f"{NAME}: the column {twice[0]!r} occurs twice; rename one")
     # other columns may have types unknown to polars; they are read only if they could be the time
     read = {name: str(name) in needed or _simple(frame[name]) for name in frame.columns}
     columns = {str(name): _values(frame[name]) for name in frame.columns if read[name]}

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import polars as pl
 
-from easrec.data.formats import read_table
+from easrec.data.formats import FORMATS, matching
+from easrec.data.blocks import plain_name
+from easrec.data.tables import Dialect, delimited, parquet, whole
 from elasticnas.errors import ConfigError, DataError
 
 __all__ = ["read_items"]
@@ -41,7 +43,7 @@ def read_items(path: str | Path, columns: Sequence[str], item: str | None = None
     if path.is_dir():
         raise DataError(f"{path}: a folder; give the file of items inside it")
     try:
-        frame, first_row, own_item = read_table(path)
+        frame, first_row, own_item = _table(path)
     except OSError as error:
         raise DataError(
             f"{path}: cannot be read, {error.strerror or error}; check the file and its permissions"
@@ -63,6 +65,37 @@ def read_items(path: str | Path, columns: Sequence[str], item: str | None = None
             "ids and features are text or numbers"
         ) from None
     return _one_row_each(path, found, first_row)
+
+
+def _table(path: Path) -> tuple[pl.DataFrame, int, str]:
+    """Read a file; its format follows from its name.
+
+    Returns:
+        The table, the number of its first row of data, and the default column of the item ids.
+
+    Raises:
+        DataError: The format is not supported, or the file cannot be read.
+    """
+    kind = next((each.name for each in matching(path, FORMATS)), None)
+    if kind == "parquet":
+        return whole(parquet(path, "item")), 1, "item_id"
+    if plain_name(path).endswith("movies.dat"):
+        return _movies(path), 1, "MovieID"
+    if kind not in ("csv", "tsv"):
+        raise DataError(
+            f"{path}: items come as .csv, .tsv, .txt or .parquet with a header, or as MovieLens' movies.dat; this is "
+            f"{kind or 'none of them'}: write the items as one of them"
+        )
+    return whole(delimited(path, Dialect("," if kind == "csv" else "\t"), what="item")), 2, "item_id"
+
+
+def _movies(path: Path) -> pl.DataFrame:
+    """Read MovieLens ``movies.dat``: ``MovieID::Title::Genres``, no header."""
+    frame = whole(delimited(path, Dialect("::"), (), "item", latin=True))
+    if frame.width != 3:
+        raise DataError(f"{path}: expected MovieID::Title::Genres in each line, found {frame.width} fields")
+    frame.columns = ["MovieID", "Title", "Genres"]
+    return frame
 
 
 def _item_name(columns: Sequence[str]) -> str:

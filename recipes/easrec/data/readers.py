@@ -1,21 +1,46 @@
-"""Reader of interactions in any known format: user and item as text, time in nanoseconds."""
+"""Readers of interactions in any known format: user and item as categories, time in nanoseconds."""
 
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from glob import glob, has_magic
 from pathlib import Path
-from typing import Literal
 
 import polars as pl
 
-from easrec.data.formats import Columns, detect, known_formats
-from easrec.data.times import NO_TIME, nanoseconds
+from easrec.data.columns import Chosen, Columns, Missing
+from easrec.data.picking import picked
+from easrec.data.recognising import recognised
+from easrec.data.times import NO_TIME, Times
 from elasticnas.errors import DataError
 
-__all__ = ["checked", "read_interactions"]
+__all__ = ["Read", "read", "read_interactions", "read_table", "resolved"]
 
-_MISSING = ["NA", "N/A", "<NA>", "NaN", "nan", "null", "NULL", "None"]
+_NUMBER = r"^([+-]?\d+(\.\d*)?([eE][+-]?\d+)?|\d{4}-\d\d-\d\d.*)$"
+
+
+@dataclass(frozen=True)
+class Read:
+    """What was read.
+
+    Attributes:
+        frame: ``user`` and ``item`` as categories (null where empty), ``time`` in nanoseconds (int64) or null, in the
+            order of the files.
+        rows: Number of rows that were read, before conditions.
+        description: Format and columns, in one line.
+    """
+
+    frame: pl.DataFrame
+    rows: int
+    description: str
+
+    @property
+    def left_out(self) -> int:
+        """Interactions that do not satisfy the conditions."""
+        return self.rows - len(self.frame)
 
 
 def read_interactions(
-    path: str | Path,
+    path: str | Path | Sequence[str | Path],
     user: str | None = None,
     item: str | None = None,
     time: str | None = None,
@@ -24,86 +49,183 @@ def read_interactions(
     header: bool = True,
     separator: str | None = None,
     time_format: str | None = None,
-    missing: Literal["refuse", "keep", "drop"] = "refuse",
+    missing: Missing = "refuse",
+    where: Sequence[str] = (),
 ) -> pl.DataFrame:
-    """Read a file of interactions.
+    """Read one or several files of interactions.
 
     Args:
-        path: CSV, TSV or Parquet file (also gzipped) with named columns, MovieLens ``ratings.dat``, RecBole ``.inter``,
-            SNAP Gowalla check-ins, Kaggle ``DMSC.csv``, or a format of an installed package.
-        user: Column of the user ids; None for the format's default (``user_id`` in a table).
-        item: Column of the item ids; None for the format's default (``item_id`` in a table).
-        time: Column of the time, numbers or dates; None for the format's default (``timestamp`` in a table) or the
-            only column whose name can only mean the time; ``"none"`` for row order.
-        format: Name of the format, or ``"auto"`` to detect it from the file's name.
+        path: CSV, TSV, Parquet or JSON lines (also compressed), text with one line per user, MovieLens' files, RecBole's
+            ``.inter``, SNAP Gowalla check-ins, Kaggle ``DMSC.csv``, or a format of an installed package; patterns such as
+            ``part-*.csv`` stand for the files that match, sorted by name.
+        user: Column of the user ids; None for the format's default (``user_id`` in a table), or the only column whose
+            name can only mean them.
+        item: Column of the item ids; None for the format's default (``item_id`` in a table), or such a column.
+        time: Column of the time, numbers or dates; None for the format's default (``timestamp`` in a table), or such a
+            column; ``"none"`` for row order.
+        format: Name of the format, or ``"auto"`` to recognise it.
         header: Whether delimited text starts with a header; without one, columns are named 1, 2, 3 by position.
-        separator: Separator of delimited text; None for the format's.
+        separator: Separator of delimited text, ``"blanks"`` for any run of blanks; None to recognise it.
         time_format: Format of dates, such as ``%m/%d/%Y``; None for numbers and ISO dates.
         missing: What ids such as NA and null are: refused, kept as ids, or dropped like empty ones.
+        where: Conditions that rows must satisfy, such as ``rating >= 4``.
 
     Returns:
-        ``user`` and ``item`` as text exactly as written (null where empty), ``time`` in nanoseconds (int64) or null,
-        in the order of the file.
+        ``user`` and ``item`` as categories of text exactly as written (null where empty), ``time`` in nanoseconds
+        (int64) or null, in the order of the files.
 
     Raises:
-        DataError: The file cannot be read or breaks a rule; the message names the file and the row or column.
+        ConfigError: An option is wrong.
+        DataError: A file cannot be read or breaks a rule; the message names the file and the row or column.
         PluginError: A format of an installed package cannot be loaded.
     """
-    path, columns = Path(path), Columns(user, item, time, header, separator, time_format, missing)
-    if not path.exists():
-        raise DataError(f"{path}: no such file; give the interactions by --data")
-    if path.is_dir():
-        raise DataError(f"{path}: a folder; give the file of interactions inside it")
-    kind = detect(path) if format == "auto" else known_formats().get(format)
-    if kind is None:
-        raise DataError(f"format {format!r} is unknown; choose one of {', '.join(known_formats())}")
-    try:
-        frame = kind.read(path, columns)
-    except OSError as error:
-        raise DataError(
-            f"{path}: cannot be read, {error.strerror or error}; check the file and its permissions"
-        ) from None
-    if frame.is_empty():
-        raise DataError(f"{path}: a header and no rows; expected one interaction per row")
-    return checked(path, frame, kind.first_row - (not columns.header and kind.first_row == 2), columns)
+    columns = Columns(user, item, time, format, header, separator, time_format, missing, tuple(where))
+    given = [path] if isinstance(path, (str, Path)) else path
+    return read([(resolved(given), 0)], columns).frame
 
 
-def checked(path: Path | str, frame: pl.DataFrame, first_row: int, columns: Columns) -> pl.DataFrame:
-    """Check that each interaction has a user and an item, and convert times to numbers.
-
-    Args:
-        path: The file, for errors.
-        frame: ``user``, ``item`` and ``time`` as text.
-        first_row: Number of the first row, for errors.
-        columns: What the caller chose.
-
-    Returns:
-        ``user`` and ``item``, null where a row has none, and ``time``.
+def resolved(given: Iterable[str | Path]) -> list[Path]:
+    """Return the files that paths and patterns stand for.
 
     Raises:
-        DataError: A row lacks a valid time, or an id may stand for a missing value.
+        DataError: No file matches a pattern.
     """
-    frame = frame.with_row_index("row", offset=first_row)
-    # skip blank lines
-    frame = frame.filter(~pl.all_horizontal(pl.col("user", "item", "time").is_null()))
-    if frame.is_empty():
-        raise DataError(f"{path}: every row is empty; expected one interaction per row")
-    frame = frame.with_columns(_or_null(path, frame, name, columns.missing) for name in ("user", "item"))
-    time = columns.time
-    if time not in (None, NO_TIME) and frame["time"].null_count() == len(frame):
-        raise DataError(f"{path}: the column {time!r} is empty; use the order of the rows by --time none")
-    return frame.select("user", "item", time=nanoseconds(path, frame["time"], frame["row"], columns.time_format))
+    found: list[Path] = []
+    for each in given:
+        if Path(each).exists() or not has_magic(str(each)):
+            found.append(Path(each))
+            continue
+        files = sorted(Path(name) for name in glob(str(each), recursive=True) if Path(name).is_file())
+        if not files:
+            raise DataError(f"{each}: no file matches; correct the pattern")
+        found += files
+    if twice := [path for path in found if found.count(path) > 1]:
+        raise DataError(f"{twice[0]}: given twice; give each file once")
+    return found
 
 
-def _or_null(path: Path | str, frame: pl.DataFrame, name: str, missing: str) -> pl.Series:
-    """Return ids, null where they are empty or stand for a missing value."""
-    ids = frame[name]
-    words = ids.is_in(_MISSING).fill_null(False)
-    if missing == "refuse" and words.any():
-        at = int(words.arg_true()[0])
+def read(parts: Sequence[tuple[Sequence[Path], int]], columns: Columns) -> Read:
+    """Read the files of several parts, such as training, validation and test.
+
+    Args:
+        parts: Files and number of each part; the number is the column ``part`` of the result if there are several.
+        columns: Which columns are read, and how.
+
+    Raises:
+        DataError: A file cannot be read or breaks a rule.
+    """
+    reader, sizes = _Reader(columns), []
+    for paths, _ in parts:
+        before = reader.kept
+        for path in paths:
+            reader.add_file(path)
+        sizes.append(reader.kept - before)
+    found = reader.finish()
+    if len(parts) == 1:
+        return found
+    numbers = pl.concat(
+        pl.repeat(number, size, dtype=pl.Int8, eager=True) for (_, number), size in zip(parts, sizes, strict=True)
+    )
+    return Read(found.frame.with_columns(part=numbers), found.rows, found.description)
+
+
+def read_table(name: str, frame: pl.DataFrame, columns: Columns) -> Read:
+    """Read interactions from a table in memory.
+
+    Args:
+        name: Name of the table in errors.
+        frame: One row for each interaction.
+        columns: Which columns are read; rows in messages count from 1.
+
+    Raises:
+        DataError: A column is missing, or a row breaks a rule.
+    """
+    reader = _Reader(columns)
+    reader.add_parts(name, iter([frame]), 1, Chosen("user_id", "item_id", "timestamp"), "a data frame")
+    return reader.finish()
+
+
+class _Reader:
+    """Reads files part by part, keeping 16 bytes for each interaction."""
+
+    def __init__(self, columns: Columns) -> None:
+        self._columns, self._times = columns, Times(columns.time_format)
+        self._ids = [pl.Categorical(pl.Categories.random(name)) for name in ("user", "item")]
+        self._parts: list[pl.DataFrame] = []
+        self._descriptions: dict[str, int] = {}
+        self._last: Path | str = ""
+        self.rows = self.kept = 0
+
+    def add_file(self, path: Path) -> None:
+        try:
+            found = recognised(path, self._columns)
+            parts = found.format.read(path, found.layout)
+            if self._columns.header and found.format.name in ("csv", "tsv"):
+                parts = _with_header(path, parts, self._columns)
+            self.add_parts(path, parts, found.first_row, found.format.defaults, found.describe())
+        except OSError as error:
+            raise DataError(
+                f"{path}: cannot be read, {error.strerror or error}; check the file and its permissions"
+            ) from None
+
+    def add_parts(
+        self, path: Path | str, parts: Iterator[pl.DataFrame], first_row: int, defaults: Chosen, kind: str
+    ) -> None:
+        chosen, before, row = None, self.rows, first_row
+        for frame in parts:
+            if len(frame) == 0 and chosen is not None:
+                continue
+            chosen = chosen or self._columns.choose(path, frame, defaults)
+            self._add(path, frame, chosen, row)
+            row += len(frame)
+        if row == first_row:
+            raise DataError(f"{path}: a header and no rows; expected one interaction per row")
+        if self.rows == before:
+            raise DataError(f"{path}: every row is empty; expected one interaction per row")
+        assert chosen is not None
+        described = f"{kind}, user {chosen.user}, item {chosen.item}, {f'time {chosen.time}' if chosen.time else 'no time'}"
+        self._descriptions[described] = self._descriptions.get(described, 0) + 1
+        self._last = path
+
+    def _add(self, path: Path | str, frame: pl.DataFrame, chosen: Chosen, row: int) -> None:
+        found, rows = picked(path, frame, chosen, self._columns, row)
+        self.rows += rows
+        self.kept += len(found)
+        self._times.add(path, found["time"], found["row"])
+        user, item = self._ids
+        self._parts.append(found.select(pl.col("user").cast(user), pl.col("item").cast(item)))
+
+    def finish(self) -> Read:
+        frame = pl.concat(self._parts)
+        if frame.is_empty():
+            wanted = " and ".join(self._columns.where)
+            raise DataError(f"{self._last}: none of the {self.rows:,} rows satisfies --where {wanted!r}; correct it")
+        times = self._times.finish()
+        time = self._columns.time
+        if time not in (None, NO_TIME) and times.null_count() == len(times):
+            raise DataError(f"{self._last}: the column {time!r} is empty; use the order of the rows by --time none")
+        unit = self._times.describe()
+        lines = [f"{count:,} files as {line}" if count > 1 else line for line, count in self._descriptions.items()]
+        return Read(frame.with_columns(times), self.rows, "; ".join(lines) + (f" in {unit}" if unit else ""))
+
+
+def _with_header(path: Path, parts: Iterator[pl.DataFrame], columns: Columns) -> Iterator[pl.DataFrame]:
+    """Check that the first row is a header: no cell is a number, and ids do not occur again in their column."""
+    first = True
+    for frame in parts:
+        if first:
+            _refuse_data_as_header(path, frame, columns)
+            first = False
+        yield frame
+
+
+def _refuse_data_as_header(path: Path, frame: pl.DataFrame, columns: Columns) -> None:
+    named = {"user_id", "item_id"} <= set(frame.columns)
+    numbers = [] if named else pl.Series(frame.columns).filter(pl.Series(frame.columns).str.contains(_NUMBER)).to_list()
+    ids = [name for name in (columns.user, columns.item) if name in frame.columns and (frame[name] == name).any()]
+    if numbers or ids:
         raise DataError(
-            f"{path}, row {frame['row'][at]}: the {name} {ids[at]!r} ({int(words.sum()):,} such rows) may be a missing "
-            "value; drop these rows by --missing drop, or use it as an id by --missing keep"
+            f"{path}: the first row looks like data ({(numbers + ids)[0]!r} is no column name); if there is no header, "
+            "give the columns by position: --no-header --user 1 --item 2 --time 4, or, with one line per user, "
+            "--format user-lines"
         )
-    none = ids.str.strip_chars() == ""
-    return ids.set(none | words if missing == "drop" else none, None)

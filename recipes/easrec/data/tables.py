@@ -1,157 +1,194 @@
-"""Readers of delimited text, with all columns as text, and of Parquet; errors give the row."""
+"""Parsers of delimited text, with all columns as text, and of Parquet; both in parts, and errors give the row."""
 
 import csv
-import gzip
 import io
+import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from easrec.data.blocks import blocks, open_file, plain_name
 from elasticnas.errors import DataError
 
-__all__ = ["delimited", "parquet", "text_of"]
+__all__ = ["BLANKS", "Dialect", "delimited", "parquet", "split_row", "whole"]
+
+BLANKS = "blanks"
+"""Separator that stands for any run of blanks and tabs."""
+
+_JOINED = b"\x1f"  # stands for separators that are not a single character
+_PART = 2**26  # bytes of a Parquet file that are read together
 
 
-def _bytes_of(path: Path) -> bytes:
-    try:
-        data = path.read_bytes()
-        return gzip.decompress(data) if path.suffix.lower() == ".gz" else data
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{path}: the gzip file is truncated or damaged ({error}); download it again") from None
+class Dialect:
+    """How the fields of delimited text are separated.
 
-
-def text_of(path: Path, what: str = "interaction", latin: bool = False) -> bytes:
-    """Read a text file as UTF-8 without a byte order mark.
-
-    Args:
-        path: The file; ``.gz`` is decompressed.
-        what: What each line contains, for errors.
-        latin: Whether text that is not UTF-8 is Latin-1, as in MovieLens' older files.
-
-    Raises:
-        DataError: The file is empty, damaged, or has another encoding.
+    Attributes:
+        separator: One or more characters, or ``BLANKS``.
+        quoted: Whether fields may be quoted: with commas and semicolons. In tab-separated text a quote is an ordinary
+            character.
     """
-    data = _bytes_of(path)
-    if not data.strip():
-        raise DataError(f"{path}: the file is empty; expected one {what} per line")
-    try:
-        data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        if latin and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
-            return data.decode("latin-1").encode()
-        # the line, not the row: bytes that are not text cannot be parsed into rows
-        line = data.count(b"\n", 0, error.start) + 1
-        raise DataError(
-            f"{path}, line {line}: not UTF-8 (byte 0x{data[error.start]:02x}); "
-            "re-encode it, for example: iconv -f latin1 -t utf-8"
-        ) from None
-    return data.removeprefix(b"\xef\xbb\xbf")
 
+    def __init__(self, separator: str) -> None:
+        self.separator, self.quoted = separator, separator in (",", ";")
+        simple = len(separator) == 1
+        self.character = separator if simple else _JOINED.decode()
+        self._pattern = None if simple else re.compile(rb"[ \t]+" if separator == BLANKS else re.escape(separator.encode()))
 
-def delimited(path: Path, data: bytes, separator: str, header: bool = True, what: str = "interaction") -> pl.DataFrame:
-    """Parse delimited text; all columns are text.
+    def __str__(self) -> str:
+        return {"\t": "tab", " ": "blank"}.get(self.separator, repr(self.separator))
 
-    Args:
-        path: The file, for errors.
-        data: Its content, from :func:`text_of`.
-        separator: Separator between fields; fields may be quoted only with commas.
-        header: Whether the first row contains the column names.
-        what: What each row contains, for errors.
+    def joined(self, data: bytes) -> bytes:
+        """Return text whose fields are separated by a single character."""
+        if self._pattern is None:
+            return data
+        if self.separator == BLANKS:
+            data = re.sub(rb"(?m)^[ \t]+|[ \t]+(?=\r?$)", b"", data)
+        return self._pattern.sub(_JOINED, data)
 
-    Raises:
-        DataError: A row has too many or too few fields.
-    """
-    # in tab-separated text a quote is an ordinary character
-    quote = '"' if separator == "," else None
-    try:
-        frame = pl.read_csv(data, separator=separator, has_header=header, infer_schema=False, quote_char=quote)
-    except pl.exceptions.PolarsError as error:
-        row = _ragged_row(data, separator, quote)
-        where = f"{path}, row {row}" if row else str(path)
-        reason = "its number of fields differs from the first row's" if row else str(error).splitlines()[0]
-        raise DataError(f"{where}: {reason}; one {what} per line, {separator!r} between fields") from None
-    # polars pads short rows with null, like an empty last field: then look for a short row with the csv module
-    filled = frame[:, -1].is_null() & ~frame.select(pl.all_horizontal(pl.all().is_null())).to_series()
-    if filled.any() and (row := _short_row(data, separator, quote, frame.width, filled.to_numpy(), 2 if header else 1)):
-        raise DataError(
-            f"{path}, row {row}: fewer fields than the {frame.width} columns; one {what} per line, "
-            f"{separator!r} between fields, empty ones too"
+    def rows(self, data: bytes) -> Iterator[list[str]]:
+        """Yield the fields of each row; of a blank one, none."""
+        text = io.StringIO(data.decode("utf-8", "replace"), newline="")
+        return csv.reader(
+            text, delimiter=self.character, quoting=csv.QUOTE_MINIMAL if self.quoted else csv.QUOTE_NONE
         )
-    frame.columns = _names(path, data, separator, quote, frame.width) if header else _positions(frame.width)
-    return frame
 
 
-def _positions(width: int) -> list[str]:
-    return [str(position) for position in range(1, width + 1)]
+def split_row(line: str, separator: str) -> list[str]:
+    """Return the fields of one row."""
+    dialect = Dialect(separator)
+    return next(dialect.rows(dialect.joined(line.encode())), [])
 
 
-def _names(path: Path, data: bytes, separator: str, quote: str | None, width: int) -> list[str]:
-    """Return the names in the header without blanks around them; the parser would rename a second column of a name."""
-    text = io.StringIO(data[:1_000_000].decode("utf-8", "replace"), newline="")
-    rows = csv.reader(text, delimiter=separator, quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE)
-    names = [name.strip() for name in next((row for row in rows if row), [])]
+def whole(parts: Iterator[pl.DataFrame]) -> pl.DataFrame:
+    """Return all parts of a table as one."""
+    return pl.concat(list(parts))
+
+
+def delimited(
+    path: Path, dialect: Dialect, names: Sequence[str] | None = None, what: str = "interaction", latin: bool = False
+) -> Iterator[pl.DataFrame]:
+    """Parse delimited text in parts; all columns are text.
+
+    Args:
+        path: The file.
+        dialect: How fields are separated.
+        names: Names of the columns of a file without header, empty for 1, 2, 3; None if the first row names them.
+        what: What each row contains, for errors.
+        latin: Whether text that is not UTF-8 is Latin-1.
+
+    Raises:
+        DataError: A row has too many or too few fields, or two columns have one name.
+    """
+    header, found, row = names is None, list(names or ()), 1
+    for data in blocks(path, what, latin, dialect.quoted):
+        data = dialect.joined(data)
+        if not data.strip():
+            row += data.count(b"\n")
+            continue
+        if not found:
+            first = next(fields for fields in dialect.rows(data) if fields)
+            found = _names(path, first) if header else [str(position) for position in range(1, len(first) + 1)]
+        frame = _parsed(path, data, dialect, len(found), row, what)
+        frame.columns = found
+        row += len(frame)
+        if header:
+            frame, header = _without_header(frame), False
+        yield frame
+
+
+def _names(path: Path, fields: list[str]) -> list[str]:
+    """Return the names in the header without blanks around them."""
+    names = [name.strip() for name in fields]
     if twice := [name for name in names if names.count(name) > 1]:
         raise DataError(f"{path}: the column {twice[0]!r} occurs twice in the header; rename one")
-    if len(names) != width:
-        raise DataError(f"{path}: the header names {len(names)} columns, the rows have {width}; correct the header")
     return names
 
 
-def _rows(data: bytes, separator: str, quote: str | None) -> Iterator[tuple[int, int]]:
-    """Return number and field count of every row that is not blank; rows count from 1, including the header.
-
-    A row may span several lines, if quoted fields contain line breaks.
-    """
-    text = io.StringIO(data.decode("utf-8", "replace"), newline="")
-    rows = csv.reader(text, delimiter=separator, quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE)
-    return ((number, len(row)) for number, row in enumerate(rows, 1) if row)
+def _without_header(frame: pl.DataFrame) -> pl.DataFrame:
+    # blank rows before the header are kept, so that rows are counted like those of the file
+    at = int((~_blank(frame)).arg_true()[0])
+    return pl.concat([frame.head(at), frame.slice(at + 1)])
 
 
-def _ragged_row(data: bytes, separator: str, quote: str | None) -> int | None:
-    """Return the number of the first row whose field count differs from that of row 1."""
-    width, number = None, 0
+def _blank(frame: pl.DataFrame) -> pl.Series:
+    return frame.select(pl.all_horizontal(pl.all().is_null())).to_series()
+
+
+def _parsed(path: Path, data: bytes, dialect: Dialect, width: int, first: int, what: str) -> pl.DataFrame:
+    between, quote = dialect.character, '"' if dialect.quoted else None
+    header = between.join(map(str, range(width))).encode() + b"\n"
     try:
-        for number, fields in _rows(data, separator, quote):
-            width = fields if width is None else width
-            if fields != width:
+        frame = pl.read_csv(header + data, separator=between, infer_schema=False, quote_char=quote)
+    except pl.exceptions.PolarsError as error:
+        row = _ragged_row(data, dialect, width, first)
+        where = f"{path}, row {row}" if row else str(path)
+        reason = "its number of fields differs from the first row's" if row else str(error).splitlines()[0]
+        raise DataError(f"{where}: {reason}; one {what} per line, {dialect} between fields") from None
+    # polars pads short rows with null, like an empty last field: then look for a short row with the csv module
+    filled = frame[:, -1].is_null() & ~_blank(frame)
+    if filled.any() and (row := _short_row(data, dialect, width, filled.to_numpy(), first)):
+        raise DataError(
+            f"{path}, row {row}: fewer fields than the {width} columns; one {what} per line, "
+            f"{dialect} between fields, empty ones too"
+        )
+    return frame
+
+
+def _ragged_row(data: bytes, dialect: Dialect, width: int, first: int) -> int | None:
+    """Return the number of the first row whose field count differs."""
+    number = first - 1
+    try:
+        for number, fields in enumerate(dialect.rows(data), first):
+            if fields and len(fields) != width:
                 return number
     except csv.Error:
         return number + 1
     return None
 
 
-def _short_row(
-    data: bytes, separator: str, quote: str | None, width: int, filled: NDArray[np.bool_], first: int
-) -> int | None:
+def _short_row(data: bytes, dialect: Dialect, width: int, filled: NDArray[np.bool_], first: int) -> int | None:
     """Return the first row with fewer than ``width`` fields among the padded ones; ``filled[0]`` is row ``first``."""
+    if b'"' not in data and data.count(dialect.character.encode()) == (width - 1) * _lines(data):
+        return None
     try:
-        for number, fields in _rows(data, separator, quote):
+        for number, fields in enumerate(dialect.rows(data), first):
             # check both, in case the two parsers treat quotes differently
-            if fields < width and first <= number < first + len(filled) and filled[number - first]:
+            if fields and len(fields) < width and number < first + len(filled) and filled[number - first]:
                 return number
     except csv.Error:
         return None
     return None
 
 
-def parquet(path: Path, what: str = "interaction") -> pl.DataFrame:
-    """Read a Parquet file.
+def _lines(data: bytes) -> int:
+    return len(re.findall(rb"[^\r\n]+", data))
+
+
+def parquet(path: Path, what: str = "interaction") -> Iterator[pl.DataFrame]:
+    """Read a Parquet file in parts.
 
     Args:
-        path: The file; ``.gz`` is decompressed.
+        path: The file, also compressed.
         what: What each row contains, for errors.
 
     Raises:
         DataError: The file is not a Parquet file, or has no rows.
     """
-    try:
-        frame = pl.read_parquet(io.BytesIO(_bytes_of(path)))
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise DataError(f"{path}: not a readable Parquet file ({str(error).splitlines()[0]}); write it again") from None
-    if frame.is_empty():
-        raise DataError(f"{path}: the file is empty; expected one {what} per row")
-    return frame
+    with open_file(path) as stream:
+        compressed = plain_name(path) != path.name.lower()
+        try:
+            table = pl.scan_parquet(io.BytesIO(stream.read()) if compressed else path, glob=False)
+            rows = int(table.select(pl.len()).collect().item())
+            together = max(1_000, rows * _PART // max(1, path.stat().st_size))
+            if rows == 0:
+                raise DataError(f"{path}: the file is empty; expected one {what} per row")
+            for first in range(0, rows, together):
+                yield table.slice(first, together).collect()
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, EOFError, zlib.error) as error:
+            raise DataError(
+                f"{path}: not a readable Parquet file ({str(error).splitlines()[0]}); write it again"
+            ) from None

@@ -8,7 +8,7 @@ import polars as pl
 
 from elasticnas.errors import DataError
 
-__all__ = ["NO_TIME", "nanoseconds", "time_column"]
+__all__ = ["NO_TIME", "Times", "time_column"]
 
 NO_TIME = "none"
 """Value of ``--time`` that chooses the order of the rows."""
@@ -16,7 +16,13 @@ NO_TIME = "none"
 _CERTAIN = {"timestamp", "time", "datetime", "date", "unixreviewtime", "unixtime", "eventtime", "unixtimestamp"}
 _WORDS = {"time", "times", "timestamp", "timestamps", "datetime", "date", "dates", "ts", "unixtime", "epoch"}
 _LARGEST = 2**63 - 1
-_DATE = r"^\d{4}-\d\d-\d\d([ T].*)?$"
+_UNFIT = "does not fit 64-bit nanoseconds (finer, or beyond them)"
+_DATE = (
+    r"^(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4}"  # 2026-01-31, 1/31/2026
+    r"|[A-Z][a-z]{2},? ([A-Z][a-z]{2} \d|\d{1,2} [A-Z][a-z]{2})|\d{1,2}[ -][A-Z][a-z]{2}[ -]\d{4}"  # Sat Jan 31, 31 Jan 2026
+    r"|(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])$)"  # 20260131
+)
+_NO_TIME = "is neither a number nor an ISO date (for other dates: --time-format '%m/%d/%Y')"
 
 
 def time_column(path: Path | str, frame: pl.DataFrame, default: str, used: tuple[str, str]) -> str | None:
@@ -65,7 +71,7 @@ def _looks_like_time(frame: pl.DataFrame, name: str) -> bool:
 
 
 def _values_are_times(column: pl.Series) -> bool:
-    """Return whether the first values are ISO dates, or seconds or milliseconds of the years 2000 to 2040."""
+    """Return whether the first values are dates, or seconds or milliseconds of the years 2000 to 2040."""
     if not (column.dtype == pl.String or column.dtype.is_numeric()):
         return False
     sample = column.head(100).drop_nulls().cast(pl.String)
@@ -78,39 +84,85 @@ def _values_are_times(column: pl.Series) -> bool:
     return bool(seconds.fill_null(False).all())
 
 
-def nanoseconds(path: Path | str, times: pl.Series, rows: pl.Series, form: str | None = None) -> pl.Series:
-    """Convert times to nanoseconds, exactly.
+class Times:
+    """Converts times to nanoseconds, exactly, part by part.
 
     Numbers are seconds if they all fit as such (up to about the year 2262), otherwise milliseconds, microseconds or
-    nanoseconds; the unit is the same for the whole column. ISO dates without zone are UTC.
+    nanoseconds; the unit is the same for all parts. ISO dates without zone are UTC.
 
     Args:
-        path: The file, for errors.
-        times: Text, or dates in nanoseconds.
-        rows: Row of each time, for errors.
         form: Format of dates, such as ``%m/%d/%Y``; None for numbers and ISO dates.
-
-    Returns:
-        int64; all null if all times are.
-
-    Raises:
-        DataError: A time is missing, is no time, or does not fit.
     """
-    if times.null_count() == len(times):
-        return pl.Series("time", [None] * len(times), dtype=pl.Int64)
-    if times.dtype == pl.Datetime("ns"):
-        return _complete(path, times, rows, times.dt.epoch("ns"), "is missing")
-    if form is not None:
-        found = _by_format(times, form)
-        return _complete(path, times, rows, found, f"does not have the format {form!r}")
-    whole = times.cast(pl.Int64, strict=False)
-    if whole.null_count() == 0:
-        low, high = whole.to_numpy().min(), whole.to_numpy().max()
-        scaled: pl.Series = whole * 10 ** _exponent(max(abs(int(low)), abs(int(high))))
-        return scaled
-    if whole.null_count() < len(times) or times.str.contains(r"^\s*[+-]?[\d.]+([eE][+-]?\d+)?\s*$").any():
-        return _of_decimals(path, times, rows)
-    return _complete(path, times, rows, _of_dates(path, times, rows), "is neither a number nor an ISO date")
+
+    def __init__(self, form: str | None = None) -> None:
+        self._form = form
+        self._parts: list[tuple[pl.Series, int | None]] = []
+        self._where: list[tuple[Path | str, pl.Series, pl.Series]] = []  # for errors, the first row of each part
+
+    def add(self, path: Path | str, times: pl.Series, rows: pl.Series) -> None:
+        """Add a part.
+
+        Args:
+            path: The file, for errors.
+            times: Text, or dates in nanoseconds.
+            rows: Row of each time, for errors.
+
+        Raises:
+            DataError: A time is missing though others of the part are not, is no time, or does not fit.
+        """
+        if len(times) == 0:
+            return
+        self._parts.append(self._converted(path, times, rows))
+        self._where.append((path, times.head(1), rows.head(1)))
+
+    def finish(self) -> pl.Series:
+        """Return the times of all parts; all null if all times are.
+
+        Raises:
+            DataError: Parts differ: numbers and dates, times and none, or a time does not fit the common unit.
+        """
+        unit = self._unit()
+        found = []
+        for (values, exponent), where in zip(self._parts, self._where, strict=True):
+            if exponent is not None and unit is not None and exponent > unit:
+                factor = 10 ** (exponent - unit)
+                if (values % factor != 0).any():
+                    _refuse(*where, 0, "is finer than nanoseconds, as larger times count in a finer unit than seconds")
+                values = values // factor
+            found.append(values)
+        return pl.concat(found).alias("time") if found else pl.Series("time", [], dtype=pl.Int64)
+
+    def describe(self) -> str:
+        """Return the unit, such as ``seconds``; empty if there are no times."""
+        if all(values.null_count() for values, _ in self._parts):
+            return ""
+        unit = self._unit()
+        return "dates" if unit is None else {9: "seconds", 6: "milliseconds", 3: "microseconds", 0: "nanoseconds"}[unit]
+
+    def _unit(self) -> int | None:
+        """Return the common exponent of numbers of all parts; None for dates."""
+        kinds = ["none" if v.null_count() else "dates" if e is None else "numbers" for v, e in self._parts]
+        if len(set(kinds)) > 1:
+            at = next(i for i, kind in enumerate(kinds) if kind != kinds[0])
+            at = kinds.index("none") if "none" in kinds else at
+            _refuse(*self._where[at], 0, "is one of " + " and ".join(sorted(set(kinds))) + " in one column")
+        return min((e for _, e in self._parts if e is not None), default=None)
+
+    def _converted(self, path: Path | str, times: pl.Series, rows: pl.Series) -> tuple[pl.Series, int | None]:
+        if times.null_count() == len(times):
+            return pl.Series("time", [None] * len(times), dtype=pl.Int64), None
+        if times.dtype == pl.Datetime("ns"):
+            return _complete(path, times.dt.to_string("iso"), rows, times.dt.epoch("ns"), "is missing"), None
+        if self._form is not None:
+            found = _by_format(times, self._form)
+            return _complete(path, times, rows, found, f"does not have the format {self._form!r}"), None
+        whole = times.cast(pl.Int64, strict=False)
+        if whole.null_count() == 0:
+            exponent = _exponent(max(abs(int(whole.min())), abs(int(whole.max()))))  # type: ignore[arg-type]
+            return whole * 10**exponent, exponent
+        if whole.null_count() < len(times) or times.str.contains(r"^\s*[+-]?[\d.]+([eE][+-]?\d+)?\s*$").any():
+            return _of_decimals(path, times, rows)
+        return _complete(path, times, rows, _of_dates(path, times, rows), _NO_TIME), None
 
 
 def _exponent(largest: int) -> int:
@@ -124,29 +176,46 @@ def _complete(path: Path | str, times: pl.Series, rows: pl.Series, found: pl.Ser
 
 
 def _refuse(path: Path | str, times: pl.Series, rows: pl.Series, at: int, why: str) -> None:
-    found = "no time" if times[at] is None else f"the time {times[at][:60]!r} {why}"
+    found = "no time" if times[at] is None else f"the time {str(times[at])[:60]!r} {why}"
     raise DataError(f"{path}, row {rows[at]}: {found}; correct it, or use the order of the rows by --time none")
 
 
-def _of_decimals(path: Path | str, times: pl.Series, rows: pl.Series) -> pl.Series:
-    # each distinct value once, in exact decimal arithmetic: floats are too coarse for nanoseconds
+def _of_decimals(path: Path | str, times: pl.Series, rows: pl.Series) -> tuple[pl.Series, int]:
+    """Convert decimal numbers exactly: floats are too coarse for nanoseconds."""
+    parts = times.str.extract_groups(r"^\s*([+-]?)(\d{1,18})(?:\.(\d*))?\s*$").struct.unnest()
+    parts.columns = ["sign", "whole", "fraction"]
+    simple = parts["whole"].is_not_null()
+    if not simple.all():
+        return _of_any_numbers(path, times, rows)
+    exponent = _exponent(int(parts["whole"].cast(pl.Int64).max()) + 1)  # type: ignore[arg-type]
+    digits = parts["fraction"].fill_null("").str.strip_chars_end("0")
+    if (finer := digits.str.len_chars() > exponent).any():
+        _refuse(path, times, rows, int(finer.arg_true()[0]), _UNFIT)
+    below = digits.str.pad_end(exponent, "0").cast(pl.Int64, strict=False).fill_null(0)
+    value = parts["whole"].cast(pl.Int64) * 10**exponent + below
+    sign = pl.Series([1, -1], dtype=pl.Int64).gather((parts["sign"] == "-").cast(pl.UInt32))
+    return value * sign, exponent
+
+
+def _of_any_numbers(path: Path | str, times: pl.Series, rows: pl.Series) -> tuple[pl.Series, int]:
+    """Convert numbers of any form, such as 1.5e9, each distinct one once."""
     distinct = times.unique()
     values = {text: _decimal(text) for text in distinct.to_list()}
     bad = {text for text, value in values.items() if value is None}
     if bad:
         at = next(i for i, text in enumerate(times) if text in bad)
-        _refuse(path, times, rows, at, "is neither a number nor an ISO date")
+        _refuse(path, times, rows, at, _NO_TIME)
     e = _exponent(int(max(abs(value) for value in values.values() if value is not None)) + 1)
     scaled = {text: value.scaleb(e) for text, value in values.items() if value is not None}
     wrong = {text for text, value in scaled.items() if value != value.to_integral_value() or abs(value) > _LARGEST}
     if wrong:
         at = next(i for i, text in enumerate(times) if text in wrong)
-        _refuse(path, times, rows, at, "does not fit 64-bit nanoseconds (finer, or beyond them)")
+        _refuse(path, times, rows, at, _UNFIT)
     exact = {text: int(value) for text, value in scaled.items()}
     table = pl.DataFrame(
         {"text": distinct, "time": [exact[text] for text in distinct]}, schema_overrides={"time": pl.Int64}
     )
-    return pl.DataFrame({"text": times}).join(table, on="text", how="left", maintain_order="left")["time"]
+    return pl.DataFrame({"text": times}).join(table, on="text", how="left", maintain_order="left")["time"], e
 
 
 def _decimal(text: str | None) -> Decimal | None:
@@ -164,9 +233,7 @@ def _of_dates(path: Path | str, times: pl.Series, rows: pl.Series) -> pl.Series:
     beyond = ((years < 1678) | (years > 2261)).fill_null(False)
     for wrong in (finer, beyond):
         if wrong.any():
-            _refuse(
-                path, times, rows, int(wrong.arg_true()[0]), "does not fit 64-bit nanoseconds (finer, or beyond them)"
-            )
+            _refuse(path, times, rows, int(wrong.arg_true()[0]), _UNFIT)
     text = times.str.replace(r"^(\d{4}-\d\d-\d\d) ", "${1}T").str.replace(r"\s*(Z|UTC)$", "+00:00")
     text = text.str.replace(r"(\.\d{9})0+", "${1}")
     found = []

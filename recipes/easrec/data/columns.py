@@ -1,0 +1,114 @@
+"""The columns of users, items and times: how they are given, and how they are found where they are not."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeAlias, get_args
+
+import polars as pl
+
+from easrec.data.tables import BLANKS
+from easrec.data.times import NO_TIME, time_column
+from easrec.data.where import Condition
+from elasticnas.errors import ConfigError, DataError
+
+__all__ = ["Chosen", "Columns", "Missing"]
+
+Missing: TypeAlias = Literal["refuse", "keep", "drop"]
+"""What ids such as NA and null are."""
+
+_USERS = {
+    *("userid", "user", "uid", "username", "reviewerid", "visitorid", "customerid", "memberid", "accountid"),
+    *("sessionid", "session"),
+}
+_ITEMS = {
+    *("itemid", "item", "iid", "movieid", "asin", "productid", "businessid", "bookid", "isbn", "artistid", "trackid"),
+    *("songid", "venueid", "locationid", "newsid", "articleid", "videoid", "gameid"),
+}
+
+
+@dataclass(frozen=True)
+class Columns:
+    """How interactions are read from files.
+
+    Attributes:
+        user: Column of the user ids; None to find it.
+        item: Column of the item ids; None to find it.
+        time: Column of the time; None to find it, ``"none"`` for the order of the rows.
+        format: Name of the format, or ``"auto"`` to recognise it.
+        header: Whether delimited text starts with a header; otherwise columns are named 1, 2, 3 by position.
+        separator: Separator of delimited text, ``"blanks"`` for any run of blanks; None to recognise it.
+        time_format: Format of dates, such as ``%m/%d/%Y``; None for numbers and ISO dates.
+        missing: What ids such as NA and null are: refused, kept as ids, or dropped like empty ones.
+        where: Conditions that rows must satisfy, such as ``rating >= 4``.
+    """
+
+    user: str | None = None
+    item: str | None = None
+    time: str | None = None
+    format: str = "auto"
+    header: bool = True
+    separator: str | None = None
+    time_format: str | None = None
+    missing: Missing = "refuse"
+    where: tuple[str, ...] = ()
+    conditions: tuple[Condition, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.missing not in get_args(Missing):
+            raise ConfigError(f"--missing {self.missing}: choose one of {', '.join(get_args(Missing))}")
+        given = self.separator
+        if given is not None and (not given or not given.isascii() or any(c in '\n\r"\x1f' for c in given)):
+            raise ConfigError(f"--separator {given!r}: give ASCII characters such as ';' or '::', or {BLANKS}")
+        object.__setattr__(self, "conditions", tuple(Condition.parse(text) for text in self.where))
+
+    def choose(self, path: Path | str, frame: pl.DataFrame, defaults: "Chosen") -> "Chosen":
+        """Return the columns to read: those given, the format's defaults, or those whose names can only mean them.
+
+        Args:
+            path: The file, for errors.
+            frame: First rows of the file, with all columns.
+            defaults: Columns that the format expects.
+
+        Raises:
+            DataError: A column is missing, or it is unclear which one to use.
+        """
+        user = self.user or _found(path, frame, defaults.user, _USERS, "user")
+        item = self.item or _found(path, frame, defaults.item, _ITEMS, "item")
+        time: str | None = None
+        if self.time != NO_TIME:
+            time = self.time or time_column(path, frame, defaults.time or "", (user, item))
+        options = {"--user": user, "--item": item, "--time": time}
+        for option, name in options.items():
+            _require(path, frame.columns, name, f"name it by {option}")
+        for condition in self.conditions:
+            _require(path, frame.columns, condition.column, f"correct --where {condition.text!r}")
+        return Chosen(user, item, time)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Names of the columns of users, items and times; None for the time where the order of the rows counts."""
+
+    user: str
+    item: str
+    time: str | None
+
+
+def _require(path: Path | str, columns: Sequence[str], name: str | None, way_out: str) -> None:
+    if name is not None and name not in columns:
+        raise DataError(f"{path}: no column {name!r}; the columns are {', '.join(columns)}; {way_out}")
+
+
+def _found(path: Path | str, frame: pl.DataFrame, default: str, known: set[str], what: str) -> str:
+    if default in frame.columns:
+        return default
+    names = [name for name in frame.columns if _plain(name) in known]
+    if len(names) > 1:
+        raise DataError(f"{path}: each of {', '.join(names)} may be the {what}; choose one by --{what} {names[0]}")
+    return names[0] if names else default
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z]", "", name.lower())

@@ -1,0 +1,142 @@
+"""Picks user, item and time of each interaction from the columns of a table."""
+
+from pathlib import Path
+
+import polars as pl
+
+from easrec.data.columns import Chosen, Columns
+from elasticnas.errors import DataError
+
+__all__ = ["picked"]
+
+_MISSING = ["NA", "N/A", "<NA>", "NaN", "nan", "null", "NULL", "None"]
+
+
+def picked(path: Path | str, frame: pl.DataFrame, chosen: Chosen, columns: Columns, first_row: int) -> tuple[pl.DataFrame, int]:
+    """Return the interactions in a table; rows that are entirely empty are left out, and lists give one each.
+
+    Args:
+        path: The file, for errors.
+        frame: All columns.
+        chosen: The columns to read.
+        columns: What the caller asked for: conditions, and what ids such as NA are.
+        first_row: Number of the first row, for errors.
+
+    Returns:
+        ``row``, ``user`` and ``item`` as text, null where a row has none, and ``time`` as text or in nanoseconds; and
+        the number of interactions before the conditions.
+
+    Raises:
+        DataError: A column cannot be read, lists do not match, or an id may stand for a missing value.
+    """
+    names = list(dict.fromkeys([chosen.user, chosen.item, chosen.time, *(c.column for c in columns.conditions)]))
+    _require(path, frame, [name for name in names if name is not None])
+    parts = {"row": pl.int_range(first_row, first_row + len(frame), eager=True, dtype=pl.Int64)}
+    parts |= {f"c{i}": frame[name] for i, name in enumerate(names) if name is not None}
+    at = {name: f"c{i}" for i, name in enumerate(names)}
+    table = pl.DataFrame(parts)
+    table = _exploded(path, table, at, chosen)
+    own = list(dict.fromkeys(at[name] for name in (chosen.user, chosen.item, chosen.time) if name is not None))
+    table = table.filter(~pl.all_horizontal(pl.col(own).is_null()))
+    rows = len(table)
+    for condition in columns.conditions:
+        table = table.filter(condition.holds(path, table[at[condition.column]], table["row"]))
+    times = (
+        pl.lit(None, dtype=pl.String) if chosen.time is None else _times(path, table[at[chosen.time]], chosen.time)
+    )
+    table = table.select(
+        "row",
+        user=_ids(path, table[at[chosen.user]], chosen.user),
+        item=_ids(path, table[at[chosen.item]], chosen.item),
+        time=times,
+    )
+    return table.with_columns(_or_null(path, table, name, columns.missing) for name in ("user", "item")), rows
+
+
+def _require(path: Path | str, frame: pl.DataFrame, names: list[str]) -> None:
+    if absent := [name for name in names if name not in frame.columns]:
+        raise DataError(f"{path}: no column {absent[0]!r} in some rows; the columns there are {', '.join(frame.columns)}")
+
+
+def _exploded(path: Path | str, table: pl.DataFrame, at: dict[str | None, str], chosen: Chosen) -> pl.DataFrame:
+    """Return one row for each entry of lists; the user and other columns are repeated."""
+    lists = [name for name, own in at.items() if isinstance(table.schema[own], (pl.List, pl.Array))]
+    if not lists:
+        return table
+    if chosen.user in lists or chosen.item not in lists:
+        wrong = next(name for name in lists if name != chosen.item)
+        raise DataError(
+            f"{path}: {wrong!r} contains lists, {chosen.item!r} does not; lists hold the items of a user, and their times"
+        )
+    if chosen.time is not None and chosen.time not in lists:
+        raise DataError(
+            f"{path}: the items of a list in {chosen.item!r} share one time in {chosen.time!r}; "
+            "use the order of rows and lists by --time none"
+        )
+    own = [at[name] for name in lists]
+    table = table.with_columns(pl.col(name).cast(pl.List(_inner(table.schema[name]))) for name in own)
+    lengths = table.select(pl.col(name).list.len().fill_null(0) for name in own)
+    for name in own[1:]:
+        if (other := lengths[own[0]] != lengths[name]).any():
+            where = int(other.arg_true()[0])
+            raise DataError(
+                f"{path}, row {table['row'][where]}: lists of {lengths[own[0]][where]} and {lengths[name][where]} entries "
+                f"in {lists[0]!r} and {lists[own.index(name)]!r}; they belong together"
+            )
+    return table.explode(own)
+
+
+def _inner(kind: pl.DataType) -> pl.DataType:
+    return kind.inner  # type: ignore[attr-defined, no-any-return]
+
+
+def _ids(path: Path | str, ids: pl.Series, name: str) -> pl.Series:
+    """Return ids as text; whole numbers stored as floats become integers, so that 10.0 is the id 10."""
+    if ids.dtype.is_float():
+        # NaN is no id
+        ids = ids.fill_nan(None)
+        if ((ids != ids.round()) | (ids.abs() >= 2**53)).any():
+            raise DataError(f"{path}: the ids of {name!r} are floats that are no whole numbers; store them as text")
+        ids = ids.cast(pl.Int64)
+    return _text(path, ids, name)
+
+
+def _text(path: Path | str, values: pl.Series, name: str) -> pl.Series:
+    try:
+        text: pl.Series = values.cast(pl.String)
+        return text
+    except pl.exceptions.PolarsError as error:
+        raise DataError(
+            f"{path}: the column {name!r} cannot be read as text ({str(error).splitlines()[0]}); "
+            "ids are text or numbers, times numbers or dates"
+        ) from None
+
+
+def _times(path: Path | str, times: pl.Series, name: str) -> pl.Series:
+    """Return times as text, and dates in nanoseconds of UTC."""
+    if times.dtype.is_float():
+        times = times.fill_nan(None)
+    if times.dtype not in (pl.Date, pl.Datetime):
+        return _text(path, times, name)
+    if times.dtype == pl.Date:
+        times = times.cast(pl.Datetime("us"))
+    there = times.drop_nulls()
+    if len(there) and (there.dt.year().min() < 1678 or there.dt.year().max() > 2261):  # type: ignore[operator]
+        raise DataError(f"{path}: a date of {name!r} does not fit 64-bit nanoseconds (years 1678 to 2261); drop it")
+    finer = times.cast(pl.Datetime("ns", times.dtype.time_zone), strict=False)  # type: ignore[attr-defined]
+    utc: pl.Series = finer.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+    return utc
+
+
+def _or_null(path: Path | str, frame: pl.DataFrame, name: str, missing: str) -> pl.Series:
+    """Return ids, null where they are empty or stand for a missing value."""
+    ids = frame[name]
+    words = ids.is_in(_MISSING).fill_null(False)
+    if missing == "refuse" and words.any():
+        at = int(words.arg_true()[0])
+        raise DataError(
+            f"{path}, row {frame['row'][at]}: the {name} {ids[at]!r} ({int(words.sum()):,} such rows) may be a missing "
+            "value; drop these rows by --missing drop, or use it as an id by --missing keep"
+        )
+    none = (ids.str.strip_chars() == "").fill_null(False)
+    return ids.set(none | words if missing == "drop" else none, None)

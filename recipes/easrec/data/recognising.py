@@ -1,0 +1,129 @@
+"""Recognises the format and the layout of a file by its name and its first rows."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from easrec.data.blocks import open_file, plain_name
+from easrec.data.columns import Columns
+from easrec.data.formats import Format, Layout, known_formats, matching
+from easrec.data.tables import BLANKS, Dialect, split_row
+from elasticnas.errors import DataError
+
+__all__ = ["Recognised", "recognised"]
+
+_BEGINNING = 2**18  # bytes
+_ROWS = 100
+_SEPARATORS = (",", "\t", ";", "|", "::", BLANKS)
+_ARCHIVES = {b"PK\x03\x04": "a zip archive", b"\x28\xb5\x2f\xfd": "zstd-compressed", b"\x1f\x8b": "gzip-compressed"}
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """Format and layout of a file."""
+
+    format: Format
+    layout: Layout
+
+    @property
+    def first_row(self) -> int:
+        """Number of the first row of data."""
+        return self.format.first_row if self.layout.header else 1
+
+    def describe(self) -> str:
+        """Return the format and, for delimited text, its separator, in a few words."""
+        if self.format.separator is None:
+            return self.format.name
+        header = "" if self.first_row > 1 else ", no header"
+        return f"{self.format.name} (separator {Dialect(self.layout.separator)}{header})"
+
+
+def recognised(path: Path, columns: Columns) -> Recognised:
+    """Recognise a file, unless ``columns`` give its format.
+
+    Raises:
+        DataError: No format or several match, or the options do not fit the format.
+        PluginError: A package's format cannot be loaded.
+    """
+    known = known_formats()
+    start = _beginning(path)
+    if columns.format != "auto":
+        if columns.format not in known:
+            raise DataError(f"format {columns.format!r} is unknown; choose one of {', '.join(known)}")
+        kind = known[columns.format]
+    else:
+        kind = _kind(path, start, known)
+    _refuse_layout(path, kind, columns)
+    if kind.separator is None:
+        return Recognised(kind, Layout("\t"))
+    separator = columns.separator or kind.separator
+    if columns.separator is None and kind.name in ("csv", "tsv"):
+        found = _separator(start, kind.separator)
+        if found is None and columns.format == "auto" and _one_line_per_user(start):
+            return Recognised(known["user-lines"], Layout(BLANKS))
+        separator = found or separator
+    return Recognised(kind, Layout(separator, columns.header))
+
+
+def _refuse_layout(path: Path, kind: Format, columns: Columns) -> None:
+    for option, given, fits in (
+        ("--no-header", not columns.header, kind.name in ("csv", "tsv")),
+        ("--separator", columns.separator is not None, kind.separator is not None),
+    ):
+        if given and not fits:
+            raise DataError(f"{path}: {option} is for delimited text, not for {kind.name}; leave it out, or add --format csv")
+
+
+def _beginning(path: Path) -> bytes:
+    with open_file(path) as stream:
+        try:
+            return stream.read(_BEGINNING)
+        except Exception:  # a damaged compressed file: its reader says what is wrong
+            return b""
+
+
+def _kind(path: Path, start: bytes, known: dict[str, Format]) -> Format:
+    found = matching(path, known)
+    if len(found) == 1:
+        return found[0]
+    choices = ", ".join(known)
+    if found:
+        names = ", ".join(each.name for each in found)
+        raise DataError(f"{path}: {names} match this name; give --format, one of {choices}")
+    if start.startswith(b"PAR1"):
+        return known["parquet"]
+    if packed := next((kind for magic, kind in _ARCHIVES.items() if start.startswith(magic)), None):
+        raise DataError(f"{path}: {packed}; unpack it, and give the file inside it (.gz, .bz2 and .xz are read directly)")
+    if b"\0" in start or plain_name(path).endswith((".xlsx", ".h5", ".pkl", ".pickle", ".npy")):
+        raise DataError(f"{path}: no format matches this file; convert it to CSV or Parquet, or give --format, one of {choices}")
+    if start.lstrip().startswith((b"{", b"[")):
+        return known["jsonl"]
+    return known["csv"] if _separator(start, ",") in (",", ";") else known["tsv"]
+
+
+def _lines(start: bytes) -> list[str]:
+    """Return the first rows that are complete and not blank."""
+    text = start.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace")
+    rows = text.split("\n")
+    if len(start) == _BEGINNING:
+        rows = rows[:-1]
+    return [row.rstrip("\r") for row in rows if row.strip()][:_ROWS]
+
+
+def _separator(start: bytes, own: str) -> str | None:
+    """Return the separator that gives every row the same number of fields, at least 2; the format's own if it does."""
+    lines = _lines(start)
+    for separator in (own, *(each for each in _SEPARATORS if each != own)):
+        if separator == BLANKS and any(own in line for line in lines):
+            continue  # blanks within fields
+        counts = {len(split_row(line, separator)) for line in lines}
+        if len(counts) == 1 and counts.pop() >= 2:
+            return separator
+    return None
+
+
+def _one_line_per_user(start: bytes) -> bool:
+    """Return whether each row must be a user followed by items: numbers between blanks, as many as there are."""
+    lines = _lines(start)
+    rows = [line.split(" ") for line in lines]
+    numbers = all(line.replace(" ", "").isdigit() for line in lines)
+    return len(rows) > 1 and numbers and all(map(len, rows)) and len({row[0] for row in rows}) == len(rows)
