@@ -5,6 +5,7 @@ from easrec.data.features import ItemFeatures, number_features
 from easrec.data.formats import FORMATS, Columns, Format, known_formats
 from easrec.data.frames import DataFrame, read_frame
 from easrec.data.items import read_items
+from easrec.data.partition import Partition
 from easrec.data.readers import read_interactions
 from easrec.data.split import Sequences, Split, hold_out_users
 from easrec.data.windows import Batch, count_batches, pad, training_batches
@@ -17,6 +18,7 @@ __all__ = [
     "Format",
     "Interactions",
     "ItemFeatures",
+    "Partition",
     "Sequences",
     "Split",
     "Statistics",
