@@ -26,14 +26,14 @@ def cutoff(config: Config) -> int:
 
 
 def test_lists(score: Score, split: Split, config: Config, device: torch.device) -> NDArray[np.int64]:
-    """Return the list of every user before the test target, as ``recommend`` gives it by default."""
+    """Return the list of every evaluated user before the test target, as ``recommend`` gives it by default."""
     return recommended(score, split.history("test"), split.items, config.model.length, cutoff(config), device)
 
 
 def beyond(lists: NDArray[np.int64], split: Split) -> dict[str, float]:
     """Return coverage, novelty, popularity and Gini index: :func:`easrec.evaluation.beyond_accuracy`."""
     users = user_counts(*rows_and_items(split.training), split.items)
-    return beyond_accuracy(lists, users, split.training.counts(split.items), len(split.training))
+    return beyond_accuracy(lists, users, split.training.counts(split.items), int((split.training.lengths > 0).sum()))
 
 
 def by_group(report: Report, split: Split, config: Config) -> dict[str, dict[str, float]]:
@@ -46,13 +46,14 @@ def by_group(report: Report, split: Split, config: Config) -> dict[str, dict[str
 
 
 def write_per_user(path: Path, data: Interactions, split: Split, report: Report, lists: NDArray[np.int64]) -> None:
-    """Write user, target, rank under every protocol (null for a miss of unseen) and list, one row per user.
+    """Write user, target, rank under every protocol (null for a miss of unseen) and list, one row per evaluated user.
 
     Raises:
         DataError: The file cannot be written.
     """
     names = np.array(data.item_ids, dtype=object)
-    columns: dict[str, Any] = {"user": data.user_ids, "target": names[split.targets("test")].tolist()}
+    users = [data.user_ids[number] for number in report.users]
+    columns: dict[str, Any] = {"user": users, "target": names[split.targets("test")].tolist()}
     for name, ranks in report.ranks.items():
         columns[f"rank_{name}"] = [None if rank == MISSED else rank for rank in ranks.tolist()]
     columns["items"] = [names[row[row > 0]].tolist() for row in lists]

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from types import TracebackType
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -28,7 +28,17 @@ from easrec.evaluation import (
 from easrec.model import EASRecModel, build, supernet
 from easrec.picture import draw_in_folder
 from easrec.report import page
-from easrec.result import DataSummary, FeatureSummary, Metrics, Network, NetworkName, RunResult, SearchPart, Training
+from easrec.result import (
+    DataSummary,
+    FeatureSummary,
+    Metrics,
+    Network,
+    NetworkName,
+    RunResult,
+    SearchPart,
+    SplitSummary,
+    Training,
+)
 from easrec.result import Stage as StageName
 from easrec.searching import encoder_flops, search_architecture, strategy_of
 from easrec.space import EASRecSpace, space_for
@@ -356,6 +366,7 @@ class Pipeline:
             statistics=self.data.statistics,
             fingerprint=self.data.fingerprint,
             features=None if features is None else FeatureSummary(**features.summary()),
+            split=SplitSummary.of(self.split),
         )
 
     def baselines(self) -> dict[str, Metrics]:
@@ -396,23 +407,27 @@ def _plan_of(config: Config) -> Plan:
 
 
 def evaluators(split: Split, config: Config) -> dict[StageName, Evaluator]:
-    """Return evaluators of the validation and the test targets, with the same negatives."""
-    counts = split.training.counts(split.items)
-    negatives = draw_negatives(counts, split.complete(), config.negatives, config.seed)
-    uniform = draw_uniform_negatives(split.items, split.complete(), config.negatives, config.seed)
-    stages: tuple[StageName, ...] = ("validation", "test")
-    return {
-        stage: Evaluator(
+    """Return evaluators of the validation and the test targets; a user has the same negatives in both."""
+    counts, stages = split.training.counts(split.items), get_args(StageName)
+    evaluated = np.union1d(*(split.users(stage) for stage in stages))
+    own = split.complete().take(evaluated)
+    negatives = draw_negatives(counts, own, config.negatives, config.seed)
+    uniform = draw_uniform_negatives(split.items, own, config.negatives, config.seed)
+    found: dict[StageName, Evaluator] = {}
+    for stage in stages:
+        users = split.users(stage)
+        rows = np.searchsorted(evaluated, users)
+        found[stage] = Evaluator(
             split.history(stage),
             split.targets(stage),
-            negatives,
+            negatives[rows],
             config.model.length,
             config.cutoffs,
             items=split.items,
-            uniform=uniform,
+            uniform=uniform[rows],
+            users=users,
         )
-        for stage in stages
-    }
+    return found
 
 
 def _score_last(network: Any, example: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from easrec.figures import NETWORKS, still_improving
+from easrec.figures import NETWORKS, split_facts, still_improving
 from elasticnas.report.brief import Brief
 from elasticnas.report.numbers import compact, counted
 from elasticnas.report.rows import Row, flat, row
@@ -33,6 +33,8 @@ def brief(result: "RunResult[Any]") -> Brief:
     notes = [] if reachable is None else [("reachable", f"at most {reachable:.4f} on these generated interactions")]
     if line := still_improving(result):
         notes.append(("training", line))
+    if result.data.split is not None and result.data.split.kind != "last":
+        notes += split_facts(result.data.split, result.evaluated_users).items()
     if any(result.repeat_targets.values()):
         share = result.repeat_targets.get("test", 0.0)
         notes.append(("repeats", f"{share:.1%} of the test targets are in the history, misses under unseen"))

@@ -3,7 +3,7 @@
 from typing import Any
 
 from easrec.config import Config
-from easrec.figures import NETWORKS, comparison, repeats, still_improving
+from easrec.figures import NETWORKS, comparison, repeats, split_facts, still_improving
 from easrec.result import DataSummary, RunResult
 from elasticnas.report import bullets, table
 from elasticnas.settings import differences
@@ -26,6 +26,7 @@ def page(result: RunResult[Any]) -> str:
                 "versions": f"elasticnas {where['elasticnas']}, torch {where['torch']}, Python {where['python']}",
                 "data": f"{counts.interactions:,} interactions, fingerprint `{result.data.fingerprint[:12]}`",
                 **_features(result.data),
+                **split_facts(result.data.split, result.evaluated_users),
                 **repeats(result.repeat_targets),
                 "date": result.created,
             }

@@ -7,7 +7,8 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar, get_args
 from pydantic import Field, SerializeAsAny, ValidationError, model_validator
 
 from easrec.config import Config
-from easrec.data import Statistics
+from easrec.data import Split, Statistics
+from easrec.data.partition import Kind
 from easrec.evaluation import METRICS, PROTOCOLS
 from easrec.picture import draw
 from easrec.presentation import brief, rows
@@ -29,6 +30,7 @@ __all__ = [
     "NetworkName",
     "RunResult",
     "SearchPart",
+    "SplitSummary",
     "Stage",
     "Training",
 ]
@@ -50,12 +52,44 @@ class FeatureSummary(Record):
     items_without: int
 
 
+class SplitSummary(Record):
+    """How interactions were split, and what its targets leave out.
+
+    Attributes:
+        kind: ``last`` (leave-one-out), ``time``, ``sessions`` or ``given``.
+        cold_users: By stage, users with an interaction in its window and none before it, who are not evaluated.
+        cold_targets: By stage, evaluated users whose target occurs in no training part.
+        training_users: Users with a training item.
+    """
+
+    kind: Kind
+    cold_users: dict[Stage, int]
+    cold_targets: dict[Stage, int]
+    training_users: int
+
+    @classmethod
+    def of(cls, split: Split) -> "SplitSummary":
+        """Return the summary of a split."""
+        trained = int((split.training.lengths > 0).sum())
+        return cls(
+            kind=split.kind, cold_users=split.cold_users, cold_targets=split.cold_targets(), training_users=trained
+        )
+
+
 class DataSummary(Record):
-    """Data of a run: statistics, SHA-256 of the prepared data, and the item features, if any."""
+    """Data of a run.
+
+    Attributes:
+        statistics: Counts of the preparation.
+        fingerprint: SHA-256 of the prepared data.
+        features: Counts of item features, if there are any.
+        split: How it was split; None in results of versions that only had leave-one-out.
+    """
 
     statistics: Statistics
     fingerprint: str
     features: FeatureSummary | None = None
+    split: SplitSummary | None = None
 
 
 class SearchPart(Record, Generic[A]):

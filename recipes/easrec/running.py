@@ -8,11 +8,12 @@ import torch
 from rich.console import Console
 
 from easrec.config import Config
-from easrec.data import DataFrame, Interactions, TieBreak
+from easrec.data import Columns, TieBreak
+from easrec.data.columns import Missing
 from easrec.pipeline import Pipeline
 from easrec.presets import load_preset
 from easrec.result import RunResult
-from easrec.source import Missing, Reading, Source
+from easrec.source import Data, Files, Source
 from easrec.space import EASRecSpace
 from elasticnas.run import ProgressOption, Run
 from elasticnas.runtime import configure_torch, device_of
@@ -22,7 +23,7 @@ __all__ = ["configured", "pipeline", "run"]
 
 
 def run(
-    data: str | Path | Interactions | DataFrame | None = None,
+    data: Data = None,
     preset: str = "default",
     out: str | Path = "runs/easrec",
     *,
@@ -45,14 +46,18 @@ def run(
     separator: str | None = None,
     time_format: str | None = None,
     missing: Missing = "refuse",
+    where: Sequence[str] = (),
     tie_break: TieBreak = "random",
+    split: str = "last",
+    validation: Files = (),
+    test: Files = (),
     console: Console | None = None,
 ) -> RunResult[EASRecSpace]:
     """Search, extract, retrain, evaluate, compare and save, as ``elasticnas easrec run`` does.
 
     Args:
-        data: A file of interactions in any readable format, a data frame of polars or pandas, or prepared
-            interactions; None generates those of the preset ``demo``.
+        data: One or several files of interactions in any readable format, or patterns such as ``part-*.csv``; a data
+            frame of polars or pandas; or prepared interactions. None generates those of the preset ``demo``.
         preset: Name of the preset.
         out: Folder of the run; the result is written to ``result.json``, the network to ``model/``.
         config: YAML file of settings that override the preset, as ``elasticnas easrec config show`` prints them.
@@ -63,19 +68,25 @@ def run(
         device: ``"cpu"``, ``"cuda"``, ``"mps"``, or ``"auto"`` for the fastest available.
         threads: CPU threads of torch; None does not change them.
         progress: See :class:`~elasticnas.run.Run`; ``"auto"`` shows bars in terminals and notebooks.
-        user: Column of the user ids; None for the format's default, ``user_id`` in tables and data frames.
-        item: Column of the item ids, also in the file of items; None for the default, ``item_id``.
+        user: Column of the user ids; None for the format's default, ``user_id`` in tables and data frames, or the only
+            column whose name can only mean them.
+        item: Column of the item ids, also in the file of items; None for the default, ``item_id``, or such a column.
         time: Column of the time; None for the default, ``timestamp``, or the only column whose name can only mean the
             time; ``"none"`` for row order.
-        format: Format of the file; ``"auto"`` detects it from the file name.
+        format: Format of the files; ``"auto"`` recognises it by name and content.
         items: File of items with their features.
         features: Columns of features in that file.
         feature_separator: Separator between features within a cell.
         header: Whether delimited text starts with a header; without one, columns are named 1, 2, 3 by position.
-        separator: Separator of delimited text; None for the format's.
+        separator: Separator of delimited text, ``"blanks"`` for any run of blanks; None to recognise it.
         time_format: Format of dates, such as ``%m/%d/%Y``; None for numbers and ISO dates.
         missing: What ids such as NA and null are: ``"refuse"``, ``"keep"`` them as ids, or ``"drop"`` the rows.
+        where: Conditions that rows must satisfy, such as ``rating >= 4``.
         tie_break: Order of a user's interactions at the same time: ``"random"`` (seeded), ``"item"`` or ``"file"``.
+        split: Which interactions become targets: ``"last"`` for leave-one-out, or points in time such as
+            ``"time:80%,90%"``, see :class:`easrec.data.SplitRule`.
+        validation: Files of the validation interactions, if they are given; those of ``data`` then train.
+        test: Files of the test interactions.
         console: Where statistics and stages are printed; None prints nothing.
 
     Returns:
@@ -84,10 +95,9 @@ def run(
     Raises:
         ElasticNASError: Settings or data are wrong, no architecture meets the budget, or the folder holds another run.
     """
-    data = Path(data) if isinstance(data, str) else data
-    files = None if items is None else Path(items)
-    reading = Reading(header, separator, time_format, missing, tie_break)
-    source = Source(data, user, item, time, format, files, tuple(features), feature_separator, reading)
+    columns = Columns(user, item, time, format, header, separator, time_format, missing, tuple(where))
+    file = None if items is None else Path(items)
+    source = Source(data, columns, validation, test, tie_break, split, file, tuple(features), feature_separator)
     config_of_run = configured(preset, None if config is None else Path(config), budget, seed, settings)
     where = Run(out, resume=resume, progress=progress)
     return pipeline(source, preset, config_of_run, where, device, threads, console).run_all()

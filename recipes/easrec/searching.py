@@ -42,7 +42,7 @@ def search_architecture(
 
     Args:
         model: The supernet; it is moved to the device.
-        split: Leave-one-out split.
+        split: Training parts of the users.
         validation: Evaluator that ranks architectures, by ``config.early_stopping_metric``.
         config: Settings; ``search.strategy`` must not be ``none``.
         device: Device of the supernet.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from easrec.figures import NETWORKS, PLOTTED, repeats, still_improving
+from easrec.figures import NETWORKS, PLOTTED, repeats, split_facts, still_improving
 from easrec.intervals import half_width, interval
 from elasticnas.report import Report, Series
 from elasticnas.report.html import Chart, Facts, Grid, Part, Section, Text, curves, read_metrics, thinned
@@ -149,7 +149,7 @@ def _data(result: "RunResult[Any]") -> dict[str, str]:
         "order": "timestamps" if counts.timestamps else "rows of the file",
         "fingerprint": result.data.fingerprint[:12],
     }
-    facts |= repeats(result.repeat_targets)
+    facts |= split_facts(result.data.split, result.evaluated_users) | repeats(result.repeat_targets)
     if features is not None:
         facts["features"] = f"{features.features:,} of {', '.join(features.columns)}"
     return facts

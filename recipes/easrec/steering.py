@@ -32,7 +32,7 @@ def steered(config: Config, split: Split) -> tuple[Config, str]:
     share, metric = repeat_share(split), config.early_stopping_metric
     if share <= MANY_REPEATS or not metric.startswith("unseen/"):
         return config, ""
-    found = f"{share:.1%} of the targets are items that the user already has in the history"
+    found = f"more than {MANY_REPEATS:.0%} of the targets are items that the user already has in the history"
     if "early_stopping_metric" in config.model_fields_set:
         return config, f"{found}, which {metric} counts as misses: consider early_stopping_metric=full/ndcg@10"
     instead = metric.replace("unseen/", "full/")

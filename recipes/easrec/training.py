@@ -147,7 +147,7 @@ def train(
 
     Args:
         network: A plain network, trained in place.
-        split: Leave-one-out split.
+        split: Training parts of the users.
         validation: Evaluator for early stopping.
         config: Settings of the run.
         device: Device of the training.

@@ -89,7 +89,7 @@ def test_a_metric_that_the_user_chose_is_kept_with_a_line():
     changed, line = steered(Config().updated({"seed": 1}), split)
     assert changed.early_stopping_metric == "full/ndcg@10" and changed.seed == 1
     assert line == (
-        "50.0% of the targets are items that the user already has in the history: steering by full/ndcg@10 "
+        "more than 5% of the targets are items that the user already has in the history: steering by full/ndcg@10 "
         "(early_stopping_metric=unseen/ndcg@10 would keep unseen)"
     )
     chosen = Config().updated({"early_stopping_metric": "unseen/ndcg@10"})

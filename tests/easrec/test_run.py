@@ -326,7 +326,7 @@ def test_no_data_is_refused_outside_the_demo(main, tmp_path):
 
 @pytest.mark.parametrize(
     ("lengths", "message"),
-    [([3] * 20, "0 users have 4 interactions or more"), ([9], "1 users have 4"), ([9, 3, 3], "1 users have 4")],
+    [([3] * 20, "0 users have two training items or more"), ([9], "1 users have two"), ([9, 3, 3], "1 users have two")],
 )
 def test_too_few_users_to_search_on(main, tmp_path, lengths, message):
     path = tmp_path / "log.csv"

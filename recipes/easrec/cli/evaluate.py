@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -10,10 +11,10 @@ import typer
 from easrec import closer
 from easrec.cli.folder import config_of, data_of, recommender_of
 from easrec.data import Split
-from easrec.evaluation import baseline_scores, without_popularity
-from easrec.figures import metrics_table, repeats
+from easrec.evaluation import Report, baseline_scores, without_popularity
+from easrec.figures import metrics_table, repeats, split_facts
 from easrec.pipeline import evaluators
-from easrec.result import Metrics
+from easrec.result import Metrics, SplitSummary, Stage
 from elasticnas.cli.options import Device, Out, Threads
 from elasticnas.errors import ConfigError
 from elasticnas.report import open_console
@@ -77,14 +78,35 @@ def evaluate(
         typer.echo(
             json.dumps(
                 {f"{stage}/{key}": v for stage, r in reports.items() for key, v in r.to_flat().items()}
+                | {
+                    f"{stage}/{name}/{protocol}/{key}": v
+                    for name, by_stage in baselines.items()
+                    for stage, protocols in by_stage.items()
+                    for protocol, values in protocols.items()
+                    for key, v in values.items()
+                }
+                | _counts(split, reports)
                 | {f"test/{name}/{key}": v for name, values in more.items() for key, v in values.items()}
             )
         )
     else:
         console = open_console()
         console.print(metrics_table(reports, config, every, baselines))
-        for name, text in repeats({stage: report.repeat_targets for stage, report in reports.items()}).items():
+        counted = {stage: len(report.users) for stage, report in reports.items()}
+        facts = split_facts(SplitSummary.of(split), counted)
+        for name, text in (facts | repeats({stage: r.repeat_targets for stage, r in reports.items()})).items():
             console.print(f"{name}: {text}", highlight=False)
         for name, values in more.items():
             shown = ", ".join(f"{key} {value:.4g}" for key, value in values.items())
             console.print(f"test, {name}: {shown}", highlight=False)
+
+
+def _counts(split: Split, reports: Mapping[Stage, Report]) -> dict[str, float]:
+    """Return what stands beside the metrics, by stage: users and repeats, and what the split leaves out."""
+    summary, found = SplitSummary.of(split), {}
+    for stage, report in reports.items():
+        found[f"{stage}/evaluated_users"] = float(len(report.users))
+        found[f"{stage}/cold_users"] = float(summary.cold_users[stage])
+        found[f"{stage}/cold_targets"] = float(summary.cold_targets[stage])
+        found[f"{stage}/repeat_targets"] = report.repeat_targets
+    return found

@@ -1,41 +1,22 @@
 """Options shared by several commands."""
 
+import inspect
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
 import typer
 
-from easrec.data import FORMATS
+from easrec.data import FORMATS, Columns
 from easrec.data import TieBreak as Ties
+from easrec.data.columns import Missing
 from easrec.presets import preset_names
-from easrec.source import Missing, Reading
+from easrec.source import Source
 from elasticnas.cli.options import completing, set_option
 
-__all__ = [
-    "Budget",
-    "Data",
-    "Features",
-    "FieldSeparator",
-    "Format",
-    "Item",
-    "Items",
-    "MinItem",
-    "MinUser",
-    "MissingIds",
-    "NoHeader",
-    "Preset",
-    "Separator",
-    "Set",
-    "TieBreak",
-    "Time",
-    "TimeFormat",
-    "User",
-    "reading_of",
-]
+__all__ = ["Budget", "MinItem", "MinUser", "Preset", "Set", "takes_source"]
 
-Data = Annotated[
-    Path | None, typer.Option(help="File of interactions. Only the preset demo needs none: it generates its own.")
-]
 Preset = Annotated[
     str,
     typer.Option(
@@ -47,55 +28,111 @@ Budget = Annotated[
     typer.Option(help="Largest FLOPs: '50%' of those of the largest network, a number such as 2M, or 'none'."),
 ]
 Set = Annotated[list[str] | None, set_option("model.layers=2")]
-User = Annotated[str | None, typer.Option(help="Column of the user ids.")]
-Item = Annotated[str | None, typer.Option(help="Column of the item ids, also in the file of items.")]
-Time = Annotated[str | None, typer.Option(help="Column of the time. 'none' for the order of the rows.")]
-NoHeader = Annotated[
-    bool, typer.Option("--no-header", help="The file has no header: give columns by position, --user 1 --item 2.")
-]
-FieldSeparator = Annotated[
-    str | None, typer.Option("--separator", help="Separator between the fields of delimited text, such as ';'.")
-]
-TimeFormat = Annotated[str | None, typer.Option(help="Format of dates, such as '%m/%d/%Y'. ISO dates need none.")]
-MissingIds = Annotated[
-    str, typer.Option("--missing", help="What ids such as NA and null are: refuse, keep them as ids, or drop the rows.")
-]
-TieBreak = Annotated[
-    str,
-    typer.Option(
-        help="Order of a user's interactions at the same time: random (seeded), item (by id), or file (by row)."
-    ),
-]
-Format = Annotated[
-    str,
-    typer.Option(
-        help=f"Format of the interactions: auto, {', '.join(FORMATS)}.",
-        autocompletion=completing(["auto", *FORMATS]),
-    ),
-]
-Items = Annotated[
-    Path | None, typer.Option(help="File of the items and their features: CSV, TSV, Parquet, or movies.dat.")
-]
-Features = Annotated[
-    list[str] | None, typer.Option(help="Column of features in the file of items. Repeat the option for several.")
-]
-Separator = Annotated[str, typer.Option(help="Separator between features within a cell.")]
 MinUser = Annotated[
     int | None, typer.Option(min=0, help="Drop users with fewer interactions (k-core filter, with --min-item).")
 ]
 MinItem = Annotated[
     int | None, typer.Option(min=0, help="Drop items with fewer interactions (k-core filter, with --min-user).")
 ]
+_SEPARATORS = {"tab": "\t", "\\t": "\t", "blank": " "}
 
 
-def reading_of(
-    no_header: bool, separator: str | None, time_format: str | None, missing: str, tie_break: str
-) -> Reading:
-    """Return how interactions are read, as given by options.
+def _reading(text: str, *names: str, **more: Any) -> Any:
+    return typer.Option(*names, help=text, rich_help_panel="Reading", **more)
 
-    Raises:
-        ConfigError: A value is not allowed.
-    """
-    separator = {"tab": "\t", "\\t": "\t", "blank": " "}.get(separator or "", separator)
-    # the constructor checks the two choices
-    return Reading(not no_header, separator, time_format, cast(Missing, missing), cast(Ties, tie_break))
+
+def _source(
+    data: Annotated[
+        list[str] | None,
+        _reading(
+            "File of interactions, or a pattern such as 'part-*.csv'. Repeat the option for several. Only the preset demo "
+            "needs none: it generates its own."
+        ),
+    ] = None,
+    user: Annotated[str | None, _reading("Column of the user ids.")] = None,
+    item: Annotated[str | None, _reading("Column of the item ids, also in the file of items.")] = None,
+    time: Annotated[str | None, _reading("Column of the time. 'none' for the order of the rows.")] = None,
+    where: Annotated[
+        list[str] | None,
+        _reading(
+            'Read only rows that satisfy a condition, such as "rating >= 4" or "event == \'view\'". Repeat the option '
+            "for several."
+        ),
+    ] = None,
+    format: Annotated[
+        str,
+        _reading(
+            f"Format of the interactions: auto, {', '.join(FORMATS)}.",
+            autocompletion=completing(["auto", *FORMATS]),
+        ),
+    ] = "auto",
+    no_header: Annotated[
+        bool, _reading("The file has no header: give columns by position, --user 1 --item 2.", "--no-header")
+    ] = False,
+    separator: Annotated[
+        str | None,
+        _reading(
+            "Separator between the fields of delimited text, such as ';', or tab, or blanks for any run of blanks."
+        ),
+    ] = None,
+    time_format: Annotated[str | None, _reading("Format of dates, such as '%m/%d/%Y'. ISO dates need none.")] = None,
+    missing: Annotated[
+        str, _reading("What ids such as NA and null are: refuse, keep them as ids, or drop the rows.")
+    ] = "refuse",
+    tie_break: Annotated[
+        str,
+        _reading("Order of a user's interactions at the same time: random (seeded), item (by id), or file (by row)."),
+    ] = "random",
+    split: Annotated[
+        str,
+        _reading(
+            "Targets: last (each user's last two items), time:80%,90% (the first item after points in time, also dates), or "
+            "sessions:80%,90% (the last item of later sessions)."
+        ),
+    ] = "last",
+    validation: Annotated[
+        list[str] | None, _reading("File of the validation interactions, if they are given; needs --test.")
+    ] = None,
+    test: Annotated[list[str] | None, _reading("File of the test interactions, if they are given.")] = None,
+    items: Annotated[
+        Path | None, _reading("File of the items and their features: CSV, TSV, Parquet, or movies.dat.")
+    ] = None,
+    features: Annotated[
+        list[str] | None, _reading("Column of features in the file of items. Repeat the option for several.")
+    ] = None,
+    feature_separator: Annotated[str, _reading("Separator between features within a cell.")] = "|",
+) -> Source:
+    separator = _SEPARATORS.get(separator or "", separator)
+    conditions = tuple(where or ())
+    # the constructors check the choices
+    columns = Columns(
+        user, item, time, format, not no_header, separator, time_format, cast(Missing, missing), conditions
+    )
+    return Source(
+        data or None,
+        columns,
+        validation or (),
+        test or (),
+        cast(Ties, tie_break),
+        split,
+        items,
+        tuple(features or ()),
+        feature_separator,
+    )
+
+
+def takes_source(command: Callable[..., None]) -> Callable[..., None]:
+    """Replace a command's parameter ``source`` by the options that say where interactions are and how they are read."""
+    options = inspect.signature(_source).parameters
+    parameters = inspect.signature(command).parameters
+    own = [each for name, each in parameters.items() if name != "source"]
+
+    @wraps(command)
+    def wrapped(**given: Any) -> None:
+        chosen = {name: given.pop(name) for name in options}
+        command(source=_source(**chosen), **given)
+
+    merged = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in (*options.values(), *own)]
+    wrapped.__signature__ = inspect.Signature(merged)  # type: ignore[attr-defined]
+    wrapped.__annotations__ = {each.name: each.annotation for each in merged}
+    return wrapped

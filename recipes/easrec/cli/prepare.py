@@ -7,23 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from easrec.cli.options import (
-    Features,
-    FieldSeparator,
-    Format,
-    Item,
-    Items,
-    MinItem,
-    MinUser,
-    MissingIds,
-    NoHeader,
-    Separator,
-    TieBreak,
-    Time,
-    TimeFormat,
-    User,
-    reading_of,
-)
+from easrec.cli.options import MinItem, MinUser, takes_source
 from easrec.config import Config
 from easrec.data.download import SOURCES
 from easrec.data.download import download as download_source
@@ -36,8 +20,9 @@ from elasticnas.report import Stage, open_console
 __all__ = ["download", "prepare"]
 
 
+@takes_source
 def prepare(
-    data: Annotated[Path, typer.Option(help="File of interactions.")],
+    source: Source,
     out: Annotated[Path, typer.Option(help="Output file, .npz, for --data of other commands.")] = Path("data.npz"),
     preset: Annotated[
         str | None,
@@ -48,27 +33,15 @@ def prepare(
     ] = None,
     min_user: MinUser = None,
     min_item: MinItem = None,
-    user: User = None,
-    item: Item = None,
-    time: Time = None,
-    format: Format = "auto",
-    no_header: NoHeader = False,
-    separator: FieldSeparator = None,
-    time_format: TimeFormat = None,
-    missing: MissingIds = "refuse",
-    tie_break: TieBreak = "random",
-    items: Items = None,
-    features: Features = None,
-    feature_separator: Separator = "|",
 ) -> None:
-    """Read, filter and sort interactions once, with features of the items if given, and show their statistics."""
+    """Read, filter, sort and split interactions once, with features of the items if given; show their statistics."""
     if out.suffix != ".npz":
         raise ConfigError(f"--out {out}: the prepared data is one .npz file")
+    if source.data is None:
+        raise ConfigError("--data is missing: which file of interactions?")
     config = Config() if preset is None else load_preset(preset)
     least_user = config.min_user if min_user is None else min_user
     least_item = config.min_item if min_item is None else min_item
-    reading = reading_of(no_header, separator, time_format, missing, tie_break)
-    source = Source(data, user, item, time, format, items, tuple(features or ()), feature_separator, reading)
     found = source.read(least_user, least_item)
     found.save(out)
     show_statistics(found, open_console())

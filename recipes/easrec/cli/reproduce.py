@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from easrec.cli.options import Features, Format, Item, Items, MinItem, MinUser, Separator, Set, Time, User
+from easrec.cli.options import MinItem, MinUser, Set, takes_source
 from easrec.config import Config
 from easrec.reproduce import SCALES, TABLES, set_by_methods
 from easrec.reproduce import reproduce as run_and_write
@@ -21,8 +21,9 @@ __all__ = ["reproduce"]
 _PIPE_WIDTH = 160  # the paper's tables have up to fifteen columns
 
 
+@takes_source
 def reproduce(
-    data: Annotated[Path, typer.Option(help="File of interactions, or prepared data.")],
+    source: Source,
     table: Annotated[
         str,
         typer.Option(
@@ -49,13 +50,6 @@ def reproduce(
     out: Out = Path("runs/reproduce"),
     config: ConfigFile = None,
     set: Set = None,
-    user: User = None,
-    item: Item = None,
-    time: Time = None,
-    format: Format = "auto",
-    items: Items = None,
-    features: Features = None,
-    feature_separator: Separator = "|",
     min_user: MinUser = None,
     min_item: MinItem = None,
     threads: Annotated[int, typer.Option(min=1, max=1_024, help="Number of CPU threads of each run.")] = 1,
@@ -64,7 +58,8 @@ def reproduce(
 
     Run the same command again to resume.
     """
-    source = Source(data, user, item, time, format, items, tuple(features or ()), feature_separator)
+    if source.data is None:
+        raise ConfigError("--data is missing: which file of interactions, or prepared data?")
     console, where = Console(width=None if Console().is_terminal else _PIPE_WIDTH), device_of(device)
     changes = _changes_in(config) | changes_of(set)
     changes |= {key: value for key, value in (("min_user", min_user), ("min_item", min_item)) if value is not None}

@@ -8,25 +8,7 @@ from typing import Annotated
 import typer
 
 from easrec.cli.folder import config_of, data_of
-from easrec.cli.options import (
-    Budget,
-    Data,
-    Features,
-    FieldSeparator,
-    Format,
-    Item,
-    Items,
-    MissingIds,
-    NoHeader,
-    Preset,
-    Separator,
-    Set,
-    TieBreak,
-    Time,
-    TimeFormat,
-    User,
-    reading_of,
-)
+from easrec.cli.options import Budget, Preset, Set, takes_source
 from easrec.conclusion import conclusion
 from easrec.figures import still_improving, summary_table
 from easrec.pipeline import Pipeline
@@ -44,8 +26,9 @@ _OUT = Path("runs/easrec")
 All = Annotated[bool, typer.Option("--all", help="Show validation too, and all protocols.")]
 
 
+@takes_source
 def run(
-    data: Data = None,
+    source: Source,
     preset: Preset = "default",
     config: ConfigFile = None,
     budget: Budget = None,
@@ -54,31 +37,18 @@ def run(
     out: Out = _OUT,
     resume: Resume = False,
     set: Set = None,
-    user: User = None,
-    item: Item = None,
-    time: Time = None,
-    format: Format = "auto",
-    no_header: NoHeader = False,
-    separator: FieldSeparator = None,
-    time_format: TimeFormat = None,
-    missing: MissingIds = "refuse",
-    tie_break: TieBreak = "random",
-    items: Items = None,
-    features: Features = None,
-    feature_separator: Separator = "|",
     threads: Threads = None,
     every: All = False,
     report: Annotated[bool, typer.Option(help="Write pareto.png and report.html, a page of plots.")] = True,
 ) -> None:
     """Search, extract, retrain, evaluate, compare and save, in one command."""
-    reading = reading_of(no_header, separator, time_format, missing, tie_break)
-    source = Source(data, user, item, time, format, items, tuple(features or ()), feature_separator, reading)
     work = _start(source, preset, config, budget, seed, device, out, resume, set, threads)
     _finish(work, out, every, report)
 
 
+@takes_source
 def search(
-    data: Data = None,
+    source: Source,
     preset: Preset = "default",
     config: ConfigFile = None,
     budget: Budget = None,
@@ -87,23 +57,9 @@ def search(
     out: Out = _OUT,
     resume: Resume = False,
     set: Set = None,
-    user: User = None,
-    item: Item = None,
-    time: Time = None,
-    format: Format = "auto",
-    no_header: NoHeader = False,
-    separator: FieldSeparator = None,
-    time_format: TimeFormat = None,
-    missing: MissingIds = "refuse",
-    tie_break: TieBreak = "random",
-    items: Items = None,
-    features: Features = None,
-    feature_separator: Separator = "|",
     threads: Threads = None,
 ) -> None:
     """Search only. The command retrain continues from there."""
-    reading = reading_of(no_header, separator, time_format, missing, tie_break)
-    source = Source(data, user, item, time, format, items, tuple(features or ()), feature_separator, reading)
     work = _start(source, preset, config, budget, seed, device, out, resume, set, threads)
     searched = work.search()
     if work.config.search.strategy == "none":

@@ -6,10 +6,11 @@ from easrec.data.features import ItemFeatures, number_features
 from easrec.data.formats import FORMATS, Format, Layout, known_formats
 from easrec.data.frames import DataFrame, read_frame
 from easrec.data.items import read_items
+from easrec.data.partition import Partition
 from easrec.data.preparing import TieBreak, prepare
 from easrec.data.readers import read_interactions
-from easrec.data.splitting import SplitRule
 from easrec.data.split import Sequences, Split, hold_out_users
+from easrec.data.splitting import SplitRule
 from easrec.data.windows import Batch, count_batches, pad, training_batches
 
 __all__ = [
@@ -18,12 +19,13 @@ __all__ = [
     "Columns",
     "DataFrame",
     "Format",
-    "Layout",
-    "SplitRule",
     "Interactions",
     "ItemFeatures",
+    "Layout",
+    "Partition",
     "Sequences",
     "Split",
+    "SplitRule",
     "Statistics",
     "TieBreak",
     "count_batches",

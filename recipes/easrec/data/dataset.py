@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from easrec.data.features import ItemFeatures
+from easrec.data.partition import Partition
 from elasticnas.errors import DataError
 from elasticnas.files import write_bytes
 
 __all__ = ["Interactions", "Statistics"]
 
-_FORMAT = 1
+_FORMAT, _WITH_PARTITION = 1, 2  # versions that only know leave-one-out refuse a file with another split
 _EXPANDED = 2**26  # bytes that any part of an archive may expand to
 _SHORTEST = 3  # one item each for training, validation and test
 
@@ -81,6 +82,7 @@ class Interactions:
         item_ids: Original ids by item number; entry 0 is padding.
         best: For generated data, the best reachable metrics under full ranking, by stage.
         features: Features of the items, if a file of items was given.
+        partition: Which interactions train, and which are targets; None for leave-one-out.
     """
 
     items: NDArray[np.int32]
@@ -90,16 +92,26 @@ class Interactions:
     statistics: Statistics
     best: dict[str, dict[str, float]] | None = None
     features: ItemFeatures | None = None
+    partition: Partition | None = None
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of sequences, ids and features; equal for equal data."""
+        """SHA-256 of sequences, ids, features and split; equal for equal data."""
         digest = sha256(np.ascontiguousarray(self.items).tobytes())
         digest.update(np.ascontiguousarray(self.offsets).tobytes())
         digest.update("\0".join([*self.user_ids, "", *self.item_ids]).encode())
         if self.features is not None:
             digest.update(self.features.fingerprint.encode())
+        if (split := self._unusual) is not None:
+            digest.update(split.kind.encode())
+            for positions in (split.training, split.validation, split.test):
+                digest.update(np.ascontiguousarray(positions).tobytes())
         return digest.hexdigest()
+
+    @property
+    def _unusual(self) -> Partition | None:
+        """The partition if it is not leave-one-out, which needs no arrays."""
+        return None if self.partition is None or self.partition.kind == "last" else self.partition
 
     def _check(self) -> None:
         """Check that arrays and lists are consistent.
@@ -114,7 +126,7 @@ class Interactions:
             if not isinstance(ids, list) or not all(isinstance(text, str) for text in ids):
                 raise ValueError(f"the ids of {name} are not strings")
         ends = len(self.offsets) == len(self.user_ids) + 1 and self.offsets[0] == 0
-        if not ends or self.offsets[-1] != len(self.items) or (np.diff(self.offsets) < _SHORTEST).any():
+        if not ends or self.offsets[-1] != len(self.items) or (np.diff(self.offsets) < self._shortest).any():
             raise ValueError("offsets, items and users do not match")
         if self.items.min() < 1 or self.items.max() >= len(self.item_ids):
             raise ValueError(f"items beyond the {len(self.item_ids) - 1} that have ids")
@@ -122,6 +134,13 @@ class Interactions:
             raise ValueError("the statistics do not match the data")
         if self.features is not None:
             self.features.check(len(self.item_ids) - 1)
+        if self.partition is not None:
+            self.partition.check(self.offsets)
+
+    @property
+    def _shortest(self) -> int:
+        """Smallest number of interactions of a user: for leave-one-out, one item for each of three parts."""
+        return _SHORTEST if self._unusual is None else 1
 
     def require_core(self, min_user: int, min_item: int, source: str) -> None:
         """Check that the data satisfies a k-core filter.
@@ -140,7 +159,7 @@ class Interactions:
     def save(self, path: Path) -> None:
         """Write one ``.npz`` file, atomically."""
         description: dict[str, Any] = {
-            "format": _FORMAT,
+            "format": _FORMAT if self._unusual is None else _WITH_PARTITION,
             "users": self.user_ids,
             "items": self.item_ids,
             "statistics": asdict(self.statistics),
@@ -151,6 +170,9 @@ class Interactions:
             description["features"] = asdict(self.features)
             for name in ("offsets", "ids"):
                 arrays[f"feature_{name}"] = description["features"].pop(name)
+        if (split := self._unusual) is not None:
+            description["split"] = {"kind": split.kind, "cold_users": split.cold_users}
+            arrays |= {"training": split.training, "validation": split.validation, "test": split.test}
         buffer = io.BytesIO()
         text = np.frombuffer(json.dumps(description).encode(), dtype=np.uint8)
         np.savez_compressed(buffer, **arrays, description=text)
@@ -172,11 +194,19 @@ class Interactions:
                 if "features" in description:
                     packed = content["feature_offsets"], content["feature_ids"]
                     features = ItemFeatures(*packed, **description["features"])
-            if description["format"] != _FORMAT:
-                raise DataError(f"{path}: format {description['format']}, expected {_FORMAT}; prepare the data again")
+                partition = None
+                if split := description.get("split"):
+                    positions = content["training"], content["validation"], content["test"]
+                    validation, test = map(int, split["cold_users"])
+                    partition = Partition(split["kind"], *positions, (validation, test))
+            if description["format"] not in (_FORMAT, _WITH_PARTITION):
+                raise DataError(
+                    f"{path}: format {description['format']}, expected {_FORMAT} or {_WITH_PARTITION}; "
+                    "prepare the data again"
+                )
             statistics = Statistics(**description["statistics"])
             ids = description["users"], description["items"]
-            found = cls(items, offsets, *ids, statistics, description["best"], features)
+            found = cls(items, offsets, *ids, statistics, description["best"], features, partition)
             found._check()
             return found
         except (OSError, ValueError, KeyError, TypeError, EOFError) as error:

@@ -68,7 +68,9 @@ def _delimited(path: Path, layout: Layout) -> Iterator[pl.DataFrame]:
     return delimited(path, Dialect(layout.separator), None if layout.header else ())
 
 
-def _headerless(path: Path, _: Layout, *, separator: str, names: tuple[str, ...], latin: bool = False) -> Iterator[pl.DataFrame]:
+def _headerless(
+    path: Path, _: Layout, *, separator: str, names: tuple[str, ...], latin: bool = False
+) -> Iterator[pl.DataFrame]:
     for part in delimited(path, Dialect(separator), (), latin=latin):
         if part.width != len(names):
             raise DataError(f"{path}: expected {len(names)} fields, {', '.join(names)}, found {part.width}")

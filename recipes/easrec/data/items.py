@@ -5,8 +5,8 @@ from pathlib import Path
 
 import polars as pl
 
-from easrec.data.formats import FORMATS, matching
 from easrec.data.blocks import plain_name
+from easrec.data.formats import FORMATS, matching
 from easrec.data.tables import Dialect, delimited, parquet, whole
 from elasticnas.errors import ConfigError, DataError
 

@@ -73,7 +73,9 @@ def _flatten_objects(parts: list[Any], prefix: str, flat: dict[str, Any]) -> Non
         rows.append(row)
     for name in dict.fromkeys(name for row in rows for name in row):
         values = [row.get(name) for row in rows]
-        flat[name] = [value if isinstance(value, str) else None if value is None else json.dumps(value) for value in values]
+        flat[name] = [
+            value if isinstance(value, str) else None if value is None else json.dumps(value) for value in values
+        ]
 
 
 def _text(value: Any) -> str | None:
@@ -109,7 +111,9 @@ def user_lines(path: Path, dialect: Dialect) -> Iterator[pl.DataFrame]:
         lists = [[field for field in fields if field] for fields in dialect.rows(dialect.joined(data))]
         for number, fields in enumerate(lists, row):
             if len(fields) == 1:
-                raise DataError(f"{path}, row {number}: {fields[0][:60]!r} and no item; one line per user: user item item")
+                raise DataError(
+                    f"{path}, row {number}: {fields[0][:60]!r} and no item; one line per user: user item item"
+                )
         row += len(lists)
         yield pl.DataFrame(
             {

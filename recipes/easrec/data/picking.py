@@ -12,7 +12,9 @@ __all__ = ["picked"]
 _MISSING = ["NA", "N/A", "<NA>", "NaN", "nan", "null", "NULL", "None"]
 
 
-def picked(path: Path | str, frame: pl.DataFrame, chosen: Chosen, columns: Columns, first_row: int) -> tuple[pl.DataFrame, int]:
+def picked(
+    path: Path | str, frame: pl.DataFrame, chosen: Chosen, columns: Columns, first_row: int
+) -> tuple[pl.DataFrame, int]:
     """Return the interactions in a table; rows that are entirely empty are left out, and lists give one each.
 
     Args:
@@ -41,9 +43,7 @@ def picked(path: Path | str, frame: pl.DataFrame, chosen: Chosen, columns: Colum
     rows = len(table)
     for condition in columns.conditions:
         table = table.filter(condition.holds(path, table[at[condition.column]], table["row"]))
-    times = (
-        pl.lit(None, dtype=pl.String) if chosen.time is None else _times(path, table[at[chosen.time]], chosen.time)
-    )
+    times = pl.lit(None, dtype=pl.String) if chosen.time is None else _times(path, table[at[chosen.time]], chosen.time)
     table = table.select(
         "row",
         user=_ids(path, table[at[chosen.user]], chosen.user),
@@ -55,7 +55,9 @@ def picked(path: Path | str, frame: pl.DataFrame, chosen: Chosen, columns: Colum
 
 def _require(path: Path | str, frame: pl.DataFrame, names: list[str]) -> None:
     if absent := [name for name in names if name not in frame.columns]:
-        raise DataError(f"{path}: no column {absent[0]!r} in some rows; the columns there are {', '.join(frame.columns)}")
+        raise DataError(
+            f"{path}: no column {absent[0]!r} in some rows; the columns there are {', '.join(frame.columns)}"
+        )
 
 
 def _exploded(path: Path | str, table: pl.DataFrame, at: dict[str | None, str], chosen: Chosen) -> pl.DataFrame:

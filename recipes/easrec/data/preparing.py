@@ -80,7 +80,9 @@ def prepare(
         **_target_counts(events, offsets, partition),
     )
     names = [user_names.gather(users).to_list(), ["", *item_names.gather(items).to_list()]]
-    return Interactions(events.item, offsets, *names, statistics, partition=None if described == "leave-one-out" else partition)
+    return Interactions(
+        events.item, offsets, *names, statistics, partition=None if described == "leave-one-out" else partition
+    )
 
 
 @dataclass
@@ -215,7 +217,9 @@ def _in_order(codes: NDArray[np.int32]) -> NDArray[np.int64]:
     return ordered
 
 
-def _require_enough(source: str, users: NDArray[np.int64], first: list[str], items: int, counts: dict[str, Any]) -> None:
+def _require_enough(
+    source: str, users: NDArray[np.int64], first: list[str], items: int, counts: dict[str, Any]
+) -> None:
     if len(users) == 0:
         raise DataError(
             f"{source}: no user is left: {counts['core_dropped']} interactions were dropped by the k-core filter "

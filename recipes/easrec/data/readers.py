@@ -183,7 +183,9 @@ class _Reader:
         if self.rows == before:
             raise DataError(f"{path}: every row is empty; expected one interaction per row")
         assert chosen is not None
-        described = f"{kind}, user {chosen.user}, item {chosen.item}, {f'time {chosen.time}' if chosen.time else 'no time'}"
+        described = (
+            f"{kind}, user {chosen.user}, item {chosen.item}, {f'time {chosen.time}' if chosen.time else 'no time'}"
+        )
         self._descriptions[described] = self._descriptions.get(described, 0) + 1
         self._last = path
 

@@ -70,7 +70,9 @@ def _refuse_layout(path: Path, kind: Format, columns: Columns) -> None:
         ("--separator", columns.separator is not None, kind.separator is not None),
     ):
         if given and not fits:
-            raise DataError(f"{path}: {option} is for delimited text, not for {kind.name}; leave it out, or add --format csv")
+            raise DataError(
+                f"{path}: {option} is for delimited text, not for {kind.name}; leave it out, or add --format csv"
+            )
 
 
 def _beginning(path: Path) -> bytes:
@@ -92,9 +94,13 @@ def _kind(path: Path, start: bytes, known: dict[str, Format]) -> Format:
     if start.startswith(b"PAR1"):
         return known["parquet"]
     if packed := next((kind for magic, kind in _ARCHIVES.items() if start.startswith(magic)), None):
-        raise DataError(f"{path}: {packed}; unpack it, and give the file inside it (.gz, .bz2 and .xz are read directly)")
+        raise DataError(
+            f"{path}: {packed}; unpack it, and give the file inside it (.gz, .bz2 and .xz are read directly)"
+        )
     if b"\0" in start or plain_name(path).endswith((".xlsx", ".h5", ".pkl", ".pickle", ".npy")):
-        raise DataError(f"{path}: no format matches this file; convert it to CSV or Parquet, or give --format, one of {choices}")
+        raise DataError(
+            f"{path}: no format matches this file; convert it to CSV or Parquet, or give --format, one of {choices}"
+        )
     if start.lstrip().startswith((b"{", b"[")):
         return known["jsonl"]
     return known["csv"] if _separator(start, ",") in (",", ";") else known["tsv"]

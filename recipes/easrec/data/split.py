@@ -1,14 +1,18 @@
-"""Leave-one-out split, and held-out users for the architecture steps."""
+"""Split: training parts, histories and targets of prepared data; and held-out users for the architecture steps."""
 
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from easrec.data.dataset import Interactions
+from easrec.data.partition import cold_targets, leave_one_out
 from elasticnas.errors import DataError
 
 __all__ = ["Sequences", "Split", "hold_out_users"]
+
+Stage: TypeAlias = Literal["validation", "test"]
+_STAGES: tuple[Stage, ...] = ("validation", "test")
 
 
 class Sequences:
@@ -41,25 +45,49 @@ class Sequences:
 
 
 class Split:
-    """Leave-one-out split: each user's last item is the test target, the one before it the validation target."""
+    """Training parts, histories and targets, by the partition of the data.
+
+    A stage may evaluate a part of the users only: ``users``, ``history`` and ``targets`` are in the same order.
+
+    Attributes:
+        items: V.
+        kind: Rule of the split, see :class:`easrec.data.Partition`.
+        training: Training part of every user; empty for users who do not train.
+        cold_users: By stage, users with an interaction in its window and none before it, who are not evaluated.
+    """
 
     def __init__(self, data: Interactions) -> None:
         self.items = len(data.item_ids) - 1
         self._data = data
-        self.training = Sequences(data.items, data.offsets[:-1], data.offsets[1:] - 2)
+        self._partition = leave_one_out(data.offsets) if data.partition is None else data.partition
+        self.kind = self._partition.kind
+        self.training = Sequences(data.items, data.offsets[:-1], self._partition.training)
+        self.cold_users: dict[Stage, int] = dict(zip(_STAGES, self._partition.cold_users, strict=True))
 
-    def history(self, stage: Literal["validation", "test"]) -> Sequences:
-        """Return the items before the target: the training part, for ``test`` plus the validation target."""
-        behind = 2 if stage == "validation" else 1
-        return Sequences(self._data.items, self._data.offsets[:-1], self._data.offsets[1:] - behind)
+    def users(self, stage: Stage) -> NDArray[np.int64]:
+        """Return the numbers of the users that a stage evaluates, ascending."""
+        return np.flatnonzero(self._positions(stage) >= 0)
 
-    def targets(self, stage: Literal["validation", "test"]) -> NDArray[np.int32]:
-        """Return the target of each user, ``(users,)`` item numbers."""
-        return self._data.items[self._data.offsets[1:] - (2 if stage == "validation" else 1)]
+    def history(self, stage: Stage) -> Sequences:
+        """Return all items before the target, for each evaluated user."""
+        users = self.users(stage)
+        return Sequences(self._data.items, self._data.offsets[users], self._positions(stage)[users])
+
+    def targets(self, stage: Stage) -> NDArray[np.int32]:
+        """Return the target of each evaluated user, item numbers."""
+        return self._data.items[self._positions(stage)[self.users(stage)]]
 
     def complete(self) -> Sequences:
-        """Return the whole sequences, including targets."""
+        """Return the whole sequences of all users, including targets."""
         return Sequences(self._data.items, self._data.offsets[:-1], self._data.offsets[1:])
+
+    def cold_targets(self) -> dict[Stage, int]:
+        """Count, by stage, the evaluated users whose target occurs in no training part."""
+        counted = cold_targets(self._partition, self._data.items, self._data.offsets)
+        return dict(zip(_STAGES, counted, strict=True))
+
+    def _positions(self, stage: Stage) -> NDArray[np.int64]:
+        return self._partition.validation if stage == "validation" else self._partition.test
 
 
 def hold_out_users(lengths: NDArray[np.int64], fraction: float, seed: int) -> NDArray[np.bool_]:
@@ -82,8 +110,8 @@ def hold_out_users(lengths: NDArray[np.int64], fraction: float, seed: int) -> ND
     eligible = np.flatnonzero(lengths >= 2)
     if len(eligible) < 2:
         raise DataError(
-            f"{len(eligible)} users have 4 interactions or more (two to train on, one to validate, one to test); "
-            "a search needs at least 2 of them"
+            f"{len(eligible)} users have two training items or more (an input and a target; 4 interactions under "
+            "leave-one-out), and a search needs at least 2 such users; give more data, or another split"
         )
     count = min(max(1, round(len(eligible) * fraction)), len(eligible) - 1)
     chosen = np.zeros(len(lengths), dtype=bool)

@@ -49,9 +49,7 @@ class SplitRule:
             raise ConfigError(f"--split {text!r}: the beginnings of validation and test, in this order: {_EXAMPLES}")
         return cls("time" if kind == "time" else "sessions", *values)
 
-    def apply(
-        self, offsets: NDArray[np.int64], times: NDArray[np.int64] | None, source: str
-    ) -> tuple[Partition, str]:
+    def apply(self, offsets: NDArray[np.int64], times: NDArray[np.int64] | None, source: str) -> tuple[Partition, str]:
         """Split sequences.
 
         Args:
@@ -68,7 +66,9 @@ class SplitRule:
         if self.kind == "last":
             return leave_one_out(offsets), "leave-one-out"
         if times is None or self.validation is None or self.test is None:
-            raise DataError(f"{source}: --split {self.kind} needs times; name their column by --time, or use --split last")
+            raise DataError(
+                f"{source}: --split {self.kind} needs times; name their column by --time, or use --split last"
+            )
         ends = times if self.kind == "time" else times[offsets[1:] - 1]
         if isinstance(self.validation, float):
             points = points_of_shares(ends, self.validation, self.test)

@@ -36,7 +36,9 @@ class Dialect:
         self.separator, self.quoted = separator, separator in (",", ";")
         simple = len(separator) == 1
         self.character = separator if simple else _JOINED.decode()
-        self._pattern = None if simple else re.compile(rb"[ \t]+" if separator == BLANKS else re.escape(separator.encode()))
+        self._pattern = (
+            None if simple else re.compile(rb"[ \t]+" if separator == BLANKS else re.escape(separator.encode()))
+        )
 
     def __str__(self) -> str:
         return {"\t": "tab", " ": "blank"}.get(self.separator, repr(self.separator))
@@ -52,9 +54,7 @@ class Dialect:
     def rows(self, data: bytes) -> Iterator[list[str]]:
         """Yield the fields of each row; of a blank one, none."""
         text = io.StringIO(data.decode("utf-8", "replace"), newline="")
-        return csv.reader(
-            text, delimiter=self.character, quoting=csv.QUOTE_MINIMAL if self.quoted else csv.QUOTE_NONE
-        )
+        return csv.reader(text, delimiter=self.character, quoting=csv.QUOTE_MINIMAL if self.quoted else csv.QUOTE_NONE)
 
 
 def split_row(line: str, separator: str) -> list[str]:

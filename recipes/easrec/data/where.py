@@ -49,7 +49,7 @@ class Condition:
         """
         found = _PATTERN.fullmatch(text)
         if found is None:
-            raise ConfigError(f"--where {text!r}: write a comparison such as \"rating >= 4\" or \"event == 'view'\"")
+            raise ConfigError(f'--where {text!r}: write a comparison such as "rating >= 4" or "event == \'view\'"')
         column, sign, value = found.groups()
         return cls(text, _unquoted(column) or column, sign, _value(text, column, sign, value))
 

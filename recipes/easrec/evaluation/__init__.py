@@ -1,4 +1,4 @@
-"""Leave-one-out evaluation under four ranking protocols."""
+"""Evaluation of one target per user under four ranking protocols."""
 
 from easrec.evaluation.baselines import BASELINES, baseline_scores, last_item_scores
 from easrec.evaluation.beyond import beyond_accuracy, gini

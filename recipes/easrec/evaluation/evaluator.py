@@ -68,6 +68,7 @@ class Evaluator:
         batch_users: Maximum number of users scored together; reduced for many items to bound memory.
         uniform: The same as ``negatives``, from :func:`easrec.evaluation.draw_uniform_negatives`; None if uni100 is
             not used.
+        users: ``(users,)`` numbers of the users in the data, which reports and errors name; None for 0, 1, 2 ...
         items: V; None for the largest item number in the data, in which case a model may score more columns.
 
     Raises:
@@ -85,6 +86,7 @@ class Evaluator:
         batch_users: int = 256,
         items: int | None = None,
         uniform: NDArray[np.int64] | None = None,
+        users: NDArray[np.int64] | None = None,
     ) -> None:
         if len(histories) == 0:
             raise DataError("no user to evaluate: the data has no sequence long enough")
@@ -99,6 +101,7 @@ class Evaluator:
         self.histories, self.targets = histories, targets.astype(np.int64)
         self.negatives = None if negatives is None else negatives.astype(np.int64)
         self.uniform = None if uniform is None else uniform.astype(np.int64)
+        self.users = np.arange(len(histories)) if users is None else users.astype(np.int64)
         self.length, self.cutoffs, self.batch_users, self.items = length, tuple(cutoffs), batch_users, items
         self._check()
         self.repeats = repeat_targets(histories, self.targets)
@@ -109,6 +112,8 @@ class Evaluator:
             negatives = "no" if self.negatives is None else len(self.negatives)
             raise DataError(f"{users} histories, {len(self.targets)} targets and {negatives} rows of negatives differ")
         highest = max(int(self.targets.max()), int(self.histories.items.max(initial=0)))
+        if len(np.unique(self.users)) != users or len(self.users) != users:
+            raise DataError(f"{users} histories and {len(np.unique(self.users))} different users differ")
         for drawn in (self.negatives, self.uniform):
             if drawn is None:
                 continue
@@ -118,7 +123,8 @@ class Evaluator:
             own = (drawn == self.targets[:, None]).any(1)
             if own.any():
                 user = int(own.argmax())
-                raise DataError(f"the target {self.targets[user]} of user number {user} is among its own negatives")
+                number = self.users[user]
+                raise DataError(f"the target {self.targets[user]} of user number {number} is among its own negatives")
         last, lowest = highest if self.items is None else self.items, int(self.targets.min())
         if lowest < 1 or highest > last:
             raise DataError(f"item ids must be in 1..{last}: targets begin at {lowest}, the largest id is {highest}")
@@ -138,23 +144,35 @@ class Evaluator:
                 gradients. Ranking runs on the device of the scores. The caller switches the model to eval mode.
             device: Device of the inputs; None for the CPU.
             protocols: Protocols to rank under; None for all, ``uni100`` only with uniform negatives.
-            users: Numbers of the users to evaluate, or a mask; None for all.
+            users: Numbers of the users to evaluate, or a mask of the histories; None for all.
 
         Raises:
             SearchError: A score is NaN (the message names user and protocols), or the scores have a wrong shape.
-            DataError: No user is selected, a protocol is unknown, or pop100 has no negatives.
+            DataError: No user is selected or one is unknown, a protocol is unknown, or pop100 has no negatives.
         """
         protocols = PROTOCOLS[: 3 if self.uniform is None else 4] if protocols is None else protocols
-        all_users = np.arange(len(self.targets), dtype=np.int64)
-        chosen = all_users if users is None else all_users[users]
-        if len(chosen) == 0:
-            raise DataError("no user to evaluate: the choice of users is empty")
+        chosen = self._rows_of(users)
         ranks = self._ranks(score, device, protocols, chosen)
         fewest = None
         if "pop100" in ranks and self.negatives is not None:
             fewest = int((self.negatives[chosen] > 0).sum(1).min())
         metrics = {name: metrics_at(found, self.cutoffs) for name, found in ranks.items()}
-        return Report(metrics, ranks, chosen, fewest, float(self.repeats[chosen].mean()))
+        return Report(metrics, ranks, self.users[chosen], fewest, float(self.repeats[chosen].mean()))
+
+    def _rows_of(self, users: NDArray[np.int64] | NDArray[np.bool_] | None) -> NDArray[np.int64]:
+        """Return the histories of some users."""
+        rows = np.arange(len(self.users), dtype=np.int64)
+        if users is not None and users.dtype == bool:
+            rows = rows[users]
+        elif users is not None:
+            order = np.argsort(self.users)
+            found = np.searchsorted(self.users[order], users).clip(max=len(order) - 1)
+            rows = order[found]
+            if (wrong := self.users[rows] != users).any():
+                raise DataError(f"user number {users[wrong][0]} is not evaluated; choose among the evaluator's users")
+        if len(rows) == 0:
+            raise DataError("no user to evaluate: the choice of users is empty")
+        return rows
 
     @torch.no_grad()
     def _ranks(
@@ -180,7 +198,7 @@ class Evaluator:
             uniform = None if self.uniform is None else torch.from_numpy(self.uniform[users]).to(at)
             targets = torch.from_numpy(self.targets[users]).to(at)
             for name, ranks in ranks_from_scores(
-                scores, targets, (rows, ids), negatives, protocols, users.tolist(), uniform
+                scores, targets, (rows, ids), negatives, protocols, self.users[users].tolist(), uniform
             ).items():
                 found.setdefault(name, np.zeros(len(chosen), dtype=np.int64))[where] = ranks.cpu().numpy()
         return found

@@ -109,7 +109,7 @@ def test_held_out_users_are_a_fraction_and_seeded(lengths, fraction, seed):
     lengths = np.array(lengths, dtype=np.int64)
     able = (lengths >= 2).sum()
     if able < 2:
-        with pytest.raises(DataError, match=f"{able} users have 4 interactions or more .* needs at least 2"):
+        with pytest.raises(DataError, match=f"{able} users have two training items or more .* needs at least 2"):
             hold_out_users(lengths, fraction, seed)
         return
     chosen = hold_out_users(lengths, fraction, seed)
