@@ -99,8 +99,8 @@ def run(
     file = None if items is None else Path(items)
     source = Source(data, columns, validation, test, tie_break, split, file, tuple(features), feature_separator)
     config_of_run = configured(preset, None if config is None else Path(config), budget, seed, settings)
-    where = Run(out, resume=resume, progress=progress)
-    return pipeline(source, preset, config_of_run, where, device, threads, console).run_all()
+    run = Run(out, resume=resume, progress=progress)
+    return pipeline(source, preset, config_of_run, run, device, threads, console).run_all()
 
 
 def configured(

@@ -1,7 +1,7 @@
 """Source: the data of a run, from files of interactions, a data frame, prepared data, or the demo's generator."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias, get_args
 
@@ -50,7 +50,7 @@ class Source:
     """
 
     data: Data
-    columns: Columns = Columns()
+    columns: Columns = field(default_factory=Columns)
     validation: Files = ()
     test: Files = ()
     tie_break: TieBreak = "random"
@@ -176,13 +176,14 @@ def show_statistics(data: Interactions, console: Console) -> None:
     ties = f"{_share(s.last_ties, s)} at the same time as the user's previous interaction, " if s.timestamps else ""
     lines.append(
         f"test targets ({s.split}): {ties}{_share(s.repeat_targets, s)} repeat an earlier item, "
-        f"{_share(s.cold_targets, s)} never occur in training; {_share(s.untrained_users, s)} of users have no training "
-        "target"
+        f"{_share(s.cold_targets, s)} never occur in training; {_share(s.untrained_users, s)} of users have no "
+        "training target"
     )
     if s.duplicates_dropped or s.empty_dropped or s.core_dropped or s.short_users_dropped or s.left_out:
         lines.append(
-            f"dropped: {s.left_out:,} rows by --where, {s.duplicates_dropped:,} repeated rows, {s.core_dropped:,} by the "
-            f"k-core filter, {s.short_users_dropped:,} short users, {s.empty_dropped:,} rows without a user or an item"
+            f"dropped: {s.left_out:,} by --where, {s.duplicates_dropped:,} repeated rows, {s.core_dropped:,} by "
+            f"the k-core filter, {s.short_users_dropped:,} short users, {s.empty_dropped:,} rows without a user or "
+            "an item"
         )
     if data.features is not None:
         lines.append(data.features.describe())

@@ -45,8 +45,8 @@ def _source(
     data: Annotated[
         list[str] | None,
         _reading(
-            "File of interactions, or a pattern such as 'part-*.csv'. Repeat the option for several. Only the preset demo "
-            "needs none: it generates its own."
+            "File of interactions, or a pattern such as 'part-*.csv'. Repeat the option for several. Only the preset "
+            "demo needs none: it generates its own."
         ),
     ] = None,
     user: Annotated[str | None, _reading("Column of the user ids.")] = None,
@@ -71,9 +71,7 @@ def _source(
     ] = False,
     separator: Annotated[
         str | None,
-        _reading(
-            "Separator between the fields of delimited text, such as ';', or tab, or blanks for any run of blanks."
-        ),
+        _reading("Separator between the fields of delimited text, such as ';', tab, or blanks for any run of blanks."),
     ] = None,
     time_format: Annotated[str | None, _reading("Format of dates, such as '%m/%d/%Y'. ISO dates need none.")] = None,
     missing: Annotated[
@@ -81,13 +79,13 @@ def _source(
     ] = "refuse",
     tie_break: Annotated[
         str,
-        _reading("Order of a user's interactions at the same time: random (seeded), item (by id), or file (by row)."),
+        _reading("Order of a user's interactions at the same time: random (seeded), item (by id), file (by row)."),
     ] = "random",
     split: Annotated[
         str,
         _reading(
-            "Targets: last (each user's last two items), time:80%,90% (the first item after points in time, also dates), or "
-            "sessions:80%,90% (the last item of later sessions)."
+            "Targets: last (each user's last two items), time:80%,90% (the first item after points in time, also "
+            "dates), or sessions:80%,90% (the last item of later sessions)."
         ),
     ] = "last",
     validation: Annotated[

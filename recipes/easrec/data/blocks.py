@@ -82,7 +82,7 @@ def _rows(path: Path, quoted: bool) -> Iterator[bytes]:
                 end = _end_of_row(data, quoted)
                 if end == 0 and len(data) > _LONGEST:
                     raise DataError(
-                        f"{path}: a row is longer than {_LONGEST // 2**20} MiB; is a quote unclosed, or is this no text?"
+                        f"{path}: a row is longer than {_LONGEST // 2**20} MiB; close open quotes, or give a text file"
                     )
                 rest = data[end:]
                 if end:

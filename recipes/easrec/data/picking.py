@@ -68,7 +68,7 @@ def _exploded(path: Path | str, table: pl.DataFrame, at: dict[str | None, str], 
     if chosen.user in lists or chosen.item not in lists:
         wrong = next(name for name in lists if name != chosen.item)
         raise DataError(
-            f"{path}: {wrong!r} contains lists, {chosen.item!r} does not; lists hold the items of a user, and their times"
+            f"{path}: {wrong!r} contains lists, {chosen.item!r} does not; lists hold items, and their times"
         )
     if chosen.time is not None and chosen.time not in lists:
         raise DataError(
@@ -82,8 +82,8 @@ def _exploded(path: Path | str, table: pl.DataFrame, at: dict[str | None, str], 
         if (other := lengths[own[0]] != lengths[name]).any():
             where = int(other.arg_true()[0])
             raise DataError(
-                f"{path}, row {table['row'][where]}: lists of {lengths[own[0]][where]} and {lengths[name][where]} entries "
-                f"in {lists[0]!r} and {lists[own.index(name)]!r}; they belong together"
+                f"{path}, row {table['row'][where]}: lists of {lengths[own[0]][where]} and {lengths[name][where]} "
+                f"entries in {lists[0]!r} and {lists[own.index(name)]!r}; they must be equally long"
             )
     return table.explode(own)
 

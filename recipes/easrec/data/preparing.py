@@ -79,10 +79,9 @@ def prepare(
         **counts,
         **_target_counts(events, offsets, partition),
     )
-    names = [user_names.gather(users).to_list(), ["", *item_names.gather(items).to_list()]]
-    return Interactions(
-        events.item, offsets, *names, statistics, partition=None if described == "leave-one-out" else partition
-    )
+    user_ids, item_ids = user_names.gather(users).to_list(), ["", *item_names.gather(items).to_list()]
+    usual = partition.kind == "last"  # as in files of other versions
+    return Interactions(events.item, offsets, user_ids, item_ids, statistics, partition=None if usual else partition)
 
 
 @dataclass
@@ -223,8 +222,8 @@ def _require_enough(
     if len(users) == 0:
         raise DataError(
             f"{source}: no user is left: {counts['core_dropped']} interactions were dropped by the k-core filter "
-            f"(min_user={counts['min_user']}, min_item={counts['min_item']}), {counts['short_users_dropped']} users have "
-            f"fewer than {_SHORTEST} interactions"
+            f"(min_user={counts['min_user']}, min_item={counts['min_item']}), {counts['short_users_dropped']} users "
+            f"have fewer than {_SHORTEST} interactions"
             + (f", {counts['empty_dropped']} rows have no user or no item" if counts["empty_dropped"] else "")
         )
     if items < 2:

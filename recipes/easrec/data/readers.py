@@ -55,9 +55,9 @@ def read_interactions(
     """Read one or several files of interactions.
 
     Args:
-        path: CSV, TSV, Parquet or JSON lines (also compressed), text with one line per user, MovieLens' files, RecBole's
-            ``.inter``, SNAP Gowalla check-ins, Kaggle ``DMSC.csv``, or a format of an installed package; patterns such as
-            ``part-*.csv`` stand for the files that match, sorted by name.
+        path: CSV, TSV, Parquet or JSON lines (also compressed), text with one line per user, MovieLens' files,
+            RecBole's ``.inter``, SNAP Gowalla check-ins, Kaggle ``DMSC.csv``, or a format of an installed package;
+            patterns such as ``part-*.csv`` stand for the files that match, sorted by name.
         user: Column of the user ids; None for the format's default (``user_id`` in a table), or the only column whose
             name can only mean them.
         item: Column of the item ids; None for the format's default (``item_id`` in a table), or such a column.
