@@ -73,7 +73,7 @@ def forms(frame, folder):
 @pytest.mark.parametrize("form", ["text", "polars", "lazy", "pandas", "prepared"])
 def test_every_form_of_data_is_the_same_interactions(form, frame, from_the_command, tmp_path):
     data, names = forms(frame, tmp_path)[form]
-    source = Source(Path(data) if isinstance(data, str) else data, **names)
+    source = Source(data, Columns(**names))
     found = source.load("default", Config(), Console(quiet=True))
     assert found.fingerprint == from_the_command.data.fingerprint
 

@@ -9,15 +9,15 @@ from elasticnas.errors import PluginError
 from tests.examples.test_examples import install  # noqa: F401
 
 LINES = "\n".join(
-    f'{{"user_id": {user}, "item_id": "{item}", "timestamp": {time}}}'
+    f'at={time} level=info user={user} item={item} text="a view"'
     # out of order on purpose: the sequence is 9, 4, 7
     for user, item, time in [(1, "7", 30), (1, "9", 10), (1, "4", 20), (2, "4", 1), (2, "7", 2), (2, "4", 3)]
 )
 
 
 def test_it_is_found_by_its_ending_and_by_its_name(install, main, tmp_path):  # noqa: F811
-    install("format_package", "jsonlines")
-    for name, format in (("log.jsonl", "auto"), ("log.data", "jsonl")):
+    install("format_package", "easrec_logfmt")
+    for name, format in (("clicks.log", "auto"), ("log.data", "logfmt")):
         (tmp_path / name).write_text(LINES)
         out = tmp_path / f"{name}.npz"
         code, _, said = main("easrec", "prepare", "--data", tmp_path / name, "--format", format, "--out", out)
@@ -30,16 +30,16 @@ def test_it_is_found_by_its_ending_and_by_its_name(install, main, tmp_path):  # 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('{"user_id": 1, "item_id": 2}\n{"user_id"', "row 2: not valid JSON"),
-        ("[1, 2]", "row 1: expected a JSON object, found [1, 2]"),
-        ('{"user": 1, "item_id": 2}', "no column 'user_id'; the columns are user, item_id; name it by --user"),
-        ('{"user_id": "a", "item_id": "x"}\n{"user_id": "a", "item_id": null}', "1 rows have no user or no item"),
+        ("user=1 item=2\nuser 1 item 2", "row 2: 'user 1 item 2'; write key=value pairs"),
+        ("who=1 item=2", "no column 'user'; the columns are who, item; name it by --user"),
+        ("user=a item=x\nuser=a item=", "1 rows have no user or no item"),
+        ("user=1 item=2 at=3\nuser=1 item=2 at=noon", "row 2: the time 'noon' is neither a number nor an ISO date"),
     ],
 )
 def test_errors_are_one_line_with_the_row(install, main, tmp_path, content, message):  # noqa: F811
-    install("format_package", "jsonlines")
-    (tmp_path / "log.jsonl").write_text(content)
-    code, _, said = main("easrec", "prepare", "--data", tmp_path / "log.jsonl", "--out", tmp_path / "out.npz")
+    install("format_package", "easrec_logfmt")
+    (tmp_path / "clicks.log").write_text(content)
+    code, _, said = main("easrec", "prepare", "--data", tmp_path / "clicks.log", "--out", tmp_path / "out.npz")
     assert code == 1 and message in said and said.count("\n") == 1
 
 

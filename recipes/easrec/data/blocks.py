@@ -88,7 +88,7 @@ def _rows(path: Path, quoted: bool) -> Iterator[bytes]:
                 if end:
                     yield data[:end]
     except _DAMAGED as error:
-        kind = path.suffix.lower().removeprefix(".")
+        kind = {".gz": "gzip", ".bz2": "bzip2"}.get(path.suffix.lower(), "xz")
         raise DataError(f"{path}: the {kind} file is truncated or damaged ({error}); download it again") from None
     if rest:
         yield rest

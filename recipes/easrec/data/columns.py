@@ -98,7 +98,7 @@ class Chosen:
 
 def _require(path: Path | str, columns: Sequence[str], name: str | None, way_out: str) -> None:
     if name is not None and name not in columns:
-        raise DataError(f"{path}: no column {name!r}; the columns are {', '.join(columns)}; {way_out}")
+        raise DataError(f"{path}: no column {name!r}; the columns are {', '.join(columns) or 'none'}; {way_out}")
 
 
 def _found(path: Path | str, frame: pl.DataFrame, default: str, known: set[str], what: str) -> str:

@@ -31,10 +31,11 @@ def picked(
     Raises:
         DataError: A column cannot be read, lists do not match, or an id may stand for a missing value.
     """
-    names = list(dict.fromkeys([chosen.user, chosen.item, chosen.time, *(c.column for c in columns.conditions)]))
-    _require(path, frame, [name for name in names if name is not None])
+    used = [chosen.user, chosen.item, chosen.time, *(condition.column for condition in columns.conditions)]
+    names = list(dict.fromkeys(name for name in used if name is not None))
+    _require(path, frame, names)
     parts = {"row": pl.int_range(first_row, first_row + len(frame), eager=True, dtype=pl.Int64)}
-    parts |= {f"c{i}": frame[name] for i, name in enumerate(names) if name is not None}
+    parts |= {f"c{i}": frame[name] for i, name in enumerate(names)}
     at = {name: f"c{i}" for i, name in enumerate(names)}
     table = pl.DataFrame(parts)
     table = _exploded(path, table, at, chosen)
@@ -60,7 +61,7 @@ def _require(path: Path | str, frame: pl.DataFrame, names: list[str]) -> None:
         )
 
 
-def _exploded(path: Path | str, table: pl.DataFrame, at: dict[str | None, str], chosen: Chosen) -> pl.DataFrame:
+def _exploded(path: Path | str, table: pl.DataFrame, at: dict[str, str], chosen: Chosen) -> pl.DataFrame:
     """Return one row for each entry of lists; the user and other columns are repeated."""
     lists = [name for name, own in at.items() if isinstance(table.schema[own], (pl.List, pl.Array))]
     if not lists:

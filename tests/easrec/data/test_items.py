@@ -116,7 +116,7 @@ def test_the_movies_of_movielens(tmp_path, name):
         ("i.csv", "item_id,g\n1,a\n", ["g", "g"], "--features g: given twice"),
         ("u.item", "1|a\n", ["g"], f"{KINDS} none of them: write the items as one of them"),
         ("ratings.dat", "1::a\n", ["g"], f"{KINDS} ratings.dat: write the items as one of them"),
-        ("movies.dat", "1::a\n", ["Genres"], "expected MovieID::Title::Genres in each line, found b'1\\ta"),
+        ("movies.dat", "1::a\n", ["Genres"], "expected MovieID::Title::Genres in each line, found 2 fields"),
         ("movies.dat", "1::a::b\n1::c::d\n", ["Genres"], "row 2: item '1' again, as in row 1"),
         ("movies.dat", "1::a::b\n", ["genres"], "no column 'genres'; the columns are MovieID, Title, Genres"),
         ("i.csv.gz", None, ["g"], "the gzip file is truncated or damaged"),

@@ -176,7 +176,7 @@ HEAD = "user_id,item_id,timestamp\n"
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("log.csv", None, "no such file; give the interactions by --data"),
+        ("log.csv", None, "no such file; check the path"),
         ("log.csv", "", "the file is empty; expected one interaction per line"),
         ("log.csv", "  \n", "the file is empty"),
         ("log.csv", HEAD, "a header and no rows"),
@@ -201,10 +201,12 @@ HEAD = "user_id,item_id,timestamp\n"
         ("log.csv.gz", gzip.compress(table(",").encode() * 50, mtime=0)[:-30], "the gzip file is truncated or damaged"),
         ("log.csv.gz", b"no gzip", "the gzip file is truncated or damaged"),
         ("log.parquet", b"PAR1 no", "not a readable Parquet file"),
-        ("ratings.dat", "1::2::3\n", "expected UserID::MovieID::Rating::Timestamp in each line"),
-        ("x_totalCheckins.txt", "a\tb\n", "expected user, time, latitude, longitude and location id, found 2 fields"),
+        ("ratings.dat", "1::2::3\n", "expected 4 fields, UserID, MovieID, Rating, Timestamp, found 3"),
+        ("x_totalCheckins.txt", "a\tb\n", "expected 5 fields, user, time, latitude, longitude, location, found 2"),
         ("ratings.dat", "1::2::3::4\n1::2::3::x\n", "ratings.dat, row 2: the time 'x' is neither a number"),
-        ("log.json", "{}", "no format matches this name; give --format, one of csv, tsv"),
+        ("log.json", "{}", "no column 'user_id'; the columns are none; name it by --user"),
+        ("log.xlsx", "PK\x03\x04", "a zip archive; unpack it"),
+        ("log.bin", "a\0b", "no format matches this file; convert it to CSV or Parquet"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_one_line_with_file_and_row(tmp_path, name, content, message):
@@ -217,7 +219,7 @@ def test_what_is_wrong_is_one_line_with_file_and_row(tmp_path, name, content, me
 
 
 def test_a_folder_and_an_unknown_format_are_refused(tmp_path):
-    with pytest.raises(DataError, match="a folder; give the file of interactions inside it"):
+    with pytest.raises(DataError, match="a folder; give the files inside it"):
         read_interactions(tmp_path)
     csv(tmp_path / "log.csv")
     with pytest.raises(DataError, match="format 'xml' is unknown; choose one of csv, tsv"):
