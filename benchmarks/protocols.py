@@ -1,7 +1,7 @@
-"""Compare splits and ranking protocols on one file: popularity, last item, and a small network found by a short search.
+"""Compare splits and ranking protocols on one file: popularity, last item, and a small network that a search found.
 
-``python benchmarks/protocols.py OUT --data ml-100k.tsv.gz`` writes ``protocols.json`` and ``protocols.md``. The runs are
-kept in a folder of their own (``--runs``); the same command continues an interrupted one.
+``python benchmarks/protocols.py OUT --data ml-100k.tsv.gz`` writes ``protocols.json`` and ``protocols.md``. The runs
+are kept in a folder of their own (``--runs``); the same command continues an interrupted one.
 """
 
 import argparse
@@ -158,8 +158,8 @@ def _section(found: dict[str, Any]) -> list[str]:
         "",
         table(["", *STAGES], counts),
         "",
-        f"{found['training interactions']:,} interactions of {found['training users']:,} users train. The found network "
-        f"has {found['architecture']} (hidden, inner, layers), {found['flops_share']:.0%} of the largest one's FLOPs; "
+        f"{found['training interactions']:,} interactions of {found['training users']:,} users train. The found "
+        f"network has {found['architecture']} (hidden, inner, layers), {found['flops_share']:.0%} of the largest one's FLOPs; "
         f"search and training took {found['seconds'] / 60:.1f} min.{improving}",
     ]
 
