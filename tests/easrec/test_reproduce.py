@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ from easrec.reproduce.reproduce import cells_of
 from easrec.reproduce.tables import differences, efficiency, gates, lambdas, network_of, overall, write
 from easrec.result import SearchPart
 from elasticnas.errors import CheckpointError, ConfigError
-from tests.easrec.results import network, run_result, search
+from tests.easrec.results import metrics, network, run_result, search
 
 TINY = {
     "model.hidden": 8,
@@ -521,3 +522,33 @@ def test_plots_of_the_matrix_have_intervals_over_seeds():
     assert grid.caption == "Table III, pop100" and (1, 3) in grid.bold and (0, 3) not in grid.bold
     assert [row[0] for row in rows] == [three.method.label, one.method.label] and "*" not in rows[1][-2]
     assert [drawn.title for drawn in architectures([one]).parts] == [f"{one.method.label}, seed 0"]
+
+
+def with_baselines(each, values):
+    """The same runs, with popularity at these values (one a seed) and last item at half of them."""
+    results = []
+    for result, value in zip(each.results, values, strict=True):
+        found = {"popularity": metrics(value), "last item": metrics(value / 2)}
+        results.append(result.model_copy(update={"baselines": found}))
+    return replace(each, results=tuple(results))
+
+
+def test_popularity_and_last_item_stand_below_the_methods(tmp_path):
+    rows = [
+        with_baselines(measured("easrec", [0.5, 0.6]), [0.2, 0.3]),
+        with_baselines(measured("darts", [0.4], seeds=[1]), [0.3]),
+        measured("sasrec", [0.9]),  # of a version without baselines
+    ]
+    sheet = overall(rows, None, "unseen")
+    assert [row[0] for row in sheet.rows[3:]] == ["popularity", "last item"]
+    assert sheet.rows[3] == ["popularity", "", "", *["0.2500 ± 0.0707"] * 6, ""]
+    assert sheet.rows[4][3] == "0.1250 ± 0.0354" and any("need no training" in note for note in sheet.notes)
+    write(sheet, tmp_path)
+    with (tmp_path / "table3-unseen.csv").open() as file:
+        written = [row for row in csv.DictReader(file) if row["method"] == "popularity"]
+    assert {row["figure"] for row in written} >= {"found/test/unseen/ndcg@10"} and written[0]["mean"] == "0.25"
+    for other in (gates(rows[:1], None), lambdas(rows[:1]), differences(rows[:1])):
+        assert [row[0] for row in other.rows[-2:]] == ["popularity", "last item"]
+        assert {len(row) for row in other.rows} == {len(other.head)}
+        place = next(n for n, cell in enumerate(other.rows[-2]) if n and cell)
+        assert place == next(n for n, name in enumerate(other.head) if "Recall" in name or "NDCG" in name)

@@ -69,6 +69,18 @@ def rank(scores, target, candidates):
     return 1 + sum(scores[c] >= scores[target] for c in candidates if c != target)
 
 
+def novelty(kind, data, times, lists):
+    """Mean of -log2 of the share of training users who have an item, over each list, then over lists."""
+    users, having = 0, {}
+    for a, b in zip(data.offsets[:-1], data.offsets[1:], strict=True):
+        trained = data.items[a : a + targets_by_hand(kind, times[a:b])[1]].tolist()
+        users += bool(trained)
+        for item in set(trained):
+            having[data.item_ids[item]] = having.get(data.item_ids[item], 0) + 1
+    means = [np.mean([-math.log2(max(having.get(i, 0), 1) / users) for i in each]) for each in lists if each]
+    return np.mean(means)
+
+
 @pytest.fixture(scope="module", params=["time", "sessions", "given"])
 def run(request, drawn, tmp_path_factory):
     out = tmp_path_factory.mktemp("splits") / request.param
@@ -151,6 +163,7 @@ def test_per_user_files_name_the_evaluated_users(run, tmp_path):
     assert found["test/evaluated_users"] == len(users) == len(expected)
     for name in ("popularity", "last item"):
         assert found[f"test/{name}/full/ndcg@3"] == result.baselines[name]["test"]["full"]["ndcg@3"]
+    assert found["test/beyond/novelty"] == pytest.approx(novelty(kind, data, times, users["items"].to_list()))
     groups = [value for key, value in found.items() if key.startswith("test/history") and key.endswith("/users")]
     assert sum(groups) == len(users)
     shown = CliRunner().invoke(commands, ["evaluate", "--out", str(out)]).stdout

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from easrec.reproduce.baselines import NOTE, baseline_rows
 from easrec.reproduce.collect import Measured, best_of, differs, summary, welch
 from easrec.reproduce.figure import FLOPS, LARGEST_FLOPS, PARAMS, SEARCH_SECONDS, Figure, metric
 from easrec.reproduce.published import ANCHORS, EFFICIENCY, GATES, OVERALL
@@ -61,11 +62,12 @@ def overall(measured: Sequence[Measured], dataset: "str | None", protocol: str) 
         if paper:
             rows.append(["*paper*", "", "", *(f"*{value:.4f}*" for value in paper), ""])
             figures[-1]["paper"] = dict(zip((key.name for key in keys), paper, strict=True))
+    head = ["method", "hidden, inner, layers", "MFLOPs"]
+    head += [f"{stage} {_SHOWN[name]}" for stage in ("valid", "test") for name in _METRICS] + ["p against EASRec"]
+    untrained = _add_baselines(measured, keys, 3, head, rows, figures)
     anchors = ANCHORS.get(dataset or "", {}) if protocol == "unseen" else {}
     for name, (recall, ndcg) in anchors.items():
         rows.append([f"*{name}, published*", "", "", "", "", "", f"*{recall:.4f}*", "", f"*{ndcg:.4f}*", ""])
-    head = ["method", "hidden, inner, layers", "MFLOPs"]
-    head += [f"{stage} {_SHOWN[name]}" for stage in ("valid", "test") for name in _METRICS] + ["p against EASRec"]
     notes = [
         "Bold: the best mean. Star: it differs from the best baseline (if it is a variant of EASRec) or from the best "
         f"variant of EASRec (if it is a baseline) by a two-sided t-test (Welch) over the seeds, p < {_SIGNIFICANT}. "
@@ -77,6 +79,7 @@ def overall(measured: Sequence[Measured], dataset: "str | None", protocol: str) 
         "soft masks. SPOS and random search evaluate up to 12 architectures; if the budget leaves no more than that, "
         "both find the best of all.",
     ]
+    notes += untrained
     if published:
         notes.append("The paper's networks have other sizes and training than these runs may have.")
     if anchors:
@@ -168,7 +171,7 @@ def gates(measured: Sequence[Measured], dataset: "str | None") -> Sheet:
         "full width. Each row is a separate search, so its network may have other sizes. The budget is half of the "
         "FLOPs of each row's largest network, so rows with more expensive gates have a larger budget: see MFLOPs."
     ]
-    notes += _warned(measured) + _missing(measured)
+    notes += _add_baselines(measured, keys, 4, head, rows, figures) + _warned(measured) + _missing(measured)
     return Sheet("table5", "Table V (validation, pop100)", head, rows, figures, notes)
 
 
@@ -185,6 +188,7 @@ def lambdas(measured: Sequence[Measured]) -> Sheet:
     head = ["lambda", "hidden, inner, layers", "MFLOPs", "of the largest"]
     head += [f"test {protocol} {_SHOWN[name]}" for protocol in ("pop100", "unseen") for name in _METRICS]
     notes = ["Lambda weighs expected FLOPs divided by those of the largest network."]
+    notes += _add_baselines(measured, keys, 4, head, rows, figures)
     return Sheet("fig4", "Fig. 4", head, rows, figures, notes + _warned(measured) + _missing(measured))
 
 
@@ -209,9 +213,28 @@ def differences(measured: Sequence[Measured]) -> Sheet:
         )
     head = ["EASRec, but", "hidden, inner, layers", "MFLOPs"]
     head += [*(f"test {p} NDCG@10" for p in ("pop100", "unseen", "full")), "compared with", "p (pop100)", "p (unseen)"]
+    head.append("search, min")
     notes = ["p: two-sided t-test (Welch) of NDCG@10 against the row named, over the seeds."]
+    notes += _add_baselines(measured, keys, 3, head, rows, figures)
     notes += _units(measured) + _warned(measured) + _missing(measured)
-    return Sheet("differences", "What the paper leaves open", [*head, "search, min"], rows, figures, notes)
+    return Sheet("differences", "What the paper leaves open", head, rows, figures, notes)
+
+
+def _add_baselines(
+    measured: Sequence[Measured],
+    keys: Sequence[Figure],
+    before: int,
+    head: Sequence[str],
+    rows: list[list[str]],
+    figures: list[dict[str, Any]],
+) -> list[str]:
+    """Append popularity and last item to a table, whose metrics begin after some columns; return a note."""
+    found = baseline_rows(measured, keys)
+    for label, cells, figure in found:
+        row = [label, *[""] * (before - 1), *cells]
+        rows.append(row + [""] * (len(head) - len(row)))
+        figures.append(figure)
+    return [NOTE] if found else []
 
 
 def _units(measured: Sequence[Measured]) -> list[str]:

@@ -76,6 +76,7 @@ def test_the_fingerprint_depends_on_the_split_but_not_on_how_leave_one_out_is_sa
     plain = replace(data, partition=None)
     assert data.fingerprint != plain.fingerprint
     assert replace(data, partition=leave_one_out(data.offsets)).fingerprint == plain.fingerprint
+    assert replace(data, partition=replace(data.partition, kind="given")).fingerprint != data.fingerprint
     other = replace(data.partition, test=np.where(data.partition.test == 8, -1, data.partition.test))
     assert (other.test != data.partition.test).any()
     assert replace(data, partition=other).fingerprint != data.fingerprint
