@@ -12,7 +12,7 @@ from rich.console import Console
 
 import easrec
 from easrec.config import Config
-from easrec.data import Interactions, prepare, read_frame
+from easrec.data import Columns, Interactions, prepare, read_frame
 from easrec.data.synthetic import planted
 from easrec.result import RunResult
 from easrec.source import Source
@@ -36,6 +36,7 @@ NAMES = {"user": "who", "item": "what", "time": "when"}
 def figures(result):
     """All but clocks and the machine."""
     data = result.to_dict()
+    del data["data"]["statistics"]["source"]  # a file of its own, or a frame
     networks = [(n["architecture"], n["flops"], n["params"], n["metrics"]) for n in data["networks"].values()]
     return data["data"], networks, [c["metrics"] for c in data["search"]["result"]["random_tried"]]
 

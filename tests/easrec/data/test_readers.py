@@ -180,7 +180,7 @@ HEAD = "user_id,item_id,timestamp\n"
         ("log.csv", "", "the file is empty; expected one interaction per line"),
         ("log.csv", "  \n", "the file is empty"),
         ("log.csv", HEAD, "a header and no rows"),
-        ("log.csv", "user,item\na,b\n", "no column 'user_id'; the columns are user, item; name it by --user"),
+        ("log.csv", "who,what\na,b\n", "no column 'user_id'; the columns are who, what; name it by --user"),
         ("log.csv", "user_id,film\na,b\n", "no column 'item_id'; the columns are user_id, film; name it by --item"),
         ("log.csv", HEAD + "a,x,1\nb,y,2,3\n", "log.csv, row 3: its number of fields differs from the first row's"),
         ("log.csv", HEAD + "a,x,1\nb,y\nc,z,3\n", "log.csv, row 3: fewer fields than the 3 columns; one interaction"),
