@@ -94,8 +94,11 @@ class Source:
     def read(self, min_user: int, min_item: int) -> Interactions:
         """Read and prepare the interactions, and the features of their items."""
         found = self._read()
-        prepared = prepare(found.frame, min_user, min_item, self.name, self.tie_break, self.split)
-        statistics = replace(prepared.statistics, left_out=found.left_out, source=found.description)
+        left_out, described = found.left_out, found.description
+        only = [found.frame]  # handed over, so that prepare can free its memory
+        del found
+        prepared = prepare(only.pop(), min_user, min_item, self.name, self.tie_break, self.split)
+        statistics = replace(prepared.statistics, left_out=left_out, source=described)
         return self._with_features(replace(prepared, statistics=statistics))
 
     def _read(self) -> Read:
