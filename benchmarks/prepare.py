@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import torch
 from record import heading, write
 
 from elasticnas.report import environment, table
@@ -36,7 +37,7 @@ def main() -> None:
         for kind in ("csv", "parquet"):
             rows.append(_measured(size, kind))
             print(rows[-1], flush=True)
-    record = {"environment": environment("cpu"), "seed": 0, "files": rows}
+    record = {"environment": environment(torch.device("cpu")), "seed": 0, "files": rows}
     write(given.out, "prepare", record, _page(record))
 
 
@@ -114,7 +115,7 @@ def _page(record: dict[str, Any]) -> str:
         ]
         for row in record["files"]
     ]
-    return "\n".join([*lines, *table(columns, rows), ""])
+    return "\n".join([*lines, table(columns, rows), ""])
 
 
 if __name__ == "__main__":
