@@ -96,7 +96,7 @@ def _generate(size: int, file: Path) -> None:
 def _page(record: dict[str, Any]) -> str:
     lines = heading("Preparing large files", record["environment"])
     lines += [
-        "`elasticnas easrec prepare` on generated files, seed 0; memory is the peak of the process, and the aim is less than "
+        "`elasticnas easrec prepare` on generated files, seed 0; memory is the peak of the process; the aim is under "
         f"{_LIMIT:g} GiB for 100 million interactions.",
         "",
     ]

@@ -73,6 +73,7 @@ def _source(
         str | None,
         _reading("Separator between the fields of delimited text, such as ';', tab, or blanks for any run of blanks."),
     ] = None,
+    encoding: Annotated[str | None, _reading("Encoding of text, such as latin1. UTF-8 needs none.")] = None,
     time_format: Annotated[str | None, _reading("Format of dates, such as '%m/%d/%Y'. ISO dates need none.")] = None,
     missing: Annotated[
         str, _reading("What ids such as NA and null are: refuse, keep them as ids, or drop the rows.")
@@ -104,7 +105,7 @@ def _source(
     conditions = tuple(where or ())
     # the constructors check the choices
     columns = Columns(
-        user, item, time, format, not no_header, separator, time_format, cast(Missing, missing), conditions
+        user, item, time, format, not no_header, separator, time_format, cast(Missing, missing), conditions, encoding
     )
     return Source(
         data or None,

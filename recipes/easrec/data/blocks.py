@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import io
 import lzma
 import zlib
 from collections.abc import Iterator
@@ -10,7 +11,11 @@ from typing import IO
 
 from elasticnas.errors import DataError
 
-__all__ = ["blocks", "open_file", "plain_name", "text_of"]
+__all__ = ["UTF_8", "UTF_8_OR_LATIN_1", "beginning", "blocks", "open_file", "plain_name", "text_of"]
+
+UTF_8 = "utf-8"
+UTF_8_OR_LATIN_1 = "utf-8 or latin-1"
+"""Encoding of MovieLens' older files: Latin-1 if the first text that is not ASCII is not UTF-8."""
 
 _BLOCK = 2**26  # bytes
 _LONGEST = 2**29  # bytes of one row
@@ -40,30 +45,39 @@ def open_file(path: Path) -> IO[bytes]:
     return opened
 
 
-def text_of(path: Path, what: str = "interaction", latin: bool = False) -> bytes:
+def text_of(path: Path, what: str = "interaction", encoding: str = UTF_8) -> bytes:
     """Read a whole text file as UTF-8, see :func:`blocks`."""
-    return b"".join(blocks(path, what, latin))
+    return b"".join(blocks(path, what, encoding))
 
 
-def blocks(path: Path, what: str = "interaction", latin: bool = False, quoted: bool = False) -> Iterator[bytes]:
+def beginning(path: Path, encoding: str, size: int) -> bytes:
+    """Return the first bytes of a file, as UTF-8 if it has another encoding; empty if they cannot be read."""
+    with open_file(path) as stream:
+        try:
+            return next(_read(stream, encoding, size), b"")
+        except (*_DAMAGED, OSError, UnicodeDecodeError):
+            return b""  # its reader says what is wrong
+
+
+def blocks(path: Path, what: str = "interaction", encoding: str = UTF_8, quoted: bool = False) -> Iterator[bytes]:
     """Yield a text file as UTF-8 without a byte order mark, in blocks of whole rows.
 
     Args:
         path: The file; ``.gz``, ``.bz2`` and ``.xz`` are decompressed.
         what: What each line contains, for errors.
-        latin: Whether text that is not UTF-8 is Latin-1, as in MovieLens' older files.
+        encoding: Encoding of the file.
         quoted: Whether fields in double quotes may contain line breaks.
 
     Raises:
         DataError: The file is empty, damaged, has another encoding, or a row is longer than 512 MiB.
     """
-    lines, empty, encoding = 0, True, "" if latin else "utf-8"
-    for data in _rows(path, quoted):
+    lines, empty, found = 0, True, "" if encoding == UTF_8_OR_LATIN_1 else UTF_8
+    for data in _rows(path, encoding, quoted):
         text = data.removeprefix(b"\xef\xbb\xbf") if empty else data
         if not text.isascii():
-            encoding = encoding or _encoding(text)
-            if encoding == "latin-1":
-                text = text.decode(encoding).encode()
+            found = found or _encoding(text)
+            if found == "latin-1":
+                text = text.decode(found).encode()
             else:
                 _require_utf8(path, text, lines)
         empty = empty and not text.strip()
@@ -73,11 +87,11 @@ def blocks(path: Path, what: str = "interaction", latin: bool = False, quoted: b
         raise DataError(f"{path}: the file is empty; expected one {what} per line")
 
 
-def _rows(path: Path, quoted: bool) -> Iterator[bytes]:
+def _rows(path: Path, encoding: str, quoted: bool) -> Iterator[bytes]:
     rest = b""
     try:
         with open_file(path) as stream:
-            while read := stream.read(_BLOCK):
+            for read in _read(stream, encoding, _BLOCK):
                 data = rest + read
                 end = _end_of_row(data, quoted)
                 if end == 0 and len(data) > _LONGEST:
@@ -90,8 +104,21 @@ def _rows(path: Path, quoted: bool) -> Iterator[bytes]:
     except _DAMAGED as error:
         kind = {".gz": "gzip", ".bz2": "bzip2"}.get(path.suffix.lower(), "xz")
         raise DataError(f"{path}: the {kind} file is truncated or damaged ({error}); download it again") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not {encoding} ({error.reason}); give the right --encoding") from None
     if rest:
         yield rest
+
+
+def _read(stream: IO[bytes], encoding: str, size: int) -> Iterator[bytes]:
+    """Yield the content of a stream, in UTF-8 if another encoding is given."""
+    if encoding in (UTF_8, UTF_8_OR_LATIN_1):
+        while read := stream.read(size):
+            yield read
+        return
+    text = io.TextIOWrapper(stream, encoding, newline="")
+    while some := text.read(size):
+        yield some.encode()
 
 
 def _end_of_row(data: bytes, quoted: bool) -> int:
@@ -110,10 +137,10 @@ def _end_of_row(data: bytes, quoted: bool) -> int:
 def _encoding(data: bytes) -> str:
     """Return the encoding of text that is UTF-8 or Latin-1, by its first part that is not ASCII."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "utf-8"  # UTF-16: to be refused
+        return UTF_8  # UTF-16: to be refused
     try:
         data.decode()
-        return "utf-8"
+        return UTF_8
     except UnicodeDecodeError:
         return "latin-1"
 
@@ -126,5 +153,5 @@ def _require_utf8(path: Path, data: bytes, lines: int) -> None:
         line = lines + data.count(b"\n", 0, error.start) + 1
         raise DataError(
             f"{path}, line {line}: not UTF-8 (byte 0x{data[error.start]:02x}); "
-            "re-encode it, for example: iconv -f latin1 -t utf-8"
+            "give its encoding, for example: --encoding latin1"
         ) from None

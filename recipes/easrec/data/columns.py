@@ -24,7 +24,7 @@ _USERS = {
 }
 _ITEMS = {
     *("itemid", "item", "iid", "movieid", "asin", "productid", "businessid", "bookid", "isbn", "artistid", "trackid"),
-    *("songid", "venueid", "locationid", "newsid", "articleid", "videoid", "gameid"),
+    *("parentasin", "songid", "venueid", "locationid", "newsid", "articleid", "videoid", "gameid"),
 }
 
 
@@ -42,6 +42,7 @@ class Columns:
         time_format: Format of dates, such as ``%m/%d/%Y``; None for numbers and ISO dates.
         missing: What ids such as NA and null are: refused, kept as ids, or dropped like empty ones.
         where: Conditions that rows must satisfy, such as ``rating >= 4``.
+        encoding: Encoding of text, such as ``latin1``; None for UTF-8.
     """
 
     user: str | None = None
@@ -53,6 +54,7 @@ class Columns:
     time_format: str | None = None
     missing: Missing = "refuse"
     where: tuple[str, ...] = ()
+    encoding: str | None = None
     conditions: tuple[Condition, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -61,6 +63,8 @@ class Columns:
         given = self.separator
         if given is not None and (not given or not given.isascii() or any(c in '\n\r"\x1f' for c in given)):
             raise ConfigError(f"--separator {given!r}: give ASCII characters such as ';' or '::', or {BLANKS}")
+        if self.encoding is not None and not _is_encoding(self.encoding):
+            raise ConfigError(f"--encoding {self.encoding!r} is unknown; for example latin1, utf-16, cp1252, gb18030")
         object.__setattr__(self, "conditions", tuple(Condition.parse(text) for text in self.where))
 
     def choose(self, path: Path | str, frame: pl.DataFrame, defaults: "Chosen") -> "Chosen":
@@ -76,12 +80,12 @@ class Columns:
         """
         user = self.user or _found(path, frame, defaults.user, _USERS, "user")
         item = self.item or _found(path, frame, defaults.item, _ITEMS, "item")
+        for option, name in (("--user", user), ("--item", item)):
+            _require(path, frame.columns, name, f"name it by {option}")
         time: str | None = None
         if self.time != NO_TIME:
             time = self.time or time_column(path, frame, defaults.time or "", (user, item))
-        options = {"--user": user, "--item": item, "--time": time}
-        for option, name in options.items():
-            _require(path, frame.columns, name, f"name it by {option}")
+        _require(path, frame.columns, time, "name it by --time")
         for condition in self.conditions:
             _require(path, frame.columns, condition.column, f"correct --where {condition.text!r}")
         return Chosen(user, item, time)
@@ -108,6 +112,14 @@ def _found(path: Path | str, frame: pl.DataFrame, default: str, known: set[str],
     if len(names) > 1:
         raise DataError(f"{path}: each of {', '.join(names)} may be the {what}; choose one by --{what} {names[0]}")
     return names[0] if names else default
+
+
+def _is_encoding(name: str) -> bool:
+    try:
+        "a".encode(name)
+    except (LookupError, ValueError):
+        return False
+    return True
 
 
 def _plain(name: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from easrec.data.blocks import plain_name
+from easrec.data.blocks import UTF_8, UTF_8_OR_LATIN_1, plain_name
 from easrec.data.columns import Chosen
 from easrec.data.lines import json_lines, user_lines
 from easrec.data.tables import BLANKS, Dialect, delimited, parquet
@@ -27,10 +27,16 @@ class Layout:
     Attributes:
         separator: Separator between fields.
         header: Whether the first row names the columns; otherwise they are named 1, 2, 3 by position.
+        encoding: Encoding of the text; None for the format's.
     """
 
     separator: str
     header: bool = True
+    encoding: str | None = None
+
+    def dialect(self, separator: str | None = None, encoding: str = UTF_8) -> Dialect:
+        """Return how fields are separated; the arguments are the format's own choice."""
+        return Dialect(separator or self.separator, self.encoding or encoding)
 
 
 @dataclass(frozen=True)
@@ -65,13 +71,13 @@ class Format:
 
 
 def _delimited(path: Path, layout: Layout) -> Iterator[pl.DataFrame]:
-    return delimited(path, Dialect(layout.separator), None if layout.header else ())
+    return delimited(path, layout.dialect(), None if layout.header else ())
 
 
 def _headerless(
-    path: Path, _: Layout, *, separator: str, names: tuple[str, ...], latin: bool = False
+    path: Path, layout: Layout, *, separator: str, names: tuple[str, ...], encoding: str = UTF_8
 ) -> Iterator[pl.DataFrame]:
-    for part in delimited(path, Dialect(separator), (), latin=latin):
+    for part in delimited(path, layout.dialect(separator, encoding), ()):
         if part.width != len(names):
             raise DataError(f"{path}: expected {len(names)} fields, {', '.join(names)}, found {part.width}")
         part.columns = list(names)
@@ -80,7 +86,7 @@ def _headerless(
 
 def _inter(path: Path, layout: Layout) -> Iterator[pl.DataFrame]:
     """Read RecBole's atomic files: a header such as ``user_id:token``, ``item_id_list:token_seq``."""
-    for part in delimited(path, Dialect(layout.separator)):
+    for part in delimited(path, layout.dialect()):
         names = [name.partition(":")[0] for name in part.columns]
         if twice := [name for name in names if names.count(name) > 1]:
             raise DataError(f"{path}: the column {twice[0]!r} occurs twice; rename one")
@@ -115,12 +121,12 @@ def _inner(kind: pl.DataType) -> pl.DataType:
     return kind.inner if isinstance(kind, pl.List) else kind  # type: ignore[return-value]
 
 
-def _json_lines(path: Path, _: Layout) -> Iterator[pl.DataFrame]:
-    return json_lines(path)
+def _json_lines(path: Path, layout: Layout) -> Iterator[pl.DataFrame]:
+    return json_lines(path, layout.encoding or UTF_8)
 
 
 def _user_lines(path: Path, layout: Layout) -> Iterator[pl.DataFrame]:
-    return user_lines(path, Dialect(layout.separator))
+    return user_lines(path, layout.dialect())
 
 
 _RATINGS = ("UserID", "MovieID", "Rating", "Timestamp")
@@ -143,7 +149,7 @@ FORMATS: dict[str, Format] = {
         Format(
             "ratings.dat",
             ("ratings.dat",),
-            partial(_headerless, separator="::", names=_RATINGS, latin=True),
+            partial(_headerless, separator="::", names=_RATINGS, encoding=UTF_8_OR_LATIN_1),
             1,
             *("UserID", "MovieID", "Timestamp"),
         ),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
-from easrec.data.blocks import plain_name
+from easrec.data.blocks import UTF_8_OR_LATIN_1, plain_name
 from easrec.data.formats import FORMATS, matching
 from easrec.data.tables import Dialect, delimited, parquet, whole
 from elasticnas.errors import ConfigError, DataError
@@ -91,7 +91,7 @@ def _table(path: Path) -> tuple[pl.DataFrame, int, str]:
 
 def _movies(path: Path) -> pl.DataFrame:
     """Read MovieLens ``movies.dat``: ``MovieID::Title::Genres``, no header."""
-    frame = whole(delimited(path, Dialect("::"), (), "item", latin=True))
+    frame = whole(delimited(path, Dialect("::", UTF_8_OR_LATIN_1), (), "item"))
     if frame.width != 3:
         raise DataError(f"{path}: expected MovieID::Title::Genres in each line, found {frame.width} fields")
     frame.columns = ["MovieID", "Title", "Genres"]

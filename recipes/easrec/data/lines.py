@@ -7,14 +7,14 @@ from typing import Any
 
 import polars as pl
 
-from easrec.data.blocks import blocks
+from easrec.data.blocks import UTF_8, blocks
 from easrec.data.tables import Dialect
 from elasticnas.errors import DataError
 
 __all__ = ["json_lines", "user_lines"]
 
 
-def json_lines(path: Path) -> Iterator[pl.DataFrame]:
+def json_lines(path: Path, encoding: str = UTF_8) -> Iterator[pl.DataFrame]:
     """Parse one JSON object per line, in parts; all values are text exactly as written, or lists of text.
 
     Nested objects give columns such as ``user.id``; a list of objects gives lists, such as ``events.item``.
@@ -23,7 +23,7 @@ def json_lines(path: Path) -> Iterator[pl.DataFrame]:
         DataError: A line is not an object.
     """
     row = 1
-    for data in blocks(path):
+    for data in blocks(path, encoding=encoding):
         lines = data.decode().split("\n")  # not splitlines: strings may contain other line ends
         if lines and not lines[-1]:
             lines.pop()
@@ -107,7 +107,7 @@ def user_lines(path: Path, dialect: Dialect) -> Iterator[pl.DataFrame]:
         DataError: A line has a user and no item.
     """
     row = 1
-    for data in blocks(path):
+    for data in blocks(path, encoding=dialect.encoding):
         lists = [[field for field in fields if field] for fields in dialect.rows(dialect.joined(data))]
         for number, fields in enumerate(lists, row):
             if len(fields) == 1:

@@ -51,6 +51,7 @@ def read_interactions(
     time_format: str | None = None,
     missing: Missing = "refuse",
     where: Sequence[str] = (),
+    encoding: str | None = None,
 ) -> pl.DataFrame:
     """Read one or several files of interactions.
 
@@ -69,6 +70,7 @@ def read_interactions(
         time_format: Format of dates, such as ``%m/%d/%Y``; None for numbers and ISO dates.
         missing: What ids such as NA and null are: refused, kept as ids, or dropped like empty ones.
         where: Conditions that rows must satisfy, such as ``rating >= 4``.
+        encoding: Encoding of text, such as ``latin1``; None for UTF-8.
 
     Returns:
         ``user`` and ``item`` as categories of text exactly as written (null where empty), ``time`` in nanoseconds
@@ -79,7 +81,7 @@ def read_interactions(
         DataError: A file cannot be read or breaks a rule; the message names the file and the row or column.
         PluginError: A format of an installed package cannot be loaded.
     """
-    columns = Columns(user, item, time, format, header, separator, time_format, missing, tuple(where))
+    columns = Columns(user, item, time, format, header, separator, time_format, missing, tuple(where), encoding)
     given = [path] if isinstance(path, (str, Path)) else path
     return read([(resolved(given), 0)], columns).frame
 

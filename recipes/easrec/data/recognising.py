@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from easrec.data.blocks import open_file, plain_name
+from easrec.data.blocks import UTF_8, beginning, plain_name
 from easrec.data.columns import Columns
 from easrec.data.formats import Format, Layout, known_formats, matching
 from easrec.data.tables import BLANKS, Dialect, split_row
@@ -45,7 +45,7 @@ def recognised(path: Path, columns: Columns) -> Recognised:
         PluginError: A package's format cannot be loaded.
     """
     known = known_formats()
-    start = _beginning(path)
+    start = beginning(path, columns.encoding or UTF_8, _BEGINNING)
     if columns.format != "auto":
         if columns.format not in known:
             raise DataError(f"format {columns.format!r} is unknown; choose one of {', '.join(known)}")
@@ -54,14 +54,14 @@ def recognised(path: Path, columns: Columns) -> Recognised:
         kind = _kind(path, start, known)
     _refuse_layout(path, kind, columns)
     if kind.separator is None:
-        return Recognised(kind, Layout("\t"))
+        return Recognised(kind, Layout("\t", encoding=columns.encoding))
     separator = columns.separator or kind.separator
     if columns.separator is None and kind.name in ("csv", "tsv"):
         found = _separator(start, kind.separator)
         if found is None and columns.format == "auto" and _one_line_per_user(start):
-            return Recognised(known["user-lines"], Layout(BLANKS))
+            return Recognised(known["user-lines"], Layout(BLANKS, encoding=columns.encoding))
         separator = found or separator
-    return Recognised(kind, Layout(separator, columns.header))
+    return Recognised(kind, Layout(separator, columns.header, columns.encoding))
 
 
 def _refuse_layout(path: Path, kind: Format, columns: Columns) -> None:
@@ -73,14 +73,6 @@ def _refuse_layout(path: Path, kind: Format, columns: Columns) -> None:
             raise DataError(
                 f"{path}: {option} is for delimited text, not for {kind.name}; leave it out, or add --format csv"
             )
-
-
-def _beginning(path: Path) -> bytes:
-    with open_file(path) as stream:
-        try:
-            return stream.read(_BEGINNING)
-        except Exception:  # a damaged compressed file: its reader says what is wrong
-            return b""
 
 
 def _kind(path: Path, start: bytes, known: dict[str, Format]) -> Format:

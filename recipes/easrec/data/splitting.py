@@ -2,10 +2,10 @@
 
 import re
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import Literal
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from easrec.data.partition import Partition, by_session, by_time, given, leave_one_out, points_of_shares
@@ -13,6 +13,7 @@ from elasticnas.errors import ConfigError, DataError
 
 __all__ = ["SplitRule"]
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _EXAMPLES = "'last', 'time:80%,90%', 'sessions:80%,90%', or dates: 'time:2025-11-01,2025-12-01'"
 
 
@@ -89,9 +90,11 @@ def _point(text: str, part: str) -> float | int:
     if re.fullmatch(r"\d+(\.\d+)?%", part) and 0 < float(part[:-1]) < 100:
         return float(part[:-1]) / 100
     if re.fullmatch(r"\d{4}-\d\d-\d\d([T ].*)?", part):
-        found = pl.Series([part.replace(" ", "T")]).str.to_datetime(strict=False, time_unit="ns")
-        day = pl.Series([part]).str.to_date(strict=False).cast(pl.Datetime("ns"))
-        moment = found.fill_null(day).dt.epoch("ns")[0]
-        if moment is not None:
-            return int(moment)
+        try:
+            moment = datetime.fromisoformat(part)
+        except ValueError:
+            moment = None
+        if moment is not None and 1678 <= moment.year <= 2261:
+            since = (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)) - _EPOCH
+            return (since.days * 86_400 + since.seconds) * 10**9 + since.microseconds * 1_000
     raise ConfigError(f"--split {text!r}: {part!r} is neither a percentage nor a date; give {_EXAMPLES}")

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from easrec.data.blocks import blocks, open_file, plain_name
+from easrec.data.blocks import UTF_8, blocks, open_file, plain_name
 from elasticnas.errors import DataError
 
 __all__ = ["BLANKS", "Dialect", "delimited", "parquet", "split_row", "whole"]
@@ -30,10 +30,11 @@ class Dialect:
         separator: One or more characters, or ``BLANKS``.
         quoted: Whether fields may be quoted: with commas and semicolons. In tab-separated text a quote is an ordinary
             character.
+        encoding: Encoding of the text.
     """
 
-    def __init__(self, separator: str) -> None:
-        self.separator, self.quoted = separator, separator in (",", ";")
+    def __init__(self, separator: str, encoding: str = UTF_8) -> None:
+        self.separator, self.quoted, self.encoding = separator, separator in (",", ";"), encoding
         simple = len(separator) == 1
         self.character = separator if simple else _JOINED.decode()
         self._pattern = (
@@ -69,7 +70,7 @@ def whole(parts: Iterator[pl.DataFrame]) -> pl.DataFrame:
 
 
 def delimited(
-    path: Path, dialect: Dialect, names: Sequence[str] | None = None, what: str = "interaction", latin: bool = False
+    path: Path, dialect: Dialect, names: Sequence[str] | None = None, what: str = "interaction"
 ) -> Iterator[pl.DataFrame]:
     """Parse delimited text in parts; all columns are text.
 
@@ -78,13 +79,12 @@ def delimited(
         dialect: How fields are separated.
         names: Names of the columns of a file without header, empty for 1, 2, 3; None if the first row names them.
         what: What each row contains, for errors.
-        latin: Whether text that is not UTF-8 is Latin-1.
 
     Raises:
         DataError: A row has too many or too few fields, or two columns have one name.
     """
     header, found, row = names is None, list(names or ()), 1
-    for data in blocks(path, what, latin, dialect.quoted):
+    for data in blocks(path, what, dialect.encoding, dialect.quoted):
         data = dialect.joined(data)
         if not data.strip():
             row += data.count(b"\n")

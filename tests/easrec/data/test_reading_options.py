@@ -1,0 +1,202 @@
+"""Separators, conditions, lists, several files, one line per user, and what is recognised."""
+
+import polars as pl
+import pytest
+
+from easrec.data import Columns, read_frame, read_interactions
+from easrec.data.readers import read, resolved
+from elasticnas.errors import ConfigError, DataError
+
+
+def rows(path, *given, **options):
+    return [*read_interactions(path, *given, **options).select("user", "item").rows()]
+
+
+PAIRS = [("u", "a"), ("u", "b c"), ("v", "a")]
+JSON = """{"user": {"id": "u"}, "item": "a"}
+
+{"user": {"id": "u"}, "item": "b c"}
+{"user": {"id": "v"}, "item": "a"}"""
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "options"),
+    [
+        ("x.csv", "user_id;item_id\nu;a\nu;b c\nv;a\n", {}),
+        ("x.csv", "user_id|item_id\nu|a\nu|b c\nv|a\n", {}),
+        ("x.csv", "user_id\titem_id\nu\ta\nu\tb c\nv\ta\n", {}),
+        ("x.txt", "user_id::item_id\nu::a\nu::b c\nv::a\n", {}),
+        ("x.tsv", "user_id,item_id\nu,a\nu,b c\nv,a\n", {}),
+        ("x.log", 'user_id,item_id\nu,a\nu,"b c"\nv,a\n', {}),
+        ("x.csv", "user_id%%item_id\nu%%a\nu%%b c\nv%%a\n", {"separator": "%%"}),
+        ("x.csv", "\ufeff User_ID , itemId\nu,a\nu,b c\nv,a\n", {}),
+        ("x.csv", "u,a\nu,b c\nv,a\n", {"header": False, "user": "1", "item": "2"}),
+        ("x.json", JSON, {"user": "user.id"}),
+    ],
+)  # fmt: skip
+def test_layouts_are_recognised(tmp_path, name, text, options):
+    (tmp_path / name).write_text(text)
+    assert rows(tmp_path / name, **options) == PAIRS
+
+
+def test_repeated_blanks_are_a_separator(tmp_path):
+    (tmp_path / "x.txt").write_text("  user_id   item_id  timestamp\nu  a\t 3 \r\nu b  1\n")
+    found = read_interactions(tmp_path / "x.txt", separator="blanks")
+    assert found.rows() == [("u", "a", 3 * 10**9), ("u", "b", 10**9)]
+
+
+def test_one_line_per_user(tmp_path):
+    (tmp_path / "x.txt").write_text("1 10 20 30\n2 20\n\n7 30 10\n")
+    expected = [("1", "10"), ("1", "20"), ("1", "30"), ("2", "20"), ("7", "30"), ("7", "10")]
+    assert rows(tmp_path / "x.txt") == expected
+    (tmp_path / "x.txt").write_text("u:a:b\nv:c\n")
+    assert rows(tmp_path / "x.txt", format="user-lines", separator=":") == [("u", "a"), ("u", "b"), ("v", "c")]
+    (tmp_path / "x.txt").write_text("1 10 20 30\n2\n")
+    with pytest.raises(DataError, match="row 2: '2' and no item"):
+        rows(tmp_path / "x.txt", format="user-lines")
+
+
+def test_a_table_with_a_short_row_is_not_one_line_per_user(tmp_path):
+    for text in ("user_id\titem_id\nu\ta\nv\n", "user_id item_id\n1 2\n3 4 5\n", "u1 10 20\nu2 20\n"):
+        (tmp_path / "x.txt").write_text(text)
+        with pytest.raises(DataError):
+            rows(tmp_path / "x.txt")
+
+
+TABLE = "user_id,item_id,rating,event\nu,a,5,view\nu,b,3.5,buy\nu,c,,view\nv,d,4,View\nv,e,10,view\n"
+
+
+@pytest.mark.parametrize(
+    ("where", "items"),
+    [
+        (["rating >= 4"], "ade"),
+        (["rating>4"], "ae"),
+        (["rating == 3.5"], "b"),
+        (["rating != 10"], "abd"),
+        (["event == 'view'"], "ace"),
+        (['"event" != "view"'], "bd"),
+        (["event == 'view'", "rating < 10"], "a"),
+        (["event == 'buy'"], "b"),
+        (["item_id >= 'c'"], "cde"),
+    ],
+)
+def test_conditions(tmp_path, where, items):
+    (tmp_path / "x.csv").write_text(TABLE)
+    found = read([([tmp_path / "x.csv"], 0)], Columns(where=tuple(where)))
+    assert found.frame["item"].to_list() == list(items) and found.left_out == 5 - len(items)
+    frame = pl.read_csv(tmp_path / "x.csv")
+    assert read_frame(frame, where=where)["item"].to_list() == list(items)
+
+
+def test_conditions_that_cannot_be_decided_are_refused(tmp_path):
+    (tmp_path / "x.csv").write_text(TABLE)
+    for where, kind, message in (
+        ("rating", ConfigError, 'write a comparison such as "rating >= 4"'),
+        ("event == view", ConfigError, "view is no number; put text in quotes: \"event == 'view'\""),
+        ("stars > 3", DataError, "no column 'stars'; the columns are user_id, item_id, rating, event"),
+        ("event > 3", DataError, r"row 2: --where 'event > 3' compares numbers, and 'view' is none"),
+        ("rating > 90", DataError, "none of the 5 rows satisfies --where 'rating > 90'"),
+    ):
+        with pytest.raises(kind, match=message):
+            rows(tmp_path / "x.csv", where=[where])
+
+
+def test_large_integers_are_compared_exactly(tmp_path):
+    (tmp_path / "x.csv").write_text("user_id,item_id\nu,9007199254740993\nu,9007199254740992\n")
+    assert rows(tmp_path / "x.csv", where=["item_id == 9007199254740993"]) == [("u", "9007199254740993")]
+
+
+def test_lists_in_parquet_and_frames(tmp_path):
+    frame = pl.DataFrame(
+        {
+            "user_id": ["u", "v", "w"],
+            "item_id": [[1, 2], [3], []],
+            "timestamp": [[20, 10], [5], []],
+            "kind": [["x", "y"], ["x"], []],
+        }
+    )
+    frame.write_parquet(tmp_path / "x.parquet")
+    expected = [("u", "1", 20 * 10**9), ("u", "2", 10 * 10**9), ("v", "3", 5 * 10**9)]
+    for found in (read_interactions(tmp_path / "x.parquet"), read_frame(frame)):
+        assert found.filter(pl.col("item").is_not_null()).rows() == expected
+    assert rows(tmp_path / "x.parquet", where=["kind == 'x'"]) == [("u", "1"), ("v", "3")]
+    with pytest.raises(DataError, match="row 1: lists of 2 and 1 entries in 'item_id' and 'timestamp'"):
+        read_frame(frame.with_columns(timestamp=pl.Series([[1], [5], []])))
+    with pytest.raises(
+        DataError, match="share one time in 'timestamp'; use the order of rows and lists by --time none"
+    ):
+        read_frame(frame.with_columns(timestamp=pl.Series([1, 2, 3])))
+    assert len(read_frame(frame.with_columns(timestamp=pl.Series([1, 2, 3])), time="none").drop_nulls("item")) == 3
+    with pytest.raises(DataError, match="'timestamp' contains lists, 'item_id' does not"):
+        read_frame(frame.with_columns(item_id=pl.Series([1, 2, 3])))
+
+
+def test_structs_in_parquet(tmp_path):
+    frame = pl.DataFrame(
+        {
+            "who": [{"id": "u", "age": 3}, {"id": "v", "age": 4}],
+            "events": [[{"item": "a", "at": 2}, {"item": "b", "at": 1}], [{"item": "c", "at": 9}]],
+        }
+    )
+    frame.write_parquet(tmp_path / "x.parquet")
+    found = read_interactions(tmp_path / "x.parquet", "who.id", "events.item", "events.at")
+    assert found.rows() == [("u", "a", 2 * 10**9), ("u", "b", 10**9), ("v", "c", 9 * 10**9)]
+
+
+def test_token_sequences_of_recbole(tmp_path):
+    (tmp_path / "x.inter").write_text("user_id:token\titem_id_list:token_seq\nu\ta b c\nv\td\n")
+    assert rows(tmp_path / "x.inter", item="item_id_list") == [("u", "a"), ("u", "b"), ("u", "c"), ("v", "d")]
+
+
+def test_several_files_and_patterns(tmp_path):
+    for name, text in (("p-2.csv", "user_id,item_id\nv,x\n"), ("p-1.csv", "user_id,item_id\nu,a\n")):
+        (tmp_path / name).write_text(text)
+    (tmp_path / "q.jsonl").write_text('{"user_id": "u", "item_id": "b"}\n')
+    files = [tmp_path / "p-*.csv", tmp_path / "q.jsonl"]
+    assert rows(files) == [("u", "a"), ("v", "x"), ("u", "b")]
+    described = read([(resolved(files), 0)], Columns()).description
+    assert described == (
+        "2 files as csv (separator ','), user user_id, item item_id, no time; "
+        "jsonl, user user_id, item item_id, no time"
+    )
+    with pytest.raises(DataError, match="no file matches"):
+        rows(tmp_path / "r-*.csv")
+    with pytest.raises(DataError, match="given twice"):
+        rows([tmp_path / "q.jsonl", tmp_path / "*.jsonl"])
+
+
+def test_a_time_in_one_file_only_is_refused(tmp_path):
+    (tmp_path / "a.csv").write_text("user_id,item_id,timestamp\nu,a,1\n")
+    (tmp_path / "b.csv").write_text("user_id,item_id\nu,b\n")
+    with pytest.raises(DataError, match=r"b.csv, row 2: no time"):
+        rows([tmp_path / "a.csv", tmp_path / "b.csv"])
+    (tmp_path / "b.csv").write_text("user_id,item_id,timestamp\nu,b,2020-01-01\n")
+    with pytest.raises(DataError, match=r"b.csv, row 2: the time '2020-01-01' is one of dates and numbers"):
+        rows([tmp_path / "a.csv", tmp_path / "b.csv"])
+
+
+def test_times_of_several_files_have_one_unit(tmp_path):
+    (tmp_path / "a.csv").write_text("user_id,item_id,timestamp\nu,a,1500\n")
+    (tmp_path / "b.csv").write_text("user_id,item_id,timestamp\nu,b,1600000000000\n")
+    found = read([([tmp_path / "a.csv", tmp_path / "b.csv"], 0)], Columns())
+    # the second can only be milliseconds, so the first are too
+    assert found.frame["time"].to_list() == [1_500 * 10**6, 1_600_000_000_000 * 10**6]
+    assert found.description.endswith("in milliseconds")
+
+
+def test_decimal_times_are_exact(tmp_path):
+    (tmp_path / "a.csv").write_text("user_id,item_id,timestamp\nu,a,1600000000.123456789\nu,b,-0.5\nu,c,3.\nu,d, 7 \n")
+    found = read_interactions(tmp_path / "a.csv")["time"].to_list()
+    assert found == [1_600_000_000_123_456_789, -500_000_000, 3_000_000_000, 7_000_000_000]
+
+
+def test_options_that_do_not_fit_a_format_are_refused(tmp_path):
+    (tmp_path / "u.data").write_text("1\t2\t3\t4\n")
+    with pytest.raises(DataError, match=r"--no-header is for delimited text, not for u\.data"):
+        rows(tmp_path / "u.data", header=False)
+    with pytest.raises(DataError, match=r"--separator is for delimited text, not for u\.data"):
+        rows(tmp_path / "u.data", separator=";")
+    with pytest.raises(ConfigError, match="--separator ''"):
+        rows(tmp_path / "u.data", separator="")
+    with pytest.raises(ConfigError, match="--encoding 'klingon' is unknown"):
+        rows(tmp_path / "u.data", encoding="klingon")
