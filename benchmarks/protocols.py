@@ -159,8 +159,8 @@ def _section(found: dict[str, Any]) -> list[str]:
         table(["", *STAGES], counts),
         "",
         f"{found['training interactions']:,} interactions of {found['training users']:,} users train. The found "
-        f"network has {found['architecture']} (hidden, inner, layers), {found['flops_share']:.0%} of the largest one's FLOPs; "
-        f"search and training took {found['seconds'] / 60:.1f} min.{improving}",
+        f"network has {found['architecture']} (hidden, inner, layers), {found['flops_share']:.0%} of the FLOPs of the "
+        f"largest; search and training took {found['seconds'] / 60:.1f} min.{improving}",
     ]
 
 
