@@ -137,8 +137,8 @@ class Interactions:
 
     @property
     def _shortest(self) -> int:
-        """Smallest number of interactions of a user: a history and a target, or one item for each of three parts."""
-        return _SHORTEST if self._unusual is None else 2
+        """Smallest number of interactions of a user: for leave-one-out, one item for each of three parts."""
+        return _SHORTEST if self._unusual is None else 1
 
     def require_core(self, min_user: int, min_item: int, source: str) -> None:
         """Check that the data satisfies a k-core filter.

@@ -287,8 +287,8 @@ class _Page:
         how = (
             f"Time to score the next item of every test user ({users:,} users, {_BATCH} at a time): mean and deviation "
             "of five passes of each network after a warm-up, in turns; p by Welch's test over the passes. Each "
-            "distinct network that the seeds found is measured once. Memory is what a pass needs in addition to the loaded "
-            "network, measured in three processes; the paper's is the total of a GPU. "
+            "distinct network that the seeds found is measured once. Memory is what a pass needs in addition to the "
+            "loaded network, measured in three processes; the paper's is the total of a GPU. "
             f"{where['processor']}, {where['device']}, {threads} "
             f"threads; commit {_commit(where)}."
         )

@@ -94,11 +94,11 @@ def test_a_version_that_only_knows_leave_one_out_refuses_the_file(tmp_path):
     assert formats == {"time": 2, "last": 1}
 
 
-def test_users_of_two_interactions_are_kept_unless_the_split_is_leave_one_out(tmp_path):
-    offsets, items = np.array([0, 2, 4]), np.array([1, 2, 2, 1], dtype=np.int32)
-    partition = Partition("given", np.array([1, 3]), np.array([1, -1]), np.array([-1, 3]))
-    statistics = replace(interactions().statistics, users=2, items=2, interactions=4)
-    data = Interactions(items, offsets, ["u", "v"], ["", "x", "y"], statistics, partition=partition)
+def test_short_users_are_kept_unless_the_split_is_leave_one_out(tmp_path):
+    offsets, items = np.array([0, 2, 4, 5]), np.array([1, 2, 2, 1, 2], dtype=np.int32)
+    partition = Partition("given", np.array([1, 3, 4]), np.array([1, -1, -1]), np.array([-1, 3, -1]))
+    statistics = replace(interactions().statistics, users=3, items=2, interactions=5)
+    data = Interactions(items, offsets, ["u", "v", "w"], ["", "x", "y"], statistics, partition=partition)
     data.save(tmp_path / "data.npz")
     assert len(Split(Interactions.load(tmp_path / "data.npz")).users("test")) == 1
     replace(data, partition=None).save(tmp_path / "data.npz")
