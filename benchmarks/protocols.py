@@ -66,7 +66,12 @@ def read(path: Path) -> Timed:
     frame = read_interactions(path)
     data = prepare(frame, source=str(path))
     users = pl.DataFrame({"user": data.user_ids, "u": np.arange(len(data.user_ids))})
-    kept = frame.unique(["user", "item", "time"]).join(users, on="user").sort("u", "time")
+    kept = (
+        frame.with_columns(pl.col("user").cast(pl.String))
+        .unique(["user", "item", "time"])
+        .join(users, on="user")
+        .sort("u", "time")
+    )
     assert len(kept) == len(data.items), "an item filter would need the kept items, too"
     return Timed(data, kept["time"].to_numpy().astype(np.int64))
 
