@@ -44,12 +44,16 @@ class Timed:
     data: Interactions
     times: NDArray[np.int64]
 
+    @property
+    def points(self) -> tuple[int, int]:
+        """Return the beginning of the validation and of the test window, in nanoseconds."""
+        return points_of_shares(self.times, *SHARES)
+
     def split(self, kind: str) -> Interactions:
         """Return the interactions with a split."""
         if kind == "last":
             return self.data
-        points = points_of_shares(self.times, *SHARES)
-        return replace(self.data, partition=by_time(self.times, self.data.offsets, *points))
+        return replace(self.data, partition=by_time(self.times, self.data.offsets, *self.points))
 
     def ties(self, split: Split, stage: Stage) -> int:
         """Count the targets that have the same time as the interaction before or after them, of the same user."""
@@ -136,7 +140,8 @@ def page(record: dict[str, Any]) -> str:
     lines += [
         f"{record['data']}: {record['users']:,} users, {record['items']:,} items, {record['interactions']:,} "
         f"interactions; seed {record['seed']}. Test metrics ± standard errors over the evaluated users. Global time: "
-        f"validation begins at {SHARES[0]:.0%} of the interactions, test at {SHARES[1]:.0%}.",
+        f"validation begins at {SHARES[0]:.0%} of the interactions ({record['points'][0]}), test at {SHARES[1]:.0%} "
+        f"({record['points'][1]}).",
     ]
     for name, found in record["splits"].items():
         lines += ["", f"## {name.capitalize()}", "", *_section(found)]
@@ -197,6 +202,7 @@ def main(arguments: list[str] | None = None) -> None:
         "seed": options.seed,
         "settings": SETTINGS,
         "shares": SHARES,
+        "points": [str(np.datetime64(point, "ns").astype("datetime64[s]")) for point in timed.points],
         "splits": found,
     }
     write(options.out, "protocols", record, page(record))
