@@ -44,12 +44,16 @@ class Timed:
     data: Interactions
     times: NDArray[np.int64]
 
+    @property
+    def points(self) -> tuple[int, int]:
+        """Return the beginning of the validation and of the test window, in nanoseconds."""
+        return points_of_shares(self.times, *SHARES)
+
     def split(self, kind: str) -> Interactions:
         """Return the interactions with a split."""
         if kind == "last":
             return self.data
-        points = points_of_shares(self.times, *SHARES)
-        return replace(self.data, partition=by_time(self.times, self.data.offsets, *points))
+        return replace(self.data, partition=by_time(self.times, self.data.offsets, *self.points))
 
     def ties(self, split: Split, stage: Stage) -> int:
         """Count the targets that have the same time as the interaction before or after them, of the same user."""
@@ -66,7 +70,12 @@ def read(path: Path) -> Timed:
     frame = read_interactions(path)
     data = prepare(frame, source=str(path))
     users = pl.DataFrame({"user": data.user_ids, "u": np.arange(len(data.user_ids))})
-    kept = frame.unique(["user", "item", "time"]).join(users, on="user").sort("u", "time")
+    kept = (
+        frame.with_columns(pl.col("user").cast(pl.String))
+        .unique(["user", "item", "time"])
+        .join(users, on="user")
+        .sort("u", "time")
+    )
     assert len(kept) == len(data.items), "an item filter would need the kept items, too"
     return Timed(data, kept["time"].to_numpy().astype(np.int64))
 
@@ -131,7 +140,8 @@ def page(record: dict[str, Any]) -> str:
     lines += [
         f"{record['data']}: {record['users']:,} users, {record['items']:,} items, {record['interactions']:,} "
         f"interactions; seed {record['seed']}. Test metrics ± standard errors over the evaluated users. Global time: "
-        f"validation begins at {SHARES[0]:.0%} of the interactions, test at {SHARES[1]:.0%}.",
+        f"validation begins at {SHARES[0]:.0%} of the interactions ({record['points'][0]}), test at {SHARES[1]:.0%} "
+        f"({record['points'][1]}).",
     ]
     for name, found in record["splits"].items():
         lines += ["", f"## {name.capitalize()}", "", *_section(found)]
@@ -159,8 +169,8 @@ def _section(found: dict[str, Any]) -> list[str]:
         table(["", *STAGES], counts),
         "",
         f"{found['training interactions']:,} interactions of {found['training users']:,} users train. The found "
-        f"network has {found['architecture']} (hidden, inner, layers), {found['flops_share']:.0%} of the largest one's FLOPs; "
-        f"search and training took {found['seconds'] / 60:.1f} min.{improving}",
+        f"network has {found['architecture']} (hidden, inner, layers), {found['flops_share']:.0%} of the FLOPs of the "
+        f"largest; search and training took {found['seconds'] / 60:.1f} min.{improving}",
     ]
 
 
@@ -192,6 +202,7 @@ def main(arguments: list[str] | None = None) -> None:
         "seed": options.seed,
         "settings": SETTINGS,
         "shares": SHARES,
+        "points": [str(np.datetime64(point, "ns").astype("datetime64[s]")) for point in timed.points],
         "splits": found,
     }
     write(options.out, "protocols", record, page(record))

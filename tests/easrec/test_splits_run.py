@@ -1,5 +1,6 @@
 """Runs on data split by time, by session and by given parts: figures equal those of a loop over users."""
 
+import io
 import json
 import math
 from dataclasses import replace
@@ -8,13 +9,16 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from rich.console import Console
 from typer.testing import CliRunner
 
 import easrec
 from easrec.cli import commands
 from easrec.data import prepare
 from easrec.data.partition import by_session, by_time, given, leave_one_out
+from easrec.pipeline import Pipeline, evaluators
 from easrec.result import RunResult
+from elasticnas.run import Run
 
 FAST = {
     "model": {"hidden": 16, "inner": 16, "length": 8, "layers": 1},
@@ -133,12 +137,16 @@ def test_figures_equal_a_loop_over_users(run):
         assert result.repeat_targets[stage] == pytest.approx(repeats / evaluated)
 
 
-def test_pages_say_the_split_and_results_load_again(run):
-    kind, out, _, _, result = run
+def test_pages_say_the_split_and_results_load_again(run, tmp_path):
+    kind, out, data, _, result = run
     label = {"time": "two points in time", "sessions": "sessions by two points in time", "given": "given parts"}[kind]
     line = f"split: {label}, {result.data.split.training_users} users with training items; validation: "
     assert line in (out / "result.md").read_text() and line.partition(": ")[2] in (out / "report.html").read_text()
     assert label in str(result)
+    said = io.StringIO()
+    work = Pipeline(data, result.config, Run(tmp_path / "run"), torch.device("cpu"), Console(file=said, width=500))
+    with work:
+        assert said.getvalue().count(line) == 1
     again = RunResult.from_dict(json.loads((out / "result.json").read_text()))
     assert again.data.split == result.data.split
     old = result.to_dict()
@@ -171,8 +179,6 @@ def test_per_user_files_name_the_evaluated_users(run, tmp_path):
 
 
 def test_negatives_are_none_of_the_users_items(drawn):
-    from easrec.pipeline import evaluators
-
     data = split_of("time", drawn)
     for evaluator in evaluators(easrec.data.Split(data), easrec.Config().updated(FAST)).values():
         for row, user in enumerate(evaluator.users):

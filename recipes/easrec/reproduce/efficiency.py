@@ -24,7 +24,7 @@ _ROUNDS, _PROCESSES = 5, 3
 def measure(
     models: Mapping[str, Path], data: Path, device: str, batch: int, threads: int
 ) -> tuple[dict[str, dict[str, list[float]]], dict[str, str]]:
-    """Measure the time and peak memory of scoring the next item of every user.
+    """Measure the time and peak memory of scoring the next item of every user with a test target.
 
     Networks are timed in turns in one process, after a warm-up pass, so that other load on the machine affects all of
     them. The memory of each is measured in a separate process: the increase of the resident set, or on CUDA of

@@ -13,7 +13,8 @@ import torch
 from rich.console import Console
 
 from easrec.config import Config
-from easrec.data import Interactions
+from easrec.data import Interactions, Split
+from easrec.figures import split_facts
 from easrec.reproduce.collect import Measured, collect, unfinished
 from easrec.reproduce.efficiency import measure
 from easrec.reproduce.matrix import Cell, run_matrix
@@ -282,12 +283,12 @@ class _Page:
                 folder = self.folder / "runs" / each.method.name / f"seed-{seed}" / "model"
                 networks.setdefault(network_of(each, size), folder)
         kept = self._inference(networks, data, threads, console)
-        where, users = kept["environment"], self.interactions.statistics.users
+        where, users = kept["environment"], len(Split(self.interactions).users("test"))
         how = (
-            f"Time to score the next item of every user ({users:,} users, {_BATCH} at a time): mean and deviation of "
-            "five passes of each network after a warm-up, in turns; p by Welch's test over the passes. Each distinct "
-            "network that the seeds found is measured once. Memory is what a pass needs in addition to the loaded "
-            "network, measured in three processes; the paper's is the total of a GPU. "
+            f"Time to score the next item of every test user ({users:,} users, {_BATCH} at a time): mean and deviation "
+            "of five passes of each network after a warm-up, in turns; p by Welch's test over the passes. Each "
+            "distinct network that the seeds found is measured once. Memory is what a pass needs in addition to the "
+            "loaded network, measured in three processes; the paper's is the total of a GPU. "
             f"{where['processor']}, {where['device']}, {threads} "
             f"threads; commit {_commit(where)}."
         )
@@ -342,6 +343,7 @@ def _record(
         "versions": "; ".join(dict.fromkeys(versions)),
         "data": f"{statistics.users:,} users, {statistics.items:,} items, {statistics.interactions:,} interactions, "
         f"fingerprint `{interactions.fingerprint[:12]}`",
+        **(split_facts(measured[0].results[0].data.split, measured[0].results[0].evaluated_users) if measured else {}),
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
 

@@ -13,9 +13,9 @@ from elasticnas.errors import DataError
 TIMES = {"a": [1, 2, 3, 11, 12, 21], "b": [4, 5, 22], "c": [13, 23, 24], "d": [6, 7, 14], "e": [25, 26, 27]}
 
 
-def interactions():
+def interactions(item_at=lambda t: "i1" if t == 23 else f"i{t}"):
     """Five users; item t is bought at time t, but user c also buys item 1 at 23."""
-    rows = [(user, "i1" if t == 23 else f"i{t}", t) for user, times in TIMES.items() for t in times]
+    rows = [(user, item_at(t), t) for user, times in TIMES.items() for t in times]
     data = prepare(pl.DataFrame(rows, schema={"user": pl.String, "item": pl.String, "time": pl.Int64}, orient="row"))
     times = np.array([t for user in data.user_ids for t in TIMES[user]])
     return replace(data, partition=by_time(times, data.offsets, 10, 20))
@@ -44,13 +44,32 @@ def test_by_hand():
     assert split.training.counts(split.items).sum() == 7
 
 
+def trained(data):
+    """Item ids of each user's training part, the popularity of each, and the batches of an epoch."""
+    split = Split(data)
+    batches = training_batches(split.training, 5, 2, "users", "causal", 0, 0)
+    return (
+        {user: [data.item_ids[i] for i in split.training[n]] for n, user in enumerate(data.user_ids)},
+        {data.item_ids[i]: n for i, n in enumerate(split.training.counts(split.items)) if n},
+        [(batch.inputs.tolist(), batch.targets.tolist()) for batch in batches],
+    )
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_happens_after_the_first_point_does_not_reach_training(seed):
+    later = [t for times in TIMES.values() for t in times if t >= 10]
+    shuffled = dict(zip(later, np.random.default_rng(seed).permutation(later).tolist(), strict=True))
+    changed = interactions(lambda t: f"i{shuffled.get(t, t)}")
+    assert trained(changed) == trained(interactions(lambda t: f"i{t}"))
+
+
 @pytest.mark.parametrize("form", ["causal", "prefixes"])
 def test_training_batches_hold_training_items_only_and_survive_users_without_any(form):
     data = interactions()
     split = Split(data)
     batches = list(training_batches(split.training, 5, 2, "users", form, 0, 0))
-    trained = {item for u in range(5) for item in split.training[u].tolist()}
-    assert {int(i) for batch in batches for i in batch.inputs.unique() if i} <= trained
+    known = {item for u in range(5) for item in split.training[u].tolist()}
+    assert {int(i) for batch in batches for i in batch.inputs.unique() if i} <= known
     assert sum(int((batch.targets > 0).sum()) for batch in batches) == 2 + 1 + 1
 
 
@@ -94,11 +113,11 @@ def test_a_version_that_only_knows_leave_one_out_refuses_the_file(tmp_path):
     assert formats == {"time": 2, "last": 1}
 
 
-def test_users_of_two_interactions_are_kept_unless_the_split_is_leave_one_out(tmp_path):
-    offsets, items = np.array([0, 2, 4]), np.array([1, 2, 2, 1], dtype=np.int32)
-    partition = Partition("given", np.array([1, 3]), np.array([1, -1]), np.array([-1, 3]))
-    statistics = replace(interactions().statistics, users=2, items=2, interactions=4)
-    data = Interactions(items, offsets, ["u", "v"], ["", "x", "y"], statistics, partition=partition)
+def test_short_users_are_kept_unless_the_split_is_leave_one_out(tmp_path):
+    offsets, items = np.array([0, 2, 4, 5]), np.array([1, 2, 2, 1, 2], dtype=np.int32)
+    partition = Partition("given", np.array([1, 3, 4]), np.array([1, -1, -1]), np.array([-1, 3, -1]))
+    statistics = replace(interactions().statistics, users=3, items=2, interactions=5)
+    data = Interactions(items, offsets, ["u", "v", "w"], ["", "x", "y"], statistics, partition=partition)
     data.save(tmp_path / "data.npz")
     assert len(Split(Interactions.load(tmp_path / "data.npz")).users("test")) == 1
     replace(data, partition=None).save(tmp_path / "data.npz")
