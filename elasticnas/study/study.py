@@ -207,7 +207,10 @@ class _StudyRun:
     def _search(self) -> SearchResult[Any]:
         path, metric, settings = self.folder / "search.json", self.study.metric, self.settings
         if (stored := _read(path)) is not None:
-            return SearchResult.from_dict(stored, self.study.space)
+            try:
+                return SearchResult.from_dict(stored, self.study.space)
+            except ConfigError as error:
+                raise CheckpointError(f"{path}: {error}; delete it to search again") from None
         problem = replace(self.study.problem, costs={"flops": self.study.flops}, budgets=None)
         strategy = Evolve("nsga2", settings.trials, min(settings.population, max(2, settings.trials)))
 
@@ -264,6 +267,10 @@ class _StudyRun:
         if (stored := _read(path)) is not None:
             try:
                 known = Row.model_validate(stored)
+                if (known.kind, known.share) != (kind, share):
+                    raise CheckpointError(
+                        f"{path}: is the row of {known.kind} at {known.share:g}; delete it to make it again"
+                    )
                 return known, read_values(path.with_suffix(".values"), known.examples)
             except ValidationError as error:
                 raise CheckpointError(f"{path}: damaged ({one_line(Row, error)}); delete it to make it again") from None

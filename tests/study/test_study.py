@@ -235,6 +235,7 @@ def test_damaged_files_are_named(tmp_path):
     ("name", "message"),
     [
         ("search.json", "format 1, and this version reads 2"),
+        ("search.json", r"search.json: .*; delete it to search again"),
         ("rows/30-scratch.json", r"30-scratch.json: damaged \(Row: kind: Field required"),
     ],
 )
@@ -359,3 +360,14 @@ def test_other_values_are_told_in_one_line(given, message):
     with pytest.raises(ConfigError, match=message) as raised:
         split_values({"nats": given}, "nats")
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(("other", "named"), [("30-uniform", "uniform at 0.3"), ("70-scratch", "scratch at 0.7")])
+def test_a_row_of_another_network_is_refused(finished, tmp_path, other, named):
+    shutil.copytree(finished[0], tmp_path / "study")
+    rows = tmp_path / "study" / "rows"
+    for ending in (".json", ".values"):
+        if (rows / f"{other}{ending}").exists():
+            shutil.copy(rows / f"{other}{ending}", rows / f"30-scratch{ending}")
+    with pytest.raises(CheckpointError, match=rf"30-scratch.json: is the row of {named}; delete it"):
+        study().run(at(tmp_path / "study", resume=True))
