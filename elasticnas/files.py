@@ -8,15 +8,27 @@ import tempfile
 import time
 from contextlib import suppress
 from glob import escape
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from elasticnas.errors import ElasticNASError
 
-__all__ = ["LOCK", "read_bytes", "read_json", "read_text", "remove_temporaries", "write_bytes", "write_text"]
+__all__ = [
+    "LOCK",
+    "read_bytes",
+    "read_json",
+    "read_signed",
+    "read_text",
+    "remove_temporaries",
+    "write_bytes",
+    "write_signed",
+    "write_text",
+]
 
 _SUFFIX = ".elasticnas-tmp"
 _ABANDONED = 3600  # seconds without a write after which a temporary file has lost its process
+_CHECKSUM = "checksum"
 LOCK = ".lock"  # lock file of a folder that only one process may use at a time
 
 
@@ -98,6 +110,32 @@ def read_json(path: Path) -> Any:
         return json.loads(read_text(path))
     except RecursionError:
         raise ValueError("nested too deeply") from None
+
+
+def write_signed(path: Path, content: dict[str, Any]) -> None:
+    """Write an object as JSON with a checksum of its entries, see :func:`write_bytes`."""
+    plain = json.loads(json.dumps(content))  # keys as text, as they are read
+    write_text(path, json.dumps({**plain, _CHECKSUM: _checksum(plain)}, indent=2) + "\n")
+
+
+def read_signed(path: Path) -> dict[str, Any]:
+    """Read an object that :func:`write_signed` wrote, or one without a checksum, from an older version.
+
+    Raises:
+        OSError: See :func:`read_bytes`.
+        ValueError: It is not a JSON object, or its checksum is wrong.
+    """
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise ValueError("no object")
+    written = content.pop(_CHECKSUM, None)
+    if written not in (None, _checksum(content)):
+        raise ValueError("its checksum is wrong")
+    return content
+
+
+def _checksum(content: dict[str, Any]) -> str:
+    return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def remove_temporaries(folder: Path) -> None:
