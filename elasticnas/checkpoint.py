@@ -3,6 +3,7 @@
 import io
 import pickle
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from elasticnas.errors import CheckpointError
-from elasticnas.files import write_bytes
+from elasticnas.errors import CheckpointError, ElasticNASError, describe_error
+from elasticnas.files import read_bytes, write_bytes
 
-__all__ = ["FIXED", "differences", "first_difference", "load_checkpoint", "save_checkpoint", "to_builtins"]
+__all__ = ["FIXED", "differences", "first_difference", "load_checkpoint", "restoring", "save_checkpoint", "to_builtins"]
 
 _FORMAT = 2
 _DIGEST = 32  # bytes of the SHA-256 at the beginning of the file
@@ -53,7 +54,7 @@ def load_checkpoint(
         CheckpointError: The file is damaged, or was written by work with another identity.
     """
     try:
-        data = path.read_bytes()
+        data = read_bytes(path)
         if sha256(data[_DIGEST:]).digest() != data[:_DIGEST]:
             raise CheckpointError(f"{path}: damaged (its checksum is wrong); delete it to start again")
         content = torch.load(io.BytesIO(data[_DIGEST:]), map_location="cpu", weights_only=True)
@@ -78,6 +79,24 @@ def load_checkpoint(
                 )
             changes.append(line)
     return state, changes
+
+
+@contextmanager
+def restoring(path: "Path | None") -> Iterator[None]:
+    """Turn errors of restoring a state into a CheckpointError: a checksum does not say that the content fits.
+
+    Args:
+        path: The checkpoint, for the message.
+
+    Raises:
+        CheckpointError: The state lacks a part, or a part has another type or shape.
+    """
+    try:
+        yield
+    except ElasticNASError:
+        raise
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RuntimeError) as error:
+        raise CheckpointError(f"{path}: damaged ({describe_error(error)}); delete it to start again") from None
 
 
 def _allowed(name: str, allow: Collection[str]) -> bool:

@@ -23,6 +23,7 @@ __all__ = [
     "UnknownNameError",
     "describe_error",
     "did_you_mean",
+    "escaped",
     "one_line",
     "printable",
     "short_repr",
@@ -133,9 +134,18 @@ def printable(text: str, most: int = 300) -> str:
         "no column 'a\\\\x1b[31m'"
     """
     line = " ".join((text if len(text) <= 100 * most else _ends(text, 100 * most)).split())
-    # escaped: controls, formats such as text direction, and lone surrogates, which no terminal can encode
-    line = "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in line)
+    line = escaped(line)
     return line if len(line) <= most else _ends(line, most)
+
+
+def escaped(text: str) -> str:
+    """Return text with characters escaped that are not printable: controls, text direction, lone surrogates.
+
+    Examples:
+        >>> escaped("a  b\\x1b[31m")
+        'a  b\\\\x1b[31m'
+    """
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def _ends(text: str, most: int) -> str:

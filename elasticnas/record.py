@@ -80,7 +80,8 @@ def read_result(model: type[R], data: Any, what: str) -> R:
             "benchmarks/convert_results.py of the source repository"
         )
     try:
-        return model.model_validate(dict(data))
+        # files of a study have a checksum
+        return model.model_validate({name: value for name, value in data.items() if name != "checksum"})
     except ValidationError as error:
         plain = model.__pydantic_generic_metadata__["origin"] or model
         raise ConfigError(f"damaged {what}, {one_line(plain, error)}") from None

@@ -18,6 +18,7 @@ __all__ = [
     "Threads",
     "changes_of",
     "completing",
+    "path_option",
     "set_option",
 ]
 
@@ -34,6 +35,17 @@ def _folder(given: str | Path) -> Path:
     """Return the folder of an option; empty text, such as an unset variable, would be the current folder."""
     if not str(given).strip() or not str(given).isprintable():
         raise typer.BadParameter("a folder is needed; write . for the current one")
+    return Path(given)
+
+
+def path_option(*names: str, help: str) -> Any:
+    """Return an option for a file or folder to write; its name must be printable, as it is printed."""
+    return typer.Option(*names, parser=_named, metavar="<path>", help=help)
+
+
+def _named(given: str | Path) -> Path:
+    if not str(given).strip() or not str(given).isprintable():
+        raise typer.BadParameter("a name is needed, without control characters")
     return Path(given)
 
 

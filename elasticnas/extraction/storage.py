@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import torch
 from pydantic import BaseModel, ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load as from_bytes
 from safetensors.torch import save as to_bytes
 from torch import nn
 
@@ -21,7 +21,7 @@ from elasticnas.calls import usage
 from elasticnas.elastic.kept import KEPT
 from elasticnas.errors import CheckpointError, ConfigError, ElasticNASError, describe_error, one_line, short_repr
 from elasticnas.extraction.inspect import sizes_of
-from elasticnas.files import read_json, write_bytes, write_text
+from elasticnas.files import read_bytes, read_json, write_bytes, write_text
 from elasticnas.space import Factory, Space
 
 __all__ = ["ARCHITECTURE", "WEIGHTS", "load", "save"]
@@ -127,6 +127,7 @@ def load(folder: str | Path, build: Callable[..., M]) -> M:
     _require_shapes(folder, module, description, tensors)
     for name, tensor in (*module.named_parameters(), *module.named_buffers()):
         if name in tensors:
+            _require_kind(folder, name, tensor.dtype, tensors[name].dtype)
             tensor.data = tensor.data.to(tensors[name].dtype)
     module.load_state_dict(tensors)
     return module
@@ -164,6 +165,13 @@ def _require_shapes(
                 f"{folder / WEIGHTS}: {name} has the shape {given.get(name, 'none')}, but the network built for "
                 f"{description['architecture']} has {expected.get(name, 'none')}: is build the one it was saved with?"
             )
+
+
+def _require_kind(folder: Path, name: str, own: torch.dtype, given: torch.dtype) -> None:
+    """Check that a tensor is stored as the kind of number that it is in the network; the precision may differ."""
+    kinds = [(each.is_floating_point, each.is_complex, each is torch.bool) for each in (own, given)]
+    if kinds[0] != kinds[1]:
+        raise CheckpointError(f"{folder / WEIGHTS}: {name} is of {given}, in the network of {own}; save it again")
 
 
 def _compare_before_allocating(
@@ -238,9 +246,10 @@ def _description(folder: Path) -> dict[str, Any]:
 def _weights(folder: Path, description: dict[str, Any]) -> dict[str, torch.Tensor]:
     path = folder / WEIGHTS
     try:
-        if _digest(path) != description["sha256"]:
+        data = read_bytes(path)
+        if sha256(data).hexdigest() != description["sha256"]:
             raise CheckpointError(f"{path}: its checksum is not the one in {ARCHITECTURE}; save the network again")
-        tensors = load_file(path)
+        tensors = from_bytes(data)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path}: cannot be read ({error}); save the network again") from None
     missing = set(description["shared"].values()) - tensors.keys()
@@ -340,4 +349,4 @@ def _tuples(value: Any) -> Any:
 
 
 def _digest(path: Path) -> str:
-    return sha256(path.read_bytes()).hexdigest()
+    return sha256(read_bytes(path)).hexdigest()

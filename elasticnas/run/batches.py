@@ -84,5 +84,5 @@ class BatchStream:
             state: Result of `state_dict`. Without a digest, as in former versions, the batches are not compared.
             allow_changes: Whether batches that differ from those before the interruption give a warning, not an error.
         """
-        self.epoch, self.position, self._iterator = state["epoch"], state["position"], None
+        self.epoch, self.position, self._iterator = int(state["epoch"]), int(state["position"]), None
         self._last, self._allow_changes = state.get("digest"), allow_changes

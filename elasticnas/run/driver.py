@@ -35,8 +35,12 @@ class PlainState(dict[str, Any]):
         return dict(self)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore the data."""
-        self.update(state)
+        """Restore the data.
+
+        Raises:
+            KeyError: An entry is missing.
+        """
+        self.update({name: state[name] for name in self} | dict(state))
 
 
 class Work(Protocol):
@@ -89,15 +93,8 @@ def drive(work: Work, run: Run, stage: str, checkpoint_every: int) -> float:
         before = 0.0
         state = run.load(work.identity)
         if state is not None:
-            work.step, before = state["step"], state["seconds"]
-            for name, part in work.parts().items():
-                if name not in state["parts"]:  # an allowed change of settings has added it
-                    continue
-                if isinstance(part, BatchStream):
-                    part.load_state_dict(state["parts"][name], "batches" in run.allow)
-                else:
-                    part.load_state_dict(state["parts"][name])
-            restore_random_state(state["random"])
+            with run.restoring():
+                before = _restore(work, state, "batches" in run.allow)
         started, first = time.perf_counter(), work.step
         while not work.done:
             figures = work.advance()
@@ -114,6 +111,20 @@ def drive(work: Work, run: Run, stage: str, checkpoint_every: int) -> float:
         if interrupted():  # also if no step was left
             raise KeyboardInterrupt
         return before + time.perf_counter() - started
+
+
+def _restore(work: Work, state: Mapping[str, Any], allow_batches: bool) -> float:
+    """Restore the state of some work and the global random states; return the seconds that it has taken."""
+    work.step = int(state["step"])
+    for name, part in work.parts().items():
+        if name not in state["parts"]:  # an allowed change of settings has added it
+            continue
+        if isinstance(part, BatchStream):
+            part.load_state_dict(state["parts"][name], allow_batches)
+        else:
+            part.load_state_dict(state["parts"][name])
+    restore_random_state(state["random"])
+    return float(state["seconds"])
 
 
 def _numbers(figures: Mapping[str, Any]) -> dict[str, float]:

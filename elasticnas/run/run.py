@@ -4,6 +4,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from elasticnas.calls import usage
-from elasticnas.checkpoint import FIXED, load_checkpoint, save_checkpoint, to_builtins
+from elasticnas.checkpoint import FIXED, load_checkpoint, restoring, save_checkpoint, to_builtins
 from elasticnas.errors import CheckpointError, ConfigError, ElasticNASError
 from elasticnas.files import LOCK, remove_temporaries
 from elasticnas.run.progress import Progress
@@ -178,9 +179,16 @@ class Run:
         for line in changes:
             self.changes.append(line)
             warn(f"{self.folder}: continues with other settings, {line}")
-        self._cut(content["metrics"])
-        state: dict[str, Any] = content["state"]
+        with restoring(path):
+            state, written = content["state"], content["metrics"]
+            if not isinstance(state, dict) or type(written) is not int or written < 0:
+                raise TypeError("its state is no mapping, or its metrics have no length")
+        self._cut(written)
         return state
+
+    def restoring(self) -> AbstractContextManager[None]:
+        """Return a context in which an error of restoring the loaded state is a CheckpointError."""
+        return restoring(self._path(CHECKPOINT))
 
     def save(self, state: dict[str, Any], identity: Mapping[str, object]) -> None:
         """Write the checkpoint atomically."""

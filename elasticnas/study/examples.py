@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from elasticnas.errors import CheckpointError, ConfigError
-from elasticnas.files import write_bytes
+from elasticnas.files import read_bytes, write_bytes
 
 __all__ = ["Values", "read_values", "split_values", "write_values"]
 
@@ -61,7 +61,7 @@ def read_values(path: Path, count: int) -> Values | None:
     if count == 0:
         return None
     try:
-        values = np.frombuffer(path.read_bytes(), "<f8")
+        values = np.frombuffer(read_bytes(path), "<f8")
     except (OSError, ValueError):
         values = np.zeros(0)
     if len(values) != count:

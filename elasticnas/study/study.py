@@ -18,7 +18,7 @@ from elasticnas.cost import Flops, count_flops
 from elasticnas.errors import CheckpointError, ConfigError, ElasticNASError, one_line
 from elasticnas.extraction import extract, recalibrate, save
 from elasticnas.extraction.batchnorm import norms_of, warn_of_stale
-from elasticnas.files import read_json, write_text
+from elasticnas.files import read_signed, write_signed, write_text
 from elasticnas.report import Plan, Stage, environment, mean_interval, require_matplotlib, require_scipy, try_report
 from elasticnas.run import Progress, Run, drive, one_epoch
 from elasticnas.search import (
@@ -143,7 +143,7 @@ class _StudyRun:
         path = folder / "study.json"
         stored = _read(path)
         if stored is None:
-            write_text(path, json.dumps(self.identity, indent=2) + "\n")
+            write_signed(path, self.identity)
         elif not run.resume:
             raise CheckpointError(f"{folder} holds a study already; resume=True continues it, or use another folder")
         elif difference := first_difference(stored, json.loads(json.dumps(self.identity))):
@@ -207,7 +207,10 @@ class _StudyRun:
     def _search(self) -> SearchResult[Any]:
         path, metric, settings = self.folder / "search.json", self.study.metric, self.settings
         if (stored := _read(path)) is not None:
-            return SearchResult.from_dict(stored, self.study.space)
+            try:
+                return SearchResult.from_dict(stored, self.study.space)
+            except ConfigError as error:
+                raise CheckpointError(f"{path}: {error}; delete it to search again") from None
         problem = replace(self.study.problem, costs={"flops": self.study.flops}, budgets=None)
         strategy = Evolve("nsga2", settings.trials, min(settings.population, max(2, settings.trials)))
 
@@ -217,7 +220,7 @@ class _StudyRun:
         with Stage(self.console, "search it", self.plan.of("search")) as stage:
             run = self._part("search", lambda p: stage.show(p, note(p)))
             result = strategy.search(problem, SearchSettings(seed=settings.seed), run)
-        write_text(path, json.dumps(result.to_dict(), indent=2) + "\n")
+        write_signed(path, result.to_dict())
         return result
 
     def _compare(self, share: float, search: SearchResult[Any]) -> list[tuple[Row, Values | None]]:
@@ -264,6 +267,10 @@ class _StudyRun:
         if (stored := _read(path)) is not None:
             try:
                 known = Row.model_validate(stored)
+                if (known.kind, known.share) != (kind, share):
+                    raise CheckpointError(
+                        f"{path}: is the row of {known.kind} at {known.share:g}; delete it to make it again"
+                    )
                 return known, read_values(path.with_suffix(".values"), known.examples)
             except ValidationError as error:
                 raise CheckpointError(f"{path}: damaged ({one_line(Row, error)}); delete it to make it again") from None
@@ -299,7 +306,7 @@ class _StudyRun:
             save(network, arch, self.folder / "networks" / percent)
         if values is not None:
             write_values(path.with_suffix(".values"), values)
-        write_text(path, json.dumps(row.model_dump(mode="json"), indent=2) + "\n")
+        write_signed(path, row.model_dump(mode="json"))
         run.discard()
         return row, values
 
@@ -356,13 +363,11 @@ def _plan_of(settings: StudySettings) -> Plan:
 
 def _read(path: Path) -> dict[str, Any] | None:
     try:
-        content = read_json(path)
+        content = read_signed(path)
     except FileNotFoundError:
         return None
     except ValueError as error:
         raise CheckpointError(f"{path}: damaged ({error}); delete it to make it again") from None
     except OSError as error:
         raise ElasticNASError(f"{path}: cannot be read, {error.strerror}; use another folder") from None
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path}: damaged (no object); delete it to make it again")
     return content

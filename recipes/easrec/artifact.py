@@ -20,11 +20,12 @@ from elasticnas.checkpoint import first_difference
 from elasticnas.errors import CheckpointError, DataError, ElasticNASError, short_repr
 from elasticnas.extraction import load, save
 from elasticnas.extraction.storage import ARCHITECTURE, WEIGHTS
-from elasticnas.files import read_json, write_text
+from elasticnas.files import read_bytes, read_json, write_text
 
 __all__ = ["Recommender", "digest"]
 
 _SETTINGS, _MODEL = "recommender.json", "model"
+_COMPUTED = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
 
 
 class Recommender:
@@ -67,7 +68,7 @@ class Recommender:
         if self.features is not None:
             content["features"] = self.features.to_json()
         content |= {"data": self.data, "refit": self.refit}
-        content["weights"] = sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+        content["weights"] = sha256(read_bytes(folder / WEIGHTS)).hexdigest()
         write_text(folder / _SETTINGS, json.dumps(content | {"sha256": digest(content)}) + "\n")
 
     @classmethod
@@ -109,10 +110,11 @@ class Recommender:
 
         network = load(folder, make)
         assert isinstance(network, EASRecModel)
-        if content.get("weights") not in (None, sha256((folder / WEIGHTS).read_bytes()).hexdigest()):
+        if content.get("weights") not in (None, sha256(read_bytes(folder / WEIGHTS)).hexdigest()):
             raise CheckpointError(
                 f"{folder / WEIGHTS}: belongs to another model than {_SETTINGS} beside it; restore both, or run again"
             )
+        _require_computable(folder / WEIGHTS, network)
         where = device or torch.device("cpu")
         return cls(
             network.to(where), found[0], config, items, features, content.get("data"), bool(content.get("refit"))
@@ -230,6 +232,21 @@ class Recommender:
         found = scores.topk(min(top, len(scores) - 1))
         pairs = zip(found.values.tolist(), found.indices.tolist(), strict=True)
         return [(self.item_ids[i], value) for value, i in pairs if value > float("-inf")]
+
+
+def _require_computable(path: Path, network: EASRecModel) -> None:
+    """Check that weights are finite numbers of one type in which torch computes.
+
+    Raises:
+        CheckpointError: They are not.
+    """
+    used = {each.dtype for each in network.parameters()}
+    if len(used) > 1 or not used <= _COMPUTED:
+        found = ", ".join(sorted(map(str, used)))
+        raise CheckpointError(f"{path}: weights of {found}; one type is needed, such as torch.float32: run again")
+    for name, each in network.named_parameters():
+        if not bool(each.isfinite().all()):
+            raise CheckpointError(f"{path}: {name} is not finite, so no item has a score; train again")
 
 
 def _check_items(items: Any) -> None:

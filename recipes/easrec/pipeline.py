@@ -45,7 +45,7 @@ from easrec.searching import encoder_flops, search_architecture, strategy_of
 from easrec.space import EASRecSpace, space_for
 from easrec.steering import steered
 from easrec.training import Trained, train
-from elasticnas.checkpoint import first_difference, load_checkpoint, save_checkpoint
+from elasticnas.checkpoint import first_difference, load_checkpoint, restoring, save_checkpoint
 from elasticnas.cost import Budget, Latency, Params
 from elasticnas.errors import BudgetError, CheckpointError, ConfigError
 from elasticnas.extraction import extract
@@ -200,8 +200,9 @@ class Pipeline:
             return Searched(self.space.largest(), self.space.largest(), None, model)
         if done.exists():
             state, _ = load_checkpoint(done, self.identity)
-            model.load_state_dict(state["model"])
-            found = SearchPart[self.space].model_validate(json.loads(state["search"]))  # type: ignore[name-defined]
+            with restoring(done):
+                model.load_state_dict(state["model"])
+                found = SearchPart[self.space].model_validate(json.loads(state["search"]))  # type: ignore[name-defined]
         else:
             hint = self._hint("search.batch", self.config.search.batch)
             with Stage(self.console, "search", self.plan.of("search")) as stage:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 
 import pytest
 import torch
@@ -181,3 +182,10 @@ def test_the_run_writes_what_the_study_promises(main, books, tmp_path):
     assert (row["examples"], len(bits)) == (8, 8)
     assert (tmp_path / "run" / "pareto.png").stat().st_size > 10_000
     assert main(*arguments, "--resume")[0] == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+def test_a_pipe_is_no_text_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe.txt")
+    with pytest.raises(DataError, match=r"pipe\.txt: cannot be read, not a regular file"):
+        read_corpus([tmp_path / "pipe.txt"], "*.txt", length=10, most_bytes=10_000, seed=0)

@@ -69,3 +69,24 @@ def test_an_empty_folder_name_is_refused(main, tmp_path, monkeypatch, command):
         code, _, said = main(*command, "--out", name)
         assert code == 2 and "a folder is needed" in said
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["NAME"],
+        ["easrec", "NAME"],
+        ["easrec", "recommend", "--NAME"],
+        ["easrec", "recommend", "--top", "NAME"],
+        ["easrec", "recommend", "--repeats=NAME"],
+        ["easrec", "ids", "NAME"],
+        ["easrec", "ids", "users", "NAME"],
+        ["easrec", "ids", "--out", "NAME"],
+        ["easrec", "reproduce", "NAME"],
+        ["space", "sample", "x:Y", "--format", "NAME"],
+    ],
+)
+def test_usage_errors_do_not_repeat_control_characters(main, arguments):
+    code, printed, said = main(*(each.replace("NAME", "\x1b]0;title\x07\x1b[2J") for each in arguments))
+    assert code == 2 and said
+    assert not {"\x1b", "\x07"} & set(printed + said)

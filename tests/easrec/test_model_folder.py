@@ -5,6 +5,8 @@ from hashlib import sha256
 
 import pytest
 import torch
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 
 from easrec import Config, Recommender
 from easrec.data import prepare, read_interactions
@@ -108,3 +110,39 @@ def test_the_folder_model_alone_suffices(main, tmp_path):
     out, data = folder_of(tmp_path / "a", 0)
     code, printed, _ = recommended(main, out / "model", "--history", data.item_ids[1], "--json")
     assert code == 0 and len(json.loads(printed)["items"]) == 10
+
+
+def spoiled(out, change):
+    """Weights changed, and all checksums made right."""
+    folder = out / "model"
+    weights = change(load_file(folder / "model.safetensors"))
+    (folder / "model.safetensors").write_bytes(to_bytes(weights))
+    checksum = sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    described = json.loads((folder / "architecture.json").read_text()) | {"sha256": checksum}
+    del described["checksum"]
+    (folder / "architecture.json").write_text(json.dumps(described))
+    content = json.loads((folder / "recommender.json").read_text()) | {"weights": checksum}
+    del content["sha256"]
+    signed = content | {"sha256": sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()}
+    (folder / "recommender.json").write_text(json.dumps(signed))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda w: {name: each.to(torch.float8_e4m3fn) for name, each in w.items()}, "weights of torch.float8_e4m3fn"),
+        (lambda w: w | {"positions": w["positions"].half()}, "weights of torch.float16, torch.float32; one type"),
+        (lambda w: w | {"positions": w["positions"] * float("nan")}, "positions is not finite, so no item has a score"),
+    ],
+)
+def test_weights_that_give_no_scores_are_refused(main, tmp_path, change, message):
+    out, _ = folder_of(tmp_path / "a", 0)
+    spoiled(out, change)
+    code, printed, said = recommended(main, out)
+    assert (code, printed) == (1, "") and message in said and said.count("\n") == 1
+
+
+def test_weights_of_half_precision_are_accepted(main, tmp_path):
+    out, _ = folder_of(tmp_path / "a", 0)
+    spoiled(out, lambda weights: {name: each.bfloat16() for name, each in weights.items()})
+    assert recommended(main, out)[0] == 0

@@ -1,6 +1,7 @@
 """recommend: unknown items, empty histories, allowed items, repeats, and tables for all users."""
 
 import json
+import sys
 from collections import Counter
 
 import polars as pl
@@ -126,3 +127,42 @@ def test_wrong_options_are_one_line(main, run, options, message):
 def test_ids_with_control_characters_do_not_reach_the_terminal(main, run):
     code, printed, said = main("easrec", "recommend", "--out", run[0], "--history", "i1,\x1b[31mi2")
     assert code == 0 and "\x1b[31m" not in printed + said
+
+
+@pytest.fixture
+def hostile(tmp_path):
+    """A run whose ids hold control characters."""
+    names = ["\x1b[31mred", "a\nb", "two  blanks"]
+    frame = pl.DataFrame(
+        {"user": ["u"] * 3, "item": names, "time": [1, 2, 3]},
+        schema={"user": pl.String, "item": pl.String, "time": pl.Int64},
+    )
+    data = prepare(frame)
+    config = Config().updated({"model": SMALL})
+    arch = space_for(config.model).largest()
+    network = build(config.model, len(data.item_ids) - 1, arch, True).eval()
+    Recommender(network, arch, config, data.item_ids, data=data.fingerprint).save(tmp_path / "model")
+    data.save(tmp_path / "data.npz")
+    content = {"data": data.fingerprint, "settings": config.model_dump(mode="json")}
+    (tmp_path / "run.json").write_text(json.dumps(content))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("terminal", "printed"),
+    [(True, "\\x1b[31mred\na\\nb\ntwo  blanks\n"), (False, "\x1b[31mred\na\\nb\ntwo  blanks\n")],
+)
+def test_ids_are_escaped_on_a_terminal_and_exact_in_a_file(main, hostile, monkeypatch, terminal, printed):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal, raising=False)
+    code, out, _ = main("easrec", "ids", "items", "--out", hostile)
+    assert code == 0 and out == printed
+
+
+@pytest.mark.parametrize(
+    "command", [["recommend", "--user", "user1"], ["export"], ["refit"]], ids=lambda command: command[0]
+)
+@pytest.mark.parametrize("name", ["\x1b[31mx.csv", "", " "])
+def test_a_name_of_a_file_to_write_is_printable(main, run, tmp_path, monkeypatch, command, name):
+    monkeypatch.chdir(tmp_path)
+    code, printed, said = main("easrec", *command, "--out", run[0], "--to", name)
+    assert code == 2 and "a name is needed" in said and "\x1b[31m" not in printed + said

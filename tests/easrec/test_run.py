@@ -20,6 +20,7 @@ from easrec.data import Interactions, Split, prepare, read_interactions
 from easrec.data.synthetic import planted
 from easrec.evaluation import Evaluator, draw_negatives
 from easrec.result import RunResult
+from elasticnas.checkpoint import load_checkpoint, save_checkpoint
 from elasticnas.cost import Flops
 from elasticnas.errors import CheckpointError, DataError
 
@@ -401,6 +402,17 @@ def test_a_damaged_run_json_is_one_line(main, finished, tmp_path, spoiled):
     for command in ("retrain", "evaluate"):
         code, _, printed = main("easrec", command, "--out", tmp_path)
         assert code == 1 and printed.count("\n") == 1 and len(printed) < 600, printed
+
+
+@pytest.mark.parametrize("spoiled", [{}, {"model": None}, {"model": {}}, {"search": "["}, {"search": "{}"}])
+def test_a_supernet_with_a_right_checksum_and_a_wrong_content_is_one_line(main, finished, tmp_path, spoiled):
+    for name in ("data.npz", "run.json", "supernet.ckpt"):
+        (tmp_path / name).write_bytes((finished[0] / name).read_bytes())
+    identity = json.loads((tmp_path / "run.json").read_text())
+    whole, _ = load_checkpoint(tmp_path / "supernet.ckpt", identity)
+    save_checkpoint(tmp_path / "supernet.ckpt", (whole | spoiled) if spoiled else {}, identity)
+    code, _, said = main("easrec", "retrain", "--out", tmp_path)
+    assert code == 1 and "supernet.ckpt: damaged (" in said and said.strip().count("\n") == 0, said
 
 
 def test_other_data_in_the_folder_is_noticed(main, finished, tmp_path):

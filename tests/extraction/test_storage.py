@@ -6,10 +6,13 @@ import os
 import re
 import sys
 from functools import partial
+from hashlib import sha256
 from typing import Annotated, Literal
 
 import pytest
 import torch
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 from torch import nn
 
 import elasticnas.nn as enn
@@ -378,3 +381,13 @@ def test_a_folder_that_is_a_file_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ElasticNASError, match="cannot be written"):
         save(nn.Linear(2, 2), ARCH, tmp_path / "file")
+
+
+@pytest.mark.parametrize("kind", [torch.int8, torch.int64, torch.bool, torch.complex64])
+def test_weights_of_another_kind_of_number_are_refused(saved, kind):
+    _, folder = saved
+    path = folder / "model.safetensors"
+    path.write_bytes(to_bytes({name: tensor.to(kind) for name, tensor in load_file(path).items()}))
+    without_checksum(folder, sha256=sha256(path.read_bytes()).hexdigest())
+    with pytest.raises(CheckpointError, match=rf"is of {kind}, in the network of torch.float32; save it again"):
+        load(folder, Net)

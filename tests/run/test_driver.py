@@ -12,6 +12,8 @@ import time
 import pytest
 import torch
 
+from elasticnas.checkpoint import load_checkpoint, save_checkpoint
+from elasticnas.errors import CheckpointError
 from elasticnas.run import PlainState, Run, drive
 from tests.conftest import ROOT
 
@@ -234,3 +236,34 @@ def test_a_second_ctrl_c_ends_a_training_within_its_step(tmp_path):
     out, err = finished(process)
     assert err.rstrip().endswith("KeyboardInterrupt") and out == []
     assert not (tmp_path / "run" / "checkpoint").exists()
+
+
+@pytest.mark.parametrize(
+    ("spoiled", "metrics"),
+    [
+        (None, 0),
+        ([], 0),
+        ({}, 0),
+        ({"step": "x"}, 0),
+        ({"parts": None}, 0),
+        ({"parts": {"kept": {}}}, 0),
+        ({"parts": {"kept": 3}}, 0),
+        ({"random": {}}, 0),
+        ({"random": {"torch": torch.zeros(1)}}, 0),
+        ({"seconds": None}, 0),
+        (True, None),
+        (True, -1),
+    ],
+)
+def test_a_checkpoint_with_a_right_checksum_and_a_wrong_state_is_one_line(tmp_path, spoiled, metrics):
+    with pytest.raises(Stop):
+        seeded(Counting(at={6: stop}), Run(tmp_path))
+    identity = {"work": {"kind": "counting"}, "caller": {}}
+    state, _ = load_checkpoint(tmp_path / "checkpoint", identity)
+    whole = state["state"]
+    assert whole["step"] == 4
+    given = whole | spoiled if isinstance(spoiled, dict) and spoiled else whole if spoiled is True else spoiled
+    save_checkpoint(tmp_path / "checkpoint", {"state": given, "metrics": metrics}, identity)
+    with pytest.raises(CheckpointError, match=r"checkpoint: damaged \(.*\); delete it to start again$") as raised:
+        seeded(Counting(), Run(tmp_path, resume=True))
+    assert "\n" not in str(raised.value)

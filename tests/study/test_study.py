@@ -17,7 +17,7 @@ from elasticnas import Space, load
 from elasticnas.cost import Flops, count_flops
 from elasticnas.errors import CheckpointError, ConfigError, ElasticNASError, SearchError
 from elasticnas.run import Run
-from elasticnas.search import Problem
+from elasticnas.search import Problem, SearchResult
 from elasticnas.study import Study, StudyResult, StudySettings
 from elasticnas.study.examples import split_values
 from elasticnas.study.page import page
@@ -235,6 +235,7 @@ def test_damaged_files_are_named(tmp_path):
     ("name", "message"),
     [
         ("search.json", "format 1, and this version reads 2"),
+        ("search.json", r"search.json: .*; delete it to search again"),
         ("rows/30-scratch.json", r"30-scratch.json: damaged \(Row: kind: Field required"),
     ],
 )
@@ -359,3 +360,36 @@ def test_other_values_are_told_in_one_line(given, message):
     with pytest.raises(ConfigError, match=message) as raised:
         split_values({"nats": given}, "nats")
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(("other", "named"), [("30-uniform", "uniform at 0.3"), ("70-scratch", "scratch at 0.7")])
+def test_a_row_of_another_network_is_refused(finished, tmp_path, other, named):
+    shutil.copytree(finished[0], tmp_path / "study")
+    rows = tmp_path / "study" / "rows"
+    for ending in (".json", ".values"):
+        if (rows / f"{other}{ending}").exists():
+            shutil.copy(rows / f"{other}{ending}", rows / f"30-scratch{ending}")
+    with pytest.raises(CheckpointError, match=rf"30-scratch.json: is the row of {named}; delete it"):
+        study().run(at(tmp_path / "study", resume=True))
+
+
+@pytest.mark.parametrize("name", ["study.json", "search.json", "rows/30-scratch.json"])
+def test_a_changed_figure_is_noticed_by_its_checksum(finished, tmp_path, name):
+    shutil.copytree(finished[0], tmp_path / "study")
+    path = tmp_path / "study" / name
+    content = json.loads(path.read_text())
+    changed = {"study.json": "flops", "search.json": "seconds", "rows/30-scratch.json": "test"}[name]
+    path.write_text(json.dumps(content | {changed: content[changed] + 1e-9}))
+    with pytest.raises(CheckpointError, match=rf"{path.name}: damaged \(its checksum is wrong\); delete it"):
+        study().run(at(tmp_path / "study", resume=True))
+
+
+def test_files_without_checksums_and_the_search_by_itself_are_read(finished, tmp_path):
+    shutil.copytree(finished[0], tmp_path / "study")
+    for path in [tmp_path / "study" / "search.json", *(tmp_path / "study" / "rows").glob("*.json")]:
+        content = json.loads(path.read_text())
+        if path.name == "search.json":
+            assert SearchResult.from_dict(content, Sizes).best == finished[1].search.best
+        del content["checksum"]
+        path.write_text(json.dumps(content))
+    assert figures(study().run(at(tmp_path / "study", resume=True))) == figures(finished[1])

@@ -129,9 +129,10 @@ class _Evolution:
         self._before, self._started = 0.0, time.perf_counter()
         state = run.load(self.identity)
         if state is not None:
-            self.evaluator.load_state_dict(state["evaluations"])
-            self.budgets = restore_limits(self.budgets, state["limits"])
-            self._before = state["seconds"]
+            with run.restoring():
+                self.evaluator.load_state_dict(state["evaluations"])
+                self.budgets = restore_limits(self.budgets, state["limits"])
+                self._before = float(state["seconds"])
 
     @property
     def seconds(self) -> float:

@@ -6,13 +6,13 @@ from typing import Annotated, Literal
 import typer
 
 from easrec.cli.folder import recommender_of
-from elasticnas.cli.options import Out
+from elasticnas.cli.options import Out, path_option
 
 __all__ = ["export"]
 
 
 def export(
-    to: Annotated[Path, typer.Option(help="File to write, such as model.onnx or model.pt2.")],
+    to: Annotated[Path, path_option(help="File to write, such as model.onnx or model.pt2.")],
     out: Out = Path("runs/easrec"),
     format: Annotated[
         Literal["onnx", "torch"], typer.Option(help="onnx, or torch for a .pt2 file of torch.export.")

@@ -19,7 +19,7 @@ from easrec.cli.folder import data_of, recommender_of
 from easrec.cli.stream import answer_stream
 from easrec.data import Interactions
 from easrec.streaming import Live
-from elasticnas.cli.options import Device, Out
+from elasticnas.cli.options import Device, Out, path_option
 from elasticnas.errors import ConfigError, DataError, printable
 from elasticnas.files import read_text
 from elasticnas.report import figures_table, open_console
@@ -51,7 +51,7 @@ def recommend(
     items: Annotated[
         Path | None, typer.Option(help="Text file of the item ids that may be recommended, one per line.")
     ] = None,
-    to: Annotated[Path | None, typer.Option(help="CSV or Parquet file to write: user, rank, item, score.")] = None,
+    to: Annotated[Path | None, path_option(help="CSV or Parquet file to write: user, rank, item, score.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
     stream: Annotated[
         bool, typer.Option("--stream", help="Read lines 'user TAB item' from standard input; answer each in JSON.")

@@ -7,7 +7,7 @@ import typer
 
 from easrec.cli.folder import config_of, data_of
 from easrec.refit import refit as refit_to
-from elasticnas.cli.options import Device, Out, Resume, Threads
+from elasticnas.cli.options import Device, Out, Resume, Threads, path_option
 from elasticnas.runtime import configure_torch, device_of
 
 __all__ = ["refit"]
@@ -16,7 +16,7 @@ __all__ = ["refit"]
 def refit(
     out: Out = Path("runs/easrec"),
     to: Annotated[
-        Path | None, typer.Option(help="Folder to write, for recommend --out; default: refit in the run's folder.")
+        Path | None, path_option(help="Folder to write, for recommend --out; default: refit in the run's folder.")
     ] = None,
     device: Device = "auto",
     resume: Resume = False,

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from elasticnas.errors import DataError
+from elasticnas.files import read_bytes
 
 __all__ = ["Corpus", "read_corpus", "standard_library"]
 
@@ -139,7 +140,7 @@ def _matching(folder: Path, pattern: str) -> list[Path]:
 def _text(file: Path, named: bool) -> bytes | None:
     """Return the content of a file; None if it is not UTF-8 and not given by name."""
     try:
-        data = file.read_bytes()
+        data = read_bytes(file)
         data.decode("utf-8")
     except OSError as error:
         raise DataError(f"{file}: cannot be read, {error.strerror}") from None
