@@ -48,6 +48,7 @@ def run(
     missing: Missing = "refuse",
     where: Sequence[str] = (),
     encoding: str | None = None,
+    item_separator: str | None = None,
     tie_break: TieBreak = "random",
     split: str = "last",
     validation: Files = (),
@@ -84,6 +85,7 @@ def run(
         missing: What ids such as NA and null are: ``"refuse"``, ``"keep"`` them as ids, or ``"drop"`` the rows.
         where: Conditions that rows must satisfy, such as ``rating >= 4``.
         encoding: Encoding of text, such as ``latin1``; None for UTF-8.
+        item_separator: What separates the items in a cell that holds several; ``"none"`` if none does.
         tie_break: Order of a user's interactions at the same time: ``"random"`` (seeded), ``"item"`` or ``"file"``.
         split: Which interactions become targets: ``"last"`` for leave-one-out, or points in time such as
             ``"time:80%,90%"``, see :class:`easrec.data.SplitRule`.
@@ -97,7 +99,8 @@ def run(
     Raises:
         ElasticNASError: Settings or data are wrong, no architecture meets the budget, or the folder holds another run.
     """
-    columns = Columns(user, item, time, format, header, separator, time_format, missing, tuple(where), encoding)
+    layout = header, separator, time_format, missing, tuple(where), encoding, item_separator
+    columns = Columns(user, item, time, format, *layout)
     file = None if items is None else Path(items)
     source = Source(data, columns, validation, test, tie_break, split, file, tuple(features), feature_separator)
     config_of_run = configured(preset, None if config is None else Path(config), budget, seed, settings)

@@ -74,6 +74,9 @@ def _source(
         _reading("Separator between the fields of delimited text, such as ';', tab, or blanks for any run of blanks."),
     ] = None,
     encoding: Annotated[str | None, _reading("Encoding of text, such as latin1. UTF-8 needs none.")] = None,
+    item_separator: Annotated[
+        str | None, _reading("What separates the items in a cell that holds several, such as ','. 'none' if none does.")
+    ] = None,
     time_format: Annotated[str | None, _reading("Format of dates, such as '%m/%d/%Y'. ISO dates need none.")] = None,
     missing: Annotated[
         str, _reading("What ids such as NA and null are: refuse, keep them as ids, or drop the rows.")
@@ -104,9 +107,8 @@ def _source(
     separator = _SEPARATORS.get(separator or "", separator)
     conditions = tuple(where or ())
     # the constructors check the choices
-    columns = Columns(
-        user, item, time, format, not no_header, separator, time_format, cast(Missing, missing), conditions, encoding
-    )
+    layout = not no_header, separator, time_format, cast(Missing, missing), conditions, encoding, item_separator
+    columns = Columns(user, item, time, format, *layout)
     return Source(
         data or None,
         columns,

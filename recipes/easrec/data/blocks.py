@@ -151,7 +151,8 @@ def _require_utf8(path: Path, data: bytes, lines: int) -> None:
     except UnicodeDecodeError as error:
         # the line, not the row: bytes that are not text cannot be parsed into rows
         line = lines + data.count(b"\n", 0, error.start) + 1
+        wide = data.startswith((b"\xff\xfe", b"\xfe\xff"))
         raise DataError(
             f"{path}, line {line}: not UTF-8 (byte 0x{data[error.start]:02x}); "
-            "give its encoding, for example: --encoding latin1"
+            f"give its encoding, for example: --encoding {'utf-16' if wide else 'latin1'}"
         ) from None

@@ -43,6 +43,8 @@ class Columns:
         missing: What ids such as NA and null are: refused, kept as ids, or dropped like empty ones.
         where: Conditions that rows must satisfy, such as ``rating >= 4``.
         encoding: Encoding of text, such as ``latin1``; None for UTF-8.
+        item_separator: What separates the items in a cell that holds several; ``"none"`` if none does, also where cells
+            look like lists.
     """
 
     user: str | None = None
@@ -55,6 +57,7 @@ class Columns:
     missing: Missing = "refuse"
     where: tuple[str, ...] = ()
     encoding: str | None = None
+    item_separator: str | None = None
     conditions: tuple[Condition, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -65,6 +68,8 @@ class Columns:
             raise ConfigError(f"--separator {given!r}: give ASCII characters such as ';' or '::', or {BLANKS}")
         if self.encoding is not None and not _is_encoding(self.encoding):
             raise ConfigError(f"--encoding {self.encoding!r} is unknown; for example latin1, utf-16, cp1252, gb18030")
+        if self.item_separator == "":
+            raise ConfigError("--item-separator is empty; give what separates items, such as ',', or none")
         object.__setattr__(self, "conditions", tuple(Condition.parse(text) for text in self.where))
 
     def choose(self, path: Path | str, frame: pl.DataFrame, defaults: "Chosen") -> "Chosen":

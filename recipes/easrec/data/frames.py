@@ -27,6 +27,7 @@ def read_frame(
     time_format: str | None = None,
     missing: Missing = "refuse",
     where: Sequence[str] = (),
+    item_separator: str | None = None,
 ) -> pl.DataFrame:
     """Convert a data frame to the form of :func:`easrec.data.read_interactions`; rows in messages count from 1.
 
@@ -38,12 +39,21 @@ def read_frame(
         time_format: Format of dates, such as ``%m/%d/%Y``.
         missing: What ids such as NA and null are: refused, kept as ids, or dropped like empty ones.
         where: Conditions that rows must satisfy, such as ``rating >= 4``.
+        item_separator: What separates the items in a cell that holds several; ``"none"`` if none does.
 
     Raises:
         ConfigError: An option is wrong.
         DataError: It is not a data frame, is empty, lacks a column, or a time is wrong.
     """
-    columns = Columns(user, item, time, time_format=time_format, missing=missing, where=tuple(where))
+    columns = Columns(
+        user,
+        item,
+        time,
+        time_format=time_format,
+        missing=missing,
+        where=tuple(where),
+        item_separator=item_separator,
+    )
     return read_table(NAME, table_of(frame, columns), columns).frame
 
 

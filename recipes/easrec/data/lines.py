@@ -14,6 +14,18 @@ from elasticnas.errors import DataError
 __all__ = ["json_lines", "user_lines"]
 
 
+def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name occurs twice in an object")
+    return found
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_without_repetition, parse_int=str, parse_float=str, parse_constant=lambda text: text
+)
+
+
 def json_lines(path: Path, encoding: str = UTF_8) -> Iterator[pl.DataFrame]:
     """Parse one JSON object per line, in parts; all values are text exactly as written, or lists of text.
 
@@ -36,7 +48,7 @@ def _flat(path: Path, number: int, line: str) -> dict[str, Any]:
     if not line.strip():
         return {}
     try:
-        found = json.loads(line, parse_int=str, parse_float=str, parse_constant=lambda text: text)
+        found = _DECODER.decode(line.strip())
     except (ValueError, RecursionError) as error:
         if number == 1 and line.lstrip().startswith("["):
             found = []

@@ -5,6 +5,7 @@ from pathlib import Path
 import polars as pl
 
 from easrec.data.columns import Chosen, Columns
+from easrec.data.lists import exploded, split_cells
 from elasticnas.errors import DataError
 
 __all__ = ["picked"]
@@ -33,12 +34,11 @@ def picked(
     """
     used = [chosen.user, chosen.item, chosen.time, *(condition.column for condition in columns.conditions)]
     names = list(dict.fromkeys(name for name in used if name is not None))
-    _require(path, frame, names)
     parts = {"row": pl.int_range(first_row, first_row + len(frame), eager=True, dtype=pl.Int64)}
-    parts |= {f"c{i}": frame[name] for i, name in enumerate(names)}
+    parts |= {f"c{i}": _column(frame, name) for i, name in enumerate(names)}
     at = {name: f"c{i}" for i, name in enumerate(names)}
-    table = pl.DataFrame(parts)
-    table = _exploded(path, table, at, chosen)
+    table = split_cells(path, pl.DataFrame(parts), at, chosen, columns)
+    table = exploded(path, table, at, chosen)
     own = list(dict.fromkeys(at[name] for name in (chosen.user, chosen.item, chosen.time) if name is not None))
     table = table.filter(~pl.all_horizontal(pl.col(own).is_null()))
     rows = len(table)
@@ -54,43 +54,9 @@ def picked(
     return table.with_columns(_or_null(path, table, name, columns.missing) for name in ("user", "item")), rows
 
 
-def _require(path: Path | str, frame: pl.DataFrame, names: list[str]) -> None:
-    if absent := [name for name in names if name not in frame.columns]:
-        raise DataError(
-            f"{path}: no column {absent[0]!r} in some rows; the columns there are {', '.join(frame.columns)}"
-        )
-
-
-def _exploded(path: Path | str, table: pl.DataFrame, at: dict[str, str], chosen: Chosen) -> pl.DataFrame:
-    """Return one row for each entry of lists; the user and other columns are repeated."""
-    lists = [name for name, own in at.items() if isinstance(table.schema[own], (pl.List, pl.Array))]
-    if not lists:
-        return table
-    if chosen.user in lists or chosen.item not in lists:
-        wrong = next(name for name in lists if name != chosen.item)
-        raise DataError(
-            f"{path}: {wrong!r} contains lists, {chosen.item!r} does not; lists hold items, and their times"
-        )
-    if chosen.time is not None and chosen.time not in lists:
-        raise DataError(
-            f"{path}: the items of a list in {chosen.item!r} share one time in {chosen.time!r}; "
-            "use the order of rows and lists by --time none"
-        )
-    own = [at[name] for name in lists]
-    table = table.with_columns(pl.col(name).cast(pl.List(_inner(table.schema[name]))) for name in own)
-    lengths = table.select(pl.col(name).list.len().fill_null(0) for name in own)
-    for name in own[1:]:
-        if (other := lengths[own[0]] != lengths[name]).any():
-            where = int(other.arg_true()[0])
-            raise DataError(
-                f"{path}, row {table['row'][where]}: lists of {lengths[own[0]][where]} and {lengths[name][where]} "
-                f"entries in {lists[0]!r} and {lists[own.index(name)]!r}; they must be equally long"
-            )
-    return table.explode(own)
-
-
-def _inner(kind: pl.DataType) -> pl.DataType:
-    return kind.inner  # type: ignore[attr-defined, no-any-return]
+def _column(frame: pl.DataFrame, name: str) -> pl.Series:
+    # parts of JSON lines have the columns that occur in them
+    return frame[name] if name in frame.columns else pl.Series(name, [None] * len(frame), dtype=pl.String)
 
 
 def _ids(path: Path | str, ids: pl.Series, name: str) -> pl.Series:

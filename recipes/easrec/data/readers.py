@@ -10,7 +10,7 @@ import polars as pl
 from easrec.data.columns import Chosen, Columns, Missing
 from easrec.data.picking import picked
 from easrec.data.recognising import recognised
-from easrec.data.times import NO_TIME, Times
+from easrec.data.times import Times
 from elasticnas.errors import DataError
 
 __all__ = ["Read", "read", "read_interactions", "read_table", "resolved"]
@@ -52,6 +52,7 @@ def read_interactions(
     missing: Missing = "refuse",
     where: Sequence[str] = (),
     encoding: str | None = None,
+    item_separator: str | None = None,
 ) -> pl.DataFrame:
     """Read one or several files of interactions.
 
@@ -71,6 +72,7 @@ def read_interactions(
         missing: What ids such as NA and null are: refused, kept as ids, or dropped like empty ones.
         where: Conditions that rows must satisfy, such as ``rating >= 4``.
         encoding: Encoding of text, such as ``latin1``; None for UTF-8.
+        item_separator: What separates the items in a cell that holds several; ``"none"`` if none does.
 
     Returns:
         ``user`` and ``item`` as categories of text exactly as written (null where empty), ``time`` in nanoseconds
@@ -81,7 +83,9 @@ def read_interactions(
         DataError: A file cannot be read or breaks a rule; the message names the file and the row or column.
         PluginError: A format of an installed package cannot be loaded.
     """
-    columns = Columns(user, item, time, format, header, separator, time_format, missing, tuple(where), encoding)
+    columns = Columns(
+        user, item, time, format, header, separator, time_format, missing, tuple(where), encoding, item_separator
+    )
     given = [path] if isinstance(path, (str, Path)) else path
     return read([(resolved(given), 0)], columns).frame
 
@@ -154,8 +158,10 @@ class _Reader:
         self._columns, self._times = columns, Times(columns.time_format)
         self._ids = [pl.Categorical(pl.Categories.random(name)) for name in ("user", "item")]
         self._parts: list[pl.DataFrame] = []
+        self._complete: list[pl.Series] = []
         self._descriptions: dict[str, int] = {}
         self._last: Path | str = ""
+        self._time: str | None = None
         self.rows = self.kept = 0
 
     def add_file(self, path: Path) -> None:
@@ -185,6 +191,7 @@ class _Reader:
         if self.rows == before:
             raise DataError(f"{path}: every row is empty; expected one interaction per row")
         assert chosen is not None
+        self._time = chosen.time or self._time
         described = (
             f"{kind}, user {chosen.user}, item {chosen.item}, {f'time {chosen.time}' if chosen.time else 'no time'}"
         )
@@ -195,7 +202,10 @@ class _Reader:
         found, rows = picked(path, frame, chosen, self._columns, row)
         self.rows += rows
         self.kept += len(found)
-        self._times.add(path, found["time"], found["row"])
+        # a row without user or item is dropped, and needs no time
+        complete = found["user"].is_not_null() & found["item"].is_not_null()
+        self._times.add(path, found["time"].filter(complete), found["row"].filter(complete))
+        self._complete.append(complete)
         user, item = self._ids
         self._parts.append(found.select(pl.col("user").cast(user), pl.col("item").cast(item)))
 
@@ -205,12 +215,16 @@ class _Reader:
             wanted = " and ".join(self._columns.where)
             raise DataError(f"{self._last}: none of the {self.rows:,} rows satisfies --where {wanted!r}; correct it")
         times = self._times.finish()
-        time = self._columns.time
-        if time not in (None, NO_TIME) and times.null_count() == len(times):
-            raise DataError(f"{self._last}: the column {time!r} is empty; use the order of the rows by --time none")
+        if self._time is not None and times.null_count() == len(times):
+            raise DataError(
+                f"{self._last}: the column {self._time!r} is empty; use the order of the rows by --time none"
+            )
         unit = self._times.describe()
         lines = [f"{count:,} files as {line}" if count > 1 else line for line, count in self._descriptions.items()]
-        return Read(frame.with_columns(times), self.rows, "; ".join(lines) + (f" in {unit}" if unit else ""))
+        complete = pl.concat(self._complete)
+        if len(times) < len(complete):
+            times = pl.repeat(None, len(complete), dtype=pl.Int64, eager=True).scatter(complete.arg_true(), times)
+        return Read(frame.with_columns(times.alias("time")), self.rows, "; ".join(lines) + (f" in {unit}" if unit else ""))
 
 
 def _with_header(path: Path, parts: Iterator[pl.DataFrame], columns: Columns) -> Iterator[pl.DataFrame]:

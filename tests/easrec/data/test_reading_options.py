@@ -200,3 +200,47 @@ def test_options_that_do_not_fit_a_format_are_refused(tmp_path):
         rows(tmp_path / "u.data", separator="")
     with pytest.raises(ConfigError, match="--encoding 'klingon' is unknown"):
         rows(tmp_path / "u.data", encoding="klingon")
+
+
+LISTS = "user_id\titem_ids\tts\nu\t[1, 2,3]\t7,8,9\nv\t[]\t\nw\t['5']\t3\n"
+
+
+def test_lists_in_cells_need_a_separator(tmp_path):
+    path = tmp_path / "x.tsv"
+    path.write_text(LISTS)
+    with pytest.raises(DataError, match=r"look like lists of items; give what separates them by --item-separator"):
+        rows(path, item="item_ids", time="none")
+    found = read_interactions(path, item="item_ids", time="ts", item_separator=",").drop_nulls("item")
+    assert found.rows() == [*[("u", str(k), (k + 6) * 10**9) for k in (1, 2, 3)], ("w", "5", 3 * 10**9)]
+    assert len(rows(path, item="item_ids", time="none", item_separator="none")) == 3
+    path.write_text("1\tU1\t11/11/2019 9:05:58 AM\tN55189 N42782\n2\tU2\t11/12/2019 6:11:30 PM\tN31739\n")
+    impressions = {"user": "2", "item": "4", "header": False, "item_separator": " "}
+    assert rows(path, **impressions, time="none") == [("U1", "N55189"), ("U1", "N42782"), ("U2", "N31739")]
+    with pytest.raises(DataError, match="share one time in '3'"):
+        rows(path, **impressions, time="3")
+
+
+def test_titles_and_ids_with_numbers_are_no_lists(tmp_path):
+    titles = ["Toy Story (1995)", "Alien 3", "Heat", "B00005JHHT", "34-a:5"]
+    (tmp_path / "x.csv").write_text("user_id,item_id\n" + "".join(f"u,{title}\n" for title in titles))
+    assert [item for _, item in rows(tmp_path / "x.csv")] == titles
+
+
+def test_an_empty_column_of_times_is_refused(tmp_path):
+    (tmp_path / "x.csv").write_text("user_id,item_id,timestamp\nu,a,\nu,b,\n")
+    with pytest.raises(DataError, match="the column 'timestamp' is empty; use the order of the rows by --time none"):
+        rows(tmp_path / "x.csv")
+    assert rows(tmp_path / "x.csv", time="none") == [("u", "a"), ("u", "b")]
+
+
+def test_columns_of_json_lines_may_come_and_go(tmp_path, monkeypatch):
+    from easrec.data import blocks
+
+    monkeypatch.setattr(blocks, "_BLOCK", 40)
+    lines = ['{"user_id": 1, "item_id": 2, "kind": "a"}', '{"user_id": 1, "item_id": 3}', '{"item_id": 4}']
+    (tmp_path / "x.jsonl").write_text("\n".join(lines))
+    assert rows(tmp_path / "x.jsonl") == [("1", "2"), ("1", "3"), (None, "4")]
+    assert rows(tmp_path / "x.jsonl", where=["kind == 'a'"]) == [("1", "2")]
+    (tmp_path / "x.jsonl").write_text('{"user_id": 1, "user_id": 2, "item_id": 3}')
+    with pytest.raises(DataError, match=r"row 1: not valid JSON \(a name occurs twice"):
+        rows(tmp_path / "x.jsonl")
