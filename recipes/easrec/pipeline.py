@@ -25,7 +25,6 @@ from easrec.evaluation import (
     draw_uniform_negatives,
     standard_errors_at,
 )
-from easrec.figures import split_facts
 from easrec.model import EASRecModel, build, supernet
 from easrec.picture import draw_in_folder
 from easrec.report import page
@@ -122,7 +121,6 @@ class Pipeline:
         """Lock the folder, and write the data and settings of the run."""
         self.run.__enter__()
         try:
-            self._say(self._split_line())
             self._say(self.steering)
             holds_run = self._holds_run()
             if not (holds_run and (self.folder / "data.npz").exists()):
@@ -144,13 +142,6 @@ class Pipeline:
         if line and line not in self._said:
             self._said.add(line)
             self.console.print(line, highlight=False, markup=False)
-
-    def _split_line(self) -> str:
-        """Return what the split evaluates and leaves out; nothing for leave-one-out, which evaluates everybody."""
-        if self.split.kind == "last":
-            return ""
-        evaluated = {stage: len(each.users) for stage, each in self.evaluators.items()}
-        return f"split: {split_facts(SplitSummary.of(self.split), evaluated)['split']}"
 
     def _require_within(self, budget: Budget) -> None:
         """Check, for a run without search, that the largest network meets the budget."""

@@ -12,8 +12,8 @@ from easrec.data import (
     Columns,
     DataFrame,
     Interactions,
+    Split,
     SplitRule,
-    Statistics,
     TieBreak,
     number_features,
     prepare,
@@ -21,6 +21,8 @@ from easrec.data import (
 )
 from easrec.data.frames import NAME, table_of
 from easrec.data.readers import Read, read, read_table, resolved
+from easrec.figures import split_facts
+from easrec.result import SplitSummary, Stage
 from elasticnas.errors import ConfigError, printable
 
 __all__ = ["Data", "Files", "Source", "show_statistics"]
@@ -163,8 +165,8 @@ def _paths(given: Data) -> list[str | Path]:
 _TIES = {"random": "a seeded random order", "item": "item id", "file": "the order of the rows"}
 
 
-def _share(count: int | None, statistics: Statistics) -> str:
-    return "an uncounted share" if count is None else f"{count / statistics.users:.1%}"
+def _share(count: int | None, users: int) -> str:
+    return "an uncounted share" if count is None else f"{count / max(1, users):.1%}"
 
 
 def show_statistics(data: Interactions, console: Console) -> None:
@@ -176,11 +178,16 @@ def show_statistics(data: Interactions, console: Console) -> None:
         f"({s.actions_per_user:.2f} per user, {s.actions_per_item:.2f} per item), "
         + (f"ordered by time, ties by {_TIES[s.tie_break]}" if s.timestamps else "in row order, without times")
     ]
-    ties = f"{_share(s.last_ties, s)} at the same time as the user's previous interaction, " if s.timestamps else ""
+    split = Split(data)
+    evaluated = {stage: len(split.users(stage)) for stage in get_args(Stage)}
+    if split.kind != "last":
+        lines += [f"{key}: {text}" for key, text in split_facts(SplitSummary.of(split), evaluated).items()]
+    users = evaluated["test"]
+    ties = f"{_share(s.last_ties, users)} at the same time as the interaction before, " if s.timestamps else ""
     lines.append(
-        f"test targets ({s.split}): {ties}{_share(s.repeat_targets, s)} repeat an earlier item, "
-        f"{_share(s.cold_targets, s)} never occur in training; {_share(s.untrained_users, s)} of users have no "
-        "training target"
+        f"test targets ({s.split}): {ties}{_share(s.repeat_targets, users)} repeat an earlier item, "
+        f"{_share(s.cold_targets, users)} never occur in training; {_share(s.untrained_users, s.users)} of users have "
+        "no training target"
     )
     if s.duplicates_dropped or s.empty_dropped or s.core_dropped or s.short_users_dropped or s.left_out:
         lines.append(

@@ -224,7 +224,9 @@ class _Reader:
         complete = pl.concat(self._complete)
         if len(times) < len(complete):
             times = pl.repeat(None, len(complete), dtype=pl.Int64, eager=True).scatter(complete.arg_true(), times)
-        return Read(frame.with_columns(times.alias("time")), self.rows, "; ".join(lines) + (f" in {unit}" if unit else ""))
+        return Read(
+            frame.with_columns(times.alias("time")), self.rows, "; ".join(lines) + (f" in {unit}" if unit else "")
+        )
 
 
 def _with_header(path: Path, parts: Iterator[pl.DataFrame], columns: Columns) -> Iterator[pl.DataFrame]:
