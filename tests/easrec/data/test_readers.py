@@ -197,7 +197,7 @@ HEAD = "user_id,item_id,timestamp\n"
         ("log.csv", HEAD + ",,\n\n", "every row is empty"),
         ("x.inter", "user_id:token\titem_id:token\titem_id:float\na\tb\t1\n", "the column 'item_id' occurs twice"),
         ("log.csv", HEAD + "a,x,inf\n", "log.csv, row 2: the time 'inf' is neither a number"),
-        ("log.csv", HEAD.encode() + b"a,x,1\na,caf\xe9,2\n", "log.csv, line 3: not UTF-8 (byte 0xe9); give its encoding"),
+        ("log.csv", HEAD.encode() + b"a,x,1\na,caf\xe9,2\n", "log.csv, line 3: not UTF-8 (byte 0xe9);"),
         ("log.csv.gz", gzip.compress(table(",").encode() * 50, mtime=0)[:-30], "the gzip file is truncated or damaged"),
         ("log.csv.gz", b"no gzip", "the gzip file is truncated or damaged"),
         ("log.parquet", b"PAR1 no", "not a readable Parquet file"),
