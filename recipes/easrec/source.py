@@ -183,7 +183,7 @@ def show_statistics(data: Interactions, console: Console) -> None:
     if split.kind != "last":
         lines += [f"{key}: {text}" for key, text in split_facts(SplitSummary.of(split), evaluated).items()]
     users = evaluated["test"]
-    ties = f"{_share(s.last_ties, users)} at the same time as the interaction before, " if s.timestamps else ""
+    ties = f"{_share(s.last_ties, users)} at the same time as a neighbour, " if s.timestamps else ""
     lines.append(
         f"test targets ({s.split}): {ties}{_share(s.repeat_targets, users)} repeat an earlier item, "
         f"{_share(s.cold_targets, users)} never occur in training; {_share(s.untrained_users, s.users)} of users have "

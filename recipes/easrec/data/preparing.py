@@ -243,10 +243,18 @@ def _target_counts(events: _Events, offsets: NDArray[np.int64], partition: Parti
     repeats[events.user[positions[positions < end[events.user[positions]]]]] = True
     known = np.zeros(int(items.max()) + 1, dtype=bool)
     known[items[np.arange(len(items)) < partition.training[events.user]]] = True
-    time = events.time
     return {
         "repeat_targets": int(repeats.sum()),
         "cold_targets": int((~known[items[at]]).sum()),
         "untrained_users": int((partition.training - offsets[:-1] < 2).sum()),
-        "last_ties": None if time is None else int((time[at] == time[at - 1]).sum()),
+        "last_ties": None if events.time is None else int(_tied(events.time, offsets, evaluated, at).sum()),
     }
+
+
+def _tied(
+    time: NDArray[np.int64], offsets: NDArray[np.int64], users: NDArray[np.int64], at: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Return which targets have the same time as the interaction before or after them, of the same user."""
+    after = np.minimum(at + 1, offsets[1:][users] - 1)
+    tied: NDArray[np.bool_] = (time[at] == time[at - 1]) | ((time[at] == time[after]) & (after > at))
+    return tied

@@ -51,6 +51,17 @@ def test_points_in_time():
     assert counts.split == "time, validation from 1970-01-09T00:00:00, test from 1970-01-11T00:00:00"
 
 
+def test_ties_of_targets():
+    def ties(rows, split):
+        return prepare(frame(rows), split=split).statistics.last_ties
+
+    more = [*ROWS, ("v", "a", 11), ("w", "c", 12)]  # after the test targets of v and w, at the same time
+    split = f"time:{date(8)},{date(10)}"
+    assert ties(ROWS, split) == 0 and ties(more, split) == 2
+    # leave-one-out: the last two of v and of w
+    assert ties(more, "last") == 2 and ties(ROWS, "last") == 0
+
+
 def test_shares_count_interactions():
     # of 12 interactions, 6 are before day 8 and 9 before day 11
     by_share = prepare(frame(), split="time:50%,75%")
