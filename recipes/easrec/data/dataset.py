@@ -34,8 +34,8 @@ class Statistics:
         source: Format and columns that were read, in one line; empty in older files and for generated data.
         split: Which interactions are the targets, in one line.
         tie_break: What orders interactions of a user at the same time: ``random``, ``item`` or ``file``.
-        last_ties: Users whose test item has the same time as their interaction before or after it; this and the following counts are None in files
-            that were prepared before they were counted.
+        last_ties: Users whose test item has the same time as their interaction before or after it; this and the
+            following counts are None in files that were prepared before they were counted.
         repeat_targets: Users whose test item is among their earlier items.
         cold_targets: Users whose test item occurs in no training part.
         untrained_users: Users with a single training item, hence no target in training.
