@@ -1,11 +1,8 @@
-"""Inputs of each kind, drawn from a seed: valid ones, damaged ones, and what breaks parsers."""
+"""Inputs drawn from a seed or from bytes: text, YAML, and damage to files."""
 
-import json
 import random
 
-__all__ = ["KINDS", "damaged", "table", "text", "yaml_value"]
-
-KINDS = ("configs", "spaces", "models", "streams", "readers")
+__all__ = ["Drawn", "damaged", "json_value", "text", "yaml_value"]
 
 _HOSTILE = (
     "[" * 3000,
@@ -36,6 +33,29 @@ _HOSTILE = (
 _LETTERS = "abcXYZ019 ,;:|\t\n\r\"'[]{}()<>#&*!%@`=+-_.\\/~éß漢\x00\x1b\x7f\u200b\u202e😀"
 
 
+class Drawn(random.Random):
+    """Random numbers that are the bytes of an input, so that a coverage-guided fuzzer steers what is drawn.
+
+    Args:
+        data: The bytes; when they are used up, all bits are 0.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(0)
+        self._data, self._at = data, 0
+
+    def random(self) -> float:
+        """Return a number from 0 to below 1."""
+        return self.getrandbits(53) / 2**53
+
+    def getrandbits(self, k: int) -> int:
+        """Return the next bits, from whole bytes."""
+        size = (k + 7) // 8
+        part = self._data[self._at : self._at + size]
+        self._at += size
+        return int.from_bytes(part.ljust(size, b"\0"), "big") % 2**k
+
+
 def text(rng: random.Random, most: int = 30) -> str:
     """Return text with quotes, separators, controls, or a value known to break parsers."""
     if rng.random() < 0.2:
@@ -56,6 +76,17 @@ def yaml_value(rng: random.Random, depth: int = 3) -> str:
     return "[" + ", ".join(parts) + "]"
 
 
+def json_value(rng: random.Random, depth: int = 2) -> object:
+    """Return plain data."""
+    kind = rng.randrange(4 if depth else 2)
+    if kind == 0:
+        return rng.choice([None, True, 0, -1, 1, 2**40, 10**30, 0.5, float("nan"), float("-inf"), "", "NaN", "x"])
+    if kind == 1:
+        return text(rng, 10)
+    parts = [json_value(rng, depth - 1) for _ in range(rng.randrange(4))]
+    return dict(zip("abcd", parts, strict=False)) if kind == 2 else parts
+
+
 def damaged(rng: random.Random, data: bytes) -> bytes:
     """Return data with a few bytes flipped, cut, repeated or replaced."""
     found = bytearray(data)
@@ -73,16 +104,3 @@ def damaged(rng: random.Random, data: bytes) -> bytes:
         else:
             del found[at:]
     return bytes(found)
-
-
-def table(rng: random.Random) -> tuple[bytes, int]:
-    """Return a valid CSV file of interactions, and its number of rows."""
-    names = [f"u{n}" for n in range(4)] + ["a b", "NA", "é", "1", "007", 'q"x', "x,y"]
-    rows = [(rng.choice(names), f"i{rng.randrange(9)}", str(10**9 + n)) for n in range(rng.randrange(9, 40))]
-    lines = ["user_id,item_id,timestamp"]
-    lines += [",".join(_quoted(cell) for cell in row) for row in rows]
-    return ("\n".join(lines) + "\n").encode(), len(rows)
-
-
-def _quoted(cell: str) -> str:
-    return json.dumps(cell, ensure_ascii=False).replace('\\"', '""') if set(cell) & set('",') else cell

@@ -1,124 +1,230 @@
-"""What the inputs are given to; each call returns, or raises an error of ours, or has found a defect."""
+"""The targets: each takes an input, and returns, raises an error of ours, or has found a defect."""
 
 import io
 import json
+import os
 import random
 import shutil
 import sys
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout, suppress
+from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 
-import torch
+import polars as pl
 
-from easrec import Config, Recommender
 from easrec.cli.folder import data_of, recommender_of
 from easrec.cli.recommend import _as_line, _histories
 from easrec.cli.stream import answer_stream
-from easrec.data import prepare, read_interactions
-from easrec.data.synthetic import planted
-from easrec.model import build
+from easrec.data import known_formats, prepare, read_interactions, read_items
 from easrec.presets import load_preset
-from easrec.space import space_for
 from easrec.streaming import Live
 from elasticnas import load_space
+from elasticnas.checkpoint import load_checkpoint, save_checkpoint
 from elasticnas.cli.options import changes_of
+from elasticnas.cli.root import run as run_command
 from elasticnas.errors import ElasticNASError, printable
+from elasticnas.run import Run, drive
 from elasticnas.settings import read_config, updated
-from tests.fuzz.inputs import damaged, table, text, yaml_value
+from tests.fuzz.inputs import damaged, json_value, text, yaml_value
+from tests.fuzz.tables import drawn_file, drawn_items
+from tests.fuzz.world import Counting, World
 
-__all__ = ["Targets"]
+__all__ = ["KINDS", "attempt"]
 
-_SMALL = {"hidden": 8, "inner": 8, "length": 4, "layers": 1, "heads": 2, "attention": "linrec"}
-_PATHS = ("model.layers", "train.batch", "search.options", "search.budget", "cutoffs", "model", "seed", "compare")
+_SETTINGS = ("model.layers", "train.batch", "search.options", "search.budget", "cutoffs", "model", "seed", "compare")
+_SECOND = 10**9  # nanoseconds
 
 
-class Targets:
-    """A folder with a finished run of an untrained network, and a method for each kind of input."""
+def _configs(world: World, rng: random.Random) -> None:
+    """Settings of --set and of a file."""
+    key = rng.choice(_SETTINGS) if rng.random() < 0.7 else text(rng)
+    if rng.random() < 0.5:
+        updated(load_preset("demo"), changes_of([f"{key}={yaml_value(rng)}"]))
+    else:
+        path = world.folder / "config.yaml"
+        path.write_bytes(f"{key}: {yaml_value(rng)}\n".encode("utf-8", "replace"))
+        read_config(load_preset("demo"), path)
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.run = folder, folder / "run"
-        self.run.mkdir()
-        planted(users=6, items=12, categories=4, length=6).write(folder / "planted.tsv")
-        data = prepare(read_interactions(folder / "planted.tsv"))
-        config = Config().updated({"model": _SMALL})
-        torch.manual_seed(0)
-        arch = space_for(config.model).largest()
-        network = build(config.model, len(data.item_ids) - 1, arch, True).eval()
-        Recommender(network, arch, config, data.item_ids, data=data.fingerprint).save(self.run / "model")
-        data.save(self.run / "data.npz")
-        content = {"data": data.fingerprint, "settings": config.model_dump(mode="json")}
-        (self.run / "run.json").write_text(json.dumps(content))
-        self.data, self.recommender = data, Recommender.load(self.run)
-        history = data.item_ids[1:4]
-        self.right = self.recommender.recommend([history], 5)
 
-    def configs(self, rng: random.Random) -> None:
-        """Settings of --set and of a file."""
-        key = rng.choice(_PATHS) if rng.random() < 0.7 else text(rng)
-        if rng.random() < 0.5:
-            updated(load_preset("demo"), changes_of([f"{key}={yaml_value(rng)}"]))
-        else:
-            path = self.folder / "config.yaml"
-            path.write_bytes(f"{key}: {yaml_value(rng)}\n".encode("utf-8", "replace"))
-            read_config(load_preset("demo"), path)
+def _spaces(world: World, rng: random.Random) -> None:
+    """Files of spaces."""
+    path = world.folder / "space.yaml"
+    valid = ["[1, 2]", "[x, y]", "{low: 1, high: 9}", "{per_layer: [1, 2], count: c}", "{fields: {d: [2, 1]}}"]
+    options, other = (rng.choice([*valid, yaml_value(rng)]) for _ in range(2))
+    body = f"name: {rng.choice(['N', text(rng)])}\nfields: {{a: {options}, b: {other}, c: [3, 2]}}\n"
+    made = body.encode("utf-8", "replace")
+    path.write_bytes(damaged(rng, made) if rng.random() < 0.3 else made)
+    space = load_space(path)
+    space.sample(random.Random(0))
+    printable(repr(space.largest()))
 
-    def spaces(self, rng: random.Random) -> None:
-        """Files of spaces."""
-        path = self.folder / "space.yaml"
-        valid = ["[1, 2]", "[x, y]", "{low: 1, high: 9}", "{per_layer: [1, 2], count: c}", "{fields: {d: [2, 1]}}"]
-        options, other = (rng.choice([*valid, yaml_value(rng)]) for _ in range(2))
-        body = f"name: {rng.choice(['N', text(rng)])}\nfields: {{a: {options}, b: {other}, c: [3, 2]}}\n"
-        made = damaged(rng, body.encode("utf-8", "replace")) if rng.random() < 0.3 else body.encode("utf-8", "replace")
-        path.write_bytes(made)
-        space = load_space(path)
-        space.sample(random.Random(0))
-        printable(repr(space.largest()))
 
-    def models(self, rng: random.Random) -> None:
-        """Folders of models with one damaged file: refused, or the same answers."""
-        copy = self.folder / "copy"
-        shutil.rmtree(copy, ignore_errors=True)
-        shutil.copytree(self.run, copy)
-        names = ("run.json", "data.npz", "model/architecture.json", "model/recommender.json", "model/model.safetensors")
-        path = copy / rng.choice(names)
+def _models(world: World, rng: random.Random) -> None:
+    """Folders of models with one damaged file: refused, or the same answers."""
+    copy = _copied(world.run, world.folder / "copy")
+    names = ("run.json", "data.npz", "model/architecture.json", "model/recommender.json", "model/model.safetensors")
+    path = copy / rng.choice(names)
+    path.write_bytes(damaged(rng, path.read_bytes()))
+    data = data_of(copy)
+    answer = recommender_of(copy, None, data).recommend([world.history], 5)
+    assert answer == world.right and data.fingerprint == world.data.fingerprint, f"{path.name}: other content"
+
+
+def _streams(world: World, rng: random.Random) -> None:
+    """Lines of a stream: as many answers as lines."""
+    right = [f"{rng.choice(['u', 'v'])}\t{rng.choice(world.data.item_ids[1:])}" for _ in range(3)]
+    lines = [line for one in right for line in (one, text(rng).replace("\n", " ").replace("\r", " "))]
+    raw = "".join(f"{line}\n" for line in lines).encode("utf-8", "replace")
+    written = io.StringIO()
+    with (
+        patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(raw), encoding="utf-8", newline="\n")),
+        redirect_stdout(written),
+        redirect_stderr(io.StringIO()),
+    ):
+        live = Live(world.recommender, _histories(world.data), most_users=2)
+        answer_stream(live, 3, False, None, _as_line)
+    answers = [json.loads(line) for line in written.getvalue().splitlines()]
+    assert len(answers) == len(lines), f"{len(lines)} lines, {len(answers)} answers"
+    assert all("items" in answer for answer in answers[::2])
+
+
+def _readers(kind: str, world: World, rng: random.Random) -> None:
+    """Files of interactions: whole ones give their rows; damaged ones are refused, or lose no row."""
+    file = drawn_file(rng, kind)
+    if "jsonl" in file.name and "jsonl" not in known_formats():
+        return
+    path = world.folder / file.name
+    path.write_bytes(file.data)
+    try:
+        frame = read_interactions(path, missing="keep")
+    except ElasticNASError as error:
+        assert not file.whole, f"a whole file was refused: {error}"
+        raise
+    assert file.least <= len(frame) <= file.most, f"{file.least} to {file.most} rows written, {len(frame)} read"
+    if file.rows is not None:
+        texts = frame.with_columns(pl.col("user", "item").cast(pl.String))
+        read = [(user, item, time // _SECOND) for user, item, time in texts.select("user", "item", "time").iter_rows()]
+        assert read == file.rows, "other rows were read"
+    prepare(frame)
+
+
+def _items(world: World, rng: random.Random) -> None:
+    """Files of items: whole ones give their features; damaged ones are refused, or lose no row."""
+    file, genres = drawn_items(rng)
+    path = world.folder / file.name
+    path.write_bytes(file.data)
+    try:
+        frame = read_items(path, ["genre"])
+    except ElasticNASError as error:
+        assert not file.whole, f"a whole file was refused: {error}"
+        raise
+    assert file.least <= len(frame) <= file.most, f"{file.least} to {file.most} items written, {len(frame)} read"
+    if file.whole:
+        given = zip(frame.to_series(0).to_list(), frame["genre"].to_list(), strict=True)
+        assert {item: found or [] for item, found in given} == genres, "other features were read"
+
+
+def _checkpoints(world: World, rng: random.Random) -> None:
+    """Damaged checkpoints, and those with a right checksum and another state: refused, or the same end."""
+    folder = world.folder / "counting"
+    shutil.rmtree(folder, ignore_errors=True)
+    path, work = folder / "checkpoint", Counting()
+    drive(work, Run(folder, progress=None), "count", 1)
+    if same := rng.random() < 0.4:
         path.write_bytes(damaged(rng, path.read_bytes()))
-        data = data_of(copy)
-        answer = recommender_of(copy, None, data).recommend([self.data.item_ids[1:4]], 5)
-        assert answer == self.right and data.fingerprint == self.data.fingerprint, (
-            f"{path.name}: accepted, other content"
-        )
-
-    def streams(self, rng: random.Random) -> None:
-        """Lines of a stream: as many answers as lines."""
-        right = [f"{rng.choice(['u', 'v'])}\t{rng.choice(self.data.item_ids[1:])}" for _ in range(3)]
-        lines = [line for one in right for line in (one, text(rng).replace("\n", " ").replace("\r", " "))]
-        raw = "".join(f"{line}\n" for line in lines).encode("utf-8", "replace")
-        source, written = sys.stdin, io.StringIO()
-        kept, error = sys.stdout, sys.stderr
-        sys.stdin = io.TextIOWrapper(io.BytesIO(raw), encoding="utf-8", newline="\n")
-        sys.stdout, sys.stderr = written, io.StringIO()
-        try:
-            live = Live(self.recommender, _histories(self.data), most_users=2)
-            answer_stream(live, 3, False, None, _as_line)
-        finally:
-            sys.stdin, sys.stdout, sys.stderr = source, kept, error
-        answers = [json.loads(line) for line in written.getvalue().splitlines()]
-        assert len(answers) == len(lines), f"{len(lines)} lines, {len(answers)} answers"
-        assert all("items" in answer for answer in answers[::2])
-
-    def readers(self, rng: random.Random) -> None:
-        """Files of interactions: whole ones lose no row; damaged ones are read or refused."""
-        content, rows = table(rng)
-        whole = rng.random() < 0.3
-        path = self.folder / rng.choice(["data.csv", "data.csv", "data.tsv", "ratings.dat", "data.jsonl", "data.txt"])
-        if whole:
-            path = self.folder / "data.csv"
-        path.write_bytes(content if whole else damaged(rng, content))
-        frame = read_interactions(path)
-        assert not whole or len(frame) == rows, f"{rows} rows written, {len(frame)} read"
-        prepare(frame)
+    else:
+        identity = {"work": {"kind": "counting"}, "caller": {}}
+        content, _ = load_checkpoint(path, identity)
+        inner = content["state"]
+        where = rng.choice([content, inner, inner["parts"], inner["parts"]["kept"], inner["random"]])
+        where[rng.choice([*where, "x"])] = json_value(rng)
+        save_checkpoint(path, content, identity)
+    again = Counting()
+    drive(again, Run(folder, resume=True, progress=None), "count", 1)
+    assert not same or again.kept == work.kept, "other content"
 
 
-def attempt(targets: Targets, kind: str, seed: int) -> str:
+def _studies(world: World, rng: random.Random) -> None:
+    """Folders of a study with one damaged file: refused, or the same result."""
+    right = world.result
+    copy = _copied(world.study, world.folder / "study-copy")
+    files = sorted(path for path in copy.rglob("*") if path.suffix in (".json", ".values") or path.name == "checkpoint")
+    path = rng.choice([each for each in files if each.name not in ("result.json", "architecture.json")])
+    made = json.dumps(json_value(rng)).encode() if rng.random() < 0.3 else damaged(rng, path.read_bytes())
+    path.write_bytes(made)
+    assert world.studied(copy) == right, f"{path.name}: other content"
+
+
+def _commands(world: World, rng: random.Random) -> None:
+    """Command lines: what reaches a terminal has no control characters, and errors are one line."""
+    given = rng.choice([text(rng), "\x1b]0;title\x07", "\x9b2J", "", "-1", "1e400", "user-00001", "item-0001"])
+    commands: list[list[str]] = [
+        [given],
+        ["easrec", given],
+        ["easrec", "ids", given, "--out", str(world.run)],
+        ["easrec", "ids", rng.choice(["users", "items"]), "--out", rng.choice([str(world.run), given])],
+        [
+            "easrec",
+            "recommend",
+            "--out",
+            str(world.run),
+            rng.choice(["--user", "--history", "--top", "--items"]),
+            given,
+        ],
+        ["easrec", "recommend", "--out", str(world.run), "--user", "user-00001", f"--{given}"],
+        ["easrec", "recommend", "--out", str(world.run), "--user", "user-00001", "--top", given],
+        ["easrec", "recommend", "--out", str(world.run), "--user", "user-00001", "--to", given],
+        ["easrec", "evaluate", "--out", str(world.run), "--popularity", given],
+        ["space", rng.choice(["show", "check", "sample", given]), given],
+    ]
+    written = _Terminal()
+    with (
+        patch.object(sys, "argv", ["elasticnas", *rng.choice(commands)]),
+        patch("signal.signal"),
+        patch.dict(os.environ, {"TERM": "dumb"}),  # no styles
+        redirect_stdout(written),
+        redirect_stderr(written),
+        suppress(SystemExit),
+    ):
+        run_command()
+    shown = written.getvalue().replace("\n", "").replace("\t", "")
+    assert not any(ord(each) < 32 or 127 <= ord(each) < 160 for each in shown), f"control characters: {shown[:200]!r}"
+
+
+class _Terminal(io.StringIO):
+    """Text that commands take for a terminal without colours."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def _copied(folder: Path, to: Path) -> Path:
+    shutil.rmtree(to, ignore_errors=True)
+    shutil.copytree(folder, to)
+    return to
+
+
+KINDS: dict[str, Callable[[World, random.Random], None]] = {
+    "configs": _configs,
+    "spaces": _spaces,
+    "models": _models,
+    "checkpoints": _checkpoints,
+    "studies": _studies,
+    "streams": _streams,
+    "commands": _commands,
+    "csv": partial(_readers, "csv"),
+    "tsv": partial(_readers, "tsv"),
+    "json lines": partial(_readers, "json lines"),
+    "parquet": partial(_readers, "parquet"),
+    "gz": partial(_readers, "gz"),
+    "items": _items,
+}
+"""Targets by kind of input."""
+
+
+def attempt(world: World, kind: str, rng: random.Random) -> str:
     """Give one input to a target; return ``ok`` or ``refused``.
 
     Raises:
@@ -126,7 +232,7 @@ def attempt(targets: Targets, kind: str, seed: int) -> str:
         Exception: Anything that is no error of ours.
     """
     try:
-        getattr(targets, kind)(random.Random(seed))
+        KINDS[kind](world, rng)
     except ElasticNASError as error:
         line = printable(str(error))
         assert line and len(line) <= 300 and line.isprintable()

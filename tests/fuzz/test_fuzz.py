@@ -1,20 +1,77 @@
 """A small seeded part of the fuzzing; ``python -m tests.fuzz.campaign`` runs thousands of inputs."""
 
+import random
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.fuzz.inputs import KINDS
-from tests.fuzz.targets import Targets, attempt
+import tests.fuzz.targets
+from tests.fuzz.campaign import campaign, page, summed
+from tests.fuzz.inputs import Drawn
+from tests.fuzz.targets import KINDS, attempt
+from tests.fuzz.world import World
+
+SLOW = {"studies": 10}  # examples of a kind; 40 of any other
 
 
 @pytest.fixture(scope="module")
-def targets(tmp_path_factory):
-    return Targets(tmp_path_factory.mktemp("fuzz"))
+def world(tmp_path_factory):
+    return World(tmp_path_factory.mktemp("fuzz"))
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-@given(seed=st.integers(0, 2**32))
-def test_every_input_ends_in_success_or_one_error_of_ours(targets, kind, seed):
-    assert attempt(targets, kind, seed) in ("ok", "refused")
+def test_every_input_ends_in_success_or_one_error_of_ours(world, kind, monkeypatch):
+    monkeypatch.chdir(world.folder)
+
+    @settings(max_examples=SLOW.get(kind, 40), deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @given(seed=st.integers(0, 2**32))
+    def check(seed):
+        assert attempt(world, kind, random.Random(seed)) in ("ok", "refused")
+
+    check()
+
+
+@pytest.mark.parametrize(
+    ("name", "kinds", "change"),
+    [
+        ("read_interactions", ["csv", "tsv", "parquet", "gz"], lambda frame: frame.head(-1)),
+        ("read_interactions", ["csv", "tsv", "gz"], lambda frame: frame.with_columns(frame["user"].reverse())),
+        ("read_items", ["items"], lambda frame: frame.head(-1)),
+    ],
+)
+def test_a_reader_that_loses_or_changes_a_row_is_found(world, monkeypatch, name, kinds, change):
+    real = getattr(tests.fuzz.targets, name)
+    monkeypatch.setattr(tests.fuzz.targets, name, lambda *given, **more: change(real(*given, **more)))
+    for kind in kinds:
+        with pytest.raises(AssertionError, match="read"):
+            for seed in range(100):
+                attempt(world, kind, random.Random(seed))
+
+
+def test_an_input_may_be_drawn_from_bytes():
+    drawn = Drawn(b"\x01\x02\xff")
+    assert [drawn.getrandbits(8), drawn.getrandbits(4), drawn.getrandbits(16)] == [1, 2, 0xFF00]
+    assert drawn.getrandbits(64) == 0 and drawn.choice("abc") == "a" and drawn.random() == 0
+
+
+def test_a_campaign_continues_where_it_stopped_and_counts_failures(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # restored afterwards
+    made = []
+
+    def part(world, numbers, seed, kinds):
+        made.append(numbers.start)
+        failures = [{"kind": "csv", "seed": seed, "error": "ValueError: x"}] if numbers.start == 500 else []
+        counts = {"csv": {"ok": len(numbers) - len(failures), "failed": len(failures)}}
+        return {"first": numbers.start, "count": len(numbers), "kinds": counts, "failures": failures}
+
+    monkeypatch.setattr("tests.fuzz.campaign.run_part", part)
+    monkeypatch.setattr("tests.fuzz.campaign.World", lambda folder: type("Nothing", (), {"result": None}))
+    parts, run = tmp_path / "parts.jsonl", lambda count: list(campaign(count, 7, ["csv"], parts, 100.0))
+    assert len(run(700)) == 2 and made == [0, 500]
+    with pytest.raises(SystemExit, match="another campaign"):
+        list(campaign(700, 8, ["csv"], parts, 100.0))
+    record = summed(run(1200), 7)
+    assert made == [0, 500, 1000]
+    assert record["count"] == 900 and record["kinds"]["csv"] == {"ok": 899, "failed": 1}
+    assert "| csv | 900 | 899 | 0 | 1 |" in page(record) and "seed 7: `ValueError: x`" in page(record)
