@@ -91,6 +91,11 @@ def delimited(
             continue
         if not found:
             first = next(fields for fields in dialect.rows(data) if fields)
+            if len(first) > 1 and not dialect.quoted and all(len(c) > 1 and c[0] == c[-1] == '"' for c in first):
+                raise DataError(
+                    f"{path}: the fields are quoted, and with {dialect} between them quotes are characters; write it "
+                    "without quotes, or with commas"
+                )
             found = _names(path, first) if header else [str(position) for position in range(1, len(first) + 1)]
         frame = _parsed(path, data, dialect, len(found), row, what)
         frame.columns = found
