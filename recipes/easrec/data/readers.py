@@ -105,9 +105,16 @@ def resolved(given: Iterable[str | Path]) -> list[Path]:
         if not files:
             raise DataError(f"{each}: no file matches; correct the pattern")
         found += files
-    if twice := [path for path in found if found.count(path) > 1]:
-        raise DataError(f"{twice[0]}: given twice; give each file once")
+    _refuse_twice(found)
     return found
+
+
+def _refuse_twice(paths: Iterable[Path]) -> None:
+    seen: set[Path] = set()
+    for path in paths:
+        if path.resolve() in seen:
+            raise DataError(f"{path}: given twice; give each file once")
+        seen.add(path.resolve())
 
 
 def read(parts: Sequence[tuple[Sequence[Path], int]], columns: Columns) -> Read:
@@ -120,6 +127,7 @@ def read(parts: Sequence[tuple[Sequence[Path], int]], columns: Columns) -> Read:
     Raises:
         DataError: A file cannot be read or breaks a rule.
     """
+    _refuse_twice(path for paths, _ in parts for path in paths)
     reader, sizes = _Reader(columns), []
     for paths, _ in parts:
         before = reader.kept

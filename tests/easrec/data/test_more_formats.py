@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from easrec.data import prepare, read_frame, read_interactions
+from easrec.source import Source
 from elasticnas.errors import ElasticNASError
 
 HEAD = "user_id,item_id,timestamp\n"
@@ -108,6 +109,19 @@ RIGHT = {
     "excel": ({"x.csv": "\ufeffuser_id;item_id;r;timestamp\r\n1;b;3,5;11\r\n1;a;4,0;10\r\n1;c;4,5;12\r\n"}, {}),
     "excel-without-header": ({"x.csv": "1;b;3,5;11\r\n1;a;4,0;10\r\n1;c;4,5;12\r\n"}, positions("1", "2", "4")),
     "pandas-index": ({"x.csv": ",user_id,item_id,timestamp\n0,1,b,2\n1,1,a,1\n2,1,c,3\n"}, {}),
+    "line-breaks-within-quotes": (
+        {"x.csv": 'user_id,item_id,title,timestamp\n1,a,"x\n1,z,""y"",9\n",1\n1,b,x,2\n1,c,"q\r\n\r\n",3\n'},
+        {},
+    ),
+    # Book-Crossing, MySQL
+    "backslashes": (
+        {"x.csv": 'user_id,item_id,title,timestamp\n1,b,"a \\"big\\" disk",2\n1,a,x,1\n1,c,"d, \\"x\\", y",3\n'},
+        {},
+    ),
+    "inches": (
+        {"x.csv": 'user_id,item_id,title,timestamp\n1,b,5" disk,2\n1,a,"x, y",1\n\n1,c,6",3\n1,,3" or 3",4\n'},
+        {},
+    ),
     "utf-16": ({"x.csv": (HEAD + "1,b,2\n1,a,1\n1,c,3\n").encode("utf-16")}, {"encoding": "utf-16"}),
     "shards": (
         {
@@ -190,6 +204,11 @@ WRONG = {
         positions("1", "2", "none"),
         "the first row looks like a header or a comment",
     ),
+    "open-quotes": (
+        {"x.csv": 'user_id,item_id,title,timestamp\n1,a,"disk,1\n1,b,x,2\n1,c,"disk,3\n1,d,y,4\n'},
+        {},
+        "and quotes within fields doubled",
+    ),
     "r-tables": (
         {"x.txt": '"user_id"\t"item_id"\n"1"\t"a"\n'},
         {},
@@ -250,3 +269,13 @@ def test_frames_are_in_order_of_time(name):
 def test_dates_of_pandas_that_are_objects_are_not_ignored():
     with pytest.raises(ElasticNASError, match="when looks like a time"):
         read_frame(pd.DataFrame(times(DAYS)).rename(columns={"timestamp": "when"}))
+
+
+def test_a_file_is_read_once_however_it_is_called(tmp_path, monkeypatch):
+    (path,) = written(tmp_path, {"a.csv": HEAD + "1,a,1\n"})
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ElasticNASError, match="a.csv: given twice"):
+        read_interactions([path, "*.csv"])
+    other = written(tmp_path, {"b.csv": HEAD + "1,b,2\n"})
+    with pytest.raises(ElasticNASError, match="a.csv: given twice"):
+        Source("a.csv", validation=other, test=path).read(0, 0)
