@@ -13,7 +13,7 @@ from easrec.data.times import NO_TIME, time_column
 from easrec.data.where import Condition
 from elasticnas.errors import ConfigError, DataError
 
-__all__ = ["Chosen", "Columns", "Missing"]
+__all__ = ["Chosen", "Columns", "Missing", "names_ids"]
 
 Missing: TypeAlias = Literal["refuse", "keep", "drop"]
 """What ids such as NA and null are."""
@@ -117,6 +117,11 @@ def _found(path: Path | str, frame: pl.DataFrame, default: str, known: set[str],
     if len(names) > 1:
         raise DataError(f"{path}: each of {', '.join(names)} may be the {what}; choose one by --{what} {names[0]}")
     return names[0] if names else default
+
+
+def names_ids(user: str, item: str) -> bool:
+    """Return whether the two can only be names of columns of users and items."""
+    return _plain(user) in _USERS and _plain(item) in _ITEMS
 
 
 def _is_encoding(name: str) -> bool:

@@ -90,6 +90,11 @@ def _inter(path: Path, layout: Layout) -> Iterator[pl.DataFrame]:
         names = [name.partition(":")[0] for name in part.columns]
         if twice := [name for name in names if names.count(name) > 1]:
             raise DataError(f"{path}: the column {twice[0]!r} occurs twice; rename one")
+        if beside := [name for name in names if f"{name}_list" in names]:
+            raise DataError(
+                f"{path}: each row has a sequence in '{beside[0]}_list' and the item after it in {beside[0]!r}, so "
+                "that items occur in several rows; give the file with one interaction per row"
+            )
         lists = [name for name in part.columns if name.endswith("_seq")]
         part = part.with_columns(pl.col(lists).str.strip_chars().str.split(" ")) if lists else part
         part.columns = names

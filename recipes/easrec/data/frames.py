@@ -1,6 +1,7 @@
 """Reader of interactions in a data frame of polars or pandas."""
 
 from collections.abc import Sequence
+from datetime import date
 from typing import Any, TypeAlias
 
 import polars as pl
@@ -90,7 +91,9 @@ def _polars(frame: DataFrame, needed: set[str]) -> pl.DataFrame:
 
 
 def _simple(column: Any) -> bool:
-    return getattr(column.dtype, "kind", "O") in "iufM" or all(isinstance(value, str) for value in column.head(100))
+    return getattr(column.dtype, "kind", "O") in "iufM" or all(
+        isinstance(value, (str, date)) or value is None for value in column.head(100)
+    )
 
 
 def _values(column: Any) -> Any:
@@ -99,4 +102,6 @@ def _values(column: Any) -> Any:
         # through numpy, since Python's dates have no nanoseconds
         naive = column.dt.tz_convert("UTC").dt.tz_localize(None) if column.dt.tz is not None else column
         return pl.Series(naive.to_numpy())
-    return column.astype(object).where(column.notna(), None).tolist()
+    values = column.astype(object).where(column.notna(), None)
+    # timestamps of pandas have nanoseconds, Python's dates have not
+    return [str(value) if hasattr(value, "nanosecond") else value for value in values.tolist()]

@@ -10,7 +10,7 @@ from elasticnas.errors import DataError
 
 __all__ = ["picked"]
 
-_MISSING = ["NA", "N/A", "<NA>", "NaN", "nan", "null", "NULL", "None"]
+_MISSING = ["NA", "N/A", "<NA>", "NaN", "nan", "null", "NULL", "None", "\\N", "#N/A"]
 
 
 def picked(

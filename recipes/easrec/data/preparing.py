@@ -191,8 +191,10 @@ def _numbered(frame: pl.DataFrame) -> tuple[pl.Series, pl.Series, _Events]:
     users, user = _ranked(frame["user"])
     items, item = _ranked(frame["item"])
     timed = frame["time"].null_count() < len(frame)
+    # rows that will be dropped have no time; with nulls, numpy would get floats, which are too coarse
+    time = frame["time"].fill_null(0).to_numpy() if timed else None
     part = frame["part"].to_numpy() if "part" in frame.columns else None
-    return users, items, _Events(user, item, frame["time"].to_numpy() if timed else None, part)
+    return users, items, _Events(user, item, time, part)
 
 
 def _ranked(ids: pl.Series) -> tuple[pl.Series, NDArray[np.int32]]:

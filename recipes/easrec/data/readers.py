@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from easrec.data.columns import Chosen, Columns, Missing
+from easrec.data.columns import Chosen, Columns, Missing, names_ids
 from easrec.data.picking import picked
 from easrec.data.recognising import recognised
 from easrec.data.times import Times
@@ -105,9 +105,16 @@ def resolved(given: Iterable[str | Path]) -> list[Path]:
         if not files:
             raise DataError(f"{each}: no file matches; correct the pattern")
         found += files
-    if twice := [path for path in found if found.count(path) > 1]:
-        raise DataError(f"{twice[0]}: given twice; give each file once")
+    _refuse_twice(found)
     return found
+
+
+def _refuse_twice(paths: Iterable[Path]) -> None:
+    seen: set[Path] = set()
+    for path in paths:
+        if path.resolve() in seen:
+            raise DataError(f"{path}: given twice; give each file once")
+        seen.add(path.resolve())
 
 
 def read(parts: Sequence[tuple[Sequence[Path], int]], columns: Columns) -> Read:
@@ -120,6 +127,7 @@ def read(parts: Sequence[tuple[Sequence[Path], int]], columns: Columns) -> Read:
     Raises:
         DataError: A file cannot be read or breaks a rule.
     """
+    _refuse_twice(path for paths, _ in parts for path in paths)
     reader, sizes = _Reader(columns), []
     for paths, _ in parts:
         before = reader.kept
@@ -168,7 +176,7 @@ class _Reader:
         try:
             found = recognised(path, self._columns)
             parts = found.format.read(path, found.layout)
-            if self._columns.header and found.format.name in ("csv", "tsv"):
+            if found.format.name in ("csv", "tsv"):
                 parts = _with_header(path, parts, self._columns)
             self.add_parts(path, parts, found.first_row, found.format.defaults, found.describe())
         except OSError as error:
@@ -230,16 +238,20 @@ class _Reader:
 
 
 def _with_header(path: Path, parts: Iterator[pl.DataFrame], columns: Columns) -> Iterator[pl.DataFrame]:
-    """Check that the first row is a header: no cell is a number, and ids do not occur again in their column."""
-    first = True
-    for frame in parts:
-        if first:
-            _refuse_data_as_header(path, frame, columns)
-            first = False
+    """Check that the first row is a header, if there is one, and no other row."""
+    refuse = _refuse_data_as_header if columns.header else _refuse_header_as_data
+    for number, frame in enumerate(parts):
+        if number == 0:
+            refuse(path, frame, columns)
+        if columns.header and frame.filter(pl.all_horizontal(pl.col(name) == name for name in frame.columns)).height:
+            raise DataError(
+                f"{path}: a row repeats the header; remove it, or give the files that were joined one by one"
+            )
         yield frame
 
 
 def _refuse_data_as_header(path: Path, frame: pl.DataFrame, columns: Columns) -> None:
+    """Check that no name of a column is a number, and that ids do not occur again in their column."""
     named = {"user_id", "item_id"} <= set(frame.columns)
     numbers = [] if named else pl.Series(frame.columns).filter(pl.Series(frame.columns).str.contains(_NUMBER)).to_list()
     ids = [name for name in (columns.user, columns.item) if name in frame.columns and (frame[name] == name).any()]
@@ -248,4 +260,16 @@ def _refuse_data_as_header(path: Path, frame: pl.DataFrame, columns: Columns) ->
             f"{path}: the first row looks like data ({(numbers + ids)[0]!r} is no column name); if there is no header, "
             "give the columns by position: --no-header --user 1 --item 2 --time 4, or, with one line per user, "
             "--format user-lines"
+        )
+
+
+def _refuse_header_as_data(path: Path, frame: pl.DataFrame, columns: Columns) -> None:
+    """Check that the first row is no header, and no comment."""
+    if columns.user not in frame.columns or columns.item not in frame.columns:
+        return
+    user, item = ((frame[name].drop_nulls().head(1).to_list() or [""])[0] for name in (columns.user, columns.item))
+    if user in ("%", "#") or names_ids(user, item):
+        raise DataError(
+            f"{path}: the first row looks like a header or a comment (user {user!r}, item {item!r}); remove it, or "
+            "leave --no-header out"
         )

@@ -109,14 +109,16 @@ def _lines(start: bytes) -> list[str]:
 
 def _separator(start: bytes, own: str) -> str | None:
     """Return the separator that gives every row the same number of fields, at least 2; the format's own if it does."""
-    lines = _lines(start)
+    lines, widths = _lines(start), dict[str, int]()
     for separator in (own, *(each for each in _SEPARATORS if each != own)):
         if separator == BLANKS and any(own in line for line in lines):
             continue  # blanks within fields
         counts = {len(split_row(line, separator)) for line in lines}
-        if len(counts) == 1 and counts.pop() >= 2:
-            return separator
-    return None
+        if len(counts) == 1 and (width := counts.pop()) >= 2:
+            widths[separator] = width
+    if widths.get(";", 0) > widths.get(",", 0) > 0:
+        del widths[","]  # the decimal comma
+    return next(iter(widths), None)
 
 
 def _one_line_per_user(start: bytes) -> bool:

@@ -52,10 +52,22 @@ class Dialect:
             data = re.sub(rb"(?m)^[ \t]+|[ \t]+(?=\r?$)", b"", data)
         return self._pattern.sub(_JOINED, data)
 
-    def rows(self, data: bytes) -> Iterator[list[str]]:
+    def rows(self, data: bytes, strict: bool = False) -> Iterator[list[str]]:
         """Yield the fields of each row; of a blank one, none."""
         text = io.StringIO(data.decode("utf-8", "replace"), newline="")
-        return csv.reader(text, delimiter=self.character, quoting=csv.QUOTE_MINIMAL if self.quoted else csv.QUOTE_NONE)
+        quoting = csv.QUOTE_MINIMAL if self.quoted else csv.QUOTE_NONE
+        return csv.reader(text, delimiter=self.character, quoting=quoting, strict=strict)
+
+    def quotes_within_fields(self, data: bytes) -> bool:
+        """Return whether a quote neither begins nor ends a field, nor is doubled in a quoted one."""
+        if not self.quoted or b'"' not in data:
+            return False
+        text = np.frombuffer(b"\n" + data + b"\n", dtype=np.uint8)
+        quotes = np.flatnonzero(text == ord('"'))
+        opening, closing = quotes[::2], quotes[1::2]
+        begins = np.isin(text[opening - 1], list(b'"\n' + self.character.encode()))
+        ends = np.isin(text[closing + 1], list(b'"\r\n' + self.character.encode()))
+        return len(quotes) % 2 == 1 or not (begins.all() and ends.all())
 
 
 def split_row(line: str, separator: str) -> list[str]:
@@ -91,6 +103,11 @@ def delimited(
             continue
         if not found:
             first = next(fields for fields in dialect.rows(data) if fields)
+            if len(first) > 1 and not dialect.quoted and all(len(c) > 1 and c[0] == c[-1] == '"' for c in first):
+                raise DataError(
+                    f"{path}: the fields are quoted, and with {dialect} between them quotes are characters; write it "
+                    "without quotes, or with commas"
+                )
             found = _names(path, first) if header else [str(position) for position in range(1, len(first) + 1)]
         frame = _parsed(path, data, dialect, len(found), row, what)
         frame.columns = found
@@ -119,6 +136,9 @@ def _blank(frame: pl.DataFrame) -> pl.Series:
 
 
 def _parsed(path: Path, data: bytes, dialect: Dialect, width: int, first: int, what: str) -> pl.DataFrame:
+    irregular = dialect.quotes_within_fields(data)
+    if irregular and (read := _read_strictly(data, dialect, width)) is not None:
+        return read
     between, quote = dialect.character, '"' if dialect.quoted else None
     header = between.join(map(str, range(width))).encode() + b"\n"
     try:
@@ -127,7 +147,13 @@ def _parsed(path: Path, data: bytes, dialect: Dialect, width: int, first: int, w
         row = _ragged_row(data, dialect, width, first)
         where = f"{path}, row {row}" if row else str(path)
         reason = "its number of fields differs from the first row's" if row else str(error).splitlines()[0]
-        raise DataError(f"{where}: {reason}; one {what} per line, {dialect} between fields") from None
+        quotes = ", and quotes within fields doubled, in quoted fields" if irregular else ""
+        raise DataError(f"{where}: {reason}; one {what} per line, {dialect} between fields{quotes}") from None
+    if irregular and len(frame) != data.count(b"\n") + (not data.endswith(b"\n")):
+        raise DataError(
+            f"{path}: quotes within fields make it unclear where rows end, after row {first}; double such quotes and "
+            "quote the field, or leave all out"
+        )
     # polars pads short rows with null, like an empty last field: then look for a short row with the csv module
     filled = frame[:, -1].is_null() & ~_blank(frame)
     if filled.any() and (row := _short_row(data, dialect, width, filled.to_numpy(), first)):
@@ -136,6 +162,18 @@ def _parsed(path: Path, data: bytes, dialect: Dialect, width: int, first: int, w
             f"{dialect} between fields, empty ones too"
         )
     return frame
+
+
+def _read_strictly(data: bytes, dialect: Dialect, width: int) -> pl.DataFrame | None:
+    """Read rows in which unquoted fields contain quotes, such as ``5" disk``; None if rows would be ambiguous."""
+    try:
+        rows = [fields or [""] * width for fields in dialect.rows(data, strict=True)]
+    except csv.Error:
+        return None
+    if any(len(fields) != width for fields in rows):
+        return None
+    columns = {str(at): [fields[at] or None for fields in rows] for at in range(width)}
+    return pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String))
 
 
 def _ragged_row(data: bytes, dialect: Dialect, width: int, first: int) -> int | None:

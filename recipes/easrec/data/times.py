@@ -14,14 +14,17 @@ NO_TIME = "none"
 """Value of ``--time`` that chooses the order of the rows."""
 
 _CERTAIN = {"timestamp", "time", "datetime", "date", "unixreviewtime", "unixtime", "eventtime", "unixtimestamp"}
-_WORDS = {"time", "times", "timestamp", "timestamps", "datetime", "date", "dates", "ts", "unixtime", "epoch"}
+_WORDS = {"time", "times", "timestamp", "timestamps", "datetime", "date", "dates", "day", "ts", "unixtime", "epoch"}
 _LARGEST = 2**63 - 1
+_UNITS = {9: "seconds", 6: "milliseconds", 3: "microseconds", 0: "nanoseconds"}  # by exponent
+_FIRST, _LAST = 946_684_800, 2_208_988_800  # seconds of the years 2000 and 2040
 _UNFIT = "does not fit 64-bit nanoseconds (finer, or beyond them)"
 _DATE = (
     r"^(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4}"  # 2026-01-31, 1/31/2026
     r"|[A-Z][a-z]{2},? ([A-Z][a-z]{2} \d|\d{1,2} [A-Z][a-z]{2})|\d{1,2}[ -][A-Z][a-z]{2}[ -]\d{4}"  # Sat Jan 31
     r"|(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])$)"  # 20260131
 )
+_EXAMPLE = "%m/%d/%Y %H:%M"
 _NO_TIME = "is neither a number nor an ISO date (for other dates: --time-format '%m/%d/%Y')"
 
 
@@ -71,7 +74,7 @@ def _looks_like_time(frame: pl.DataFrame, name: str) -> bool:
 
 
 def _values_are_times(column: pl.Series) -> bool:
-    """Return whether the first values are dates, or seconds or milliseconds of the years 2000 to 2040."""
+    """Return whether the first values are dates, or seconds to nanoseconds of the years 2000 to 2040."""
     if not (column.dtype == pl.String or column.dtype.is_numeric()):
         return False
     sample = column.head(100).drop_nulls().cast(pl.String)
@@ -80,8 +83,7 @@ def _values_are_times(column: pl.Series) -> bool:
     if sample.str.contains(_DATE).all():
         return True
     number = sample.cast(pl.Float64, strict=False)
-    seconds = number.is_between(946_684_800, 2_208_988_800) | number.is_between(946_684_800e3, 2_208_988_800e3)
-    return bool(seconds.fill_null(False).all())
+    return any(number.is_between(_FIRST * unit, _LAST * unit).fill_null(False).all() for unit in (1, 1e3, 1e6, 1e9))
 
 
 class Times:
@@ -130,14 +132,30 @@ class Times:
                     _refuse(*where, 0, "is finer than nanoseconds, as larger times count in a finer unit than seconds")
                 values = values // factor
             found.append(values)
+        if unit is not None and unit < 9:
+            self._refuse_two_units(found, unit)
         return pl.concat(found).alias("time") if found else pl.Series("time", [], dtype=pl.Int64)
+
+    def _refuse_two_units(self, parts: list[pl.Series], unit: int) -> None:
+        """Check that no times of the years 2000 to 2040 in a coarser unit stand beside such times in the common one."""
+
+        def holding(exponent: int) -> list[int]:
+            least, largest = (bound * 10 ** (9 - exponent + unit) for bound in (_FIRST, _LAST))
+            return [at for at, values in enumerate(parts) if values.is_between(least, largest).any()]
+
+        coarser = [at for exponent in _UNITS if exponent > unit for at in holding(exponent)]
+        if coarser and holding(unit):
+            raise DataError(
+                f"{self._where[coarser[0]][0]}: the column of the time holds {_UNITS[unit]} and numbers that are times "
+                "of today in a coarser unit; write all in one unit"
+            )
 
     def describe(self) -> str:
         """Return the unit, such as ``seconds``; empty if there are no times."""
         if all(values.null_count() for values, _ in self._parts):
             return ""
         unit = self._unit()
-        return "dates" if unit is None else {9: "seconds", 6: "milliseconds", 3: "microseconds", 0: "nanoseconds"}[unit]
+        return "dates" if unit is None else _UNITS[unit]
 
     def _unit(self) -> int | None:
         """Return the common exponent of numbers of all parts; None for dates."""
@@ -245,15 +263,25 @@ def _of_dates(path: Path | str, times: pl.Series, rows: pl.Series) -> pl.Series:
 
 
 def _by_format(times: pl.Series, form: str) -> pl.Series:
+    """Convert dates of a format; others to null.
+
+    Raises:
+        DataError: The format is none, or names no day.
+    """
+    if not re.search(r"%[-_0]?[dejDFcsxv+]", form):
+        raise DataError(
+            f"--time-format {form!r}: names no day; times of day alone give no order, for example {_EXAMPLE}"
+        )
+    form = re.sub(r"\.%[369]?f", "%.f", form)  # as in Python; for polars, %f counts nanoseconds
+    if re.search(r"%[-_0]?[HkIl]", form) and "%M" not in form:  # polars wants minutes
+        times, form = times + " 00", form + " %M"
     try:
-        if not re.search(r"%[HIMSTRcsX]", form):
+        if not re.search(r"%([-_0]?[HkIlMSTRrcsX+]|\.?f)", form):
             days: pl.Series = times.str.to_date(form, strict=False).cast(pl.Datetime("ns")).dt.epoch("ns")
             return days
         moments = times.str.to_datetime(form, strict=False, time_unit="ns")
     except pl.exceptions.PolarsError as error:
-        raise DataError(
-            f"--time-format {form!r}: {str(error).splitlines()[0][:200]}; for example %m/%d/%Y %H:%M"
-        ) from None
+        raise DataError(f"--time-format {form!r}: {str(error).splitlines()[0][:200]}; for example {_EXAMPLE}") from None
     if moments.dtype.time_zone is not None:  # type: ignore[attr-defined]
         moments = moments.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
     found: pl.Series = moments.dt.epoch("ns")

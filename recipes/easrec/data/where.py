@@ -51,6 +51,8 @@ class Condition:
         if found is None:
             raise ConfigError(f'--where {text!r}: write a comparison such as "rating >= 4" or "event == \'view\'"')
         column, sign, value = found.groups()
+        if re.search(r"['\"]\s+(and|or|&+|\|+)\s", value):
+            raise ConfigError(f"--where {text!r}: one comparison each; repeat --where for several that must all hold")
         return cls(text, _unquoted(column) or column, sign, _value(text, column, sign, value))
 
     def holds(self, path: Path | str, column: pl.Series, rows: pl.Series) -> pl.Series:
