@@ -18,13 +18,16 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 
 from benchmarks.record import heading, write
 from elasticnas.report import environment
+from tests.fuzz.decoder import Decoder
 from tests.fuzz.targets import KINDS, attempt
 from tests.fuzz.world import World
 
@@ -72,7 +75,13 @@ def campaign(count: int, seed: int, kinds: list[str], parts: Path, seconds: floa
     if known[0] != plan:
         raise SystemExit(f"{parts}: belongs to another campaign, {known[0]}; delete it")
     done = {each["first"]: each for each in known[1:]}
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+    decoder = Decoder()
+    with (
+        closing(decoder),
+        patch("easrec.data.tables.subprocess", decoder),
+        tempfile.TemporaryDirectory() as folder,
+        warnings.catch_warnings(),
+    ):
         warnings.simplefilter("ignore")
         os.chdir(folder)
         world = World(Path(folder))
