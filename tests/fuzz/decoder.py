@@ -9,15 +9,21 @@ __all__ = ["Decoder"]
 
 _SERVE = """
 import io, sys
-from contextlib import suppress
 from types import SimpleNamespace
-source, code = sys.stdin.buffer, sys.argv[1]
-while size := source.read(8):
-    sys.stdin = SimpleNamespace(buffer=io.BytesIO(source.read(int.from_bytes(size, "big"))))
-    with suppress(BaseException):
+source, answer = sys.stdin.buffer, sys.stdout.buffer
+part = lambda: source.read(int.from_bytes(source.read(8), "big"))
+while code := part():
+    sys.stdin = SimpleNamespace(buffer=io.BytesIO(part()))
+    sys.stdout, status = io.StringIO(), 0
+    try:
         exec(code, {})
-    sys.stdout.buffer.write(b".")
-    sys.stdout.flush()
+    except SystemExit as left:
+        status = left.code
+    except BaseException:
+        status = 1
+    text = sys.stdout.getvalue().encode(errors="replace")
+    answer.write(bytes([status]) + len(text).to_bytes(8, "big") + text)
+    answer.flush()
 """
 
 
@@ -28,19 +34,20 @@ class Decoder:
         self._process: subprocess.Popen[bytes] | None = None
 
     def run(self, command: list[str], input: bytes, capture_output: bool) -> Any:
-        """Return an object whose ``returncode`` is negative if the code ends its process."""
+        """Return an object with ``stdout`` and ``returncode``, which is negative if the code ends its process."""
         if self._process is None:
-            serve = [sys.executable, "-c", _SERVE, command[-1]]
-            pipe = subprocess.PIPE
+            serve, pipe = [sys.executable, "-c", _SERVE], subprocess.PIPE
             self._process = subprocess.Popen(serve, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL)
         process = self._process
         assert process.stdin is not None and process.stdout is not None
-        process.stdin.write(len(input).to_bytes(8, "big") + input)
+        for part in (command[-1].encode(), input):
+            process.stdin.write(len(part).to_bytes(8, "big") + part)
         process.stdin.flush()
-        if process.stdout.read(1):
-            return SimpleNamespace(returncode=0)
+        if status := process.stdout.read(1):
+            text = process.stdout.read(int.from_bytes(process.stdout.read(8), "big"))
+            return SimpleNamespace(returncode=status[0], stdout=text)
         self._process = None
-        return SimpleNamespace(returncode=process.wait())
+        return SimpleNamespace(returncode=process.wait(), stdout=b"")
 
     def close(self) -> None:
         """End the process."""

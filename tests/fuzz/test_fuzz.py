@@ -58,7 +58,8 @@ def test_a_code_that_ends_its_process_is_noticed_and_the_next_is_run():
     with closing(Decoder()) as decoder:
         run = lambda code: decoder.run(["python", "-I", "-c", code], b"abc", True).returncode  # noqa: E731
         assert run("import sys, os; sys.stdin.buffer.read() == b'abc' and os.abort()") < 0
-        assert run("raise ValueError") == 0
+        assert run("raise ValueError") == 1 and run("x = 1") == 0 and run("raise SystemExit(3)") == 3
+        assert decoder.run(["print('said', end='')"], b"", True).stdout == b"said"
 
 
 def test_an_input_may_be_drawn_from_bytes():

@@ -26,12 +26,17 @@ _JOINED = b"\x1f"  # stands for separators that are not a single character
 _EXPANDS = "expands to more than {:,} MiB, which no such table does; write it again, with fewer repetitions"
 _PART = 2**26  # bytes of a Parquet file that are read together
 _ROWS = 2**22  # rows that are read together: repeated values take no bytes in the file
+_FAILED = 3  # exit code
 _DECODE = f"""
 import io, sys
 import polars as pl
-table = pl.scan_parquet(io.BytesIO(sys.stdin.buffer.read()))
-for first in range(0, table.select(pl.len()).collect().item(), {_ROWS}):
-    table.slice(first, {_ROWS}).collect()
+try:
+    table = pl.scan_parquet(io.BytesIO(sys.stdin.buffer.read()))
+    for first in range(0, table.select(pl.len()).collect().item(), {_ROWS}):
+        table.slice(first, {_ROWS}).collect()
+except BaseException as error:  # panics are no Exception
+    sys.stdout.write((str(error).splitlines() or [type(error).__name__])[0])
+    sys.exit({_FAILED})
 """
 
 
@@ -97,17 +102,19 @@ def largest(path: Path) -> int:
 
 
 def _require_decodable(path: Path, stream: IO[bytes]) -> None:
-    """Decode a small Parquet file in another process first: some damage makes the decoder end its process.
+    """Decode a small Parquet file in another process first: at some damage, the decoder aborts or prints its stack.
 
     Raises:
-        DataError: The decoder did.
+        DataError: The file cannot be decoded.
     """
     data = stream.read(_PART + 1)
     stream.seek(0)
     if len(data) > _PART or not sys.executable:
         return
-    if subprocess.run([sys.executable, "-I", "-c", _DECODE], input=data, capture_output=True).returncode < 0:
-        raise DataError(f"{path}: not a readable Parquet file (damaged: its decoder aborts); write it again")
+    done = subprocess.run([sys.executable, "-I", "-c", _DECODE], input=data, capture_output=True)
+    if done.returncode < 0 or done.returncode == _FAILED:
+        reason = done.stdout.decode(errors="replace") or "damaged: its decoder aborts"
+        raise DataError(f"{path}: not a readable Parquet file ({reason}); write it again")
 
 
 def _unpacked(path: Path, stream: IO[bytes]) -> bytes:

@@ -230,7 +230,7 @@ def test_a_pipe_is_refused_rather_than_waited_for(tmp_path, name):
         read_items(tmp_path / name, ["genre"])
 
 
-def test_damage_that_ends_the_process_of_the_decoder_is_one_line(tmp_path):
+def test_damage_at_which_the_decoder_panics_or_aborts_is_one_line(tmp_path, capfd):
     buffer = io.BytesIO()
     pl.DataFrame({"item_id": ["a", "b"], "genre": ["x", "y"]}).write_parquet(buffer)
     data = bytearray(buffer.getvalue())
@@ -244,6 +244,7 @@ def test_damage_that_ends_the_process_of_the_decoder_is_one_line(tmp_path):
             assert "\n" not in str(error)
         else:
             assert read == 2
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_decoder_that_aborts_is_told(tmp_path, monkeypatch):
