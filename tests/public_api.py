@@ -28,6 +28,7 @@ MODULES = (
     "easrec",
     "easrec.config",
     "easrec.data",
+    "easrec.data.blocks",
     "easrec.data.synthetic",
     "easrec.data.tables",
     "easrec.model",
