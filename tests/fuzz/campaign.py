@@ -134,21 +134,22 @@ def page(record: dict[str, Any]) -> str:
         shown = [counts.get(name, 0) for name in ("ok", "refused", "failed")]
         lines.append(f"| {kind} | " + " | ".join(f"{value:,}" for value in (sum(shown), *shown)) + " |")
     lines += ["", *(f"* {each['kind']}, seed {each['seed']}: `{each['error'][:120]}`" for each in failures[:20])]
-    lines += [_guided(record.get("guided", {}))]
+    lines += [""] if failures else []
+    lines += _guided(record.get("guided", {}))
     lines += [
-        "",
         "The same command continues a campaign that was stopped. `tests/fuzz/test_fuzz.py` runs some inputs of every",
         "kind with every test run; `tests/fuzz/atheris_targets.py` runs the same targets guided by coverage.",
     ]
-    return "\n".join(line for line in lines if line is not None) + "\n"
+    return "\n".join(lines) + "\n"
 
 
-def _guided(guided: dict[str, Any]) -> str:
+def _guided(guided: dict[str, Any]) -> list[str]:
     if not guided:
-        return ""
+        return []
     found = ", ".join(f"{kind} {each['inputs']:,}" for kind, each in guided.items())
-    failures = sum(each["failures"] for each in guided.values())
-    return f"\nGuided by coverage (atheris), inputs by kind: {found}; {failures} failures."
+    failures, seconds = (sum(each[name] for each in guided.values()) for name in ("failures", "seconds"))
+    text = f"Guided by coverage (atheris 3.0.0, {seconds} s in total), inputs by kind: {found}; {failures} failures."
+    return [text, ""]
 
 
 def main() -> None:
