@@ -26,6 +26,7 @@ _JOINED = b"\x1f"  # stands for separators that are not a single character
 _EXPANDS = "expands to more than {:,} MiB, which no such table does; write it again, with fewer repetitions"
 _PART = 2**26  # bytes of a Parquet file that are read together
 _ROWS = 2**22  # rows that are read together: repeated values take no bytes in the file
+_VIEW = 16  # bytes of each text besides its characters
 _FAILED = 3  # exit code
 _DECODE = f"""
 import io, sys
@@ -90,7 +91,7 @@ def whole(path: Path, parts: Iterator[pl.DataFrame]) -> pl.DataFrame:
     kept, size, most = [], 0.0, largest(path)
     for part in parts:
         kept.append(part)
-        size += part.estimated_size()
+        size += part.estimated_size() + _VIEW * part.height * part.width
         if size > most:
             raise DataError(f"{path}: {_EXPANDS.format(most // 2**20)}")
     return pl.concat(kept)

@@ -253,3 +253,10 @@ def test_a_decoder_that_aborts_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr("easrec.data.tables._DECODE", "import os; os.abort()")
     with pytest.raises(DataError, match=r"items\.parquet: not a readable Parquet file \(damaged: its decoder aborts"):
         read_items(tmp_path / "items.parquet", ["genre"])
+
+
+def test_short_texts_count_with_what_they_take_in_memory(tmp_path, monkeypatch):
+    path = written(tmp_path, "item_id,genre\n" + "".join(f"{n},x\n" for n in range(200)), "items.csv")
+    monkeypatch.setattr("easrec.data.tables.largest", lambda path: 5_000)  # 200 x 2 cells of 16 bytes and more
+    with pytest.raises(DataError, match="expands to more than"):
+        read_items(path, ["genre"])
