@@ -2,7 +2,6 @@
 
 import re
 
-import pytest
 import typer
 
 from easrec.cli import commands
@@ -43,7 +42,6 @@ def test_every_value_is_accepted():
             assert defaults.updated(changes_of([change])) is not None
 
 
-@pytest.mark.skipif("--split" not in OPTIONS["run"], reason="splits are not options yet")
 def test_every_option_exists_in_its_command():
     seen = set()
     for code in ours():

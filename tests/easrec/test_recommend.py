@@ -159,10 +159,19 @@ def test_ids_are_escaped_on_a_terminal_and_exact_in_a_file(main, hostile, monkey
 
 
 @pytest.mark.parametrize(
-    "command", [["recommend", "--user", "user1"], ["export"], ["refit"]], ids=lambda command: command[0]
+    "command",
+    [
+        ["recommend", "--user", "user1", "--to"],
+        ["export", "--to"],
+        ["refit", "--to"],
+        ["evaluate", "--per-user"],
+        ["prepare", "--data", "x.csv", "--out"],
+    ],
+    ids=lambda command: command[0],
 )
 @pytest.mark.parametrize("name", ["\x1b[31mx.csv", "", " "])
 def test_a_name_of_a_file_to_write_is_printable(main, run, tmp_path, monkeypatch, command, name):
     monkeypatch.chdir(tmp_path)
-    code, printed, said = main("easrec", *command, "--out", run[0], "--to", name)
+    where = [] if command[-1] == "--out" else ["--out", run[0]]
+    code, printed, said = main("easrec", *command, name, *where)
     assert code == 2 and "a name is needed" in said and "\x1b[31m" not in printed + said

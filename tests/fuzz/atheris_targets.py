@@ -12,6 +12,7 @@ import sys
 import tempfile
 import warnings
 from pathlib import Path
+from unittest.mock import patch
 
 _DONE = re.compile(r"^Done (\d+) (?:runs )?in", re.MULTILINE)
 _FOUND = re.compile(r"^ == Python exception|^==\d+== ?(?:ERROR|libFuzzer)|ALARM", re.MULTILINE)
@@ -22,10 +23,12 @@ def guided(kind: str, seconds: int, folder: Path) -> None:
     import atheris
 
     with atheris.instrument_imports(include=["easrec", "elasticnas", "yaml"]):
+        from tests.fuzz.decoder import Decoder
         from tests.fuzz.inputs import Drawn
         from tests.fuzz.targets import attempt
         from tests.fuzz.world import World
     warnings.simplefilter("ignore")
+    patch("easrec.data.tables.subprocess", Decoder()).start()
     world = World(folder)
     arguments = ["fuzz", f"-max_total_time={seconds}", "-timeout=5", "-rss_limit_mb=3000", "-max_len=2000"]
     atheris.Setup(arguments, lambda data: attempt(world, kind, Drawn(data)))

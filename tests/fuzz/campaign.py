@@ -18,13 +18,16 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 
 from benchmarks.record import heading, write
 from elasticnas.report import environment
+from tests.fuzz.decoder import Decoder
 from tests.fuzz.targets import KINDS, attempt
 from tests.fuzz.world import World
 
@@ -72,7 +75,13 @@ def campaign(count: int, seed: int, kinds: list[str], parts: Path, seconds: floa
     if known[0] != plan:
         raise SystemExit(f"{parts}: belongs to another campaign, {known[0]}; delete it")
     done = {each["first"]: each for each in known[1:]}
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+    decoder = Decoder()
+    with (
+        closing(decoder),
+        patch("easrec.data.tables.subprocess", decoder),
+        tempfile.TemporaryDirectory() as folder,
+        warnings.catch_warnings(),
+    ):
         warnings.simplefilter("ignore")
         os.chdir(folder)
         world = World(Path(folder))
@@ -125,21 +134,22 @@ def page(record: dict[str, Any]) -> str:
         shown = [counts.get(name, 0) for name in ("ok", "refused", "failed")]
         lines.append(f"| {kind} | " + " | ".join(f"{value:,}" for value in (sum(shown), *shown)) + " |")
     lines += ["", *(f"* {each['kind']}, seed {each['seed']}: `{each['error'][:120]}`" for each in failures[:20])]
-    lines += [_guided(record.get("guided", {}))]
+    lines += [""] if failures else []
+    lines += _guided(record.get("guided", {}))
     lines += [
-        "",
         "The same command continues a campaign that was stopped. `tests/fuzz/test_fuzz.py` runs some inputs of every",
         "kind with every test run; `tests/fuzz/atheris_targets.py` runs the same targets guided by coverage.",
     ]
-    return "\n".join(line for line in lines if line is not None) + "\n"
+    return "\n".join(lines) + "\n"
 
 
-def _guided(guided: dict[str, Any]) -> str:
+def _guided(guided: dict[str, Any]) -> list[str]:
     if not guided:
-        return ""
+        return []
     found = ", ".join(f"{kind} {each['inputs']:,}" for kind, each in guided.items())
-    failures = sum(each["failures"] for each in guided.values())
-    return f"\nGuided by coverage (atheris), inputs by kind: {found}; {failures} failures."
+    failures, seconds = (sum(each[name] for each in guided.values()) for name in ("failures", "seconds"))
+    text = f"Guided by coverage (atheris 3.0.0, {seconds} s in total), inputs by kind: {found}; {failures} failures."
+    return [text, ""]
 
 
 def main() -> None:

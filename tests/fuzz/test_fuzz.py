@@ -1,6 +1,8 @@
 """A small seeded part of the fuzzing; ``python -m tests.fuzz.campaign`` runs thousands of inputs."""
 
 import random
+from contextlib import closing
+from unittest.mock import patch
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 
 import tests.fuzz.targets
 from tests.fuzz.campaign import campaign, page, summed
+from tests.fuzz.decoder import Decoder
 from tests.fuzz.inputs import Drawn
 from tests.fuzz.targets import KINDS, attempt
 from tests.fuzz.world import World
@@ -17,7 +20,9 @@ SLOW = {"studies": 10}  # examples of a kind; 40 of any other
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    return World(tmp_path_factory.mktemp("fuzz"))
+    decoder = Decoder()
+    with closing(decoder), patch("easrec.data.tables.subprocess", decoder):
+        yield World(tmp_path_factory.mktemp("fuzz"))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -47,6 +52,14 @@ def test_a_reader_that_loses_or_changes_a_row_is_found(world, monkeypatch, name,
         with pytest.raises(AssertionError, match="read"):
             for seed in range(100):
                 attempt(world, kind, random.Random(seed))
+
+
+def test_a_code_that_ends_its_process_is_noticed_and_the_next_is_run():
+    with closing(Decoder()) as decoder:
+        run = lambda code: decoder.run(["python", "-I", "-c", code], b"abc", True).returncode  # noqa: E731
+        assert run("import sys, os; sys.stdin.buffer.read() == b'abc' and os.abort()") < 0
+        assert run("raise ValueError") == 1 and run("x = 1") == 0 and run("raise SystemExit(3)") == 3
+        assert decoder.run(["print('said', end='')"], b"", True).stdout == b"said"
 
 
 def test_an_input_may_be_drawn_from_bytes():

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from elasticnas.files import read_text
 from elasticnas.report.series import Series
 
 __all__ = ["curves", "read_metrics", "thinned"]
@@ -14,16 +15,16 @@ _MOST = 400  # most points of a curve
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Return the records of a ``metrics.jsonl``; empty without the file. Incomplete lines are skipped."""
+    """Return the records of a ``metrics.jsonl``; empty without the file. Lines that are not JSON are skipped."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError:
+        lines = read_text(path).splitlines()
+    except (OSError, ValueError):
         return []
     records = []
     for line in lines:
         try:
             record = json.loads(line)
-        except ValueError:  # incomplete last line of a killed run
+        except (ValueError, RecursionError):  # incomplete last line of a killed run
             continue
         if isinstance(record, dict):
             records.append(record)

@@ -15,7 +15,7 @@ from easrec.evaluation import Report, baseline_scores, without_popularity
 from easrec.figures import metrics_table, repeats, split_facts
 from easrec.pipeline import evaluators
 from easrec.result import Metrics, SplitSummary, Stage
-from elasticnas.cli.options import Device, Out, Threads
+from elasticnas.cli.options import Device, Out, Threads, path_option
 from elasticnas.errors import ConfigError
 from elasticnas.report import open_console
 from elasticnas.runtime import configure_torch, device_of
@@ -46,7 +46,7 @@ def evaluate(
         typer.Option("--beyond", help="Also show coverage, novelty, popularity, Gini index, and metrics by group."),
     ] = False,
     per_user: Annotated[
-        Path | None, typer.Option("--per-user", help="Write test ranks and recommended lists to this Parquet file.")
+        Path | None, path_option("--per-user", help="Write test ranks and recommended lists to this Parquet file.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print all metrics as one JSON object.")] = False,
 ) -> None:

@@ -13,7 +13,7 @@ from easrec.data.download import SOURCES
 from easrec.data.download import download as download_source
 from easrec.presets import load_preset, preset_names
 from easrec.source import Source, show_statistics
-from elasticnas.cli.options import completing
+from elasticnas.cli.options import completing, path_option
 from elasticnas.errors import ConfigError
 from elasticnas.report import Stage, open_console
 
@@ -23,7 +23,7 @@ __all__ = ["download", "prepare"]
 @takes_source
 def prepare(
     source: Source,
-    out: Annotated[Path, typer.Option(help="Output file, .npz, for --data of other commands.")] = Path("data.npz"),
+    out: Annotated[Path, path_option(help="Output file, .npz, for --data of other commands.")] = Path("data.npz"),
     preset: Annotated[
         str | None,
         typer.Option(

@@ -15,7 +15,7 @@ from easrec.pipeline import Pipeline
 from easrec.running import configured, pipeline
 from easrec.source import Source
 from elasticnas.cli.options import ConfigFile, Device, Out, Resume, Seed, Threads, changes_of
-from elasticnas.errors import ConfigError
+from elasticnas.errors import ConfigError, escaped
 from elasticnas.report import open_console
 from elasticnas.run import Run
 from elasticnas.runtime import configure_torch, device_of
@@ -106,6 +106,11 @@ def _start(
     return pipeline(source, preset, config, Run(out, resume=resume), device, threads, open_console())
 
 
+def _shown(users: list[str]) -> str:
+    """Return the first user id that a terminal shows as it is."""
+    return next((user for user in users if user.isprintable()), escaped(users[0]))
+
+
 def _finish(work: Pipeline, out: Path, every: bool, report: bool = True) -> None:
     """Run the remaining stages; then print the table of networks, and the outcome in one sentence."""
     result, console = work.run_all(report), work.console
@@ -116,7 +121,7 @@ def _finish(work: Pipeline, out: Path, every: bool, report: bool = True) -> None
     picture = out / "pareto.png"
     typer.echo(f"\nresult: {', '.join(map(str, written))}")
     typer.echo(f"model:  {out / 'model'}")
-    command = ["elasticnas", "easrec", "recommend", "--out", str(out), "--user", work.data.user_ids[0]]
+    command = ["elasticnas", "easrec", "recommend", "--out", str(out), "--user", _shown(work.data.user_ids)]
     typer.echo(f"next:   {shlex.join(command)}\n")
     # do not break paths, so that they can be copied
     sentence = conclusion(result, picture if picture.exists() else None)

@@ -78,7 +78,7 @@ def _table(path: Path) -> tuple[pl.DataFrame, int, str]:
     """
     kind = next((each.name for each in matching(path, FORMATS)), None)
     if kind == "parquet":
-        return whole(parquet(path, "item")), 1, "item_id"
+        return whole(path, parquet(path, "item")), 1, "item_id"
     if plain_name(path).endswith("movies.dat"):
         return _movies(path), 1, "MovieID"
     if kind not in ("csv", "tsv"):
@@ -86,12 +86,12 @@ def _table(path: Path) -> tuple[pl.DataFrame, int, str]:
             f"{path}: items come as .csv, .tsv, .txt or .parquet with a header, or as MovieLens' movies.dat; this is "
             f"{kind or 'none of them'}: write the items as one of them"
         )
-    return whole(delimited(path, Dialect("," if kind == "csv" else "\t"), what="item")), 2, "item_id"
+    return whole(path, delimited(path, Dialect("," if kind == "csv" else "\t"), what="item")), 2, "item_id"
 
 
 def _movies(path: Path) -> pl.DataFrame:
     """Read MovieLens ``movies.dat``: ``MovieID::Title::Genres``, no header."""
-    frame = whole(delimited(path, Dialect("::", UTF_8_OR_LATIN_1), (), "item"))
+    frame = whole(path, delimited(path, Dialect("::", UTF_8_OR_LATIN_1), (), "item"))
     if frame.width != 3:
         raise DataError(f"{path}: expected MovieID::Title::Genres in each line, found {frame.width} fields")
     frame.columns = ["MovieID", "Title", "Genres"]

@@ -3,9 +3,12 @@
 import csv
 import io
 import re
+import subprocess
+import sys
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import polars as pl
@@ -20,7 +23,22 @@ BLANKS = "blanks"
 """Separator that stands for any run of blanks and tabs."""
 
 _JOINED = b"\x1f"  # stands for separators that are not a single character
+_EXPANDS = "expands to more than {:,} MiB, which no such table does; write it again, with fewer repetitions"
 _PART = 2**26  # bytes of a Parquet file that are read together
+_ROWS = 2**22  # rows that are read together: repeated values take no bytes in the file
+_VIEW = 16  # bytes of each text besides its characters
+_FAILED = 3  # exit code
+_DECODE = f"""
+import io, sys
+import polars as pl
+try:
+    table = pl.scan_parquet(io.BytesIO(sys.stdin.buffer.read()))
+    for first in range(0, table.select(pl.len()).collect().item(), {_ROWS}):
+        table.slice(first, {_ROWS}).collect()
+except BaseException as error:  # panics are no Exception
+    sys.stdout.write((str(error).splitlines() or [type(error).__name__])[0])
+    sys.exit({_FAILED})
+"""
 
 
 class Dialect:
@@ -76,9 +94,47 @@ def split_row(line: str, separator: str) -> list[str]:
     return next(dialect.rows(dialect.joined(line.encode())), [])
 
 
-def whole(parts: Iterator[pl.DataFrame]) -> pl.DataFrame:
-    """Return all parts of a table as one."""
-    return pl.concat(list(parts))
+def whole(path: Path, parts: Iterator[pl.DataFrame]) -> pl.DataFrame:
+    """Return all parts of a table as one.
+
+    Raises:
+        DataError: The file expands to far more than tables do.
+    """
+    kept, size, most = [], 0.0, largest(path)
+    for part in parts:
+        kept.append(part)
+        size += part.estimated_size() + _VIEW * part.height * part.width
+        if size > most:
+            raise DataError(f"{path}: {_EXPANDS.format(most // 2**20)}")
+    return pl.concat(kept)
+
+
+def largest(path: Path) -> int:
+    """Return the bytes that a file may expand to: of small files, only repeated bytes expand two hundredfold."""
+    return max(2**28, 200 * path.stat().st_size)
+
+
+def _require_decodable(path: Path, stream: IO[bytes]) -> None:
+    """Decode a small Parquet file in another process first: at some damage, the decoder aborts or prints its stack.
+
+    Raises:
+        DataError: The file cannot be decoded.
+    """
+    data = stream.read(_PART + 1)
+    stream.seek(0)
+    if len(data) > _PART or not sys.executable:
+        return
+    done = subprocess.run([sys.executable, "-I", "-c", _DECODE], input=data, capture_output=True)
+    if done.returncode < 0 or done.returncode == _FAILED:
+        reason = done.stdout.decode(errors="replace") or "damaged: its decoder aborts"
+        raise DataError(f"{path}: not a readable Parquet file ({reason}); write it again")
+
+
+def _unpacked(path: Path, stream: IO[bytes]) -> bytes:
+    data = stream.read(largest(path) + 1)
+    if len(data) > largest(path):
+        raise DataError(f"{path}: {_EXPANDS.format(largest(path) // 2**20)}")
+    return data
 
 
 def delimited(
@@ -219,9 +275,10 @@ def parquet(path: Path, what: str = "interaction") -> Iterator[pl.DataFrame]:
     with open_file(path) as stream:
         compressed = plain_name(path) != path.name.lower()
         try:
-            table = pl.scan_parquet(io.BytesIO(stream.read()) if compressed else path, glob=False)
+            _require_decodable(path, stream)
+            table = pl.scan_parquet(io.BytesIO(_unpacked(path, stream)) if compressed else path, glob=False)
             rows = int(table.select(pl.len()).collect().item())
-            together = max(1_000, rows * _PART // max(1, path.stat().st_size))
+            together = min(_ROWS, max(1_000, rows * _PART // max(1, path.stat().st_size)))
             if rows == 0:
                 raise DataError(f"{path}: the file is empty; expected one {what} per row")
             for first in range(0, rows, together):

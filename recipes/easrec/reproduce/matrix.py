@@ -19,7 +19,7 @@ from easrec.config import Config
 from easrec.reproduce.methods import Method
 from easrec.result import RunResult
 from elasticnas.errors import CheckpointError, ConfigError, ElasticNASError
-from elasticnas.files import write_text
+from elasticnas.files import read_json, write_text
 from elasticnas.settings import differences
 
 if sys.platform != "win32":
@@ -63,7 +63,7 @@ class Cell:
         """
         path = self.folder / "result.json"
         try:
-            found = RunResult.from_dict(json.loads(path.read_text(encoding="utf-8")))
+            found = RunResult.from_dict(read_json(path))
         except FileNotFoundError:
             return None
         except ConfigError as error:

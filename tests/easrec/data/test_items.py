@@ -1,6 +1,8 @@
 """The items file: what is read, how features are numbered, and what is refused."""
 
 import gzip
+import io
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -205,3 +207,56 @@ def test_genres_of_real_movies(real_data):
     assert len(features.names) == 20 and (features.missing, features.empty) == (0, 0)
     toy_story = by_item(features, data.item_ids)["1"]
     assert toy_story == ["genres=Animation", "genres=Children", "genres=Comedy"]
+
+
+@pytest.mark.parametrize("name", ["items.csv.gz", "items.parquet.gz", "items.csv"])
+def test_a_file_that_expands_beyond_reason_is_refused(tmp_path, monkeypatch, name):
+    path = tmp_path / name
+    rows = pl.DataFrame({"item_id": [f"i{n}" for n in range(500)], "genre": ["Drama" * 20] * 500})
+    buffer = io.BytesIO()
+    _ = rows.write_parquet(buffer) if "parquet" in name else rows.write_csv(buffer)
+    path.write_bytes(gzip.compress(buffer.getvalue(), mtime=0) if name.endswith(".gz") else buffer.getvalue())
+    assert len(read_items(path, ["genre"])) == 500
+    monkeypatch.setattr("easrec.data.tables.largest", lambda path: 2**10)
+    with pytest.raises(DataError, match=r"items\..*: expands to more than 0 MiB, which no such table does"):
+        read_items(path, ["genre"])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+@pytest.mark.parametrize("name", ["items.csv", "items.parquet", "items.csv.gz", "movies.dat"])
+def test_a_pipe_is_refused_rather_than_waited_for(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(DataError, match="not a regular file"):
+        read_items(tmp_path / name, ["genre"])
+
+
+def test_damage_at_which_the_decoder_panics_or_aborts_is_one_line(tmp_path, capfd):
+    buffer = io.BytesIO()
+    pl.DataFrame({"item_id": ["a", "b"], "genre": ["x", "y"]}).write_parquet(buffer)
+    data = bytearray(buffer.getvalue())
+    for position in (30, 44, 162, 500):  # one each in the pages, their headers and the footer
+        data[position] ^= 0x55
+        (tmp_path / "items.parquet").write_bytes(data)
+        data[position] ^= 0x55
+        try:
+            read = len(read_items(tmp_path / "items.parquet", ["genre"]))
+        except DataError as error:
+            assert "\n" not in str(error)
+        else:
+            assert read == 2
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_decoder_that_aborts_is_told(tmp_path, monkeypatch):
+    pl.DataFrame({"item_id": ["a", "b"], "genre": ["x", "y"]}).write_parquet(tmp_path / "items.parquet")
+    assert len(read_items(tmp_path / "items.parquet", ["genre"])) == 2
+    monkeypatch.setattr("easrec.data.tables._DECODE", "import os; os.abort()")
+    with pytest.raises(DataError, match=r"items\.parquet: not a readable Parquet file \(damaged: its decoder aborts"):
+        read_items(tmp_path / "items.parquet", ["genre"])
+
+
+def test_short_texts_count_with_what_they_take_in_memory(tmp_path, monkeypatch):
+    path = written(tmp_path, "item_id,genre\n" + "".join(f"{n},x\n" for n in range(200)), "items.csv")
+    monkeypatch.setattr("easrec.data.tables.largest", lambda path: 5_000)  # 200 x 2 cells of 16 bytes and more
+    with pytest.raises(DataError, match="expands to more than"):
+        read_items(path, ["genre"])
