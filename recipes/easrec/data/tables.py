@@ -73,8 +73,12 @@ class Dialect:
     def rows(self, data: bytes, strict: bool = False) -> Iterator[list[str]]:
         """Yield the fields of each row; of a blank one, none."""
         text = io.StringIO(data.decode("utf-8", "replace"), newline="")
-        quoting = csv.QUOTE_MINIMAL if self.quoted else csv.QUOTE_NONE
-        return csv.reader(text, delimiter=self.character, quoting=quoting, strict=strict)
+        return csv.reader(
+            text,
+            delimiter=self.character,
+            quoting=csv.QUOTE_MINIMAL if self.quoted else csv.QUOTE_NONE,
+            strict=strict,
+        )
 
     def quotes_within_fields(self, data: bytes) -> bool:
         """Return whether a quote neither begins nor ends a field, nor is doubled in a quoted one."""

@@ -274,8 +274,8 @@ def test_dates_of_pandas_that_are_objects_are_not_ignored():
 def test_a_file_is_read_once_however_it_is_called(tmp_path, monkeypatch):
     (path,) = written(tmp_path, {"a.csv": HEAD + "1,a,1\n"})
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ElasticNASError, match="a.csv: given twice"):
+    with pytest.raises(ElasticNASError, match=r"a.csv: given twice"):
         read_interactions([path, "*.csv"])
     other = written(tmp_path, {"b.csv": HEAD + "1,b,2\n"})
-    with pytest.raises(ElasticNASError, match="a.csv: given twice"):
+    with pytest.raises(ElasticNASError, match=r"a.csv: given twice"):
         Source("a.csv", validation=other, test=path).read(0, 0)
