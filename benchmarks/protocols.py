@@ -17,7 +17,7 @@ from record import heading, write
 
 from easrec import run
 from easrec.data import Interactions, Split, prepare, read_interactions
-from easrec.data.partition import by_time, points_of_shares
+from easrec.data.partition import by_time, points_of_shares, tied
 from easrec.evaluation import PROTOCOLS, baseline_scores, standard_errors_at
 from easrec.pipeline import evaluators
 from easrec.result import RunResult, Stage
@@ -57,12 +57,7 @@ class Timed:
 
     def ties(self, split: Split, stage: Stage) -> int:
         """Count the targets that have the same time as the interaction before or after them, of the same user."""
-        users = split.users(stage)
-        before = split.history(stage)
-        last, end = before.stops, self.data.offsets[users + 1]
-        same = self.times[last] == self.times[last - 1]
-        after = np.minimum(last + 1, end - 1)
-        return int((same | ((after > last) & (self.times[last] == self.times[after]))).sum())
+        return int(tied(self.times, self.data.offsets, split.users(stage), split.history(stage).stops).sum())
 
 
 def read(path: Path) -> Timed:

@@ -15,6 +15,7 @@ from typing import Any
 from elasticnas.errors import ElasticNASError
 
 __all__ = [
+    "CHECKSUM",
     "LOCK",
     "read_bytes",
     "read_json",
@@ -28,7 +29,7 @@ __all__ = [
 
 _SUFFIX = ".elasticnas-tmp"
 _ABANDONED = 3600  # seconds without a write after which a temporary file has lost its process
-_CHECKSUM = "checksum"
+CHECKSUM = "checksum"  # entry of signed files
 LOCK = ".lock"  # lock file of a folder that only one process may use at a time
 
 
@@ -115,7 +116,7 @@ def read_json(path: Path) -> Any:
 def write_signed(path: Path, content: dict[str, Any]) -> None:
     """Write an object as JSON with a checksum of its entries, see :func:`write_bytes`."""
     plain = json.loads(json.dumps(content))  # keys as text, as they are read
-    write_text(path, json.dumps({**plain, _CHECKSUM: _checksum(plain)}, indent=2) + "\n")
+    write_text(path, json.dumps({**plain, CHECKSUM: _checksum(plain)}, indent=2) + "\n")
 
 
 def read_signed(path: Path) -> dict[str, Any]:
@@ -128,7 +129,7 @@ def read_signed(path: Path) -> dict[str, Any]:
     content = read_json(path)
     if not isinstance(content, dict):
         raise ValueError("no object")
-    written = content.pop(_CHECKSUM, None)
+    written = content.pop(CHECKSUM, None)
     if written not in (None, _checksum(content)):
         raise ValueError("its checksum is wrong")
     return content

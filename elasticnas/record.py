@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from elasticnas.errors import ConfigError, one_line
+from elasticnas.files import CHECKSUM
 
 __all__ = ["FORMAT", "Figures", "Record", "Result", "read_result"]
 
@@ -81,7 +82,7 @@ def read_result(model: type[R], data: Any, what: str) -> R:
         )
     try:
         # files of a study have a checksum
-        return model.model_validate({name: value for name, value in data.items() if name != "checksum"})
+        return model.model_validate({name: value for name, value in data.items() if name != CHECKSUM})
     except ValidationError as error:
         plain = model.__pydantic_generic_metadata__["origin"] or model
         raise ConfigError(f"damaged {what}, {one_line(plain, error)}") from None

@@ -31,25 +31,22 @@ def completing(names: Sequence[str]) -> Callable[[], list[str]]:
     return lambda: list(names)
 
 
-def _folder(given: str | Path) -> Path:
-    """Return the folder of an option; empty text, such as an unset variable, would be the current folder."""
-    if not str(given).strip() or not str(given).isprintable():
-        raise typer.BadParameter("a folder is needed; write . for the current one")
-    return Path(given)
-
-
 def path_option(*names: str, help: str) -> Any:
     """Return an option for a file or folder to write; its name must be printable, as it is printed."""
-    return typer.Option(*names, parser=_named, metavar="<path>", help=help)
+    return _path_option(names, help, "a name is needed, without control characters")
 
 
-def _named(given: str | Path) -> Path:
-    if not str(given).strip() or not str(given).isprintable():
-        raise typer.BadParameter("a name is needed, without control characters")
-    return Path(given)
+def _path_option(names: Sequence[str], help: str, rule: str) -> Any:
+    def parsed(given: str | Path) -> Path:
+        # empty text, such as an unset variable, would be the current folder
+        if not str(given).strip() or not str(given).isprintable():
+            raise typer.BadParameter(rule)
+        return Path(given)
+
+    return typer.Option(*names, parser=parsed, metavar="<path>", help=help)
 
 
-Out = Annotated[Path, typer.Option(parser=_folder, metavar="<path>", help="Folder of the run.")]
+Out = Annotated[Path, _path_option((), "Folder of the run.", "a folder is needed; write . for the current one")]
 Seed = Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help="Random seed.")]
 Device = Annotated[
     str,

@@ -17,7 +17,7 @@ import polars as pl
 from easrec.cli.folder import data_of, recommender_of
 from easrec.cli.recommend import _as_line, _histories
 from easrec.cli.stream import answer_stream
-from easrec.data import known_formats, prepare, read_interactions, read_items
+from easrec.data import prepare, read_interactions, read_items
 from easrec.presets import load_preset
 from easrec.streaming import Live
 from elasticnas import load_space
@@ -93,8 +93,6 @@ def _streams(world: World, rng: random.Random) -> None:
 def _readers(kind: str, world: World, rng: random.Random) -> None:
     """Files of interactions: whole ones give their rows; damaged ones are refused, or lose no row."""
     file = drawn_file(rng, kind)
-    if "jsonl" in file.name and "jsonl" not in known_formats():
-        return
     path = world.folder / file.name
     path.write_bytes(file.data)
     try:

@@ -11,7 +11,7 @@ from typing import IO
 
 from elasticnas.errors import DataError
 
-__all__ = ["UTF_8", "UTF_8_OR_LATIN_1", "beginning", "blocks", "open_file", "plain_name", "text_of"]
+__all__ = ["UTF_8", "UTF_8_OR_LATIN_1", "beginning", "blocks", "open_file", "plain_name"]
 
 UTF_8 = "utf-8"
 UTF_8_OR_LATIN_1 = "utf-8 or latin-1"
@@ -43,11 +43,6 @@ def open_file(path: Path) -> IO[bytes]:
         raise DataError(f"{path}: not a regular file; write its content to a file first")
     opened: IO[bytes] = _COMPRESSED.get(path.suffix.lower(), open)(path, "rb")  # type: ignore[operator]
     return opened
-
-
-def text_of(path: Path, what: str = "interaction", encoding: str = UTF_8) -> bytes:
-    """Read a whole text file as UTF-8, see :func:`blocks`."""
-    return b"".join(blocks(path, what, encoding))
 
 
 def beginning(path: Path, encoding: str, size: int) -> bytes:

@@ -1,6 +1,5 @@
 """The columns of users, items and times: how they are given, and how they are found where they are not."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Literal, TypeAlias, get_args
 import polars as pl
 
 from easrec.data.tables import BLANKS
-from easrec.data.times import NO_TIME, time_column
+from easrec.data.times import NO_TIME, plain, time_column
 from easrec.data.where import Condition
 from elasticnas.errors import ConfigError, DataError
 
@@ -113,7 +112,7 @@ def _require(path: Path | str, columns: Sequence[str], name: str | None, way_out
 def _found(path: Path | str, frame: pl.DataFrame, default: str, known: set[str], what: str) -> str:
     if default in frame.columns:
         return default
-    names = [name for name in frame.columns if _plain(name) in known]
+    names = [name for name in frame.columns if plain(name) in known]
     if len(names) > 1:
         raise DataError(f"{path}: each of {', '.join(names)} may be the {what}; choose one by --{what} {names[0]}")
     return names[0] if names else default
@@ -121,7 +120,7 @@ def _found(path: Path | str, frame: pl.DataFrame, default: str, known: set[str],
 
 def names_ids(user: str, item: str) -> bool:
     """Return whether the two can only be names of columns of users and items."""
-    return _plain(user) in _USERS and _plain(item) in _ITEMS
+    return plain(user) in _USERS and plain(item) in _ITEMS
 
 
 def _is_encoding(name: str) -> bool:
@@ -130,7 +129,3 @@ def _is_encoding(name: str) -> bool:
     except (LookupError, ValueError):
         return False
     return True
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[^a-z]", "", name.lower())

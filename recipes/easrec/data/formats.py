@@ -11,7 +11,7 @@ import polars as pl
 from easrec.data.blocks import UTF_8, UTF_8_OR_LATIN_1, plain_name
 from easrec.data.columns import Chosen
 from easrec.data.lines import json_lines, user_lines
-from easrec.data.tables import BLANKS, Dialect, delimited, parquet
+from easrec.data.tables import BLANKS, Dialect, delimited, distinct, parquet
 from elasticnas.errors import DataError, PluginError, describe_error
 
 __all__ = ["FORMATS", "GROUP", "Format", "Layout", "known_formats", "matching"]
@@ -87,9 +87,7 @@ def _headerless(
 def _inter(path: Path, layout: Layout) -> Iterator[pl.DataFrame]:
     """Read RecBole's atomic files: a header such as ``user_id:token``, ``item_id_list:token_seq``."""
     for part in delimited(path, layout.dialect()):
-        names = [name.partition(":")[0] for name in part.columns]
-        if twice := [name for name in names if names.count(name) > 1]:
-            raise DataError(f"{path}: the column {twice[0]!r} occurs twice; rename one")
+        names = distinct(path, [name.partition(":")[0] for name in part.columns])
         if beside := [name for name in names if f"{name}_list" in names]:
             raise DataError(
                 f"{path}: each row has a sequence in '{beside[0]}_list' and the item after it in {beside[0]!r}, so "

@@ -8,6 +8,7 @@ import polars as pl
 
 from easrec.data.columns import Columns, Missing
 from easrec.data.readers import read_table
+from easrec.data.tables import distinct
 from elasticnas.errors import DataError
 
 __all__ = ["NAME", "DataFrame", "read_frame", "table_of"]
@@ -80,9 +81,7 @@ def _polars(frame: DataFrame, needed: set[str]) -> pl.DataFrame:
         raise DataError(
             f"data is of type {type(frame).__name__}: give a path, a data frame of polars or pandas, or Interactions"
         )
-    names = [str(name) for name in frame.columns]
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise DataError(f"{NAME}: the column {twice[0]!r} occurs twice; rename one")
+    distinct(NAME, [str(name) for name in frame.columns])
     # other columns may have types unknown to polars; they are read only if they could be the time
     read = {name: str(name) in needed or _simple(frame[name]) for name in frame.columns}
     columns = {str(name): _values(frame[name]) for name in frame.columns if read[name]}

@@ -78,7 +78,9 @@ def exploded(path: Path | str, table: pl.DataFrame, at: dict[str, str], chosen: 
             "use the order of rows and lists by --time none"
         )
     own = [at[name] for name in lists]
-    table = table.with_columns(pl.col(name).cast(pl.List(_inner(table.schema[name]))) for name in own)
+    # lists of a fixed length become lists of any
+    kinds = {name: pl.List(table.schema[name].inner) for name in own}  # type: ignore[attr-defined]
+    table = table.cast(kinds)  # type: ignore[arg-type]
     lengths = table.select(pl.col(name).list.len().fill_null(0) for name in own)
     for name in own[1:]:
         if (other := lengths[own[0]] != lengths[name]).any():
@@ -90,7 +92,3 @@ def exploded(path: Path | str, table: pl.DataFrame, at: dict[str, str], chosen: 
     # an empty list gives one row without an item, as a list that is missing does
     filled = (pl.when(pl.col(name).list.len() > 0).then(pl.col(name)).alias(name) for name in own)
     return table.with_columns(filled).explode(own)
-
-
-def _inner(kind: pl.DataType) -> pl.DataType:
-    return kind.inner  # type: ignore[attr-defined, no-any-return]

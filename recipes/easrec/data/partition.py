@@ -17,6 +17,7 @@ __all__ = [
     "given",
     "leave_one_out",
     "points_of_shares",
+    "tied",
 ]
 
 Kind: TypeAlias = Literal["last", "time", "sessions", "given"]
@@ -182,6 +183,20 @@ def cold_targets(partition: Partition, items: NDArray[np.int32], offsets: Positi
         int((~known[items[targets[targets != _NONE]]]).sum()) for targets in (partition.validation, partition.test)
     )
     return validation, test
+
+
+def tied(times: NDArray[np.int64], offsets: Positions, users: Positions, at: Positions) -> NDArray[np.bool_]:
+    """Return which targets have the same time as the interaction before or after them, of the same user.
+
+    Args:
+        times: ``(interactions,)``, in order for each user.
+        offsets: ``(users + 1,)``: user u has the positions ``offsets[u]..offsets[u + 1] - 1``.
+        users: ``(targets,)`` numbers of the users.
+        at: ``(targets,)`` positions of the targets; each has an interaction before it.
+    """
+    after = np.minimum(at + 1, offsets[1:][users] - 1)
+    found: NDArray[np.bool_] = (times[at] == times[at - 1]) | ((times[at] == times[after]) & (after > at))
+    return found
 
 
 def _check_points(times: NDArray[np.int64], offsets: Positions, validation: int, test: int) -> None:

@@ -8,7 +8,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from easrec.data.dataset import Interactions, Statistics
-from easrec.data.partition import Partition
+from easrec.data.partition import Partition, cold_targets, tied
 from easrec.data.splitting import SplitRule, of_parts
 from elasticnas.errors import DataError
 
@@ -64,7 +64,7 @@ def prepare(
     events.keep(np.bincount(events.user, minlength=1)[events.user] >= shortest)
     users, items = _in_order(events.user), _in_order(events.item)
     counts["short_users_dropped"] = users_before - len(users)
-    _require_enough(source, users, [item_names[int(code)] for code in items[:1]], len(items), counts)
+    _require_enough(source, users, items, item_names, counts)
     offsets = events.group_by_user(users, items)
     if given:
         partition, described = of_parts(events.part, offsets)  # type: ignore[arg-type]
@@ -108,43 +108,38 @@ class _Events:
             if self.part is not None:
                 self.keep(np.argsort(self.part, kind="stable"))
             return 0
-        outer = () if self.part is None else (self.part,)
-        order = np.lexsort((self.item, self.user, self.time, *outer))
-        same = self._repeats(order, (self.user, self.item, self.time))
+        order = np.lexsort((self.item, self.user, *self._when))
+        same = _repeats(order, (self.user, self.item, self.time))
         if self.part is not None:
             self._refuse_leaks(source)
         if tie_break == "file":
             kept = np.ones(len(order), dtype=bool)
             kept[order[same]] = False
             dropped = self.keep(kept)
-            outer = () if self.part is None else (self.part,)
-            self.keep(np.lexsort((self.time, *outer)))
+            self.keep(np.lexsort(self._when))
             return dropped
         self.keep(order[~same])
         if tie_break == "random":
             self._shuffle_ties()
         return int(same.sum())
 
+    @property
+    def _when(self) -> tuple[NDArray[Any], ...]:
+        """Keys of the order of interactions: time, within their part."""
+        assert self.time is not None
+        return (self.time,) if self.part is None else (self.time, self.part)
+
     def _refuse_leaks(self, source: str) -> None:
         """Check that no interaction occurs in two parts."""
         assert self.part is not None and self.time is not None
         order = np.lexsort((self.part, self.item, self.user, self.time))
-        same = self._repeats(order, (self.user, self.item, self.time))
+        same = _repeats(order, (self.user, self.item, self.time))
         part = self.part[order]
         if leaked := int((same[1:] & (part[1:] != part[:-1])).sum()):
             raise DataError(
                 f"{source}: {leaked:,} interactions occur in two of the files for training, validation and test; "
                 "keep each in one of them"
             )
-
-    def _repeats(self, order: NDArray[np.int64], columns: tuple[NDArray[Any], ...]) -> NDArray[np.bool_]:
-        """Return which rows, in an order, equal the one before in all columns."""
-        same = np.zeros(len(order), dtype=bool)
-        same[1:] = True
-        for column in columns:
-            ordered = column[order]
-            same[1:] &= ordered[1:] == ordered[:-1]
-        return same
 
     def _shuffle_ties(self) -> None:
         """Order each user's interactions at the same time at random.
@@ -153,7 +148,7 @@ class _Events:
         """
         assert self.time is not None
         keys = np.random.default_rng(0).random(len(self.user))
-        again = self._repeats(np.arange(len(keys)), (self.user, self.time))
+        again = _repeats(np.arange(len(keys)), (self.user, self.time))
         tied = again.copy()
         tied[:-1] |= again[1:]
         where = np.flatnonzero(tied)
@@ -184,6 +179,16 @@ class _Events:
         self.item = numbers[self.item]
         self.keep(np.argsort(self.user, kind="stable"))
         return np.concatenate([[0], np.cumsum(np.bincount(self.user))]).astype(np.int64)
+
+
+def _repeats(order: NDArray[np.int64], columns: tuple[NDArray[Any], ...]) -> NDArray[np.bool_]:
+    """Return which rows, in an order, equal the one before in all columns."""
+    same = np.zeros(len(order), dtype=bool)
+    same[1:] = True
+    for column in columns:
+        ordered = column[order]
+        same[1:] &= ordered[1:] == ordered[:-1]
+    return same
 
 
 def _numbered(frame: pl.DataFrame) -> tuple[pl.Series, pl.Series, _Events]:
@@ -219,7 +224,7 @@ def _in_order(codes: NDArray[np.int32]) -> NDArray[np.int64]:
 
 
 def _require_enough(
-    source: str, users: NDArray[np.int64], first: list[str], items: int, counts: dict[str, Any]
+    source: str, users: NDArray[np.int64], items: NDArray[np.int64], item_names: pl.Series, counts: dict[str, Any]
 ) -> None:
     if len(users) == 0:
         raise DataError(
@@ -228,8 +233,10 @@ def _require_enough(
             f"have fewer than {_SHORTEST} interactions"
             + (f", {counts['empty_dropped']} rows have no user or no item" if counts["empty_dropped"] else "")
         )
-    if items < 2:
-        raise DataError(f"{source}: only one item ({first[0]!r}) is left; a recommender needs at least two")
+    if len(items) < 2:
+        raise DataError(
+            f"{source}: only one item ({item_names[int(items[0])]!r}) is left; a recommender needs at least two"
+        )
 
 
 def _target_counts(events: _Events, offsets: NDArray[np.int64], partition: Partition) -> dict[str, Any]:
@@ -243,20 +250,9 @@ def _target_counts(events: _Events, offsets: NDArray[np.int64], partition: Parti
     positions = np.flatnonzero(items == target[events.user])
     repeats = np.zeros(len(target), dtype=bool)
     repeats[events.user[positions[positions < end[events.user[positions]]]]] = True
-    known = np.zeros(int(items.max()) + 1, dtype=bool)
-    known[items[np.arange(len(items)) < partition.training[events.user]]] = True
     return {
         "repeat_targets": int(repeats.sum()),
-        "cold_targets": int((~known[items[at]]).sum()),
+        "cold_targets": cold_targets(partition, items, offsets)[1],
         "untrained_users": int((partition.training - offsets[:-1] < 2).sum()),
-        "last_ties": None if events.time is None else int(_tied(events.time, offsets, evaluated, at).sum()),
+        "last_ties": None if events.time is None else int(tied(events.time, offsets, evaluated, at).sum()),
     }
-
-
-def _tied(
-    time: NDArray[np.int64], offsets: NDArray[np.int64], users: NDArray[np.int64], at: NDArray[np.int64]
-) -> NDArray[np.bool_]:
-    """Return which targets have the same time as the interaction before or after them, of the same user."""
-    after = np.minimum(at + 1, offsets[1:][users] - 1)
-    tied: NDArray[np.bool_] = (time[at] == time[at - 1]) | ((time[at] == time[after]) & (after > at))
-    return tied

@@ -105,7 +105,6 @@ def resolved(given: Iterable[str | Path]) -> list[Path]:
         if not files:
             raise DataError(f"{each}: no file matches; correct the pattern")
         found += files
-    _refuse_twice(found)
     return found
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from easrec.data.blocks import UTF_8, blocks, open_file, plain_name
 from elasticnas.errors import DataError
 
-__all__ = ["BLANKS", "Dialect", "delimited", "parquet", "split_row", "whole"]
+__all__ = ["BLANKS", "Dialect", "delimited", "distinct", "parquet", "split_row", "whole"]
 
 BLANKS = "blanks"
 """Separator that stands for any run of blanks and tabs."""
@@ -135,9 +135,10 @@ def _require_decodable(path: Path, stream: IO[bytes]) -> None:
 
 
 def _unpacked(path: Path, stream: IO[bytes]) -> bytes:
-    data = stream.read(largest(path) + 1)
-    if len(data) > largest(path):
-        raise DataError(f"{path}: {_EXPANDS.format(largest(path) // 2**20)}")
+    most = largest(path)
+    data = stream.read(most + 1)
+    if len(data) > most:
+        raise DataError(f"{path}: {_EXPANDS.format(most // 2**20)}")
     return data
 
 
@@ -179,9 +180,17 @@ def delimited(
 
 def _names(path: Path, fields: list[str]) -> list[str]:
     """Return the names in the header without blanks around them."""
-    names = [name.strip() for name in fields]
+    return distinct(path, [name.strip() for name in fields], " in the header")
+
+
+def distinct(path: Path | str, names: list[str], where: str = "") -> list[str]:
+    """Return names of columns.
+
+    Raises:
+        DataError: A name occurs twice.
+    """
     if twice := [name for name in names if names.count(name) > 1]:
-        raise DataError(f"{path}: the column {twice[0]!r} occurs twice in the header; rename one")
+        raise DataError(f"{path}: the column {twice[0]!r} occurs twice{where}; rename one")
     return names
 
 

@@ -8,7 +8,7 @@ import polars as pl
 
 from elasticnas.errors import DataError
 
-__all__ = ["NO_TIME", "Times", "time_column"]
+__all__ = ["NO_TIME", "Times", "plain", "time_column"]
 
 NO_TIME = "none"
 """Value of ``--time`` that chooses the order of the rows."""
@@ -46,10 +46,10 @@ def time_column(path: Path | str, frame: pl.DataFrame, default: str, used: tuple
     if default in frame.columns:
         return default
     found = [name for name in frame.columns if name not in used and _looks_like_time(frame, name)]
-    if {_plain(name) for name in found} == {"unixreviewtime", "reviewtime"}:
+    if {plain(name) for name in found} == {"unixreviewtime", "reviewtime"}:
         # Amazon reviews: both columns hold the same day
-        found = [name for name in found if _plain(name) == "unixreviewtime"]
-    if len(found) == 1 and _plain(found[0]) in _CERTAIN:
+        found = [name for name in found if plain(name) == "unixreviewtime"]
+    if len(found) == 1 and plain(found[0]) in _CERTAIN:
         return found[0]
     if found:
         verb = "looks like a time" if len(found) == 1 else "look like times"
@@ -60,7 +60,8 @@ def time_column(path: Path | str, frame: pl.DataFrame, default: str, used: tuple
     return None
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
+    """Return the letters of a column's name in lower case, by which known names are recognised."""
     return re.sub(r"[^a-z]", "", name.lower())
 
 
@@ -68,7 +69,7 @@ def _looks_like_time(frame: pl.DataFrame, name: str) -> bool:
     if frame.schema[name].is_temporal():
         return True
     words = re.sub(r"([a-z])([A-Z])", r"\1 \2", name).lower()
-    if _plain(name) in _CERTAIN or _WORDS & set(re.split(r"[^a-z]+", words)) or words == "created_at":
+    if plain(name) in _CERTAIN or _WORDS & set(re.split(r"[^a-z]+", words)) or words == "created_at":
         return True
     return _values_are_times(frame[name])
 

@@ -112,8 +112,9 @@ class Evaluator:
             negatives = "no" if self.negatives is None else len(self.negatives)
             raise DataError(f"{users} histories, {len(self.targets)} targets and {negatives} rows of negatives differ")
         highest = max(int(self.targets.max()), int(self.histories.items.max(initial=0)))
-        if len(np.unique(self.users)) != users or len(self.users) != users:
-            raise DataError(f"{users} histories and {len(np.unique(self.users))} different users differ")
+        different = len(np.unique(self.users))
+        if different != users or len(self.users) != users:
+            raise DataError(f"{users} histories and {different} different users differ")
         for drawn in (self.negatives, self.uniform):
             if drawn is None:
                 continue
