@@ -8,12 +8,11 @@ import torch
 from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 
-from easrec import Config, Recommender
+from easrec import Recommender
 from easrec.data import prepare, read_interactions
 from easrec.data.synthetic import planted
-from easrec.model import build
-from easrec.space import space_for
 from elasticnas.errors import CheckpointError
+from tests.easrec.runs import untrained_run
 
 SMALL = {"hidden": 16, "inner": 16, "length": 8, "layers": 2, "heads": 2, "attention": "linrec"}
 
@@ -23,14 +22,7 @@ def folder_of(path, seed, weights=0):
     path.mkdir()
     planted(users=20, items=48, categories=4, length=12, seed=seed).write(path / "planted.tsv")
     data = prepare(read_interactions(path / "planted.tsv"))
-    config = Config().updated({"model": SMALL})
-    torch.manual_seed(weights)
-    arch = space_for(config.model).largest()
-    network = build(config.model, len(data.item_ids) - 1, arch, True).eval()
-    Recommender(network, arch, config, data.item_ids, data=data.fingerprint).save(path / "model")
-    data.save(path / "data.npz")
-    settings = {"data": data.fingerprint, "settings": config.model_dump(mode="json")}
-    (path / "run.json").write_text(json.dumps(settings))
+    untrained_run(path, data, SMALL, weights)
     return path, data
 
 

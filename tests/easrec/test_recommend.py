@@ -8,10 +8,9 @@ import polars as pl
 import pytest
 import torch
 
-from easrec import Config, Recommender
+from easrec import Recommender
 from easrec.data import prepare, read_interactions
-from easrec.model import build
-from easrec.space import space_for
+from tests.easrec.runs import untrained_run
 
 SMALL = {"hidden": 16, "inner": 16, "length": 8, "layers": 1, "heads": 2, "attention": "linrec"}
 USERS, ITEMS = 25, 12
@@ -26,13 +25,7 @@ def run(tmp_path_factory):
     lines = ["user_id,item_id,timestamp", *(f"{u},{i},{t}" for u, i, t in rows)]
     (out / "data.csv").write_text("\n".join(lines))
     data = prepare(read_interactions(out / "data.csv"))
-    config = Config().updated({"model": SMALL})
-    torch.manual_seed(0)
-    arch = space_for(config.model).largest()
-    network = build(config.model, len(data.item_ids) - 1, arch, True).eval()
-    Recommender(network, arch, config, data.item_ids, data=data.fingerprint).save(out / "model")
-    data.save(out / "data.npz")
-    (out / "run.json").write_text(json.dumps({"data": data.fingerprint, "settings": config.model_dump(mode="json")}))
+    untrained_run(out, data, SMALL)
     return out, rows
 
 
@@ -138,13 +131,7 @@ def hostile(tmp_path):
         schema={"user": pl.String, "item": pl.String, "time": pl.Int64},
     )
     data = prepare(frame)
-    config = Config().updated({"model": SMALL})
-    arch = space_for(config.model).largest()
-    network = build(config.model, len(data.item_ids) - 1, arch, True).eval()
-    Recommender(network, arch, config, data.item_ids, data=data.fingerprint).save(tmp_path / "model")
-    data.save(tmp_path / "data.npz")
-    content = {"data": data.fingerprint, "settings": config.model_dump(mode="json")}
-    (tmp_path / "run.json").write_text(json.dumps(content))
+    untrained_run(tmp_path, data, SMALL)
     return tmp_path
 
 

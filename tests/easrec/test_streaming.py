@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from easrec.artifact import Recommender
 from easrec.cli import commands
-from easrec.config import Config, ModelConfig
+from easrec.config import ModelConfig
 from easrec.data import Interactions, ItemFeatures, prepare, read_interactions
 from easrec.data.synthetic import planted
 from easrec.model import build, supernet
@@ -18,6 +18,7 @@ from easrec.space import space_for
 from easrec.streaming import Live, Streamer
 from elasticnas import extract
 from elasticnas.errors import ConfigError, DataError
+from tests.easrec.runs import untrained_run
 
 ITEMS, LENGTH = 30, 8
 SMALL = {"hidden": 16, "inner": 32, "length": LENGTH, "layers": 3, "heads": 2, "attention": "linrec"}
@@ -175,14 +176,7 @@ def folder(tmp_path):
     """A finished run: its data, and a network that nobody trained."""
     planted(users=20, items=48, categories=4, length=12).write(tmp_path / "planted.tsv")
     data = prepare(read_interactions(tmp_path / "planted.tsv"))
-    config = Config().updated({"model": SMALL})
-    torch.manual_seed(0)
-    arch = space_for(config.model).largest()
-    model = build(config.model, len(data.item_ids) - 1, arch, True).eval()
-    Recommender(model, arch, config, data.item_ids).save(tmp_path / "model")
-    data.save(tmp_path / "data.npz")
-    content = {"data": data.fingerprint, "settings": config.model_dump(mode="json")}
-    (tmp_path / "run.json").write_text(json.dumps(content))
+    untrained_run(tmp_path, data, SMALL)
     return tmp_path
 
 

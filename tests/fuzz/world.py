@@ -1,6 +1,5 @@
 """What inputs are given to: a finished run of an untrained network, and a finished study."""
 
-import json
 import math
 from functools import cached_property
 from pathlib import Path
@@ -11,15 +10,14 @@ import torch
 from torch import nn
 
 import elasticnas.nn as enn
-from easrec import Config, Recommender
+from easrec import Recommender
 from easrec.data import prepare, read_interactions
 from easrec.data.synthetic import planted
-from easrec.model import build
-from easrec.space import space_for
 from elasticnas import Space
 from elasticnas.run import PlainState, Run
 from elasticnas.search import Problem
 from elasticnas.study import Study, StudySettings
+from tests.easrec.runs import untrained_run
 
 __all__ = ["Counting", "World"]
 
@@ -85,14 +83,7 @@ class World:
         self.run.mkdir()
         planted(users=6, items=12, categories=4, length=6).write(folder / "planted.tsv")
         self.data = prepare(read_interactions(folder / "planted.tsv"))
-        config = Config().updated({"model": _SMALL})
-        torch.manual_seed(0)
-        arch = space_for(config.model).largest()
-        network = build(config.model, len(self.data.item_ids) - 1, arch, True).eval()
-        Recommender(network, arch, config, self.data.item_ids, data=self.data.fingerprint).save(self.run / "model")
-        self.data.save(self.run / "data.npz")
-        content = {"data": self.data.fingerprint, "settings": config.model_dump(mode="json")}
-        (self.run / "run.json").write_text(json.dumps(content))
+        untrained_run(self.run, self.data, _SMALL)
         self.recommender = Recommender.load(self.run)
         self.history = self.data.item_ids[1:4]
         self.right = self.recommender.recommend([self.history], 5)

@@ -1,0 +1,21 @@
+"""Folders of finished runs, without the time that a run takes."""
+
+import json
+
+import torch
+
+from easrec import Config, Recommender
+from easrec.model import build
+from easrec.space import space_for
+
+
+def untrained_run(folder, data, model, seed=0):
+    """Write what a run on prepared data leaves, with a network of the given settings that nobody trained."""
+    config = Config().updated({"model": model})
+    torch.manual_seed(seed)
+    arch = space_for(config.model).largest()
+    network = build(config.model, len(data.item_ids) - 1, arch, True).eval()
+    Recommender(network, arch, config, data.item_ids, data=data.fingerprint).save(folder / "model")
+    data.save(folder / "data.npz")
+    content = {"data": data.fingerprint, "settings": config.model_dump(mode="json")}
+    (folder / "run.json").write_text(json.dumps(content))
