@@ -84,8 +84,10 @@ class Columns:
         """
         user = self.user or _found(path, frame, defaults.user, _USERS, "user")
         item = self.item or _found(path, frame, defaults.item, _ITEMS, "item")
-        for option, name in (("--user", user), ("--item", item)):
-            _require(path, frame.columns, name, f"name it by {option}")
+        text = self.header and isinstance(path, Path)
+        for option, name, named in (("--user", user, self.user), ("--item", item, self.item)):
+            headerless = f" (in text without header: --no-header {option} 1)" if text and not named else ""
+            _require(path, frame.columns, name, f"name it by {option}{headerless}")
         time: str | None = None
         if self.time != NO_TIME:
             time = self.time or time_column(path, frame, defaults.time or "", (user, item))

@@ -35,7 +35,8 @@ def split_cells(
     if separator is None:
         sample = table[item].drop_nulls().head(_SAMPLE)
         lists = sample.filter(sample.str.contains(_LIST))
-        if len(lists) >= max(1, len(sample) / 2):
+        ids = sample.str.contains(rf"^\s*{_ID}\s*$").sum()
+        if len(lists) >= max(1, len(sample) / 2) or (len(lists) and len(lists) + ids == len(sample)):
             raise DataError(
                 f"{path}: the cells of {chosen.item!r}, such as {lists[0][:40]!r}, look like lists of items; "
                 "give what separates them by --item-separator ' ', or 'none' if each is one id"

@@ -114,11 +114,22 @@ def _separator(start: bytes, own: str) -> str | None:
         if separator == BLANKS and any(own in line for line in lines):
             continue  # blanks within fields
         counts = {len(split_row(line, separator)) for line in lines}
+        if len(counts) > 1 and b'"' in start:
+            counts = _widths(start, separator)  # quoted fields may contain line breaks
         if len(counts) == 1 and (width := counts.pop()) >= 2:
             widths[separator] = width
     if widths.get(";", 0) > widths.get(",", 0) > 0:
         del widths[","]  # the decimal comma
     return next(iter(widths), None)
+
+
+def _widths(start: bytes, separator: str) -> set[int]:
+    """Return the numbers of fields of the first rows."""
+    dialect = Dialect(separator)
+    if not dialect.quoted:
+        return set()
+    rows = [fields for fields in dialect.rows(start.removeprefix(b"\xef\xbb\xbf")) if fields]
+    return set(map(len, rows[:-1] if len(start) == _BEGINNING else rows))
 
 
 def _one_line_per_user(start: bytes) -> bool:

@@ -122,6 +122,11 @@ RIGHT = {
         {"x.csv": 'user_id,item_id,title,timestamp\n1,b,5" disk,2\n1,a,"x, y",1\n\n1,c,6",3\n1,,3" or 3",4\n'},
         {},
     ),
+    # rows, not lines, tell the separator
+    "semicolons-and-line-breaks": (
+        {"x.csv": 'user_id;item_id;title;timestamp\n1;b;"x\ny";2\n1;a;"z, ""w""";1\n1;c;;3\n'},
+        {},
+    ),
     "utf-16": ({"x.csv": (HEAD + "1,b,2\n1,a,1\n1,c,3\n").encode("utf-16")}, {"encoding": "utf-16"}),
     "shards": (
         {
@@ -208,6 +213,16 @@ WRONG = {
         {"x.csv": 'user_id,item_id,title,timestamp\n1,a,"disk,1\n1,b,x,2\n1,c,"disk,3\n1,d,y,4\n'},
         {},
         "and quotes within fields doubled",
+    ),
+    "few-lists-in-cells": (
+        {"x.csv": "user_id,item_id\n1,12\n2,12 7\n3,5\n4,6\n"},
+        {},
+        "the cells of 'item_id', such as '12 7', look like lists of items",
+    ),
+    "headerless-words": (
+        {"x.csv": "u1,i1\nu2,i2\n"},
+        {},
+        r"the columns are u1, i1; name it by --user \(in text without header: --no-header --user 1\)",
     ),
     "r-tables": (
         {"x.txt": '"user_id"\t"item_id"\n"1"\t"a"\n'},
