@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from easrec.data import prepare, read_frame, read_interactions
+from easrec.data.tables import Dialect
 from easrec.source import Source
 from elasticnas.errors import ElasticNASError
 
@@ -224,6 +225,20 @@ WRONG = {
         {},
         r"the columns are u1, i1; name it by --user \(in text without header: --no-header --user 1\)",
     ),
+    "quotes-over-rows": (
+        {"x.csv": 'user_id,item_id,title\n1,a,x\n1,"x,"x"y\n1,b,x"\n'},
+        {},
+        "quotes within fields make it unclear where rows end",
+    ),
+    # CiteULike: the number of items, not a user, begins each line
+    "citeulike": ({"users.dat": "2 5 6\n2 7 8\n3 1 2 4\n"}, {}, "no column 'user_id'"),
+    "blanks-within-ragged-rows": (
+        {"x.csv": "user id,x\nu 1,a,b\nu 2,c\n"},
+        {"user": "user id", "item": "x"},
+        "row 2: its number of fields differs",
+    ),
+    "a-time-after-an-incomplete-row": ({"x.csv": HEAD + ",a,\n1,a,soon\n"}, {}, "row 3: the time 'soon'"),
+    "blank-rows-before-the-header": ({"x.csv": "\n\n" + HEAD + "1,a,1\n1,b,soon\n"}, {}, "row 5: the time 'soon'"),
     "r-tables": (
         {"x.txt": '"user_id"\t"item_id"\n"1"\t"a"\n'},
         {},
@@ -265,6 +280,10 @@ FRAMES = {
     "decimals": pl.DataFrame(times(pl.Series(["2.50", "1.25", "3.5"]).cast(pl.Decimal(10, 2)))),
     "enumeration": pl.DataFrame(times([2, 1, 3])).with_columns(pl.col("item_id").cast(pl.Enum(["c", "b", "a"]))),
     "lists": pl.DataFrame({"user_id": [1], "item_id": [["b", "a", "c"]], "timestamp": [DAYS]}),
+    # the same hour twice, before and after the change of clocks
+    "autumn": pl.DataFrame(times(pl.Series(NIGHT.tz_localize(None)).dt.replace_time_zone("UTC"))).with_columns(
+        pl.col("timestamp").dt.convert_time_zone("Europe/Berlin")
+    ),
     "pandas-dates": pd.DataFrame(times(DAYS)),
     "pandas-time-zone": pd.DataFrame(times(NIGHT.tz_convert("Europe/Berlin"))),
     "pandas-nullable": pd.DataFrame(times(pd.array([16 * 10**17 + n for n in (2, 1, 3)], dtype="Int64"))),
@@ -294,3 +313,48 @@ def test_a_file_is_read_once_however_it_is_called(tmp_path, monkeypatch):
     other = written(tmp_path, {"b.csv": HEAD + "1,b,2\n"})
     with pytest.raises(ElasticNASError, match=r"a.csv: given twice"):
         Source("a.csv", validation=other, test=path).read(0, 0)
+
+
+def test_files_of_a_pattern_are_sorted_by_name(tmp_path, monkeypatch):
+    paths = written(tmp_path, {f"{name}.csv": f"user_id,item_id\n1,{name}\n" for name in "abc"})
+    monkeypatch.setattr("easrec.data.readers.glob", lambda *_, **__: [str(path) for path in reversed(paths)])
+    assert sequences(read_interactions(tmp_path / "*.csv")) == ABC
+
+
+def test_floats_that_may_stand_for_several_ids_are_refused():
+    frame = pl.DataFrame({"user_id": [1.0], "item_id": [2.0**53]})
+    with pytest.raises(ElasticNASError, match="the ids of 'item_id' are floats"):
+        read_frame(frame)
+
+
+def test_a_row_cut_by_the_end_of_the_sample_does_not_count(tmp_path, monkeypatch):
+    text = "user_id;item_id;timestamp\n1;a;1\n1;b;2\n1;c;3\n"
+    monkeypatch.setattr("easrec.data.recognising._BEGINNING", text.index("b;2"))
+    assert sequences(read_interactions(written(tmp_path, {"x.csv": text}))) == ABC
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "options", "message"),
+    [
+        ("x.jsonl", '{"user_id": 1, "item_id": "a"}\n' * 4 + "{\n", {}, "row 5: not valid JSON"),
+        ("x.txt", "1 a b\n2 a b\n3 a b\n4\n", {"format": "user-lines"}, "row 4: '4' and no item"),
+    ],
+)
+def test_rows_count_through_all_blocks(tmp_path, monkeypatch, name, text, options, message):
+    monkeypatch.setattr("easrec.data.blocks._BLOCK", 8)
+    with pytest.raises(ElasticNASError, match=message):
+        read_interactions(written(tmp_path, {name: text}), **options)
+
+
+@pytest.mark.parametrize(
+    ("row", "within"),
+    [
+        ('1,"a ""b"", c",""', False),
+        ('"","""",1', False),
+        ('1,5" disk,6" disk', True),
+        ('1,"a" b,2', True),
+        ('1,a,"b', True),
+    ],
+)
+def test_quotes_within_fields(row, within):
+    assert Dialect(",").quotes_within_fields(f"{row}\n".encode()) == within

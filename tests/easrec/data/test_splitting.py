@@ -77,6 +77,30 @@ def test_sessions():
     assert stage(data, "test") == {"v": (["b", "c"], "d"), "w": (["a"], "b")}
 
 
+def test_shares_of_sessions_count_their_ends():
+    # ends on days 10, 11, 12, 6 and 12: in order, 6 is before 40 % of the five, and 10 too; 11 is before 60 %
+    data = prepare(frame(), split="sessions:40%,60%")
+    assert data.statistics.split == "sessions, validation from 1970-01-12T00:00:00, test from 1970-01-13T00:00:00"
+    assert stage(data, "validation") == {"v": (["b", "c"], "d")} and stage(data, "test") == {"w": (["a"], "b")}
+
+
+def test_points_are_shares_or_nanoseconds_of_utc():
+    assert SplitRule.parse("time:80%,97.5%") == SplitRule("time", 0.8, 0.975)
+    found = SplitRule.parse("sessions:1970-01-01 00:00:00.000001,1970-01-02T01:00+01:00")
+    assert found == SplitRule("sessions", 1_000, DAY)
+
+
+def test_given_parts_count_before_times():
+    rows = pl.DataFrame(
+        {"user": ["u"] * 4, "item": list("abdc"), "time": [5, 60, 7, 6], "part": pl.Series([0, 0, 1, 2], dtype=pl.Int8)}
+    )
+    data = prepare(rows)
+    assert named(data, Split(data).training) == [["a", "b"]]
+    assert stage(data, "validation") == {"u": (["a", "b"], "d")} and stage(data, "test") == {
+        "u": (["a", "b", "d"], "c")
+    }
+
+
 def test_it_is_kept_in_prepared_data(tmp_path):
     data = prepare(frame(), split=f"time:{date(8)},{date(10)}")
     data.save(tmp_path / "data.npz")
