@@ -21,9 +21,9 @@ from easrec.data import (
 )
 from easrec.data.frames import NAME, table_of
 from easrec.data.readers import Read, read, read_table, resolved
-from easrec.figures import split_facts
+from easrec.facts import data_facts
 from easrec.result import SplitSummary, Stage
-from elasticnas.errors import ConfigError, printable
+from elasticnas.errors import ConfigError
 
 __all__ = ["Data", "Files", "Source", "show_statistics"]
 
@@ -75,7 +75,7 @@ class Source:
             raise ConfigError(f"--split {self.split}: with --validation and --test the split is given; leave it out")
 
     def load(self, preset: str, config: Config, console: Console) -> Interactions:
-        """Read the interactions, and the features if there is a file of items; print their statistics.
+        """Read the interactions, and the features if there is a file of items.
 
         Raises:
             ConfigError: The options contradict each other.
@@ -90,7 +90,6 @@ class Source:
             found = self._generated(config.seed, console)
         else:
             raise ConfigError(f"--preset {preset} needs --data; only --preset demo runs on generated interactions")
-        show_statistics(found, console)
         return found
 
     def read(self, min_user: int, min_item: int) -> Interactions:
@@ -162,40 +161,13 @@ def _paths(given: Data) -> list[str | Path]:
     return []
 
 
-_TIES = {"random": "a seeded random order", "item": "item id", "file": "the order of the rows"}
-
-
-def _share(count: int | None, users: int) -> str:
-    return "an uncounted share" if count is None else f"{count / max(1, users):.1%}"
-
-
-def show_statistics(data: Interactions, console: Console) -> None:
+def show_statistics(data: Interactions, split: Split, console: Console) -> None:
     """Print what was read, counts, dropped rows and users, and the number of items without features."""
-    s = data.statistics
-    lines = [f"read: {printable(s.source)}"] if s.source else []
-    lines += [
-        f"data: {s.users:,} users, {s.items:,} items, {s.interactions:,} interactions "
-        f"({s.actions_per_user:.2f} per user, {s.actions_per_item:.2f} per item), "
-        + (f"ordered by time, ties by {_TIES[s.tie_break]}" if s.timestamps else "in row order, without times")
-    ]
-    split = Split(data)
     evaluated = {stage: len(split.users(stage)) for stage in get_args(Stage)}
-    if split.kind != "last":
-        lines += [f"{key}: {text}" for key, text in split_facts(SplitSummary.of(split), evaluated).items()]
-    users = evaluated["test"]
-    ties = f"{_share(s.last_ties, users)} at the same time as a neighbour, " if s.timestamps else ""
-    lines.append(
-        f"test targets ({s.split}): {ties}{_share(s.repeat_targets, users)} repeat an earlier item, "
-        f"{_share(s.cold_targets, users)} never occur in training; {_share(s.untrained_users, s.users)} of users have "
-        "no training target"
-    )
-    if s.duplicates_dropped or s.empty_dropped or s.core_dropped or s.short_users_dropped or s.left_out:
-        lines.append(
-            f"dropped: {s.left_out:,} by --where, {s.duplicates_dropped:,} repeated rows, {s.core_dropped:,} by "
-            f"the k-core filter, {s.short_users_dropped:,} short users, {s.empty_dropped:,} rows without a user or "
-            "an item"
-        )
+    summary = None if split.kind == "last" else SplitSummary.of(split)
+    lines = [f"{name}: {text}" for name, text in data_facts(data.statistics, summary, evaluated).items()]
     if data.features is not None:
         lines.append(data.features.describe())
     for line in lines:
-        console.print(line, highlight=False, markup=False)
+        # a line of a log or a pipe stays one line
+        console.print(line, highlight=False, markup=False, soft_wrap=not console.is_terminal)
