@@ -2,12 +2,11 @@
 
 import io
 import json
-import os
 import random
 import shutil
 import sys
 from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout, suppress
+from contextlib import redirect_stderr, redirect_stdout
 from functools import partial
 from pathlib import Path
 from unittest.mock import patch
@@ -23,10 +22,10 @@ from easrec.streaming import Live
 from elasticnas import load_space
 from elasticnas.checkpoint import load_checkpoint, save_checkpoint
 from elasticnas.cli.options import changes_of
-from elasticnas.cli.root import run as run_command
 from elasticnas.errors import ElasticNASError, printable
 from elasticnas.run import Run, drive
 from elasticnas.settings import read_config, updated
+from tests.fuzz.commands import attempt_command
 from tests.fuzz.inputs import damaged, json_value, text, yaml_value
 from tests.fuzz.tables import drawn_file, drawn_items
 from tests.fuzz.world import Counting, World
@@ -155,49 +154,6 @@ def _studies(world: World, rng: random.Random) -> None:
     assert world.studied(copy) == right, f"{path.name}: other content"
 
 
-def _commands(world: World, rng: random.Random) -> None:
-    """Command lines: what reaches a terminal has no control characters, and errors are one line."""
-    given = rng.choice([text(rng), "\x1b]0;title\x07", "\x9b2J", "", "-1", "1e400", "user-00001", "item-0001"])
-    commands: list[list[str]] = [
-        [given],
-        ["easrec", given],
-        ["easrec", "ids", given, "--out", str(world.run)],
-        ["easrec", "ids", rng.choice(["users", "items"]), "--out", rng.choice([str(world.run), given])],
-        [
-            "easrec",
-            "recommend",
-            "--out",
-            str(world.run),
-            rng.choice(["--user", "--history", "--top", "--items"]),
-            given,
-        ],
-        ["easrec", "recommend", "--out", str(world.run), "--user", "user-00001", f"--{given}"],
-        ["easrec", "recommend", "--out", str(world.run), "--user", "user-00001", "--top", given],
-        ["easrec", "recommend", "--out", str(world.run), "--user", "user-00001", "--to", given],
-        ["easrec", "evaluate", "--out", str(world.run), "--popularity", given],
-        ["space", rng.choice(["show", "check", "sample", given]), given],
-    ]
-    written = _Terminal()
-    with (
-        patch.object(sys, "argv", ["elasticnas", *rng.choice(commands)]),
-        patch("signal.signal"),
-        patch.dict(os.environ, {"TERM": "dumb"}),  # no styles
-        redirect_stdout(written),
-        redirect_stderr(written),
-        suppress(SystemExit),
-    ):
-        run_command()
-    shown = written.getvalue().replace("\n", "").replace("\t", "")
-    assert not any(ord(each) < 32 or 127 <= ord(each) < 160 for each in shown), f"control characters: {shown[:200]!r}"
-
-
-class _Terminal(io.StringIO):
-    """Text that commands take for a terminal without colours."""
-
-    def isatty(self) -> bool:
-        return True
-
-
 def _copied(folder: Path, to: Path) -> Path:
     shutil.rmtree(to, ignore_errors=True)
     shutil.copytree(folder, to)
@@ -211,7 +167,7 @@ KINDS: dict[str, Callable[[World, random.Random], None]] = {
     "checkpoints": _checkpoints,
     "studies": _studies,
     "streams": _streams,
-    "commands": _commands,
+    "commands": attempt_command,
     "csv": partial(_readers, "csv"),
     "tsv": partial(_readers, "tsv"),
     "json lines": partial(_readers, "json lines"),

@@ -1,7 +1,11 @@
 """A small seeded part of the fuzzing; ``python -m tests.fuzz.campaign`` runs thousands of inputs."""
 
+import importlib
 import random
+import sys
+from collections import Counter
 from contextlib import closing
+from types import SimpleNamespace
 from unittest.mock import patch
 
 import pytest
@@ -52,6 +56,64 @@ def test_a_reader_that_loses_or_changes_a_row_is_found(world, monkeypatch, name,
         with pytest.raises(AssertionError, match="read"):
             for seed in range(100):
                 attempt(world, kind, random.Random(seed))
+
+
+def raising(*given, **named):
+    raise ValueError("no error of ours")
+
+
+def tracing(*given, **named):
+    print("Traceback (most recent call last):", file=sys.stderr)
+    sys.exit(1)
+
+
+def saying_twice(message):
+    print(f"error: {message}\nerror: {message}", file=sys.stderr)
+    sys.exit(1)
+
+
+def succeeding(message):
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(0)
+
+
+def too_long(message):
+    print(f"error: {'x' * 301}", file=sys.stderr)
+    sys.exit(1)
+
+
+@pytest.mark.parametrize(
+    ("name", "broken"),
+    [
+        ("easrec.cli.recommend.recommender_of", lambda real: raising),
+        ("easrec.cli.ids.data_of", lambda real: tracing),
+        ("easrec.source.read", lambda real: raising),
+        ("elasticnas.cli.root._fail", lambda real: saying_twice),
+        ("elasticnas.cli.root._fail", lambda real: succeeding),
+        ("elasticnas.cli.root._fail", lambda real: too_long),
+        ("elasticnas.cli.root._fail", lambda real: lambda message: sys.exit(3)),
+        ("easrec.cli.answers._frame", lambda real: lambda *given: real(*given).head(-1)),
+        ("easrec.cli.answers._frame", lambda real: lambda users, answers, _: real(users, answers, [True] * len(users))),
+        ("easrec.cli.recommend._as_line", lambda real: lambda name, answer, *more: real(name, answer[:-1], *more)),
+        ("easrec.data.preparing._numbered", lambda real: lambda frame: real(frame.head(-1))),
+        ("easrec.cli.ids.escaped", lambda real: str.upper),
+        ("elasticnas.cli.space.json", lambda real: SimpleNamespace(dumps=lambda row: "{}")),
+    ],
+)
+def test_a_command_that_fails_or_loses_a_row_is_found(world, monkeypatch, name, broken):
+    module, _, last = name.rpartition(".")
+    where = importlib.import_module(module)
+    monkeypatch.chdir(world.folder)
+    monkeypatch.setattr(where, last, broken(getattr(where, last)))
+    with pytest.raises((AssertionError, ValueError)):
+        for seed in range(150):
+            attempt(world, "commands", random.Random(seed))
+
+
+def test_a_good_part_of_the_command_lines_ends_in_an_error(world, monkeypatch):
+    monkeypatch.chdir(world.folder)
+    found = Counter(attempt(world, "commands", random.Random(seed)) for seed in range(100))
+    assert min(found["ok"], found["refused"]) >= 25
 
 
 def test_a_code_that_ends_its_process_is_noticed_and_the_next_is_run():
