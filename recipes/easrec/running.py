@@ -9,7 +9,7 @@ from rich.console import Console
 
 from easrec.config import Config
 from easrec.data import Columns, TieBreak
-from easrec.data.columns import Missing
+from easrec.data.columns import Missing, texts
 from easrec.pipeline import Pipeline
 from easrec.presets import load_preset
 from easrec.result import RunResult
@@ -40,13 +40,13 @@ def run(
     time: str | None = None,
     format: str = "auto",
     items: str | Path | None = None,
-    features: Sequence[str] = (),
+    features: str | Sequence[str] = (),
     feature_separator: str = "|",
     header: bool = True,
     separator: str | None = None,
     time_format: str | None = None,
     missing: Missing = "refuse",
-    where: Sequence[str] = (),
+    where: str | Sequence[str] = (),
     encoding: str | None = None,
     item_separator: str | None = None,
     tie_break: TieBreak = "random",
@@ -99,10 +99,10 @@ def run(
     Raises:
         ElasticNASError: Settings or data are wrong, no architecture meets the budget, or the folder holds another run.
     """
-    layout = header, separator, time_format, missing, tuple(where), encoding, item_separator
+    layout = header, separator, time_format, missing, texts(where), encoding, item_separator
     columns = Columns(user, item, time, format, *layout)
     file = None if items is None else Path(items)
-    source = Source(data, columns, validation, test, tie_break, split, file, tuple(features), feature_separator)
+    source = Source(data, columns, validation, test, tie_break, split, file, texts(features), feature_separator)
     config_of_run = configured(preset, None if config is None else Path(config), budget, seed, settings)
     run = Run(out, resume=resume, progress=progress)
     return pipeline(source, preset, config_of_run, run, device, threads, console).run_all()

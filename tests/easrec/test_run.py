@@ -385,8 +385,8 @@ def test_prepared_data_must_be_prepared_as_asked(main, interactions, tmp_path):
     assert main("easrec", "prepare", "--data", interactions, "--out", prepared)[0] == 0
     for options, message in (
         (["--set", "min_user=1000"], "prepared with --min-user 0 --min-item 0, but min_user=1000"),
-        (["--user", "who"], "prepared data has no columns to choose"),
-        (["--format", "csv"], "prepared data has no columns to choose"),
+        (["--user", "who"], "is prepared already; leave --user out, or give it to prepare"),
+        (["--format", "csv"], "is prepared already; leave --format out"),
     ):
         code, _, printed = main("easrec", "run", "--data", prepared, "--out", tmp_path / "o", *options)
         assert code == 1 and message in printed and not (tmp_path / "o").exists()

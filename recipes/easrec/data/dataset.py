@@ -28,17 +28,22 @@ class Statistics:
     """Counts after preparation (without the padding id), what was dropped, and the k-core filter used.
 
     Attributes:
+        core_dropped: Interactions that the k-core filter dropped.
+        short_users_dropped: Users with fewer interactions than the split needs.
         timestamps: Whether interactions are in time order, not in the order of the rows.
-        empty_dropped: Rows without a user or an item.
+        empty_dropped: Interactions without a user or an item.
         left_out: Interactions that did not satisfy the conditions of ``--where``.
         source: Format and columns that were read, in one line; empty in older files and for generated data.
         split: Which interactions are the targets, in one line.
         tie_break: What orders interactions of a user at the same time: ``random``, ``item`` or ``file``.
-        last_ties: Users whose test item has the same time as their interaction before or after it; this and the
-            following counts are None in files that were prepared before they were counted.
+        last_ties: Users whose test item has the same time as their interaction before or after it; this and later
+            counts are None in files that were prepared before they were counted.
         repeat_targets: Users whose test item is among their earlier items.
         cold_targets: Users whose test item occurs in no training part.
         untrained_users: Users with a single training item, hence no target in training.
+        rows: Interactions that were read: those kept, and all that were dropped or left out.
+        short_dropped: Interactions of the users with too few.
+        early_targets: For given parts, users whose test item is earlier than their last training item.
     """
 
     users: int
@@ -59,6 +64,9 @@ class Statistics:
     left_out: int = 0
     source: str = ""
     split: str = "leave-one-out"
+    rows: int | None = None
+    short_dropped: int | None = None
+    early_targets: int | None = None
 
     @property
     def actions_per_user(self) -> float:
