@@ -13,7 +13,7 @@ from easrec.data.columns import Missing, texts
 from easrec.pipeline import Pipeline
 from easrec.presets import load_preset
 from easrec.result import RunResult
-from easrec.source import Data, Files, Source
+from easrec.source import Data, Part, Source
 from easrec.space import EASRecSpace
 from elasticnas.run import ProgressOption, Run
 from elasticnas.runtime import configure_torch, device_of
@@ -51,8 +51,8 @@ def run(
     item_separator: str | None = None,
     tie_break: TieBreak = "random",
     split: str = "last",
-    validation: Files = (),
-    test: Files = (),
+    validation: Part = (),
+    test: Part = (),
     console: Console | None = None,
 ) -> RunResult[EASRecSpace]:
     """Search, extract, retrain, evaluate, compare and save, as ``elasticnas easrec run`` does.
@@ -89,8 +89,9 @@ def run(
         tie_break: Order of a user's interactions at the same time: ``"random"`` (seeded), ``"item"`` or ``"file"``.
         split: Which interactions become targets: ``"last"`` for leave-one-out, or points in time such as
             ``"time:80%,90%"``, see :class:`easrec.data.SplitRule`.
-        validation: Files of the validation interactions, if they are given; those of ``data`` then train.
-        test: Files of the test interactions.
+        validation: Files or a data frame of the validation interactions, if they are given; those of ``data`` then
+            train.
+        test: The same for the test interactions.
         console: Where statistics and stages are printed; None prints nothing.
 
     Returns:

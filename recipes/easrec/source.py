@@ -26,7 +26,7 @@ from easrec.figures import split_facts
 from easrec.result import SplitSummary, Stage
 from elasticnas.errors import ConfigError, printable
 
-__all__ = ["Data", "Files", "Source", "show_statistics"]
+__all__ = ["Data", "Files", "Part", "Source", "show_statistics"]
 
 Files: TypeAlias = str | Path | Sequence[str | Path]
 """One or several paths or patterns such as ``part-*.csv``."""

@@ -54,7 +54,7 @@ def test_without_header_the_time_is_asked_for(tmp_path):
     (tmp_path / "x.csv").write_text("1,10,5,12\n1,11,4,7\n")
     options = {"user": "1", "item": "2", "header": False}
     with pytest.raises(
-        DataError, match="name the column of the time by position, for example --time 4, or use .* none"
+        DataError, match=r"name the column of the time by position, for example --time 4, or use .* none"
     ):
         read_interactions(tmp_path / "x.csv", **options)
     assert read_interactions(tmp_path / "x.csv", **options, time="4")["time"].to_list() == [12 * 10**9, 7 * 10**9]
