@@ -20,7 +20,7 @@ from elasticnas.checkpoint import first_difference
 from elasticnas.errors import CheckpointError, DataError, ElasticNASError, short_repr
 from elasticnas.extraction import load, save
 from elasticnas.extraction.storage import ARCHITECTURE, WEIGHTS
-from elasticnas.files import read_bytes, read_json, write_text
+from elasticnas.files import read_json, write_text
 
 __all__ = ["Recommender", "digest"]
 
@@ -68,7 +68,7 @@ class Recommender:
         if self.features is not None:
             content["features"] = self.features.to_json()
         content |= {"data": self.data, "refit": self.refit}
-        content["weights"] = sha256(read_bytes(folder / WEIGHTS)).hexdigest()
+        content["weights"] = _checksum_of_weights(folder)
         write_text(folder / _SETTINGS, json.dumps(content | {"sha256": digest(content)}) + "\n")
 
     @classmethod
@@ -110,7 +110,7 @@ class Recommender:
 
         network = load(folder, make)
         assert isinstance(network, EASRecModel)
-        if content.get("weights") not in (None, sha256(read_bytes(folder / WEIGHTS)).hexdigest()):
+        if content.get("weights") not in (None, _checksum_of_weights(folder)):
             raise CheckpointError(
                 f"{folder / WEIGHTS}: belongs to another model than {_SETTINGS} beside it; restore both, or run again"
             )
@@ -232,6 +232,11 @@ class Recommender:
         found = scores.topk(min(top, len(scores) - 1))
         pairs = zip(found.values.tolist(), found.indices.tolist(), strict=True)
         return [(self.item_ids[i], value) for value, i in pairs if value > float("-inf")]
+
+
+def _checksum_of_weights(folder: Path) -> Any:
+    """Return the checksum that the architecture beside the weights names: ``load`` has compared it with the weights."""
+    return read_json(folder / ARCHITECTURE)["sha256"]
 
 
 def _require_computable(path: Path, network: EASRecModel) -> None:

@@ -14,10 +14,10 @@ from easrec.evaluation import MISSED, Report, beyond_accuracy, metrics_at, recom
 from easrec.evaluation.beyond import user_counts
 from easrec.evaluation.evaluator import Score
 from easrec.evaluation.groups import history_groups, popularity_groups
-from easrec.evaluation.protocols import rows_and_items
+from easrec.steering import allows_repeats
 from elasticnas.errors import DataError
 
-__all__ = ["beyond", "by_group", "test_lists", "write_per_user"]
+__all__ = ["beyond", "by_group", "of_lists", "test_lists", "write_per_user"]
 
 
 def cutoff(config: Config) -> int:
@@ -25,14 +25,23 @@ def cutoff(config: Config) -> int:
     return int(config.early_stopping_metric.partition("@")[2])
 
 
+def of_lists(config: Config) -> str:
+    """Return the protocol whose ranks are places in the lists: ``full`` if it steers the run, otherwise ``unseen``."""
+    return "full" if allows_repeats(config) else "unseen"
+
+
 def test_lists(score: Score, split: Split, config: Config, device: torch.device) -> NDArray[np.int64]:
-    """Return the list of every evaluated user before the test target, as ``recommend`` gives it by default."""
-    return recommended(score, split.history("test"), split.items, config.model.length, cutoff(config), device)
+    """Return the list of every evaluated user before the test target, as ``recommend`` gives it.
+
+    Items of the history are in it if the run is steered by ``full``, as with ``recommend --repeats``.
+    """
+    length, k, repeats = config.model.length, cutoff(config), allows_repeats(config)
+    return recommended(score, split.history("test"), split.items, length, k, device, repeats)
 
 
 def beyond(lists: NDArray[np.int64], split: Split) -> dict[str, float]:
     """Return coverage, novelty, popularity and Gini index: :func:`easrec.evaluation.beyond_accuracy`."""
-    users = user_counts(*rows_and_items(split.training), split.items)
+    users = user_counts(*split.training.rows_and_items(), split.items)
     return beyond_accuracy(lists, users, split.training.counts(split.items), int((split.training.lengths > 0).sum()))
 
 

@@ -10,27 +10,18 @@ from elasticnas.report import figures_table
 
 if TYPE_CHECKING:
     from easrec.config import Config
-    from easrec.data.partition import Kind
-    from easrec.result import Metrics, Network, NetworkName, RunResult, SplitSummary, Stage
+    from easrec.result import Metrics, Network, NetworkName, RunResult, Stage
 
 __all__ = [
     "NETWORKS",
     "PLOTTED",
     "comparison",
     "metrics_table",
-    "repeats",
-    "split_facts",
     "still_improving",
     "summary_table",
 ]
 
 NETWORKS: "dict[NetworkName, str]" = {"largest": "largest", "found": "found by search", "random": "random search"}
-_SPLITS: "dict[Kind, str]" = {
-    "last": "leave-one-out",
-    "time": "two points in time",
-    "sessions": "sessions by two points in time",
-    "given": "given parts",
-}
 PLOTTED: "tuple[NetworkName, ...]" = ("found", "random", "largest")
 """Order of the networks in plots, so that each has the same colour as its search."""
 
@@ -126,26 +117,6 @@ def metrics_table(
         if baselines:
             table.add_section()
     return table
-
-
-def repeats(shares: "Mapping[Stage, float]") -> dict[str, str]:
-    """Return the share of repeat targets as a line of a page; empty for results that did not record it."""
-    if not shares:
-        return {}
-    shown = ", ".join(f"{share:.1%} of {stage}" for stage, share in shares.items())
-    return {"repeat targets": f"{shown}; unseen counts them as misses, as recommend leaves seen items out"}
-
-
-def split_facts(split: "SplitSummary | None", evaluated: "Mapping[Stage, int]") -> dict[str, str]:
-    """Return what a split evaluates and leaves out as a line of a page; empty for results that did not record it."""
-    if split is None:
-        return {}
-    stages = (
-        f"{stage}: {users:,} users evaluated, {split.cold_users[stage]:,} cold users left out, "
-        f"{split.cold_targets[stage]:,} cold targets"
-        for stage, users in evaluated.items()
-    )
-    return {"split": f"{_SPLITS[split.kind]}, {split.training_users:,} users with training items; {'; '.join(stages)}"}
 
 
 def still_improving(result: "RunResult[Any]") -> str:

@@ -42,7 +42,7 @@ from easrec.result import (
 from easrec.result import Stage as StageName
 from easrec.searching import encoder_flops, search_architecture, strategy_of
 from easrec.space import EASRecSpace, space_for
-from easrec.steering import steered
+from easrec.steering import repeat_share, steered, steering_of
 from easrec.training import Trained, train
 from elasticnas.checkpoint import first_difference, load_checkpoint, restoring, save_checkpoint
 from elasticnas.cost import Budget, Latency, Params
@@ -77,6 +77,7 @@ class Pipeline:
         run: Gives the output folder and whether to resume.
         device: Device of the networks.
         console: Where stages are printed; None shows them where ``run`` reports its progress.
+        split: The split of the data, if it is made already.
 
     Raises:
         CheckpointError: The folder holds a run and ``resume`` is False, or it holds a run of other data or settings;
@@ -87,14 +88,20 @@ class Pipeline:
     """
 
     def __init__(
-        self, data: Interactions, config: Config, run: Run, device: torch.device, console: Console | None = None
+        self,
+        data: Interactions,
+        config: Config,
+        run: Run,
+        device: torch.device,
+        console: Console | None = None,
+        split: Split | None = None,
     ) -> None:
         if run.folder is None or run.allow:
             given = (
                 "a folder: Run(folder)" if run.folder is None else "a Run without allow: its stages build on each other"
             )
             raise ConfigError(f"a run of EASRec needs {given}")
-        self.split = Split(data)
+        self.split = Split(data) if split is None else split
         config, self.steering = steered(config, self.split)
         self.data, self.config, self.run, self.device = data, config, run, device
         self.console = console or run.reporting.console
@@ -301,6 +308,7 @@ class Pipeline:
                 fewest_negatives={stage: each.fewest_negatives for stage, each in trained["found"].reports.items()},
                 evaluated_users={stage: len(each.users) for stage, each in trained["found"].reports.items()},
                 repeat_targets={stage: each.repeat_targets for stage, each in trained["found"].reports.items()},
+                steering=steering_of(self.config, repeat_share(self.split)),
             )
             # after every network, so that a long run has results before its end
             write_text(self.folder / "result.json", json.dumps(result.to_dict(), indent=2) + "\n")

@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
-from easrec.figures import NETWORKS, split_facts, still_improving
+from easrec.facts import split_facts
+from easrec.figures import NETWORKS, still_improving
 from elasticnas.report.brief import Brief
 from elasticnas.report.numbers import compact, counted
 from elasticnas.report.rows import Row, flat, row

@@ -3,8 +3,9 @@
 from typing import Any
 
 from easrec.config import Config
-from easrec.figures import NETWORKS, comparison, repeats, split_facts, still_improving
-from easrec.result import DataSummary, RunResult
+from easrec.facts import run_facts
+from easrec.figures import NETWORKS, comparison, still_improving
+from easrec.result import RunResult
 from elasticnas.report import bullets, table
 from elasticnas.settings import differences
 
@@ -12,7 +13,7 @@ __all__ = ["page"]
 
 
 def page(result: RunResult[Any]) -> str:
-    """Return the page as Markdown: environment and data, networks, search, training, settings."""
+    """Return the page as Markdown: environment, data, networks, search, training, settings."""
     where, counts = result.environment, result.data.statistics
     head, sections = comparison(result)
     parts = [
@@ -24,13 +25,11 @@ def page(result: RunResult[Any]) -> str:
                 "seed": result.seed,
                 "machine": f"{where['processor']}, {where['device']}, {where['threads']} threads",
                 "versions": f"elasticnas {where['elasticnas']}, torch {where['torch']}, Python {where['python']}",
-                "data": f"{counts.interactions:,} interactions, fingerprint `{result.data.fingerprint[:12]}`",
-                **_features(result.data),
-                **split_facts(result.data.split, result.evaluated_users),
-                **repeats(result.repeat_targets),
                 "date": result.created,
             }
         ),
+        "## Data",
+        bullets(run_facts(result)),
         "## Networks",
         table(head, [row for section in sections for row in section]),
         "FLOPs are the encoder's for one sequence of full length; latency is the median of one sequence scored once.",
@@ -42,14 +41,6 @@ def page(result: RunResult[Any]) -> str:
         bullets(_changed(result.config)) or "None.",
     ]
     return "\n\n".join(parts) + "\n"
-
-
-def _features(data: DataSummary) -> dict[str, str]:
-    features = data.features
-    if features is None:
-        return {}
-    without = features.items_missing + features.items_without
-    return {"features": f"{features.features:,} of {', '.join(features.columns)}; {without:,} items have none"}
 
 
 def _search(result: RunResult[Any]) -> dict[str, Any]:

@@ -178,6 +178,8 @@ class RunResult(Summarised, Result, Generic[A]):
         evaluated_users: Number of evaluated users, by stage.
         repeat_targets: Share of users whose target is in their history, by stage; ``unseen`` counts them as misses.
             Empty in results of versions that credited them.
+        steering: What steered the run, why, and which lists of ``recommend`` that means, in one line; empty in results
+            of versions without it.
     """
 
     created: str
@@ -193,6 +195,7 @@ class RunResult(Summarised, Result, Generic[A]):
     fewest_negatives: dict[Stage, int | None] = Field(default={})
     evaluated_users: dict[Stage, int] = Field(default={})
     repeat_targets: dict[Stage, float] = Field(default={})
+    steering: str = ""
 
     @model_validator(mode="after")
     def _has_every_figure(self) -> "RunResult[A]":

@@ -8,12 +8,12 @@ import torch
 from rich.console import Console
 
 from easrec.config import Config
-from easrec.data import Columns, TieBreak
+from easrec.data import Columns, Split, TieBreak
 from easrec.data.columns import Missing, texts
 from easrec.pipeline import Pipeline
 from easrec.presets import load_preset
 from easrec.result import RunResult
-from easrec.source import Data, Part, Source
+from easrec.source import Data, Part, Source, show_statistics
 from easrec.space import EASRecSpace
 from elasticnas.run import ProgressOption, Run
 from elasticnas.runtime import configure_torch, device_of
@@ -142,6 +142,8 @@ def pipeline(
     where, shown = device_of(str(device)), console or Console(quiet=True)
     configure_torch(threads)
     found = source.load(preset, config, shown)
+    split = Split(found)
+    show_statistics(found, split, shown)
     if found.features is not None and not config.model.has_features:
         shown.print(f"features are not used: model.backbone is {config.model.backbone}", highlight=False)
-    return Pipeline(found, config, run, where, console)
+    return Pipeline(found, config, run, where, console, split)

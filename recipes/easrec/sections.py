@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from easrec.figures import NETWORKS, PLOTTED, repeats, split_facts, still_improving
+from easrec.facts import run_facts
+from easrec.figures import NETWORKS, PLOTTED, still_improving
 from easrec.intervals import half_width, interval
 from elasticnas.report import Report, Series
 from elasticnas.report.html import Chart, Facts, Grid, Part, Section, Text, curves, read_metrics, thinned
@@ -135,24 +136,15 @@ def _training(result: "RunResult[Any]", folder: Path | None) -> list[Part]:
 
 
 def _data(result: "RunResult[Any]") -> dict[str, str]:
-    counts, features = result.data.statistics, result.data.features
-    facts = {
+    counts = result.data.statistics
+    sizes = {
         "users": f"{counts.users:,}",
         "items": f"{counts.items:,}",
-        "interactions": f"{counts.interactions:,}",
         "interactions per user": f"{counts.actions_per_user:.1f}",
         "interactions per item": f"{counts.actions_per_item:.1f}",
         "density": f"{counts.interactions / (counts.users * counts.items):.2%}",
-        "duplicates dropped": f"{counts.duplicates_dropped:,}",
-        "dropped by the k-core filter": f"{counts.core_dropped:,}",
-        "users dropped as too short": f"{counts.short_users_dropped:,}",
-        "order": "timestamps" if counts.timestamps else "rows of the file",
-        "fingerprint": result.data.fingerprint[:12],
     }
-    facts |= split_facts(result.data.split, result.evaluated_users) | repeats(result.repeat_targets)
-    if features is not None:
-        facts["features"] = f"{features.features:,} of {', '.join(features.columns)}"
-    return facts
+    return sizes | run_facts(result)
 
 
 def _record(result: "RunResult[Any]") -> dict[str, str]:

@@ -14,7 +14,6 @@ from easrec.data import (
     Interactions,
     Split,
     SplitRule,
-    Statistics,
     TieBreak,
     number_features,
     prepare,
@@ -22,9 +21,9 @@ from easrec.data import (
 )
 from easrec.data.frames import NAME, table_of
 from easrec.data.readers import Read, Table, read, resolved
-from easrec.figures import split_facts
+from easrec.facts import data_facts
 from easrec.result import SplitSummary, Stage
-from elasticnas.errors import ConfigError, printable
+from elasticnas.errors import ConfigError
 
 __all__ = ["Data", "Files", "Part", "Source", "show_statistics"]
 
@@ -79,7 +78,7 @@ class Source:
             raise ConfigError(f"--split {self.split}: with --validation and --test the split is given; leave it out")
 
     def load(self, preset: str, config: Config, console: Console) -> Interactions:
-        """Read the interactions, and the features if there is a file of items; print their statistics.
+        """Read the interactions, and the features if there is a file of items.
 
         Raises:
             ConfigError: The options contradict each other.
@@ -94,7 +93,6 @@ class Source:
             found = self._generated(config.seed, console)
         else:
             raise ConfigError(f"--preset {preset} needs --data; only --preset demo runs on generated interactions")
-        show_statistics(found, console)
         return found
 
     def read(self, min_user: int, min_item: int) -> Interactions:
@@ -193,54 +191,14 @@ def _is_given(part: Part) -> bool:
     return not (part is None or (isinstance(part, (str, Sequence)) and not part))
 
 
-_TIES = {"random": "a seeded random order", "item": "item id", "file": "the order of the rows"}
-
-
-def _share(count: int | None, users: int) -> str:
-    return "an uncounted share" if count is None else f"{count / max(1, users):.1%}"
-
-
-def show_statistics(data: Interactions, console: Console) -> None:
+def show_statistics(data: Interactions, split: Split, console: Console) -> None:
     """Print what was read, counts, dropped rows and users, and the number of items without features."""
-    s = data.statistics
-    lines = [f"read: {printable(s.source)}"] if s.source else []
-    lines += [
-        f"data: {s.users:,} users, {s.items:,} items, {s.interactions:,} interactions "
-        f"({s.actions_per_user:.2f} per user, {s.actions_per_item:.2f} per item), "
-        + (f"ordered by time, ties by {_TIES[s.tie_break]}" if s.timestamps else "in row order, without times")
-    ]
-    split = Split(data)
     evaluated = {stage: len(split.users(stage)) for stage in get_args(Stage)}
-    if split.kind != "last":
-        lines += [f"{key}: {text}" for key, text in split_facts(SplitSummary.of(split), evaluated).items()]
-    users = evaluated["test"]
-    ties = f"{_share(s.last_ties, users)} at the same time as a neighbour, " if s.timestamps else ""
-    early = f", {_share(s.early_targets, users)} are earlier than a training item" if s.early_targets else ""
-    lines.append(
-        f"test targets ({s.split}): {ties}{_share(s.repeat_targets, users)} repeat an earlier item, "
-        f"{_share(s.cold_targets, users)} never occur in training{early}; "
-        f"{_share(s.untrained_users, s.users)} of users have no training target"
-    )
-    lines.append(_dropped(s))
+    summary = None if split.kind == "last" else SplitSummary.of(split)
+    lines = [f"{name}: {text}" for name, text in data_facts(data.statistics, summary, evaluated).items()]
     if data.features is not None:
         lines.append(data.features.describe())
-    for line in filter(None, lines):
+    for line in lines:
         # what was read stays one line in logs and pipes, however long its names are
         whole = line.startswith("read: ") and not console.is_terminal
         console.print(line, highlight=False, markup=False, soft_wrap=whole)
-
-
-def _dropped(s: Statistics) -> str:
-    """Return how many interactions were read and why others were dropped, which adds up; empty for older files."""
-    if s.rows is None:
-        return ""
-    reasons = {
-        "by --where": s.left_out,
-        "without a user or an item": s.empty_dropped,
-        "that repeat another row": s.duplicates_dropped,
-        "by the k-core filter": s.core_dropped,
-        f"of {s.short_users_dropped:,} users with too few": s.short_dropped or 0,
-    }
-    why = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items() if count)
-    dropped = f", {s.rows - s.interactions:,} dropped: {why}" if why else ""
-    return f"interactions: {s.rows:,} read, {s.interactions:,} kept{dropped}"

@@ -1,7 +1,9 @@
 """Model, settings and data of a folder belong together, or recommend refuses."""
 
 import json
+import os
 from hashlib import sha256
+from pathlib import Path
 
 import pytest
 import torch
@@ -48,6 +50,14 @@ def test_weights_of_another_run_are_refused(tmp_path):
         (one / "model" / name).write_bytes((other / "model" / name).read_bytes())
     with pytest.raises(CheckpointError, match=r"model\.safetensors: belongs to another model than recommender\.json"):
         Recommender.load(one)
+
+
+def test_weights_are_read_once(tmp_path, monkeypatch):
+    out, _ = folder_of(tmp_path / "a", 0)
+    opened, really = [], os.open
+    monkeypatch.setattr(os, "open", lambda path, *more, **named: opened.append(path) or really(path, *more, **named))
+    Recommender.load(out)
+    assert [Path(path).name for path in opened].count("model.safetensors") == 1
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def history_of(rows, user):
 def test_unknown_items_of_a_history_are_skipped_and_counted(main, run):
     out, _ = run
     (mixed, clean), said = answers(main, out, "--history", "i1,NEW,i2,\x1b[31m", "--history", "i1,i2")
-    assert mixed["items"] == clean["items"] and mixed["scores"] == clean["scores"] and "fallback" not in mixed
+    assert mixed["items"] == clean["items"] and mixed["scores"] == clean["scores"] and mixed["fallback"] is False
     assert said.count("\n") == 1 and "skipped 2 of 4 items" in said and "\x1b" not in said
 
 
@@ -51,7 +51,7 @@ def test_an_empty_history_gets_the_most_popular_items(main, run, history):
     out, rows = run
     (empty, other), _ = answers(main, out, "--history", history, "--history", "i3", "--top", 4)
     counts = Counter(item for _, item, _ in rows)
-    assert empty["fallback"] == "popularity" and "fallback" not in other
+    assert empty["fallback"] is True and other["fallback"] is False
     assert empty["scores"] == sorted(counts.values(), reverse=True)[:4]
     assert [counts[item] for item in empty["items"]] == empty["scores"]
 
@@ -84,7 +84,8 @@ def test_all_users_into_a_table(main, run, tmp_path, kind, repeats):
     code, printed, said = main("easrec", "recommend", "--out", out, "--users", "all", "--to", to, "--top", 3, *more)
     assert code == 0, said
     table = pl.read_csv(to) if kind == "csv" else pl.read_parquet(to)
-    assert table.columns == ["user", "rank", "item", "score"] and f"{len(table):,} rows" in printed
+    assert table.columns == ["user", "rank", "item", "score", "fallback"] and f"{len(table):,} rows" in printed
+    assert not table["fallback"].any()
     recommender = Recommender.load(out)
     for user in {name for name, _, _ in rows}:
         mine = table.filter(pl.col("user") == user)
@@ -97,6 +98,20 @@ def test_all_users_into_a_table(main, run, tmp_path, kind, repeats):
         left = [n for n in range(1, ITEMS + 1) if repeats or recommender.item_ids[n] not in seen]
         best = sorted(left, key=lambda n: -scores[n])[:3]
         assert mine["score"].to_list() == pytest.approx([scores[n] for n in best], abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_table_marks_the_most_popular_items(main, run, tmp_path, kind):
+    out, rows = run
+    to, asked = tmp_path / f"some.{kind}", ["i1", "NEW", "i2,NEW", "", "i3"]
+    options = [part for history in asked for part in ("--history", history)]
+    code, _, said = main("easrec", "recommend", "--out", out, *options, "--to", to, "--top", 2)
+    assert code == 0, said
+    table = pl.read_csv(to) if kind == "csv" else pl.read_parquet(to)
+    marked = dict(zip(table["user"].fill_null(""), table["fallback"], strict=True))
+    assert marked == {"i1": False, "NEW": True, "i2,NEW": False, "": True, "i3": False}
+    best = max(Counter(item for _, item, _ in rows).values())
+    assert table.filter(pl.col("fallback"), pl.col("rank") == 1)["score"].to_list() == [best, best]
 
 
 @pytest.mark.parametrize(

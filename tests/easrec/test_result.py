@@ -145,7 +145,9 @@ def test_a_page_shows_search_training_and_settings():
     for line in (
         "# EASRec, 1,000 users, 50 items",
         "* machine: a processor, cpu, 2 threads",
-        "* data: 9,000 interactions, fingerprint `abababababab`",
+        "* data: 1,000 users, 50 items, 9,000 interactions (9.00 per user, 180.00 per item), ordered by time, ties by "
+        "the order of the rows",
+        "* fingerprint: abababababab",
         "| parameters | 1,000 | 1,000 |",
         "| test pop100 ndcg@10 | 0.7500 | 0.5000 |",
         "* time: 1.0 min, 40 steps",

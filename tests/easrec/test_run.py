@@ -482,12 +482,12 @@ def test_ids_with_commas_blanks_and_markup(main, tmp_path, monkeypatch):
     done = easrec("run", "--data", tmp_path / "log.tsv", "--out", out, "--budget", "none", *settings)
     assert done.returncode == 0, done.stderr
     asked = ["--user", "[/u3]", "--history", '"it,em"," padded ",[red]x[/nope]']
-    shown = easrec("recommend", "--out", out, *asked, "--include-seen")
+    shown = easrec("recommend", "--out", out, *asked, "--repeats")
     assert shown.returncode == 0 and "[/u3]" in shown.stdout and "[red]x[/nope]" in shown.stdout, shown.stderr
     ascii_only = easrec("recommend", "--out", out, *asked, env={**os.environ, "PYTHONIOENCODING": "ascii"})
     assert ascii_only.returncode == 0, ascii_only.stderr
     everything = ",".join(f'"{name.replace(chr(34), chr(34) * 2)}"' for name in names)
-    assert "--include-seen" in easrec("recommend", "--out", out, "--history", everything).stdout
+    assert "--repeats" in easrec("recommend", "--out", out, "--history", everything).stdout
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 import easrec
 from easrec.cli import commands
-from easrec.data import prepare
+from easrec.data import Split, prepare
 from easrec.data.partition import by_session, by_time, given, leave_one_out
 from easrec.pipeline import evaluators
 from easrec.result import RunResult
@@ -144,7 +144,7 @@ def test_pages_say_the_split_and_results_load_again(run):
     assert line in (out / "result.md").read_text() and line.partition(": ")[2] in (out / "report.html").read_text()
     assert label in str(result)
     said = io.StringIO()
-    show_statistics(data, Console(file=said, width=500))
+    show_statistics(data, Split(data), Console(file=said, width=500))
     assert said.getvalue().count(line) == 1
     again = RunResult.from_dict(json.loads((out / "result.json").read_text()))
     assert again.data.split == result.data.split
@@ -170,8 +170,8 @@ def test_per_user_files_name_the_evaluated_users(run, tmp_path):
     assert found["test/evaluated_users"] == len(users) == len(expected)
     for name in ("popularity", "last item"):
         assert found[f"test/{name}/full/ndcg@3"] == result.baselines[name]["test"]["full"]["ndcg@3"]
-    assert found["test/beyond/novelty"] == pytest.approx(novelty(kind, data, times, users["items"].to_list()))
-    groups = [value for key, value in found.items() if key.startswith("test/history") and key.endswith("/users")]
+    assert found["test/beyond/full/novelty"] == pytest.approx(novelty(kind, data, times, users["items"].to_list()))
+    groups = [value for key, value in found.items() if key.startswith("test/history") and key.endswith("/full/users")]
     assert sum(groups) == len(users)
     shown = CliRunner().invoke(commands, ["evaluate", "--out", str(out)]).stdout
     assert "cold users left out" in shown and "users with training items" in shown

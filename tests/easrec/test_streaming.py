@@ -193,6 +193,7 @@ def test_the_command_answers_every_event(folder):
     assert answered.exit_code == 0, answered.output
     answers = [json.loads(line) for line in answered.stdout.splitlines()]
     assert [answer["for"] for answer in answers] == [name, "somebody new", name]
+    assert [answer["fallback"] for answer in answers] == [False] * 3  # each has an item
     # the window is full, so that the second event starts it again from the last half
     wanted = [[*known, 5][-LENGTH:], [7], [*known, 5, 9][-LENGTH // 2 :]]
     left_out = [[*known, 5], [7], [*known, 5, 9]]

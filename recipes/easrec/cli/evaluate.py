@@ -12,15 +12,20 @@ from easrec import closer
 from easrec.cli.folder import config_of, data_of, recommender_of
 from easrec.data import Split
 from easrec.evaluation import Report, baseline_scores, without_popularity
-from easrec.figures import metrics_table, repeats, split_facts
+from easrec.facts import repeats, split_facts
+from easrec.figures import metrics_table
 from easrec.pipeline import evaluators
 from easrec.result import Metrics, SplitSummary, Stage
+from easrec.steering import repeat_share, steering_of
 from elasticnas.cli.options import Device, Out, Threads, path_option
 from elasticnas.errors import ConfigError
 from elasticnas.report import open_console
 from elasticnas.runtime import configure_torch, device_of
 
 __all__ = ["evaluate"]
+
+
+_REPEATS = {"unseen": "", "full": " --repeats"}
 
 
 def _finite(value: float) -> float:
@@ -73,7 +78,10 @@ def evaluate(
         if per_user is not None:
             closer.write_per_user(per_user, data, split, reports["test"], lists)
         if beyond:
-            more = {"beyond": closer.beyond(lists, split), **closer.by_group(reports["test"], split, config)}
+            more[f"beyond/{closer.of_lists(config)}"] = closer.beyond(lists, split)
+            own = config.early_stopping_metric.partition("/")[0]
+            groups = closer.by_group(reports["test"], split, config)
+            more |= {f"{name}/{own}": values for name, values in groups.items()}
     if as_json:
         typer.echo(
             json.dumps(
@@ -94,11 +102,15 @@ def evaluate(
         console.print(metrics_table(reports, config, every, baselines))
         counted = {stage: len(report.users) for stage, report in reports.items()}
         facts = split_facts(SplitSummary.of(split), counted)
-        for name, text in (facts | repeats({stage: r.repeat_targets for stage, r in reports.items()})).items():
-            console.print(f"{name}: {text}", highlight=False)
+        facts |= repeats({stage: report.repeat_targets for stage, report in reports.items()})
+        facts["steering"] = steering_of(config, repeat_share(split))
+        for label, text in facts.items():
+            console.print(f"{label}: {text}", highlight=False, soft_wrap=not console.is_terminal)
         for name, values in more.items():
+            kind, _, protocol = name.rpartition("/")
             shown = ", ".join(f"{key} {value:.4g}" for key, value in values.items())
-            console.print(f"test, {name}: {shown}", highlight=False)
+            of = f"lists of recommend{_REPEATS[protocol]}, " if kind == "beyond" else ""
+            console.print(f"test, {kind} ({of}{protocol}): {shown}", highlight=False, soft_wrap=not console.is_terminal)
 
 
 def _counts(split: Split, reports: Mapping[Stage, Report]) -> dict[str, float]:

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from easrec.cli.options import MinItem, MinUser, takes_source
 from easrec.config import Config
+from easrec.data import Split
 from easrec.data.download import SOURCES
 from easrec.data.download import download as download_source
 from easrec.presets import load_preset, preset_names
@@ -44,7 +45,7 @@ def prepare(
     least_item = config.min_item if min_item is None else min_item
     found = source.read(least_user, least_item)
     found.save(out)
-    show_statistics(found, open_console())
+    show_statistics(found, Split(found), open_console())
     typer.echo(f"prepared: {out}")
 
 

@@ -45,13 +45,13 @@ def recommend(
         ),
     ] = None,
     top: Annotated[int, typer.Option(min=1, max=100_000, help="Number of items.")] = 10,
-    repeats: Annotated[
-        bool, typer.Option("--repeats", "--include-seen", help="Recommend items of the history again, too.")
-    ] = False,
+    repeats: Annotated[bool, typer.Option("--repeats", help="Recommend items of the history again, too.")] = False,
     items: Annotated[
         Path | None, typer.Option(help="Text file of the item ids that may be recommended, one per line.")
     ] = None,
-    to: Annotated[Path | None, path_option(help="CSV or Parquet file to write: user, rank, item, score.")] = None,
+    to: Annotated[
+        Path | None, path_option(help="CSV or Parquet file to write: user, rank, item, score, fallback.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
     stream: Annotated[
         bool, typer.Option("--stream", help="Read lines 'user TAB item' from standard input; answer each in JSON.")
@@ -81,12 +81,13 @@ def recommend(
     answers = _answers([known for _, known in asked], recommender, top, repeats, only, out)
     if to is not None:
         found = iter(answers)
-        rows = write_answers(to, [name for name, _ in asked], lambda some: [next(found) for _ in some])
+        fallback = [not known for _, known in asked]
+        rows = write_answers(to, [name for name, _ in asked], lambda some: [next(found) for _ in some], fallback)
         typer.echo(f"{to}: {rows:,} rows")
         return
     for (name, known), answer in zip(asked, answers, strict=True):
         if as_json:
-            typer.echo(_as_line(name, answer, None if known else "popularity"))
+            typer.echo(_as_line(name, answer, not known))
         else:
             _show(name if known else f"{name} (most popular)", answer, open_console())
 
@@ -188,7 +189,7 @@ def _show(name: str, answer: Answer, console: Console) -> None:
         table.add_row(str(rank), escape(printable(item)), f"{score:.3f}")
     console.print(table)
     if not answer:
-        console.print("every item has been seen; --include-seen recommends those too")
+        console.print("every item has been seen; --repeats recommends those too")
 
 
 def _histories(data: Interactions) -> Callable[[str], list[str]]:
@@ -203,7 +204,7 @@ def _histories(data: Interactions) -> Callable[[str], list[str]]:
     return history
 
 
-def _as_line(name: str, answer: Answer, fallback: str | None = None) -> str:
-    """Format an answer as one line of JSON."""
-    line = {"for": name, "items": [item for item, _ in answer], "scores": [score for _, score in answer]}
-    return json.dumps(line if fallback is None else line | {"fallback": fallback})
+def _as_line(name: str, answer: Answer, fallback: bool = False) -> str:
+    """Format an answer as one line of JSON; ``fallback``: it is the most popular items, for want of a history."""
+    items, scores = [item for item, _ in answer], [score for _, score in answer]
+    return json.dumps({"for": name, "items": items, "scores": scores, "fallback": fallback})

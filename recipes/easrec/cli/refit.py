@@ -1,5 +1,6 @@
 """``refit``: train the found network on all interactions before serving it."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -7,6 +8,7 @@ import typer
 
 from easrec.cli.folder import config_of, data_of
 from easrec.refit import refit as refit_to
+from easrec.steering import recommending
 from elasticnas.cli.options import Device, Out, Resume, Threads, path_option
 from elasticnas.runtime import configure_torch, device_of
 
@@ -28,6 +30,8 @@ def refit(
     """
     configure_torch(threads)
     to = out / "refit" if to is None else to
-    epochs = refit_to(data_of(out), config_of(out), out, to, device_of(device), resume)
+    data, config = data_of(out), config_of(out)
+    epochs = refit_to(data, config, out, to, device_of(device), resume)
     typer.echo(f"model:  {to / 'model'}, trained on all interactions for {epochs} epochs, the best of the run")
     typer.echo("metrics cannot be measured on these data, as no target was left out; see those of the run in result.md")
+    typer.echo(f"next:   {shlex.join([*recommending(config, to), '--users', 'all', '--to', 'recommendations.csv'])}")

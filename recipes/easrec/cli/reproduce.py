@@ -8,9 +8,10 @@ from rich.console import Console
 
 from easrec.cli.options import MinItem, MinUser, Set, takes_source
 from easrec.config import Config
+from easrec.data import Split
 from easrec.reproduce import SCALES, TABLES, set_by_methods
 from easrec.reproduce import reproduce as run_and_write
-from easrec.source import Source
+from easrec.source import Source, show_statistics
 from elasticnas.cli.options import ConfigFile, Device, Out, changes_of, completing
 from elasticnas.errors import ConfigError
 from elasticnas.runtime import device_of
@@ -64,6 +65,7 @@ def reproduce(
     changes = _changes_in(config) | changes_of(set)
     changes |= {key: value for key, value in (("min_user", min_user), ("min_item", min_item)) if value is not None}
     prepared = source.load("", Config().updated(changes), console)
+    show_statistics(prepared, Split(prepared), console)
     failed = run_and_write(
         prepared, table, seeds, scale, jobs, threads, where, out, changes, only or (), not tables_only, console
     )

@@ -14,6 +14,7 @@ from easrec.figures import still_improving, summary_table
 from easrec.pipeline import Pipeline
 from easrec.running import configured, pipeline
 from easrec.source import Source
+from easrec.steering import recommending
 from elasticnas.cli.options import ConfigFile, Device, Out, Resume, Seed, Threads, changes_of
 from elasticnas.errors import ConfigError, escaped
 from elasticnas.report import open_console
@@ -121,7 +122,7 @@ def _finish(work: Pipeline, out: Path, every: bool, report: bool = True) -> None
     picture = out / "pareto.png"
     typer.echo(f"\nresult: {', '.join(map(str, written))}")
     typer.echo(f"model:  {out / 'model'}")
-    command = ["elasticnas", "easrec", "recommend", "--out", str(out), "--user", _shown(work.data.user_ids)]
+    command = [*recommending(work.config, out), "--user", _shown(work.data.user_ids)]
     typer.echo(f"next:   {shlex.join(command)}\n")
     # do not break paths, so that they can be copied
     sentence = conclusion(result, picture if picture.exists() else None)

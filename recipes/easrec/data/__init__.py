@@ -9,6 +9,7 @@ from easrec.data.items import read_items
 from easrec.data.partition import Partition
 from easrec.data.preparing import TieBreak, prepare
 from easrec.data.readers import read_interactions
+from easrec.data.repeats import repeat_targets
 from easrec.data.split import Sequences, Split, hold_out_users
 from easrec.data.splitting import SplitRule
 from easrec.data.windows import Batch, count_batches, pad, training_batches
@@ -37,5 +38,6 @@ __all__ = [
     "read_frame",
     "read_interactions",
     "read_items",
+    "repeat_targets",
     "training_batches",
 ]

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from easrec.data.dataset import Interactions, Statistics
 from easrec.data.partition import Partition, cold_targets, tied
+from easrec.data.repeats import repeat_targets
+from easrec.data.split import Sequences
 from easrec.data.splitting import SplitRule, of_parts
 from elasticnas.errors import DataError
 
@@ -267,15 +269,9 @@ def _target_counts(events: _Events, offsets: NDArray[np.int64], partition: Parti
     """Count what makes test targets special."""
     evaluated = np.flatnonzero(partition.test >= 0)
     at, items = partition.test[evaluated], events.item
-    target = np.full(len(offsets) - 1, -1, dtype=np.int32)
-    target[evaluated] = items[at]
-    end = np.zeros(len(offsets) - 1, dtype=np.int64)
-    end[evaluated] = at
-    positions = np.flatnonzero(items == target[events.user])
-    repeats = np.zeros(len(target), dtype=bool)
-    repeats[events.user[positions[positions < end[events.user[positions]]]]] = True
+    histories = Sequences(items, offsets[evaluated], at)
     return {
-        "repeat_targets": int(repeats.sum()),
+        "repeat_targets": int(repeat_targets(histories, items[at]).sum()),
         "cold_targets": cold_targets(partition, items, offsets)[1],
         "untrained_users": int((partition.training - offsets[:-1] < 2).sum()),
         "last_ties": None if events.time is None else int(tied(events.time, offsets, evaluated, at).sum()),

@@ -32,6 +32,14 @@ class Sequences:
         """Lengths of the sequences, ``(sequences,)``."""
         return self.stops - self.starts
 
+    def rows_and_items(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the sequence number and the item of every position, two ``(total,)`` arrays in order."""
+        lengths = self.lengths
+        rows = np.repeat(np.arange(len(self)), lengths)
+        before = np.cumsum(lengths) - lengths
+        index = np.arange(len(rows)) + np.repeat(self.starts - before, lengths)
+        return rows, self.items[index].astype(np.int64)
+
     def take(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> "Sequences":
         """Return a subset of the sequences."""
         return Sequences(self.items, self.starts[chosen], self.stops[chosen])

@@ -8,7 +8,6 @@ from easrec.evaluation.metrics import METRICS, metrics_at, per_user, standard_er
 from easrec.evaluation.negatives import draw_negatives, draw_uniform_negatives
 from easrec.evaluation.popularity import popularity_scores, without_popularity
 from easrec.evaluation.protocols import MISSED, PROTOCOLS, ranks_from_scores
-from easrec.evaluation.repeats import repeat_targets
 
 __all__ = [
     "BASELINES",
@@ -29,7 +28,6 @@ __all__ = [
     "popularity_scores",
     "ranks_from_scores",
     "recommended",
-    "repeat_targets",
     "standard_errors_at",
     "users_together",
     "without_popularity",

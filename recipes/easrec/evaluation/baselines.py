@@ -8,7 +8,6 @@ from torch import Tensor
 from easrec.data import Sequences
 from easrec.evaluation.evaluator import Score
 from easrec.evaluation.popularity import popularity_scores
-from easrec.evaluation.protocols import rows_and_items
 
 __all__ = ["BASELINES", "baseline_scores", "last_item_scores"]
 
@@ -48,8 +47,8 @@ def last_item_scores(training: Sequences, items: int) -> Score:
     def score(inputs: Tensor, lengths: Tensor) -> Tensor:
         last = inputs.gather(1, (lengths - 1).clamp(min=0).unsqueeze(1)).squeeze(1).cpu().numpy()
         starts, stops = edges[last], edges[last + 1]
-        rows, ids = rows_and_items(Sequences(after, starts, stops))
-        _, times = rows_and_items(Sequences(follows.astype(np.int32), starts, stops))
+        rows, ids = Sequences(after, starts, stops).rows_and_items()
+        _, times = Sequences(follows.astype(np.int32), starts, stops).rows_and_items()
         scores = counts.repeat(len(inputs), 1)
         scores[torch.from_numpy(rows), torch.from_numpy(ids)] += torch.from_numpy(times) * scale
         return scores.to(inputs.device)
@@ -59,7 +58,7 @@ def last_item_scores(training: Sequences, items: int) -> Score:
 
 def _transitions(training: Sequences, items: int) -> NDArray[np.int64]:
     """Return ``i * (V + 1) + j`` of every pair of neighbours i, j in a sequence."""
-    rows, ids = rows_and_items(training)
+    rows, ids = training.rows_and_items()
     neighbours = rows[1:] == rows[:-1]
     found: NDArray[np.int64] = ids[:-1][neighbours] * (items + 1) + ids[1:][neighbours]
     return found

@@ -8,10 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from easrec.data import Sequences, pad
+from easrec.data import Sequences, pad, repeat_targets
 from easrec.evaluation.metrics import metrics_at
-from easrec.evaluation.protocols import PROTOCOLS, ranks_from_scores, rows_and_items
-from easrec.evaluation.repeats import repeat_targets
+from easrec.evaluation.protocols import PROTOCOLS, ranks_from_scores
 from elasticnas.errors import DataError, SearchError
 
 __all__ = ["Evaluator", "Report", "Score", "users_together"]
@@ -194,7 +193,7 @@ class Evaluator:
             scores = score(inputs.to(device), lengths.to(device))
             self._check_columns(scores)
             at = scores.device
-            rows, ids = (torch.from_numpy(each).to(at) for each in rows_and_items(batch))
+            rows, ids = (torch.from_numpy(each).to(at) for each in batch.rows_and_items())
             negatives = None if self.negatives is None else torch.from_numpy(self.negatives[users]).to(at)
             uniform = None if self.uniform is None else torch.from_numpy(self.uniform[users]).to(at)
             targets = torch.from_numpy(self.targets[users]).to(at)

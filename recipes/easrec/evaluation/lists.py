@@ -6,16 +6,21 @@ from numpy.typing import NDArray
 
 from easrec.data import Sequences, pad
 from easrec.evaluation.evaluator import Score, users_together
-from easrec.evaluation.protocols import rows_and_items
 
 __all__ = ["recommended"]
 
 
 @torch.no_grad()
 def recommended(
-    score: Score, histories: Sequences, items: int, length: int, k: int, device: torch.device | None = None
+    score: Score,
+    histories: Sequences,
+    items: int,
+    length: int,
+    k: int,
+    device: torch.device | None = None,
+    repeats: bool = False,
 ) -> NDArray[np.int64]:
-    """Return the k items with the highest scores of every user, without those of the history, as ``recommend`` does.
+    """Return the k items with the highest scores of every user, as ``recommend`` does.
 
     Args:
         score: See :class:`easrec.evaluation.Evaluator`.
@@ -24,6 +29,7 @@ def recommended(
         length: N.
         k: Length of the lists.
         device: Device of the inputs; None for the CPU.
+        repeats: Whether items of the history are in the lists.
 
     Returns:
         ``(users, k)`` item numbers, best first, right padded with 0 where fewer items are left.
@@ -35,9 +41,10 @@ def recommended(
         inputs = torch.from_numpy(pad(batch.items, np.maximum(batch.starts, batch.stops - length), batch.stops))
         lengths = torch.from_numpy(np.minimum(batch.lengths, length))
         scores = score(inputs.to(device), lengths.to(device)).double()  # a copy, with room for -inf
-        rows, ids = rows_and_items(batch)
         scores[:, 0] = -torch.inf
-        scores[torch.from_numpy(rows), torch.from_numpy(ids)] = -torch.inf
+        if not repeats:
+            rows, ids = batch.rows_and_items()
+            scores[torch.from_numpy(rows), torch.from_numpy(ids)] = -torch.inf
         top = scores.topk(best)
         chosen = top.indices.where(top.values > -torch.inf, 0)
         found[first : first + len(batch), :best] = chosen.cpu().numpy()

@@ -4,7 +4,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from easrec.data import Sequences
-from easrec.evaluation.protocols import rows_and_items
 from elasticnas.errors import DataError
 
 __all__ = ["draw_negatives", "draw_uniform_negatives"]
@@ -51,7 +50,7 @@ def draw_negatives(counts: NDArray[np.int64], own: Sequences, number: int, seed:
     chunk = max(1, _CHUNK // len(counts))
     for first in range(0, len(own), chunk):
         users = np.arange(first, min(first + chunk, len(own)))
-        rows, ids = rows_and_items(own.take(users))
+        rows, ids = own.take(users).rows_and_items()
         if len(ids) and ids.max() > items:
             raise DataError(f"item {ids.max()} of the users' own items is beyond the {items} items that have counts")
         # float64: in float32 about one draw in 8 million is exactly 0, and would win whatever its popularity

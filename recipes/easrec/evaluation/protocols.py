@@ -2,15 +2,12 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from easrec.data import Sequences
 from elasticnas.errors import DataError, SearchError
 
-__all__ = ["MISSED", "PROTOCOLS", "ranks_from_scores", "rows_and_items"]
+__all__ = ["MISSED", "PROTOCOLS", "ranks_from_scores"]
 
 MISSED = 2**62  # rank of a target that cannot be recommended: beyond every cut-off
 PROTOCOLS = ("full", "unseen", "pop100", "uni100")
@@ -73,15 +70,6 @@ def ranks_from_scores(
         # an unseen target still counts itself; one that is not better than itself has been seen
         found["unseen"] = better.sum(1).where(better[rows, targets], MISSED)
     return {name: found[name] for name in PROTOCOLS if name in found}
-
-
-def rows_and_items(sequences: Sequences) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the sequence number and the item of every position, two ``(total,)`` arrays in order."""
-    lengths = sequences.lengths
-    rows = np.repeat(np.arange(len(sequences)), lengths)
-    before = np.cumsum(lengths) - lengths
-    index = np.arange(len(rows)) + np.repeat(sequences.starts - before, lengths)
-    return rows, sequences.items[index].astype(np.int64)
 
 
 def _check(scores: Tensor, targets: Tensor, drawn: Mapping[str, Tensor | None], protocols: Collection[str]) -> None:

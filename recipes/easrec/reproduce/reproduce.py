@@ -14,7 +14,7 @@ from rich.console import Console
 
 from easrec.config import Config
 from easrec.data import Interactions, Split
-from easrec.figures import split_facts
+from easrec.facts import split_facts
 from easrec.reproduce.collect import Measured, collect, unfinished
 from easrec.reproduce.efficiency import measure
 from easrec.reproduce.matrix import Cell, run_matrix

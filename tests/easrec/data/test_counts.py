@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from easrec.data import Columns
+from easrec.data import Columns, Split
 from easrec.source import Source, show_statistics
 from elasticnas.errors import ElasticNASError
 
@@ -32,7 +32,7 @@ w,c,3,5
 
 def shown(data, width=80):
     console = Console(file=io.StringIO(), width=width)
-    show_statistics(data, console)
+    show_statistics(data, Split(data), console)
     return console.file.getvalue().splitlines()
 
 

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from easrec.data import Sequences
 from easrec.evaluation import MISSED, ranks_from_scores
-from easrec.evaluation.protocols import rows_and_items
 from elasticnas.errors import DataError, SearchError
 
 INF = float("inf")
@@ -159,6 +158,6 @@ def test_errors_name_the_values():
 def test_rows_and_items_of_sequences_in_any_order():
     items = np.array([1, 2, 3, 4, 5, 6], dtype=np.int32)
     sequences = Sequences(items, np.array([4, 0, 3, 1]), np.array([6, 2, 3, 4]))
-    rows, ids = rows_and_items(sequences)
+    rows, ids = sequences.rows_and_items()
     assert rows.tolist() == [0, 0, 1, 1, 3, 3, 3]
     assert ids.tolist() == [5, 6, 1, 2, 2, 3, 4]

@@ -3,10 +3,11 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from easrec.data import Sequences
-from easrec.evaluation.protocols import rows_and_items
+from easrec.data.split import Sequences
 
 __all__ = ["repeat_targets"]
+
+_TOGETHER = 2**14  # users, to bound memory
 
 
 def repeat_targets(histories: Sequences, targets: NDArray[np.int32] | NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -26,6 +27,8 @@ def repeat_targets(histories: Sequences, targets: NDArray[np.int32] | NDArray[np
         [True, False]
     """
     found = np.zeros(len(histories), dtype=bool)
-    rows, ids = rows_and_items(histories)
-    found[rows[ids == targets[rows]]] = True
+    for first in range(0, len(histories), _TOGETHER):
+        part = slice(first, first + _TOGETHER)
+        rows, ids = Sequences(histories.items, histories.starts[part], histories.stops[part]).rows_and_items()
+        found[first + rows[ids == targets[part][rows]]] = True
     return found
