@@ -199,6 +199,5 @@ def show_statistics(data: Interactions, split: Split, console: Console) -> None:
     if data.features is not None:
         lines.append(data.features.describe())
     for line in lines:
-        # what was read stays one line in logs and pipes, however long its names are
-        whole = line.startswith("read: ") and not console.is_terminal
-        console.print(line, highlight=False, markup=False, soft_wrap=whole)
+        # a line of a log or a pipe stays one line
+        console.print(line, highlight=False, markup=False, soft_wrap=not console.is_terminal)
