@@ -9,11 +9,11 @@ from rich.console import Console
 
 from easrec.config import Config
 from easrec.data import Columns, Split, TieBreak
-from easrec.data.columns import Missing
+from easrec.data.columns import Missing, texts
 from easrec.pipeline import Pipeline
 from easrec.presets import load_preset
 from easrec.result import RunResult
-from easrec.source import Data, Files, Source, show_statistics
+from easrec.source import Data, Part, Source, show_statistics
 from easrec.space import EASRecSpace
 from elasticnas.run import ProgressOption, Run
 from elasticnas.runtime import configure_torch, device_of
@@ -40,19 +40,19 @@ def run(
     time: str | None = None,
     format: str = "auto",
     items: str | Path | None = None,
-    features: Sequence[str] = (),
+    features: str | Sequence[str] = (),
     feature_separator: str = "|",
     header: bool = True,
     separator: str | None = None,
     time_format: str | None = None,
     missing: Missing = "refuse",
-    where: Sequence[str] = (),
+    where: str | Sequence[str] = (),
     encoding: str | None = None,
     item_separator: str | None = None,
     tie_break: TieBreak = "random",
     split: str = "last",
-    validation: Files = (),
-    test: Files = (),
+    validation: Part = (),
+    test: Part = (),
     console: Console | None = None,
 ) -> RunResult[EASRecSpace]:
     """Search, extract, retrain, evaluate, compare and save, as ``elasticnas easrec run`` does.
@@ -89,8 +89,9 @@ def run(
         tie_break: Order of a user's interactions at the same time: ``"random"`` (seeded), ``"item"`` or ``"file"``.
         split: Which interactions become targets: ``"last"`` for leave-one-out, or points in time such as
             ``"time:80%,90%"``, see :class:`easrec.data.SplitRule`.
-        validation: Files of the validation interactions, if they are given; those of ``data`` then train.
-        test: Files of the test interactions.
+        validation: Files or a data frame of the validation interactions, if they are given; those of ``data`` then
+            train.
+        test: The same for the test interactions.
         console: Where statistics and stages are printed; None prints nothing.
 
     Returns:
@@ -99,10 +100,10 @@ def run(
     Raises:
         ElasticNASError: Settings or data are wrong, no architecture meets the budget, or the folder holds another run.
     """
-    layout = header, separator, time_format, missing, tuple(where), encoding, item_separator
+    layout = header, separator, time_format, missing, texts(where), encoding, item_separator
     columns = Columns(user, item, time, format, *layout)
     file = None if items is None else Path(items)
-    source = Source(data, columns, validation, test, tie_break, split, file, tuple(features), feature_separator)
+    source = Source(data, columns, validation, test, tie_break, split, file, texts(features), feature_separator)
     config_of_run = configured(preset, None if config is None else Path(config), budget, seed, settings)
     run = Run(out, resume=resume, progress=progress)
     return pipeline(source, preset, config_of_run, run, device, threads, console).run_all()

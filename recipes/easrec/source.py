@@ -20,17 +20,20 @@ from easrec.data import (
     read_items,
 )
 from easrec.data.frames import NAME, table_of
-from easrec.data.readers import Read, read, read_table, resolved
+from easrec.data.readers import Read, Table, read, resolved
 from easrec.facts import data_facts
 from easrec.result import SplitSummary, Stage
 from elasticnas.errors import ConfigError
 
-__all__ = ["Data", "Files", "Source", "show_statistics"]
+__all__ = ["Data", "Files", "Part", "Source", "show_statistics"]
 
 Files: TypeAlias = str | Path | Sequence[str | Path]
 """One or several paths or patterns such as ``part-*.csv``."""
 
-Data: TypeAlias = Files | Interactions | DataFrame | None
+Part: TypeAlias = Files | DataFrame
+"""Interactions that have yet to be read."""
+
+Data: TypeAlias = Part | Interactions | None
 """Interactions in any form; None for the demo's generated interactions."""
 
 
@@ -42,8 +45,8 @@ class Source:
         data: Files of interactions or one of prepared data, a data frame, or prepared interactions; None for the demo's
             generated interactions.
         columns: Which columns are read, and how.
-        validation: Files of the validation interactions, if they are given; those of ``data`` then train.
-        test: Files of the test interactions.
+        validation: Files or data frame of the validation interactions, if they are given; those of ``data`` then train.
+        test: The same for the test interactions.
         tie_break: Order of a user's interactions at the same time, see :func:`easrec.data.prepare`.
         split: Which interactions become targets, see :class:`easrec.data.SplitRule`.
         items: File of items with their features.
@@ -53,8 +56,8 @@ class Source:
 
     data: Data
     columns: Columns = field(default_factory=Columns)
-    validation: Files = ()
-    test: Files = ()
+    validation: Part = ()
+    test: Part = ()
     tie_break: TieBreak = "random"
     split: str = "last"
     items: Path | None = None
@@ -69,9 +72,9 @@ class Source:
         if self.tie_break not in get_args(TieBreak):
             raise ConfigError(f"--tie-break {self.tie_break}: choose one of {', '.join(get_args(TieBreak))}")
         SplitRule.parse(self.split)
-        if bool(_paths(self.validation)) != bool(_paths(self.test)):
-            raise ConfigError("--validation and --test: give the files of both, or of neither")
-        if _paths(self.test) and self.split != "last":
+        if _is_given(self.validation) != _is_given(self.test):
+            raise ConfigError("--validation and --test: give both, or neither")
+        if self._parts_given and self.split != "last":
             raise ConfigError(f"--split {self.split}: with --validation and --test the split is given; leave it out")
 
     def load(self, preset: str, config: Config, console: Console) -> Interactions:
@@ -93,23 +96,35 @@ class Source:
         return found
 
     def read(self, min_user: int, min_item: int) -> Interactions:
-        """Read and prepare the interactions, and the features of their items."""
+        """Read and prepare the interactions, and the features of their items.
+
+        Raises:
+            ConfigError: The options contradict each other, or the data is prepared already.
+            DataError: A file cannot be read or breaks a rule.
+        """
+        if archives := [path for path in _paths(self.data) if Path(path).suffix == ".npz"]:
+            raise ConfigError(f"{archives[0]}: is prepared already; give it to --data of run, or give the raw files")
         found = self._read()
-        left_out, described = found.left_out, found.description
+        rows, left_out, described = found.rows, found.left_out, found.description
         only = [found.frame]  # handed over, so that prepare can free its memory
         del found
         prepared = prepare(only.pop(), min_user, min_item, self.name, self.tie_break, self.split)
-        statistics = replace(prepared.statistics, left_out=left_out, source=described)
+        statistics = replace(prepared.statistics, rows=rows, left_out=left_out, source=described)
         return self._with_features(replace(prepared, statistics=statistics))
 
     def _read(self) -> Read:
-        files = _paths(self.data)
-        if not files:
-            return read_table(NAME, table_of(self.data, self.columns), self.columns)
-        if not _paths(self.test):
-            return read([(resolved(files), 0)], self.columns)
-        parts = (self.data, self.validation, self.test)
-        return read([(resolved(_paths(part)), number) for number, part in enumerate(parts)], self.columns)
+        named = {NAME: self.data}
+        if self._parts_given:
+            named |= {f"{NAME} of validation": self.validation, f"{NAME} of test": self.test}
+        return read([self._part(part, name) for name, part in named.items()], self.columns)
+
+    def _part(self, part: Part, name: str) -> Sequence[Path | Table]:
+        files = _paths(part)
+        return resolved(files) if files else [table_of(part, self.columns, name)]
+
+    @property
+    def _parts_given(self) -> bool:
+        return _is_given(self.test)
 
     @property
     def name(self) -> str:
@@ -131,11 +146,8 @@ class Source:
             return None
         if len(files) > 1:
             raise ConfigError(f"{archives[0]}: prepared data is one file; give it alone, or give the raw files")
-        if self.columns != Columns() or (self.tie_break, self.split) != ("random", "last") or _paths(self.test):
-            raise ConfigError(
-                f"{self.name}: prepared data has no columns to choose; leave --user, --item, --time, --format, --split "
-                "and other options of reading out, or give them to prepare"
-            )
+        if given := self._options:
+            raise ConfigError(f"{self.name}: is prepared already; leave {given[0]} out, or give it to prepare")
         if self.items is not None:
             raise ConfigError(
                 f"{self.name}: prepared data holds its features already, or none; give --items and --features to "
@@ -143,9 +155,22 @@ class Source:
             )
         return self.data if isinstance(self.data, Interactions) else Interactions.load(Path(archives[0]))
 
+    @property
+    def _options(self) -> list[str]:
+        """The options of reading that are given, as the command line names them."""
+        own = {
+            "--tie-break": self.tie_break != "random",
+            "--split": self.split != "last",
+            "--validation": self._parts_given,
+            "--feature-separator": self.separator != "|" and self.items is None,
+        }
+        return [*self.columns.given, *(option for option, given in own.items() if given)]
+
     def _generated(self, seed: int, console: Console) -> Interactions:
         from easrec.data.synthetic import planted
 
+        if given := [option for option in self._options if option != "--split"]:
+            raise ConfigError(f"{given[0]}: the generated interactions need no reading; leave it out, or give --data")
         generated = planted(seed=seed)
         console.print(generated.describe(), highlight=False)
         prepared = prepare(generated.frame, source="generated interactions", split=self.split)
@@ -159,6 +184,11 @@ def _paths(given: Data) -> list[str | Path]:
     if isinstance(given, (list, tuple)) and all(isinstance(each, (str, Path)) for each in given):
         return list(given)
     return []
+
+
+def _is_given(part: Part) -> bool:
+    """Return whether a part is given; data frames have no truth value."""
+    return not (part is None or (isinstance(part, (str, Sequence)) and not part))
 
 
 def show_statistics(data: Interactions, split: Split, console: Console) -> None:

@@ -133,7 +133,7 @@ def test_mistakes_are_one_line(error, message, given, frame, tmp_path):
 def test_prepared_interactions_have_no_columns_to_choose(frame, tmp_path):
     data = prepare(frame.select(user="who", item="what", time="when"))
     assert isinstance(data, Interactions)
-    with pytest.raises(ConfigError, match="the data: prepared data has no columns to choose"):
+    with pytest.raises(ConfigError, match="the data: is prepared already; leave --user out"):
         easrec.run(data, out=tmp_path, user="who")
     with pytest.raises(DataError, match=r"the data: prepared with --min-user 0 .* but min_user=99"):
         easrec.run(data, out=tmp_path, settings={"min_user": 99})

@@ -104,7 +104,10 @@ def _readers(kind: str, world: World, rng: random.Random) -> None:
         texts = frame.with_columns(pl.col("user", "item").cast(pl.String))
         read = [(user, item, time // _SECOND) for user, item, time in texts.select("user", "item", "time").iter_rows()]
         assert read == file.rows, "other rows were read"
-    prepare(frame)
+    counted = prepare(frame).statistics
+    kept = counted.interactions + counted.short_dropped
+    dropped = counted.empty_dropped + counted.duplicates_dropped + counted.core_dropped
+    assert kept + dropped == len(frame), f"{len(frame)} rows, {kept} kept, {dropped} dropped"
 
 
 def _items(world: World, rng: random.Random) -> None:

@@ -1,7 +1,7 @@
 """The columns of users, items and times: how they are given, and how they are found where they are not."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
@@ -12,7 +12,7 @@ from easrec.data.times import NO_TIME, plain, time_column
 from easrec.data.where import Condition
 from elasticnas.errors import ConfigError, DataError
 
-__all__ = ["Chosen", "Columns", "Missing", "names_ids"]
+__all__ = ["Chosen", "Columns", "Missing", "names_ids", "texts"]
 
 Missing: TypeAlias = Literal["refuse", "keep", "drop"]
 """What ids such as NA and null are."""
@@ -69,7 +69,18 @@ class Columns:
             raise ConfigError(f"--encoding {self.encoding!r} is unknown; for example latin1, utf-16, cp1252, gb18030")
         if self.item_separator == "":
             raise ConfigError("--item-separator is empty; give what separates items, such as ',', or none")
+        if empty := [name for name in ("user", "item", "time") if getattr(self, name) == ""]:
+            raise ConfigError(f"--{empty[0]} is empty; give the name of a column")
+        object.__setattr__(self, "where", texts(self.where))
         object.__setattr__(self, "conditions", tuple(Condition.parse(text) for text in self.where))
+
+    @property
+    def given(self) -> list[str]:
+        """The options that differ from their defaults, as the command line names them."""
+        names = {each.name: f"--{each.name.replace('_', '-')}" for each in fields(self) if each.init}
+        names["header"] = "--no-header"
+        usual = Columns()
+        return [option for name, option in names.items() if getattr(self, name) != getattr(usual, name)]
 
     def choose(self, path: Path | str, frame: pl.DataFrame, defaults: "Chosen") -> "Chosen":
         """Return the columns to read: those given, the format's defaults, or those whose names can only mean them.
@@ -84,17 +95,36 @@ class Columns:
         """
         user = self.user or _found(path, frame, defaults.user, _USERS, "user")
         item = self.item or _found(path, frame, defaults.item, _ITEMS, "item")
-        text = self.header and isinstance(path, Path)
         for option, name, named in (("--user", user, self.user), ("--item", item, self.item)):
-            headerless = f" (in text without header: --no-header {option} 1)" if text and not named else ""
-            _require(path, frame.columns, name, f"name it by {option}{headerless}")
+            _require(path, frame.columns, name, self._way_out(path, frame, option, named))
+        if user == item:
+            raise DataError(f"{path}: --user and --item are one column, {user!r}; name two")
         time: str | None = None
         if self.time != NO_TIME:
             time = self.time or time_column(path, frame, defaults.time or "", (user, item))
+            if time is None and not self.header and frame.width > 2:
+                raise DataError(
+                    f"{path}: without a header, name the column of the time by position, for example "
+                    f"--time {frame.width}, or use the order of the rows by --time none"
+                )
         _require(path, frame.columns, time, "name it by --time")
+        if time in (user, item):
+            raise DataError(
+                f"{path}: the time is in the column {time!r}, which holds the {'user' if time == user else 'item'}s; "
+                "name another by --time, or use the order of the rows by --time none"
+            )
         for condition in self.conditions:
             _require(path, frame.columns, condition.column, f"correct --where {condition.text!r}")
         return Chosen(user, item, time)
+
+    def _way_out(self, path: Path | str, frame: pl.DataFrame, option: str, named: str | None) -> str:
+        """Return what to do where the column of an option is missing."""
+        if self.separator is not None and frame.width == 1:
+            return f"the separator {self.separator!r} separates nothing; correct --separator, or leave it out"
+        if not self.header:
+            return f"name it by position: {option} 1"
+        text = isinstance(path, Path) and not named
+        return f"name it by {option}" + (f" (in text without header: --no-header {option} 1)" if text else "")
 
 
 @dataclass(frozen=True)
@@ -118,6 +148,11 @@ def _found(path: Path | str, frame: pl.DataFrame, default: str, known: set[str],
     if len(names) > 1:
         raise DataError(f"{path}: each of {', '.join(names)} may be the {what}; choose one by --{what} {names[0]}")
     return names[0] if names else default
+
+
+def texts(given: str | Sequence[str]) -> tuple[str, ...]:
+    """Return one text or several as a tuple."""
+    return (given,) if isinstance(given, str) else tuple(given)
 
 
 def names_ids(user: str, item: str) -> bool:

@@ -6,10 +6,10 @@ from typing import Any, TypeAlias
 
 import polars as pl
 
-from easrec.data.columns import Columns, Missing
-from easrec.data.readers import read_table
+from easrec.data.columns import Columns, Missing, texts
+from easrec.data.readers import Table, read
 from easrec.data.tables import distinct
-from elasticnas.errors import DataError
+from elasticnas.errors import ConfigError, DataError
 
 __all__ = ["NAME", "DataFrame", "read_frame", "table_of"]
 
@@ -18,6 +18,8 @@ DataFrame: TypeAlias = Any
 
 NAME = "the data frame"
 """Name of a data frame in messages."""
+
+_OF_FILES = {"--format", "--no-header", "--separator", "--encoding"}
 
 
 def read_frame(
@@ -28,7 +30,7 @@ def read_frame(
     *,
     time_format: str | None = None,
     missing: Missing = "refuse",
-    where: Sequence[str] = (),
+    where: str | Sequence[str] = (),
     item_separator: str | None = None,
 ) -> pl.DataFrame:
     """Convert a data frame to the form of :func:`easrec.data.read_interactions`; rows in messages count from 1.
@@ -53,40 +55,49 @@ def read_frame(
         time,
         time_format=time_format,
         missing=missing,
-        where=tuple(where),
+        where=texts(where),
         item_separator=item_separator,
     )
-    return read_table(NAME, table_of(frame, columns), columns).frame
+    return read([[table_of(frame, columns)]], columns).frame
 
 
-def table_of(frame: DataFrame, columns: Columns) -> pl.DataFrame:
-    """Return a data frame as one of polars.
+def table_of(frame: DataFrame, columns: Columns, name: str = NAME) -> Table:
+    """Return a data frame as a table to read.
+
+    Args:
+        frame: A data frame of polars or pandas.
+        columns: Which columns are read.
+        name: Name of the data frame in errors.
 
     Raises:
+        ConfigError: An option is for files only.
         DataError: It is not a data frame, or is empty.
     """
+    if only := [option for option in columns.given if option in _OF_FILES]:
+        raise ConfigError(f"{only[0]} is for files, not for a data frame; leave it out")
     names = {columns.user or "user_id", columns.item or "item_id", columns.time or "timestamp"}
-    table = _polars(frame, names | {condition.column for condition in columns.conditions})
+    table = _polars(name, frame, names | {condition.column for condition in columns.conditions})
     if table.is_empty():
-        raise DataError(f"{NAME} is empty; expected one interaction per row")
-    return table
+        raise DataError(f"{name} is empty; expected one interaction per row")
+    return Table(name, table)
 
 
-def _polars(frame: DataFrame, needed: set[str]) -> pl.DataFrame:
+def _polars(name: str, frame: DataFrame, needed: set[str]) -> pl.DataFrame:
     if isinstance(frame, pl.LazyFrame):
         return frame.collect()
     if isinstance(frame, pl.DataFrame):
         return frame
     if not (hasattr(frame, "iloc") and hasattr(frame, "columns")):
         raise DataError(
-            f"data is of type {type(frame).__name__}: give a path, a data frame of polars or pandas, or Interactions"
+            f"{name.replace(' frame', '')} is of type {type(frame).__name__}: give a path, a data frame of polars or "
+            "pandas, or Interactions"
         )
-    distinct(NAME, [str(name) for name in frame.columns])
+    distinct(name, [str(each) for each in frame.columns])
     # other columns may have types unknown to polars; they are read only if they could be the time
-    read = {name: str(name) in needed or _simple(frame[name]) for name in frame.columns}
-    columns = {str(name): _values(frame[name]) for name in frame.columns if read[name]}
-    left = {str(name): None for name in frame.columns if not read[name]}
-    return pl.DataFrame(columns, strict=False).with_columns(**{name: pl.lit(None) for name in left})
+    read = {each: str(each) in needed or _simple(frame[each]) for each in frame.columns}
+    columns = {str(each): _values(frame[each]) for each in frame.columns if read[each]}
+    left = {str(each): None for each in frame.columns if not read[each]}
+    return pl.DataFrame(columns, strict=False).with_columns(**{each: pl.lit(None) for each in left})
 
 
 def _simple(column: Any) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from easrec.data.blocks import UTF_8_OR_LATIN_1, plain_name
+from easrec.data.columns import texts
 from easrec.data.formats import FORMATS, matching
 from easrec.data.tables import Dialect, delimited, parquet, whole
 from elasticnas.errors import ConfigError, DataError
@@ -13,7 +14,9 @@ from elasticnas.errors import ConfigError, DataError
 __all__ = ["read_items"]
 
 
-def read_items(path: str | Path, columns: Sequence[str], item: str | None = None, separator: str = "|") -> pl.DataFrame:
+def read_items(
+    path: str | Path, columns: str | Sequence[str], item: str | None = None, separator: str = "|"
+) -> pl.DataFrame:
     """Read the features of items.
 
     Args:
@@ -31,7 +34,7 @@ def read_items(path: str | Path, columns: Sequence[str], item: str | None = None
         ConfigError: There is no column, a column is given twice, or the separator is empty.
         DataError: The file cannot be read or breaks a rule; the message names the file and the row or column.
     """
-    path = Path(path)
+    path, columns = Path(path), texts(columns)
     if not columns:
         raise ConfigError(f"{path}: which columns hold features? name them by --features")
     if twice := [name for name in columns if list(columns).count(name) > 1]:

@@ -16,7 +16,7 @@ _MISSING = ["NA", "N/A", "<NA>", "NaN", "nan", "null", "NULL", "None", "\\N", "#
 def picked(
     path: Path | str, frame: pl.DataFrame, chosen: Chosen, columns: Columns, first_row: int
 ) -> tuple[pl.DataFrame, int]:
-    """Return the interactions in a table; rows that are entirely empty are left out, and lists give one each.
+    """Return the interactions in a table; rows without any value are left out, and lists give one for each entry.
 
     Args:
         path: The file, for errors.
@@ -37,10 +37,9 @@ def picked(
     parts = {"row": pl.int_range(first_row, first_row + len(frame), eager=True, dtype=pl.Int64)}
     parts |= {f"c{i}": _column(frame, name) for i, name in enumerate(names)}
     at = {name: f"c{i}" for i, name in enumerate(names)}
-    table = split_cells(path, pl.DataFrame(parts), at, chosen, columns)
+    blank = frame.select(pl.all_horizontal(pl.all().is_null())).to_series()
+    table = split_cells(path, pl.DataFrame(parts).filter(~blank), at, chosen, columns)
     table = exploded(path, table, at, chosen)
-    own = list(dict.fromkeys(at[name] for name in (chosen.user, chosen.item, chosen.time) if name is not None))
-    table = table.filter(~pl.all_horizontal(pl.col(own).is_null()))
     rows = len(table)
     for condition in columns.conditions:
         table = table.filter(condition.holds(path, table[at[condition.column]], table["row"]))

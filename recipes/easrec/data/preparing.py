@@ -56,20 +56,20 @@ def prepare(
     """
     rule, given = SplitRule.parse(split), "part" in frame.columns
     shortest = 1 if given or rule.kind != "last" else _SHORTEST
-    counts: dict[str, Any] = {"min_user": min_user, "min_item": min_item, "tie_break": tie_break}
+    counts: dict[str, Any] = {"min_user": min_user, "min_item": min_item, "tie_break": tie_break, "rows": len(frame)}
     user_names, item_names, events = _numbered(frame)
     del frame
     counts["empty_dropped"] = events.keep((events.user >= 0) & (events.item >= 0))
     counts["duplicates_dropped"] = events.sort(tie_break, source)
     counts["core_dropped"] = events.require_core(min_user, min_item)
     users_before = len(np.unique(events.user))
-    events.keep(np.bincount(events.user, minlength=1)[events.user] >= shortest)
+    counts["short_dropped"] = events.keep(np.bincount(events.user, minlength=1)[events.user] >= shortest)
     users, items = _in_order(events.user), _in_order(events.item)
     counts["short_users_dropped"] = users_before - len(users)
     _require_enough(source, users, items, item_names, counts)
     offsets = events.group_by_user(users, items)
     if given:
-        partition, described = of_parts(events.part, offsets)  # type: ignore[arg-type]
+        partition, described = of_parts(events.part, offsets, source)  # type: ignore[arg-type]
     else:
         partition, described = rule.apply(offsets, events.time, source)
     statistics = Statistics(
@@ -108,6 +108,7 @@ class _Events:
         """Sort by part and time, and ties as asked; drop exact repetitions, and return how many there were."""
         if self.time is None:
             if self.part is not None:
+                self._refuse_pairs_in_two_parts(source)
                 self.keep(np.argsort(self.part, kind="stable"))
             return 0
         order = np.lexsort((self.item, self.user, *self._when))
@@ -139,8 +140,21 @@ class _Events:
         part = self.part[order]
         if leaked := int((same[1:] & (part[1:] != part[:-1])).sum()):
             raise DataError(
-                f"{source}: {leaked:,} interactions occur in two of the files for training, validation and test; "
+                f"{source}: {leaked:,} interactions occur in two of the parts for training, validation and test; "
                 "keep each in one of them"
+            )
+
+    def _refuse_pairs_in_two_parts(self, source: str) -> None:
+        """Check that a user has no item in two parts, unless items occur again within a part too."""
+        assert self.part is not None
+        order = np.lexsort((self.part, self.item, self.user))
+        same = _repeats(order, (self.user, self.item))
+        within = _repeats(order, (self.user, self.item, self.part))
+        if (repeated := int((same & ~within).sum())) and not within.any():
+            raise DataError(
+                f"{source}: {repeated:,} pairs of user and item occur in two of the parts for training, validation and "
+                "test, and none occurs twice in one; keep each in one of them, or, if users return to items, give "
+                "their times"
             )
 
     def _shuffle_ties(self) -> None:
@@ -150,7 +164,7 @@ class _Events:
         """
         assert self.time is not None
         keys = np.random.default_rng(0).random(len(self.user))
-        again = _repeats(np.arange(len(keys)), (self.user, self.time))
+        again = _repeats(np.arange(len(keys)), (self.user, *self._when))
         tied = again.copy()
         tied[:-1] |= again[1:]
         where = np.flatnonzero(tied)
@@ -241,6 +255,16 @@ def _require_enough(
         )
 
 
+def _early_targets(events: _Events, partition: Partition, evaluated: NDArray[np.int64]) -> int | None:
+    """Count the test targets of given parts that are earlier than the user's last training item."""
+    if events.time is None or partition.kind != "given":
+        return None
+    trained = evaluated[partition.training[evaluated] > 0]
+    last = partition.training[trained] - 1
+    own = events.user[last] == trained
+    return int((events.time[partition.test[trained]] < events.time[last])[own].sum())
+
+
 def _target_counts(events: _Events, offsets: NDArray[np.int64], partition: Partition) -> dict[str, Any]:
     """Count what makes test targets special."""
     evaluated = np.flatnonzero(partition.test >= 0)
@@ -251,4 +275,5 @@ def _target_counts(events: _Events, offsets: NDArray[np.int64], partition: Parti
         "cold_targets": cold_targets(partition, items, offsets)[1],
         "untrained_users": int((partition.training - offsets[:-1] < 2).sum()),
         "last_ties": None if events.time is None else int(tied(events.time, offsets, evaluated, at).sum()),
+        "early_targets": _early_targets(events, partition, evaluated),
     }

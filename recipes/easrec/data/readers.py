@@ -7,15 +7,28 @@ from pathlib import Path
 
 import polars as pl
 
-from easrec.data.columns import Chosen, Columns, Missing, names_ids
+from easrec.data.columns import Chosen, Columns, Missing, names_ids, texts
 from easrec.data.picking import picked
 from easrec.data.recognising import recognised
 from easrec.data.times import Times
 from elasticnas.errors import DataError
 
-__all__ = ["Read", "read", "read_interactions", "read_table", "resolved"]
+__all__ = ["Read", "Table", "read", "read_interactions", "resolved"]
 
 _NUMBER = r"^([+-]?\d+(\.\d*)?([eE][+-]?\d+)?|\d{4}-\d\d-\d\d.*)$"
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Interactions in memory.
+
+    Attributes:
+        name: Name in errors; rows count from 1.
+        frame: One row for each interaction.
+    """
+
+    name: str
+    frame: pl.DataFrame
 
 
 @dataclass(frozen=True)
@@ -25,7 +38,7 @@ class Read:
     Attributes:
         frame: ``user`` and ``item`` as categories (null where empty), ``time`` in nanoseconds (int64) or null, in the
             order of the files.
-        rows: Number of rows that were read, before conditions.
+        rows: Number of interactions that were read, before conditions.
         description: Format and columns, in one line.
     """
 
@@ -50,7 +63,7 @@ def read_interactions(
     separator: str | None = None,
     time_format: str | None = None,
     missing: Missing = "refuse",
-    where: Sequence[str] = (),
+    where: str | Sequence[str] = (),
     encoding: str | None = None,
     item_separator: str | None = None,
 ) -> pl.DataFrame:
@@ -84,10 +97,10 @@ def read_interactions(
         PluginError: A format of an installed package cannot be loaded.
     """
     columns = Columns(
-        user, item, time, format, header, separator, time_format, missing, tuple(where), encoding, item_separator
+        user, item, time, format, header, separator, time_format, missing, texts(where), encoding, item_separator
     )
     given = [path] if isinstance(path, (str, Path)) else path
-    return read([(resolved(given), 0)], columns).frame
+    return read([resolved(given)], columns).frame
 
 
 def resolved(given: Iterable[str | Path]) -> list[Path]:
@@ -116,46 +129,28 @@ def _refuse_twice(paths: Iterable[Path]) -> None:
         seen.add(path.resolve())
 
 
-def read(parts: Sequence[tuple[Sequence[Path], int]], columns: Columns) -> Read:
-    """Read the files of several parts, such as training, validation and test.
+def read(parts: Sequence[Sequence[Path | Table]], columns: Columns) -> Read:
+    """Read the files and tables of one part, or of training, validation and test.
 
     Args:
-        parts: Files and number of each part; the number is the column ``part`` of the result if there are several.
+        parts: Files and tables of each part; of several, the number is the column ``part`` of the result.
         columns: Which columns are read, and how.
 
     Raises:
-        DataError: A file cannot be read or breaks a rule.
+        DataError: A file cannot be read, or a row breaks a rule.
     """
-    _refuse_twice(path for paths, _ in parts for path in paths)
+    _refuse_twice(each for part in parts for each in part if isinstance(each, Path))
     reader, sizes = _Reader(columns), []
-    for paths, _ in parts:
+    for part in parts:
         before = reader.kept
-        for path in paths:
-            reader.add_file(path)
+        for each in part:
+            reader.add(each)
         sizes.append(reader.kept - before)
     found = reader.finish()
     if len(parts) == 1:
         return found
-    numbers = pl.concat(
-        pl.repeat(number, size, dtype=pl.Int8, eager=True) for (_, number), size in zip(parts, sizes, strict=True)
-    )
+    numbers = pl.concat(pl.repeat(number, size, dtype=pl.Int8, eager=True) for number, size in enumerate(sizes))
     return Read(found.frame.with_columns(part=numbers), found.rows, found.description)
-
-
-def read_table(name: str, frame: pl.DataFrame, columns: Columns) -> Read:
-    """Read interactions from a table in memory.
-
-    Args:
-        name: Name of the table in errors.
-        frame: One row for each interaction.
-        columns: Which columns are read; rows in messages count from 1.
-
-    Raises:
-        DataError: A column is missing, or a row breaks a rule.
-    """
-    reader = _Reader(columns)
-    reader.add_parts(name, iter([frame]), 1, Chosen("user_id", "item_id", "timestamp"), "a data frame")
-    return reader.finish()
 
 
 class _Reader:
@@ -171,19 +166,26 @@ class _Reader:
         self._time: str | None = None
         self.rows = self.kept = 0
 
-    def add_file(self, path: Path) -> None:
+    def add(self, source: Path | Table) -> None:
+        if isinstance(source, Path):
+            self._add_file(source)
+            return
+        usual = Chosen("user_id", "item_id", "timestamp")
+        self._add_parts(source.name, iter([source.frame]), 1, usual, "a data frame")
+
+    def _add_file(self, path: Path) -> None:
         try:
             found = recognised(path, self._columns)
             parts = found.format.read(path, found.layout)
             if found.format.name in ("csv", "tsv"):
                 parts = _with_header(path, parts, self._columns)
-            self.add_parts(path, parts, found.first_row, found.format.defaults, found.describe())
+            self._add_parts(path, parts, found.first_row, found.format.defaults, found.describe())
         except OSError as error:
             raise DataError(
                 f"{path}: cannot be read, {error.strerror or error}; check the file and its permissions"
             ) from None
 
-    def add_parts(
+    def _add_parts(
         self, path: Path | str, parts: Iterator[pl.DataFrame], first_row: int, defaults: Chosen, kind: str
     ) -> None:
         chosen, before, row = None, self.rows, first_row

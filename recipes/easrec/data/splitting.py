@@ -77,12 +77,28 @@ class SplitRule:
             points = self.validation, int(self.test)
         split = by_time if self.kind == "time" else by_session
         first, second = (str(np.datetime64(point, "ns").astype("datetime64[s]")) for point in points)
-        return split(times, offsets, *points), f"{self.kind}, validation from {first}, test from {second}"
+        described = f"{self.kind}, validation from {first}, test from {second}"
+        if points[0] == points[1]:
+            raise DataError(
+                f"{source}: with --split {self.kind} both windows would begin at {first}, as so many interactions have "
+                "that time; choose points further apart"
+            )
+        try:
+            return split(times, offsets, *points), described
+        except DataError as error:
+            raise DataError(f"{source}: --split {described}: {error}") from None
 
 
-def of_parts(parts: NDArray[np.int8], offsets: NDArray[np.int64]) -> tuple[Partition, str]:
-    """Split sequences whose interactions came from files of their own for training, validation and test."""
-    return given(parts, offsets), "given files"
+def of_parts(parts: NDArray[np.int8], offsets: NDArray[np.int64], source: str) -> tuple[Partition, str]:
+    """Split sequences whose interactions came in parts of their own for training, validation and test.
+
+    Raises:
+        DataError: A part is empty, or has no user with a history.
+    """
+    try:
+        return given(parts, offsets), "given parts"
+    except DataError as error:
+        raise DataError(f"{source}: {error}") from None
 
 
 def _point(text: str, part: str) -> float | int:

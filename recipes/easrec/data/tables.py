@@ -60,7 +60,7 @@ class Dialect:
         )
 
     def __str__(self) -> str:
-        return {"\t": "tab", " ": "blank"}.get(self.separator, repr(self.separator))
+        return {"\t": "tab", " ": "blank", BLANKS: BLANKS}.get(self.separator, repr(self.separator))
 
     def joined(self, data: bytes) -> bytes:
         """Return text whose fields are separated by a single character."""

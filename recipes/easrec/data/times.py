@@ -14,15 +14,24 @@ NO_TIME = "none"
 """Value of ``--time`` that chooses the order of the rows."""
 
 _CERTAIN = {"timestamp", "time", "datetime", "date", "unixreviewtime", "unixtime", "eventtime", "unixtimestamp"}
-_WORDS = {"time", "times", "timestamp", "timestamps", "datetime", "date", "dates", "day", "ts", "unixtime", "epoch"}
+_WORDS = {
+    *("time", "times", "timestamp", "timestamps", "datetime", "date", "dates", "day", "ts", "unixtime", "epoch"),
+    *("created", "updated", "modified", "added", "utc", "when", "week", "month"),
+}
 _LARGEST = 2**63 - 1
 _UNITS = {9: "seconds", 6: "milliseconds", 3: "microseconds", 0: "nanoseconds"}  # by exponent
-_FIRST, _LAST = 946_684_800, 2_208_988_800  # seconds of the years 2000 and 2040
+_FIRST, _LAST = 631_152_000, 2_208_988_800  # seconds of the years 1990 and 2040
 _UNFIT = "does not fit 64-bit nanoseconds (finer, or beyond them)"
+_DAY = r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])"  # 20260131
+_COMPACT = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}  # by number of digits
+_MONTH = (
+    r"(jan(uary)?|feb(ruary)?|mar(ch)?|apr(il)?|may|june?|july?|aug(ust)?|sept?(ember)?|oct(ober)?|nov(ember)?"
+    r"|dec(ember)?)\b\.?"
+)
 _DATE = (
-    r"^(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4}"  # 2026-01-31, 1/31/2026
-    r"|[A-Z][a-z]{2},? ([A-Z][a-z]{2} \d|\d{1,2} [A-Z][a-z]{2})|\d{1,2}[ -][A-Z][a-z]{2}[ -]\d{4}"  # Sat Jan 31
-    r"|(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])$)"  # 20260131
+    r"(?i)^\s*(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](\d{4}|\d\d)([\s,]|$)|\d{4}[-/]\d\d$"  # 1/31/26
+    rf"|([a-z]{{3,9}},? +)?({_MONTH} +\d{{1,2}}\b|\d{{1,2}}(st|nd|rd|th)?[ -]{_MONTH}[ -]\d)"  # Sat, Jan 31
+    rf"|{_DAY}(\d{{4}}|\d{{6}}|t.*)?$|\d{{1,2}}:\d\d(:\d\d.*)?$|\d{{4}}年)"  # 20260131, 20260131T12, 12:30
 )
 _EXAMPLE = "%m/%d/%Y %H:%M"
 _NO_TIME = "is neither a number nor an ISO date (for other dates: --time-format '%m/%d/%Y')"
@@ -69,13 +78,14 @@ def _looks_like_time(frame: pl.DataFrame, name: str) -> bool:
     if frame.schema[name].is_temporal():
         return True
     words = re.sub(r"([a-z])([A-Z])", r"\1 \2", name).lower()
-    if plain(name) in _CERTAIN or _WORDS & set(re.split(r"[^a-z]+", words)) or words == "created_at":
+    parts = re.split(r"[^a-z]+", words)
+    if plain(name) in _CERTAIN or _WORDS & set(parts) or (len(parts) > 1 and parts[-1] == "at"):
         return True
     return _values_are_times(frame[name])
 
 
 def _values_are_times(column: pl.Series) -> bool:
-    """Return whether the first values are dates, or seconds to nanoseconds of the years 2000 to 2040."""
+    """Return whether the first values are dates, or seconds to nanoseconds of the years 1990 to 2040."""
     if not (column.dtype == pl.String or column.dtype.is_numeric()):
         return False
     sample = column.head(100).drop_nulls().cast(pl.String)
@@ -138,7 +148,7 @@ class Times:
         return pl.concat(found).alias("time") if found else pl.Series("time", [], dtype=pl.Int64)
 
     def _refuse_two_units(self, parts: list[pl.Series], unit: int) -> None:
-        """Check that no times of the years 2000 to 2040 in a coarser unit stand beside such times in the common one."""
+        """Check that no times of the years 1990 to 2040 in a coarser unit stand beside such times in the common one."""
 
         def holding(exponent: int) -> list[int]:
             least, largest = (bound * 10 ** (9 - exponent + unit) for bound in (_FIRST, _LAST))
@@ -167,6 +177,16 @@ class Times:
             _refuse(*self._where[at], 0, "is one of " + " and ".join(sorted(set(kinds))) + " in one column")
         return min((e for _, e in self._parts if e is not None), default=None)
 
+    def _refuse_compact(self, path: Path | str, times: pl.Series, whole: pl.Series, rows: pl.Series) -> None:
+        """Check that numbers are no dates such as 20260131, which would count as seconds of the year 1970."""
+        least, largest = str(whole.min()), str(whole.max())
+        form = _COMPACT.get(len(largest))
+        if form is not None and len(least) == len(largest) and times.str.contains(rf"^\s*{_DAY}\d*\s*$").all():
+            raise DataError(
+                f"{path}, row {rows[0]}: the time {str(times[0])!r}, like the others, looks like a date, not like "
+                f"seconds; add --time-format {form}"
+            )
+
     def _converted(self, path: Path | str, times: pl.Series, rows: pl.Series) -> tuple[pl.Series, int | None]:
         if times.null_count() == len(times):
             return pl.Series("time", [None] * len(times), dtype=pl.Int64), None
@@ -177,6 +197,7 @@ class Times:
             return _complete(path, times, rows, found, f"does not have the format {self._form!r}"), None
         whole = times.cast(pl.Int64, strict=False)
         if whole.null_count() == 0:
+            self._refuse_compact(path, times, whole, rows)
             exponent = _exponent(max(abs(int(whole.min())), abs(int(whole.max()))))
             return whole * 10**exponent, exponent
         if whole.null_count() < len(times) or times.str.contains(r"^\s*[+-]?[\d.]+([eE][+-]?\d+)?\s*$").any():
@@ -254,7 +275,7 @@ def _of_dates(path: Path | str, times: pl.Series, rows: pl.Series) -> pl.Series:
         if wrong.any():
             _refuse(path, times, rows, int(wrong.arg_true()[0]), _UNFIT)
     text = times.str.replace(r"^(\d{4}-\d\d-\d\d) ", "${1}T").str.replace(r"\s*(Z|UTC)$", "+00:00")
-    text = text.str.replace(r"(\.\d{9})0+", "${1}")
+    text = text.str.replace(r"(\.\d{9})0+", "${1}").str.replace(r"(:\d\d(?:\.\d+)?)([+-]\d\d)$", "${1}${2}:00")
     found = []
     for form in ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M"):
         found.append(text.str.to_datetime(f"{form}%:z", strict=False, time_unit="ns").dt.replace_time_zone(None))

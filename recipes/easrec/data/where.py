@@ -14,6 +14,7 @@ from elasticnas.errors import ConfigError, DataError
 __all__ = ["Condition"]
 
 _PATTERN = re.compile(r"\s*(.+?)\s*(==|!=|>=|<=|>|<)\s*(.+?)\s*", re.DOTALL)
+_JOINED = r"(?i)\S\s*(\band\b|\bor\b|&&?|\|\|?)\s*\S.*?(==|!=|>=|<=|>|<|=)"
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "==": operator.eq,
     "!=": operator.ne,
@@ -51,7 +52,7 @@ class Condition:
         if found is None:
             raise ConfigError(f'--where {text!r}: write a comparison such as "rating >= 4" or "event == \'view\'"')
         column, sign, value = found.groups()
-        if re.search(r"['\"]\s+(and|or|&+|\|+)\s", value):
+        if re.search(_JOINED, re.sub(r"'[^']*'|\"[^\"]*\"", "''", text)):
             raise ConfigError(f"--where {text!r}: one comparison each; repeat --where for several that must all hold")
         return cls(text, _unquoted(column) or column, sign, _value(text, column, sign, value))
 
@@ -66,6 +67,9 @@ class Condition:
         Raises:
             DataError: The condition compares with a number, and a value is none.
         """
+        if column.dtype.is_float():
+            # NaN is a missing value
+            column = column.fill_nan(None)
         if isinstance(self.value, str):
             given: pl.Series = column.cast(pl.String)
         else:

@@ -68,7 +68,7 @@ RIGHT = {
     # Steam-200k: plays and purchases of user, game
     "steam-200k": (
         {"steam.csv": '1,"x, y",purchase,1,0\n1,a,play,1,0\n1,b,play,2,0\n1,c,play,2,0\n'},
-        {"header": False, "user": "1", "item": "2", "where": ["3 == 'play'"]},
+        {"header": False, "user": "1", "item": "2", "time": "none", "where": "3 == 'play'"},
     ),
     # HetRec: one row for each tag; milliseconds, also before 1970
     "hetrec": (

@@ -113,8 +113,8 @@ def test_douban_dates_and_comments_over_several_lines(tmp_path):
 
 def test_columns_may_be_named_and_time_may_be_missing(tmp_path):
     path = tmp_path / "log.csv"
-    path.write_text("who,what,when\na,x,2\na,y,1\n")
-    assert read_interactions(path, "who", "what", "when").rows() == [("a", "x", 2 * 10**9), ("a", "y", 10**9)]
+    path.write_text("who,what,n\na,x,2\na,y,1\n")
+    assert read_interactions(path, "who", "what", "n").rows() == [("a", "x", 2 * 10**9), ("a", "y", 10**9)]
     assert read_interactions(path, "who", "what")["time"].to_list() == [None, None]
 
 

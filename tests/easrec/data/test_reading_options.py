@@ -5,7 +5,7 @@ import pytest
 
 from easrec.data import Columns, read_frame, read_interactions
 from easrec.data.readers import read, resolved
-from elasticnas.errors import ConfigError, DataError
+from elasticnas.errors import ConfigError, DataError, ElasticNASError
 
 
 def rows(path, *given, **options):
@@ -82,7 +82,7 @@ TABLE = "user_id,item_id,rating,event\nu,a,5,view\nu,b,3.5,buy\nu,c,,view\nv,d,4
 )
 def test_conditions(tmp_path, where, items):
     (tmp_path / "x.csv").write_text(TABLE)
-    found = read([([tmp_path / "x.csv"], 0)], Columns(where=tuple(where)))
+    found = read([[tmp_path / "x.csv"]], Columns(where=tuple(where)))
     assert found.frame["item"].to_list() == list(items) and found.left_out == 5 - len(items)
     frame = pl.read_csv(tmp_path / "x.csv")
     assert read_frame(frame, where=where)["item"].to_list() == list(items)
@@ -154,7 +154,7 @@ def test_several_files_and_patterns(tmp_path):
     (tmp_path / "q.jsonl").write_text('{"user_id": "u", "item_id": "b"}\n')
     files = [tmp_path / "p-*.csv", tmp_path / "q.jsonl"]
     assert rows(files) == [("u", "a"), ("v", "x"), ("u", "b")]
-    described = read([(resolved(files), 0)], Columns()).description
+    described = read([resolved(files)], Columns()).description
     assert described == (
         "2 files as csv (separator ','), user user_id, item item_id, no time; "
         "jsonl, user user_id, item item_id, no time"
@@ -178,7 +178,7 @@ def test_a_time_in_one_file_only_is_refused(tmp_path):
 def test_times_of_several_files_have_one_unit(tmp_path):
     (tmp_path / "a.csv").write_text("user_id,item_id,timestamp\nu,a,1500\n")
     (tmp_path / "b.csv").write_text("user_id,item_id,timestamp\nu,b,1600000000000\n")
-    found = read([([tmp_path / "a.csv", tmp_path / "b.csv"], 0)], Columns())
+    found = read([[tmp_path / "a.csv", tmp_path / "b.csv"]], Columns())
     # the second can only be milliseconds, so the first are too
     assert found.frame["time"].to_list() == [1_500 * 10**6, 1_600_000_000_000 * 10**6]
     assert found.description.endswith("in milliseconds")
@@ -244,3 +244,48 @@ def test_columns_of_json_lines_may_come_and_go(tmp_path, monkeypatch):
     (tmp_path / "x.jsonl").write_text('{"user_id": 1, "user_id": 2, "item_id": 3}')
     with pytest.raises(DataError, match=r"row 1: not valid JSON \(a name occurs twice"):
         rows(tmp_path / "x.jsonl")
+
+
+CSV = "user_id,item_id,rating\nu,a,5\nu,b,2\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "given", "message"),
+    [
+        (CSV, {"where": "rating >= 4 and rating < 5"}, "one comparison each; repeat --where"),
+        (CSV, {"where": "rating >= 4 or user_id == 'u'"}, "one comparison each"),
+        (CSV, {"where": "rating >= 4 && rating < 5"}, "one comparison each"),
+        (CSV, {"where": "rating >= 4 & rating < 5"}, "one comparison each"),
+        (CSV, {"where": "user_id == 'u' AND rating < 5"}, "one comparison each"),
+        (CSV, {"separator": ";"}, "the separator ';' separates nothing; correct --separator, or leave it out"),
+        ("u,a\nu,b\n", {"header": False}, "no column 'user_id'; the columns are 1, 2; name it by position: --user 1"),
+        ("u,a\nu,b\n", {"header": False, "user": "1"}, "no column 'item_id'; .*name it by position: --item 1"),
+        (CSV, {"user": ""}, "--user is empty; give the name of a column"),
+        (CSV, {"time": ""}, "--time is empty"),
+    ],
+)
+def test_errors_say_the_way_out(tmp_path, text, given, message):
+    (tmp_path / "x.csv").write_text(text)
+    with pytest.raises(ElasticNASError, match=message):
+        read_interactions(tmp_path / "x.csv", **given)
+
+
+@pytest.mark.parametrize(
+    ("where", "kept"), [("event == 'view and buy'", "a"), ("event == 'a or b == c'", "b"), ("event != 'x'", "ab")]
+)
+def test_words_in_quotes_join_nothing(tmp_path, where, kept):
+    (tmp_path / "x.csv").write_text("user_id,item_id,event\nu,a,view and buy\nu,b,a or b == c\n")
+    assert "".join(item for _, item in rows(tmp_path / "x.csv", where=where)) == kept
+
+
+def test_nan_is_a_missing_value_in_conditions():
+    frame = pl.DataFrame({"user_id": "u", "item_id": ["a", "b", "c"], "rating": [5.0, float("nan"), 1.0]})
+    assert read_frame(frame, where="rating >= 4")["item"].to_list() == ["a"]
+    assert read_frame(frame, where="rating != 5")["item"].to_list() == ["c"]
+
+
+def test_prepared_data_is_not_prepared_again(tmp_path):
+    from easrec.source import Source
+
+    with pytest.raises(ElasticNASError, match=r"x.npz: is prepared already; give it to --data of run"):
+        Source(tmp_path / "x.npz").read(0, 0)

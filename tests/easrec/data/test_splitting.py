@@ -106,7 +106,7 @@ def test_it_is_kept_in_prepared_data(tmp_path):
     data.save(tmp_path / "data.npz")
     again = Interactions.load(tmp_path / "data.npz")
     assert again.fingerprint == data.fingerprint and stage(again, "test") == stage(data, "test")
-    with pytest.raises(ConfigError, match=r"prepared data has no columns to choose; .*--split"):
+    with pytest.raises(ConfigError, match=r"is prepared already; leave --split out"):
         Source(tmp_path / "data.npz", split="time").load("default", None, None)
 
 
@@ -143,18 +143,18 @@ def test_given_files(tmp_path):
     assert training == {"u": ["a", "b"], "v": ["a", "c"], "w": []}
     assert stage(data, "validation") == {"u": (["a", "b"], "c"), "v": (["a", "c"], "b")}
     assert stage(data, "test") == {"u": (["a", "b", "c"], "d")}  # the first of the test file by time
-    assert Split(data).cold_users == {"validation": 0, "test": 1} and data.statistics.split == "given files"
+    assert Split(data).cold_users == {"validation": 0, "test": 1} and data.statistics.split == "given parts"
 
 
 def test_an_interaction_in_two_files_is_refused(tmp_path):
     train, validation, test = files(tmp_path, train=TRAIN, validation="u,c,3\nv,b,9\n", test="u,a,1\nu,d,7\n")
-    with pytest.raises(DataError, match="1 interactions occur in two of the files"):
+    with pytest.raises(DataError, match="1 interactions occur in two of the parts"):
         Source(train, validation=validation, test=test).read(0, 0)
 
 
 def test_given_files_come_together_and_exclude_a_split(tmp_path):
     train, validation, _ = files(tmp_path, train=TRAIN, validation="u,c,3\n", test="u,a,8\n")
-    with pytest.raises(ConfigError, match="give the files of both, or of neither"):
+    with pytest.raises(ConfigError, match="give both, or neither"):
         Source(train, validation=validation)
     with pytest.raises(ConfigError, match="the split is given; leave it out"):
         Source(train, validation=validation, test=validation, split="time")
