@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from easrec.data import Statistics
+import easrec
+from easrec.data import Split, Statistics
 from easrec.facts import data_facts
 
 SIZES = {"hidden": 8, "inner": 8, "layers": 1, "heads": 1, "length": 6}
@@ -29,6 +30,7 @@ def written(folder):
     return folder / "log.csv"
 
 
+NAMED = {"user": "who", "item": "what", "time": "day", "where": ["stars >= 3"]}
 COLUMNS = ["--user", "who", "--item", "what", "--time", "day", "--where", "stars >= 3", "--tie-break", "item"]
 
 
@@ -107,3 +109,10 @@ def test_files_that_did_not_count_all_rows_name_what_they_dropped():
         "68 read, 50 kept, 18 dropped: 4 by --where, 5 without a user or an item, 1 that repeat another row, "
         "2 by the k-core filter, 6 of 3 users with too few"
     )
+
+
+def test_a_run_splits_once(tmp_path, monkeypatch):
+    made, really = [], Split.__init__
+    monkeypatch.setattr(Split, "__init__", lambda split, data: made.append(data) or really(split, data))
+    easrec.run(written(tmp_path), out=tmp_path / "run", settings=FAST, progress=None, **NAMED)
+    assert len(made) == 1
