@@ -177,3 +177,8 @@ def test_a_name_of_a_file_to_write_is_printable(main, run, tmp_path, monkeypatch
     where = [] if command[-1] == "--out" else ["--out", run[0]]
     code, printed, said = main("easrec", *command, name, *where)
     assert code == 2 and "a name is needed" in said and "\x1b[31m" not in printed + said
+
+
+def test_repeats_have_one_name(main, run):
+    asked = ["recommend", "--out", run[0], "--history", "i1"]
+    assert main("easrec", *asked, "--repeats")[0] == 0 and main("easrec", *asked, "--include-seen")[0] == 2
