@@ -38,8 +38,8 @@ def by_choice(probabilities: Mapping[str, Any], choices: Sequence[Choice]) -> di
                 f"{choice.name} has {len(choice.options)} options {list(choice.options)}, "
                 f"but the probabilities have the shape {tuple(value.shape)}: give one for each option"
             )
-        _require_probabilities(choice, value)
         found[choice.name] = value if value.is_floating_point() else value.float()
+    _require_probabilities(found)
     return found
 
 
@@ -53,18 +53,29 @@ def _tensor(choice: Choice, value: Any) -> Tensor:
         ) from None
 
 
-def _require_probabilities(choice: Choice, value: Tensor) -> None:
+def _require_probabilities(given: Mapping[str, Tensor]) -> None:
     # under a trace or a transform there are no values to look at
     if is_transformed():
         return
-    proper, whole = ((value >= 0) & (value < torch.inf)).all(), ((value.sum(-1) - 1).abs() <= _ROUNDING).all()
-    if bool(proper & whole):
+    right = [_proper(value) & _whole(value) for value in given.values()]
+    # one look at all of them: each waits for the device
+    by_device = {flag.device: [each for each in right if each.device == flag.device] for flag in right}
+    if all(bool(torch.stack(flags).all()) for flags in by_device.values()):
         return
-    rule = "they must sum to 1" if proper else "each must be finite and at least 0"
+    wrong = next(name for name, flag in zip(given, right, strict=True) if not flag)
+    rule = "they must sum to 1" if _proper(given[wrong]) else "each must be finite and at least 0"
     raise ArchitectureError(
-        f"{choice.name} has the probabilities {short_repr(value.tolist())}: {rule}, as a softmax of finite logits "
+        f"{wrong} has the probabilities {short_repr(given[wrong].tolist())}: {rule}, as a softmax of finite logits "
         "gives them"
     )
+
+
+def _proper(value: Tensor) -> Tensor:
+    return ((value >= 0) & (value < torch.inf)).all()
+
+
+def _whole(value: Tensor) -> Tensor:
+    return ((value.sum(-1) - 1).abs() <= _ROUNDING).all()
 
 
 def _flatten(target: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:

@@ -147,7 +147,7 @@ class Quantity:
         remaining probabilities are normalised to sum to 1.
 
         Raises:
-            ArchitectureError: Only invalid combinations have a probability above 0.
+            ArchitectureError: Only invalid combinations have a probability above 0 (on the CPU; elsewhere NaN).
         """
         joint = probabilities[0]
         for following in probabilities[1:]:
@@ -155,12 +155,13 @@ class Quantity:
         weights = (joint.unsqueeze(-1) * self._joint_to_options.like(joint)).sum(-2)
         if self._some_invalid:
             total = weights.sum(-1, keepdim=True)
-            if not is_transformed() and bool((total == 0).any()):
+            # elsewhere a look would wait for the device at every use; there 0 / 0 is NaN, at which a search stops
+            if total.device.type == "cpu" and not is_transformed() and bool((total == 0).any()):
                 raise ArchitectureError(
                     f"{self.name}: all probability is on combinations of {', '.join(c.name for c in self.choices)} "
                     "that no valid architecture has"
                 )
-            weights = weights / total.clamp_min(torch.finfo(weights.dtype).tiny)
+            weights = weights / total
         return weights
 
 

@@ -32,11 +32,11 @@ class End:
         """Whether the dimension is elastic."""
         return self.size is not None and not isinstance(self.size, int)
 
-    def positions(self) -> Tensor:
-        """Return the indices of the active units in the full size, ``(active,)``."""
+    def positions(self, device: torch.device) -> Tensor:
+        """Return the indices of the active units in the full size, ``(active,)``, on a device."""
         assert self.size is not None
         with self.axes.at(self.arch):
-            return select(torch.arange(full_size(self.size)), [self.size])
+            return select(torch.arange(full_size(self.size), device=device), [self.size])
 
     def embed(self, x: Tensor, fill: float = 0.0) -> Tensor:
         """Return a sliced tensor embedded in the full size, with ``fill`` at the dead units."""
@@ -44,18 +44,18 @@ class End:
             return x
         shape = list(x.shape)
         shape[self.dim] = full_size(self.size)
-        return x.new_full(shape, fill).index_copy(self.dim, self.positions(), x)
+        return x.new_full(shape, fill).index_copy(self.dim, self.positions(x.device), x)
 
     def active(self, x: Tensor) -> Tensor:
         """Return the active units of a full-size tensor."""
-        return x.index_select(self.dim, self.positions()) if self.elastic else x
+        return x.index_select(self.dim, self.positions(x.device)) if self.elastic else x
 
     def dead(self, x: Tensor) -> Tensor:
         """Return the dead units of a full-size tensor."""
         if not self.elastic:
             return x[:0]
-        dead = torch.ones(x.shape[self.dim], dtype=torch.bool)
-        dead[self.positions()] = False
+        dead = torch.ones(x.shape[self.dim], dtype=torch.bool, device=x.device)
+        dead[self.positions(x.device)] = False
         return x.index_select(self.dim, dead.nonzero().flatten())
 
 

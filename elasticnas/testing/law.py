@@ -111,7 +111,8 @@ class _Pass:
         self.output: Tensor = model(*((leaf, *inputs[1:]) if leaf is not None else inputs))
         if cotangent is None:
             generator = torch.Generator().manual_seed(0)
-            self.cotangent = torch.randn(self.output.shape, generator=generator, dtype=self.output.dtype)
+            drawn = torch.randn(self.output.shape, generator=generator, dtype=self.output.dtype)
+            self.cotangent = drawn.to(self.output.device)
         else:
             # dead outputs are constant: a nonzero gradient there must not affect any weight
             self.cotangent = cotangent if output_end is None else output_end.embed(cotangent, fill=1.0)
