@@ -54,7 +54,7 @@ _COMPACT_DATE = (
     r"(\.0*)?\s*$"
 )
 _LIST_OF_NUMBERS = r"^\s*[\[(]?\s*(\d{9,19})([\s,;|]+\d{9,19})*\s*[\])]?\s*$"
-_SAMPLE = 100  # values
+_SAMPLE, _MANY = 100, 10_000  # values
 
 
 def time_column(path: Path | str, frame: pl.DataFrame, default: str, used: tuple[str, str]) -> str | None:
@@ -98,8 +98,9 @@ def compact_dates(times: pl.Series) -> tuple[int, str | None] | None:
     """Return a row of numbers that are dates, such as 20260131, with their format.
 
     Returns:
-        None if most are none; the format is None for months, which give no order within.
+        None if most of the first are none; the format is None for months, which give no order within.
     """
+    times = times.head(_MANY)
     found = times.str.extract(_COMPACT_DATE)
     wide = times.str.strip_chars().is_in(["0", "0.0"])
     if found.is_not_null().sum() * 2 < max(1, len(times) - int(wide.sum())):
