@@ -14,7 +14,7 @@ from easrec.data.lines import json_lines, user_lines
 from easrec.data.tables import BLANKS, Dialect, delimited, distinct, parquet
 from elasticnas.errors import DataError, PluginError, describe_error
 
-__all__ = ["FORMATS", "GROUP", "Format", "Layout", "known_formats", "matching"]
+__all__ = ["FORMATS", "GROUP", "Format", "Layout", "known_formats", "matching", "unnested"]
 
 GROUP = "easrec.formats"
 """Entry-point group for formats of installed packages."""
@@ -100,10 +100,10 @@ def _inter(path: Path, layout: Layout) -> Iterator[pl.DataFrame]:
 
 
 def _parquet(path: Path, _: Layout) -> Iterator[pl.DataFrame]:
-    return map(_unnested, parquet(path))
+    return map(unnested, parquet(path))
 
 
-def _unnested(part: pl.DataFrame) -> pl.DataFrame:
+def unnested(part: pl.DataFrame) -> pl.DataFrame:
     """Return structs as columns such as ``user.id``, and lists of structs as lists, such as ``events.item``."""
     while nested := [name for name, kind in part.schema.items() if isinstance(_inner(kind), pl.Struct)]:
         columns = {name: [pl.col(name)] for name in part.columns}

@@ -167,12 +167,12 @@ WRONG = {
     "units-of-two-files": (
         {"a.csv": HEAD + "1,a,1600000000\n1,c,1600000009\n", "b.csv": HEAD + "1,b,1600000005000\n"},
         {},
-        "a.csv: the column of the time holds milliseconds and numbers that are times of today in a coarser unit",
+        "a.csv: the column of the time holds milliseconds, .* others that are times of today in a coarser unit",
     ),
     "units-of-two-rows": (
         {"a.csv": HEAD + "1,a,1600000000000\n1,c,1600000009\n1,b,1600000005000000\n"},
         {},
-        "holds microseconds and numbers",
+        "holds microseconds, .* and others",
     ),
     "a-time-called-otherwise": (
         {"x.csv": "user_id,item_id,w\n1,a,1600000000000000\n1,c,1600000009000000\n"},
@@ -192,7 +192,7 @@ WRONG = {
     "two-conditions-in-one": (
         {"x.csv": "user_id,item_id,event\n1,a,v\n1,b,c\n1,c,x\n"},
         {"where": ["event != 'v' and event != 'c'"]},
-        "one comparison each; repeat --where",
+        "one comparison each, .*; repeat --where",
     ),
     "hive": ({"x.csv": HEAD + "1,b,2\n\\N,b,2\n"}, {}, r"row 3: the user '\\\\N'"),
     "joined-files": (
