@@ -8,7 +8,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 PEERS := .venv-peers/.installed
 
-.PHONY: run test lint types tests slow bench peers clean
+.PHONY: run test lint types tests slow bench gpu-kit peers clean
 
 run: $(INSTALLED)
 	@rm -rf runs/demo
@@ -36,6 +36,16 @@ slow: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/bench.py docs/results $(if $(DATA),--data $(DATA))
+
+# What benchmarks/gpu.sh needs on a machine without network (Linux, Python 3.12, torch); DATA is ML-1M
+gpu-kit: $(INSTALLED)
+	test -f "$(DATA)" || { echo "give ML-1M: make gpu-kit DATA=ml-1m.tsv.gz"; exit 1; }
+	rm -rf benchmarks/gpu-kit && mkdir benchmarks/gpu-kit
+	$(BIN)/python -m pip download --quiet $(PIP_ARGS) --dest benchmarks/gpu-kit --only-binary=:all: --python-version 3.12 \
+		--platform manylinux_2_28_x86_64 --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 -r benchmarks/gpu-kit.txt
+	rm -f benchmarks/gpu-kit/numpy-*  # the machine's fits its torch
+	cp "$(DATA)" benchmarks/gpu-kit/ml-1m.tsv.gz
+	du -sh benchmarks/gpu-kit
 
 # RecBole, for benchmarks/peers/compare.py: an environment of its own, on Python 3.10 or 3.11
 peers: $(PEERS)

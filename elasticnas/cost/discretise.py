@@ -229,4 +229,4 @@ def _smallest(options: tuple[Any, ...]) -> Any:
 def _logs(name: str, probabilities: Tensor) -> list[float]:
     if probabilities.ndim != 1:
         raise SearchError(f"{name}: one vector of probabilities is needed, not the shape {tuple(probabilities.shape)}")
-    return [math.log(max(value, 1e-300)) for value in probabilities.detach().double().cpu().tolist()]
+    return [math.log(max(value, 1e-300)) for value in probabilities.detach().cpu().double().tolist()]

@@ -32,6 +32,12 @@ CASES = {
 }
 
 
+@pytest.mark.parametrize("case", ["linrec, mask"])
+def test_a_run_needs_no_float64_on_the_device(case, tmp_path):
+    with on_device(doubles=False):
+        run(tmp_path, "toy", CASES[case])
+
+
 def run(folder, device, settings):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -11,15 +11,16 @@ __all__ = ["popularity_scores", "without_popularity"]
 
 
 def popularity_scores(counts: NDArray[np.int64]) -> Score:
-    """Return a scorer for :meth:`easrec.evaluation.Evaluator.evaluate` that scores items by training interactions.
+    """Return a scorer for :meth:`easrec.evaluation.Evaluator.evaluate` that ranks items by training interactions.
 
     Args:
         counts: ``(V + 1,)`` from ``split.training.counts(split.items)``; id 0 is padding.
 
     Returns:
-        ``score(inputs (B, N), lengths (B,)) -> (B, V + 1)``, in float64 so that different counts never tie.
+        ``score(inputs (B, N), lengths (B,)) -> (B, V + 1)``, the rank of each count among the distinct ones, so that
+        different counts never tie in float32.
     """
-    values = torch.from_numpy(np.asarray(counts, dtype=np.float64))
+    values = torch.from_numpy(np.unique(counts, return_inverse=True)[1].astype(np.float32))
 
     def score(inputs: Tensor, lengths: Tensor) -> Tensor:
         return values.to(inputs.device).expand(len(inputs), -1)

@@ -1,0 +1,17 @@
+"""The parts of the GPU benchmark, in order."""
+
+from types import ModuleType
+
+from gpu_parts import attention, compilation, law, recommender, step, subnetwork
+
+__all__ = ["PARTS"]
+
+PARTS: dict[str, ModuleType] = {
+    "law": law,
+    "recommender": recommender,
+    "step": step,
+    "subnetwork": subnetwork,
+    "compilation": compilation,
+    "attention": attention,
+}
+"""Each has a ``TITLE``, a ``SHARE`` of the time that it may take, and ``measure(record, device, scale)``."""

@@ -1,0 +1,51 @@
+"""The law on the device: masked, sliced and extracted, forward and gradients, in float64, for every primitive."""
+
+import inspect
+import random
+import time
+from typing import Any
+
+import torch
+
+from elasticnas.testing import ElasticModuleContract
+from gpu_parts.scale import Scale
+
+__all__ = ["SHARE", "TITLE", "measure"]
+
+TITLE = "The law: masked = sliced = extracted"
+SHARE = 0.25
+
+
+def measure(record: Any, device: str, scale: Scale) -> None:
+    """Check the contracts of the primitives at their smallest, largest and one random architecture."""
+    from tests.nn import test_law
+
+    contracts = {
+        name: each
+        for name, each in vars(test_law).items()
+        if name.startswith("Test")
+        and inspect.isclass(each)
+        and issubclass(each, ElasticModuleContract)
+        and not inspect.isabstract(each)
+    }
+    begun, failures, checked = time.perf_counter(), dict[str, str](), 0
+    for name in list(contracts)[: scale.contracts]:
+        try:
+            checked += _check(contracts[name](), device)
+        except Exception as error:  # every failure is a result
+            failures[name] = f"{type(error).__name__}: {error}"[:500]
+        record(checked=checked, failures=failures, seconds=time.perf_counter() - begun)
+    if failures:
+        raise SystemExit(f"the law does not hold for {', '.join(failures)}")
+
+
+def _check(contract: Any, device: str) -> int:
+    module, axes = contract._module()
+    module.to(device)
+    smallest, largest = contract.space.smallest(), contract.space.largest()
+    archs = [smallest, largest, contract.space.sample(random.Random(0))]
+    for arch in archs:
+        drawn = contract.inputs(arch, torch.Generator().manual_seed(0))
+        inputs = [x.to(device) if isinstance(x, torch.Tensor) else x for x in drawn]
+        contract._assert_law(module, axes, arch, *inputs, others=[smallest, largest])
+    return len(archs)
