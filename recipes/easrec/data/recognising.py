@@ -98,22 +98,25 @@ def _kind(path: Path, start: bytes, known: dict[str, Format]) -> Format:
     return known["csv"] if _separator(start, ",") in (",", ";") else known["tsv"]
 
 
-def _lines(start: bytes) -> list[str]:
-    """Return the first rows that are complete and not blank."""
+def _lines(start: bytes) -> tuple[list[str], str]:
+    """Return the first rows that are complete and not blank, and the part of the next one if the beginning cuts it."""
     text = start.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace")
-    rows = text.split("\n")
+    rows, cut = text.split("\n"), ""
     if len(start) == _BEGINNING:
-        rows = rows[:-1]
-    return [row.rstrip("\r") for row in rows if row.strip()][:_ROWS]
+        cut = rows.pop()
+    rows = [row.rstrip("\r") for row in rows if row.strip()]
+    return rows[:_ROWS], cut if len(rows) < _ROWS else ""
 
 
 def _separator(start: bytes, own: str) -> str | None:
     """Return the separator that gives every row the same number of fields, at least 2; the format's own if it does."""
-    lines, widths = _lines(start), dict[str, int]()
+    (lines, cut), widths = _lines(start), dict[str, int]()
     for separator in (own, *(each for each in _SEPARATORS if each != own)):
         if separator == BLANKS and any(own in line for line in lines):
             continue  # blanks within fields
         counts = {len(split_row(line, separator)) for line in lines}
+        if counts and (least := len(split_row(cut, separator))) > max(counts):
+            counts.add(least)
         if len(counts) > 1 and b'"' in start:
             counts = _widths(start, separator)  # quoted fields may contain line breaks
         if len(counts) == 1 and (width := counts.pop()) >= 2:
@@ -134,7 +137,10 @@ def _widths(start: bytes, separator: str) -> set[int]:
 
 def _one_line_per_user(start: bytes) -> bool:
     """Return whether each row must be a user followed by items: numbers between blanks, as many as there are."""
-    lines = _lines(start)
+    lines, cut = _lines(start)
+    if " " in cut:
+        lines.append(cut.rpartition(" ")[0])
     rows = [line.split(" ") for line in lines]
     numbers = all(line.replace(" ", "").isdigit() for line in lines)
-    return len(rows) > 1 and numbers and all(map(len, rows)) and len({row[0] for row in rows}) == len(rows)
+    several = len(rows) > 1 or (len(rows) == 1 and " " in cut)
+    return several and numbers and all(map(len, rows)) and len({row[0] for row in rows}) == len(rows)
