@@ -1,5 +1,7 @@
 """``--config``: a file of settings, between the preset and the other options."""
 
+import os
+
 import pytest
 import yaml
 
@@ -94,3 +96,10 @@ def test_what_the_methods_differ_in_is_refused_with_the_file(main, tmp_path, nam
     (tmp_path / "run.yaml").write_text(name)
     code, _, said = main("easrec", "reproduce", "--data", tmp_path / "data.csv", "--config", tmp_path / "run.yaml")
     assert code == 1 and "differs between the methods" in said and said.count("\n") == 1
+
+
+def test_a_pipe_is_no_file_of_settings(main, tmp_path):
+    os.mkfifo(tmp_path / "pipe.yaml")
+    code, _, said = main("easrec", "run", "--out", tmp_path / "o", "--config", tmp_path / "pipe.yaml")
+    assert code == 1 and said.count("\n") == 1
+    assert "pipe.yaml: cannot be read, not a regular file; give a YAML file of settings, such as config show" in said

@@ -118,7 +118,7 @@ def _separator(start: bytes, own: str) -> str | None:
         if counts and (least := len(split_row(cut, separator))) > max(counts):
             counts.add(least)
         if len(counts) > 1 and b'"' in start:
-            counts = _widths(start, separator)  # quoted fields may contain line breaks
+            counts = _widths(start, separator, len(start) == _BEGINNING)  # quoted fields may contain line breaks
         if len(counts) == 1 and (width := counts.pop()) >= 2:
             widths[separator] = width
     if widths.get(";", 0) > widths.get(",", 0) > 0:
@@ -126,13 +126,14 @@ def _separator(start: bytes, own: str) -> str | None:
     return next(iter(widths), None)
 
 
-def _widths(start: bytes, separator: str) -> set[int]:
-    """Return the numbers of fields of the first rows."""
-    dialect = Dialect(separator)
+def _widths(start: bytes, separator: str, cut: bool) -> set[int]:
+    """Return the numbers of fields of the first rows, before one that a quote leaves open."""
+    dialect, start = Dialect(separator), start.removeprefix(b"\xef\xbb\xbf")
     if not dialect.quoted:
         return set()
-    rows = [fields for fields in dialect.rows(start.removeprefix(b"\xef\xbb\xbf")) if fields]
-    return set(map(len, rows[:-1] if len(start) == _BEGINNING else rows))
+    opened = dialect.open_quote(start, 1)
+    rows = list(dialect.rows(start))[: -1 if opened or cut else None]
+    return {len(fields) for fields in rows if fields}
 
 
 def _one_line_per_user(start: bytes) -> bool:
