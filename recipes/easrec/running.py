@@ -51,8 +51,8 @@ def run(
     item_separator: str | None = None,
     tie_break: TieBreak = "random",
     split: str = "last",
-    validation: Part = (),
-    test: Part = (),
+    validation: Part | None = None,
+    test: Part | None = None,
     console: Console | None = None,
 ) -> RunResult[EASRecSpace]:
     """Search, extract, retrain, evaluate, compare and save, as ``elasticnas easrec run`` does.

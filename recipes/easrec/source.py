@@ -56,8 +56,8 @@ class Source:
 
     data: Data
     columns: Columns = field(default_factory=Columns)
-    validation: Part = ()
-    test: Part = ()
+    validation: Part | None = None
+    test: Part | None = None
     tie_break: TieBreak = "random"
     split: str = "last"
     items: Path | None = None
@@ -72,7 +72,12 @@ class Source:
         if self.tie_break not in get_args(TieBreak):
             raise ConfigError(f"--tie-break {self.tie_break}: choose one of {', '.join(get_args(TieBreak))}")
         SplitRule.parse(self.split)
-        if _is_given(self.validation) != _is_given(self.test):
+        for option, part in (("--data", self.data), ("--validation", self.validation), ("--test", self.test)):
+            if isinstance(part, (str, Sequence)) and not part:
+                raise ConfigError(f"{option}: an empty list of files; give one or several, or leave it out")
+        if self.separator != "|" and self.items is None:
+            raise ConfigError(f"--feature-separator {self.separator!r}: of which file? give it by --items")
+        if (self.validation is None) != (self.test is None):
             raise ConfigError("--validation and --test: give both, or neither")
         if self._parts_given and self.split != "last":
             raise ConfigError(f"--split {self.split}: with --validation and --test the split is given; leave it out")
@@ -109,6 +114,8 @@ class Source:
         only = [found.frame]  # handed over, so that prepare can free its memory
         del found
         prepared = prepare(only.pop(), min_user, min_item, self.name, self.tie_break, self.split)
+        if self.tie_break != "random" and not prepared.statistics.timestamps:
+            raise ConfigError(f"--tie-break {self.tie_break}: {self.name} has no times, hence no ties; leave it out")
         statistics = replace(prepared.statistics, rows=rows, left_out=left_out, source=described)
         return self._with_features(replace(prepared, statistics=statistics))
 
@@ -124,7 +131,7 @@ class Source:
 
     @property
     def _parts_given(self) -> bool:
-        return _is_given(self.test)
+        return self.test is not None
 
     @property
     def name(self) -> str:
@@ -162,7 +169,6 @@ class Source:
             "--tie-break": self.tie_break != "random",
             "--split": self.split != "last",
             "--validation": self._parts_given,
-            "--feature-separator": self.separator != "|" and self.items is None,
         }
         return [*self.columns.given, *(option for option, given in own.items() if given)]
 
@@ -184,11 +190,6 @@ def _paths(given: Data) -> list[str | Path]:
     if isinstance(given, (list, tuple)) and all(isinstance(each, (str, Path)) for each in given):
         return list(given)
     return []
-
-
-def _is_given(part: Part) -> bool:
-    """Return whether a part is given; data frames have no truth value."""
-    return not (part is None or (isinstance(part, (str, Sequence)) and not part))
 
 
 def show_statistics(data: Interactions, split: Split, console: Console) -> None:

@@ -112,8 +112,8 @@ def _source(
     return Source(
         data or None,
         columns,
-        validation or (),
-        test or (),
+        validation or None,
+        test or None,
         cast(Ties, tie_break),
         split,
         items,

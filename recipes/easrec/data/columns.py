@@ -8,9 +8,9 @@ from typing import Literal, TypeAlias, get_args
 import polars as pl
 
 from easrec.data.tables import BLANKS
-from easrec.data.times import NO_TIME, plain, time_column
+from easrec.data.time_columns import NO_TIME, plain, time_column
 from easrec.data.where import Condition
-from elasticnas.errors import ConfigError, DataError
+from elasticnas.errors import ConfigError, DataError, short_repr
 
 __all__ = ["Chosen", "Columns", "Missing", "names_ids", "texts"]
 
@@ -67,6 +67,8 @@ class Columns:
             raise ConfigError(f"--separator {given!r}: give ASCII characters such as ';' or '::', or {BLANKS}")
         if self.encoding is not None and not _is_encoding(self.encoding):
             raise ConfigError(f"--encoding {self.encoding!r} is unknown; for example latin1, utf-16, cp1252, gb18030")
+        if self.time == NO_TIME and self.time_format is not None:
+            raise ConfigError(f"--time-format {self.time_format!r} beside --time none: leave one of them out")
         if self.item_separator == "":
             raise ConfigError("--item-separator is empty; give what separates items, such as ',', or none")
         if empty := [name for name in ("user", "item", "time") if getattr(self, name) == ""]:
@@ -82,13 +84,14 @@ class Columns:
         usual = Columns()
         return [option for name, option in names.items() if getattr(self, name) != getattr(usual, name)]
 
-    def choose(self, path: Path | str, frame: pl.DataFrame, defaults: "Chosen") -> "Chosen":
+    def choose(self, path: Path | str, frame: pl.DataFrame, defaults: "Chosen", text: bool = False) -> "Chosen":
         """Return the columns to read: those given, the format's defaults, or those whose names can only mean them.
 
         Args:
             path: The file, for errors.
             frame: First rows of the file, with all columns.
             defaults: Columns that the format expects.
+            text: Whether it is delimited text, which may lack a header.
 
         Raises:
             DataError: A column is missing, or it is unclear which one to use.
@@ -96,7 +99,7 @@ class Columns:
         user = self.user or _found(path, frame, defaults.user, _USERS, "user")
         item = self.item or _found(path, frame, defaults.item, _ITEMS, "item")
         for option, name, named in (("--user", user, self.user), ("--item", item, self.item)):
-            _require(path, frame.columns, name, self._way_out(path, frame, option, named))
+            _require(path, frame.columns, name, self._way_out(frame, option, text and not named))
         if user == item:
             raise DataError(f"{path}: --user and --item are one column, {user!r}; name two")
         time: str | None = None
@@ -117,14 +120,13 @@ class Columns:
             _require(path, frame.columns, condition.column, f"correct --where {condition.text!r}")
         return Chosen(user, item, time)
 
-    def _way_out(self, path: Path | str, frame: pl.DataFrame, option: str, named: str | None) -> str:
+    def _way_out(self, frame: pl.DataFrame, option: str, headerless: bool) -> str:
         """Return what to do where the column of an option is missing."""
         if self.separator is not None and frame.width == 1:
             return f"the separator {self.separator!r} separates nothing; correct --separator, or leave it out"
         if not self.header:
             return f"name it by position: {option} 1"
-        text = isinstance(path, Path) and not named
-        return f"name it by {option}" + (f" (in text without header: --no-header {option} 1)" if text else "")
+        return f"name it by {option}" + (f" (in text without header: --no-header {option} 1)" if headerless else "")
 
 
 @dataclass(frozen=True)
@@ -151,8 +153,16 @@ def _found(path: Path | str, frame: pl.DataFrame, default: str, known: set[str],
 
 
 def texts(given: str | Sequence[str]) -> tuple[str, ...]:
-    """Return one text or several as a tuple."""
-    return (given,) if isinstance(given, str) else tuple(given)
+    """Return one text or several as a tuple.
+
+    Raises:
+        ConfigError: It is neither.
+    """
+    if isinstance(given, str):
+        return (given,)
+    if not isinstance(given, Sequence) or not all(isinstance(each, str) for each in given):
+        raise ConfigError(f"{short_repr(given)} is neither text nor a list of texts; give one or several texts")
+    return tuple(given)
 
 
 def names_ids(user: str, item: str) -> bool:

@@ -14,7 +14,7 @@ from easrec.data.lines import json_lines, user_lines
 from easrec.data.tables import BLANKS, Dialect, delimited, distinct, parquet
 from elasticnas.errors import DataError, PluginError, describe_error
 
-__all__ = ["FORMATS", "GROUP", "Format", "Layout", "known_formats", "matching"]
+__all__ = ["FORMATS", "GROUP", "Format", "Layout", "known_formats", "matching", "unnested"]
 
 GROUP = "easrec.formats"
 """Entry-point group for formats of installed packages."""
@@ -101,11 +101,15 @@ def _inter(path: Path, layout: Layout) -> Iterator[pl.DataFrame]:
 
 
 def _parquet(path: Path, _: Layout) -> Iterator[pl.DataFrame]:
-    return (_unnested(path, part) for part in parquet(path))
+    return (unnested(part, path) for part in parquet(path))
 
 
-def _unnested(path: Path, part: pl.DataFrame) -> pl.DataFrame:
+def unnested(part: pl.DataFrame, source: Path | str = "the data frame") -> pl.DataFrame:
     """Return structs as columns such as ``user.id``, and lists of structs as lists, such as ``events.item``.
+
+    Args:
+        part: The table.
+        source: What it is, for errors.
 
     Raises:
         DataError: Two columns have one name.
@@ -116,7 +120,7 @@ def _unnested(path: Path, part: pl.DataFrame) -> pl.DataFrame:
             fields = _inner(part.schema[name]).fields  # type: ignore[attr-defined]
             columns[name] = [_field(name, part.schema[name], field.name) for field in fields]
         chosen = [column for each in columns.values() for column in each]
-        distinct(path, [column.meta.output_name() for column in chosen])
+        distinct(source, [column.meta.output_name() for column in chosen])
         part = part.select(chosen)
     return part
 

@@ -1,14 +1,18 @@
 """Reader of interactions in a data frame of polars or pandas."""
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, time, timedelta
+from decimal import Decimal
 from typing import Any, TypeAlias
 
+import numpy as np
 import polars as pl
 
 from easrec.data.columns import Columns, Missing, texts
+from easrec.data.formats import unnested
 from easrec.data.readers import Table, read
 from easrec.data.tables import distinct
+from easrec.data.time_columns import plain
 from elasticnas.errors import ConfigError, DataError
 
 __all__ = ["NAME", "DataFrame", "read_frame", "table_of"]
@@ -19,6 +23,7 @@ DataFrame: TypeAlias = Any
 NAME = "the data frame"
 """Name of a data frame in messages."""
 
+_SIMPLE = (str, date, time, timedelta, int, float, Decimal, np.generic, list, tuple, np.ndarray)
 _OF_FILES = {"--format", "--no-header", "--separator", "--encoding"}
 
 
@@ -76,7 +81,8 @@ def table_of(frame: DataFrame, columns: Columns, name: str = NAME) -> Table:
     if only := [option for option in columns.given if option in _OF_FILES]:
         raise ConfigError(f"{only[0]} is for files, not for a data frame; leave it out")
     names = {columns.user or "user_id", columns.item or "item_id", columns.time or "timestamp"}
-    table = _polars(name, frame, names | {condition.column for condition in columns.conditions})
+    _refuse_times_in_index(name, frame)
+    table = unnested(_polars(name, frame, names | {condition.column for condition in columns.conditions}))
     if table.is_empty():
         raise DataError(f"{name} is empty; expected one interaction per row")
     return Table(name, table)
@@ -90,7 +96,7 @@ def _polars(name: str, frame: DataFrame, needed: set[str]) -> pl.DataFrame:
     if not (hasattr(frame, "iloc") and hasattr(frame, "columns")):
         raise DataError(
             f"{name.replace(' frame', '')} is of type {type(frame).__name__}: give a path, a data frame of polars or "
-            "pandas, or Interactions"
+            "pandas" + (", or Interactions" if name == NAME else "")
         )
     distinct(name, [str(each) for each in frame.columns])
     # other columns may have types unknown to polars; they are read only if they could be the time
@@ -100,10 +106,18 @@ def _polars(name: str, frame: DataFrame, needed: set[str]) -> pl.DataFrame:
     return pl.DataFrame(columns, strict=False).with_columns(**{each: pl.lit(None) for each in left})
 
 
+def _refuse_times_in_index(name: str, frame: DataFrame) -> None:
+    """Check that the index of a pandas data frame, which is not read, holds no times."""
+    kind = getattr(getattr(getattr(frame, "index", None), "dtype", None), "kind", "i")
+    if kind == "M" or plain(str(getattr(getattr(frame, "index", None), "name", ""))) == "timestamp":
+        raise DataError(f"{name}: its index holds times, and is not read; make it a column by reset_index()")
+
+
 def _simple(column: Any) -> bool:
-    return getattr(column.dtype, "kind", "O") in "iufM" or all(
-        isinstance(value, (str, date)) or value is None for value in column.head(100)
-    )
+    if getattr(column.dtype, "kind", "O") in "iufMm":
+        return True
+    first = [value for value in column.head(100) if value is not None]
+    return all(isinstance(value, _SIMPLE) or type(value).__name__ in ("Period", "NAType") for value in first)
 
 
 def _values(column: Any) -> Any:
@@ -114,4 +128,8 @@ def _values(column: Any) -> Any:
         return pl.Series(naive.to_numpy())
     values = column.astype(object).where(column.notna(), None)
     # timestamps of pandas have nanoseconds, Python's dates have not
-    return [str(value) if hasattr(value, "nanosecond") else value for value in values.tolist()]
+    odd = ("nanosecond", "start_time")
+    return [
+        str(value) if any(hasattr(value, name) for name in odd) or isinstance(value, (time, np.datetime64)) else value
+        for value in values.tolist()
+    ]

@@ -74,10 +74,13 @@ def exploded(path: Path | str, table: pl.DataFrame, at: dict[str, str], chosen: 
             f"{path}: {wrong!r} contains lists, {chosen.item!r} does not; lists hold items, and their times"
         )
     if chosen.time is not None and chosen.time not in lists:
-        raise DataError(
-            f"{path}: the items of a list in {chosen.item!r} share one time in {chosen.time!r}; "
-            "use the order of rows and lists by --time none"
-        )
+        several = table[at[chosen.item]].list.len() > 1
+        if several.any():
+            raise DataError(
+                f"{path}, row {table['row'][int(several.arg_true()[0])]}: the items of a list in {chosen.item!r} share "
+                f"one time in {chosen.time!r}; give each its time, or, if the rows and lists of each user are in "
+                "order, --time none"
+            )
     own = [at[name] for name in lists]
     # lists of a fixed length become lists of any
     kinds = {name: pl.List(table.schema[name].inner) for name in own}  # type: ignore[attr-defined]

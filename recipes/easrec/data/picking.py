@@ -5,12 +5,17 @@ from pathlib import Path
 import polars as pl
 
 from easrec.data.columns import Chosen, Columns
+from easrec.data.dates import in_utc
 from easrec.data.lists import exploded, split_cells
+from easrec.data.where import MISSING_WORDS
 from elasticnas.errors import DataError
 
 __all__ = ["picked"]
 
-_MISSING = ["NA", "N/A", "<NA>", "NaN", "nan", "null", "NULL", "None", "\\N", "#N/A"]
+
+def _exact(kind: pl.DataType) -> int:
+    """Return the bound below which a kind of floats has all whole numbers."""
+    return 2**53 if kind == pl.Float64 else 2**24 if kind == pl.Float32 else 2**11
 
 
 def picked(
@@ -63,14 +68,19 @@ def _ids(path: Path | str, ids: pl.Series, name: str) -> pl.Series:
     if ids.dtype.is_float():
         # NaN is no id
         ids = ids.fill_nan(None)
-        if ((ids != ids.round()) | (ids.abs() >= 2**53)).any():
-            raise DataError(f"{path}: the ids of {name!r} are floats that are no whole numbers; store them as text")
+        if ((ids != ids.round()) | (ids.abs() >= _exact(ids.dtype))).any():
+            raise DataError(
+                f"{path}: the ids of {name!r} are floats that are no whole numbers, or larger than {ids.dtype} counts "
+                "exactly; store them as text"
+            )
         ids = ids.cast(pl.Int64)
     return _text(path, ids, name)
 
 
 def _text(path: Path | str, values: pl.Series, name: str) -> pl.Series:
     try:
+        if values.dtype.is_nested() or values.dtype == pl.Object:
+            raise pl.exceptions.InvalidOperationError(f"it holds {str(values.dtype)[:60]}")
         text: pl.Series = values.cast(pl.String)
         return text
     except pl.exceptions.PolarsError as error:
@@ -84,22 +94,19 @@ def _times(path: Path | str, times: pl.Series, name: str) -> pl.Series:
     """Return times as text, and dates in nanoseconds of UTC."""
     if times.dtype.is_float():
         times = times.fill_nan(None)
+        if times.dtype != pl.Float64 and (times.abs() > _exact(times.dtype)).any():
+            raise DataError(
+                f"{path}: the times of {name!r} are {times.dtype}, too coarse for them; store them as integers"
+            )
     if times.dtype not in (pl.Date, pl.Datetime):
         return _text(path, times, name)
-    if times.dtype == pl.Date:
-        times = times.cast(pl.Datetime("us"))
-    there = times.drop_nulls()
-    if len(there) and (there.dt.year().min() < 1678 or there.dt.year().max() > 2261):  # type: ignore[operator]
-        raise DataError(f"{path}: a date of {name!r} does not fit 64-bit nanoseconds (years 1678 to 2261); drop it")
-    finer = times.cast(pl.Datetime("ns", times.dtype.time_zone), strict=False)  # type: ignore[attr-defined]
-    utc: pl.Series = finer.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
-    return utc
+    return in_utc(path, times, name)
 
 
 def _or_null(path: Path | str, frame: pl.DataFrame, name: str, missing: str) -> pl.Series:
     """Return ids, null where they are empty or stand for a missing value."""
     ids = frame[name]
-    words = ids.is_in(_MISSING).fill_null(False)
+    words = ids.is_in(MISSING_WORDS).fill_null(False)
     if missing == "refuse" and words.any():
         at = int(words.arg_true()[0])
         raise DataError(

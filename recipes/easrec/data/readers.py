@@ -179,20 +179,27 @@ class _Reader:
             parts = found.format.read(path, found.layout)
             if found.format.name in ("csv", "tsv"):
                 parts = _with_header(path, parts, self._columns)
-            self._add_parts(path, parts, found.first_row, found.format.defaults, found.describe())
+            text = found.format.separator is not None
+            self._add_parts(path, parts, found.first_row, found.format.defaults, found.describe(), text)
         except OSError as error:
             raise DataError(
                 f"{path}: cannot be read, {error.strerror or error}; check the file and its permissions"
             ) from None
 
     def _add_parts(
-        self, path: Path | str, parts: Iterator[pl.DataFrame], first_row: int, defaults: Chosen, kind: str
+        self,
+        path: Path | str,
+        parts: Iterator[pl.DataFrame],
+        first_row: int,
+        defaults: Chosen,
+        kind: str,
+        text: bool = False,
     ) -> None:
         chosen, before, row = None, self.rows, first_row
         for frame in parts:
             if len(frame) == 0 and chosen is not None:
                 continue
-            chosen = chosen or self._columns.choose(path, frame, defaults)
+            chosen = chosen or self._columns.choose(path, frame, defaults, text)
             self._add(path, frame, chosen, row)
             row += len(frame)
         if row == first_row:
@@ -224,13 +231,18 @@ class _Reader:
             wanted = " and ".join(self._columns.where)
             raise DataError(f"{self._last}: none of the {self.rows:,} rows satisfies --where {wanted!r}; correct it")
         times = self._times.finish()
+        complete = pl.concat(self._complete)
+        if not complete.any():
+            raise DataError(f"{self._last}: none of the {len(complete):,} rows has both a user and an item")
+        if self._time is None and self._columns.time_format is not None:
+            raise DataError(f"{self._last}: --time-format without a column of times; name it by --time")
         if self._time is not None and times.null_count() == len(times):
             raise DataError(
                 f"{self._last}: the column {self._time!r} is empty; use the order of the rows by --time none"
             )
         unit = self._times.describe()
-        lines = [f"{count:,} files as {line}" if count > 1 else line for line, count in self._descriptions.items()]
-        complete = pl.concat(self._complete)
+        several = "data frames" if self._last and not isinstance(self._last, Path) else "files"
+        lines = [f"{n:,} {several} as {line}" if n > 1 else line for line, n in self._descriptions.items()]
         if len(times) < len(complete):
             times = pl.repeat(None, len(complete), dtype=pl.Int64, eager=True).scatter(complete.arg_true(), times)
         return Read(

@@ -7,17 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
+from easrec.data.dates import date_of, in_utc, iso_dates
 from elasticnas.errors import ConfigError, DataError
 
-__all__ = ["Condition"]
+__all__ = ["MISSING_WORDS", "Condition"]
 
-_PATTERN = re.compile(r"\s*(.+?)\s*(==|!=|>=|<=|>|<)\s*(.+?)\s*", re.DOTALL)
-_JOINED = r"(?i)\S\s*(\band\b|\bor\b|&&?|\|\|?)\s*\S.*?(==|!=|>=|<=|>|<|=)"
-_OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
-    "==": operator.eq,
-    "!=": operator.ne,
+MISSING_WORDS = ["NA", "N/A", "<NA>", "NaN", "nan", "null", "NULL", "None", "\\N", "#N/A"]
+"""Texts that may stand for a missing value."""
+
+_SIGN = re.compile(r"==|!=|>=|<=|>|<")
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
+_JOINED = re.compile(r"(?i)(\band\b|\bor\b|[&|,;]).*[=<>]", re.DOTALL)
+_EQUAL: dict[str, Callable[[Any, Any], Any]] = {"==": operator.eq, "!=": operator.ne}
+_ORDER: dict[str, Callable[[Any, Any], Any]] = {
     ">=": operator.ge,
     "<=": operator.le,
     ">": operator.gt,
@@ -27,7 +32,7 @@ _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
 
 @dataclass(frozen=True)
 class Condition:
-    """A comparison of a column with a number or with text; rows where the column is empty do not satisfy it.
+    """A comparison of a column with a number, a date or text; rows where the column is empty do not satisfy it.
 
     Attributes:
         text: The condition as given.
@@ -48,13 +53,12 @@ class Condition:
         Raises:
             ConfigError: It is not of the form COLUMN OPERATOR VALUE.
         """
-        found = _PATTERN.fullmatch(text)
-        if found is None:
+        column, rest = _name(text.strip())
+        found = _SIGN.match(rest)
+        if not column or found is None or not rest[found.end() :].strip():
             raise ConfigError(f'--where {text!r}: write a comparison such as "rating >= 4" or "event == \'view\'"')
-        column, sign, value = found.groups()
-        if re.search(_JOINED, re.sub(r"'[^']*'|\"[^\"]*\"", "''", text)):
-            raise ConfigError(f"--where {text!r}: one comparison each; repeat --where for several that must all hold")
-        return cls(text, _unquoted(column) or column, sign, _value(text, column, sign, value))
+        value = rest[found.end() :].strip()
+        return cls(text, column, found.group(), _value(text, column, found.group(), value))
 
     def holds(self, path: Path | str, column: pl.Series, rows: pl.Series) -> pl.Series:
         """Return which values satisfy the condition.
@@ -65,55 +69,88 @@ class Condition:
             rows: Row of each value, for errors.
 
         Raises:
-            DataError: The condition compares with a number, and a value is none.
+            DataError: The condition compares with a number or a date, and a value is none.
         """
         if column.dtype.is_float():
             # NaN is a missing value
             column = column.fill_nan(None)
-        if isinstance(self.value, str):
-            given: pl.Series = column.cast(pl.String)
+        value: Any = self.value
+        if not isinstance(value, str):
+            given = _numbers(column, value)
+            self._require(path, column, given, rows, "numbers")
+            value = float(np.float32(value)) if column.dtype == pl.Float32 else value
+            value = value if given.dtype == pl.Int64 else float(value)
+        elif (date := self._date(column)) is not None:
+            value = date
+            if column.dtype == pl.String:
+                given = iso_dates(column)[0]
+                self._require(path, column, given, rows, "dates")
+            else:
+                given = in_utc(path, column, self.column).dt.epoch("ns")
         else:
-            given = _numbers(column, whole=isinstance(self.value, int))
-            wrong = given.is_null() & column.is_not_null() & (column.cast(pl.String).str.strip_chars() != "")
-            if wrong.any():
-                at = int(wrong.arg_true()[0])
-                raise DataError(
-                    f"{path}, row {rows[at]}: --where {self.text!r} compares numbers, and {column[at]!r} is none; "
-                    f"compare text by \"{self.column} {self.sign} '{self.value}'\""
-                )
-        holds: pl.Series = _OPERATORS[self.sign](given, self.value).fill_null(False)
+            given = column.cast(pl.String)
+        holds: pl.Series = (_EQUAL | _ORDER)[self.sign](given, value).fill_null(False)
         return holds
 
+    def _date(self, column: pl.Series) -> int | None:
+        """Return the value in nanoseconds if dates are compared: columns of dates, and the order of text."""
+        assert isinstance(self.value, str)
+        date = date_of(self.value)
+        if column.dtype in (pl.Date, pl.Datetime) and date is None:
+            raise ConfigError(
+                f"--where {self.text!r}: {self.column} holds dates; compare with an ISO date, such as '2026-01-31'"
+            )
+        text = column.dtype == pl.String and self.sign in _ORDER
+        return date if text or column.dtype in (pl.Date, pl.Datetime) else None
 
-def _numbers(column: pl.Series, whole: bool) -> pl.Series:
-    if column.dtype == pl.Boolean or column.dtype.is_temporal():
+    def _require(self, path: Path | str, column: pl.Series, given: pl.Series, rows: pl.Series, kind: str) -> None:
+        """Check that all values that are not missing were understood."""
+        wrong = given.is_null() & column.is_not_null()
+        if column.dtype == pl.String:
+            wrong &= ~column.str.strip_chars().is_in(["", *MISSING_WORDS])
+        if not wrong.any():
+            return
+        at, quoted = int(wrong.arg_true()[0]), str(self.value).replace("'", "")
+        way_out = "write numbers as 4 or 4.5" if kind == "numbers" else "write dates as 2026-01-31"
+        if self.sign in _EQUAL:
+            way_out += f", or compare text by \"{self.column} {self.sign} '{quoted}'\""
+        raise DataError(
+            f"{path}, row {rows[at]}: --where {self.text!r} compares {kind}, and {str(column[at])[:40]!r} is none; "
+            f"{way_out}"
+        )
+
+
+def _name(text: str) -> tuple[str, str]:
+    """Split off the name of the column, which may be in quotes."""
+    if text[:1] in ("'", '"') and (end := text.find(text[0], 1)) > 0:
+        return text[1:end], text[end + 1 :].lstrip()
+    sign = _SIGN.search(text)
+    return ("", text) if sign is None else (text[: sign.start()].rstrip(), text[sign.start() :])
+
+
+def _numbers(column: pl.Series, value: int | float) -> pl.Series:
+    """Return a column as integers where it and the value are such, otherwise as floats; null for what is no number."""
+    if not (column.dtype == pl.String or column.dtype.is_numeric()):
         return pl.Series(column.name, [None] * len(column), dtype=pl.Float64)
     text = column.str.strip_chars() if column.dtype == pl.String else column
-    if whole and not column.dtype.is_float():
+    if (column.dtype == pl.String or column.dtype.is_integer()) and isinstance(value, int) and abs(value) < 2**63:
         # exact for large integers too
         integers: pl.Series = text.cast(pl.Int64, strict=False)
         if integers.null_count() == column.null_count():
             return integers
-    numbers: pl.Series = text.cast(pl.Float64, strict=False).fill_nan(None)
-    return numbers
+    floats: pl.Series = text.cast(pl.Float64, strict=False).fill_nan(None)
+    return floats
 
 
 def _value(text: str, column: str, sign: str, value: str) -> int | float | str:
-    unquoted = _unquoted(value)
-    if unquoted is not None:
-        return unquoted
-    try:
-        return int(value)
-    except ValueError:
-        pass
-    try:
-        return float(value)
-    except ValueError:
+    inside = value[1:-1]
+    if len(value) >= 2 and value[0] == value[-1] and value[0] in "'\"" and value[0] not in inside:
+        return inside
+    if _NUMBER.fullmatch(value):
+        return int(value) if value.lstrip("+-").isdigit() else float(value)
+    if value[0] in "'\"" or _JOINED.search(value):
         raise ConfigError(
-            f"--where {text!r}: {value} is no number; put text in quotes: \"{column} {sign} '{value}'\""
-        ) from None
-
-
-def _unquoted(value: str) -> str | None:
-    quoted = len(value) >= 2 and value[0] == value[-1] and value[0] in "'\""
-    return value[1:-1] if quoted else None
+            f"--where {text!r}: one comparison each, with a number or with text in quotes; repeat --where for several "
+            "that must all hold"
+        )
+    raise ConfigError(f"--where {text!r}: {value} is no number; put text in quotes: \"{column} {sign} '{value}'\"")

@@ -77,11 +77,11 @@ def test_what_is_left_is_a_k_core(rows, fewest):
 @pytest.mark.parametrize(
     ("rows", "fewest", "message"),
     [
-        ([("u", "a"), ("u", "b")], (0, 0), "no user is left: 0 interactions were dropped by the k-core filter"),
+        ([("u", "a"), ("u", "b")], (0, 0), "no user is left of 2 interactions (2 of 1 users with fewer than 3)"),
         (
             [("u", x) for x in "abc"],
             (5, 0),
-            "no user is left: 3 interactions were dropped by the k-core filter (min_user=5",
+            "no user is left of 3 interactions (3 by the k-core filter (min_user=5",
         ),
         ([("u", "a")] * 3, (0, 0), "only one item ('a') is left; a recommender needs at least two"),
     ],

@@ -168,12 +168,12 @@ WRONG = {
     "units-of-two-files": (
         {"a.csv": HEAD + "1,a,1600000000\n1,c,1600000009\n", "b.csv": HEAD + "1,b,1600000005000\n"},
         {},
-        "a.csv: the column of the time holds milliseconds and numbers that are times of today in a coarser unit",
+        "a.csv: the column of the time holds milliseconds, .* others that are times of today in a coarser unit",
     ),
     "units-of-two-rows": (
         {"a.csv": HEAD + "1,a,1600000000000\n1,c,1600000009\n1,b,1600000005000000\n"},
         {},
-        "holds microseconds and numbers",
+        "holds microseconds, .* and others",
     ),
     "a-time-called-otherwise": (
         {"x.csv": "user_id,item_id,w\n1,a,1600000000000000\n1,c,1600000009000000\n"},
@@ -193,7 +193,7 @@ WRONG = {
     "two-conditions-in-one": (
         {"x.csv": "user_id,item_id,event\n1,a,v\n1,b,c\n1,c,x\n"},
         {"where": ["event != 'v' and event != 'c'"]},
-        "one comparison each; repeat --where",
+        "one comparison each, .*; repeat --where",
     ),
     "hive": ({"x.csv": HEAD + "1,b,2\n\\N,b,2\n"}, {}, r"row 3: the user '\\\\N'"),
     "joined-files": (
@@ -466,8 +466,9 @@ def test_two_values_with_one_name_are_refused(tmp_path, fields):
 def test_two_columns_of_parquet_with_one_name_are_refused(tmp_path):
     frame = pl.DataFrame({"user": [{"id": "A"}], "user.id": ["B"], "item_id": ["x"]})
     frame.write_parquet(tmp_path / "x.parquet")
-    with pytest.raises(ElasticNASError, match=r"the column 'user.id' occurs twice; rename one"):
-        read_interactions(tmp_path / "x.parquet", user="user.id")
+    for read, name in ((read_interactions, tmp_path / "x.parquet"), (read_frame, "the data frame")):
+        with pytest.raises(ElasticNASError, match=f"^{name}: the column 'user.id' occurs twice; rename one$"):
+            read(frame if read is read_frame else name, user="user.id")
 
 
 def test_the_names_of_many_columns_are_compared():

@@ -41,8 +41,9 @@ def test_parts_may_be_files_and_data_frames(tmp_path, kinds):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
+        ({"validation": [], "test": []}, "--validation: an empty list of files"),
         ({"test": pl.DataFrame(TEST)}, "--validation and --test: give both, or neither"),
-        ({"validation": pl.DataFrame(VALIDATION), "test": ()}, "--validation and --test: give both, or neither"),
+        ({"validation": pl.DataFrame(VALIDATION), "test": None}, "--validation and --test: give both, or neither"),
         ({"validation": pl.DataFrame(VALIDATION), "test": 5}, "the data of test is of type int"),
         ({"validation": pl.DataFrame(VALIDATION), "test": pl.DataFrame(TEST).clear()}, "of test is empty"),
         ({"columns": Columns(format="csv")}, "--format is for files, not for a data frame; leave it out"),
@@ -76,6 +77,10 @@ def test_without_times_pairs_in_two_parts_are_refused_unless_items_recur():
     again = pl.concat([train, train.head(1)])
     data = Source(again, validation=validation, test=leaked.reverse()).read(0, 0)
     assert targets(data, "test") == ["a", "d"] and data.statistics.repeat_targets == 1
+    # one repeat in 40 rows does not excuse that all targets are in training
+    wide = pl.DataFrame({"user_id": [f"u{n}" for n in range(40)], "item_id": ["a"] * 40})
+    with pytest.raises(ElasticNASError, match=r"20 pairs .* while 2.4% of the training part repeats a pair"):
+        Source(pl.concat([wide, wide.head(1)]), validation=wide.head(10), test=wide.tail(10)).read(0, 0)
 
 
 def test_targets_earlier_than_training_items_are_counted():
@@ -85,3 +90,37 @@ def test_targets_earlier_than_training_items_are_counted():
     assert Source(pl.DataFrame(TRAIN), **parts).read(0, 0).statistics.early_targets == 1
     parts["test"] = pl.DataFrame(TEST)
     assert Source(pl.DataFrame(TRAIN), **parts).read(0, 0).statistics.early_targets == 0
+
+
+def test_options_without_an_effect_are_refused():
+    frame = pl.DataFrame(without_times(TRAIN))
+    with pytest.raises(ElasticNASError, match="--tie-break item: the data has no times, hence no ties; leave it out"):
+        Source(pl.concat([frame] * 2), tie_break="item").read(0, 0)
+    with pytest.raises(ElasticNASError, match="--feature-separator ';': of which file"):
+        Source(frame, separator=";")
+
+
+def test_structs_are_columns_and_no_ids():
+    frame = pl.DataFrame({"user": [{"id": "u"}] * 3, "item_id": [{"x": "a"}, {"x": "b"}, {"x": "c"}]})
+    data = Source(frame, Columns(user="user.id", item="item_id.x")).read(0, 0)
+    assert data.item_ids == ["", "a", "b", "c"]
+    with pytest.raises(ElasticNASError, match="no column 'item_id'"):
+        Source(frame, Columns(user="user.id", item="item_id")).read(0, 0)
+    nested = pl.DataFrame({"user_id": ["u"], "item_id": [[["a", "b"], ["c"]]]})
+    with pytest.raises(ElasticNASError, match="cannot be read as text"):
+        Source(nested).read(0, 0)
+
+
+def test_single_items_in_lists_have_their_time():
+    frame = pl.DataFrame({"user_id": ["u"] * 3, "item_id": ["b", "a", "c"], "timestamp": [2, 1, 3]})
+    data = Source(frame, Columns(item_separator=",")).read(0, 0)
+    assert data.item_ids == ["", "a", "b", "c"]
+
+
+def test_errors_name_what_dropped_all():
+    frame = pl.DataFrame({"user_id": ["u", "u", ""], "item_id": ["a", "b", "c"], "timestamp": [1, 2, 3]})
+    message = r"no user is left of 3 interactions \(2 of 1 users with fewer than 3, 1 without a user or an item\)"
+    with pytest.raises(ElasticNASError, match=message):
+        Source(frame).read(0, 0)
+    with pytest.raises(ElasticNASError, match="none of the 3 rows has both a user and an item"):
+        Source(frame.with_columns(user_id=pl.lit(""))).read(0, 0)

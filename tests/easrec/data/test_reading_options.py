@@ -1,5 +1,7 @@
 """Separators, conditions, lists, several files, one line per user, and what is recognised."""
 
+from datetime import datetime
+
 import polars as pl
 import pytest
 
@@ -122,9 +124,7 @@ def test_lists_in_parquet_and_frames(tmp_path):
     assert rows(tmp_path / "x.parquet", where=["kind == 'x'"]) == [("u", "1"), ("v", "3")]
     with pytest.raises(DataError, match="row 1: lists of 2 and 1 entries in 'item_id' and 'timestamp'"):
         read_frame(frame.with_columns(timestamp=pl.Series([[1], [5], []])))
-    with pytest.raises(
-        DataError, match="share one time in 'timestamp'; use the order of rows and lists by --time none"
-    ):
+    with pytest.raises(DataError, match="share one time in 'timestamp'; give each its time"):
         read_frame(frame.with_columns(timestamp=pl.Series([1, 2, 3])))
     assert len(read_frame(frame.with_columns(timestamp=pl.Series([1, 2, 3])), time="none").drop_nulls("item")) == 3
     with pytest.raises(DataError, match="'timestamp' contains lists, 'item_id' does not"):
@@ -252,7 +252,7 @@ CSV = "user_id,item_id,rating\nu,a,5\nu,b,2\n"
 @pytest.mark.parametrize(
     ("text", "given", "message"),
     [
-        (CSV, {"where": "rating >= 4 and rating < 5"}, "one comparison each; repeat --where"),
+        (CSV, {"where": "rating >= 4 and rating < 5"}, "one comparison each, .*; repeat --where"),
         (CSV, {"where": "rating >= 4 or user_id == 'u'"}, "one comparison each"),
         (CSV, {"where": "rating >= 4 && rating < 5"}, "one comparison each"),
         (CSV, {"where": "rating >= 4 & rating < 5"}, "one comparison each"),
@@ -289,3 +289,70 @@ def test_prepared_data_is_not_prepared_again(tmp_path):
 
     with pytest.raises(ElasticNASError, match=r"x.npz: is prepared already; give it to --data of run"):
         Source(tmp_path / "x.npz").read(0, 0)
+
+
+def conditioned(values, where, kind=None):
+    frame = pl.DataFrame({"user_id": "u", "item_id": list("abcde"[: len(values)]), "x": pl.Series(values, dtype=kind)})
+    return "".join(read_frame(frame, time="none", where=where)["item"].to_list())
+
+
+DECIMALS = ["4.0", "4.5", "3.5", "4.2", "5.0"]
+HOURS = [datetime(2026, 1, 1, hour) for hour in (1, 5, 8, 12)]
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "where", "kept"),
+    [
+        (DECIMALS, pl.Decimal(4, 2), "x == 4", "a"),
+        (DECIMALS, pl.Decimal(4, 2), "x <= 4", "ac"),
+        (DECIMALS, pl.Decimal(4, 2), "x > 4", "bde"),
+        (DECIMALS, pl.Decimal(4, 2), "x >= 4.2", "bde"),
+        (DECIMALS, pl.String, "x > 4", "bde"),
+        ([4.1, 4.1, 3.0], pl.Float32, "x >= 4.1", "ab"),
+        ([4.1, 4.1, 3.0], pl.Float32, "x < 4.1", "c"),
+        (HOURS, None, "x > '2026-01-01T04:00:00'", "bcd"),
+        (HOURS, None, "x > '2026-01-01 04:00'", "bcd"),
+        (HOURS, None, "x < '2026-01-01T05:00:00+01:00'", "a"),
+        (HOURS, None, "x == '2026-01-01T08:00:00'", "c"),
+        (["2026-01-01 05:00", "2026-01-01T03:00", "NA"], pl.String, "x > '2026-01-01T04:00'", "a"),
+        (["10", "9", "b"], pl.String, "x == '10'", "a"),
+        (["5", "NA", ""], pl.String, "x >= 4", "a"),
+        ([1, 2], None, "x < 99999999999999999999", "ab"),
+        ([2**60 + 1, 2**60], None, f"x == {2**60}", "b"),
+    ],
+)
+def test_comparisons_are_of_numbers_and_times(values, kind, where, kept):
+    assert conditioned(values, where, kind) == kept
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ("x != 'a', x != 'b'", "one comparison each"),
+        ("x != 'a'; x != 'b'", "one comparison each"),
+        ("x >= 4, x < 5", "one comparison each"),
+        ("x < nan", "nan is no number; put text in quotes"),
+        ("x < inf", "inf is no number"),
+        ("x = 4", "write a comparison such as"),
+        ("a" + " " * 100_000 + "b", "write a comparison such as"),
+        ("'a>b' >= 4", "no column 'a>b'"),
+        (5, "5 is neither text nor a list of texts"),
+    ],
+)
+def test_conditions_that_are_none_are_refused(where, message):
+    with pytest.raises(ElasticNASError, match=message):
+        conditioned([1, 2], where)
+
+
+def test_comparisons_with_what_is_no_number_or_date():
+    with pytest.raises(DataError, match=r"compares numbers, and '5,0' is none; write numbers as 4 or 4.5"):
+        conditioned(["5,0", "4"], "x >= 4", pl.String)
+    with pytest.raises(DataError, match="compares dates, and 'soon' is none; write dates as 2026-01-31"):
+        conditioned(["soon", "2026-01-01"], "x >= '2026-01-01'", pl.String)
+    with pytest.raises(ConfigError, match="x holds dates; compare with an ISO date"):
+        conditioned(HOURS, "x >= 'soon'")
+
+
+def test_a_column_with_a_sign_in_its_name():
+    frame = pl.DataFrame({"user_id": "u", "item_id": ["a", "b"], "a>b": [3, 5]})
+    assert read_frame(frame, where="'a>b' >= 4")["item"].to_list() == ["b"]
