@@ -114,6 +114,8 @@ def test_a_metric_that_the_user_chose_is_kept_with_a_line():
     chosen = Config().updated({"early_stopping_metric": "unseen/ndcg@10"})
     kept, line = steered(chosen, split)
     assert kept == chosen and line.endswith("consider early_stopping_metric=full/ndcg@10")
+    other = Config().updated({"cutoffs": [5], "early_stopping_metric": "pop100/mrr@5"})  # ndcg@10 is not computed
+    assert steered(other, split)[1].endswith("consider early_stopping_metric=full/mrr@5")
     open_again, line = steered(chosen.updated({"early_stopping_metric": "auto"}), split)
     assert open_again.early_stopping_metric == "full/ndcg@10" and "steering by" in line
 
