@@ -73,6 +73,8 @@ def _refuse_layout(path: Path, kind: Format, columns: Columns) -> None:
             raise DataError(
                 f"{path}: {option} is for delimited text, not for {kind.name}; leave it out, or add --format csv"
             )
+    if columns.encoding is not None and kind.name == "parquet":
+        raise DataError(f"{path}: --encoding is for text, and Parquet has none; leave it out")
 
 
 def _kind(path: Path, start: bytes, known: dict[str, Format]) -> Format:
