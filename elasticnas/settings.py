@@ -81,7 +81,9 @@ def read_changes(path: Path, settings: BaseModel) -> dict[str, Any]:
     try:
         data = parse_yaml(read_text(path))
     except OSError as error:
-        raise ConfigError(f"cannot be read, {error.strerror}") from None
+        raise ConfigError(
+            f"cannot be read, {error.strerror}; give a YAML file of settings, such as config show prints"
+        ) from None
     except ValueError as error:
         raise ConfigError(f"not YAML ({error})") from None
     if not isinstance(data, dict | None):

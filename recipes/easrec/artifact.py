@@ -174,7 +174,7 @@ class Recommender:
         self,
         histories: Sequence[Sequence[str]],
         top: int,
-        include_seen: bool = False,
+        repeats: bool = False,
         only: Collection[str] | None = None,
     ) -> list[list[tuple[str, float]]]:
         """Return the items with the highest scores after each history, best first, as ``(original id, score)`` pairs.
@@ -182,12 +182,14 @@ class Recommender:
         Args:
             histories: Original item ids in time order, at least one in each.
             top: Number of items.
-            include_seen: Whether to include items of the history.
+            repeats: Whether to include items of the history.
             only: Original ids of the items that may be recommended; None for all.
 
         Raises:
-            DataError: See :meth:`numbers`.
+            DataError: ``only`` is one text or has no item; else see :meth:`numbers`.
         """
+        if only is not None and (isinstance(only, str) or not len(only)):
+            raise DataError(f"only is a collection of item ids, at least one, such as ['a'] (got {short_repr(only)})")
         allowed = None if only is None else self.numbers(list(only))
         numbers = [self.numbers(history) for history in histories]
         together = users_together(len(self.item_ids))
@@ -195,7 +197,7 @@ class Recommender:
         for first in range(0, len(numbers), together):
             batch = numbers[first : first + together]
             for row, history in zip(self._scores(batch), batch, strict=True):
-                answers.append(self.best(row, top, () if include_seen else history, allowed))
+                answers.append(self.best(row, top, () if repeats else history, allowed))
         return answers
 
     def known(self, history: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -209,7 +209,8 @@ class Config(_Frozen):
         train: Training of the found network and of those it is compared with.
         compare: Networks that are also trained, for comparison.
         cutoffs: Cut-offs k of the metrics.
-        early_stopping_metric: Validation metric for early stopping and for ranking architectures.
+        early_stopping_metric: Validation metric for early stopping and for ranking architectures; ``auto`` leaves the
+            default, which :func:`easrec.steering.steered` replaces by ``full/ndcg@10`` on data with many repeats.
         negatives: Negatives per user in pop100 and in uni100.
         min_user: k-core filter: minimum interactions of a user.
         min_item: k-core filter: minimum interactions of an item.
@@ -229,6 +230,13 @@ class Config(_Frozen):
     checkpoint_steps: int = Field(default=50, ge=1)
     seed: int = Field(default=0, ge=0, lt=2**32)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _auto_is_no_choice(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("early_stopping_metric") == "auto":
+            return {name: value for name, value in given.items() if name != "early_stopping_metric"}
+        return given
+
     @model_validator(mode="after")
     def _metrics_are_known(self) -> "Config":
         for name, given in (("cutoffs", self.cutoffs), ("compare", self.compare)):
@@ -245,7 +253,7 @@ class Config(_Frozen):
         if self.early_stopping_metric not in known:
             raise ValueError(
                 f"early_stopping_metric={self.early_stopping_metric!r} is not computed; "
-                f"choose one of {', '.join(known)}"
+                f"choose auto or one of {', '.join(known)}"
             )
         return self
 

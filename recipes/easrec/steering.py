@@ -55,16 +55,21 @@ def steered(config: Config, split: Split) -> tuple[Config, str]:
         split: Targets and histories.
 
     Returns:
-        The settings, and one line for the user; the line is empty with 5 % repeat targets or fewer.
+        The settings, and one line for the user; it is empty with 5 % repeat targets or fewer, and for ``full``.
     """
     share, metric = repeat_share(split), config.early_stopping_metric
-    if share <= MANY_REPEATS or not metric.startswith("unseen/"):
+    if share <= MANY_REPEATS or allows_repeats(config):
         return config, ""
+    instead = f"full/{metric.partition('/')[2]}"
     found = (
         f"{share:.1%} of the targets, more than {MANY_REPEATS:.0%}, are items that the user already has in the history"
     )
+    if not metric.startswith("unseen/"):
+        return config, (
+            f"{found}; {metric} ranks them among sampled items, and recommend leaves them out unless --repeats is "
+            f"given: consider early_stopping_metric={instead}"
+        )
     if "early_stopping_metric" in config.model_fields_set:
-        return config, f"{found}; {metric} counts them as misses: consider early_stopping_metric=full/ndcg@10"
-    instead = metric.replace("unseen/", "full/")
+        return config, f"{found}; {metric} counts them as misses: consider early_stopping_metric={instead}"
     line = f"{found}: steering by {instead} (early_stopping_metric={metric} would keep unseen)"
     return config.updated({"early_stopping_metric": instead}), line

@@ -241,7 +241,7 @@ class Live:
         return len(self._streams)
 
     def event(
-        self, user: str, item: str, top: int, include_seen: bool = False, only: Collection[int] | None = None
+        self, user: str, item: str, top: int, repeats: bool = False, only: Collection[int] | None = None
     ) -> list[tuple[str, float]]:
         """Return recommendations for a user after one more event: original ids and scores, best first.
 
@@ -249,7 +249,7 @@ class Live:
             user: Id of the user.
             item: Original id of the item.
             top: Number of items.
-            include_seen: Whether to include items of the user's history.
+            repeats: Whether to include items of the user's history.
             only: Numbers of the items that may be recommended; None for all.
 
         Raises:
@@ -268,7 +268,7 @@ class Live:
         self._streams.move_to_end(user)
         if len(self._streams) > self._most_users:
             self._streams.popitem(last=False)
-        return self._recommender.best(scores[0], top, () if include_seen else seen, only)
+        return self._recommender.best(scores[0], top, () if repeats else seen, only)
 
 
 def _put(stream: Stream, rows: Tensor, fresh: Stream) -> None:

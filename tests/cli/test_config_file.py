@@ -1,5 +1,7 @@
 """``--config``: a file of settings, between the preset and the other options."""
 
+import os
+
 import pytest
 import yaml
 
@@ -17,7 +19,11 @@ def test_a_shown_preset_is_read_back_as_it_was(main, tmp_path, preset):
     (tmp_path / "run.yaml").write_text(shown)
     assert code == 0 and yaml.safe_load(shown)["model"]["hidden"] == load_preset(preset).model.hidden
     other = load_preset("authors" if preset == "default" else "default")  # every setting is in the file
-    assert read_config(other, tmp_path / "run.yaml") == load_preset(preset)
+    found = read_config(other, tmp_path / "run.yaml")
+    # a metric that the preset leaves open stays open
+    assert found == load_preset(preset) and ("early_stopping_metric" in found.model_fields_set) == (
+        preset in ("authors", "demo", "paper")
+    )
 
 
 @pytest.mark.parametrize(("recipe", "settings"), [("digits", DigitsConfig()), ("charlm", CharlmConfig())])
@@ -52,7 +58,7 @@ def test_options_override_the_file_and_the_file_the_preset(tmp_path):
         ("train: {epochs: 0}", "train.epochs: Input should be greater than or equal to 1 (got 0)"),
         ("- 1", "a mapping of settings is needed, such as 'seed: 1' (got '[1]')"),
         ("a: [", "not YAML"),
-        (None, "cannot be read, No such file or directory"),
+        (None, "cannot be read, No such file or directory; give a YAML file of settings, such as config show prints"),
     ],
 )
 @pytest.mark.parametrize("command", ["run", "search", "reproduce"])
@@ -90,3 +96,10 @@ def test_what_the_methods_differ_in_is_refused_with_the_file(main, tmp_path, nam
     (tmp_path / "run.yaml").write_text(name)
     code, _, said = main("easrec", "reproduce", "--data", tmp_path / "data.csv", "--config", tmp_path / "run.yaml")
     assert code == 1 and "differs between the methods" in said and said.count("\n") == 1
+
+
+def test_a_pipe_is_no_file_of_settings(main, tmp_path):
+    os.mkfifo(tmp_path / "pipe.yaml")
+    code, _, said = main("easrec", "run", "--out", tmp_path / "o", "--config", tmp_path / "pipe.yaml")
+    assert code == 1 and said.count("\n") == 1
+    assert "pipe.yaml: cannot be read, not a regular file; give a YAML file of settings, such as config show" in said

@@ -65,7 +65,7 @@ def test_onnx_scores_equal_the_recommenders(main, finished, tmp_path):
     scores = session.run(None, {"items": ids.numpy()})[0]
     for row, count, order in zip(ids, lengths, scores.argsort(axis=1)[:, ::-1], strict=True):
         history = [recommender.item_ids[n] for n in row[:count].tolist()]
-        best = recommender.recommend([history], top=3, include_seen=True)[0]
+        best = recommender.recommend([history], top=3, repeats=True)[0]
         assert [item for item, _ in best] == [recommender.item_ids[n] for n in order[:3]]
 
 

@@ -10,6 +10,8 @@ import torch
 
 from easrec import Recommender
 from easrec.data import prepare, read_interactions
+from easrec.streaming import Live
+from elasticnas.errors import DataError
 from tests.easrec.runs import untrained_run
 
 SMALL = {"hidden": 16, "inner": 16, "length": 8, "layers": 1, "heads": 2, "attention": "linrec"}
@@ -182,3 +184,34 @@ def test_a_name_of_a_file_to_write_is_printable(main, run, tmp_path, monkeypatch
 def test_repeats_have_one_name(main, run):
     asked = ["recommend", "--out", run[0], "--history", "i1"]
     assert main("easrec", *asked, "--repeats")[0] == 0 and main("easrec", *asked, "--include-seen")[0] == 2
+
+
+def test_a_file_of_items_is_read_as_others_are(main, run, tmp_path):
+    out, _ = run
+    (tmp_path / "allow.txt").write_bytes("\ufeffi3\r\ni5\ri2\x0bq\n i4\u2028\n".encode())
+    (found,), said = answers(main, out, "--history", "i1", "--items", tmp_path / "allow.txt")
+    assert sorted(found["items"]) == ["i3", "i5"] and "2 of 4 ids are unknown" in said
+
+
+def test_no_item_left_says_whether_the_items_were_limited(main, run, tmp_path):
+    out, _ = run
+    (tmp_path / "allow.txt").write_text("i1\n")
+    code, printed, _ = main("easrec", "recommend", "--out", out, "--history", "i1", "--items", tmp_path / "allow.txt")
+    assert code == 0 and "every item of --items has been seen; --repeats" in printed
+    code, printed, _ = main("easrec", "recommend", "--out", out, "--user", "user0")
+    assert code == 0 and "every item has been seen; --repeats" in printed
+
+
+@pytest.mark.parametrize("only", ["i1", "", []])
+def test_allowed_items_are_a_collection(run, only):
+    with pytest.raises(DataError, match=r"only is a collection of item ids, at least one, such as \['a'\] \(got "):
+        Recommender.load(run[0]).recommend([["i1"]], 3, only=only)
+
+
+def test_repeats_have_the_same_name_in_python(run):
+    recommender = Recommender.load(run[0])
+    ((best, _),) = recommender.recommend([["i1"]], 1, repeats=True, only={"i1"})[0]
+    assert best == "i1" and recommender.recommend([["i1"]], 1, only={"i1"}) == [[]]
+    live = Live(recommender, lambda user: [])
+    number = recommender.numbers(["i1"])
+    assert live.event("u", "i1", 1, repeats=True, only=number)[0][0] == "i1"

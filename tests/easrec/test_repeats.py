@@ -17,6 +17,7 @@ from easrec.evaluation import popularity_scores
 from easrec.evaluation.groups import history_groups, popularity_groups
 from easrec.model import build
 from easrec.pipeline import Pipeline, evaluators
+from easrec.presets import load_preset, preset_names
 from easrec.space import space_for
 from easrec.steering import repeat_share, steered, steering_of
 from elasticnas.run import Run
@@ -39,12 +40,12 @@ def reported_and_served(data, seed):
     recommender = Recommender(build(config.model, len(data.item_ids) - 1, arch, True), arch, config, data.item_ids)
     report = evaluators(Split(data), config)["test"].evaluate(recommender.network.next_item)
     found = {}
-    for protocol, include_seen in (("unseen", False), ("full", True)):
+    for protocol, repeats in (("unseen", False), ("full", True)):
         for k in config.cutoffs:
             hits = []
             for start, stop in zip(data.offsets[:-1], data.offsets[1:], strict=True):
                 *history, target = [data.item_ids[i] for i in data.items[start:stop]]
-                answer = recommender.recommend([history], k, include_seen)[0]
+                answer = recommender.recommend([history], k, repeats)[0]
                 hits.append(target in [item for item, _ in answer])
             found[protocol, k] = report[protocol][f"recall@{k}"], sum(hits) / len(hits)
     return found, report
@@ -113,6 +114,25 @@ def test_a_metric_that_the_user_chose_is_kept_with_a_line():
     chosen = Config().updated({"early_stopping_metric": "unseen/ndcg@10"})
     kept, line = steered(chosen, split)
     assert kept == chosen and line.endswith("consider early_stopping_metric=full/ndcg@10")
+    other = Config().updated({"cutoffs": [5], "early_stopping_metric": "pop100/mrr@5"})  # ndcg@10 is not computed
+    assert steered(other, split)[1].endswith("consider early_stopping_metric=full/mrr@5")
+    open_again, line = steered(chosen.updated({"early_stopping_metric": "auto"}), split)
+    assert open_again.early_stopping_metric == "full/ndcg@10" and "steering by" in line
+
+
+@pytest.mark.parametrize("preset", preset_names())
+def test_every_preset_that_is_not_steered_by_full_says_that_there_are_repeats(preset):
+    split, settings = Split(interactions(["abcda"] * 4)), load_preset(preset)
+    config, line = steered(settings, split)
+    if preset in ("authors", "paper"):
+        assert config == settings and line == (
+            "50.0% of the targets, more than 5%, are items that the user already has in the history; pop100/ndcg@10 "
+            "ranks them among sampled items, and recommend leaves them out unless --repeats is given: consider "
+            "early_stopping_metric=full/ndcg@10"
+        )
+    else:
+        assert config.early_stopping_metric == "full/ndcg@10" and bool(line) == (preset != "demo")
+    assert steered(settings, Split(interactions(["abcde"] * 4))) == (settings, "")
 
 
 def test_a_run_says_it_and_keeps_the_share(tmp_path):

@@ -258,3 +258,9 @@ def test_states_beyond_the_most_users_are_dropped_least_recent_first(folder):
 
 def test_streams_and_users_do_not_mix(folder):
     assert "leave out --user" in str(stream(folder, "", "--user", "x").exception)
+
+
+def test_a_byte_order_mark_belongs_to_no_user(folder):
+    data = Interactions.load(folder / "data.npz")
+    line = f"{data.user_ids[3]}\t{data.item_ids[5]}\n"
+    assert stream(folder, f"\ufeff{line}".encode()).stdout == stream(folder, line.encode()).stdout

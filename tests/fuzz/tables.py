@@ -6,6 +6,7 @@ import io
 import json
 import math
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import polars as pl
@@ -15,7 +16,7 @@ from tests.fuzz.inputs import damaged, text
 __all__ = ["KINDS", "File", "drawn_file", "drawn_items", "fields_of"]
 
 KINDS = ("csv", "tsv", "json lines", "parquet", "gz")
-"""Kinds of files of interactions."""
+"""Kinds of files of interactions, besides ``large``."""
 
 Row = tuple[str, str, int]
 
@@ -43,6 +44,8 @@ class File:
 
 def drawn_file(rng: random.Random, kind: str) -> File:
     """Return a file of some rows; three in ten are whole."""
+    if kind == "large":
+        return _large(rng, rng.choice(KINDS[:3]))
     rows = _rows(rng)
     if kind == "gz":
         inner = drawn_file(rng, rng.choice(KINDS[:3])) if rng.random() < 0.3 else _whole(rng.choice(KINDS[:3]), rows)
@@ -124,6 +127,49 @@ def _odd_types(rng: random.Random, rows: list[Row]) -> File:
         pl.DataFrame({name: series.head(min(map(len, columns.values()))) for name, series in columns.items()})
     )
     return File("data.parquet", data)
+
+
+def _large(rng: random.Random, kind: str) -> File:
+    """Return a file with a very long field, run of blanks, line or open quote, or with very many names."""
+    size = rng.choice([20_000, 140_000, 300_000])
+    if kind == "json lines":
+        return _many_names(rng, size // 100)
+    ending, times = kind, [*range(10**9, 10**9 + size // 10)]
+    rows = [f"u{time % 7} i{time % 9} {time}" for time in times]
+    how, at = rng.randrange(4), rng.randrange(len(rows))
+    if how == 0:  # one line for each user
+        heavy = [f"{10**6 + n}" for n in range(size // 5)]
+        lines = [*(f"{user} 1 2 3" for user in range(at % 3)), " ".join(["9", *heavy]), "8 1 2"]
+        count = 3 * (at % 3) + len(heavy) + 2
+        return File("data.txt", "".join(f"{line}\n" for line in lines).encode(), None, count, count, True)
+    if how == 1:  # blanks between fields, and before and after them
+        run = rng.choice([" ", "\t", " \t"]) * size
+        rows[at] = rng.choice([rows[at].replace(" ", run), run + rows[at], rows[at] + run, run])
+        return File("data.txt", "\n".join(["user_id item_id timestamp", *rows, ""]).encode(), None, 0, len(rows))
+    between = "," if kind == "csv" else "\t"
+    rows = [f"{row} x" for row in rows]
+    count = len(rows)
+    if how == 2:  # a long field
+        rows[at] = rows[at].replace("x", "x" * size)
+        short = rng.randrange(2 * count)
+        if short < count:
+            rows[short] = rows[short].rpartition(" ")[0]
+        least, whole = (math.inf, False) if short < count else (count, True)
+    else:  # an open quote
+        rows[at] = '"' + rows[at]
+        least, whole = (math.inf, False) if kind == "csv" else (count, False)
+    text = "\n".join(["user_id item_id timestamp title", *rows, ""]).replace(" ", between)
+    return File(f"data.{ending}", text.encode(), None, least, math.inf if least == math.inf else count, whole)
+
+
+def _many_names(rng: random.Random, count: int) -> File:
+    """Return JSON lines with names, or lists in lists, that differ by line."""
+    more: Callable[[int], dict[str, object]] = rng.choice(
+        [lambda n: {f"k{n}": n}, lambda n: {"k": {f"{n}": n}}, lambda n: {"k": [{f"{n}": [n, [n]]}]}]
+    )
+    objects = [{"user_id": "u", "item_id": f"i{n % 9}", "timestamp": 10**9 + n} | more(n) for n in range(count)]
+    text = "".join(f"{json.dumps(each)}\n" for each in objects)
+    return File("data.jsonl", text.encode(), None, count, count)
 
 
 def _quoted(cell: str) -> str:

@@ -176,6 +176,7 @@ KINDS: dict[str, Callable[[World, random.Random], None]] = {
     "json lines": partial(_readers, "json lines"),
     "parquet": partial(_readers, "parquet"),
     "gz": partial(_readers, "gz"),
+    "large": partial(_readers, "large"),
     "items": _items,
 }
 """Targets by kind of input."""

@@ -13,13 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import tests.fuzz.targets
-from tests.fuzz.campaign import campaign, page, summed
+from tests.fuzz.campaign import _hangs, campaign, page, run_part, summed
 from tests.fuzz.decoder import Decoder
 from tests.fuzz.inputs import Drawn
 from tests.fuzz.targets import KINDS, attempt
 from tests.fuzz.world import World
 
-SLOW = {"studies": 10}  # examples of a kind; 40 of any other
+SLOW = {"studies": 10, "large": 20}  # examples of a kind; 40 of any other
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +56,12 @@ def test_a_reader_that_loses_or_changes_a_row_is_found(world, monkeypatch, name,
         with pytest.raises(AssertionError, match="read"):
             for seed in range(100):
                 attempt(world, kind, random.Random(seed))
+
+
+def test_a_reader_that_hangs_is_found(world, monkeypatch):
+    monkeypatch.setattr("easrec.data.readers.recognised", _hangs)
+    found = run_part(world, range(2), 0, ["csv", "large"])
+    assert [each["error"] for each in found["failures"]] == ["Hang: more than 5 s"] * 2
 
 
 def raising(*given, **named):

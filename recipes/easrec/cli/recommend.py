@@ -89,7 +89,7 @@ def recommend(
         if as_json:
             typer.echo(_as_line(name, answer, not known))
         else:
-            _show(name if known else f"{name} (most popular)", answer, open_console())
+            _show(name if known else f"{name} (most popular)", answer, only is not None, open_console())
 
 
 def _require_one_kind(
@@ -137,7 +137,9 @@ def _popular(recommender: Recommender, top: int, only: list[str] | None, out: Pa
 def _allowed(path: Path, recommender: Recommender) -> list[str]:
     """Read the item ids that may be recommended; unknown ones are skipped and counted."""
     try:
-        given = list(dict.fromkeys(line for line in read_text(path).splitlines() if line.strip()))
+        text = read_text(path).removeprefix("\ufeff").replace("\r", "\n")
+        # not splitlines: ids may contain other line ends
+        given = list(dict.fromkeys(line for line in text.split("\n") if line.strip()))
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise DataError(f"--items {path}: cannot be read, {reason}; give one item id per line, in UTF-8") from None
@@ -183,13 +185,14 @@ def _items(text: str, recommender: Recommender) -> list[str]:
     return known
 
 
-def _show(name: str, answer: Answer, console: Console) -> None:
+def _show(name: str, answer: Answer, limited: bool, console: Console) -> None:
     table = figures_table(["rank", "item", "score"], printable(name), labels=2)
     for rank, (item, score) in enumerate(answer, 1):
         table.add_row(str(rank), escape(printable(item)), f"{score:.3f}")
     console.print(table)
     if not answer:
-        console.print("every item has been seen; --repeats recommends those too")
+        which = "every item of --items" if limited else "every item"
+        console.print(f"{which} has been seen; --repeats recommends those too")
 
 
 def _histories(data: Interactions) -> Callable[[str], list[str]]:

@@ -17,24 +17,24 @@ _LONGEST = 10_000  # characters of a line
 
 
 def answer_stream(
-    live: Live, top: int, include_seen: bool, only: Collection[int] | None, formatted: Callable[..., str]
+    live: Live, top: int, repeats: bool, only: Collection[int] | None, formatted: Callable[..., str]
 ) -> None:
     """Answer each line ``user TAB item``; a line that cannot be answered gives ``{"line": ..., "error": ...}``.
 
     Args:
         live: The recommender with its states.
         top: Number of items.
-        include_seen: Whether to include items of the user's history.
+        repeats: Whether to include items of the user's history.
         only: Numbers of the items that may be recommended; None for all.
         formatted: Makes a line of JSON from a user and an answer.
     """
     if isinstance(sys.stdin, io.TextIOWrapper):  # bytes that are not UTF-8 spoil their own line only
-        sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")
+        sys.stdin.reconfigure(encoding="utf-8-sig", errors="surrogateescape")
     refused = 0
     for number, line in enumerate(_lines(sys.stdin), 1):
         try:
             user, item = _event(line)
-            answer = formatted(user, live.event(user, item, top, include_seen, only))
+            answer = formatted(user, live.event(user, item, top, repeats, only))
         except ElasticNASError as error:
             refused += 1
             answer = json.dumps({"line": number, "error": printable(str(error))})

@@ -88,7 +88,8 @@ def _inter(path: Path, layout: Layout) -> Iterator[pl.DataFrame]:
     """Read RecBole's atomic files: a header such as ``user_id:token``, ``item_id_list:token_seq``."""
     for part in delimited(path, layout.dialect()):
         names = distinct(path, [name.partition(":")[0] for name in part.columns])
-        if beside := [name for name in names if f"{name}_list" in names]:
+        known = set(names)
+        if beside := [name for name in names if f"{name}_list" in known]:
             raise DataError(
                 f"{path}: each row has a sequence in '{beside[0]}_list' and the item after it in {beside[0]!r}, so "
                 "that items occur in several rows; give the file with one interaction per row"
@@ -100,17 +101,27 @@ def _inter(path: Path, layout: Layout) -> Iterator[pl.DataFrame]:
 
 
 def _parquet(path: Path, _: Layout) -> Iterator[pl.DataFrame]:
-    return map(unnested, parquet(path))
+    return (unnested(part, path) for part in parquet(path))
 
 
-def unnested(part: pl.DataFrame) -> pl.DataFrame:
-    """Return structs as columns such as ``user.id``, and lists of structs as lists, such as ``events.item``."""
+def unnested(part: pl.DataFrame, source: Path | str = "the data frame") -> pl.DataFrame:
+    """Return structs as columns such as ``user.id``, and lists of structs as lists, such as ``events.item``.
+
+    Args:
+        part: The table.
+        source: What it is, for errors.
+
+    Raises:
+        DataError: Two columns have one name.
+    """
     while nested := [name for name, kind in part.schema.items() if isinstance(_inner(kind), pl.Struct)]:
         columns = {name: [pl.col(name)] for name in part.columns}
         for name in nested:
             fields = _inner(part.schema[name]).fields  # type: ignore[attr-defined]
             columns[name] = [_field(name, part.schema[name], field.name) for field in fields]
-        part = part.select(column for each in columns.values() for column in each)
+        chosen = [column for each in columns.values() for column in each]
+        distinct(source, [column.meta.output_name() for column in chosen])
+        part = part.select(chosen)
     return part
 
 

@@ -13,6 +13,8 @@ from elasticnas.errors import DataError
 
 __all__ = ["json_lines", "user_lines"]
 
+_MOST_NAMES = 1_000  # columns: each takes memory and time in every row
+
 
 def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
@@ -40,8 +42,8 @@ def json_lines(path: Path, encoding: str = UTF_8) -> Iterator[pl.DataFrame]:
         if lines and not lines[-1]:
             lines.pop()
         rows = [_flat(path, number, line) for number, line in enumerate(lines, row)]
+        yield _table(path, rows, row)
         row += len(lines)
-        yield _table(rows)
 
 
 def _flat(path: Path, number: int, line: str) -> dict[str, Any]:
@@ -59,23 +61,37 @@ def _flat(path: Path, number: int, line: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise DataError(f"{path}, row {number}: {line[:40]!r} is no object; write one object in each line")
     flat: dict[str, Any] = {}
-    _flatten(found, "", flat)
+    try:
+        _flatten(found, "", flat)
+    except (ValueError, RecursionError) as error:
+        raise DataError(
+            f"{path}, row {number}: {error}; write one object in each line, with another name for each value"
+        ) from None
     return flat
 
 
 def _flatten(value: dict[str, Any], prefix: str, flat: dict[str, Any]) -> None:
+    """Add the values of an object by name.
+
+    Raises:
+        ValueError: Two values have one name.
+    """
     for name, each in value.items():
         if isinstance(each, dict):
             _flatten(each, f"{prefix}{name}.", flat)
         elif isinstance(each, list) and any(isinstance(part, dict) for part in each):
-            _flatten_objects(each, f"{prefix}{name}.", flat)
-        elif isinstance(each, list):
-            flat[prefix + name] = [_text(part) for part in each]
+            _add(_of_objects(each, f"{prefix}{name}."), flat)
         else:
-            flat[prefix + name] = _text(each)
+            _add({prefix + name: [_text(part) for part in each] if isinstance(each, list) else _text(each)}, flat)
 
 
-def _flatten_objects(parts: list[Any], prefix: str, flat: dict[str, Any]) -> None:
+def _add(found: dict[str, Any], flat: dict[str, Any]) -> None:
+    if twice := found.keys() & flat.keys():
+        raise ValueError(f"two values have the name {min(twice)!r}")
+    flat.update(found)
+
+
+def _of_objects(parts: list[Any], prefix: str) -> dict[str, Any]:
     """Turn a list of objects into lists of their values; None where an object lacks a name."""
     rows: list[dict[str, Any]] = []
     for part in parts:
@@ -83,30 +99,36 @@ def _flatten_objects(parts: list[Any], prefix: str, flat: dict[str, Any]) -> Non
         if isinstance(part, dict):
             _flatten(part, prefix, row)
         rows.append(row)
-    for name in dict.fromkeys(name for row in rows for name in row):
-        values = [row.get(name) for row in rows]
-        flat[name] = [
-            value if isinstance(value, str) else None if value is None else json.dumps(value) for value in values
-        ]
+    return {name: [row.get(name) for row in rows] for name in dict.fromkeys(name for row in rows for name in row)}
 
 
-def _text(value: Any) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    return json.dumps(value)  # true, false, and lists in lists
+def _text(value: Any) -> Any:
+    """Return true and false as text; texts, lists and None as they are."""
+    return json.dumps(value) if isinstance(value, bool) else value
 
 
-def _table(rows: list[dict[str, Any]]) -> pl.DataFrame:
-    names = dict.fromkeys(name for row in rows for name in row)
-    columns = {}
-    for name in names:
-        values = [row.get(name) for row in rows]
-        if any(isinstance(value, list) for value in values):
-            lists = [[value] if isinstance(value, str) else value for value in values]
-            columns[name] = pl.Series(name, lists, dtype=pl.List(pl.String))
-        else:
-            columns[name] = pl.Series(name, values, dtype=pl.String)
+def _table(path: Path, rows: list[dict[str, Any]], first: int) -> pl.DataFrame:
+    names: dict[str, None] = {}
+    for number, row in enumerate(rows, first):
+        names |= dict.fromkeys(row)
+        if len(names) > _MOST_NAMES:
+            raise DataError(
+                f"{path}, row {number}: more than {_MOST_NAMES:,} names, such as {[*names][-1][:40]!r}, each a column; "
+                "leave out those that are not needed, for example by: jq -c '{user_id, item_id, timestamp}'"
+            )
+    columns = {name: _column(name, [row.get(name) for row in rows]) for name in names}
     return pl.DataFrame(columns) if columns else pl.DataFrame({"": [None] * len(rows)}, schema={"": pl.String})
+
+
+def _column(name: str, values: list[Any]) -> pl.Series:
+    if not any(isinstance(value, list) for value in values):
+        return pl.Series(name, values, dtype=pl.String)
+    lists = [[value] if isinstance(value, str) else value for value in values]
+    if not any(isinstance(part, list) for value in lists if value for part in value):
+        return pl.Series(name, lists, dtype=pl.List(pl.String))
+    # lists of lists: a column in use is refused by this type, whatever is in it
+    nested = [None if value is None else [[json.dumps(part)] for part in value] for value in lists]
+    return pl.Series(name, nested, dtype=pl.List(pl.List(pl.String)))
 
 
 def user_lines(path: Path, dialect: Dialect) -> Iterator[pl.DataFrame]:

@@ -73,6 +73,8 @@ def _refuse_layout(path: Path, kind: Format, columns: Columns) -> None:
             raise DataError(
                 f"{path}: {option} is for delimited text, not for {kind.name}; leave it out, or add --format csv"
             )
+    if columns.encoding is not None and kind.name == "parquet":
+        raise DataError(f"{path}: --encoding is for text, and Parquet has none; leave it out")
 
 
 def _kind(path: Path, start: bytes, known: dict[str, Format]) -> Format:
@@ -98,24 +100,27 @@ def _kind(path: Path, start: bytes, known: dict[str, Format]) -> Format:
     return known["csv"] if _separator(start, ",") in (",", ";") else known["tsv"]
 
 
-def _lines(start: bytes) -> list[str]:
-    """Return the first rows that are complete and not blank."""
+def _lines(start: bytes) -> tuple[list[str], str]:
+    """Return the first rows that are complete and not blank, and the part of the next one if the beginning cuts it."""
     text = start.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace")
-    rows = text.split("\n")
+    rows, cut = text.split("\n"), ""
     if len(start) == _BEGINNING:
-        rows = rows[:-1]
-    return [row.rstrip("\r") for row in rows if row.strip()][:_ROWS]
+        cut = rows.pop()
+    rows = [row.rstrip("\r") for row in rows if row.strip()]
+    return rows[:_ROWS], cut if len(rows) < _ROWS else ""
 
 
 def _separator(start: bytes, own: str) -> str | None:
     """Return the separator that gives every row the same number of fields, at least 2; the format's own if it does."""
-    lines, widths = _lines(start), dict[str, int]()
+    (lines, cut), widths = _lines(start), dict[str, int]()
     for separator in (own, *(each for each in _SEPARATORS if each != own)):
         if separator == BLANKS and any(own in line for line in lines):
             continue  # blanks within fields
         counts = {len(split_row(line, separator)) for line in lines}
+        if counts and (least := len(split_row(cut, separator))) > max(counts):
+            counts.add(least)
         if len(counts) > 1 and b'"' in start:
-            counts = _widths(start, separator)  # quoted fields may contain line breaks
+            counts = _widths(start, separator, len(start) == _BEGINNING)  # quoted fields may contain line breaks
         if len(counts) == 1 and (width := counts.pop()) >= 2:
             widths[separator] = width
     if widths.get(";", 0) > widths.get(",", 0) > 0:
@@ -123,18 +128,22 @@ def _separator(start: bytes, own: str) -> str | None:
     return next(iter(widths), None)
 
 
-def _widths(start: bytes, separator: str) -> set[int]:
-    """Return the numbers of fields of the first rows."""
-    dialect = Dialect(separator)
+def _widths(start: bytes, separator: str, cut: bool) -> set[int]:
+    """Return the numbers of fields of the first rows, before one that a quote leaves open."""
+    dialect, start = Dialect(separator), start.removeprefix(b"\xef\xbb\xbf")
     if not dialect.quoted:
         return set()
-    rows = [fields for fields in dialect.rows(start.removeprefix(b"\xef\xbb\xbf")) if fields]
-    return set(map(len, rows[:-1] if len(start) == _BEGINNING else rows))
+    opened = dialect.open_quote(start, 1)
+    rows = list(dialect.rows(start))[: -1 if opened or cut else None]
+    return {len(fields) for fields in rows if fields}
 
 
 def _one_line_per_user(start: bytes) -> bool:
     """Return whether each row must be a user followed by items: numbers between blanks, as many as there are."""
-    lines = _lines(start)
+    lines, cut = _lines(start)
+    if " " in cut:
+        lines.append(cut.rpartition(" ")[0])
     rows = [line.split(" ") for line in lines]
     numbers = all(line.replace(" ", "").isdigit() for line in lines)
-    return len(rows) > 1 and numbers and all(map(len, rows)) and len({row[0] for row in rows}) == len(rows)
+    several = len(rows) > 1 or (len(rows) == 1 and " " in cut)
+    return several and numbers and all(map(len, rows)) and len({row[0] for row in rows}) == len(rows)

@@ -6,8 +6,10 @@ import re
 import subprocess
 import sys
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from threading import Lock
 from typing import IO
 
 import numpy as np
@@ -22,6 +24,8 @@ __all__ = ["BLANKS", "Dialect", "delimited", "distinct", "parquet", "split_row",
 BLANKS = "blanks"
 """Separator that stands for any run of blanks and tabs."""
 
+_LONGEST = 2**31 - 1  # characters of a field; the csv module allows 131,072
+_PARSING = Lock()
 _JOINED = b"\x1f"  # stands for separators that are not a single character
 _EXPANDS = "expands to more than {:,} MiB, which no such table does; write it again, with fewer repetitions"
 _PART = 2**26  # bytes of a Parquet file that are read together
@@ -67,18 +71,33 @@ class Dialect:
         if self._pattern is None:
             return data
         if self.separator == BLANKS:
-            data = re.sub(rb"(?m)^[ \t]+|[ \t]+(?=\r?$)", b"", data)
+            # first to single blanks: a pattern for runs at the end of a row takes quadratic time on other long runs
+            data = re.sub(rb"(?m)^ | (?=\r?$)", b"", self._pattern.sub(b" ", data))
         return self._pattern.sub(_JOINED, data)
 
     def rows(self, data: bytes, strict: bool = False) -> Iterator[list[str]]:
         """Yield the fields of each row; of a blank one, none."""
         text = io.StringIO(data.decode("utf-8", "replace"), newline="")
-        return csv.reader(
+        reader = csv.reader(
             text,
             delimiter=self.character,
             quoting=csv.QUOTE_MINIMAL if self.quoted else csv.QUOTE_NONE,
             strict=strict,
         )
+        while (fields := _next(reader)) is not None:
+            yield fields
+
+    def open_quote(self, data: bytes, first: int) -> int | None:
+        """Return the number of the row with a quote that is never closed; ``first`` is that of the first row."""
+        if not self.quoted or data.count(b'"') % 2 == 0:
+            return None
+        number = first
+        try:
+            for _ in self.rows(data, strict=True):
+                number += 1
+        except csv.Error as error:
+            return number if "end of data" in str(error) else None
+        return None
 
     def quotes_within_fields(self, data: bytes) -> bool:
         """Return whether a quote neither begins nor ends a field, nor is doubled in a quoted one."""
@@ -90,6 +109,16 @@ class Dialect:
         begins = np.isin(text[opening - 1], list(b'"\n' + self.character.encode()))
         ends = np.isin(text[closing + 1], list(b'"\r\n' + self.character.encode()))
         return len(quotes) % 2 == 1 or not (begins.all() and ends.all())
+
+
+def _next(reader: Iterator[list[str]]) -> list[str] | None:
+    """Return the next row, however long its fields are; None after the last."""
+    with _PARSING:  # the limit is that of the process, so it is restored after each row
+        usual = csv.field_size_limit(_LONGEST)
+        try:
+            return next(reader, None)
+        finally:
+            csv.field_size_limit(usual)
 
 
 def split_row(line: str, separator: str) -> list[str]:
@@ -162,6 +191,11 @@ def delimited(
         if not data.strip():
             row += data.count(b"\n")
             continue
+        if opened := dialect.open_quote(data, row):
+            raise DataError(
+                f"{path}, row {opened}: a quote opens a field and is not closed before the end of the file; close it, "
+                "or double it in a quoted field if it belongs to the text"
+            )
         if not found:
             first = next(fields for fields in dialect.rows(data) if fields)
             if len(first) > 1 and not dialect.quoted and all(len(c) > 1 and c[0] == c[-1] == '"' for c in first):
@@ -189,7 +223,7 @@ def distinct(path: Path | str, names: list[str], where: str = "") -> list[str]:
     Raises:
         DataError: A name occurs twice.
     """
-    if twice := [name for name in names if names.count(name) > 1]:
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
         raise DataError(f"{path}: the column {twice[0]!r} occurs twice{where}; rename one")
     return names
 
@@ -261,13 +295,14 @@ def _short_row(data: bytes, dialect: Dialect, width: int, filled: NDArray[np.boo
     """Return the first row with fewer than ``width`` fields among the padded ones; ``filled[0]`` is row ``first``."""
     if b'"' not in data and data.count(dialect.character.encode()) == (width - 1) * _lines(data):
         return None
+    number = first - 1
     try:
         for number, fields in enumerate(dialect.rows(data), first):
             # check both, in case the two parsers treat quotes differently
             if fields and len(fields) < width and number < first + len(filled) and filled[number - first]:
                 return number
-    except csv.Error:
-        return None
+    except csv.Error:  # a row that cannot be checked is refused
+        return number + 1
     return None
 
 

@@ -1,6 +1,7 @@
 """Raw formats of further public datasets and of common tools, written here: the sequences that result, or the error."""
 
 import bz2
+import csv
 import datetime as dt
 import gzip
 import lzma
@@ -10,7 +11,7 @@ import polars as pl
 import pytest
 
 from easrec.data import prepare, read_frame, read_interactions
-from easrec.data.tables import Dialect
+from easrec.data.tables import Dialect, distinct
 from easrec.source import Source
 from elasticnas.errors import ElasticNASError
 
@@ -358,3 +359,120 @@ def test_rows_count_through_all_blocks(tmp_path, monkeypatch, name, text, option
 )
 def test_quotes_within_fields(row, within):
     assert Dialect(",").quotes_within_fields(f"{row}\n".encode()) == within
+
+
+LONG = "t" * 140_000  # characters: more than the csv module takes
+MANY = "".join(f"u,i{n},{n}\n" for n in range(20_000))  # more than that limit, too
+
+
+@pytest.mark.parametrize("row", ["a,z", "a,z,"], ids=["short", "empty"])
+def test_a_short_row_after_a_long_field_is_refused(tmp_path, row):
+    limit = csv.field_size_limit()
+    (path,) = written(tmp_path, {"x.csv": f"user_id,item_id,note\na,x,{LONG}\na,y,n\n{row}\na,w,n\n"})
+    if row == "a,z":
+        with pytest.raises(ElasticNASError, match=r"row 4: fewer fields than the 3 columns"):
+            read_interactions(path, time="none", separator=",")
+    else:
+        read = read_interactions(path, time="none", separator=",")
+        assert read["item"].cast(pl.String).to_list() == ["x", "y", "z", "w"]
+    assert csv.field_size_limit() == limit  # it is that of the process
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.txt", "x"])
+@pytest.mark.parametrize("field", [LONG, f'"{LONG}, ""q"""', f'{LONG}" x'], ids=["plain", "quoted", "inches"])
+def test_a_field_may_have_any_length(tmp_path, name, field):
+    text = f"user_id,item_id,title,timestamp\n1,a,{field},1\n1,b,{field},2\n1,c,x,3\n"
+    assert sequences(read_interactions(written(tmp_path, {name: text}))) == ABC
+
+
+@pytest.mark.parametrize("between", [",", ";"])
+@pytest.mark.parametrize(
+    ("text", "row"),
+    [
+        (f'{HEAD}"u,x,1\n{MANY}', 2),
+        (f'"{HEAD}{MANY}', 1),
+        (f'{HEAD}{MANY}u,x,"1\n', 20_002),
+        (f'{HEAD}"u","x ""y""",1\nu,"x,1\nu,y,2\n', 3),
+    ],
+    ids=["row", "header", "last", "among others"],
+)
+def test_an_open_quote_is_one_line_that_says_where(tmp_path, text, row, between):
+    (path,) = written(tmp_path, {"x.csv": text.replace(",", between)})
+    with pytest.raises(ElasticNASError, match=f"x.csv, row {row}: a quote opens a field and is not closed") as error:
+        read_interactions(path)
+    assert "\n" not in str(error.value) and "close it, or double it" in str(error.value)
+
+
+@pytest.mark.parametrize("items", [40_000, 100_000])  # less, and more, than the beginning that is looked at
+@pytest.mark.parametrize("first", [True, False])
+def test_a_user_may_have_many_items_in_one_line(tmp_path, items, first):
+    heavy = ["1", *map(str, range(items))]
+    lines = [heavy, ["2", "5", "6", "7"]] if first else [["2", "5", "6", "7"], heavy, ["3", "5", "6", "7"]]
+    read = read_interactions(written(tmp_path, {"x.txt": "".join(f"{' '.join(line)}\n" for line in lines)}))
+    found = list(zip(read["user"].cast(pl.String), read["item"].cast(pl.String), strict=True))
+    assert found == [(line[0], item) for line in lines for item in line[1:]]
+
+
+def test_long_runs_of_blanks_separate_like_short_ones(tmp_path):
+    run = " " * 300_000  # hours, were it quadratic
+    text = f"user_id item_id timestamp\n{run}1 a{run}1\n1{run} \t b 2{run}\r\n1 c 3\t\n"
+    assert sequences(read_interactions(written(tmp_path, {"x.txt": text}))) == ABC
+
+
+@pytest.mark.parametrize(("own", "accepted"), [(997, True), (998, False)])
+def test_objects_have_a_thousand_names_at_most(tmp_path, own, accepted):
+    # besides user_id, item_id and timestamp
+    lines = [f'{{"user_id": "1", "item_id": "i{n}", "timestamp": {n}, "k{n}": 1}}\n' for n in range(own)]
+    (path,) = written(tmp_path, {"x.jsonl": "".join(lines)})
+    if accepted:
+        assert len(read_interactions(path)) == own
+    else:
+        with pytest.raises(ElasticNASError, match=r"row 998: more than 1,000 names, such as 'k997'.* jq -c"):
+            read_interactions(path)
+
+
+@pytest.mark.parametrize(
+    ("line", "item"),
+    [
+        ('{"user_id": "1", "item_id": [["x", "y"], ["z"], ["w"]]}', "item_id"),
+        ('{"user_id": "1", "item_id": ["x", ["z"]]}', "item_id"),
+        ('{"user_id": "1", "e": [{"i": ["x", "y"]}, {"i": "z"}]}', "e.i"),
+    ],
+)
+def test_lists_of_lists_are_no_items(tmp_path, line, item):
+    (path,) = written(tmp_path, {"x.jsonl": f"{line}\n"})
+    with pytest.raises(ElasticNASError, match=f"'{item}' cannot be read as text"):
+        read_interactions(path, item=item)
+    pl.read_ndjson(b'{"user_id": "1", "item_id": [["x", "y"], ["z"]]}\n').write_parquet(tmp_path / "x.parquet")
+    with pytest.raises(ElasticNASError, match="'item_id' cannot be read as text"):  # the same
+        read_interactions(tmp_path / "x.parquet")
+
+
+def test_lists_of_lists_in_other_columns_do_no_harm(tmp_path):
+    lines = [f'{{"user_id": "1", "item_id": "{item}", "at": [[1, 2], null], "e": [{{"x": [1]}}]}}\n' for item in "abc"]
+    assert sequences(read_interactions(written(tmp_path, {"x.jsonl": "".join(lines)}))) == ABC
+
+
+@pytest.mark.parametrize(
+    "fields",
+    ['"user": {"id": "A"}, "user.id": "B"', '"user.id": "B", "user": {"id": "A"}', '"user.id": 1, "user": [{"id": 2}]'],
+)
+def test_two_values_with_one_name_are_refused(tmp_path, fields):
+    (path,) = written(tmp_path, {"x.jsonl": f'{{{fields}, "item_id": "x"}}\n'})
+    with pytest.raises(ElasticNASError, match=r"row 1: two values have the name 'user.id'.*another name"):
+        read_interactions(path, user="user.id")
+
+
+def test_two_columns_of_parquet_with_one_name_are_refused(tmp_path):
+    frame = pl.DataFrame({"user": [{"id": "A"}], "user.id": ["B"], "item_id": ["x"]})
+    frame.write_parquet(tmp_path / "x.parquet")
+    for read, name in ((read_interactions, tmp_path / "x.parquet"), (read_frame, "the data frame")):
+        with pytest.raises(ElasticNASError, match=f"^{name}: the column 'user.id' occurs twice; rename one$"):
+            read(frame if read is read_frame else name, user="user.id")
+
+
+def test_the_names_of_many_columns_are_compared():
+    names = [f"column {n}" for n in range(200_000)]  # minutes, were it quadratic
+    assert distinct("x.csv", names) is names
+    with pytest.raises(ElasticNASError, match="'column 7' occurs twice"):
+        distinct("x.csv", [*names, "column 7"])

@@ -100,6 +100,12 @@ def test_options_without_an_effect_are_refused():
         Source(frame, separator=";")
 
 
+def test_parquet_has_no_encoding(tmp_path):
+    pl.DataFrame(TRAIN).write_parquet(tmp_path / "x.parquet")
+    with pytest.raises(ElasticNASError, match="--encoding is for text, and Parquet has none; leave it out"):
+        Source(tmp_path / "x.parquet", Columns(encoding="latin1")).read(0, 0)
+
+
 def test_structs_are_columns_and_no_ids():
     frame = pl.DataFrame({"user": [{"id": "u"}] * 3, "item_id": [{"x": "a"}, {"x": "b"}, {"x": "c"}]})
     data = Source(frame, Columns(user="user.id", item="item_id.x")).read(0, 0)
