@@ -26,6 +26,7 @@ from elasticnas.extraction.parts import (
     require_consistent_sharing,
 )
 from elasticnas.nn import ElasticModule
+from elasticnas.parallel import refuse_sharded, unwrapped
 from elasticnas.runtime import random_state, restore_random_state, warn
 from elasticnas.space import Space
 from elasticnas.space.space import S
@@ -69,6 +70,7 @@ def extract(
             example.
         InactiveChoiceError: A choice of the space has no effect on the model.
     """
+    model = unwrapped(model)
     check(model)
     _require_architecture(model, arch)
     plain = extract_unverified(model, arch)
@@ -103,6 +105,8 @@ def extract_unverified(model: Model, arch: Space) -> Model:
     Raises:
         ExtractionError: A module cannot be extracted.
     """
+    model = unwrapped(model)  # type: ignore[assignment]
+    refuse_sharded(model, "extraction, also for a cost,", ExtractionError)
     # parametrizations run in eval mode: in train mode spectral norm would change its buffers
     with axes_of(model).at(arch), torch.enable_grad(), _parametrizations_in_eval(model):
         require_class_forwards(model)

@@ -15,6 +15,7 @@ from elasticnas.calls import usage
 from elasticnas.checkpoint import FIXED, load_checkpoint, restoring, save_checkpoint, to_builtins
 from elasticnas.errors import CheckpointError, ConfigError, ElasticNASError
 from elasticnas.files import LOCK, remove_temporaries
+from elasticnas.parallel import on_first, rank
 from elasticnas.run.progress import Progress
 from elasticnas.run.reporting import ProgressOption, Reporting
 from elasticnas.runtime import warn
@@ -129,15 +130,21 @@ class Run:
         On leaving, a folder that was deleted or replaced meanwhile raises a CheckpointError.
         """
         if self._entered == 0 and self.folder is not None:
+            on_first(self._take)
+        if rank() > 0:
+            self.reporting.live = None
+        self._entered += 1
+        self.reporting.__enter__()
+        return self
+
+    def _take(self) -> None:
+        if self.folder is not None:
             known = (self.folder / LOCK).exists() or (self.folder / CHECKPOINT).exists()  # copies may lack the lock
             if not known and (self.folder / METRICS).exists():
                 raise CheckpointError(f"{self.folder} holds a {METRICS} that no run has written; use another folder")
             self._lock = _lock_folder(self.folder)
             self._locked = _stat_of(self.folder / LOCK)
             remove_temporaries(self.folder)
-        self._entered += 1
-        self.reporting.__enter__()
-        return self
 
     def __exit__(
         self, kind: "type[BaseException] | None", error: "BaseException | None", trace: "TracebackType | None"
@@ -167,40 +174,50 @@ class Run:
         Raises:
             CheckpointError: The checkpoint is damaged or belongs to other work, or there is one and ``resume`` is off.
         """
-        path = self._path(CHECKPOINT)
-        if path is None:
+        if self.folder is None:
             return None
+        found = on_first(lambda: self._read(self.folder / CHECKPOINT, identity))  # type: ignore[operator]
+        if found is None:
+            return None
+        state, changes = found
+        for line in changes:
+            self.changes.append(line)
+            if rank() == 0:
+                warn(f"{self.folder}: continues with other settings, {line}")
+        return state
+
+    def _read(self, path: Path, identity: Mapping[str, object]) -> "tuple[dict[str, Any], list[str]] | None":
         if not path.exists():
             self._cut(0)
             return None
         if not self.resume:
             raise CheckpointError(f"{self.folder} holds a run already; resume=True continues it, or use another folder")
         content, changes = load_checkpoint(path, self._full_identity(identity), self.allow)
-        for line in changes:
-            self.changes.append(line)
-            warn(f"{self.folder}: continues with other settings, {line}")
         with restoring(path):
             state, written = content["state"], content["metrics"]
             if not isinstance(state, dict) or type(written) is not int or written < 0:
                 raise TypeError("its state is no mapping, or its metrics have no length")
         self._cut(written)
-        return state
+        return state, changes
 
     def restoring(self) -> AbstractContextManager[None]:
         """Return a context in which an error of restoring the loaded state is a CheckpointError."""
-        return restoring(self._path(CHECKPOINT))
+        return restoring(None if self.folder is None else self.folder / CHECKPOINT)
 
     def save(self, state: dict[str, Any], identity: Mapping[str, object]) -> None:
-        """Write the checkpoint atomically."""
-        path = self._path(CHECKPOINT)
-        if path is not None:
-            metrics = self.folder / METRICS  # type: ignore[operator]
+        """Write the checkpoint atomically; on several processes, rank 0 writes, and the others wait for it."""
+
+        def write(folder: Path) -> None:
+            metrics = folder / METRICS
             written = metrics.stat().st_size if metrics.exists() else 0
-            save_checkpoint(path, {"state": state, "metrics": written}, self._full_identity(identity))
+            save_checkpoint(folder / CHECKPOINT, {"state": state, "metrics": written}, self._full_identity(identity))
+
+        if self.folder is not None:
+            on_first(lambda: write(self.folder))  # type: ignore[arg-type]
 
     def discard(self) -> None:
         """Delete the checkpoints of the run and its parts, after their result has been saved."""
-        for path in [] if self.folder is None else self.folder.rglob(CHECKPOINT):
+        for path in [] if self.folder is None or rank() > 0 else self.folder.rglob(CHECKPOINT):
             path.unlink(missing_ok=True)
 
     def record(self, figures: Mapping[str, object]) -> None:
@@ -221,7 +238,8 @@ class Run:
         self.reporting.report(progress)
 
     def _path(self, name: str) -> "Path | None":
-        return None if self.folder is None else self.folder / name
+        """Return the path of a file that rank 0 writes; None on other ranks, or without a folder."""
+        return None if self.folder is None or rank() > 0 else self.folder / name
 
     def _full_identity(self, identity: Mapping[str, object]) -> dict[str, Any]:
         return {"work": dict(identity), "caller": self.identity}

@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 
 from elasticnas.checkpoint import to_builtins
-from elasticnas.cost import Budget, most_probable
+from elasticnas.cost import Budget, Latency, most_probable
 from elasticnas.elastic import ElasticModel
 from elasticnas.errors import ConfigError, SearchError
 from elasticnas.extraction import Sameness
+from elasticnas.parallel import Whole, average, mean, prepared, refuse, require_group, require_same, unwrapped
 from elasticnas.run import BatchStream, PlainState, Run, Stateful, drive
 from elasticnas.runtime import random_state, restore_random_state, warn
 from elasticnas.search.architecture_loss import relaxed_loss, sampled_loss
@@ -30,6 +31,7 @@ from elasticnas.search.relaxation import Relaxation, Softmax
 from elasticnas.search.result import SearchResult
 from elasticnas.search.second_order import unrolled_gradients
 from elasticnas.search.settings import SearchSettings
+from elasticnas.search.shared_loss import SharedLoss
 from elasticnas.space.space import A
 
 __all__ = ["BilevelSearcher"]
@@ -79,9 +81,13 @@ class BilevelSearcher(Generic[A]):
         self.settings = settings_or_default("BilevelSearcher", settings, SearchSettings)
         self.penalty, self.pruning, relaxation = penalty or NoPenalty(), pruning, relaxation or Softmax()
         problem.require(name, "loss", "train", "held_out")
-        self.costs, self.model = problem.named_costs(name), problem.model
+        self.costs = problem.named_costs(name)
         self.cost = next(iter(self.costs.values()))
         _require_mixable(problem, relaxation)
+        _require_exact_on_ranks(name, self.settings, self.costs)
+        self.model = prepared(problem.model, name)
+        # without DDP's hooks, which wait for gradients of the weights
+        self._inner = unwrapped(self.model)
         if relaxation.sampled and self.settings.order == 2:
             raise ConfigError(f"order=2 follows the weights through a mixture, and {name} samples: order=1 is needed")
         weights = problem.weights()
@@ -97,7 +103,7 @@ class BilevelSearcher(Generic[A]):
         self.metric, self.direction = problem.ranking
         evaluate, seed = problem.evaluator(name, self.settings.seed), self.settings.seed
         assert problem.loss is not None and problem.train is not None and problem.held_out is not None
-        self.loss = problem.loss
+        self.loss = SharedLoss(problem.loss)
         self._train = BatchStream(problem.train, "train", seed)
         self._held_out = BatchStream(problem.held_out, "held_out", seed)
         self.controller = Controller(self.space, relaxation, weights[0].device, seed)
@@ -106,10 +112,10 @@ class BilevelSearcher(Generic[A]):
         self._architecture = Descent(
             self.controller.parameters(), rate, None, lambda logits: torch.optim.Adam(logits, rate, betas=(0.5, 0.999))
         )
-        self._same = Sameness(self.model).canonical
+        self._same = Sameness(self._inner).canonical
         self._evaluator = Evaluator(
             self.space,
-            lambda arch: evaluate_at(self.model, self.axes, arch, evaluate, self.metric, seed),
+            lambda arch: evaluate_at(self._inner, self.axes, arch, evaluate, self.metric, seed),
             lambda arch: {name: cost(arch) for name, cost in self.costs.items()},
             self.settings.retries,
             self._same,
@@ -189,6 +195,7 @@ class BilevelSearcher(Generic[A]):
     def _weight_scope(self) -> Any:
         """Return a function that makes the scope of a weight step: of one architecture, or of probabilities."""
         drawn = self.controller.path(self.step)
+        require_same("the architecture parameters", [p.tolist() for p in drawn.values()])
         if self.controller.relaxation.one_hot:
             arch = self.controller.likeliest(drawn)
             return lambda: self.axes.at(arch)
@@ -232,12 +239,12 @@ class BilevelSearcher(Generic[A]):
         def total(data: Any, with_penalty: bool) -> Tensor:
             # the same noise at every call: the finite difference needs losses of the same draw
             self.controller.generator.set_state(noise)
-            loss, probabilities = loss_of(self.controller, self.axes, lambda: self.loss(self.model, data), self.step)
+            loss, probabilities = loss_of(self.controller, self.axes, lambda: self.loss(self._inner, data), self.step)
             if not with_penalty:
                 return loss
             cost = self.cost.expectation(self.controller.cost_probabilities(probabilities))
             expected = cost.value / self._full_cost
-            parts.update(loss=float(loss.detach()), expected=float(expected.detach()), error=float(cost.standard_error))
+            parts.update(loss=float(mean(loss)), expected=float(expected.detach()), error=float(cost.standard_error))
             drawn.update({name: value.detach() for name, value in probabilities.items()})
             return loss + self.penalty(expected, current, self.largest).to(loss)
 
@@ -262,11 +269,12 @@ class BilevelSearcher(Generic[A]):
         sums = [torch.zeros_like(logit) for logit in logits]
         for _ in range(count):
             loss = total(self._held_out.next(), True)
-            require_finite(loss, "held-out loss", self.step)
+            require_finite(mean(loss), "held-out loss", self.step)
             losses.append(parts["loss"])
             for one, gradient in zip(sums, torch.autograd.grad(loss, logits, allow_unused=True), strict=True):
                 if gradient is not None:
                     one += gradient / count
+        average(sums)
         return sums, parts | {"loss": sum(losses) / count}, drawn
 
     @property
@@ -290,6 +298,7 @@ class BilevelSearcher(Generic[A]):
     def _result(self, seconds: float, run: Run) -> SearchResult[A]:
         self._evaluator.forget()
         chosen = self._within_budgets()
+        require_same("the found architectures", chosen)
         found = self._evaluator(chosen)
         count = self.settings.random_architectures or max(1, len(self._kept["evaluated"]))
         # without budgets, the cost of the found architecture is the limit of the random search
@@ -339,7 +348,7 @@ class BilevelSearcher(Generic[A]):
     def parts(self) -> dict[str, Stateful]:
         """Return the objects whose state a checkpoint saves."""
         return {
-            "model": self.model,
+            "model": Whole(self.model),
             "weights": self._descent,
             "architecture": self._architecture,
             "controller": self.controller,
@@ -350,6 +359,15 @@ class BilevelSearcher(Generic[A]):
             "evaluations": self._evaluator,
             "kept": self._kept,
         }
+
+
+def _require_exact_on_ranks(name: str, settings: SearchSettings, costs: Mapping[str, object]) -> None:
+    """Refuse what would differ between processes, or from one process."""
+    require_group(name)
+    if settings.order == 2:
+        refuse(f"{name} with order=2", "use order=1")
+    if any(isinstance(cost, Latency) for cost in costs.values()):
+        refuse("a search with Latency", "measure it before, as a cost of your own, or use Flops")
 
 
 def _require_mixable(problem: Problem, relaxation: Relaxation) -> None:

@@ -8,6 +8,7 @@ from torch import nn
 from elasticnas.run import Batches, BatchStream, Stateful
 from elasticnas.search.descent import Descent
 from elasticnas.search.problem import Loss
+from elasticnas.search.shared_loss import SharedLoss
 
 __all__ = ["PlainTraining"]
 
@@ -41,7 +42,7 @@ class PlainTraining:
         seed: int,
         identity: Mapping[str, object],
     ) -> None:
-        self.network, self.loss, self.steps, self._rate = network, loss, steps, rate
+        self.network, self.loss, self.steps, self._rate = network, SharedLoss(loss), steps, rate
         self.stream = BatchStream(train, "train", seed)
         self._descent = Descent(list(network.parameters()), 1.0, clip_norm)
         self.identity = {**identity, "steps": steps, "clip_norm": clip_norm}

@@ -10,6 +10,7 @@ from torch import Tensor
 from elasticnas.calls import usage
 from elasticnas.errors import SearchError
 from elasticnas.nn import idle_parameters
+from elasticnas.parallel import Whole, prepared, refuse_sharded, require_group, require_same, unwrapped
 from elasticnas.run import BatchStream, PlainState, Run, Stateful, drive
 from elasticnas.runtime import SeededRandom
 from elasticnas.search.arguments import require_kind, settings_or_default
@@ -19,6 +20,7 @@ from elasticnas.search.health import Jumps
 from elasticnas.search.problem import Problem
 from elasticnas.search.schedule import warm_cosine, warm_up
 from elasticnas.search.settings import TrainerSettings
+from elasticnas.search.shared_loss import SharedLoss
 from elasticnas.search.training_result import TrainingResult
 from elasticnas.search.validation import Validation
 
@@ -69,7 +71,11 @@ class SupernetTrainer:
         self.settings = settings = settings_or_default("SupernetTrainer", settings, TrainerSettings)
         problem.require("SupernetTrainer", "loss", "train")
         assert problem.loss is not None and problem.train is not None
-        self.axes, self.model, self.loss = problem.axes, problem.model, problem.loss
+        require_group("SupernetTrainer")
+        self.axes, self.loss = problem.axes, SharedLoss(problem.loss)
+        self.model = prepared(problem.model, "SupernetTrainer")
+        if settings.patience is not None:  # keeps the best weights, whole
+            refuse_sharded(self.model, "patience")
         self.space = self.axes.space
         self.predict = problem.predict if settings.distillation_weight else None
         if self.predict is not None and settings.rule != "sandwich":
@@ -77,7 +83,7 @@ class SupernetTrainer:
                 f"predict distils from the largest, which rule={settings.rule!r} does not run: use sandwich, or "
                 "distillation_weight=0"
             )
-        self.distillation = distillation or soft_cross_entropy
+        self.distillation = SharedLoss(distillation or soft_cross_entropy)
         self._descent = Descent(problem.weights(), settings.weight_lr, settings.clip_norm, optimizer)
         self._train = BatchStream(problem.train, "train", settings.seed)
         self._rng = SeededRandom(settings.seed)
@@ -86,7 +92,7 @@ class SupernetTrainer:
         self._jumps = Jumps()
         self.identity = problem.identity() | {
             "settings": settings.model_dump(exclude={"checkpoint_every"}),
-            "distilled": None if self.predict is None else _qualified_name(self.distillation),
+            "distilled": None if self.predict is None else _qualified_name(distillation or soft_cross_entropy),
             "optimizer": self._descent.identity,
         }
         self._kept, self.step = PlainState(history=[]), 0
@@ -106,7 +112,7 @@ class SupernetTrainer:
         run = Run.given(run)
         seconds = drive(self, run, "train", self.settings.checkpoint_every)
         if self._validation is not None and self.settings.patience is not None and self._validation.best_weights:
-            self.model.load_state_dict(self._validation.best_weights)
+            unwrapped(self.model).load_state_dict(self._validation.best_weights)
         return TrainingResult(
             metric=None if self._validation is None else self._validation.metric,
             direction=None if self._validation is None else self._validation.direction,
@@ -130,6 +136,7 @@ class SupernetTrainer:
     def advance(self) -> dict[str, Any]:
         """Take one optimizer step, and validate if it is due."""
         settings, archs = self.settings, self._draw_architectures()
+        require_same("the drawn architectures", archs)
         self.model.train()
         factor = self._schedule()
         self._descent.begin(factor)
@@ -210,7 +217,7 @@ class SupernetTrainer:
         """Return the objects whose state a checkpoint saves."""
         validation = {} if self._validation is None else {"validation": self._validation}
         return {
-            "model": self.model,
+            "model": Whole(self.model),
             "weights": self._descent,
             "train": self._train,
             "architectures": self._rng,

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from elasticnas.axes import Axes
 from elasticnas.errors import ConfigError, describe_error
+from elasticnas.parallel import size, unwrapped
 from elasticnas.runtime import warn
 from elasticnas.search.evaluation import evaluate_at
 from elasticnas.search.health import exhausted
@@ -26,7 +27,7 @@ class Validation:
     """
 
     def __init__(self, problem: Problem, axes: Axes, settings: TrainerSettings) -> None:
-        self._model, self._axes, self._patience = problem.model, axes, settings.patience
+        self._model, self._axes, self._patience = unwrapped(problem.model), axes, settings.patience
         self._evaluate = problem.evaluator("validate_every", settings.seed)
         self.metric, self.direction = problem.ranking
         rng = random.Random(f"validation {settings.seed}")
@@ -61,7 +62,10 @@ class Validation:
             return evaluate_at(self._model, self._axes, arch, self._evaluate, self.metric, self._seed)[self.metric]
         except ConfigError:
             raise
-        except Exception as error:  # a failed validation must not end a long training
+        except Exception as error:
+            if size() > 1:  # the other ranks would wait for this one
+                raise
+            # a failed validation must not end a long training
             warn(f"the validation of {arch!r} failed: {describe_error(error)}")
             return None
 

@@ -19,6 +19,7 @@ from elasticnas.errors import CheckpointError, ConfigError, ElasticNASError, one
 from elasticnas.extraction import extract, recalibrate, save
 from elasticnas.extraction.batchnorm import norms_of, warn_of_stale
 from elasticnas.files import read_signed, write_signed, write_text
+from elasticnas.parallel import refuse
 from elasticnas.report import Plan, Stage, environment, mean_interval, require_matplotlib, require_scipy, try_report
 from elasticnas.run import Progress, Run, drive, one_epoch
 from elasticnas.search import (
@@ -114,6 +115,7 @@ class Study(Generic[A]):
             ConfigError: The run has no folder.
             ElasticNASError: The folder cannot be written.
         """
+        refuse("a study", "start it without torchrun")
         if run.folder is None or run.allow:
             given = (
                 "a folder: Run(folder)" if run.folder is None else "a Run without allow: its parts build on each other"

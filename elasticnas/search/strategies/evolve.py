@@ -13,6 +13,7 @@ from elasticnas.calls import usage
 from elasticnas.cost import smallest_reachable
 from elasticnas.errors import ConfigError, short_repr
 from elasticnas.extraction import Sameness
+from elasticnas.parallel import refuse
 from elasticnas.run import Progress, Run
 from elasticnas.runtime import warn
 from elasticnas.search.archive import Archive
@@ -92,6 +93,7 @@ class Evolve(Strategy):
             CheckpointError: The storage cannot be opened, or holds another search.
         """
         settings, run = arguments(self, problem, settings, run)
+        refuse(f"{self.name}.search", "save the weights on rank 0, and search in another program")
         if self.method == "nsga2":
             require_optuna()
         with run:
