@@ -10,7 +10,7 @@ from torch import Tensor
 
 from elasticnas.errors import ConfigError
 
-__all__ = ["average", "device", "gathered", "mean", "rank", "refuse", "require_group", "size", "total"]
+__all__ = ["average", "device", "gathered", "launched", "mean", "rank", "refuse", "require_group", "size", "total"]
 
 
 def size() -> int:
@@ -64,18 +64,25 @@ def gathered(value: Any) -> list[Any]:
     return values
 
 
+def launched() -> int:
+    """Return the number of processes of the group, or of those that torchrun has started if there is no group yet."""
+    if dist.is_available() and not dist.is_initialized() and dist.is_torchelastic_launched():
+        return int(os.environ.get("WORLD_SIZE", "1"))
+    return size()
+
+
 def refuse(user: str, way_out: str) -> None:
-    """Refuse several processes.
+    """Refuse several processes, with a group or started by torchrun.
 
     Args:
         user: What runs in one process only.
         way_out: What to do instead.
 
     Raises:
-        ConfigError: The group has more than one process.
+        ConfigError: There is more than one process.
     """
-    if size() > 1:
-        raise ConfigError(f"{user} runs in one process, and this group has {size()}: {way_out}")
+    if launched() > 1:
+        raise ConfigError(f"{user} runs in one process, and there are {launched()}: {way_out}")
 
 
 def require_group(user: str) -> None:
@@ -84,9 +91,8 @@ def require_group(user: str) -> None:
     Raises:
         ConfigError: There are several processes without a group.
     """
-    count = int(os.environ.get("WORLD_SIZE", "1")) if dist.is_torchelastic_launched() else 1
-    if count > 1 and not dist.is_initialized():
+    if launched() > 1 and size() == 1:
         raise ConfigError(
-            f"torchrun started {count} processes, and {user} found no process group: wrap the model by "
-            'elasticnas.parallel.wrap(model, "ddp"), or run it without torchrun'
+            f"torchrun started {launched()} processes, and {user} would run in each on its own: give "
+            'Run(parallel="ddp") or Run(parallel="fsdp"), or start it without torchrun'
         )

@@ -1,78 +1,17 @@
-"""Models that DDP or FSDP2 share among the processes: wrapped, checked and saved."""
+"""Models that DDP or FSDP2 share among the processes: checked before the work, and saved."""
 
-import os
-import sys
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
-import torch
-import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from elasticnas.errors import ConfigError, ElasticNASError
-from elasticnas.parallel.group import size
-from elasticnas.parallel.sharding import is_shard, sharded_like, whole
+from elasticnas.errors import ConfigError
+from elasticnas.parallel.group import require_group, size
+from elasticnas.parallel.sharding import fsdp_modules, is_shard, is_sharded, sharded_like, whole
+from elasticnas.parallel.wrapping import kind_of, unwrapped
 
-__all__ = ["Whole", "is_sharded", "prepared", "refuse_sharded", "unwrapped", "wrap"]
-
-
-def wrap(model: nn.Module, kind: Literal["ddp", "fsdp"]) -> nn.Module:
-    """Share a model among the processes that torchrun has started; start their group if there is none.
-
-    Costs are made from the model before it is wrapped, or from a copy if ``kind`` is ``"fsdp"``.
-
-    Args:
-        model: The supernet. It is moved to the GPU of this process if the machine has one.
-        kind: ``"ddp"``: every process holds all weights. ``"fsdp"``: the weights are sharded by ``fully_shard``.
-
-    Returns:
-        The model wrapped in DistributedDataParallel, or the model itself, with sharded weights.
-
-    Raises:
-        ConfigError: The kind is unknown, or torchrun has not started this process.
-    """
-    if kind not in ("ddp", "fsdp"):
-        raise ConfigError(f'parallel.wrap(model, {kind!r}): choose "ddp" or "fsdp"')
-    if not dist.is_initialized():
-        if not dist.is_torchelastic_launched():
-            raise ConfigError(
-                "parallel.wrap needs a process group: start the program by torchrun --nproc-per-node=2 program.py, or "
-                "call torch.distributed.init_process_group"
-            )
-        dist.init_process_group()
-    if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
-        model.cuda()
-    if kind == "ddp":
-        return DistributedDataParallel(model, find_unused_parameters=True)
-    from torch.distributed.fsdp import fully_shard
-
-    fully_shard(model)
-    return model
-
-
-def unwrapped(model: nn.Module) -> nn.Module:
-    """Return the model that DDP wraps, or the model itself."""
-    return model.module if isinstance(model, DistributedDataParallel) else model
-
-
-def is_sharded(model: nn.Module) -> bool:
-    """Return whether ``fully_shard`` shards the model or a part of it."""
-    return bool(_fsdp_modules(model)) or any(is_shard(parameter) for parameter in model.parameters())
-
-
-def refuse_sharded(model: nn.Module, user: str, error: type[ElasticNASError] = ConfigError) -> None:
-    """Refuse a model whose weights are sharded.
-
-    Raises:
-        ElasticNASError: They are, of the class ``error``.
-    """
-    if is_sharded(model):
-        raise error(
-            f"{user} needs whole weights, and fully_shard has sharded these: make the model again, "
-            "again.load_state_dict(elasticnas.parallel.full_state_dict(model)) on every rank, and give that one"
-        )
+__all__ = ["Whole", "prepared"]
 
 
 def prepared(model: nn.Module, user: str) -> nn.Module:
@@ -87,19 +26,20 @@ def prepared(model: nn.Module, user: str) -> nn.Module:
     Raises:
         ConfigError: The group has several processes, and they would not train one common model as one process does.
     """
-    for module in _fsdp_modules(model):
+    require_group(user)
+    for module in fsdp_modules(model):
         module.reshard()  # after a pass without gradients the parameters may still be whole
     if size() == 1:
         return model
-    if isinstance(model, DistributedDataParallel):
-        _refuse_parts(model.module, user)
-        return _skipping_unused(model)
-    if not is_sharded(model):
+    kind = kind_of(model)
+    if kind is None:
         raise ConfigError(
-            f"{user} runs on {size()} processes, and each would train its own {type(model).__name__}: give "
-            'elasticnas.parallel.wrap(model, "ddp") or wrap(model, "fsdp")'
+            f"{user} runs on {size()} processes, and each would have its own {type(model).__name__}: give "
+            'Run(parallel="ddp") or Run(parallel="fsdp"), or a model wrapped by elasticnas.parallel.wrap'
         )
-    _refuse_parts(model, user)
+    _refuse_parts(unwrapped(model), user)
+    if isinstance(model, DistributedDataParallel):
+        return _skipping_unused(model)
     _require_all_sharded(model)
     return model
 
@@ -143,12 +83,6 @@ def _require_all_sharded(model: nn.Module) -> None:
         mesh: Any = parameter.device_mesh  # type: ignore[attr-defined]
         if mesh.ndim != 1 or mesh.size() != size():
             raise ConfigError(f"{name} is sharded over {mesh}: use fully_shard over all {size()} processes")
-
-
-def _fsdp_modules(model: nn.Module) -> list[Any]:
-    # only a program that has imported it can have used it
-    fsdp = sys.modules.get("torch.distributed.fsdp")
-    return [] if fsdp is None else [part for part in model.modules() if isinstance(part, fsdp.FSDPModule)]
 
 
 class Whole:

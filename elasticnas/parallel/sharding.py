@@ -8,13 +8,25 @@ from torch import Tensor, nn
 
 from elasticnas.parallel.group import rank
 
-__all__ = ["full_state_dict", "is_shard", "sharded_like", "whole"]
+__all__ = ["fsdp_modules", "full_state_dict", "is_shard", "is_sharded", "sharded_like", "whole"]
 
 
 def is_shard(value: object) -> bool:
     """Return whether a value is a DTensor, without importing torch.distributed.tensor."""
     module = sys.modules.get("torch.distributed.tensor")
     return module is not None and isinstance(value, module.DTensor)
+
+
+def is_sharded(model: nn.Module) -> bool:
+    """Return whether ``fully_shard`` shards the model or a part of it."""
+    return bool(fsdp_modules(model)) or any(is_shard(parameter) for parameter in model.parameters())
+
+
+def fsdp_modules(model: nn.Module) -> list[Any]:
+    """Return the parts of a model to which ``fully_shard`` was applied."""
+    # only a program that has imported it can have used it
+    fsdp = sys.modules.get("torch.distributed.fsdp")
+    return [] if fsdp is None else [part for part in model.modules() if isinstance(part, fsdp.FSDPModule)]
 
 
 def whole(tree: Any) -> Any:

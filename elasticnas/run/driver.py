@@ -106,11 +106,12 @@ def drive(work: Work, run: Run, stage: str, checkpoint_every: int) -> float:
             figures = work.advance()
             seconds = time.perf_counter() - started
             run.record({"step": work.step, **figures})
-            if work.done or interrupted() or work.step % checkpoint_every == 0:
+            stop = interrupted()
+            if work.done or stop or work.step % checkpoint_every == 0:
                 run.save(_state(work, before + seconds), work.identity)
             left = seconds / (work.step - first) * max(0, work.steps - work.step)
             run.report(Progress(stage, work.step, work.steps, _numbers(figures), left))
-            if interrupted():
+            if stop:
                 break
         if interrupted():  # also if no step was left
             raise KeyboardInterrupt

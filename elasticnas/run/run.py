@@ -15,7 +15,7 @@ from elasticnas.calls import usage
 from elasticnas.checkpoint import FIXED, load_checkpoint, restoring, save_checkpoint, to_builtins
 from elasticnas.errors import CheckpointError, ConfigError, ElasticNASError
 from elasticnas.files import LOCK, remove_temporaries
-from elasticnas.parallel import on_first, rank
+from elasticnas.parallel import Kind, on_first, rank, start_group
 from elasticnas.run.progress import Progress
 from elasticnas.run.reporting import ProgressOption, Reporting
 from elasticnas.runtime import warn
@@ -26,7 +26,7 @@ CHECKPOINT, METRICS = "checkpoint", "metrics.jsonl"
 
 
 class Run:
-    """A folder with the checkpoint and the metrics of long work, for one process at a time.
+    """A folder with the checkpoint and the metrics of long work, for one program at a time.
 
     ``metrics.jsonl`` has one line of JSON for each step or evaluation and can be read while it is written. Each Run
     belongs to one piece of work; :meth:`part` makes the Run of a part of it.
@@ -40,14 +40,18 @@ class Run:
             kernel runs.
         allow: Names of settings that may differ from those in the checkpoint, such as ``{"steps", "weight_lr"}``;
             ``"batches"`` accepts other batches. Differences give a warning.
+        parallel: How the processes that torchrun has started share the model: ``"ddp"``, each holds all weights;
+            ``"fsdp"``, they are sharded by ``fully_shard``. None: the model is wrapped by the caller, or there is one
+            process. One process needs no sharing and ignores it.
 
     Attributes:
+        parallel: How the processes share the model.
         changes: Differences from the settings in the checkpoint, as text.
         reporting: Reports the progress.
 
     Raises:
         ConfigError: ``allow`` has a name that must not differ; ``folder`` is an empty text; ``identity`` is not plain
-            data; or ``progress`` has another type.
+            data; or ``progress`` or ``parallel`` has another type.
     """
 
     @usage("Run('runs/name', resume=True)")
@@ -59,6 +63,7 @@ class Run:
         identity: "Mapping[str, object] | None" = None,
         progress: ProgressOption = "auto",
         allow: Collection[str] = (),
+        parallel: "Kind | None" = None,
     ) -> None:
         if isinstance(allow, str) or (fixed := FIXED & set(allow)):
             given = repr(allow) if isinstance(allow, str) else f"{sorted(fixed)}"
@@ -67,6 +72,11 @@ class Run:
             raise ConfigError(f"folder={folder!r:.100}: a path is needed, or None to keep nothing")
         if folder is not None and not str(folder):
             raise ConfigError("the folder of a run is empty: give a path, or None to keep nothing")
+        if parallel not in (None, "ddp", "fsdp"):
+            raise ConfigError(f'parallel={parallel!r:.100}: give "ddp" or "fsdp", or None')
+        if parallel is not None:
+            start_group()
+        self.parallel = parallel
         self.folder = None if folder is None else Path(folder).absolute()
         try:
             json.dumps(identity, allow_nan=False)
@@ -100,7 +110,7 @@ class Run:
             steps: Total steps of this run; 0 to report the progress in the part's own steps.
         """
         folder = None if self.folder is None else self.folder / name
-        made = Run(folder, resume=self.resume, identity=self.identity, allow=self.allow)
+        made = Run(folder, resume=self.resume, identity=self.identity, allow=self.allow, parallel=self.parallel)
         made.reporting, made.changes = self.reporting.piece(first, steps), self.changes
         return made
 
@@ -118,7 +128,7 @@ class Run:
             self.reporting.tell(p)
 
         folder = None if self.folder is None else self.folder / name
-        return Run(folder, resume=True, identity=identity, progress=both)
+        return Run(folder, resume=True, identity=identity, progress=both, parallel=self.parallel)
 
     def __enter__(self) -> "Run":
         """Lock the folder, until the outermost ``with`` ends.

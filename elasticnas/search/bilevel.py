@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from elasticnas.checkpoint import to_builtins
-from elasticnas.cost import Budget, Latency, most_probable
+from elasticnas.cost import Budget, most_probable
 from elasticnas.elastic import ElasticModel
 from elasticnas.errors import ConfigError, SearchError
 from elasticnas.extraction import Sameness
-from elasticnas.parallel import Whole, average, mean, prepared, refuse, require_group, require_same, unwrapped
+from elasticnas.parallel import Whole, average, mean, prepared, refuse, require_same, unwrapped
 from elasticnas.run import BatchStream, PlainState, Run, Stateful, drive
 from elasticnas.runtime import random_state, restore_random_state, warn
 from elasticnas.search.architecture_loss import relaxed_loss, sampled_loss
@@ -32,6 +32,7 @@ from elasticnas.search.result import SearchResult
 from elasticnas.search.second_order import unrolled_gradients
 from elasticnas.search.settings import SearchSettings
 from elasticnas.search.shared_loss import SharedLoss
+from elasticnas.search.sharing import refuse_measured, shared
 from elasticnas.space.space import A
 
 __all__ = ["BilevelSearcher"]
@@ -84,8 +85,9 @@ class BilevelSearcher(Generic[A]):
         self.costs = problem.named_costs(name)
         self.cost = next(iter(self.costs.values()))
         _require_mixable(problem, relaxation)
-        _require_exact_on_ranks(name, self.settings, self.costs)
-        self.model = prepared(problem.model, name)
+        self._given: dict[str, Any] = {"relaxation": relaxation, "penalty": penalty, "pruning": pruning}
+        self._given |= {"optimizer": optimizer, "name": name, "identity": identity}
+        self.model = problem.model
         # without DDP's hooks, which wait for gradients of the weights
         self._inner = unwrapped(self.model)
         if relaxation.sampled and self.settings.order == 2:
@@ -143,12 +145,24 @@ class BilevelSearcher(Generic[A]):
             ConfigError: ``evaluate`` does not return a mapping with the metric.
         """
         run = Run.given(run)
+        problem = shared(self.problem, run)
+        if problem is not self.problem:  # FSDP2 has replaced the weights
+            return BilevelSearcher(problem, self.settings, **self._given).run(run)
+        self._prepare()
         with run:
             seconds = drive(self, run, "search", self.settings.checkpoint_every)
             result = self._result(seconds, run)
         for line in result.warnings[len(self._jumps.warnings) + len(run.changes) :]:
             warn(line)
         return result
+
+    def _prepare(self) -> None:
+        """Refuse what would differ between processes, or from one process."""
+        if self.settings.order == 2:
+            refuse(f"{self.name} with order=2", "use order=1")
+        refuse_measured(self.name, self.costs)
+        self._descent.require_current(self.problem.weights(), self.name)
+        self.model = prepared(self.model, self.name)
 
     @property
     def steps(self) -> int:
@@ -359,15 +373,6 @@ class BilevelSearcher(Generic[A]):
             "evaluations": self._evaluator,
             "kept": self._kept,
         }
-
-
-def _require_exact_on_ranks(name: str, settings: SearchSettings, costs: Mapping[str, object]) -> None:
-    """Refuse what would differ between processes, or from one process."""
-    require_group(name)
-    if settings.order == 2:
-        refuse(f"{name} with order=2", "use order=1")
-    if any(isinstance(cost, Latency) for cost in costs.values()):
-        refuse("a search with Latency", "measure it before, as a cost of your own, or use Flops")
 
 
 def _require_mixable(problem: Problem, relaxation: Relaxation) -> None:

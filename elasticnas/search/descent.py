@@ -53,6 +53,17 @@ class Descent:
         further = {str(number): group for number, group in enumerate(others, 1)}
         return {"kind": type(self.optimizer).__name__, **values, **further}
 
+    def require_current(self, weights: Sequence[Tensor], user: str) -> None:
+        """Require that these are still the weights that are trained.
+
+        Raises:
+            ConfigError: They are others, as ``fully_shard`` replaces the parameters of a model.
+        """
+        if [id(weight) for weight in weights] != [id(weight) for weight in self.weights]:
+            raise ConfigError(
+                f"the model's parameters were replaced after {user} was made, as by fully_shard: make it afterwards"
+            )
+
     def begin(self, factor: float = 1.0) -> None:
         """Clear the gradients and set the learning rates to ``factor`` of their maximum."""
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):

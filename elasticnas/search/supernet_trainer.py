@@ -10,7 +10,7 @@ from torch import Tensor
 from elasticnas.calls import usage
 from elasticnas.errors import SearchError
 from elasticnas.nn import idle_parameters
-from elasticnas.parallel import Whole, prepared, refuse_sharded, require_group, require_same, unwrapped
+from elasticnas.parallel import Whole, prepared, require_same
 from elasticnas.run import BatchStream, PlainState, Run, Stateful, drive
 from elasticnas.runtime import SeededRandom
 from elasticnas.search.arguments import require_kind, settings_or_default
@@ -21,6 +21,7 @@ from elasticnas.search.problem import Problem
 from elasticnas.search.schedule import warm_cosine, warm_up
 from elasticnas.search.settings import TrainerSettings
 from elasticnas.search.shared_loss import SharedLoss
+from elasticnas.search.sharing import shared
 from elasticnas.search.training_result import TrainingResult
 from elasticnas.search.validation import Validation
 
@@ -71,11 +72,10 @@ class SupernetTrainer:
         self.settings = settings = settings_or_default("SupernetTrainer", settings, TrainerSettings)
         problem.require("SupernetTrainer", "loss", "train")
         assert problem.loss is not None and problem.train is not None
-        require_group("SupernetTrainer")
+        self.problem = problem
+        self._given: dict[str, Any] = {"distillation": distillation, "optimizer": optimizer}
         self.axes, self.loss = problem.axes, SharedLoss(problem.loss)
-        self.model = prepared(problem.model, "SupernetTrainer")
-        if settings.patience is not None:  # keeps the best weights, whole
-            refuse_sharded(self.model, "patience")
+        self.model = problem.model
         self.space = self.axes.space
         self.predict = problem.predict if settings.distillation_weight else None
         if self.predict is not None and settings.rule != "sandwich":
@@ -110,9 +110,14 @@ class SupernetTrainer:
                 checkpoint is kept.
         """
         run = Run.given(run)
+        problem = shared(self.problem, run)
+        if problem is not self.problem:  # FSDP2 has replaced the weights
+            return SupernetTrainer(problem, self.settings, **self._given).run(run)
+        self._descent.require_current(problem.weights(), "SupernetTrainer")
+        self.model = prepared(self.model, "SupernetTrainer")
         seconds = drive(self, run, "train", self.settings.checkpoint_every)
         if self._validation is not None and self.settings.patience is not None and self._validation.best_weights:
-            unwrapped(self.model).load_state_dict(self._validation.best_weights)
+            Whole(self.model).load_state_dict(self._validation.best_weights)
         return TrainingResult(
             metric=None if self._validation is None else self._validation.metric,
             direction=None if self._validation is None else self._validation.direction,

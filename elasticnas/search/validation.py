@@ -8,7 +8,7 @@ from torch import Tensor
 
 from elasticnas.axes import Axes
 from elasticnas.errors import ConfigError, describe_error
-from elasticnas.parallel import size, unwrapped
+from elasticnas.parallel import full_state_dict, size, unwrapped
 from elasticnas.runtime import warn
 from elasticnas.search.evaluation import evaluate_at
 from elasticnas.search.health import exhausted
@@ -54,7 +54,7 @@ class Validation:
             return {}
         best = max if self.direction == "maximise" else min
         if self._patience is not None and (not before or mean == best(mean, *before) != best(before)):
-            self.best_weights = {k: v.detach().cpu().clone() for k, v in self._model.state_dict().items()}
+            self.best_weights = {k: v.detach().cpu().clone() for k, v in full_state_dict(self._model).items()}
         return {self.metric: mean}
 
     def _value(self, arch: Any) -> float | None:

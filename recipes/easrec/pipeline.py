@@ -49,6 +49,7 @@ from elasticnas.cost import Budget, Latency, Params
 from elasticnas.errors import BudgetError, CheckpointError, ConfigError
 from elasticnas.extraction import extract
 from elasticnas.files import read_json, write_text
+from elasticnas.parallel import refuse
 from elasticnas.report import Plan, Stage, environment, peak_memory, slowness_hint, try_report
 from elasticnas.run import Progress, Run
 
@@ -89,6 +90,7 @@ class Pipeline:
     def __init__(
         self, data: Interactions, config: Config, run: Run, device: torch.device, console: Console | None = None
     ) -> None:
+        refuse("a run of EASRec", "start it without torchrun")
         if run.folder is None or run.allow:
             given = (
                 "a folder: Run(folder)" if run.folder is None else "a Run without allow: its stages build on each other"

@@ -2,9 +2,13 @@
 
 import argparse
 import copy
+import os
+import time
 import warnings
 from datetime import timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 from typing import Literal
 
 import torch
@@ -14,20 +18,24 @@ from torch.distributed.fsdp import fully_shard
 
 import elasticnas
 import elasticnas.nn as enn
-from elasticnas.cost import Flops
+from elasticnas.cost import Flops, Params
 from elasticnas.parallel import full_state_dict
 from elasticnas.run import Run
 from elasticnas.search import (
     DARTS,
+    SPOS,
     DynamicConstraint,
+    Evolve,
     Problem,
     ProxylessNAS,
+    RandomSearch,
     RecNAS,
     Reinforce,
     SearchSettings,
     SupernetTrainer,
     TrainerSettings,
 )
+from elasticnas.study import Study, StudySettings
 
 BATCHES, SAMPLES, STEPS = 6, 16, 12
 STRATEGIES = {
@@ -38,8 +46,12 @@ STRATEGIES = {
     "ProxylessNAS": ProxylessNAS,
     "RecNAS": lambda: RecNAS(rounds=2),
     "Reinforce": Reinforce,
+    "SPOS": SPOS,
+    "RandomSearch": RandomSearch,
+    "NSGA-II": lambda: Evolve("nsga2", trials=5, population=3),
+    "local search": lambda: Evolve("local", trials=5, population=3),
 }
-WRAPPERS = ("ddp", "ddp-unused", "fsdp", "fsdp-blocks")
+WRAPPERS = ("ddp", "ddp-unused", "fsdp", "fsdp-blocks", "run-ddp", "run-fsdp")
 
 
 class Sizes(elasticnas.Space):
@@ -115,21 +127,22 @@ def shared(model, kind):
     if kind == "fsdp-blocks":
         for part in [part for part in model.modules() if isinstance(part, enn.FeedForward)]:
             fully_shard(part)
-    if kind is not None:
+    if kind in ("fsdp", "fsdp-blocks"):
         fully_shard(model)
-    return model
+    return model  # the library wraps it for the others
 
 
 class Stop(Exception):
     pass
 
 
-def run_of(folder, resume=False, stop=None):
+def run_of(kind, folder, resume=False, stop=None):
     def progress(p):
         if stop is not None and p.step == stop:
             raise Stop
 
-    return Run(folder, resume=resume, progress=progress)
+    parallel = kind.removeprefix("run-") if kind in ("run-ddp", "run-fsdp") else None
+    return Run(folder, resume=resume, progress=progress, parallel=parallel)
 
 
 def train(kind, rank, folder=None, resume=False, stop=None, **options):
@@ -147,7 +160,7 @@ def train(kind, rank, folder=None, resume=False, stop=None, **options):
         predict=(lambda model, batch: model(batch[0])) if distilled else None,
     )
     settings = {"rule": "sandwich", "random_architectures": 1, "steps": STEPS, "checkpoint_every": 4} | options
-    result = SupernetTrainer(problem, TrainerSettings(**settings)).run(run_of(folder, resume, stop))
+    result = SupernetTrainer(problem, TrainerSettings(**settings)).run(run_of(kind, folder, resume, stop))
     figures = [record["loss"] for record in result.history] + [record["mean"] for record in result.validations]
     return {"weights": full_state_dict(model), "figures": figures, "found": None}
 
@@ -170,10 +183,50 @@ def search(kind, rank, name, folder=None, resume=False, stop=None, elastified=Fa
         **{"steps": 20, "update_every": 2, "architecture_lr": 0.1, "checkpoint_every": 5, "evaluate_every": 10}
         | options
     )
-    result = STRATEGIES[name]().search(problem, settings, run_of(folder, resume, stop))
+    result = STRATEGIES[name]().search(problem, settings, run_of(kind, folder, resume, stop))
     figures = [p for row in result.probabilities.values() for p in row]
-    figures += [record["held_out_loss"] for record in result.history] + [result.found.metrics["loss"]]
+    figures += [record.get("held_out_loss", record.get("metric")) for record in result.history]
+    figures += [candidate.metrics["loss"] for candidate in (result.found, result.random, *result.pareto)]
     return {"weights": full_state_dict(model), "figures": figures, "found": result.best.model_dump()}
+
+
+def extracted(kind, rank, folder=None, elastified=False):
+    """Extract, save and load a network of a trained supernet, whose costs are those of the wrapped model."""
+    model = shared(network(elastified), kind)
+    problem = Problem(model, loss, batches(0, rank, elastified=elastified))
+    SupernetTrainer(problem, TrainerSettings(steps=3)).run(run_of(kind, None))
+    space = problem.axes.space
+    arch = space.smallest()
+    plain = elasticnas.extract(model, arch, example(elastified))
+    if folder is not None:
+        elasticnas.save(plain, arch, folder / f"rank{rank}")
+        made = build if elastified else lambda arch: Net(arch)
+        plain = elasticnas.load(folder / f"rank{rank}", made)
+    costs = [Flops(model, example(elastified))(arch), Params(model)(arch)]
+    return {"weights": plain.state_dict(), "figures": costs, "found": None}
+
+
+def studied(kind, rank, folder=None):
+    """Run a study of the supernet: search, tuning, and networks from scratch."""
+
+    def evaluate(model):
+        return {"loss": sum(float(loss(model, batch)) for batch in batches(1000)(0)) / BATCHES}
+
+    model = shared(network(False), kind)
+    problem = Problem(model, loss, batches(0, rank), evaluate=evaluate, metric="loss", direction="minimise")
+    settings = StudySettings(steps=4, tune_steps=3, trials=4, population=2, shares=(0.5,), checkpoint_every=100)
+    with TemporaryDirectory() as own:
+        where = folder or Path(own)
+
+        def scaled(factor):
+            return SimpleNamespace(hidden=max(1, int(32 * factor)), depth=2)
+
+        study = Study(problem, Net, scaled, evaluate, example(0), settings)
+        result = study.run(run_of(kind, where))
+        again = Study(study.problem, Net, scaled, evaluate, example(0), settings).run(Run(where, resume=True))
+    assert [row.validation for row in result.rows] == [row.validation for row in again.rows]
+    figures = [value for row in result.rows for value in (row.flops, row.validation, row.test)]
+    return {"weights": full_state_dict(model), "figures": figures, "found": [row.sizes for row in result.rows]}
 
 
 def resumed(work, kind, rank, folder, *given, stop=9, **options):
@@ -198,8 +251,12 @@ def cells():
         "training, distilled": lambda k, r, f: train(k, r, distilled=True),
         "training, validated": lambda k, r, f: train(k, r, validate_every=5),
         "training, unequal batches with weights": lambda k, r, f: train(k, r, unequal=True, validate_every=6),
+        "training, patience": lambda k, r, f: train(k, r, validate_every=2, patience=1, weight_lr=0.3),
         "training, elastified": lambda k, r, f: train(k, r, elastified=True),
         "training, killed and resumed": lambda k, r, f: resumed(train, k, r, f) if f else train(k, r),
+        "networks, extracted, saved and loaded": lambda k, r, f: extracted(k, r, f),
+        "networks, elastified, extracted, saved and loaded": lambda k, r, f: extracted(k, r, f, elastified=True),
+        "study": lambda k, r, f: studied(k, r, f),
         "search, elastified, Reinforce": lambda k, r, f: search(k, r, "Reinforce", elastified=True),
         "search, unequal batches with weights": lambda k, r, f: search(k, r, "DARTS", unequal=True),
         "search, killed and resumed": lambda k, r, f: (
@@ -227,9 +284,12 @@ def compare(kind, folder, chosen):
         if chosen is not None and name not in chosen:
             continue
         expected = torch.load(folder / f"{name}.pt", weights_only=True)
+        started = time.perf_counter()
         try:
             found = work(kind, dist.get_rank(), folder / f"{kind}-{number}")
             yield name, difference(found, expected)
+            if os.environ.get("TIMES"):
+                print(f"{time.perf_counter() - started:.1f} s {name}", flush=True)
         except elasticnas.ElasticNASError as error:
             yield name, f"{type(error).__name__}: {error}"
 

@@ -1,6 +1,5 @@
 """One-shot search: train a supernet by single paths, then evaluate architectures with the shared weights."""
 
-from elasticnas.parallel import refuse
 from elasticnas.run import Run
 from elasticnas.search.problem import Problem
 from elasticnas.search.result import SearchResult
@@ -35,7 +34,6 @@ def train_then_evaluate(
         run: Saves and resumes both parts.
         evolve: The search after the training.
     """
-    refuse(name, "train by SupernetTrainer on several processes, then search by Evolve in one")
     problem.limits()  # raises for an impossible budget before the training
     problem.evaluator(name, settings.seed)
     problem.named_costs(name)
