@@ -13,6 +13,7 @@ from elasticnas.parallel.group import device, rank, size, total
 __all__ = ["on_any", "on_first", "require_same"]
 
 T = TypeVar("T")
+_WAY_OUT = "give every rank the same model, settings, seed and costs, and only batches of its own"
 
 
 def on_any(flag: bool) -> bool:
@@ -36,12 +37,13 @@ def on_first(function: Callable[[], T]) -> T:
     return box[0]  # type: ignore[no-any-return]
 
 
-def require_same(what: str, value: object) -> None:
+def require_same(what: str, value: object, way_out: str = _WAY_OUT) -> None:
     """Require that a value has the same digest on every rank.
 
     Args:
         what: Name of the value, with a plural verb after it in the message.
         value: The value; its repr is compared.
+        way_out: What to do, for the message.
 
     Raises:
         SearchError: The ranks have different values; all of them raise it.
@@ -53,7 +55,4 @@ def require_same(what: str, value: object) -> None:
     dist.all_gather(found, own)
     digests = [f"{int(each):08x}" for each in found]
     if len(set(digests)) > 1:
-        raise SearchError(
-            f"{what} differ between the ranks (digests {', '.join(digests)}): give every rank the same model, "
-            "settings, seed and costs, and only batches of its own"
-        )
+        raise SearchError(f"{what} differ between the ranks (digests {', '.join(digests)}): {way_out}")

@@ -31,13 +31,12 @@ def prepared(model: nn.Module, user: str) -> nn.Module:
         module.reshard()  # after a pass without gradients the parameters may still be whole
     if size() == 1:
         return model
-    kind = kind_of(model)
-    if kind is None:
+    _refuse_parts(unwrapped(model), user)
+    if kind_of(model) is None:
         raise ConfigError(
             f"{user} runs on {size()} processes, and each would have its own {type(model).__name__}: give "
             'Run(parallel="ddp") or Run(parallel="fsdp"), or a model wrapped by elasticnas.parallel.wrap'
         )
-    _refuse_parts(unwrapped(model), user)
     if isinstance(model, DistributedDataParallel):
         return _skipping_unused(model)
     _require_all_sharded(model)

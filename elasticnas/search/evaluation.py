@@ -167,7 +167,11 @@ def evaluate_at(
         for module, mode in modes.items():
             module.training = mode
     metrics = require_metrics(given, metric)
-    require_same("the metrics that evaluate returns", metrics)
+    require_same(
+        "the metrics that evaluate returns",
+        metrics,
+        "give every rank the same data, or average over them",
+    )
     if not math.isfinite(metrics[metric]):
         raise SearchError(
             f"evaluate gives {metric}={metrics[metric]} for {arch!r}: give it data on which the metric is defined"

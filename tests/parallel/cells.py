@@ -2,8 +2,6 @@
 
 import argparse
 import copy
-import os
-import time
 import warnings
 from datetime import timedelta
 from pathlib import Path
@@ -284,12 +282,9 @@ def compare(kind, folder, chosen):
         if chosen is not None and name not in chosen:
             continue
         expected = torch.load(folder / f"{name}.pt", weights_only=True)
-        started = time.perf_counter()
         try:
             found = work(kind, dist.get_rank(), folder / f"{kind}-{number}")
             yield name, difference(found, expected)
-            if os.environ.get("TIMES"):
-                print(f"{time.perf_counter() - started:.1f} s {name}", flush=True)
         except elasticnas.ElasticNASError as error:
             yield name, f"{type(error).__name__}: {error}"
 
