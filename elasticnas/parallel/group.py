@@ -65,8 +65,8 @@ def gathered(value: Any) -> list[Any]:
 
 
 def launched() -> int:
-    """Return the number of processes of the group, or of those that torchrun has started if there is no group yet."""
-    if dist.is_available() and not dist.is_initialized() and dist.is_torchelastic_launched():
+    """Return the number of processes of the group; without a group, of those that torchrun or another has started."""
+    if size() == 1 and not (dist.is_available() and dist.is_initialized()) and "RANK" in os.environ:
         return int(os.environ.get("WORLD_SIZE", "1"))
     return size()
 

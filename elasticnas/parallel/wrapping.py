@@ -19,7 +19,16 @@ Kind: TypeAlias = Literal["ddp", "fsdp"]
 
 
 def start_group() -> None:
-    """Start the group of the processes that torchrun has started, if there is none; it ends with the program."""
+    """Start the group of the processes that torchrun has started, if there is none; it ends with the program.
+
+    Raises:
+        ConfigError: srun has started several processes without torchrun.
+    """
+    tasks = int(os.environ.get("SLURM_STEP_NUM_TASKS", "1"))
+    if launched() == 1 and tasks > 1 and "RANK" not in os.environ:
+        raise ConfigError(
+            f"srun started {tasks} tasks that do not know each other: one task per node, and srun torchrun ... in it"
+        )
     if launched() > 1 and not dist.is_initialized():
         if torch.cuda.is_available():
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())

@@ -9,7 +9,7 @@ from elasticnas.errors import ConfigError
 
 @pytest.fixture
 def started_by_torchrun(monkeypatch):
-    for name, value in {"TORCHELASTIC_RUN_ID": "1", "WORLD_SIZE": "2", "RANK": "0"}.items():
+    for name, value in {"WORLD_SIZE": "2", "RANK": "0"}.items():
         monkeypatch.setenv(name, value)
 
 

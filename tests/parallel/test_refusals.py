@@ -53,7 +53,7 @@ def test_every_rank_refuses(name, found):
 
 @pytest.fixture
 def started_by_torchrun(monkeypatch):
-    for name, value in {"TORCHELASTIC_RUN_ID": "1", "WORLD_SIZE": "2", "RANK": "0"}.items():
+    for name, value in {"WORLD_SIZE": "2", "RANK": "0"}.items():
         monkeypatch.setenv(name, value)
 
 
@@ -81,3 +81,10 @@ def test_one_process_has_nothing_to_wrap():
         Run(parallel="dp")
     assert Run(parallel="ddp").parallel == "ddp"
     refuse("a thing", "do another")
+
+
+def test_tasks_of_srun_without_torchrun_do_not_know_each_other(monkeypatch):
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "4")
+    with pytest.raises(ConfigError, match=r"^srun started 4 tasks that do not know each other: one task per node, and"):
+        Run(parallel="ddp")
+    Run()
