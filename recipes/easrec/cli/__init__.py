@@ -19,9 +19,10 @@ commands = typer.Typer(no_args_is_help=True)
 
 
 @commands.callback()
-def one_process() -> None:
+def one_process(context: typer.Context) -> None:
     """Search, train, evaluate and use a compact sequential recommender."""
-    refuse("elasticnas easrec", "start it without torchrun")
+    if context.invoked_subcommand not in ("run", "search", "retrain"):
+        refuse(f"elasticnas easrec {context.invoked_subcommand}", "start it without torchrun")
 
 
 for command in (run, prepare, download, search, retrain, evaluate, refit, recommend, ids, export, reproduce):
