@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from easrec import shares
@@ -15,10 +16,11 @@ from tests.parallel.launching import launched, torchrun
 
 RUN = "tests.easrec.parallel_run"
 MEASURED = {"created", "seconds", "latency_ms", "latency_iqr_ms", "peak_memory_bytes", "command"}
+ONCE = {"train.batch": 1024, "search.batch": 1024, "train.epochs": 1}
 KINDS = {
     "causal, softmax": {},
-    "prefixes, binary": {"train.form": "prefixes", "train.loss": "binary"},
-    "causal, sampled": {"train.loss": "sampled", "train.sampled_items": 20, "search.strategy": "random"},
+    "prefixes, binary": {"train.form": "prefixes", "train.loss": "binary", "compare": []} | ONCE,
+    "causal, sampled": {"train.loss": "sampled", "train.sampled_items": 20, "search.strategy": "random"} | ONCE,
 }
 
 
@@ -44,15 +46,15 @@ def run(folder, settings, *given, processes=2):
     return launched(RUN, [folder, json.dumps(settings), *given], torchrun(processes) if processes > 1 else ())
 
 
-@pytest.mark.parametrize(
-    "kind", ["causal, softmax", *(pytest.param(k, marks=pytest.mark.slow) for k in list(KINDS)[1:])]
-)
+@pytest.mark.parametrize("kind", [pytest.param(k, marks=[pytest.mark.slow] if KINDS[k] else []) for k in KINDS])
 def test_two_processes_give_what_one_gives(kind, tmp_path):
     run(tmp_path / "one", KINDS[kind], processes=1)
     run(tmp_path / "two", KINDS[kind])
     require_equal(tmp_path / "two", tmp_path / "one")
-    weights = [torch.load(tmp_path / name / "model" / "weights.pt") for name in ("one", "two")]
-    assert all((weights[0][name] - weights[1][name]).abs().max() < 1e-12 for name in weights[0])
+    one, two = (load_file(tmp_path / name / "model" / "model.safetensors") for name in ("one", "two"))
+    for name, weight in one.items():
+        # softmax does not depend on the bias of keys: its gradient is the rounding error, which Adam scales up
+        assert (weight - two[name]).abs().max() < (1e-9 if name.endswith("key.bias") else 1e-12), name
     if kind == "causal, softmax":  # a finished search and half a training, continued by other numbers of processes
         for name in ("result.json", "model"):
             path = tmp_path / "two" / name
