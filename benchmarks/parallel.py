@@ -105,7 +105,7 @@ def page(record: dict[str, Any]) -> str:
         "|---|" + "---:|" * len(kinds),
     ]
     for name in found[kinds[0]]:
-        lines.append(f"| {name} | " + " | ".join(_shown(found[kind][name]) for kind in kinds) + " |")
+        lines.append(f"| {name} | " + " | ".join(_shown(found[kind].get(name, "refused")) for kind in kinds) + " |")
     lines += [
         "",
         f"A run of EASRec (search, training, evaluation) under torchrun: metrics are equal to the last bit, weights to "

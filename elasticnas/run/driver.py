@@ -110,12 +110,24 @@ def drive(work: Work, run: Run, stage: str, checkpoint_every: int) -> float:
             if work.done or stop or work.step % checkpoint_every == 0:
                 run.save(_state(work, before + seconds), work.identity)
             left = seconds / (work.step - first) * max(0, work.steps - work.step)
+            if work.step == first + 1:
+                _warn_of_equal_batches(work)
             run.report(Progress(stage, work.step, work.steps, _numbers(figures), left))
             if stop:
                 break
         if interrupted():  # also if no step was left
             raise KeyboardInterrupt
         return before + time.perf_counter() - started
+
+
+def _warn_of_equal_batches(work: Work) -> None:
+    """Warn if all processes have trained on the same batch: they should share the data."""
+    for name, part in work.parts().items() if size() > 1 else ():
+        if isinstance(part, BatchStream) and len({each["digest"] for each in gathered(part.state_dict())}) == 1:
+            warn(
+                f"{name}: all {size()} processes get the same batch; give each its part, as by DistributedSampler or a "
+                "slice by elasticnas.parallel.rank()"
+            )
 
 
 def _state(work: Work, seconds: float) -> dict[str, Any]:

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from elasticnas.calls import usage
-from elasticnas.errors import SearchError
+from elasticnas.errors import ConfigError, SearchError
 from elasticnas.nn import idle_parameters
-from elasticnas.parallel import Whole, prepared, require_same
+from elasticnas.parallel import Whole, is_sharded, prepared, rank, require_same, size
 from elasticnas.run import BatchStream, PlainState, Run, Stateful, drive
 from elasticnas.runtime import SeededRandom
 from elasticnas.search.arguments import require_kind, settings_or_default
@@ -91,7 +91,10 @@ class SupernetTrainer:
         self._validation = None if settings.validate_every is None else Validation(problem, self.axes, settings)
         self._jumps = Jumps()
         self.identity = problem.identity() | {
-            "settings": settings.model_dump(exclude={"checkpoint_every"}),
+            # a setting that is off is left out, so that older checkpoints can be resumed
+            "settings": settings.model_dump(
+                exclude={"checkpoint_every"} | (set() if settings.per_process else {"per_process"})
+            ),
             "distilled": None if self.predict is None else _qualified_name(distillation or soft_cross_entropy),
             "optimizer": self._descent.identity,
         }
@@ -115,6 +118,10 @@ class SupernetTrainer:
             return SupernetTrainer(problem, self.settings, **self._given).run(run)
         self._descent.require_current(problem.weights(), "SupernetTrainer")
         self.model = prepared(self.model, "SupernetTrainer")
+        if self.settings.per_process and is_sharded(self.model):
+            raise ConfigError(
+                "per_process=True: processes that share sharded weights must run the same layers; use DDP, or leave it"
+            )
         seconds = drive(self, run, "train", self.settings.checkpoint_every)
         if self._validation is not None and self.settings.patience is not None and self._validation.best_weights:
             Whole(self.model).load_state_dict(self._validation.best_weights)
@@ -140,8 +147,9 @@ class SupernetTrainer:
 
     def advance(self) -> dict[str, Any]:
         """Take one optimizer step, and validate if it is due."""
-        settings, archs = self.settings, self._draw_architectures()
-        require_same("the drawn architectures", archs)
+        settings, drawn = self.settings, self._draw_architectures()
+        require_same("the drawn architectures", drawn)
+        archs = drawn[rank()] if settings.per_process else drawn[0]
         self.model.train()
         factor = self._schedule()
         self._descent.begin(factor)
@@ -149,7 +157,7 @@ class SupernetTrainer:
         for _ in range(settings.accumulate):
             sums = [one + loss for one, loss in zip(sums, self._losses(self._train.next(), archs), strict=True)]
         if settings.masked:
-            self._drop_idle_gradients(archs)
+            self._drop_idle_gradients([arch for each in drawn for arch in each])
         self._descent.finish(self.step)
         self.step += 1
         first, *others = (one / settings.accumulate for one in sums)
@@ -191,11 +199,13 @@ class SupernetTrainer:
             if parameter.grad is not None and not parameter.grad.any():
                 parameter.grad = None
 
-    def _draw_architectures(self) -> list[Any]:
+    def _draw_architectures(self) -> list[list[Any]]:
+        """Return the architectures of each process; one list if they are the same for all."""
         settings = self.settings
         count = 1 if settings.rule == "single" else settings.random_architectures
-        drawn = [self.space.sample(self._rng) for _ in range(count)]
-        return [self._largest, self._smallest, *drawn] if settings.rule == "sandwich" else drawn
+        fixed = [self._largest, self._smallest] if settings.rule == "sandwich" else []
+        processes = size() if settings.per_process else 1
+        return [[*fixed, *(self.space.sample(self._rng) for _ in range(count))] for _ in range(processes)]
 
     def _loss_of(self, batch: Any, teacher: "Tensor | None") -> "tuple[Tensor, Tensor | None]":
         """Return the loss of the architecture in scope, and its predictions if it is the teacher."""

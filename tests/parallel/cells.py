@@ -19,6 +19,7 @@ import elasticnas.nn as enn
 from elasticnas.cost import Flops, Params
 from elasticnas.parallel import full_state_dict
 from elasticnas.run import Run
+from elasticnas.runtime import SeededRandom
 from elasticnas.search import (
     DARTS,
     SPOS,
@@ -227,6 +228,25 @@ def studied(kind, rank, folder=None):
     return {"weights": full_state_dict(model), "figures": figures, "found": [row.sizes for row in result.rows]}
 
 
+def of_its_own(kind, rank):
+    """Train one architecture per process; the oracle adds the gradients by hand."""
+    steps, rate, rng = 4, 0.05, SeededRandom(0)
+    if kind is not None:
+        return train(kind, rank, rule="single", steps=steps, weight_lr=rate, per_process=True)
+    model, losses = network(False), []
+    optimizer, axes = torch.optim.Adam(model.parameters(), rate), Problem(model).axes
+    for one, other in zip(batches(0, 0)(0)[:steps], batches(0, 1)(0)[:steps], strict=True):
+        optimizer.zero_grad()
+        losses.append(0.0)
+        for batch in (one, other):
+            with axes.at(axes.space.sample(rng)):
+                found = loss(model, batch) / 2
+            found.backward()
+            losses[-1] += float(found)
+        optimizer.step()
+    return {"weights": model.state_dict(), "figures": losses, "found": None}
+
+
 def resumed(work, kind, rank, folder, *given, stop=9, **options):
     """Do the same work, interrupted by an exception and resumed."""
     try:
@@ -238,8 +258,8 @@ def resumed(work, kind, rank, folder, *given, stop=9, **options):
     raise AssertionError("was not interrupted")
 
 
-def cells():
-    """Name and work of every cell, for a wrapper: ``work(kind, rank, folder)``; folder is None in the oracle."""
+def cells(kind="one"):
+    """Name and work of every cell of a wrapper: ``work(kind, rank, folder)``; folder is None in the oracle."""
     found = {
         "training, sliced": lambda k, r, f: train(k, r),
         "training, masked": lambda k, r, f: train(k, r, masked=True),
@@ -250,6 +270,7 @@ def cells():
         "training, validated": lambda k, r, f: train(k, r, validate_every=5),
         "training, unequal batches with weights": lambda k, r, f: train(k, r, unequal=True, validate_every=6),
         "training, patience": lambda k, r, f: train(k, r, validate_every=2, patience=1, weight_lr=0.3),
+        "training, architectures of each process": lambda k, r, f: of_its_own(k, r),
         "training, elastified": lambda k, r, f: train(k, r, elastified=True),
         "training, killed and resumed": lambda k, r, f: resumed(train, k, r, f) if f else train(k, r),
         "networks, extracted, saved and loaded": lambda k, r, f: extracted(k, r, f),
@@ -263,6 +284,8 @@ def cells():
     }
     for name in STRATEGIES:
         found[f"search, {name}"] = lambda k, r, f, name=name: search(k, r, name)
+    if "fsdp" in kind:  # refused
+        del found["training, architectures of each process"]
     return found
 
 
@@ -278,7 +301,7 @@ def difference(found, expected):
 
 def compare(kind, folder, chosen):
     """Yield each cell with its largest difference from one process, or its error, on this rank."""
-    for number, (name, work) in enumerate(cells().items()):
+    for number, (name, work) in enumerate(cells(kind).items()):
         if chosen is not None and name not in chosen:
             continue
         expected = torch.load(folder / f"{name}.pt", weights_only=True)

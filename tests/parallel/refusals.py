@@ -1,6 +1,7 @@
 """What two processes refuse: each entry raises one line on every rank; run by test_refusals.py under torchrun."""
 
 import sys
+import warnings
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
 from elasticnas.cost import Flops, Latency
-from elasticnas.errors import ElasticNASError
+from elasticnas.errors import ConfigError, ElasticNASError
 from elasticnas.parallel import wrap
 from elasticnas.run import Run
 from elasticnas.search import (
@@ -142,6 +143,14 @@ def replaced_kind(rank):
     train(wrap(network(False), "ddp"), rank, Run(parallel="fsdp"))
 
 
+def equal_batches(rank):
+    """Is no error, but a warning on every rank."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        train(wrap(network(False), "ddp"), rank, train=batches(0))
+    raise ConfigError(" | ".join(str(each.message) for each in caught if "same batch" in str(each.message)))
+
+
 REFUSED = {
     "a plain model, trained": lambda r: train(network(False), r),
     "a plain model, searched": lambda r: search(network(False), r),
@@ -164,6 +173,8 @@ REFUSED = {
     "other metrics on a rank": other_metrics,
     "unequal held-out batches, sharded": unequal_held_out,
     "weights of sum 0": no_weight,
+    "architectures per process, sharded": lambda r: train(wrap(network(False), "fsdp"), r, per_process=True),
+    "equal batches, a warning": equal_batches,
 }
 
 

@@ -32,6 +32,9 @@ EXPECTED = {
     "other logits on a rank": "SearchError: the architecture parameters differ between the ranks (digests ",
     "other metrics on a rank": "SearchError: the metrics that evaluate returns differ between the ranks (digests ",
     "unequal held-out batches, sharded": "SearchError: held_out has more batches on some ranks than on others: fully_",
+    "architectures per process, sharded": "ConfigError: per_process=True: processes that share sharded weights must "
+    "run the same layers; use DDP, or leave it",
+    "equal batches, a warning": "ConfigError: train: all 2 processes get the same batch; give each its part, as by D",
     "weights of sum 0": "SearchError: the weights that loss returns have the sum 0.0: a positive, finite one is needed",
 }
 
