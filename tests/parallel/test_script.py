@@ -87,3 +87,11 @@ def test_random_states_are_of_each_rank(kind, tmp_path):
     launched(SCRIPT, [tmp_path / "parts", *given, "--kill", 6], torchrun(), check=False)
     launched(SCRIPT, [tmp_path / "parts", *given, "--resume"], torchrun())
     assert difference(tmp_path / "parts", tmp_path / "whole") == 0.0
+
+
+@pytest.mark.slow
+def test_a_checkpoint_of_sharded_weights_is_that_of_one_process(alone, tmp_path):
+    launched(SCRIPT, [tmp_path, "--parallel", "fsdp", "--kill", 6], torchrun(), check=False)
+    assert not (tmp_path / "found.pt").exists()
+    launched(SCRIPT, [tmp_path, "--resume"])
+    assert difference(tmp_path, alone) < 1e-12
