@@ -123,7 +123,8 @@ def drive(work: Work, run: Run, stage: str, checkpoint_every: int) -> float:
 def _warn_of_equal_batches(work: Work) -> None:
     """Warn if all processes have trained on the same batch: they should share the data."""
     for name, part in work.parts().items() if size() > 1 else ():
-        if isinstance(part, BatchStream) and len({each["digest"] for each in gathered(part.state_dict())}) == 1:
+        digests = {each["digest"] for each in gathered(part.state_dict())} if isinstance(part, BatchStream) else set()
+        if len(digests) == 1 and None not in digests:  # None before its first batch
             warn(
                 f"{name}: all {size()} processes get the same batch; give each its part, as by DistributedSampler or a "
                 "slice by elasticnas.parallel.rank()"

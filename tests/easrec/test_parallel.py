@@ -71,6 +71,9 @@ def test_the_command_prints_once(tmp_path):
     done = launched("elasticnas", given, torchrun())
     assert done.stdout.count("model:  ") == 1
     assert "2 processes share each batch; the busiest has " in done.stdout + done.stderr
+    warned = [line for line in done.stderr.splitlines() if line.startswith("warning: ")]
+    assert len(warned) == len(set(warned)) > 0
+    assert "same batch" not in done.stderr
     assert (tmp_path / "out" / "report.html").exists()
 
 
