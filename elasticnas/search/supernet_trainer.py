@@ -147,7 +147,9 @@ class SupernetTrainer:
 
     def advance(self) -> dict[str, Any]:
         """Take one optimizer step, and validate if it is due."""
-        settings, drawn = self.settings, self._draw_architectures()
+        settings = self.settings
+        # all processes draw for all of them, so that their generators stay equal
+        drawn = [self._draw_architectures() for _ in range(size() if settings.per_process else 1)]
         require_same("the drawn architectures", drawn)
         archs = drawn[rank()] if settings.per_process else drawn[0]
         self.model.train()
@@ -199,13 +201,11 @@ class SupernetTrainer:
             if parameter.grad is not None and not parameter.grad.any():
                 parameter.grad = None
 
-    def _draw_architectures(self) -> list[list[Any]]:
-        """Return the architectures of each process; one list if they are the same for all."""
+    def _draw_architectures(self) -> list[Any]:
         settings = self.settings
         count = 1 if settings.rule == "single" else settings.random_architectures
-        fixed = [self._largest, self._smallest] if settings.rule == "sandwich" else []
-        processes = size() if settings.per_process else 1
-        return [[*fixed, *(self.space.sample(self._rng) for _ in range(count))] for _ in range(processes)]
+        drawn = [self.space.sample(self._rng) for _ in range(count)]
+        return [self._largest, self._smallest, *drawn] if settings.rule == "sandwich" else drawn
 
     def _loss_of(self, batch: Any, teacher: "Tensor | None") -> "tuple[Tensor, Tensor | None]":
         """Return the loss of the architecture in scope, and its predictions if it is the teacher."""
