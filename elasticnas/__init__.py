@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from elasticnas import export as export
     from elasticnas import extraction as extraction
     from elasticnas import nn as nn
+    from elasticnas import parallel as parallel
     from elasticnas import plugins as plugins
     from elasticnas import report as report
     from elasticnas import run as run
@@ -52,6 +53,7 @@ _PACKAGES = (
     "export",
     "extraction",
     "nn",
+    "parallel",
     "plugins",
     "report",
     "run",

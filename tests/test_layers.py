@@ -14,7 +14,7 @@ LAYERS = [
     ["calls"],
     ["files", "plain_yaml"],
     ["packages", "runtime", "settings", "record"],
-    ["checkpoint", "report"],
+    ["checkpoint", "parallel", "report"],
     ["axes"],
     ["space"],
     ["nn"],

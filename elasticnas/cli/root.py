@@ -145,4 +145,5 @@ def _fail(message: str) -> None:
 
 
 def _warn(message: Warning | str, *rest: object, **more: object) -> None:
-    print(f"warning: {printable(str(message))}", file=sys.stderr)
+    if os.environ.get("RANK", "0") == "0":  # one of the processes of torchrun: all of them have the same warnings
+        print(f"warning: {printable(str(message))}", file=sys.stderr)

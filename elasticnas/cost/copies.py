@@ -11,6 +11,7 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from torch.utils._pytree import tree_map
 
 from elasticnas.errors import ConfigError
+from elasticnas.parallel import unsharded, unwrapped
 
 __all__ = ["example_on_cpu", "example_on_meta", "on_cpu", "on_meta"]
 
@@ -68,7 +69,7 @@ def _drawn(tensor: Tensor, generator: torch.Generator) -> Tensor:
 
 def _with_tensors(network: nn.Module, value: Callable[[Tensor], Tensor]) -> nn.Module:
     # deepcopy takes tensors in the memo as already copied; shared parameters stay shared
-    memo: dict[Any, Any] = {}
+    network, memo = unsharded(unwrapped(network)), dict[Any, Any]()
     for tensor in _tensors(network):
         if id(tensor) not in memo:
             _require_shape(tensor)

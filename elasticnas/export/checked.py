@@ -20,6 +20,7 @@ from elasticnas.errors import ConfigError, ElasticNASError, ExtractionError
 from elasticnas.export.signature import Dynamic, Inputs, Signature
 from elasticnas.extraction.inspect import sizes_of
 from elasticnas.files import write_bytes
+from elasticnas.parallel import unsharded, unwrapped
 
 __all__ = ["Exported", "Runner", "export_checked"]
 
@@ -76,7 +77,7 @@ def export_checked(
             f"{type(module).__name__} is elastic ({size[0]} is {size[1]!r}); "
             "export the network that elasticnas.extract(model, arch) returns"
         )
-    module = copy.deepcopy(module).cpu().eval()
+    module = copy.deepcopy(unsharded(unwrapped(module))).cpu().eval()
     signature = Signature(module, tree_map(_on_cpu, example), dynamic)
     if signature.lacks("use_cache"):  # a key-value cache is not a tensor, and cannot be an output
         setattr(module, "forward", partial(module.forward, use_cache=False))  # noqa: B010 (a method, to the checker)

@@ -26,6 +26,7 @@ from elasticnas.extraction.parts import (
     require_consistent_sharing,
 )
 from elasticnas.nn import ElasticModule
+from elasticnas.parallel import unsharded, unwrapped
 from elasticnas.runtime import random_state, restore_random_state, warn
 from elasticnas.space import Space
 from elasticnas.space.space import S
@@ -55,7 +56,8 @@ def extract(
     module is compared with the supernet's on its own example; if ``example`` is given, so is the whole network.
 
     Args:
-        model: A model made of elastic primitives.
+        model: A model made of elastic primitives; on several processes also one in DistributedDataParallel, or one
+            with sharded weights, which all ranks must extract together.
         arch: An architecture of the model's space.
         example: Input of the model: a tensor, a tuple of arguments, or a mapping of keyword arguments.
         calibration: Inputs like ``example`` from which the running statistics of BatchNorm are estimated anew, see
@@ -69,6 +71,7 @@ def extract(
             example.
         InactiveChoiceError: A choice of the space has no effect on the model.
     """
+    model = unsharded(unwrapped(model))
     check(model)
     _require_architecture(model, arch)
     plain = extract_unverified(model, arch)
@@ -103,6 +106,7 @@ def extract_unverified(model: Model, arch: Space) -> Model:
     Raises:
         ExtractionError: A module cannot be extracted.
     """
+    model = unsharded(unwrapped(model))  # type: ignore[assignment]
     # parametrizations run in eval mode: in train mode spectral norm would change its buffers
     with axes_of(model).at(arch), torch.enable_grad(), _parametrizations_in_eval(model):
         require_class_forwards(model)

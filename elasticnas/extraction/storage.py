@@ -22,6 +22,7 @@ from elasticnas.elastic.kept import KEPT
 from elasticnas.errors import CheckpointError, ConfigError, ElasticNASError, describe_error, one_line, short_repr
 from elasticnas.extraction.inspect import sizes_of
 from elasticnas.files import read_bytes, read_json, write_bytes, write_text
+from elasticnas.parallel import is_sharded, on_first, unsharded, unwrapped
 from elasticnas.space import Factory, Space
 
 __all__ = ["ARCHITECTURE", "WEIGHTS", "load", "save"]
@@ -60,6 +61,11 @@ def save(module: nn.Module, arch: Space, folder: str | Path) -> None:
         CheckpointError: A tensor is on the meta device, or an argument is something else; a supernet is none either.
         ElasticNASError: The folder cannot be written.
     """
+    if isinstance(module, nn.Module) and is_sharded(module):
+        copied = unsharded(module)
+        on_first(lambda: save(copied, arch, folder))
+        return
+    module = unwrapped(module) if isinstance(module, nn.Module) else module
     _require_saved(module, arch, folder)
     folder = Path(folder)
     tensors: dict[str, torch.Tensor] = {}

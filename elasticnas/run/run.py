@@ -15,6 +15,7 @@ from elasticnas.calls import usage
 from elasticnas.checkpoint import FIXED, load_checkpoint, restoring, save_checkpoint, to_builtins
 from elasticnas.errors import CheckpointError, ConfigError, ElasticNASError
 from elasticnas.files import LOCK, remove_temporaries
+from elasticnas.parallel import Kind, on_first, rank, start_group
 from elasticnas.run.progress import Progress
 from elasticnas.run.reporting import ProgressOption, Reporting
 from elasticnas.runtime import warn
@@ -25,7 +26,7 @@ CHECKPOINT, METRICS = "checkpoint", "metrics.jsonl"
 
 
 class Run:
-    """A folder with the checkpoint and the metrics of long work, for one process at a time.
+    """A folder with the checkpoint and the metrics of long work, for one program at a time.
 
     ``metrics.jsonl`` has one line of JSON for each step or evaluation and can be read while it is written. Each Run
     belongs to one piece of work; :meth:`part` makes the Run of a part of it.
@@ -39,14 +40,18 @@ class Run:
             kernel runs.
         allow: Names of settings that may differ from those in the checkpoint, such as ``{"steps", "weight_lr"}``;
             ``"batches"`` accepts other batches. Differences give a warning.
+        parallel: How the processes that torchrun has started share the model: ``"ddp"``, each holds all weights;
+            ``"fsdp"``, they are sharded by ``fully_shard``. None: the model is wrapped by the caller, or there is one
+            process. One process needs no sharing and ignores it.
 
     Attributes:
+        parallel: How the processes share the model.
         changes: Differences from the settings in the checkpoint, as text.
         reporting: Reports the progress.
 
     Raises:
         ConfigError: ``allow`` has a name that must not differ; ``folder`` is an empty text; ``identity`` is not plain
-            data; or ``progress`` has another type.
+            data; or ``progress`` or ``parallel`` has another type.
     """
 
     @usage("Run('runs/name', resume=True)")
@@ -58,6 +63,7 @@ class Run:
         identity: "Mapping[str, object] | None" = None,
         progress: ProgressOption = "auto",
         allow: Collection[str] = (),
+        parallel: "Kind | None" = None,
     ) -> None:
         if isinstance(allow, str) or (fixed := FIXED & set(allow)):
             given = repr(allow) if isinstance(allow, str) else f"{sorted(fixed)}"
@@ -66,6 +72,11 @@ class Run:
             raise ConfigError(f"folder={folder!r:.100}: a path is needed, or None to keep nothing")
         if folder is not None and not str(folder):
             raise ConfigError("the folder of a run is empty: give a path, or None to keep nothing")
+        if parallel not in (None, "ddp", "fsdp"):
+            raise ConfigError(f'parallel={parallel!r:.100}: give "ddp" or "fsdp", or None')
+        if parallel is not None:
+            start_group()
+        self.parallel = parallel
         self.folder = None if folder is None else Path(folder).absolute()
         try:
             json.dumps(identity, allow_nan=False)
@@ -99,7 +110,7 @@ class Run:
             steps: Total steps of this run; 0 to report the progress in the part's own steps.
         """
         folder = None if self.folder is None else self.folder / name
-        made = Run(folder, resume=self.resume, identity=self.identity, allow=self.allow)
+        made = Run(folder, resume=self.resume, identity=self.identity, allow=self.allow, parallel=self.parallel)
         made.reporting, made.changes = self.reporting.piece(first, steps), self.changes
         return made
 
@@ -117,7 +128,7 @@ class Run:
             self.reporting.tell(p)
 
         folder = None if self.folder is None else self.folder / name
-        return Run(folder, resume=True, identity=identity, progress=both)
+        return Run(folder, resume=True, identity=identity, progress=both, parallel=self.parallel)
 
     def __enter__(self) -> "Run":
         """Lock the folder, until the outermost ``with`` ends.
@@ -129,15 +140,21 @@ class Run:
         On leaving, a folder that was deleted or replaced meanwhile raises a CheckpointError.
         """
         if self._entered == 0 and self.folder is not None:
+            on_first(self._take)
+        if rank() > 0:
+            self.reporting.live = None
+        self._entered += 1
+        self.reporting.__enter__()
+        return self
+
+    def _take(self) -> None:
+        if self.folder is not None:
             known = (self.folder / LOCK).exists() or (self.folder / CHECKPOINT).exists()  # copies may lack the lock
             if not known and (self.folder / METRICS).exists():
                 raise CheckpointError(f"{self.folder} holds a {METRICS} that no run has written; use another folder")
             self._lock = _lock_folder(self.folder)
             self._locked = _stat_of(self.folder / LOCK)
             remove_temporaries(self.folder)
-        self._entered += 1
-        self.reporting.__enter__()
-        return self
 
     def __exit__(
         self, kind: "type[BaseException] | None", error: "BaseException | None", trace: "TracebackType | None"
@@ -167,40 +184,50 @@ class Run:
         Raises:
             CheckpointError: The checkpoint is damaged or belongs to other work, or there is one and ``resume`` is off.
         """
-        path = self._path(CHECKPOINT)
-        if path is None:
+        if self.folder is None:
             return None
+        found = on_first(lambda: self._read(self.folder / CHECKPOINT, identity))  # type: ignore[operator]
+        if found is None:
+            return None
+        state, changes = found
+        for line in changes:
+            self.changes.append(line)
+            if rank() == 0:
+                warn(f"{self.folder}: continues with other settings, {line}")
+        return state
+
+    def _read(self, path: Path, identity: Mapping[str, object]) -> "tuple[dict[str, Any], list[str]] | None":
         if not path.exists():
             self._cut(0)
             return None
         if not self.resume:
             raise CheckpointError(f"{self.folder} holds a run already; resume=True continues it, or use another folder")
         content, changes = load_checkpoint(path, self._full_identity(identity), self.allow)
-        for line in changes:
-            self.changes.append(line)
-            warn(f"{self.folder}: continues with other settings, {line}")
         with restoring(path):
             state, written = content["state"], content["metrics"]
             if not isinstance(state, dict) or type(written) is not int or written < 0:
                 raise TypeError("its state is no mapping, or its metrics have no length")
         self._cut(written)
-        return state
+        return state, changes
 
     def restoring(self) -> AbstractContextManager[None]:
         """Return a context in which an error of restoring the loaded state is a CheckpointError."""
-        return restoring(self._path(CHECKPOINT))
+        return restoring(None if self.folder is None else self.folder / CHECKPOINT)
 
     def save(self, state: dict[str, Any], identity: Mapping[str, object]) -> None:
-        """Write the checkpoint atomically."""
-        path = self._path(CHECKPOINT)
-        if path is not None:
-            metrics = self.folder / METRICS  # type: ignore[operator]
+        """Write the checkpoint atomically; on several processes, rank 0 writes, and the others wait for it."""
+
+        def write(folder: Path) -> None:
+            metrics = folder / METRICS
             written = metrics.stat().st_size if metrics.exists() else 0
-            save_checkpoint(path, {"state": state, "metrics": written}, self._full_identity(identity))
+            save_checkpoint(folder / CHECKPOINT, {"state": state, "metrics": written}, self._full_identity(identity))
+
+        if self.folder is not None:
+            on_first(lambda: write(self.folder))  # type: ignore[arg-type]
 
     def discard(self) -> None:
         """Delete the checkpoints of the run and its parts, after their result has been saved."""
-        for path in [] if self.folder is None else self.folder.rglob(CHECKPOINT):
+        for path in [] if self.folder is None or rank() > 0 else self.folder.rglob(CHECKPOINT):
             path.unlink(missing_ok=True)
 
     def record(self, figures: Mapping[str, object]) -> None:
@@ -221,7 +248,8 @@ class Run:
         self.reporting.report(progress)
 
     def _path(self, name: str) -> "Path | None":
-        return None if self.folder is None else self.folder / name
+        """Return the path of a file that rank 0 writes; None on other ranks, or without a folder."""
+        return None if self.folder is None or rank() > 0 else self.folder / name
 
     def _full_identity(self, identity: Mapping[str, object]) -> dict[str, Any]:
         return {"work": dict(identity), "caller": self.identity}

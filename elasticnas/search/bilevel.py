@@ -11,6 +11,7 @@ from elasticnas.cost import Budget, most_probable
 from elasticnas.elastic import ElasticModel
 from elasticnas.errors import ConfigError, SearchError
 from elasticnas.extraction import Sameness
+from elasticnas.parallel import Whole, average, mean, prepared, refuse, require_same, unwrapped
 from elasticnas.run import BatchStream, PlainState, Run, Stateful, drive
 from elasticnas.runtime import random_state, restore_random_state, warn
 from elasticnas.search.architecture_loss import relaxed_loss, sampled_loss
@@ -30,6 +31,8 @@ from elasticnas.search.relaxation import Relaxation, Softmax
 from elasticnas.search.result import SearchResult
 from elasticnas.search.second_order import unrolled_gradients
 from elasticnas.search.settings import SearchSettings
+from elasticnas.search.shared_loss import SharedLoss
+from elasticnas.search.sharing import refuse_measured, shared
 from elasticnas.space.space import A
 
 __all__ = ["BilevelSearcher"]
@@ -79,9 +82,14 @@ class BilevelSearcher(Generic[A]):
         self.settings = settings_or_default("BilevelSearcher", settings, SearchSettings)
         self.penalty, self.pruning, relaxation = penalty or NoPenalty(), pruning, relaxation or Softmax()
         problem.require(name, "loss", "train", "held_out")
-        self.costs, self.model = problem.named_costs(name), problem.model
+        self.costs = problem.named_costs(name)
         self.cost = next(iter(self.costs.values()))
         _require_mixable(problem, relaxation)
+        self._given: dict[str, Any] = {"relaxation": relaxation, "penalty": penalty, "pruning": pruning}
+        self._given |= {"optimizer": optimizer, "name": name, "identity": identity}
+        self.model = problem.model
+        # without DDP's hooks, which wait for gradients of the weights
+        self._inner = unwrapped(self.model)
         if relaxation.sampled and self.settings.order == 2:
             raise ConfigError(f"order=2 follows the weights through a mixture, and {name} samples: order=1 is needed")
         weights = problem.weights()
@@ -97,7 +105,7 @@ class BilevelSearcher(Generic[A]):
         self.metric, self.direction = problem.ranking
         evaluate, seed = problem.evaluator(name, self.settings.seed), self.settings.seed
         assert problem.loss is not None and problem.train is not None and problem.held_out is not None
-        self.loss = problem.loss
+        self.loss = SharedLoss(problem.loss)
         self._train = BatchStream(problem.train, "train", seed)
         self._held_out = BatchStream(problem.held_out, "held_out", seed)
         self.controller = Controller(self.space, relaxation, weights[0].device, seed)
@@ -106,10 +114,10 @@ class BilevelSearcher(Generic[A]):
         self._architecture = Descent(
             self.controller.parameters(), rate, None, lambda logits: torch.optim.Adam(logits, rate, betas=(0.5, 0.999))
         )
-        self._same = Sameness(self.model).canonical
+        self._same = Sameness(self._inner).canonical
         self._evaluator = Evaluator(
             self.space,
-            lambda arch: evaluate_at(self.model, self.axes, arch, evaluate, self.metric, seed),
+            lambda arch: evaluate_at(self._inner, self.axes, arch, evaluate, self.metric, seed),
             lambda arch: {name: cost(arch) for name, cost in self.costs.items()},
             self.settings.retries,
             self._same,
@@ -137,12 +145,24 @@ class BilevelSearcher(Generic[A]):
             ConfigError: ``evaluate`` does not return a mapping with the metric.
         """
         run = Run.given(run)
+        problem = shared(self.problem, run)
+        if problem is not self.problem:  # FSDP2 has replaced the weights
+            return BilevelSearcher(problem, self.settings, **self._given).run(run)
+        self._prepare()
         with run:
             seconds = drive(self, run, "search", self.settings.checkpoint_every)
             result = self._result(seconds, run)
         for line in result.warnings[len(self._jumps.warnings) + len(run.changes) :]:
             warn(line)
         return result
+
+    def _prepare(self) -> None:
+        """Refuse what would differ between processes, or from one process."""
+        if self.settings.order == 2:
+            refuse(f"{self.name} with order=2", "use order=1")
+        refuse_measured(self.name, self.costs)
+        self._descent.require_current(self.problem.weights(), self.name)
+        self.model = prepared(self.model, self.name)
 
     @property
     def steps(self) -> int:
@@ -189,6 +209,7 @@ class BilevelSearcher(Generic[A]):
     def _weight_scope(self) -> Any:
         """Return a function that makes the scope of a weight step: of one architecture, or of probabilities."""
         drawn = self.controller.path(self.step)
+        require_same("the architecture parameters", [p.tolist() for p in drawn.values()])
         if self.controller.relaxation.one_hot:
             arch = self.controller.likeliest(drawn)
             return lambda: self.axes.at(arch)
@@ -232,12 +253,12 @@ class BilevelSearcher(Generic[A]):
         def total(data: Any, with_penalty: bool) -> Tensor:
             # the same noise at every call: the finite difference needs losses of the same draw
             self.controller.generator.set_state(noise)
-            loss, probabilities = loss_of(self.controller, self.axes, lambda: self.loss(self.model, data), self.step)
+            loss, probabilities = loss_of(self.controller, self.axes, lambda: self.loss(self._inner, data), self.step)
             if not with_penalty:
                 return loss
             cost = self.cost.expectation(self.controller.cost_probabilities(probabilities))
             expected = cost.value / self._full_cost
-            parts.update(loss=float(loss.detach()), expected=float(expected.detach()), error=float(cost.standard_error))
+            parts.update(loss=float(mean(loss)), expected=float(expected.detach()), error=float(cost.standard_error))
             drawn.update({name: value.detach() for name, value in probabilities.items()})
             return loss + self.penalty(expected, current, self.largest).to(loss)
 
@@ -262,11 +283,12 @@ class BilevelSearcher(Generic[A]):
         sums = [torch.zeros_like(logit) for logit in logits]
         for _ in range(count):
             loss = total(self._held_out.next(), True)
-            require_finite(loss, "held-out loss", self.step)
+            require_finite(mean(loss), "held-out loss", self.step)
             losses.append(parts["loss"])
             for one, gradient in zip(sums, torch.autograd.grad(loss, logits, allow_unused=True), strict=True):
                 if gradient is not None:
                     one += gradient / count
+        average(sums)
         return sums, parts | {"loss": sum(losses) / count}, drawn
 
     @property
@@ -290,6 +312,7 @@ class BilevelSearcher(Generic[A]):
     def _result(self, seconds: float, run: Run) -> SearchResult[A]:
         self._evaluator.forget()
         chosen = self._within_budgets()
+        require_same("the found architectures", chosen)
         found = self._evaluator(chosen)
         count = self.settings.random_architectures or max(1, len(self._kept["evaluated"]))
         # without budgets, the cost of the found architecture is the limit of the random search
@@ -339,7 +362,7 @@ class BilevelSearcher(Generic[A]):
     def parts(self) -> dict[str, Stateful]:
         """Return the objects whose state a checkpoint saves."""
         return {
-            "model": self.model,
+            "model": Whole(self.model),
             "weights": self._descent,
             "architecture": self._architecture,
             "controller": self.controller,

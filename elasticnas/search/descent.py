@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from elasticnas.checkpoint import to_builtins
 from elasticnas.errors import ConfigError, SearchError, short_repr
+from elasticnas.parallel import mean, sharded_like, whole
 from elasticnas.search.arguments import can_call, require_function
 
 __all__ = ["Descent", "MakeOptimizer", "require_finite", "require_finite_gradients", "require_scalar"]
@@ -52,6 +53,17 @@ class Descent:
         further = {str(number): group for number, group in enumerate(others, 1)}
         return {"kind": type(self.optimizer).__name__, **values, **further}
 
+    def require_current(self, weights: Sequence[Tensor], user: str) -> None:
+        """Require that these are still the weights that are trained.
+
+        Raises:
+            ConfigError: They are others, as ``fully_shard`` replaces the parameters of a model.
+        """
+        if [id(weight) for weight in weights] != [id(weight) for weight in self.weights]:
+            raise ConfigError(
+                f"the model's parameters were replaced after {user} was made, as by fully_shard: make it afterwards"
+            )
+
     def begin(self, factor: float = 1.0) -> None:
         """Clear the gradients and set the learning rates to ``factor`` of their maximum."""
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
@@ -59,7 +71,7 @@ class Descent:
         self.optimizer.zero_grad(set_to_none=True)
 
     def add(self, loss: Tensor, parts: int, what: str, step: int, returned_by: str = "loss returns") -> float:
-        """Add the gradients of ``loss / parts`` and return the value of the loss.
+        """Add the gradients of ``loss / parts`` and return the value of the loss, the mean over the processes.
 
         Args:
             loss: A scalar ``()``.
@@ -72,9 +84,10 @@ class Descent:
             SearchError: It is not a finite, differentiable scalar.
         """
         require_scalar(loss, returned_by)
-        require_finite(loss, what, step)
+        value = mean(loss)
+        require_finite(value, what, step)
         (loss / parts).backward()
-        return float(loss.detach())
+        return float(value)
 
     def finish(self, step: int, of: str = "") -> None:
         """Clip the gradients and take the step.
@@ -88,14 +101,23 @@ class Descent:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of the optimizer, and the settings that it was made with."""
-        return {"optimizer": self.optimizer.state_dict(), "made": self._made}
+        return {"optimizer": whole(self.optimizer.state_dict()), "made": self._made}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore the state, except settings that this optimizer was made with and the saved one was not."""
         own = [{k: v for k, v in group.items() if k != "params"} for group in self.optimizer.param_groups]
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.optimizer.load_state_dict(self._sharded(state["optimizer"]))
         for group, values, now, then in zip(self.optimizer.param_groups, own, self._made, state["made"], strict=True):
             group.update({k: v for k, v in values.items() if k not in then or then[k] != now[k]})
+
+    def _sharded(self, state: dict[str, Any]) -> dict[str, Any]:
+        """Return the state of the optimizer with the shards of this process, if the weights are sharded."""
+        held = [weight for group in self.optimizer.param_groups for weight in group["params"]]
+        own = {
+            number: {name: sharded_like(value, held[number]) for name, value in values.items()}
+            for number, values in state["state"].items()
+        }
+        return {**state, "state": own}
 
 
 def _made(make: MakeOptimizer, weights: list[Any]) -> torch.optim.Optimizer:

@@ -9,6 +9,7 @@ from torch import nn
 
 from elasticnas.axes import Axes
 from elasticnas.errors import ConfigError, SearchError, describe_error
+from elasticnas.parallel import require_same, size
 from elasticnas.run import Generators
 from elasticnas.runtime import warn
 from elasticnas.search.problem import Evaluate
@@ -86,6 +87,8 @@ class Evaluator:
             except ConfigError:
                 raise
             except Exception as error:  # the user's function can raise anything, such as running out of memory
+                if size() > 1:  # the other ranks would wait for this one
+                    raise
                 self._record_failure(arch, key, error)
                 continue
             self.failures.pop(key, None)
@@ -153,7 +156,7 @@ def evaluate_at(
 
     Raises:
         ConfigError: ``evaluate`` returns something else, or not this metric.
-        SearchError: The metric is not finite.
+        SearchError: The metric is not finite, or differs between the ranks.
     """
     modes = {module: module.training for module in model.modules()}
     model.eval()
@@ -164,6 +167,11 @@ def evaluate_at(
         for module, mode in modes.items():
             module.training = mode
     metrics = require_metrics(given, metric)
+    require_same(
+        "the metrics that evaluate returns",
+        metrics,
+        "give every rank the same data, or average over them",
+    )
     if not math.isfinite(metrics[metric]):
         raise SearchError(
             f"evaluate gives {metric}={metrics[metric]} for {arch!r}: give it data on which the metric is defined"

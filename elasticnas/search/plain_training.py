@@ -5,9 +5,11 @@ from typing import Any
 
 from torch import nn
 
+from elasticnas.parallel import Whole, prepared
 from elasticnas.run import Batches, BatchStream, Stateful
 from elasticnas.search.descent import Descent
 from elasticnas.search.problem import Loss
+from elasticnas.search.shared_loss import SharedLoss
 
 __all__ = ["PlainTraining"]
 
@@ -41,7 +43,8 @@ class PlainTraining:
         seed: int,
         identity: Mapping[str, object],
     ) -> None:
-        self.network, self.loss, self.steps, self._rate = network, loss, steps, rate
+        self.network = prepared(network, "PlainTraining")
+        self.loss, self.steps, self._rate = SharedLoss(loss), steps, rate
         self.stream = BatchStream(train, "train", seed)
         self._descent = Descent(list(network.parameters()), 1.0, clip_norm)
         self.identity = {**identity, "steps": steps, "clip_norm": clip_norm}
@@ -64,4 +67,4 @@ class PlainTraining:
 
     def parts(self) -> dict[str, Stateful]:
         """Return the objects whose state a checkpoint saves."""
-        return {"network": self.network, "weights": self._descent, "train": self.stream}
+        return {"network": Whole(self.network), "weights": self._descent, "train": self.stream}

@@ -1,6 +1,6 @@
 """Problem: a supernet with its data, costs and budgets."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic
 
@@ -12,14 +12,17 @@ from elasticnas.elastic import ElasticModel
 from elasticnas.errors import ConfigError, SearchError, did_you_mean, short_repr
 from elasticnas.extraction import axes_of, check
 from elasticnas.extraction.batchnorm import norms_of, recalibrated, warn_of_stale
+from elasticnas.parallel import is_sharded, size, total, unwrapped
 from elasticnas.run import Batches, one_epoch
+from elasticnas.run.epoch import END
 from elasticnas.search.arguments import require_function, require_kind, require_loss
 from elasticnas.search.result import Direction
+from elasticnas.search.shared_loss import mean_and_weight
 from elasticnas.space.space import A
 
 __all__ = ["Evaluate", "Loss", "Predict", "Problem"]
 
-Loss = Callable[[nn.Module, Any], Tensor]
+Loss = Callable[[nn.Module, Any], Tensor | tuple[Tensor, Tensor | float]]
 Evaluate = Callable[[nn.Module], Mapping[str, float]]
 Predict = Callable[[nn.Module, Any], Tensor]
 
@@ -41,7 +44,9 @@ class Problem(Generic[A]):
 
     Attributes:
         model: The supernet. Its weights are trained in place.
-        loss: ``loss(model, batch) -> ()`` tensor; batches are passed on unchanged.
+        loss: ``loss(model, batch) -> ()`` tensor; batches are passed on unchanged. It may also return ``(mean,
+            weight)``, such as the number of targets: held-out batches and, on several processes, gradients are then
+            weighted by it.
         train: Training batches: a DataLoader, a list of batches, or ``epoch -> batches``. The global random generators
             are seeded for each epoch while its batches are made, which does not affect the model's dropout.
         held_out: Batches of data that is not in ``train``, in the same forms.
@@ -184,8 +189,12 @@ class Problem(Generic[A]):
         assert loss is not None and held_out is not None
 
         def mean_loss(model: nn.Module) -> dict[str, float]:
-            losses = [_value(loss(model, batch)) for batch in one_epoch(held_out, "held_out", seed)]
-            return {"loss": sum(losses) / len(losses)}
+            summed, weights = 0.0, 0.0
+            for batch in _on_all_ranks(model, one_epoch(held_out, "held_out", seed)):
+                value, weight = mean_and_weight(loss(model, batch))
+                summed, weights = summed + _value(value) * float(weight), weights + float(weight)
+            summed, weights = total([summed, weights])
+            return {"loss": summed / weights}
 
         return mean_loss
 
@@ -195,9 +204,28 @@ class Problem(Generic[A]):
         return {
             "space": {name: list(options) for name, options in space.choices().items()},
             "rules": sorted(space.__pydantic_decorators__.model_validators),
-            "model": {name: list(value.shape) for name, value in self.model.state_dict().items()},
+            "model": {name: list(value.shape) for name, value in unwrapped(self.model).state_dict().items()},
             "metric": list(self.ranking),
         }
+
+
+def _on_all_ranks(model: nn.Module, batches: Iterator[Any]) -> Iterator[Any]:
+    """Iterate over batches; a sharded model runs on all ranks together, so that all need equally many.
+
+    Raises:
+        SearchError: Some ranks have more batches than others.
+    """
+    if size() == 1 or not is_sharded(model):
+        yield from batches
+        return
+    while True:
+        batch = next(batches, END)
+        ended = total([float(batch is END)])[0]
+        if 0 < ended < size():
+            raise SearchError("held_out has more batches on some ranks than on others: fully_shard needs equally many")
+        if ended:
+            return
+        yield batch
 
 
 def _value(loss: Any) -> float:

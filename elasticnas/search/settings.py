@@ -82,6 +82,8 @@ class TrainerSettings(_Settings):
         validated_architectures: Number of these random architectures.
         patience: Validations without a better mean metric after which training stops and restores the weights of the
             best validation; None to take all steps.
+        per_process: Whether each of several processes draws random architectures of its own, so that a step trains more
+            of them: under DDP only, as sharded models run the same layers on all processes.
     """
 
     rule: Literal["sandwich", "random", "single"] = "sandwich"
@@ -92,6 +94,7 @@ class TrainerSettings(_Settings):
     warmup_steps: int = Field(default=0, ge=0)
     validate_every: int | None = Field(default=None, ge=1)
     validated_architectures: int = Field(default=2, ge=0)
+    per_process: bool = False
 
     @model_validator(mode="after")
     def _validates_to_stop(self) -> "TrainerSettings":

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from elasticnas.calls import usage
-from elasticnas.errors import SearchError
+from elasticnas.errors import ConfigError, SearchError
 from elasticnas.nn import idle_parameters
+from elasticnas.parallel import Whole, is_sharded, prepared, rank, require_same, size
 from elasticnas.run import BatchStream, PlainState, Run, Stateful, drive
 from elasticnas.runtime import SeededRandom
 from elasticnas.search.arguments import require_kind, settings_or_default
@@ -19,6 +20,8 @@ from elasticnas.search.health import Jumps
 from elasticnas.search.problem import Problem
 from elasticnas.search.schedule import warm_cosine, warm_up
 from elasticnas.search.settings import TrainerSettings
+from elasticnas.search.shared_loss import SharedLoss
+from elasticnas.search.sharing import shared
 from elasticnas.search.training_result import TrainingResult
 from elasticnas.search.validation import Validation
 
@@ -69,7 +72,10 @@ class SupernetTrainer:
         self.settings = settings = settings_or_default("SupernetTrainer", settings, TrainerSettings)
         problem.require("SupernetTrainer", "loss", "train")
         assert problem.loss is not None and problem.train is not None
-        self.axes, self.model, self.loss = problem.axes, problem.model, problem.loss
+        self.problem = problem
+        self._given: dict[str, Any] = {"distillation": distillation, "optimizer": optimizer}
+        self.axes, self.loss = problem.axes, SharedLoss(problem.loss)
+        self.model = problem.model
         self.space = self.axes.space
         self.predict = problem.predict if settings.distillation_weight else None
         if self.predict is not None and settings.rule != "sandwich":
@@ -77,7 +83,7 @@ class SupernetTrainer:
                 f"predict distils from the largest, which rule={settings.rule!r} does not run: use sandwich, or "
                 "distillation_weight=0"
             )
-        self.distillation = distillation or soft_cross_entropy
+        self.distillation = SharedLoss(distillation or soft_cross_entropy)
         self._descent = Descent(problem.weights(), settings.weight_lr, settings.clip_norm, optimizer)
         self._train = BatchStream(problem.train, "train", settings.seed)
         self._rng = SeededRandom(settings.seed)
@@ -85,8 +91,11 @@ class SupernetTrainer:
         self._validation = None if settings.validate_every is None else Validation(problem, self.axes, settings)
         self._jumps = Jumps()
         self.identity = problem.identity() | {
-            "settings": settings.model_dump(exclude={"checkpoint_every"}),
-            "distilled": None if self.predict is None else _qualified_name(self.distillation),
+            # a setting that is off is left out, so that older checkpoints can be resumed
+            "settings": settings.model_dump(
+                exclude={"checkpoint_every"} | (set() if settings.per_process else {"per_process"})
+            ),
+            "distilled": None if self.predict is None else _qualified_name(distillation or soft_cross_entropy),
             "optimizer": self._descent.identity,
         }
         self._kept, self.step = PlainState(history=[]), 0
@@ -104,9 +113,18 @@ class SupernetTrainer:
                 checkpoint is kept.
         """
         run = Run.given(run)
+        problem = shared(self.problem, run)
+        if problem is not self.problem:  # FSDP2 has replaced the weights
+            return SupernetTrainer(problem, self.settings, **self._given).run(run)
+        self._descent.require_current(problem.weights(), "SupernetTrainer")
+        self.model = prepared(self.model, "SupernetTrainer")
+        if self.settings.per_process and is_sharded(self.model):
+            raise ConfigError(
+                "per_process=True: processes that share sharded weights must run the same layers; use DDP, or leave it"
+            )
         seconds = drive(self, run, "train", self.settings.checkpoint_every)
         if self._validation is not None and self.settings.patience is not None and self._validation.best_weights:
-            self.model.load_state_dict(self._validation.best_weights)
+            Whole(self.model).load_state_dict(self._validation.best_weights)
         return TrainingResult(
             metric=None if self._validation is None else self._validation.metric,
             direction=None if self._validation is None else self._validation.direction,
@@ -129,7 +147,11 @@ class SupernetTrainer:
 
     def advance(self) -> dict[str, Any]:
         """Take one optimizer step, and validate if it is due."""
-        settings, archs = self.settings, self._draw_architectures()
+        settings = self.settings
+        # all processes draw for all of them, so that their generators stay equal
+        drawn = [self._draw_architectures() for _ in range(size() if settings.per_process else 1)]
+        require_same("the drawn architectures", drawn)
+        archs = drawn[rank()] if settings.per_process else drawn[0]
         self.model.train()
         factor = self._schedule()
         self._descent.begin(factor)
@@ -137,7 +159,7 @@ class SupernetTrainer:
         for _ in range(settings.accumulate):
             sums = [one + loss for one, loss in zip(sums, self._losses(self._train.next(), archs), strict=True)]
         if settings.masked:
-            self._drop_idle_gradients(archs)
+            self._drop_idle_gradients([arch for each in drawn for arch in each])
         self._descent.finish(self.step)
         self.step += 1
         first, *others = (one / settings.accumulate for one in sums)
@@ -210,7 +232,7 @@ class SupernetTrainer:
         """Return the objects whose state a checkpoint saves."""
         validation = {} if self._validation is None else {"validation": self._validation}
         return {
-            "model": self.model,
+            "model": Whole(self.model),
             "weights": self._descent,
             "train": self._train,
             "architectures": self._rng,

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from elasticnas.axes import Axes
 from elasticnas.errors import ConfigError, describe_error
+from elasticnas.parallel import full_state_dict, size, unwrapped
 from elasticnas.runtime import warn
 from elasticnas.search.evaluation import evaluate_at
 from elasticnas.search.health import exhausted
@@ -26,7 +27,7 @@ class Validation:
     """
 
     def __init__(self, problem: Problem, axes: Axes, settings: TrainerSettings) -> None:
-        self._model, self._axes, self._patience = problem.model, axes, settings.patience
+        self._model, self._axes, self._patience = unwrapped(problem.model), axes, settings.patience
         self._evaluate = problem.evaluator("validate_every", settings.seed)
         self.metric, self.direction = problem.ranking
         rng = random.Random(f"validation {settings.seed}")
@@ -53,7 +54,7 @@ class Validation:
             return {}
         best = max if self.direction == "maximise" else min
         if self._patience is not None and (not before or mean == best(mean, *before) != best(before)):
-            self.best_weights = {k: v.detach().cpu().clone() for k, v in self._model.state_dict().items()}
+            self.best_weights = {k: v.detach().cpu().clone() for k, v in full_state_dict(self._model).items()}
         return {self.metric: mean}
 
     def _value(self, arch: Any) -> float | None:
@@ -61,7 +62,10 @@ class Validation:
             return evaluate_at(self._model, self._axes, arch, self._evaluate, self.metric, self._seed)[self.metric]
         except ConfigError:
             raise
-        except Exception as error:  # a failed validation must not end a long training
+        except Exception as error:
+            if size() > 1:  # the other ranks would wait for this one
+                raise
+            # a failed validation must not end a long training
             warn(f"the validation of {arch!r} failed: {describe_error(error)}")
             return None
 

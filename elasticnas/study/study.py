@@ -19,6 +19,7 @@ from elasticnas.errors import CheckpointError, ConfigError, ElasticNASError, one
 from elasticnas.extraction import extract, recalibrate, save
 from elasticnas.extraction.batchnorm import norms_of, warn_of_stale
 from elasticnas.files import read_signed, write_signed, write_text
+from elasticnas.parallel import kind_of, on_first, prepared, rank, unsharded, wrapped_as
 from elasticnas.report import Plan, Stage, environment, mean_interval, require_matplotlib, require_scipy, try_report
 from elasticnas.run import Progress, Run, drive, one_epoch
 from elasticnas.search import (
@@ -32,6 +33,7 @@ from elasticnas.search import (
 )
 from elasticnas.search.evaluation import require_metrics
 from elasticnas.search.schedule import warm_cosine
+from elasticnas.search.sharing import shared
 from elasticnas.search.storage import require_optuna
 from elasticnas.space import Factory
 from elasticnas.space.space import A
@@ -119,9 +121,13 @@ class Study(Generic[A]):
                 "a folder: Run(folder)" if run.folder is None else "a Run without allow: its parts build on each other"
             )
             raise ConfigError(f"a study needs {given}")
+        self.problem = shared(self.problem, run)
+        prepared(self.problem.model, "Study")  # refuses before anything is written
+        first = rank() == 0
         with run:
-            result = _StudyRun(self, run, run.folder, console or run.reporting.console).result()
-        if console is not None:
+            shown = (console or run.reporting.console) if first else Console(quiet=True)
+            result = _StudyRun(self, run, run.folder, shown).result()
+        if console is not None and first:
             show(result, console)
         return result
 
@@ -131,7 +137,7 @@ class _StudyRun:
 
     def __init__(self, study: Study, run: Run, folder: Path, console: Console) -> None:
         self.study, self.run, self.folder, self.console = study, run, folder, console
-        self.settings, self.model, self.device = study.settings, study.model, study.device
+        self.settings, self.model, self.device = study.settings, study.problem.model, study.device
         self.plan = _plan_of(self.settings)
         self.identity = {
             "task": study.name,
@@ -143,7 +149,7 @@ class _StudyRun:
         path = folder / "study.json"
         stored = _read(path)
         if stored is None:
-            write_signed(path, self.identity)
+            on_first(lambda: write_signed(path, self.identity))
         elif not run.resume:
             raise CheckpointError(f"{folder} holds a study already; resume=True continues it, or use another folder")
         elif difference := first_difference(stored, json.loads(json.dumps(self.identity))):
@@ -173,11 +179,14 @@ class _StudyRun:
             rows=tuple(rows),
             comparisons=tuple(comparisons),
         )
+        on_first(lambda: self._write(result))
+        return result
+
+    def _write(self, result: StudyResult[Any]) -> None:
         write_text(self.folder / "result.json", json.dumps(result.to_dict(), indent=2) + "\n")
         result.plot(self.folder / "pareto.png")
         write_text(self.folder / "result.md", page(result))
         try_report(result.report(self.folder), self.folder / "report.html", self.console)
-        return result
 
     def _part(self, name: str, progress: Callable[[Progress], None], **further: Any) -> Run:
         return self.run.stage(name, self.identity | further, progress)
@@ -220,7 +229,7 @@ class _StudyRun:
         with Stage(self.console, "search it", self.plan.of("search")) as stage:
             run = self._part("search", lambda p: stage.show(p, note(p)))
             result = strategy.search(problem, SearchSettings(seed=settings.seed), run)
-        write_signed(path, result.to_dict())
+        on_first(lambda: write_signed(path, result.to_dict()))
         return result
 
     def _compare(self, share: float, search: SearchResult[Any]) -> list[tuple[Row, Values | None]]:
@@ -271,7 +280,7 @@ class _StudyRun:
                     raise CheckpointError(
                         f"{path}: is the row of {known.kind} at {known.share:g}; delete it to make it again"
                     )
-                return known, read_values(path.with_suffix(".values"), known.examples)
+                return known, on_first(lambda: read_values(path.with_suffix(".values"), known.examples))
             except ValidationError as error:
                 raise CheckpointError(f"{path}: damaged ({one_line(Row, error)}); delete it to make it again") from None
         torch.manual_seed(self.settings.seed)
@@ -302,11 +311,16 @@ class _StudyRun:
             interval=None if values is None else mean_interval(values),
             examples=0 if values is None else len(values),
         )
-        if kind == SEARCHED:
-            save(network, arch, self.folder / "networks" / percent)
-        if values is not None:
-            write_values(path.with_suffix(".values"), values)
-        write_signed(path, row.model_dump(mode="json"))
+        plain = unsharded(network)
+
+        def write() -> None:
+            if kind == SEARCHED:
+                save(plain, arch, self.folder / "networks" / percent)
+            if values is not None:
+                write_values(path.with_suffix(".values"), values)
+            write_signed(path, row.model_dump(mode="json"))
+
+        on_first(write)
         run.discard()
         return row, values
 
@@ -317,7 +331,7 @@ class _StudyRun:
         rate = settings.tune_lr if kind == SEARCHED else settings.weight_lr
         assert problem.loss is not None and problem.train is not None
         work = PlainTraining(
-            network,
+            wrapped_as(network, kind_of(self.model)),
             problem.loss,
             problem.train,
             steps=steps,
@@ -362,6 +376,11 @@ def _plan_of(settings: StudySettings) -> Plan:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
+    """Read a file on rank 0, for all ranks; None if there is none."""
+    return on_first(lambda: _read_here(path))
+
+
+def _read_here(path: Path) -> dict[str, Any] | None:
     try:
         content = read_signed(path)
     except FileNotFoundError:

@@ -10,6 +10,7 @@ from torch import Tensor
 from easrec.config import TrainConfig
 from easrec.data import Batch
 from elasticnas.nn import sampled_cross_entropy, tied_cross_entropy
+from elasticnas.parallel import unwrapped
 
 __all__ = ["BatchLoss"]
 
@@ -39,7 +40,7 @@ class BatchLoss:
         """Compute the loss of a supernet in a scope, or of a plain network.
 
         Args:
-            model: An :class:`~easrec.model.EASRecModel`.
+            model: An :class:`~easrec.model.EASRecModel`, also in DistributedDataParallel.
             batch: Causal windows or prefixes.
 
         Returns:
@@ -47,12 +48,12 @@ class BatchLoss:
         """
         kind = self.settings.loss
         with torch.autocast(batch.inputs.device.type, dtype=torch.bfloat16, enabled=self.settings.bf16):
-            if batch.targets.ndim == 2:
-                # score real positions only: scoring costs more than a layer
-                real = batch.targets > 0
-                y, targets = model(batch.inputs)[real], batch.targets[real]
-            else:
-                y, targets = model.last(batch.inputs, (batch.inputs > 0).sum(1)), batch.targets
+            # score real positions only: scoring costs more than a layer
+            real = batch.targets > 0
+            targets = batch.targets[real]
+            # through the model's call, which DDP needs
+            y = (model(batch.inputs) if real.ndim == 2 else model(batch.inputs, _last(batch)).squeeze(1))[real]
+            model = unwrapped(model)
             if kind == "softmax":
                 return tied_cross_entropy(y, model.items, targets)
             if kind == "sampled":
@@ -61,10 +62,19 @@ class BatchLoss:
             scores = model.scores(y)
         return _binary(scores.to(torch.promote_types(scores.dtype, torch.float32)), targets)
 
+    def weighted(self, model: Any, batch: Batch) -> tuple[Tensor, int]:
+        """Compute the loss, and its weight in the mean over several processes: the number of targets."""
+        return self(model, batch), int((batch.targets > 0).sum())
+
     def _draw(self) -> Tensor:
         """Draw items by their probability, with replacement."""
         uniform = torch.rand(self.settings.sampled_items, dtype=torch.float64)
         return torch.searchsorted(self._up_to, uniform, right=True).clamp_max(len(self._up_to) - 1)
+
+
+def _last(batch: Batch) -> Tensor:
+    """Return the last real position of each sequence."""
+    return ((batch.inputs > 0).sum(1) - 1).clamp_min(0)
 
 
 def _binary(scores: Tensor, targets: Tensor) -> Tensor:

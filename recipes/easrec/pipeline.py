@@ -6,6 +6,7 @@ import statistics
 import time
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from pathlib import Path
 from types import TracebackType
 from typing import Any, get_args
 
@@ -16,7 +17,7 @@ from rich.console import Console
 from easrec.artifact import Recommender
 from easrec.backbone import require_features
 from easrec.config import Config
-from easrec.data import Interactions, Split, hold_out_users
+from easrec.data import Interactions, Split, hold_out_users, training_batches
 from easrec.evaluation import (
     Evaluator,
     Report,
@@ -41,6 +42,7 @@ from easrec.result import (
 )
 from easrec.result import Stage as StageName
 from easrec.searching import encoder_flops, search_architecture, strategy_of
+from easrec.shares import console_of_first, imbalance, require_parallel
 from easrec.space import EASRecSpace, space_for
 from easrec.steering import repeat_share, steered, steering_of
 from easrec.training import Trained, train
@@ -49,6 +51,7 @@ from elasticnas.cost import Budget, Latency, Params
 from elasticnas.errors import BudgetError, CheckpointError, ConfigError
 from elasticnas.extraction import extract
 from elasticnas.files import read_json, write_text
+from elasticnas.parallel import on_first, size
 from elasticnas.report import Plan, Stage, environment, peak_memory, slowness_hint, try_report
 from elasticnas.run import Progress, Run
 
@@ -96,6 +99,7 @@ class Pipeline:
         console: Console | None = None,
         split: Split | None = None,
     ) -> None:
+        require_parallel(run.parallel)
         if run.folder is None or run.allow:
             given = (
                 "a folder: Run(folder)" if run.folder is None else "a Run without allow: its stages build on each other"
@@ -104,13 +108,13 @@ class Pipeline:
         self.split = Split(data) if split is None else split
         config, self.steering = steered(config, self.split)
         self.data, self.config, self.run, self.device = data, config, run, device
-        self.console = console or run.reporting.console
+        self.console = console_of_first(console or run.reporting.console)
         self.folder, self._begun = run.folder, False
         self._said: set[str] = set()
         self._baselines: dict[str, Metrics] = {}
         self.identity = {"data": data.fingerprint, "settings": config.model_dump(mode="json")}
         require_features(config.model, data.features)
-        resumed = self._holds_run()
+        resumed = on_first(self._holds_run)
         self.evaluators = evaluators(self.split, config)
         self.causal = config.train.form == "causal"
         self.space = space_for(config.model)
@@ -129,12 +133,9 @@ class Pipeline:
         self.run.__enter__()
         try:
             self._say(self.steering)
-            holds_run = self._holds_run()
-            if not (holds_run and (self.folder / "data.npz").exists()):
-                self.data.save(self.folder / "data.npz")
-            if not holds_run:
-                write_text(self.folder / "run.json", json.dumps(self.identity, indent=2) + "\n")
-                self._begun = True
+            self._say_imbalance()
+            on_first(self._begin)
+            self._begun = True
         except BaseException:
             self.run.__exit__(None, None, None)
             raise
@@ -144,6 +145,23 @@ class Pipeline:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.run.__exit__(kind, error, trace)
+
+    def _begin(self) -> None:
+        """Write data and settings, if they are not there."""
+        holds_run = self._holds_run()
+        if not (holds_run and (self.folder / "data.npz").exists()):
+            self.data.save(self.folder / "data.npz")
+        if not holds_run:
+            write_text(self.folder / "run.json", json.dumps(self.identity, indent=2) + "\n")
+
+    def _say_imbalance(self) -> None:
+        if size() > 1:
+            train, length = self.config.train, self.config.model.length
+            first = training_batches(
+                self.split.training, length, train.batch, train.unit, train.form, self.config.seed, 0
+            )
+            more = 100 * imbalance(first)
+            self._say(f"{size()} processes share each batch; the busiest has {more:.2f}% more positions than the mean")
 
     def _say(self, line: str) -> None:
         if line and line not in self._said:
@@ -196,7 +214,7 @@ class Pipeline:
         model = self.new_supernet()
         if self.config.search.strategy == "none":
             return Searched(self.space.largest(), self.space.largest(), None, model)
-        if done.exists():
+        if on_first(done.exists):
             state, _ = load_checkpoint(done, self.identity)
             with restoring(done):
                 model.load_state_dict(state["model"])
@@ -218,12 +236,15 @@ class Pipeline:
                     run,
                 )
                 found = SearchPart(result=result, peak_memory_bytes=peak_memory(self.device))
-                write_text(self.folder / "search.json", json.dumps(result.to_dict(), indent=2) + "\n")
-                # as text, because checkpoints are read without pickled objects
-                report = json.dumps(found.model_dump(mode="json"))
-                save_checkpoint(done, {"model": model.state_dict(), "search": report}, self.identity)
+                on_first(lambda: self._save_search(done, model, found))
                 run.discard()
         return Searched(found.result.best, found.result.random.architecture, found, model)
+
+    def _save_search(self, done: Path, model: EASRecModel, found: SearchPart[Any]) -> None:
+        write_text(self.folder / "search.json", json.dumps(found.result.to_dict(), indent=2) + "\n")
+        # as text, because checkpoints are read without pickled objects
+        report = json.dumps(found.model_dump(mode="json"))
+        save_checkpoint(done, {"model": model.state_dict(), "search": report}, self.identity)
 
     def _hint(self, setting: str, batch: int) -> str:
         """Return the reason why steps are slow, for the progress line; empty if they are not."""
@@ -276,9 +297,12 @@ class Pipeline:
         with self:
             result = self._all()
             if report:
-                draw_in_folder(result, self.folder, self.console)
-                try_report(result.report(self.folder), self.folder / "report.html", self.console)
+                on_first(lambda: self._report(result))
         return result
+
+    def _report(self, result: RunResult[Any]) -> None:
+        draw_in_folder(result, self.folder, self.console)
+        try_report(result.report(self.folder), self.folder / "report.html", self.console)
 
     def _all(self) -> RunResult[Any]:
         started, created = time.perf_counter(), datetime.now(timezone.utc).isoformat(timespec="seconds")
@@ -293,7 +317,8 @@ class Pipeline:
             archs[which], done = self.retrain(searched, which)
             trained[which] = self._measured(done)
             if which == "found":
-                self._save(done.network, archs[which])
+                network, arch = done.network, archs[which]
+                on_first(lambda network=network, arch=arch: self._save(network, arch))  # type: ignore[misc]
             result: RunResult[Any] = RunResult(
                 created=created,
                 seed=self.config.seed,
@@ -311,9 +336,12 @@ class Pipeline:
                 steering=steering_of(self.config, repeat_share(self.split)),
             )
             # after every network, so that a long run has results before its end
-            write_text(self.folder / "result.json", json.dumps(result.to_dict(), indent=2) + "\n")
-            write_text(self.folder / "result.md", page(result))
+            on_first(lambda result=result: self._write(result))  # type: ignore[misc]
         return result
+
+    def _write(self, result: RunResult[Any]) -> None:
+        write_text(self.folder / "result.json", json.dumps(result.to_dict(), indent=2) + "\n")
+        write_text(self.folder / "result.md", page(result))
 
     def _save(self, network: EASRecModel, arch: Any) -> None:
         ids, fingerprint = self.data.item_ids, self.data.fingerprint
@@ -323,7 +351,8 @@ class Pipeline:
     def _measured(self, trained: Trained) -> "_Measured":
         network = trained.network.to(self.device)
         reports = {
-            stage: evaluator.evaluate(network.next_item, self.device) for stage, evaluator in self.evaluators.items()
+            stage: evaluator.evaluate(network.next_item, self.device, shared=True)
+            for stage, evaluator in self.evaluators.items()
         }
         training = Training(
             best_epoch=trained.best_epoch, epochs=trained.epochs, seconds=trained.seconds, history=trained.history
@@ -342,7 +371,7 @@ class Pipeline:
         self, archs: dict[NetworkName, Any], costs: dict[str, Any], trained: "dict[NetworkName, _Measured]"
     ) -> dict[NetworkName, Network[Any]]:
         # in turns, so that changes in the machine's speed affect all networks; the same architecture is measured once
-        rounds = [{arch: costs["latency"].measure(arch) for arch in set(archs.values())} for _ in range(_ROUNDS)]
+        rounds = on_first(lambda: [self._latencies(archs, costs["latency"]) for _ in range(_ROUNDS)])
         networks: dict[NetworkName, Network[Any]] = {}
         for which, arch in archs.items():
             done = trained.get(which)
@@ -354,13 +383,18 @@ class Pipeline:
                 # one multiply-add per hidden unit and item
                 flops_scoring_one_position=2 * arch.hidden * (self.split.items + 1),
                 params=int(costs["params"](arch)),
-                latency_ms=statistics.median(measured[arch].median_ms for measured in rounds),
-                latency_iqr_ms=statistics.median(measured[arch].iqr_ms for measured in rounds),
+                latency_ms=statistics.median(measured[which][0] for measured in rounds),
+                latency_iqr_ms=statistics.median(measured[which][1] for measured in rounds),
                 training=None if done is None else done.training,
                 metrics={} if done is None else {stage: dict(report) for stage, report in done.reports.items()},
                 standard_errors={} if done is None else self._standard_errors(done),
             )
         return networks
+
+    def _latencies(self, archs: dict[NetworkName, Any], latency: Latency) -> dict[NetworkName, tuple[float, float]]:
+        """Return median and interquartile range by network."""
+        measured = {arch: latency.measure(arch) for arch in set(archs.values())}
+        return {which: (measured[arch].median_ms, measured[arch].iqr_ms) for which, arch in archs.items()}
 
     def _standard_errors(self, done: "_Measured") -> Metrics:
         cutoffs = self.config.cutoffs
@@ -382,7 +416,10 @@ class Pipeline:
         """Return the metrics of popularity and of the last item, which need no training; computed once."""
         if not self._baselines:
             for name, score in baseline_scores(self.split.training, self.split.items).items():
-                found = {stage: dict(each.evaluate(score, self.device)) for stage, each in self.evaluators.items()}
+                found = {
+                    stage: dict(each.evaluate(score, self.device, shared=True))
+                    for stage, each in self.evaluators.items()
+                }
                 self._baselines[name] = found
         return self._baselines
 

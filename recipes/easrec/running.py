@@ -13,6 +13,7 @@ from easrec.data.columns import Missing, texts
 from easrec.pipeline import Pipeline
 from easrec.presets import load_preset
 from easrec.result import RunResult
+from easrec.shares import console_of_first, require_parallel
 from easrec.source import Data, Part, Source, show_statistics
 from easrec.space import EASRecSpace
 from elasticnas.run import ProgressOption, Run
@@ -105,7 +106,7 @@ def run(
     file = None if items is None else Path(items)
     source = Source(data, columns, validation, test, tie_break, split, file, texts(features), feature_separator)
     config_of_run = configured(preset, None if config is None else Path(config), budget, seed, settings)
-    run = Run(out, resume=resume, progress=progress)
+    run = Run(out, resume=resume, progress=progress, parallel="ddp")
     return pipeline(source, preset, config_of_run, run, device, threads, console).run_all()
 
 
@@ -139,7 +140,8 @@ def pipeline(
     console: Console | None,
 ) -> Pipeline:
     """Read the data, configure torch, and return the pipeline of a run."""
-    where, shown = device_of(str(device)), console or Console(quiet=True)
+    require_parallel(run.parallel)
+    where, shown = device_of(str(device)), console_of_first(console or Console(quiet=True))
     configure_torch(threads)
     found = source.load(preset, config, shown)
     split = Split(found)

@@ -11,6 +11,7 @@ from easrec.data import Sequences, Split, count_batches, hold_out_users
 from easrec.evaluation import Evaluator
 from easrec.losses import BatchLoss
 from easrec.model import EASRecModel
+from easrec.shares import vary_dropout
 from easrec.training import epoch_batches
 from elasticnas.cost import Flops
 from elasticnas.errors import ConfigError, one_line
@@ -80,12 +81,12 @@ def search_architecture(
     )
 
     def evaluate(network: Any) -> dict[str, float]:
-        report = validation.evaluate(network.next_item, device)
+        report = validation.evaluate(network.next_item, device, shared=True)
         return {f"{protocol}/{name}": value for protocol, found in report.items() for name, value in found.items()}
 
     problem = Problem(
         model.to(device),
-        loss=BatchLoss(train, split.training.counts(split.items)),
+        loss=BatchLoss(train, split.training.counts(split.items)).weighted,
         train=epoch_batches(training, config, search.batch, device),
         held_out=epoch_batches(held_out, config, search.batch, device),
         costs={"flops": cost},
@@ -94,6 +95,7 @@ def search_architecture(
         direction="maximise",
         budgets=None if search.budget is None else {"flops": search.budget},
     )
+    vary_dropout(config.seed, config.model.dropout)
     return strategy_of(config, cost).search(problem, settings, run)
 
 

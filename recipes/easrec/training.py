@@ -13,6 +13,8 @@ from easrec.data import Batch, Sequences, Split, count_batches, training_batches
 from easrec.evaluation import Evaluator
 from easrec.losses import BatchLoss
 from easrec.model import EASRecModel
+from easrec.shares import own_rows, vary_dropout
+from elasticnas.parallel import Kind, wrapped_as
 from elasticnas.run import PlainState, Run, Stateful, drive
 from elasticnas.search import PlainTraining
 
@@ -33,12 +35,12 @@ class Trained:
 def epoch_batches(
     sequences: Sequences, config: Config, batch: int, device: torch.device
 ) -> Callable[[int], Iterator[Batch]]:
-    """Return a function from an epoch number to its batches on the device."""
+    """Return a function from an epoch number to its batches on the device, with the rows of this process."""
 
     def batches(epoch: int) -> Iterator[Batch]:
         train = config.train
         for item in training_batches(sequences, config.model.length, batch, train.unit, train.form, config.seed, epoch):
-            yield item.to(device)
+            yield own_rows(item).to(device)
 
     return batches
 
@@ -65,15 +67,21 @@ class _Epochs:
     """Training in epochs with validation between them; keeps the weights of the best epoch."""
 
     def __init__(
-        self, network: EASRecModel, split: Split, validation: Evaluator, config: Config, device: torch.device
+        self,
+        network: EASRecModel,
+        split: Split,
+        validation: Evaluator,
+        config: Config,
+        device: torch.device,
+        parallel: Kind | None = None,
     ) -> None:
         self.network, self.config, self._validation, self._device = network, config, validation, device
         train = config.train
         self._sequences = split.training
         self.steps = steps = self._count(0) * train.epochs
         self._training = PlainTraining(
-            network,
-            BatchLoss(train, split.training.counts(split.items)),
+            wrapped_as(network, parallel),
+            BatchLoss(train, split.training.counts(split.items)).weighted,
             epoch_batches(split.training, config, train.batch, device),
             steps=steps,
             rate=lambda step: learning_rate(step, steps, config),
@@ -119,7 +127,7 @@ class _Epochs:
 
     def _validate(self) -> None:
         self.network.eval()
-        kept, report = self.kept, self._validation.evaluate(self.network.next_item, self._device)
+        kept, report = self.kept, self._validation.evaluate(self.network.next_item, self._device, shared=True)
         metric = early_stopping_value(report, self.config.early_stopping_metric)
         better = all(metric > record["metric"] for record in kept["history"])
         shown = {p: {m: v for m, v in values.items() if m.endswith("@10")} for p, values in report.items()}
@@ -157,8 +165,10 @@ def train(
         SearchError: The loss or a gradient is not finite.
         CheckpointError: The checkpoint is damaged or belongs to another run.
     """
-    work = _Epochs(network.to(device), split, validation, config, device)
-    seconds = drive(work, run or Run(), "train", config.checkpoint_steps)
+    run = run or Run()
+    work = _Epochs(network.to(device), split, validation, config, device, run.parallel)
+    vary_dropout(config.seed, config.model.dropout)
+    seconds = drive(work, run, "train", config.checkpoint_steps)
     kept = work.kept
     network.load_state_dict(kept["best"])
     network.eval()

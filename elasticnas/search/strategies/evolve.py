@@ -13,6 +13,7 @@ from elasticnas.calls import usage
 from elasticnas.cost import smallest_reachable
 from elasticnas.errors import ConfigError, short_repr
 from elasticnas.extraction import Sameness
+from elasticnas.parallel import full_state_dict, prepared, refuse, require_same, unwrapped
 from elasticnas.run import Progress, Run
 from elasticnas.runtime import warn
 from elasticnas.search.archive import Archive
@@ -26,6 +27,7 @@ from elasticnas.search.problem import Problem
 from elasticnas.search.random_search import draws
 from elasticnas.search.result import Candidate, SearchResult
 from elasticnas.search.settings import SearchSettings
+from elasticnas.search.sharing import refuse_measured
 from elasticnas.search.storage import Stored, add_trial, open_study, require_optuna, stored_limits
 from elasticnas.search.strategies.strategy import Strategy, arguments
 from elasticnas.space.space import S
@@ -92,6 +94,10 @@ class Evolve(Strategy):
             CheckpointError: The storage cannot be opened, or holds another search.
         """
         settings, run = arguments(self, problem, settings, run)
+        if self.storage is not None:
+            refuse(
+                "Evolve with a storage", "leave storage out: all ranks follow one search; or start it without torchrun"
+            )
         if self.method == "nsga2":
             require_optuna()
         with run:
@@ -106,20 +112,22 @@ class _Evolution:
         self.axes = axes = problem.axes
         self.space = axes.space
         self.costs = problem.named_costs(strategy.name)
+        refuse_measured(strategy.name, self.costs)
+        model = unwrapped(prepared(problem.model, strategy.name))
         self.metric, self.direction = problem.ranking
         evaluate = problem.evaluator(strategy.name, settings.seed)
         self.budgets = problem.limits()
         self.identity = problem.identity() | {
-            "weights": _digest(problem.model),
+            "weights": _digest(model),
             "costs": {name: cost.identity for name, cost in self.costs.items()},
             "budgets": {name: budget.identity for name, budget in self.budgets.items()},
             "seed": settings.seed,
             "method": strategy.method,
         }
-        self.same = Sameness(problem.model).canonical
+        self.same = Sameness(model).canonical
         self.evaluator = Evaluator(
             self.space,
-            lambda arch: evaluate_at(problem.model, axes, arch, evaluate, self.metric, settings.seed),
+            lambda arch: evaluate_at(model, axes, arch, evaluate, self.metric, settings.seed),
             lambda arch: {name: finite_cost(cost, arch) for name, cost in self.costs.items()},
             settings.retries,
             self.same,
@@ -127,6 +135,7 @@ class _Evolution:
         )
         self._local_study: tuple[Any, Archive] | None = None  # study and archive of a stored local search
         self._before, self._started = 0.0, time.perf_counter()
+        require_same("model, settings or data", self.identity)
         state = run.load(self.identity)
         if state is not None:
             with run.restoring():
@@ -254,7 +263,7 @@ def _warnings(ours: Archive, theirs: Archive) -> list[str]:
 def _digest(model: nn.Module) -> str:
     """Return a digest of names, types, shapes and values of parameters and buffers."""
     digest = sha256()
-    for name, value in model.state_dict().items():
+    for name, value in full_state_dict(model).items():
         if isinstance(value, Tensor):
             digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
             digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())

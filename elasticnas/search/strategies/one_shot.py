@@ -1,5 +1,6 @@
 """One-shot search: train a supernet by single paths, then evaluate architectures with the shared weights."""
 
+from elasticnas.parallel import prepared
 from elasticnas.run import Run
 from elasticnas.search.problem import Problem
 from elasticnas.search.result import SearchResult
@@ -34,6 +35,7 @@ def train_then_evaluate(
         run: Saves and resumes both parts.
         evolve: The search after the training.
     """
+    prepared(problem.model, name)  # refuses before anything is written
     problem.limits()  # raises for an impossible budget before the training
     problem.evaluator(name, settings.seed)
     problem.named_costs(name)

@@ -18,6 +18,7 @@ from elasticnas.search.pruning import Pruning
 from elasticnas.search.relaxation import Relaxation
 from elasticnas.search.result import SearchResult
 from elasticnas.search.settings import SearchSettings
+from elasticnas.search.sharing import shared
 from elasticnas.space.space import S
 
 __all__ = ["GradientStrategy", "Strategy", "arguments"]
@@ -102,11 +103,22 @@ def _under_own_name(search: Search) -> Search:
         self = given[0] if given else None
         if not isinstance(self, Strategy):
             raise ConfigError("search was called on a class: make the strategy first, such as DARTS().search(problem)")
-        result = search(*given, **further)
+        result = search(*_sharing(given, further), **further)
         name = getattr(self, "name", result.strategy)  # a missing name must not lose the result of a long search
         return result if result.strategy == name else result.model_copy(update={"strategy": name})
 
     return named
+
+
+def _sharing(given: tuple[Any, ...], further: dict[str, Any]) -> list[Any]:
+    """Return the arguments of a search, with the problem's model wrapped as the run says."""
+    positional = list(given)
+    run = further.get("run", positional[3] if len(positional) > 3 else None)
+    if isinstance(run, Run) and isinstance(further.get("problem"), Problem):
+        further["problem"] = shared(further["problem"], run)
+    elif isinstance(run, Run) and len(positional) > 1 and isinstance(positional[1], Problem):
+        positional[1] = shared(positional[1], run)
+    return positional
 
 
 class GradientStrategy(Strategy):

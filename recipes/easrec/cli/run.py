@@ -17,6 +17,7 @@ from easrec.source import Source
 from easrec.steering import recommending
 from elasticnas.cli.options import ConfigFile, Device, Out, Resume, Seed, Threads, changes_of
 from elasticnas.errors import ConfigError, escaped
+from elasticnas.parallel import rank
 from elasticnas.report import open_console
 from elasticnas.run import Run
 from elasticnas.runtime import configure_torch, device_of
@@ -63,6 +64,8 @@ def search(
     """Search only. The command retrain continues from there."""
     work = _start(source, preset, config, budget, seed, device, out, resume, set, threads)
     searched = work.search()
+    if rank() > 0:
+        return
     if work.config.search.strategy == "none":
         typer.echo(
             f"search: none (search.strategy=none); elasticnas easrec retrain --out {out} trains the largest network"
@@ -87,7 +90,9 @@ def retrain(
     if not searched and not ((out / "run.json").exists() and config_of(out).search.strategy == "none"):
         raise ConfigError(f"{out}: no finished search there; run elasticnas easrec search --out {out} first")
     configure_torch(threads)
-    work = Pipeline(data_of(out), config_of(out), Run(out, resume=True), device_of(device), open_console())
+    work = Pipeline(
+        data_of(out), config_of(out), Run(out, resume=True, parallel="ddp"), device_of(device), open_console()
+    )
     _finish(work, out, every)
 
 
@@ -104,7 +109,7 @@ def _start(
     threads: int | None,
 ) -> Pipeline:
     config = configured(preset, file, budget, seed, changes_of(changes))
-    return pipeline(source, preset, config, Run(out, resume=resume), device, threads, open_console())
+    return pipeline(source, preset, config, Run(out, resume=resume, parallel="ddp"), device, threads, open_console())
 
 
 def _shown(users: list[str]) -> str:
@@ -115,6 +120,8 @@ def _shown(users: list[str]) -> str:
 def _finish(work: Pipeline, out: Path, every: bool, report: bool = True) -> None:
     """Run the remaining stages; then print the table of networks, and the outcome in one sentence."""
     result, console = work.run_all(report), work.console
+    if rank() > 0:
+        return
     console.print(summary_table(result, every=every))
     if line := still_improving(result):
         console.print(line, highlight=False)

@@ -12,6 +12,7 @@ from easrec.data import Sequences, pad, repeat_targets
 from easrec.evaluation.metrics import metrics_at
 from easrec.evaluation.protocols import PROTOCOLS, ranks_from_scores
 from elasticnas.errors import DataError, SearchError
+from elasticnas.parallel import gathered, rank, size
 
 __all__ = ["Evaluator", "Report", "Score", "users_together"]
 
@@ -136,6 +137,7 @@ class Evaluator:
         device: torch.device | None = None,
         protocols: Collection[str] | None = None,
         users: NDArray[np.int64] | NDArray[np.bool_] | None = None,
+        shared: bool = False,
     ) -> Report:
         """Compute every metric at every k under every protocol.
 
@@ -145,6 +147,7 @@ class Evaluator:
             device: Device of the inputs; None for the CPU.
             protocols: Protocols to rank under; None for all, ``uni100`` only with uniform negatives.
             users: Numbers of the users to evaluate, or a mask of the histories; None for all.
+            shared: Whether several processes share the users; all of them must call this, and get the whole report.
 
         Raises:
             SearchError: A score is NaN (the message names user and protocols), or the scores have a wrong shape.
@@ -152,7 +155,7 @@ class Evaluator:
         """
         protocols = PROTOCOLS[: 3 if self.uniform is None else 4] if protocols is None else protocols
         chosen = self._rows_of(users)
-        ranks = self._ranks(score, device, protocols, chosen)
+        ranks = self._ranks(score, device, protocols, chosen, shared)
         fewest = None
         if "pop100" in ranks and self.negatives is not None:
             fewest = int((self.negatives[chosen] > 0).sum(1).min())
@@ -176,13 +179,20 @@ class Evaluator:
 
     @torch.no_grad()
     def _ranks(
-        self, score: Score, device: torch.device | None, protocols: Collection[str], chosen: NDArray[np.int64]
+        self,
+        score: Score,
+        device: torch.device | None,
+        protocols: Collection[str],
+        chosen: NDArray[np.int64],
+        shared: bool = False,
     ) -> dict[str, NDArray[np.int64]]:
-        found: dict[str, NDArray[np.int64]] = {}
+        found = {name: np.zeros(len(chosen), dtype=np.int64) for name in PROTOCOLS if name in protocols}
         # batch users with histories of similar length, to reduce padding
         order = np.argsort(self.histories.lengths[chosen], kind="stable")
         together = min(self.batch_users, users_together(self._columns))
-        for first in range(0, len(order), together):
+        starts = list(range(0, len(order), together))
+        # the users of one process are those that are scored together in any case: the same numbers, to the last bit
+        for first in starts[rank() :: size()] if shared else starts:
             where = order[first : first + together]
             users = chosen[where]
             batch = self.histories.take(users)
@@ -200,8 +210,8 @@ class Evaluator:
             for name, ranks in ranks_from_scores(
                 scores, targets, (rows, ids), negatives, protocols, self.users[users].tolist(), uniform
             ).items():
-                found.setdefault(name, np.zeros(len(chosen), dtype=np.int64))[where] = ranks.cpu().numpy()
-        return found
+                found[name][where] = ranks.cpu().numpy()
+        return {name: np.sum(gathered(ranks), axis=0) for name, ranks in found.items()} if shared else found
 
     def _check_columns(self, scores: Tensor) -> None:
         columns = scores.shape[-1] if scores.ndim else 0
