@@ -84,10 +84,12 @@ class Descent:
             SearchError: It is not a finite, differentiable scalar.
         """
         require_scalar(loss, returned_by)
-        value = mean(loss)
-        require_finite(value, what, step)
         (loss / parts).backward()
-        return float(value)
+        # looked at when the backward pass is under way: before it, the device would wait for the next work
+        value = float(mean(loss))
+        if not math.isfinite(value):
+            raise SearchError(f"the {what} is {value} at step {step}: lower the learning rate")
+        return value
 
     def finish(self, step: int, of: str = "") -> None:
         """Clip the gradients and take the step.

@@ -231,7 +231,7 @@ def test_ranks_on_a_gpu_equal_those_on_the_cpu(small):
     assert dict(on_gpu) == dict(small.evaluate(by_content(6)))
 
 
-def test_popularity_scores_are_the_counts():
+def test_popularity_scores_rank_the_counts():
     score = popularity_scores(np.array([0, 2**53 - 1, 2**53 - 2]))
     scores = score(torch.zeros(3, 4, dtype=torch.long), torch.zeros(3, dtype=torch.long))
     assert scores.shape == (3, 3)
