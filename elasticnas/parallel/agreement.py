@@ -37,12 +37,12 @@ def on_first(function: Callable[[], T]) -> T:
     return box[0]  # type: ignore[no-any-return]
 
 
-def require_same(what: str, value: object, way_out: str = _WAY_OUT) -> None:
+def require_same(what: str, value: "object | Callable[[], object]", way_out: str = _WAY_OUT) -> None:
     """Require that a value has the same digest on every rank.
 
     Args:
         what: Name of the value, with a plural verb after it in the message.
-        value: The value; its repr is compared.
+        value: The value, or a function that returns it, not called in one process; its repr is compared.
         way_out: What to do, for the message.
 
     Raises:
@@ -50,6 +50,7 @@ def require_same(what: str, value: object, way_out: str = _WAY_OUT) -> None:
     """
     if size() == 1:
         return
+    value = value() if callable(value) else value
     own = torch.tensor([int(hashlib.sha256(repr(value).encode()).hexdigest()[:8], 16)], device=device())
     found = [torch.empty_like(own) for _ in range(size())]
     dist.all_gather(found, own)

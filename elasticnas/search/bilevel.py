@@ -209,7 +209,7 @@ class BilevelSearcher(Generic[A]):
     def _weight_scope(self) -> Any:
         """Return a function that makes the scope of a weight step: of one architecture, or of probabilities."""
         drawn = self.controller.path(self.step)
-        require_same("the architecture parameters", [p.tolist() for p in drawn.values()])
+        require_same("the architecture parameters", lambda: [p.tolist() for p in drawn.values()])
         if self.controller.relaxation.one_hot:
             arch = self.controller.likeliest(drawn)
             return lambda: self.axes.at(arch)

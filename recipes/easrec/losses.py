@@ -62,9 +62,9 @@ class BatchLoss:
             scores = model.scores(y)
         return _binary(scores.to(torch.promote_types(scores.dtype, torch.float32)), targets)
 
-    def weighted(self, model: Any, batch: Batch) -> tuple[Tensor, int]:
+    def weighted(self, model: Any, batch: Batch) -> tuple[Tensor, Tensor]:
         """Compute the loss, and its weight in the mean over several processes: the number of targets."""
-        return self(model, batch), int((batch.targets > 0).sum())
+        return self(model, batch), (batch.targets > 0).sum()
 
     def _draw(self) -> Tensor:
         """Draw items by their probability, with replacement."""
