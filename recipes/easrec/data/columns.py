@@ -107,8 +107,8 @@ class Columns:
             time = self.time or time_column(path, frame, defaults.time or "", (user, item))
             if time is None and not self.header and frame.width > 2:
                 raise DataError(
-                    f"{path}: without a header, name the column of the time by position, for example "
-                    f"--time {frame.width}, or use the order of the rows by --time none"
+                    f"{path}: without a header, give the position of the time by --time, or, if no column holds times, "
+                    "use the order of the rows by --time none"
                 )
         _require(path, frame.columns, time, "name it by --time")
         if time in (user, item):

@@ -81,6 +81,8 @@ def by_format(times: pl.Series, form: str) -> pl.Series:
         )
     if "%Z" in form:
         raise DataError(f"--time-format {form!r}: names of zones are not read; write offsets such as +0100, read by %z")
+    if re.fullmatch(r"(%[YmdHMS])+", form):
+        times = times.str.replace(r"^\s*(\d+)\.0*\s*$", "$1")  # 20260131.0, as floats are written
     form = re.sub(r"\.%[369]?f", "%.f", form)  # as in Python; for polars, %f counts nanoseconds
     if re.search(r"%[-_0]?[HkIl]", form) and "%M" not in form:  # polars wants minutes
         times, form = times + " 00", form + " %M"

@@ -12,7 +12,7 @@ from easrec.data.columns import Columns, Missing, texts
 from easrec.data.formats import unnested
 from easrec.data.readers import Table, read
 from easrec.data.tables import distinct
-from easrec.data.time_columns import plain
+from easrec.data.time_columns import names_time
 from elasticnas.errors import ConfigError, DataError
 
 __all__ = ["NAME", "DataFrame", "read_frame", "table_of"]
@@ -23,7 +23,7 @@ DataFrame: TypeAlias = Any
 NAME = "the data frame"
 """Name of a data frame in messages."""
 
-_SIMPLE = (str, date, time, timedelta, int, float, Decimal, np.generic, list, tuple, np.ndarray)
+_SIMPLE = (str, date, time, timedelta, int, float, Decimal, np.generic, list, tuple, np.ndarray, dict)
 _OF_FILES = {"--format", "--no-header", "--separator", "--encoding"}
 
 
@@ -100,7 +100,8 @@ def _polars(name: str, frame: DataFrame, needed: set[str]) -> pl.DataFrame:
         )
     distinct(name, [str(each) for each in frame.columns])
     # other columns may have types unknown to polars; they are read only if they could be the time
-    read = {each: str(each) in needed or _simple(frame[each]) for each in frame.columns}
+    parents = needed | {each.partition(".")[0] for each in needed}
+    read = {each: str(each) in parents or _simple(frame[each]) for each in frame.columns}
     columns = {str(each): _values(frame[each]) for each in frame.columns if read[each]}
     left = {str(each): None for each in frame.columns if not read[each]}
     return pl.DataFrame(columns, strict=False).with_columns(**{each: pl.lit(None) for each in left})
@@ -108,8 +109,10 @@ def _polars(name: str, frame: DataFrame, needed: set[str]) -> pl.DataFrame:
 
 def _refuse_times_in_index(name: str, frame: DataFrame) -> None:
     """Check that the index of a pandas data frame, which is not read, holds no times."""
-    kind = getattr(getattr(getattr(frame, "index", None), "dtype", None), "kind", "i")
-    if kind == "M" or plain(str(getattr(getattr(frame, "index", None), "name", ""))) == "timestamp":
+    index = getattr(frame, "index", None)
+    names = [str(each) for each in getattr(index, "names", []) if each is not None]
+    kinds = [str(level.dtype) for level in getattr(index, "levels", [index]) if hasattr(level, "dtype")]
+    if any(kind.startswith(("datetime", "period")) for kind in kinds) or any(map(names_time, names)):
         raise DataError(f"{name}: its index holds times, and is not read; make it a column by reset_index()")
 
 

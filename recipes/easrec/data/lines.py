@@ -135,20 +135,10 @@ def user_lines(path: Path, dialect: Dialect) -> Iterator[pl.DataFrame]:
     """Parse text with one line per user, the user followed by the items in order.
 
     Returns:
-        ``user_id``, and ``item_id`` with lists.
-
-    Raises:
-        DataError: A line has a user and no item.
+        ``user_id``, and ``item_id`` with lists, null for users without items.
     """
-    row = 1
     for data in blocks(path, encoding=dialect.encoding):
         lists = [[field for field in fields if field] for fields in dialect.rows(dialect.joined(data))]
-        for number, fields in enumerate(lists, row):
-            if len(fields) == 1:
-                raise DataError(
-                    f"{path}, row {number}: {fields[0][:60]!r} and no item; one line per user: user item item"
-                )
-        row += len(lists)
         yield pl.DataFrame(
             {
                 "user_id": pl.Series([fields[0] if fields else None for fields in lists], dtype=pl.String),

@@ -7,7 +7,7 @@ import polars as pl
 from easrec.data.columns import Chosen, Columns
 from easrec.data.dates import in_utc
 from easrec.data.lists import exploded, split_cells
-from easrec.data.where import MISSING_WORDS
+from easrec.data.time_columns import MISSING_WORDS
 from elasticnas.errors import DataError
 
 __all__ = ["picked"]

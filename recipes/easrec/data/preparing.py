@@ -145,9 +145,9 @@ class _Events:
             )
 
     def _refuse_pairs_in_two_parts(self, source: str) -> None:
-        """Check that a user's items occur in two parts hardly more often than again within training.
+        """Check that most items of later parts are new to their user, and all of them if none recurs within training.
 
-        Without times, repeats and leaks look alike; a leak shows as more of them.
+        Without times, repeats and leaks look alike.
         """
         assert self.part is not None
         order = np.lexsort((self.part, self.item, self.user))
@@ -156,7 +156,7 @@ class _Events:
         part = self.part[order]
         share = float(within[part == 0].mean()) if (part == 0).any() else 0.0
         repeated, later = int((same & ~within).sum()), int((part > 0).sum())
-        if repeated > 3 * share * later + (2 if share else 0):
+        if repeated > later / 2 or (repeated and not share):
             raise DataError(
                 f"{source}: {repeated:,} pairs of user and item occur in two of the parts for training, validation and "
                 f"test, while {share:.1%} of the training part repeats a pair; keep each in one of them, or, if users "

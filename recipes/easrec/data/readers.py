@@ -271,8 +271,8 @@ def _refuse_data_as_header(path: Path, frame: pl.DataFrame, columns: Columns) ->
     if numbers or ids:
         raise DataError(
             f"{path}: the first row looks like data ({(numbers + ids)[0]!r} is no column name); if there is no header, "
-            "give the columns by position: --no-header --user 1 --item 2 --time 4, or, with one line per user, "
-            "--format user-lines"
+            "give the columns by position, from 1: --no-header --user N --item N --time N (or none), or, with one line "
+            "per user, --format user-lines"
         )
 
 

@@ -224,7 +224,9 @@ def distinct(path: Path | str, names: list[str], where: str = "") -> list[str]:
         DataError: A name occurs twice.
     """
     if twice := [name for name, count in Counter(names).items() if count > 1]:
-        raise DataError(f"{path}: the column {twice[0]!r} occurs twice{where}; rename one")
+        number = re.fullmatch(r"[+-]?\d+(\.\d*)?", twice[0]) and where
+        headerless = ", or, if that is no header, add --no-header and give columns by position" if number else ""
+        raise DataError(f"{path}: the column {twice[0]!r} occurs twice{where}; rename one{headerless}")
     return names
 
 

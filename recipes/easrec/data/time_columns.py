@@ -7,7 +7,10 @@ import polars as pl
 
 from elasticnas.errors import DataError
 
-__all__ = ["NO_TIME", "TODAY", "compact_dates", "plain", "time_column"]
+__all__ = ["MISSING_WORDS", "NO_TIME", "TODAY", "compact_dates", "is_date", "names_time", "plain", "time_column"]
+
+MISSING_WORDS = ["NA", "N/A", "<NA>", "NaN", "nan", "null", "NULL", "None", "\\N", "#N/A"]
+"""Texts that may stand for a missing value."""
 
 NO_TIME = "none"
 """Value of ``--time`` that chooses the order of the rows."""
@@ -21,7 +24,7 @@ _WORDS = {
     *("created", "updated", "modified", "added", "utc", "when", "week", "month", "hour"),
 }
 _JOINED = ("timestamp", "datetime", "time", "date")  # endings such as of clicktime
-_DURATIONS = {
+_OTHERS = {
     "runtime",
     "lifetime",
     "playtime",
@@ -32,7 +35,7 @@ _DURATIONS = {
     "anytime",
     "overtime",
 }
-_DURATIONS |= {"update", "candidate", "mandate", "validate", "lastupdate"}
+_OTHERS |= {"update", "candidate", "mandate", "validate", "lastupdate"}
 _MONTH = (
     r"(jan(uary)?|feb(ruary)?|mar(ch)?|apr(il)?|may|june?|july?|aug(ust)?|sept?(ember)?|oct(ober)?|nov(ember)?"
     r"|dec(ember)?)\b\.?"
@@ -82,11 +85,27 @@ def time_column(path: Path | str, frame: pl.DataFrame, default: str, used: tuple
         return found[0]
     if found:
         verb = "looks like a time" if len(found) == 1 else "look like times"
+        likely = [name for name in found if frame.schema[name].is_temporal() or _values_are_times(frame[name])]
+        example = "".join(f" {name}" for name in (likely or (found if len(found) == 1 else []))[:1])
         raise DataError(
             f"{path}: {', '.join(found)} {verb}, but no column {default!r} says which one to use; "
-            f"name it by --time {found[0]}, or use the order of the rows by --time none"
+            f"name it by --time{example}, or use the order of the rows by --time none"
         )
     return None
+
+
+def is_date(text: str) -> bool:
+    """Return whether a text looks like a date, ISO or not."""
+    return bool(pl.Series([text]).str.contains(_DATE).item())
+
+
+def names_time(name: str) -> bool:
+    """Return whether the name of a column says that it holds times."""
+    words = re.sub(r"([a-z])([A-Z])", r"\1 \2", name).lower()
+    parts = re.split(r"[^a-z]+", words)
+    if plain(name) in _CERTAIN or _WORDS & set(parts) or (len(parts) > 1 and parts[-1] == "at"):
+        return True
+    return any(part.endswith(_JOINED) and part not in _OTHERS for part in parts)
 
 
 def plain(name: str) -> str:
@@ -113,13 +132,7 @@ def _looks_like_time(frame: pl.DataFrame, name: str) -> bool:
     kind = frame.schema[name]
     if kind.is_temporal() or (isinstance(kind, (pl.List, pl.Array)) and kind.inner.is_temporal()):
         return True
-    words = re.sub(r"([a-z])([A-Z])", r"\1 \2", name).lower()
-    parts = re.split(r"[^a-z]+", words)
-    if plain(name) in _CERTAIN or _WORDS & set(parts) or (len(parts) > 1 and parts[-1] == "at"):
-        return True
-    if any(part.endswith(_JOINED) and part not in _DURATIONS for part in parts):
-        return True
-    return _values_are_times(frame[name])
+    return names_time(name) or _values_are_times(frame[name])
 
 
 def _values_are_times(column: pl.Series) -> bool:
@@ -132,7 +145,7 @@ def _values_are_times(column: pl.Series) -> bool:
     if not (text or column.dtype.is_numeric()):
         return False
     sample = column.drop_nulls().head(_SAMPLE).cast(pl.String)
-    sample = sample.filter(~sample.str.strip_chars().is_in(["", "0", "-1", "0.0", "-1.0"]))
+    sample = sample.filter(~sample.str.strip_chars().is_in(["", "0", "-1", "0.0", "-1.0", *MISSING_WORDS]))
     if sample.is_empty():
         return False
     dates = sample.str.contains(_DATE) | (sample.str.contains(_COMPACT_DATE) & (sample.str.len_chars() >= 8))

@@ -146,7 +146,9 @@ def _complete(path: Path | str, times: pl.Series, rows: pl.Series, found: pl.Ser
 
 def _refuse(path: Path | str, times: pl.Series, rows: pl.Series, at: int, why: str) -> None:
     found = "no time" if times[at] is None else f"the time {str(times[at])[:60]!r} {why}"
-    raise DataError(f"{path}, row {rows[at]}: {found}; correct it, or use the order of the rows by --time none")
+    leave = "leave such rows out by --where \"COLUMN > 0\" (dates: > '1900-01-01')"
+    way_out = leave if times[at] is None else "correct it"
+    raise DataError(f"{path}, row {rows[at]}: {found}; {way_out}, or use the order of the rows by --time none")
 
 
 def _of_decimals(path: Path | str, times: pl.Series, rows: pl.Series) -> tuple[pl.Series, int]:

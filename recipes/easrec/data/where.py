@@ -11,12 +11,10 @@ import numpy as np
 import polars as pl
 
 from easrec.data.dates import date_of, in_utc, iso_dates
+from easrec.data.time_columns import MISSING_WORDS, is_date
 from elasticnas.errors import ConfigError, DataError
 
-__all__ = ["MISSING_WORDS", "Condition"]
-
-MISSING_WORDS = ["NA", "N/A", "<NA>", "NaN", "nan", "null", "NULL", "None", "\\N", "#N/A"]
-"""Texts that may stand for a missing value."""
+__all__ = ["Condition"]
 
 _SIGN = re.compile(r"==|!=|>=|<=|>|<")
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
@@ -74,34 +72,44 @@ class Condition:
         if column.dtype.is_float():
             # NaN is a missing value
             column = column.fill_nan(None)
-        value: Any = self.value
-        if not isinstance(value, str):
-            given = _numbers(column, value)
+        elif column.dtype in (pl.Categorical, pl.Enum, pl.Boolean):
+            column = column.cast(pl.String)
+        given, value = column, self.value  # type: pl.Series, Any
+        if column.dtype in (pl.Date, pl.Datetime):
+            given, value = in_utc(path, column, self.column).dt.epoch("ns"), self._date()
+        elif (number := self._number(column)) is not None:
+            given = _numbers(column, number)
             self._require(path, column, given, rows, "numbers")
-            value = float(np.float32(value)) if column.dtype == pl.Float32 else value
-            value = value if given.dtype == pl.Int64 else float(value)
-        elif (date := self._date(column)) is not None:
-            value = date
-            if column.dtype == pl.String:
-                given = iso_dates(column)[0]
-                self._require(path, column, given, rows, "dates")
-            else:
-                given = in_utc(path, column, self.column).dt.epoch("ns")
+            value = float(np.float32(number)) if column.dtype == pl.Float32 else number
+            value = pl.Series([value], dtype=pl.Int128) if given.dtype == pl.Int128 else float(value)
+        elif self.sign in _ORDER and is_date(str(self.value)):
+            given, value = iso_dates(column)[0], self._date()
+            self._require(path, column, given, rows, "dates")
         else:
             given = column.cast(pl.String)
+            if set(given.unique().drop_nulls().to_list()) <= {"true", "false"}:
+                value = str(value).lower()  # True, as Python writes it
         holds: pl.Series = (_EQUAL | _ORDER)[self.sign](given, value).fill_null(False)
         return holds
 
-    def _date(self, column: pl.Series) -> int | None:
-        """Return the value in nanoseconds if dates are compared: columns of dates, and the order of text."""
-        assert isinstance(self.value, str)
-        date = date_of(self.value)
-        if column.dtype in (pl.Date, pl.Datetime) and date is None:
+    def _number(self, column: pl.Series) -> int | float | None:
+        """Return the value if numbers are compared: with a number, a column of numbers, and the order of text."""
+        if not isinstance(self.value, str):
+            return self.value
+        number = _NUMBER.fullmatch(self.value.strip())
+        if column.dtype.is_numeric() and number is None:
+            raise ConfigError(f"--where {self.text!r}: {self.column} holds numbers; compare with a number, such as 4")
+        if number is None or not (column.dtype.is_numeric() or self.sign in _ORDER):
+            return None
+        return _parsed(self.value.strip())
+
+    def _date(self) -> int:
+        date = date_of(self.value) if isinstance(self.value, str) else None
+        if date is None:
             raise ConfigError(
-                f"--where {self.text!r}: {self.column} holds dates; compare with an ISO date, such as '2026-01-31'"
+                f"--where {self.text!r}: {self.column} is compared with dates; write an ISO date, such as '2026-01-31'"
             )
-        text = column.dtype == pl.String and self.sign in _ORDER
-        return date if text or column.dtype in (pl.Date, pl.Datetime) else None
+        return date
 
     def _require(self, path: Path | str, column: pl.Series, given: pl.Series, rows: pl.Series, kind: str) -> None:
         """Check that all values that are not missing were understood."""
@@ -132,14 +140,21 @@ def _numbers(column: pl.Series, value: int | float) -> pl.Series:
     """Return a column as integers where it and the value are such, otherwise as floats; null for what is no number."""
     if not (column.dtype == pl.String or column.dtype.is_numeric()):
         return pl.Series(column.name, [None] * len(column), dtype=pl.Float64)
-    text = column.str.strip_chars() if column.dtype == pl.String else column
-    if (column.dtype == pl.String or column.dtype.is_integer()) and isinstance(value, int) and abs(value) < 2**63:
+    text = column
+    if column.dtype == pl.String:
+        text = column.str.strip_chars()
+        text = text.set(text.is_in(["", *MISSING_WORDS]), None)
+    if (column.dtype == pl.String or column.dtype.is_integer()) and isinstance(value, int) and abs(value) < 2**100:
         # exact for large integers too
-        integers: pl.Series = text.cast(pl.Int64, strict=False)
-        if integers.null_count() == column.null_count():
+        integers: pl.Series = text.cast(pl.Int128, strict=False)
+        if integers.null_count() == text.null_count():
             return integers
     floats: pl.Series = text.cast(pl.Float64, strict=False).fill_nan(None)
     return floats
+
+
+def _parsed(number: str) -> int | float:
+    return int(number) if number.lstrip("+-").isdigit() else float(number)
 
 
 def _value(text: str, column: str, sign: str, value: str) -> int | float | str:
@@ -147,7 +162,7 @@ def _value(text: str, column: str, sign: str, value: str) -> int | float | str:
     if len(value) >= 2 and value[0] == value[-1] and value[0] in "'\"" and value[0] not in inside:
         return inside
     if _NUMBER.fullmatch(value):
-        return int(value) if value.lstrip("+-").isdigit() else float(value)
+        return _parsed(value)
     if value[0] in "'\"" or _JOINED.search(value):
         raise ConfigError(
             f"--where {text!r}: one comparison each, with a number or with text in quotes; repeat --where for several "

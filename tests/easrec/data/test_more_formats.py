@@ -338,7 +338,6 @@ def test_a_row_cut_by_the_end_of_the_sample_does_not_count(tmp_path, monkeypatch
     ("name", "text", "options", "message"),
     [
         ("x.jsonl", '{"user_id": 1, "item_id": "a"}\n' * 4 + "{\n", {}, "row 5: not valid JSON"),
-        ("x.txt", "1 a b\n2 a b\n3 a b\n4\n", {"format": "user-lines"}, "row 4: '4' and no item"),
     ],
 )
 def test_rows_count_through_all_blocks(tmp_path, monkeypatch, name, text, options, message):

@@ -77,7 +77,7 @@ def test_without_times_pairs_in_two_parts_are_refused_unless_items_recur():
     again = pl.concat([train, train.head(1)])
     data = Source(again, validation=validation, test=leaked.reverse()).read(0, 0)
     assert targets(data, "test") == ["a", "d"] and data.statistics.repeat_targets == 1
-    # one repeat in 40 rows does not excuse that all targets are in training
+    # one repeat in training does not excuse that all targets are in it
     wide = pl.DataFrame({"user_id": [f"u{n}" for n in range(40)], "item_id": ["a"] * 40})
     with pytest.raises(ElasticNASError, match=r"20 pairs .* while 2.4% of the training part repeats a pair"):
         Source(pl.concat([wide, wide.head(1)]), validation=wide.head(10), test=wide.tail(10)).read(0, 0)

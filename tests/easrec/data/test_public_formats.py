@@ -87,7 +87,7 @@ def test_a_sample_has_the_known_split(name):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("amazon-2014/ratings_Beauty.csv", "the first row looks like data .* --no-header --user 1 --item 2 --time 4"),
+        ("amazon-2014/ratings_Beauty.csv", "the first row looks like data .* --no-header --user N --item N --time N"),
         ("amazon-2023/All_Beauty.jsonl", "each of asin, parent_asin may be the item; choose one by --item asin"),
         ("foursquare/dataset_TSMC2014_NYC.txt", "line 1: not UTF-8 .*--encoding latin1"),
         ("lastfm-1k/userid-timestamp-artid-artname-traid-traname.tsv", "the first row looks like data"),

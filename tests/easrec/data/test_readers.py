@@ -189,7 +189,7 @@ HEAD = "user_id,item_id,timestamp\n"
         ("log.csv", HEAD + 'a,"x\ny",1\nb,"p,q"\n', "log.csv, row 3: fewer fields than the 3 columns"),
         ("log.tsv", "user_id\titem_id\tstars\na\tx\t1\nb\ty\n", "log.tsv, row 3: fewer fields than the 3 columns"),
         ("ratings.dat", "1::2::3::4\n1::2::3\n", "ratings.dat, row 2: fewer fields than the 4 columns"),
-        ("log.csv", HEAD + 'a,"x\ny",1\nb,y,\n', "log.csv, row 3: no time; correct it, or use the order of the rows"),
+        ("log.csv", HEAD + 'a,"x\ny",1\nb,y,\n', "log.csv, row 3: no time; leave such rows out by --where"),
         ("log.csv", HEAD + "a,x,1\nb,y,soon\n", "log.csv, row 3: the time 'soon' is neither a number nor an ISO date"),
         ("log.csv", HEAD + "a,x,1\nb,y,NaN\n", "log.csv, row 3: the time 'NaN' is neither a number"),
         ("log.csv", HEAD + "a,x,1\nb,y,\n", "log.csv, row 3: no time"),
@@ -284,7 +284,7 @@ def test_files_without_header(tmp_path):
     path = tmp_path / "log.csv"
     path.write_text(HEADERLESS)
     for names in ({}, {"user": "A1", "item": "B0", "time": "30"}):
-        with pytest.raises(DataError, match=r"looks like data .* --no-header --user 1 --item 2 --time 4"):
+        with pytest.raises(DataError, match=r"looks like data .* --no-header --user N --item N --time N"):
             read_interactions(path, **names)
     frame = read_interactions(path, "1", "2", "4", header=False)
     assert frame.rows()[0] == ("A1", "B0", 30 * 10**9) and len(frame) == 6

@@ -54,8 +54,8 @@ def test_one_line_per_user(tmp_path):
     (tmp_path / "x.txt").write_text("u:a:b\nv:c\n")
     assert rows(tmp_path / "x.txt", format="user-lines", separator=":") == [("u", "a"), ("u", "b"), ("v", "c")]
     (tmp_path / "x.txt").write_text("1 10 20 30\n2\n")
-    with pytest.raises(DataError, match="row 2: '2' and no item"):
-        rows(tmp_path / "x.txt", format="user-lines")
+    # users without items, as in lists of test items
+    assert rows(tmp_path / "x.txt", format="user-lines")[-1] == ("2", None)
 
 
 def test_a_table_with_a_short_row_is_not_one_line_per_user(tmp_path):
@@ -319,6 +319,15 @@ HOURS = [datetime(2026, 1, 1, hour) for hour in (1, 5, 8, 12)]
         (["5", "NA", ""], pl.String, "x >= 4", "a"),
         ([1, 2], None, "x < 99999999999999999999", "ab"),
         ([2**60 + 1, 2**60], None, f"x == {2**60}", "b"),
+        ([str(2**53 + 1), str(2**53), "NA"], pl.String, f"x == {2**53 + 1}", "a"),
+        ([2**63, 2**63 + 1], pl.UInt64, f"x == {2**63}", "a"),
+        ([3, 4, 5, 10], None, "x >= '4'", "bcd"),
+        (["3", "4", "10"], pl.String, "x >= '4'", "bc"),
+        ([1.0, 4.0], None, "x != '4'", "a"),
+        ([1.0, 4.0], None, "x == '4'", "b"),
+        ([True, False], None, "x != 'False'", "a"),
+        ([True, False], None, "x == 'true'", "a"),
+        (["3", "5"], pl.Categorical, "x >= 4", "b"),
     ],
 )
 def test_comparisons_are_of_numbers_and_times(values, kind, where, kept):
@@ -332,6 +341,8 @@ def test_comparisons_are_of_numbers_and_times(values, kind, where, kept):
         ("x != 'a'; x != 'b'", "one comparison each"),
         ("x >= 4, x < 5", "one comparison each"),
         ("x < nan", "nan is no number; put text in quotes"),
+        ("x >= '1998-01-01'", "x holds numbers; compare with a number, such as 4"),
+        ("x == 'a'", "x holds numbers; compare with a number, such as 4"),
         ("x < inf", "inf is no number"),
         ("x = 4", "write a comparison such as"),
         ("a" + " " * 100_000 + "b", "write a comparison such as"),
@@ -349,7 +360,10 @@ def test_comparisons_with_what_is_no_number_or_date():
         conditioned(["5,0", "4"], "x >= 4", pl.String)
     with pytest.raises(DataError, match="compares dates, and 'soon' is none; write dates as 2026-01-31"):
         conditioned(["soon", "2026-01-01"], "x >= '2026-01-01'", pl.String)
-    with pytest.raises(ConfigError, match="x holds dates; compare with an ISO date"):
+    for near in ("2026-1-31", "2026-01-31 5:00", "01/31/2026"):
+        with pytest.raises(ConfigError, match="x is compared with dates; write an ISO date"):
+            conditioned(["2026-01-30", "2026-12-01"], f"x >= '{near}'", pl.String)
+    with pytest.raises(ConfigError, match="x is compared with dates; write an ISO date, such as"):
         conditioned(HOURS, "x >= 'soon'")
 
 

@@ -60,7 +60,7 @@ def test_without_header_the_time_is_asked_for(tmp_path):
     (tmp_path / "x.csv").write_text("1,10,5,12\n1,11,4,7\n")
     options = {"user": "1", "item": "2", "header": False}
     with pytest.raises(
-        DataError, match=r"name the column of the time by position, for example --time 4, or use .* none"
+        DataError, match=r"give the position of the time by --time, or, if no column holds times, .* none"
     ):
         read_interactions(tmp_path / "x.csv", **options)
     assert read_interactions(tmp_path / "x.csv", **options, time="4")["time"].to_list() == [12 * 10**9, 7 * 10**9]
@@ -150,6 +150,7 @@ def test_placeholders_nulls_lists_and_kinds_do_not_hide_times(values):
         pd.Series(pd.period_range("2026-01-01", periods=2)),
         pd.Series([timedelta(days=3)]),
         pd.Series([SECONDS, SECONDS]),
+        pd.Series(["NULL", "NULL", "NULL", "1700000003"]),
     ],
 )
 def test_columns_of_pandas_do_not_hide_times(values):
@@ -161,9 +162,11 @@ def test_times_in_an_index_are_not_ignored():
     frame = pd.DataFrame({"user_id": ["u"], "item_id": ["a"]}, index=pd.DatetimeIndex(["2026-01-01"]))
     with pytest.raises(DataError, match="its index holds times, and is not read; make it a column by reset_index"):
         read_frame(frame)
-    frame.index = pd.Index([5], name="timestamp")
-    with pytest.raises(DataError, match="its index holds times"):
-        read_frame(frame)
+    several = pd.MultiIndex.from_tuples([(1, 5)], names=["n", "timestamp"])
+    for index in (pd.Index([5], name="timestamp"), pd.period_range("2026-01-01", periods=1), several):
+        frame.index = index
+        with pytest.raises(DataError, match="its index holds times"):
+            read_frame(frame)
 
 
 @pytest.mark.parametrize(
@@ -227,3 +230,31 @@ def test_formats_without_a_use_are_refused():
         read_frame(frame, time="none", time_format="%Y")
     with pytest.raises(ElasticNASError, match="the column holds dates already; leave it out"):
         read_frame(frame.with_columns(timestamp=MOMENTS[0]), time_format="%Y")
+
+
+def test_times_in_dictionaries_are_found_and_named():
+    frame = pd.DataFrame({"user_id": "u", "item_id": ["a", "b"], "meta": [{"ts": 1700000002}, {"ts": 1700000001}]})
+    with pytest.raises(DataError, match=r"meta.ts looks like a time"):
+        read_frame(frame)
+    assert read_frame(frame, time="meta.ts")["time"].to_list() == [1700000002 * 10**9, 1700000001 * 10**9]
+    assert read_frame(frame, time="meta.ts", where="meta.ts < 1700000002")["item"].to_list() == ["b"]
+
+
+def test_the_time_that_is_proposed_holds_times():
+    frame = pl.DataFrame({"user_id": "u", "item_id": "a", "day": [3], "session_id": [5], "click_stamp": [1700000002]})
+    with pytest.raises(DataError, match="name it by --time click_stamp,"):
+        read_frame(frame)
+    with pytest.raises(DataError, match="name it by --time, or"):
+        read_frame(frame.drop("click_stamp").with_columns(month=pl.lit(4)))
+
+
+def test_days_as_floats_are_read_by_their_format():
+    frame = pl.DataFrame({"user_id": "u", "item_id": "a", "timestamp": [20200705.0, 20200704.0]})
+    found = read_frame(frame, time_format="%Y%m%d")["time"].to_list()
+    assert [value // 10**9 for value in found] == [1593907200, 1593820800]
+
+
+def test_numbers_twice_in_a_first_row_are_data(tmp_path):
+    (tmp_path / "x.txt").write_text("1 1\n1 2\n2 1\n")
+    with pytest.raises(DataError, match=r"occurs twice in the header; .* add --no-header and give columns by position"):
+        read_interactions(tmp_path / "x.txt", separator="blanks")
