@@ -121,8 +121,9 @@ def page(record: dict[str, Any]) -> str:
         "## Time of a training step",
         "",
         f"Median of a sandwich step of three architectures on {os.cpu_count()} cores: a transformer of 4 layers, width "
-        "128, 32 sequences of 64 tokens in total. On a machine "
-        "that other work uses too, times differ by a third from run to run.",
+        "128, 32 sequences of 64 tokens in total. The "
+        f"load of the machine before was {record['load']:.1f}"
+        + ("." if record["load"] < 1 else ": other work used the cores too, so that only large ratios mean something."),
         "",
         "| | ms per step | of one process with 1 thread |",
         "|---|---:|---:|",
@@ -149,11 +150,13 @@ def main(arguments: list[str] | None = None) -> None:
         folder = Path(name)
         if options.steps_only:
             record = json.loads((options.out / "parallel.json").read_text())
+            record["load"] = os.getloadavg()[0]
             record["steps_ms"] = steps(folder, options.rounds, options.steps)
             write(options.out, "parallel", record, page(record))
             return
         record = {
             "environment": environment(torch.device("cpu")),
+            "load": os.getloadavg()[0],
             "steps_ms": steps(folder, options.rounds, options.steps),
             "cells": cells(folder, options.only),
             "recipe": recipe(folder),
