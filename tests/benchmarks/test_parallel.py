@@ -17,7 +17,8 @@ WHERE = {
 }
 RECORD = {
     "environment": WHERE,
-    "steps_ms": {"1 process, 2 threads": 200.0, "2 processes, 1 thread each, DDP": 250.0},
+    "load": 0.5,
+    "steps_ms": {"1 process, 1 thread": 200.0, "2 processes, 1 thread each, DDP": 250.0},
     "cells": {"ddp": {"a": 2e-16, "b": 3e-13}, "fsdp": {"a": 1e-15}},
     "recipe": 4e-14,
     "refused": {"order=2": "ConfigError: use order=1"},

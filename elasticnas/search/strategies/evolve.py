@@ -95,9 +95,7 @@ class Evolve(Strategy):
         """
         settings, run = arguments(self, problem, settings, run)
         if self.storage is not None:
-            refuse(
-                "Evolve with a storage", "leave storage out: all ranks follow one search; or start it without torchrun"
-            )
+            refuse("Evolve with a storage", "leave storage out, or start it without torchrun")
         if self.method == "nsga2":
             require_optuna()
         with run:
