@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import sys
 import time
 import warnings
 from collections import Counter
@@ -75,9 +76,9 @@ def require_storage(storage: Any) -> None:
             f"storage={_without_password(url)!r}: SQLite does not allow concurrent writers; give the path of a journal "
             "file, such as 'runs/search.journal', or the URL of another database"
         )
-    if storage is None or isinstance(storage, (str, Path)):
-        return
-    if not any(f"{c.__module__}.{c.__name__}" == "optuna.storages._base.BaseStorage" for c in type(storage).__mro__):
+    # whoever has a storage of Optuna has imported Optuna
+    optuna_storage = getattr(sys.modules.get("optuna.storages"), "BaseStorage", ())
+    if storage is not None and not isinstance(storage, (str, Path)) and not isinstance(storage, optuna_storage):
         raise ConfigError(
             f"storage={short_repr(storage)}: a path, a URL or an Optuna storage is needed, such as "
             "'runs/search.journal'"

@@ -1,6 +1,7 @@
 """Trials of an Optuna study that several processes may share: enqueued, evaluated, told, and taken over."""
 
 import time
+from contextlib import suppress
 from typing import Any
 
 from elasticnas.errors import ArchitectureError
@@ -95,8 +96,7 @@ class Trials:
                 return False  # another process has taken it over, since this one did not answer for long
             except BaseException:  # Ctrl-C too: do not leave the trial running
                 if trial.number in {running.number for running in self._running()}:
-                    trial.set_user_attr(INTERRUPTED, True)
-                    self.study.tell(trial, state=_state("FAIL"))
+                    self._interrupt(trial)
                 raise
 
     def _evaluate(self, trial: Any, queued_only: bool) -> bool:
@@ -128,6 +128,11 @@ class Trials:
         except require_optuna().exceptions.UpdateFinishedTrialError:  # taken over by another process: keep ours
             if new:
                 add_trial(self.study, self._space, evaluated, values)
+
+    def _interrupt(self, trial: Any) -> None:
+        with suppress(require_optuna().exceptions.UpdateFinishedTrialError):
+            trial.set_user_attr(INTERRUPTED, True)
+            self.study.tell(trial, state=_state("FAIL"))
 
     def _give_up(self, arch: Any, deaths: int) -> None:
         message = f"its process died in {deaths} evaluations"

@@ -3,7 +3,7 @@
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +55,11 @@ class Workers:
         """Show to other processes that this process is alive while it evaluates a trial."""
         if self._journal is not None:
             lock = self._lock(trial.number)
-            with lock:
-                yield
-            Path(lock.lock_file).unlink(missing_ok=True)
+            try:
+                with lock:
+                    yield
+            finally:
+                Path(lock.lock_file).unlink(missing_ok=True)
         elif self._beats:
             self._storage.record_heartbeat(trial._trial_id)  # the thread may start late
             with require_optuna().storages._heartbeat.get_heartbeat_thread(trial._trial_id, self._storage):
@@ -92,7 +94,9 @@ class Workers:
         Path(lock.lock_file).unlink(missing_ok=True)
 
     def _fail(self, number: int) -> None:
-        self._study.tell(number, state=require_optuna().trial.TrialState.FAIL, skip_if_finished=True)
+        optuna = require_optuna()
+        with suppress(optuna.exceptions.UpdateFinishedTrialError):  # another process was faster
+            self._study.tell(number, state=optuna.trial.TrialState.FAIL, skip_if_finished=True)
 
     def _lock(self, number: int) -> FileLock:
         assert self._journal is not None
