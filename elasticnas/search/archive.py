@@ -60,6 +60,15 @@ class Archive:
         key = self.same(arch)
         return key in self.candidates or key in self.failed
 
+    @property
+    def retries(self) -> int:
+        """How often a failed evaluation is repeated."""
+        return self._evaluator.retries
+
+    def has_failed(self, arch: Any) -> bool:
+        """Return whether all attempts to evaluate an architecture have failed."""
+        return self.same(arch) in self.failed
+
     def in_order(self, archs: Sequence[Any]) -> None:
         """Keep only the candidates of these architectures, in this order."""
         keys = dict.fromkeys(map(self.same, archs))

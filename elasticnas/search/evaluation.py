@@ -46,7 +46,7 @@ class Evaluator:
         same: Callable[[Any], Any] = lambda arch: arch,
         keep: "Callable[[Candidate[Any] | Failure[Any]], None]" = lambda evaluated: None,
     ) -> None:
-        self._space, self._metrics_of, self.costs_of, self._retries = space, metrics_of, costs_of, retries
+        self._space, self._metrics_of, self.costs_of, self.retries = space, metrics_of, costs_of, retries
         self._same, self._keep = same, keep
         self.known: dict[Any, Candidate[Any]] = {}
         self.failures: dict[Any, Failure[Any]] = {}
@@ -77,7 +77,7 @@ class Evaluator:
     def given_up(self, arch: Any) -> bool:
         """Return whether all attempts to evaluate an architecture have failed."""
         key = self._same(arch)
-        return key in self.failures and self.failures[key].attempts - self._earlier.get(key, 0) > self._retries
+        return key in self.failures and self.failures[key].attempts - self._earlier.get(key, 0) > self.retries
 
     def _evaluate(self, arch: Any, key: Any) -> None:
         costs = self.costs_of(arch)

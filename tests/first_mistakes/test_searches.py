@@ -292,7 +292,17 @@ CASES = [
     ("trials='5': an integer of at least 1 is needed", lambda: Evolve(trials="5")),
     ("trials=5.5: an integer of at least 1 is needed", lambda: Evolve(trials=5.5)),
     ("population=1: an integer of at least 2 is needed", lambda: Evolve(population=1)),
-    ("storage=5: a path or a URL is needed, such as 'runs/search.journal'", lambda: Evolve(storage=5)),
+    (
+        "storage=5: a path, a URL or an Optuna storage is needed, such as 'runs/search.journal'",
+        lambda: Evolve(storage=5),
+    ),
+    (
+        (
+            "storage='sqlite:///search.db': SQLite does not allow concurrent writers; give the path of a journal file, "
+            "such as 'runs/search.journal', or the URL of another database"
+        ),
+        lambda: Evolve(storage="sqlite:///search.db"),
+    ),
     (
         (
             "Evolve.__init__() got an unexpected keyword argument 'generations': write Evolve(method='nsga2', "

@@ -446,8 +446,9 @@ def test_wrong_use_is_one_line(tmp_path, monkeypatch):
             search(**settings)
     with pytest.raises(ConfigError, match=r"evolve needs Problem\(costs=\.\.\.\): costs by name, such as"):
         search(given=replace(problem(), costs=None))
-    with pytest.raises(CheckpointError, match=r"storage mysql.*: cannot be opened \("):
-        search(trials=3, storage="mysql://nowhere/x")
+    told = r"^storage mysql://me:\*\*\*@nowhere/x: the driver of this database is not installed: pip install 'elastic"
+    with pytest.raises(PluginError, match=told):
+        search(trials=3, storage="mysql://me:secret@nowhere/x")
     search(trials=4, population=2, storage=tmp_path / "s.journal")
     with pytest.raises(CheckpointError, match="study 'elasticnas' belongs to another search, seed was 0, is 1"):
         search(trials=4, population=2, storage=tmp_path / "s.journal", seed=1)

@@ -4,7 +4,7 @@ import time
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -28,9 +28,21 @@ from elasticnas.search.random_search import draws
 from elasticnas.search.result import Candidate, SearchResult
 from elasticnas.search.settings import SearchSettings
 from elasticnas.search.sharing import refuse_measured
-from elasticnas.search.storage import Stored, add_trial, open_study, require_optuna, stored_limits
+from elasticnas.search.storage import (
+    Stored,
+    add_trial,
+    open_study,
+    require_optuna,
+    require_storage,
+    stored_limits,
+)
 from elasticnas.search.strategies.strategy import Strategy, arguments
+from elasticnas.search.trials import Trials
+from elasticnas.search.workers import Workers
 from elasticnas.space.space import S
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
 
 __all__ = ["Evolve"]
 
@@ -51,10 +63,11 @@ class Evolve(Strategy):
         method: ``nsga2`` (Optuna), ``local`` (Pareto local search), or ``random``.
         trials: Number of different networks to evaluate.
         population: Number of random architectures at the start, and the size of a generation.
-        storage: Where processes share the evaluations of ``nsga2`` and of random search: a path of a journal file, or a
-            URL for Optuna (not SQLite, which does not allow concurrent writers). Each process has its own Run or none;
-            ``local`` is the same search in each process. The same call resumes the search; evaluations of other
-            processes in between change its course.
+        storage: Where processes share the evaluations of ``nsga2`` and of random search: a path of a journal file, a
+            URL for Optuna or a storage of Optuna (not SQLite, which does not allow concurrent writers). Each process
+            has its own Run or none; ``local`` is the same search in each process. The same call resumes the search;
+            evaluations of other processes in between change its course. If a process dies, another evaluates its
+            architecture; a storage of Optuna needs a ``heartbeat_interval`` for this.
         study: Name of the study in the storage.
 
     Raises:
@@ -71,17 +84,14 @@ class Evolve(Strategy):
         method: Method = "nsga2",
         trials: int = 100,
         population: int = 20,
-        storage: "str | Path | None" = None,
+        storage: "str | Path | BaseStorage | None" = None,
         study: str = "elasticnas",
     ) -> None:
         if method not in ("nsga2", "local", "random"):
             raise ConfigError(f"method={short_repr(method)}: choose 'nsga2', 'local' or 'random'")
         require_integer("trials", trials, 1)
         require_integer("population", population, 2)
-        if storage is not None and not isinstance(storage, (str, Path)):
-            raise ConfigError(
-                f"storage={short_repr(storage)}: a path or a URL is needed, such as 'runs/search.journal'"
-            )
+        require_storage(storage)
         self.method, self.trials, self.population = method, trials, population
         self.storage, self.study = storage, study
 
@@ -92,6 +102,7 @@ class Evolve(Strategy):
 
         Raises:
             CheckpointError: The storage cannot be opened, or holds another search.
+            PluginError: Optuna or the driver of the database is not installed.
         """
         settings, run = arguments(self, problem, settings, run)
         if self.storage is not None:
@@ -192,15 +203,21 @@ class _Evolution:
             self.evaluator.remember(*Stored(study, self.space).new())
             self._local_study = study, archive
         if method == "nsga2":
-            nsga2(study, archive, self.space, drawn, strategy.population, self.settings.seed)
+            nsga2(self._trials(study, archive), drawn, strategy.population, self.settings.seed)
         elif study is not None and method == "random":
-            share(study, archive, self.space, islice(drawn, trials))
+            share(self._trials(study, archive), islice(drawn, trials))
         elif method == "random":
             for arch in islice(drawn, trials):
                 archive.evaluate(arch)
         else:
             local_search(archive, self.space, drawn, strategy.population, self.settings.seed)
         return archive
+
+    def _trials(self, study: Any, archive: Archive) -> Trials:
+        workers = Workers(study, self.strategy.storage)
+        if study.study_name == self.strategy.study:
+            workers.warn_if_blind()
+        return Trials(study, archive, self.space, workers)
 
     def _report(self, archive: Archive, candidate: "Candidate[Any] | None", left: float) -> None:
         figures = dict(candidate.metrics) if candidate is not None else {}
