@@ -328,7 +328,7 @@ CASES = [
     (
         (
             "TrainerSettings: epochs: unknown; known are accumulate, checkpoint_every, clip_norm, "
-            "distillation_weight, masked, patience, random_architectures, rule, schedule, seed, steps, "
+            "distillation_weight, masked, patience, per_process, random_architectures, rule, schedule, seed, steps, "
             "validate_every, validated_architectures, warmup_steps, weight_lr (got 5)"
         ),
         lambda: TrainerSettings(epochs=5),
