@@ -4,7 +4,7 @@ from elasticnas.parallel.agreement import on_any, on_first, require_same
 from elasticnas.parallel.copies import unsharded
 from elasticnas.parallel.group import average, gathered, launched, mean, rank, refuse, require_group, size, total
 from elasticnas.parallel.model import Whole, prepared
-from elasticnas.parallel.sharding import full_state_dict, is_sharded, sharded_like, whole
+from elasticnas.parallel.sharding import full_state_dict, is_shard, is_sharded, sharded_like, whole
 from elasticnas.parallel.wrapping import Kind, kind_of, start_group, unwrapped, wrap, wrapped_as
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "average",
     "full_state_dict",
     "gathered",
+    "is_shard",
     "is_sharded",
     "kind_of",
     "launched",

@@ -1,13 +1,14 @@
 """Decisions that all processes of the group take together, so that none waits for the others for ever."""
 
 import hashlib
+import pickle
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 
-from elasticnas.errors import SearchError
+from elasticnas.errors import SearchError, describe_error
 from elasticnas.parallel.group import device, rank, size, total
 
 __all__ = ["on_any", "on_first", "require_same"]
@@ -30,11 +31,20 @@ def on_first(function: Callable[[], T]) -> T:
         try:
             box[0] = function()
         except Exception as error:
-            box[1] = error
+            box[1] = _sendable(error)
     dist.broadcast_object_list(box, src=0)
     if box[1] is not None:
         raise box[1]
     return box[0]  # type: ignore[no-any-return]
+
+
+def _sendable(error: Exception) -> Exception:
+    """Return an error that pickle takes: itself, or its description."""
+    try:
+        pickle.dumps(error)
+    except Exception:
+        return SearchError(describe_error(error))
+    return error
 
 
 def require_same(what: str, value: "object | Callable[[], object]", way_out: str = _WAY_OUT) -> None:

@@ -24,8 +24,8 @@ def unsharded(model: nn.Module) -> nn.Module:
 
     All ranks must call it for a sharded model, as each gets the shards of the others.
     """
-    if not is_sharded(model):
-        return model
+    if not isinstance(model, nn.Module) or not is_sharded(model):
+        return model  # what is no model is refused where its use is known
     sharded = {part: type(part) for part in fsdp_modules(model)}
     memo: dict[int, Any] = {}
     for part in sharded:

@@ -96,7 +96,7 @@ def drive(work: Work, run: Run, stage: str, checkpoint_every: int) -> float:
             return on_any(pressed())
 
         before = 0.0
-        require_same("model, settings or data", work.identity)
+        require_same("model, settings or data", {"work": work.identity, "caller": run.identity})
         state = run.load(work.identity)
         if state is not None:
             with run.restoring():

@@ -9,12 +9,18 @@ from torch import Tensor, nn
 
 from elasticnas.checkpoint import to_builtins
 from elasticnas.errors import ConfigError, SearchError, short_repr
-from elasticnas.parallel import mean, sharded_like, whole
+from elasticnas.parallel import is_shard, mean, require_same, sharded_like, whole
 from elasticnas.search.arguments import can_call, require_function
 
 __all__ = ["Descent", "MakeOptimizer", "require_finite", "require_finite_gradients", "require_scalar"]
 
 MakeOptimizer: TypeAlias = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
+
+
+_COMPARED = 100  # steps from one comparison of the weights of several processes to the next
+_BYPASSED = (
+    "loss must call the model that it is given, and no part of it, as DDP averages gradients in its forward pass"
+)
 
 
 class Descent:
@@ -38,6 +44,7 @@ class Descent:
         make: "MakeOptimizer | None" = None,
     ) -> None:
         self.weights, self._clip_norm, self._own_rate = list(weights), clip_norm, make is not None
+        self._finished = 0  # steps of this process
         make = make or (lambda weights: torch.optim.Adam(weights, lr=rate, fused=True))
         self.optimizer = _made(make, self.weights)
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
@@ -100,6 +107,13 @@ class Descent:
         norm = torch.nn.utils.clip_grad_norm_(self.weights, self._clip_norm or math.inf)
         require_finite_gradients(norm, of, step)
         self.optimizer.step()
+        self._finished += 1
+        if (self._finished == 1 or self._finished % _COMPARED == 0) and not any(map(is_shard, self.weights)):
+            require_same("the weights", self._sums, _BYPASSED)
+
+    def _sums(self) -> list[float]:
+        with torch.no_grad():
+            return [float(value) for value in torch.stack([w.sum().to(torch.float32) for w in self.weights]).cpu()]
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of the optimizer, and the settings that it was made with."""

@@ -21,10 +21,14 @@ class SharedLoss:
 
     Args:
         function: The function of a loss.
+        like: Another loss of the same batch, called before, whose weight counts if the function returns none.
+
+    Attributes:
+        factor: What the last mean was multiplied by.
     """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self._function = function
+    def __init__(self, function: Callable[..., Any], like: "SharedLoss | None" = None) -> None:
+        self._function, self._like, self.factor = function, like, 1.0
 
     def __call__(self, *given: Any) -> Any:
         """Return the scaled mean ``()``.
@@ -32,14 +36,18 @@ class SharedLoss:
         Raises:
             SearchError: The weights of the ranks have no positive, finite sum.
         """
-        mean, weight = mean_and_weight(self._function(*given))
+        returned = self._function(*given)
+        mean, weight = mean_and_weight(returned)
         if size() == 1 or not isinstance(mean, Tensor):
             return mean
+        if self._like is not None and mean is returned:
+            return mean * self._like.factor
         own = float(weight)
         whole = total([own])[0]
         if not 0 < whole < math.inf:
             raise SearchError(f"the weights that loss returns have the sum {whole}: a positive, finite one is needed")
-        return mean * (own * size() / whole)
+        self.factor = own * size() / whole
+        return mean * self.factor
 
 
 def mean_and_weight(returned: Any) -> tuple[Any, Any]:

@@ -83,21 +83,25 @@ class SupernetTrainer:
                 f"predict distils from the largest, which rule={settings.rule!r} does not run: use sandwich, or "
                 "distillation_weight=0"
             )
-        self.distillation = SharedLoss(distillation or soft_cross_entropy)
+        self.distillation = SharedLoss(distillation or soft_cross_entropy, like=self.loss)
         self._descent = Descent(problem.weights(), settings.weight_lr, settings.clip_norm, optimizer)
         self._train = BatchStream(problem.train, "train", settings.seed)
         self._rng = SeededRandom(settings.seed)
         self._largest, self._smallest = self.space.largest(), self.space.smallest()
         self._validation = None if settings.validate_every is None else Validation(problem, self.axes, settings)
         self._jumps = Jumps()
-        self.identity = problem.identity() | {
-            # a setting that is off is left out, so that older checkpoints can be resumed
-            "settings": settings.model_dump(
-                exclude={"checkpoint_every"} | (set() if settings.per_process else {"per_process"})
-            ),
-            "distilled": None if self.predict is None else _qualified_name(distillation or soft_cross_entropy),
-            "optimizer": self._descent.identity,
-        }
+        self.identity = (
+            problem.identity()
+            | {
+                # a setting that is off is left out, so that older checkpoints can be resumed
+                "settings": settings.model_dump(
+                    exclude={"checkpoint_every"} | (set() if settings.per_process else {"per_process"})
+                ),
+                "distilled": None if self.predict is None else _qualified_name(distillation or soft_cross_entropy),
+                "optimizer": self._descent.identity,
+            }
+            | ({"processes": size()} if settings.per_process else {})
+        )
         self._kept, self.step = PlainState(history=[]), 0
 
     def run(self, run: "Run | None" = None) -> TrainingResult:

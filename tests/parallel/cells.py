@@ -267,6 +267,10 @@ def cells(kind="one"):
             k, r, rule="single", accumulate=2, clip_norm=0.5
         ),
         "training, distilled": lambda k, r, f: train(k, r, distilled=True),
+        "training, distilled, unequal batches": lambda k, r, f: train(
+            k, r, distilled=True, unequal=True, distillation_weight=0.5
+        ),
+        "training, distilled alone, unequal batches": lambda k, r, f: train(k, r, distilled=True, unequal=True),
         "training, validated": lambda k, r, f: train(k, r, validate_every=5),
         "training, unequal batches with weights": lambda k, r, f: train(k, r, unequal=True, validate_every=6),
         "training, patience": lambda k, r, f: train(k, r, validate_every=2, patience=1, weight_lr=0.3),

@@ -110,6 +110,22 @@ def other_logits(rank):
     searcher.run(Run(progress=change))
 
 
+def round_the_wrapper(rank):
+    """The loss calls the model that DDP wraps, so that no gradient is averaged."""
+    train(wrap(network(False), "ddp"), rank, loss=lambda model, batch: loss(model.module, batch))
+
+
+def round_the_wrapper_in_a_search(rank):
+    plain = network(False)
+    given = problem(wrap(plain, "ddp"), rank, loss=lambda model, batch: loss(plain, batch))
+    DARTS().search(given, SearchSettings(steps=4, warmup_steps=0, update_every=1))
+
+
+def other_data(rank):
+    """The identities of the caller differ, such as fingerprints of the data."""
+    train(wrap(network(False), "ddp"), rank, Run(identity={"data": rank}))
+
+
 def other_metrics(rank):
     """Each rank evaluates its own data, which evaluate does not combine."""
     model = wrap(network(False), "ddp")
@@ -170,6 +186,9 @@ REFUSED = {
     "wrapped otherwise": replaced_kind,
     "other settings on a rank": other_settings,
     "other logits on a rank": other_logits,
+    "other data on a rank": other_data,
+    "a loss that goes round DDP": round_the_wrapper,
+    "a loss that goes round DDP, searched": round_the_wrapper_in_a_search,
     "other metrics on a rank": other_metrics,
     "unequal held-out batches, sharded": unequal_held_out,
     "weights of sum 0": no_weight,

@@ -30,6 +30,9 @@ EXPECTED = {
     "wrapped otherwise": "ConfigError: Run(parallel='fsdp'): the model is wrapped as 'ddp' already; leave parallel out",
     "other settings on a rank": "SearchError: model, settings or data differ between the ranks (digests ",
     "other logits on a rank": "SearchError: the architecture parameters differ between the ranks (digests ",
+    "other data on a rank": "SearchError: model, settings or data differ between the ranks (digests ",
+    "a loss that goes round DDP": "SearchError: the weights differ between the ranks (digests ",
+    "a loss that goes round DDP, searched": "SearchError: the weights differ between the ranks (digests ",
     "other metrics on a rank": "SearchError: the metrics that evaluate returns differ between the ranks (digests ",
     "unequal held-out batches, sharded": "SearchError: held_out has more batches on some ranks than on others: fully_",
     "architectures per process, sharded": "ConfigError: per_process=True: processes that share sharded weights must "
