@@ -71,6 +71,7 @@ PACKAGES: list[ModuleType] = [
     elasticnas.export,
     elasticnas.extraction,
     elasticnas.nn,
+    elasticnas.parallel,
     elasticnas.plugins,
     elasticnas.report,
     elasticnas.run,
