@@ -1,13 +1,11 @@
 """The law on the device: masked, sliced and extracted, forward and gradients, in float64, for every primitive."""
 
-import inspect
 import random
 import time
 from typing import Any
 
 import torch
 
-from elasticnas.testing import ElasticModuleContract
 from gpu_parts.scale import Scale
 
 __all__ = ["SHARE", "TITLE", "measure"]
@@ -18,20 +16,12 @@ SHARE = 0.25
 
 def measure(record: Any, device: str, scale: Scale) -> None:
     """Check the contracts of the primitives at their smallest, largest and one random architecture."""
-    from tests.nn import test_law
+    from tests.nn.contracts import CONTRACTS
 
-    contracts = {
-        name: each
-        for name, each in vars(test_law).items()
-        if name.startswith("Test")
-        and inspect.isclass(each)
-        and issubclass(each, ElasticModuleContract)
-        and not inspect.isabstract(each)
-    }
     begun, failures, checked = time.perf_counter(), dict[str, str](), 0
-    for name in list(contracts)[: scale.contracts]:
+    for name in list(CONTRACTS)[: scale.contracts]:
         try:
-            checked += _check(contracts[name](), device)
+            checked += _check(CONTRACTS[name](), device)
         except Exception as error:  # every failure is a result
             failures[name] = f"{type(error).__name__}: {error}"[:500]
         record(checked=checked, failures=failures, seconds=time.perf_counter() - begun)

@@ -13,6 +13,7 @@ from easrec.data import Batch
 from easrec.losses import BatchLoss
 from easrec.model import build, supernet
 from elasticnas import axes_of
+from elasticnas.report import peak_memory, reset_peak_memory
 from gpu_parts.scale import Scale
 from gpu_parts.timing import ids, milliseconds, ratios
 
@@ -27,9 +28,9 @@ def measure(record: Any, device: str, scale: Scale) -> None:
     for bf16 in (False, True):
         name = "bf16" if bf16 else "float32"
         forms = _forms(device, scale, bf16)
-        _reset(device)
+        reset_peak_memory(torch.device(device))
         times = milliseconds(forms, device, scale.rounds)
-        record(**{name: ratios(times, "plain"), f"{name} peak_bytes": _peak(device)})
+        record(**{name: ratios(times, "plain"), f"{name} peak_bytes": peak_memory(torch.device(device))})
 
 
 def _forms(device: str, scale: Scale, bf16: bool) -> dict[str, Callable[[], None]]:
@@ -54,12 +55,3 @@ def _forms(device: str, scale: Scale, bf16: bool) -> dict[str, Callable[[], None
 
 def _batch(inputs: torch.Tensor) -> Batch:
     return Batch(inputs, inputs.roll(-1, 1))
-
-
-def _reset(device: str) -> None:
-    if device.startswith("cuda"):
-        torch.cuda.reset_peak_memory_stats()
-
-
-def _peak(device: str) -> int:
-    return torch.cuda.max_memory_allocated() if device.startswith("cuda") else 0

@@ -1,11 +1,12 @@
 """Timing of several forms of a computation on a device, alternately, with a wait for the device around each."""
 
 import statistics
-import time
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 from interval import ratio
+from speed.alternate import time_alternately
 
 __all__ = ["ids", "milliseconds", "ratios", "wait"]
 
@@ -17,17 +18,14 @@ def wait(device: str) -> None:
 
 
 def milliseconds(forms: Mapping[str, Callable[[], object]], device: str, rounds: int) -> dict[str, list[float]]:
-    """Return the milliseconds of each form in each round, after two rounds to warm up."""
-    times: dict[str, list[float]] = {name: [] for name in forms}
-    for number in range(-2, rounds):
-        for name in list(forms)[:: -1 if number % 2 else 1]:
-            wait(device)
-            begun = time.perf_counter()
-            forms[name]()
-            wait(device)
-            if number >= 0:
-                times[name].append(1000 * (time.perf_counter() - begun))
-    return times
+    """Return the milliseconds of each form in each round, after a round to warm up."""
+
+    def waited(form: Callable[[], object]) -> None:
+        form()
+        wait(device)
+
+    times = time_alternately({name: partial(waited, form) for name, form in forms.items()}, rounds)
+    return {name: [1000 * seconds for seconds in each] for name, each in times.items()}
 
 
 def ratios(times: Mapping[str, list[float]], to: str) -> dict[str, dict[str, float]]:

@@ -4,8 +4,8 @@ from elasticnas.parallel.agreement import on_any, on_first, require_same
 from elasticnas.parallel.copies import unsharded
 from elasticnas.parallel.group import average, gathered, launched, mean, rank, refuse, require_group, size, total
 from elasticnas.parallel.model import Whole, prepared
-from elasticnas.parallel.sharding import full_state_dict, is_shard, is_sharded, sharded_like, whole
-from elasticnas.parallel.wrapping import Kind, kind_of, start_group, unwrapped, wrap, wrapped_as
+from elasticnas.parallel.sharding import full_state_dict, is_shard, is_sharded, sharded_like, unwrapped, whole
+from elasticnas.parallel.wrapping import Kind, kind_of, start_group, wrap, wrapped_as
 
 __all__ = [
     "Kind",

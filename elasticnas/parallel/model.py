@@ -8,8 +8,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from elasticnas.errors import ConfigError
 from elasticnas.parallel.group import require_group, size
-from elasticnas.parallel.sharding import fsdp_modules, is_shard, is_sharded, sharded_like, whole
-from elasticnas.parallel.wrapping import kind_of, unwrapped
+from elasticnas.parallel.sharding import fsdp_modules, is_shard, is_sharded, sharded_like, unwrapped, whole
+from elasticnas.parallel.wrapping import kind_of
 
 __all__ = ["Whole", "prepared"]
 

@@ -8,7 +8,12 @@ from torch import Tensor, nn
 
 from elasticnas.parallel.group import rank
 
-__all__ = ["fsdp_modules", "full_state_dict", "is_shard", "is_sharded", "sharded_like", "whole"]
+__all__ = ["fsdp_modules", "full_state_dict", "is_shard", "is_sharded", "sharded_like", "unwrapped", "whole"]
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """Return the model that DDP wraps, or the model itself."""
+    return model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
 
 
 def is_shard(value: object) -> bool:
@@ -42,8 +47,7 @@ def full_state_dict(model: nn.Module) -> dict[str, Any]:
 
     All ranks must call it, and all get the tensors.
     """
-    inner = model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
-    return {name: _full(value) for name, value in inner.state_dict().items()}
+    return {name: _full(value) for name, value in unwrapped(model).state_dict().items()}
 
 
 def sharded_like(value: Any, like: object) -> Any:

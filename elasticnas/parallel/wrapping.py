@@ -13,7 +13,7 @@ from elasticnas.errors import ConfigError
 from elasticnas.parallel.group import launched
 from elasticnas.parallel.sharding import is_sharded
 
-__all__ = ["Kind", "kind_of", "start_group", "unwrapped", "wrap", "wrapped_as"]
+__all__ = ["Kind", "kind_of", "start_group", "wrap", "wrapped_as"]
 
 Kind: TypeAlias = Literal["ddp", "fsdp"]
 
@@ -96,8 +96,3 @@ def kind_of(model: nn.Module) -> "Kind | None":
     if isinstance(model, DistributedDataParallel):
         return "ddp"
     return "fsdp" if is_sharded(model) else None
-
-
-def unwrapped(model: nn.Module) -> nn.Module:
-    """Return the model that DDP wraps, or the model itself."""
-    return model.module if isinstance(model, DistributedDataParallel) else model

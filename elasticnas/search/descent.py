@@ -93,10 +93,7 @@ class Descent:
         require_scalar(loss, returned_by)
         (loss / parts).backward()
         # looked at when the backward pass is under way: before it, the device would wait for the next work
-        value = float(mean(loss))
-        if not math.isfinite(value):
-            raise SearchError(f"the {what} is {value} at step {step}: lower the learning rate")
-        return value
+        return require_finite(mean(loss), what, step)
 
     def finish(self, step: int, of: str = "") -> None:
         """Clip the gradients and take the step.
@@ -171,14 +168,16 @@ def require_scalar(loss: Any, returned_by: str = "loss returns") -> None:
     raise SearchError(f"the loss is {given}; {returned_by} a scalar tensor that depends on the weights")
 
 
-def require_finite(loss: Tensor, what: str, step: int) -> None:
-    """Require a finite loss ``()``.
+def require_finite(loss: Tensor, what: str, step: int) -> float:
+    """Require a finite loss ``()``, and return its value.
 
     Raises:
         SearchError: It is not finite.
     """
-    if not bool(torch.isfinite(loss)):
-        raise SearchError(f"the {what} is {float(loss.detach())} at step {step}: lower the learning rate")
+    value = float(loss.detach())
+    if not math.isfinite(value):
+        raise SearchError(f"the {what} is {value} at step {step}: lower the learning rate")
+    return value
 
 
 def require_finite_gradients(norm: Tensor, of: str, step: int) -> None:

@@ -107,8 +107,10 @@ class Source:
             ConfigError: The options contradict each other, or the data is prepared already.
             DataError: A file cannot be read or breaks a rule.
         """
-        if archives := [path for path in _paths(self.data) if Path(path).suffix == ".npz"]:
-            raise ConfigError(f"{archives[0]}: is prepared already; give it to --data of run, or give the raw files")
+        if self._archives:
+            raise ConfigError(
+                f"{self._archives[0]}: is prepared already; give it to --data of run, or give the raw files"
+            )
         found = self._read()
         rows, left_out, described = found.rows, found.left_out, found.description
         only = [found.frame]  # handed over, so that prepare can free its memory
@@ -145,10 +147,15 @@ class Source:
         frame = read_items(self.items, self.features, self.columns.item, self.separator)
         return replace(data, features=number_features(frame, data.item_ids, self.features, str(self.items)))
 
+    @property
+    def _archives(self) -> list[str | Path]:
+        """The files of prepared data among the data."""
+        return [path for path in _paths(self.data) if Path(path).suffix == ".npz"]
+
     def _prepared(self) -> Interactions | None:
         """Return the data if it is prepared already."""
         files = _paths(self.data)
-        archives = [path for path in files if Path(path).suffix == ".npz"]
+        archives = self._archives
         if not archives and not isinstance(self.data, Interactions):
             return None
         if len(files) > 1:

@@ -1,23 +1,11 @@
 """The law on a device that is not the CPU: nothing is made on the wrong one."""
 
-import inspect
-
 import pytest
 import torch
 
 pytest.importorskip("torch.utils.backend_registration", reason="needs devices written in Python")
-from elasticnas.testing import ElasticModuleContract
 from tests.devices.accelerator import DEVICE, on_device
-from tests.nn import test_law
-
-CONTRACTS = {
-    name: contract
-    for name, contract in vars(test_law).items()
-    if inspect.isclass(contract)
-    and issubclass(contract, ElasticModuleContract)
-    and name.startswith("Test")
-    and not inspect.isabstract(contract)
-}
+from tests.nn.contracts import CONTRACTS
 
 
 @pytest.mark.parametrize("name", CONTRACTS)

@@ -32,7 +32,10 @@ def test_it_is_found_by_its_ending_and_by_its_name(install, main, tmp_path):  # 
     [
         ("user=1 item=2\nuser 1 item 2", "row 2: 'user 1 item 2'; write key=value pairs"),
         ("who=1 item=2", "no column 'user'; the columns are who, item; name it by --user"),
-        ("user=a item=x\nuser=a item=", "no user is left of 2 interactions (1 of 1 users with fewer than 3, 1 without a user or an item)"),
+        (
+            "user=a item=x\nuser=a item=",
+            "no user is left of 2 interactions (1 of 1 users with fewer than 3, 1 without a user or an item)",
+        ),
         ("user=1 item=2 at=3\nuser=1 item=2 at=noon", "row 2: the time 'noon' is neither a number nor an ISO date"),
     ],
 )

@@ -2,18 +2,17 @@
 
 import re
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from easrec.data.dates import date_of
 from easrec.data.partition import Partition, by_session, by_time, given, leave_one_out, points_of_shares
 from elasticnas.errors import ConfigError, DataError
 
 __all__ = ["SplitRule"]
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _EXAMPLES = "'last', 'time:80%,90%', 'sessions:80%,90%', or dates: 'time:2025-11-01,2025-12-01'"
 
 
@@ -105,12 +104,6 @@ def _point(text: str, part: str) -> float | int:
     part = part.strip()
     if re.fullmatch(r"\d+(\.\d+)?%", part) and 0 < float(part[:-1]) < 100:
         return float(part[:-1]) / 100
-    if re.fullmatch(r"\d{4}-\d\d-\d\d([T ].*)?", part):
-        try:
-            moment = datetime.fromisoformat(part)
-        except ValueError:
-            moment = None
-        if moment is not None and 1678 <= moment.year <= 2261:
-            since = (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)) - _EPOCH
-            return (since.days * 86_400 + since.seconds) * 10**9 + since.microseconds * 1_000
+    if (date := date_of(part)) is not None:
+        return date
     raise ConfigError(f"--split {text!r}: {part!r} is neither a percentage nor a date; give {_EXAMPLES}")
