@@ -10,6 +10,7 @@ import json
 import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,9 @@ def run_all(firsts: list[int], count: int, keep: Path, workers: int, commit: str
     found = {first: load_chunk(keep / f"{first}-{count}.json", commit) for first in firsts}
     done = [chunk for chunk in found.values() if chunk is not None]
     missing, started = [first for first, chunk in found.items() if chunk is None], time.monotonic()
-    with Stage(Console(), f"{len(missing)} chunks of {count}") as stage, ProcessPoolExecutor(workers) as pool:
+    # a fork would inherit the threads of a backward pass that ran in this process, and autograd refuses that
+    executor = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+    with Stage(Console(), f"{len(missing)} chunks of {count}") as stage, executor as pool:
         waiting = [pool.submit(run, first, count) for first in missing]
         for number, future in enumerate(as_completed(waiting), 1):
             chunk = future.result()

@@ -11,6 +11,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def run(cases: list[tuple[str, str]], jobs: int) -> Iterator[dict[str, Any]]:
     if jobs == 1:
         yield from (case(*each) for each in cases)
         return
-    with ProcessPoolExecutor(jobs) as pool:
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:  # autograd refuses to run after a fork
         for future in as_completed([pool.submit(case, *each) for each in cases]):
             yield future.result()
 
