@@ -25,7 +25,7 @@ SPACES = "elasticnas.spaces"
 RECIPES = "elasticnas.recipes"
 STRATEGIES = "elasticnas.strategies"
 
-BUILT_IN = ("space", "plugins")
+BUILT_IN = ("space", "plugins", "compare")
 """Commands of elasticnas itself, whose names recipes must not have."""
 
 

@@ -15,6 +15,7 @@ from rich.markup import escape
 from typer.core import TyperGroup
 
 import elasticnas
+from elasticnas.cli.compare import compare
 from elasticnas.errors import ElasticNASError, printable
 from elasticnas.plugins import BUILT_IN, RECIPES, SPACES, STRATEGIES, discover, listed, load_plugin
 
@@ -94,6 +95,7 @@ def _app() -> typer.Typer:
         name="elasticnas", cls=_Root, callback=_root, no_args_is_help=True, pretty_exceptions_enable=False
     )
     app.command("plugins")(_plugins)
+    app.command("compare")(compare)
     return app
 
 

@@ -436,7 +436,7 @@ def test_what_another_process_runs_is_waited_for(tmp_path, monkeypatch):
             fcntl.flock(lock, fcntl.LOCK_UN)
             return 0
 
-        monkeypatch.setattr(matrix._Runs, "run", run)
+        monkeypatch.setattr(matrix.Processes, "run", run)
         failed = run_matrix(cells, tmp_path / "data.npz", 1, 1, "cpu", lambda *given: lines.append(given[-1]))
     assert failed == [] and lines == [f"{cells[1].name}: done", f"{cells[0].name}: done"]
 
@@ -444,7 +444,7 @@ def test_what_another_process_runs_is_waited_for(tmp_path, monkeypatch):
 def test_a_run_that_is_killed_is_told_so_and_goes_on_alone(tmp_path, monkeypatch):
     cells = cells_of(methods_of("5", True), 1, "small", {}, tmp_path)[:2]
     for code, said in ((-9, "killed by signal SIGKILL"), (-50, "killed by signal 50")):
-        monkeypatch.setattr(matrix._Runs, "run", lambda *_, code=code: code)
+        monkeypatch.setattr(matrix.Processes, "run", lambda *_, code=code: code)
         failed = run_matrix(cells[:1], tmp_path / "data.npz", 1, 1, "cpu", lambda *_: None)
         assert [reason for _, reason in failed] == [said]
         assert unfinished(cells) == ({cells[0].name: said}, [cells[1].name])
@@ -453,7 +453,7 @@ def test_a_run_that_is_killed_is_told_so_and_goes_on_alone(tmp_path, monkeypatch
         keep(cells[0], run_result(cells[0].config))
         return 0
 
-    monkeypatch.setattr(matrix._Runs, "run", finish)
+    monkeypatch.setattr(matrix.Processes, "run", finish)
     assert run_matrix(cells[:1], tmp_path / "data.npz", 1, 1, "cpu", lambda *_: None) == []
     assert unfinished(cells) == ({}, [cells[1].name])
 

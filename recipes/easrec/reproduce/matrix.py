@@ -1,29 +1,23 @@
 """The matrix of runs: every method with every seed, in parallel processes, resumable."""
 
 import json
-import os
 import signal
-import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
-from typing import IO, Any
+from typing import Any
 
 from easrec.config import Config
 from easrec.reproduce.methods import Method
 from easrec.result import RunResult
 from elasticnas.errors import CheckpointError, ConfigError, ElasticNASError
 from elasticnas.files import read_json, write_text
+from elasticnas.run.processes import ELASTICNAS, Processes, environment_with, exit_on_signals, locked
 from elasticnas.settings import differences
-
-if sys.platform != "win32":
-    import fcntl
 
 __all__ = ["Cell", "run_matrix"]
 
@@ -31,7 +25,6 @@ _FAILED = "failed.txt"
 _RERUN = "delete the folder to run it again"
 _ELSEWHERE = "another process is running it"
 _RETRY_SECONDS = 0.5
-_COMMAND = "from elasticnas.cli import main; main()"
 
 
 @dataclass(frozen=True)
@@ -77,44 +70,6 @@ class Cell:
         return found if found.complete else None
 
 
-class _Runs:
-    """The running processes; after :meth:`stop` no other starts."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._running: set[subprocess.Popen[bytes]] = set()
-        self.stopping = False
-
-    def run(self, command: Sequence[str], log: IO[bytes], environment: dict[str, str], held: Sequence[int]) -> int:
-        """Run a command and return its exit code; after ``stop`` it is not started."""
-        with self._lock:  # otherwise a process could start that stop() does not see
-            if self.stopping:
-                return -signal.SIGTERM
-            # a new session: Ctrl-C in the terminal reaches only this process, which then stops its runs
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=environment,
-                start_new_session=True,
-                pass_fds=held,
-            )
-            self._running.add(process)
-        try:
-            return process.wait()
-        finally:
-            with self._lock:
-                self._running.discard(process)
-
-    def stop(self) -> None:
-        """Kill all processes; they can be resumed from their checkpoints."""
-        with self._lock:
-            self.stopping = True
-            for process in self._running:
-                process.kill()  # runs are resumable, and SIGTERM may be lost while a library is imported
-
-
 def run_matrix(
     cells: Sequence[Cell],
     data: Path,
@@ -148,7 +103,7 @@ def run_matrix(
                 unfinished.append(cell)
         except CheckpointError as error:
             failed.append((cell, str(error)))
-    runs, started = _Runs(), time.monotonic()
+    runs, started = Processes(), time.monotonic()
 
     def one(cell: Cell) -> str | None:
         try:
@@ -160,7 +115,7 @@ def run_matrix(
                 write_text(cell.folder / _FAILED, reason + "\n")
             return reason
 
-    with _exit_on_signals(), ThreadPoolExecutor(jobs) as pool:
+    with exit_on_signals(), ThreadPoolExecutor(jobs) as pool:
         try:
             waiting: dict[Future[str | None], Cell] = {pool.submit(one, cell): cell for cell in unfinished}
             while waiting:
@@ -183,37 +138,13 @@ def run_matrix(
     return failed
 
 
-@contextmanager
-def _exit_on_signals() -> Iterator[None]:
-    """Exit on signals, so that the runs are stopped; signals do not reach them in their own sessions."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {number: signal.getsignal(number) for number in (getattr(signal, name) for name in names)}
-    # keep ignoring what nohup ignores
-    before = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
-    for number in before:
-        signal.signal(number, _exit)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _exit(number: int, frame: FrameType | None) -> None:
-    print("stopped; finished work is kept, run the same command again to resume", file=sys.stderr)
-    raise SystemExit(128 + number)
-
-
-def _run(cell: Cell, data: Path, threads: int, device: str, runs: _Runs) -> str | None:
+def _run(cell: Cell, data: Path, threads: int, device: str, runs: Processes) -> str | None:
     """Execute a run and return the reason if it failed; None if it finished or was stopped."""
     if runs.stopping:
         return None
     cell.folder.mkdir(parents=True, exist_ok=True)
     with (cell.folder / "run.lock").open("ab") as lock, (cell.folder / "log.txt").open("ab") as log:
-        if not _locked(lock):
+        if not locked(lock):
             return _ELSEWHERE
         if cell.result() is not None:  # finished by another process
             return None
@@ -222,7 +153,7 @@ def _run(cell: Cell, data: Path, threads: int, device: str, runs: _Runs) -> str 
         at = log.tell()
         # the run inherits the lock, so that it stays locked if this process is killed
         held = () if sys.platform == "win32" else (lock.fileno(),)
-        code = runs.run(_command(cell, data, threads, device), log, _environment(threads), held)
+        code = runs.run(_command(cell, data, threads, device), log, environment_with(threads), held)
         if code == 0 or runs.stopping:
             return None
         lines = (cell.folder / "log.txt").read_bytes()[at:].decode("utf-8", "replace").strip().splitlines()
@@ -234,20 +165,6 @@ def _run(cell: Cell, data: Path, threads: int, device: str, runs: _Runs) -> str 
         return reason
 
 
-def _locked(file: IO[bytes]) -> bool:
-    """Lock a file; return False if another process holds the lock. Windows has no such locks: always True."""
-    if sys.platform != "win32":
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-    return True
-
-
-def _environment(threads: int) -> dict[str, str]:
-    return os.environ | {"OMP_NUM_THREADS": str(threads), "COLUMNS": "200"}
-
-
 def _command(cell: Cell, data: Path, threads: int, device: str) -> list[str]:
     settings = [
         word for key, (value, _) in differences(cell.config).items() for word in ("--set", f"{key}={json.dumps(value)}")
@@ -255,4 +172,4 @@ def _command(cell: Cell, data: Path, threads: int, device: str) -> list[str]:
     # the matrix writes one report for all runs
     run = ["easrec", "run", "--resume", "--no-report", "--data", str(data), "--out", str(cell.folder)]
     run += ["--device", device, "--threads", str(threads)]
-    return [sys.executable, "-c", _COMMAND, *run, *settings]
+    return [*ELASTICNAS, *run, *settings]

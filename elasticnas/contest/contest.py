@@ -1,0 +1,130 @@
+"""Contest: the folder of a contest, its entrants, and their judgement."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from elasticnas.checkpoint import first_difference
+from elasticnas.contest.entrant import Entrant
+from elasticnas.contest.plan import RANDOM, SCRATCH, UNIFORM, ContestPlan
+from elasticnas.contest.statistics import Judgement, judge
+from elasticnas.errors import CheckpointError, ElasticNASError, one_line
+from elasticnas.files import read_signed, write_signed
+
+__all__ = ["Contest"]
+
+_PLAN = "plan.json"
+
+
+class Contest:
+    """A plan and the folder that holds its entrants, one file each.
+
+    Args:
+        plan: The plan.
+        folder: The folder; it is created at the first entrant.
+
+    Raises:
+        CheckpointError: The folder holds the contest of another plan.
+    """
+
+    def __init__(self, plan: ContestPlan, folder: Path) -> None:
+        self.plan, self.folder = plan, folder
+        own = json.loads(plan.model_dump_json())
+        stored = _read(folder / _PLAN)
+        if stored is not None and (difference := first_difference(stored["plan"], own)):
+            raise CheckpointError(
+                f"{folder} holds a contest of another plan, {difference}: a plan is fixed before the first run; use "
+                "another folder"
+            )
+        self._known = stored
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the entrants of a seed, in the order in which they are made."""
+        searched = [*self.plan.strategies, RANDOM]
+        return [*searched, UNIFORM, *([name + SCRATCH for name in searched] if self.plan.scratch else [])]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What was found when the contest began: metric, direction, facts of the space; empty before."""
+        return {} if self._known is None else dict(self._known["facts"])
+
+    def begin(self, facts: dict[str, Any]) -> None:
+        """Save the plan; later calls check that the task is the same.
+
+        Raises:
+            CheckpointError: The task has changed.
+        """
+        path = self.folder / _PLAN
+        self._known = self._known or _read(path)  # another process may have begun meanwhile
+        if self._known is None:
+            self._known = {"plan": json.loads(self.plan.model_dump_json()), "facts": json.loads(json.dumps(facts))}
+            write_signed(path, self._known)
+        elif difference := first_difference(self._known["facts"], json.loads(json.dumps(facts))):
+            raise CheckpointError(f"{self.folder} holds a contest of another task, {difference}; use another folder")
+
+    def path(self, name: str, seed: int) -> Path:
+        """Return the file of an entrant."""
+        return self.folder / "entrants" / str(seed) / f"{name.replace(',', '').replace(' ', '-')}.json"
+
+    def entrant(self, name: str, seed: int) -> Entrant | None:
+        """Return an entrant; None if it is not made yet.
+
+        Raises:
+            CheckpointError: Its file is damaged.
+        """
+        path = self.path(name, seed)
+        stored = _read(path)
+        if stored is None:
+            return None
+        try:
+            return Entrant.model_validate({key: value for key, value in stored.items() if key != "checksum"})
+        except ValidationError as error:
+            raise CheckpointError(f"{path}: damaged ({one_line(Entrant, error)}); delete it to make it again") from None
+
+    def keep(self, entrant: Entrant) -> None:
+        """Save an entrant."""
+        write_signed(self.path(entrant.name, entrant.seed), entrant.model_dump(mode="json"))
+
+    def entrants(self) -> list[Entrant]:
+        """Return all entrants that are made, by seed."""
+        made = [self.entrant(name, seed) for seed in self.plan.seeds for name in self.names]
+        return [entrant for entrant in made if entrant is not None]
+
+    def missing(self) -> dict[int, list[str]]:
+        """Return the names that are missing, by seed."""
+        left = {seed: [n for n in self.names if not self.path(n, seed).exists()] for seed in self.plan.seeds}
+        return {seed: names for seed, names in left.items() if names}
+
+    def judgements(self, entrants: Sequence[Entrant]) -> tuple[Judgement, ...]:
+        """Return the primary judgements: every strategy against random search, and all against uniform scaling."""
+        strategies = list(self.plan.strategies)
+        pairs = [(name, RANDOM) for name in strategies] + [(name, UNIFORM) for name in (*strategies, RANDOM)]
+        return self._judged(pairs, entrants)
+
+    def judgements_from_scratch(self, entrants: Sequence[Entrant]) -> tuple[Judgement, ...]:
+        """Return the secondary judgements, a family of their own: architectures trained from random weights."""
+        names = [*self.plan.strategies, RANDOM] if self.plan.scratch else []
+        pairs = [(name + SCRATCH, RANDOM + SCRATCH) for name in names[:-1]]
+        return self._judged(pairs + [(name + SCRATCH, UNIFORM) for name in names], entrants)
+
+    def _judged(self, pairs: list[tuple[str, str]], entrants: Sequence[Entrant]) -> tuple[Judgement, ...]:
+        values: dict[str, dict[int, float]] = {}
+        for entrant in entrants:
+            values.setdefault(entrant.name, {})[entrant.seed] = entrant.test
+        direction = self.facts.get("direction", "maximise")
+        return judge(pairs, values, direction, self.plan.smallest_difference)
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        return read_signed(path)
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise CheckpointError(f"{path}: damaged ({error}); delete it to make it again") from None
+    except OSError as error:
+        raise ElasticNASError(f"{path}: cannot be read, {error.strerror}; use another folder") from None
