@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from elasticnas.checkpoint import to_builtins
-from elasticnas.errors import ConfigError, SearchError, short_repr
+from elasticnas.errors import ConfigError, SearchError, describe_error, short_repr
 from elasticnas.parallel import is_shard, mean, require_same, sharded_like, whole
 from elasticnas.search.arguments import can_call, require_function
 
@@ -99,13 +99,23 @@ class Descent:
         """Clip the gradients and take the step.
 
         Raises:
+            ConfigError: The optimizer has no step for sharded weights.
             SearchError: The gradients are not finite.
         """
         norm = torch.nn.utils.clip_grad_norm_(self.weights, self._clip_norm or math.inf)
         require_finite_gradients(norm, of, step)
-        self.optimizer.step()
+        sharded = any(map(is_shard, self.weights))
+        try:
+            self.optimizer.step()
+        except RuntimeError as error:
+            if not sharded or isinstance(error, torch.OutOfMemoryError):
+                raise
+            raise ConfigError(
+                f"{type(self.optimizer).__name__} cannot step on sharded weights ({describe_error(error)}): use another "
+                'optimizer, such as AdamW, or parallel="ddp"'
+            ) from None
         self._finished += 1
-        if (self._finished == 1 or self._finished % _COMPARED == 0) and not any(map(is_shard, self.weights)):
+        if (self._finished == 1 or self._finished % _COMPARED == 0) and not sharded:
             require_same("the weights", self._sums, _BYPASSED)
 
     def _sums(self) -> list[float]:

@@ -17,6 +17,7 @@ from torch.distributed.fsdp import fully_shard
 import elasticnas
 import elasticnas.nn as enn
 from elasticnas.cost import Flops, Params
+from elasticnas.export import to_torch_export
 from elasticnas.parallel import full_state_dict
 from elasticnas.run import Run
 from elasticnas.runtime import SeededRandom
@@ -205,6 +206,20 @@ def extracted(kind, rank, folder=None, elastified=False):
     return {"weights": plain.state_dict(), "figures": costs, "found": None}
 
 
+def exported(kind, rank, folder=None):
+    """Export a network extracted from a trained supernet; return what the exported program computes."""
+    model, inputs = shared(network(False), kind), torch.linspace(-1, 1, 18).reshape(3, 6)
+    problem = Problem(model, loss, batches(0, rank))
+    SupernetTrainer(problem, TrainerSettings(steps=3)).run(run_of(kind, None))
+    plain = elasticnas.extract(model, Sizes.smallest(), example(False))
+    outputs = plain(inputs)
+    if folder is not None:
+        path = folder.with_name(f"{folder.name}-{rank}.pt2")
+        to_torch_export(plain, inputs, path)
+        outputs = torch.export.load(path).module()(inputs)
+    return {"weights": {}, "figures": outputs.flatten().tolist(), "found": None}
+
+
 def studied(kind, rank, folder=None):
     """Run a study of the supernet: search, tuning, and networks from scratch."""
 
@@ -279,6 +294,7 @@ def cells(kind="one"):
         "training, killed and resumed": lambda k, r, f: resumed(train, k, r, f) if f else train(k, r),
         "networks, extracted, saved and loaded": lambda k, r, f: extracted(k, r, f),
         "networks, elastified, extracted, saved and loaded": lambda k, r, f: extracted(k, r, f, elastified=True),
+        "networks, extracted and exported": lambda k, r, f: exported(k, r, f),
         "study": lambda k, r, f: studied(k, r, f),
         "search, elastified, Reinforce": lambda k, r, f: search(k, r, "Reinforce", elastified=True),
         "search, unequal batches with weights": lambda k, r, f: search(k, r, "DARTS", unequal=True),

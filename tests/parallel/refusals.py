@@ -155,6 +155,11 @@ def no_weight(rank):
     train(wrap(network(False), "ddp"), rank, loss=lambda model, batch: (loss(model, batch), 0.0))
 
 
+def without_sharded_step(rank):
+    given = problem(wrap(network(False), "fsdp"), rank, None)
+    SupernetTrainer(given, TrainerSettings(steps=3), optimizer=lambda weights: torch.optim.Adafactor(weights)).run()
+
+
 def replaced_kind(rank):
     train(wrap(network(False), "ddp"), rank, Run(parallel="fsdp"))
 
@@ -194,6 +199,7 @@ REFUSED = {
     "weights of sum 0": no_weight,
     "architectures per process, sharded": lambda r: train(wrap(network(False), "fsdp"), r, per_process=True),
     "equal batches, a warning": equal_batches,
+    "Adafactor, sharded": without_sharded_step,
 }
 
 

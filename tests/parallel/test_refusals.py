@@ -38,6 +38,7 @@ EXPECTED = {
     "architectures per process, sharded": "ConfigError: per_process=True: processes that share sharded weights must "
     "run the same layers; use DDP, or leave it",
     "equal batches, a warning": "ConfigError: train: all 2 processes get the same batch; give each its part, as by D",
+    "Adafactor, sharded": "ConfigError: Adafactor cannot step on sharded weights (RuntimeError: aten.pow_",
     "weights of sum 0": "SearchError: the weights that loss returns have the sum 0.0: a positive, finite one is needed",
 }
 
