@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from elasticnas import axes as axes
+    from elasticnas import contest as contest
     from elasticnas import cost as cost
     from elasticnas import elastic as elastic
     from elasticnas import errors as errors
@@ -47,6 +48,7 @@ __all__ = [
 # packages and names are loaded at first use, so that the command line can start without importing torch
 _PACKAGES = (
     "axes",
+    "contest",
     "cost",
     "elastic",
     "errors",

@@ -25,6 +25,7 @@ LAYERS = [
     ["search", "export"],
     ["study"],
     ["testing", "plugins"],
+    ["contest"],
     ["cli"],
     ["__main__"],
 ]

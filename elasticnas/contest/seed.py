@@ -59,6 +59,7 @@ class _Seed:
     def __init__(self, contest: Contest, seed: int, run: Run, device: torch.device, console: Console) -> None:
         self.contest, self.plan, self.seed, self.run, self.console = contest, contest.plan, seed, run, console
         self.device = device
+        self.strategies = {name: given.made() for name, given in self.plan.strategies.items()}
         self.study = self._study()
         self.space, self.flops, self.whole = self.study.space, self.study.flops, self.study.whole
         rng = SeededRandom(0)
@@ -115,7 +116,7 @@ class _Seed:
 
     def _searched(self, name: str, scratch: str | None) -> None:
         given = self.plan.strategies.get(name)
-        strategy = Evolve("random", self.plan.evaluations) if given is None else given.made()
+        strategy = self.strategies.get(name) or Evolve("random", self.plan.evaluations)
         if given is not None and given.trains:
             found, work, model, seconds = self._search_of_its_own(name, strategy, given)
         else:

@@ -111,8 +111,8 @@ class Descent:
             if not sharded or isinstance(error, torch.OutOfMemoryError):
                 raise
             raise ConfigError(
-                f"{type(self.optimizer).__name__} cannot step on sharded weights ({describe_error(error)}): use another "
-                'optimizer, such as AdamW, or parallel="ddp"'
+                f"{type(self.optimizer).__name__} cannot step on sharded weights ({describe_error(error)}): use "
+                'another optimizer, such as AdamW, or parallel="ddp"'
             ) from None
         self._finished += 1
         if (self._finished == 1 or self._finished % _COMPARED == 0) and not sharded:

@@ -23,7 +23,7 @@ def complete(main, monkeypatch):
 @pytest.mark.parametrize(
     ("line", "offered"),
     [
-        ("elasticnas ", ["space", "plugins", "charlm", "digits", "easrec"]),
+        ("elasticnas ", ["space", "plugins", "compare", "charlm", "digits", "easrec"]),
         ("elasticnas easrec re", ["retrain", "refit", "recommend", "reproduce"]),
         ("elasticnas easrec run --preset d", ["default", "demo", "douban"]),
         ("elasticnas easrec run --format ra", ["ratings.dat"]),

@@ -65,6 +65,7 @@ class Net(nn.Module):
 
 PACKAGES: list[ModuleType] = [
     elasticnas.axes,
+    elasticnas.contest,
     elasticnas.cost,
     elasticnas.elastic,
     elasticnas.errors,
