@@ -1,7 +1,7 @@
 """Solver: the architectures with the lowest objective within budgets, under true costs and rules."""
 
 from collections.abc import Iterator, Sequence
-from functools import partial
+from functools import cached_property, partial
 from itertools import combinations, islice, product
 from math import isfinite, prod
 from typing import Any
@@ -82,8 +82,11 @@ class Solver:
 
         The lowest objective is first, except in large spaces with an objective that is not additive.
         """
-        every = self._distinct()
-        return iter(sorted(every, key=lambda pair: pair[0])) if self.exact and not self.objective.additive else every
+        return iter(self._sorted) if self.exact and not self.objective.additive else self._distinct()
+
+    @cached_property
+    def _sorted(self) -> list[tuple[float, Any]]:
+        return sorted(self._distinct(), key=lambda pair: pair[0])
 
     def _distinct(self) -> Iterator[tuple[float, Any]]:
         seen = set()

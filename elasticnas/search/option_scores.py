@@ -15,6 +15,7 @@ from elasticnas.cost.rank_correlation import rank_correlation
 from elasticnas.cost.solver import Solver
 from elasticnas.errors import ArchitectureError, BudgetError, ConfigError
 from elasticnas.record import Record, Result, read_result
+from elasticnas.report.numbers import counted
 from elasticnas.search.arguments import require_integer
 from elasticnas.search.direction import Direction
 from elasticnas.space.space import A, S
@@ -86,6 +87,14 @@ class OptionScores(Result, Generic[A]):
         predicted = np.array([row.predicted for row in self.checked])
         return rank_correlation(predicted, np.array([row.evaluated for row in self.checked]))
 
+    def summary(self) -> str:
+        """Return the number of scores and the rank correlation as text."""
+        scored = sum(change is not None for changes in self.changes.values() for change in changes)
+        cells = sum(change != 0 for pair in self.pairs for row in pair.changes for change in row)
+        pairs = f", {counted(cells, 'pair')} corrected" if self.pairs else ""
+        held_out = f"rank correlation {self.rank_correlation:.2f} on {counted(len(self.checked), 'architecture')}"
+        return f"{counted(scored, 'option')}{pairs}; {held_out} held out"
+
     def predict(self, arch: A) -> float:
         """Return the predicted metric; nan if an option could not be scored.
 
@@ -118,10 +127,7 @@ class OptionScores(Result, Generic[A]):
         """
         require_integer("number", number, 1)
         _require_budgets(budgets, self.space)
-        found = Solver(self._objective, _ENUMERATED).best(budgets, number)
-        if not found:
-            raise ArchitectureError(f"{self.space.__name__}: no architecture has scored options only")
-        return tuple(found)
+        return tuple(self._best(Solver(self._objective, _ENUMERATED), budgets, number))
 
     def front(self, cost: Cost[A], points: "int | None" = 20, budgets: Sequence[Budget[A]] = ()) -> tuple[A, ...]:
         """Return the Pareto front of the predicted metric and a cost, cheapest first.
@@ -137,15 +143,17 @@ class OptionScores(Result, Generic[A]):
         """
         if points is not None:
             require_integer("points", points, 2)
-        found = [self.best(budgets)]
-        most, least = cost(found[0]), cost(Solver(self._objective, _ENUMERATED).cheapest(cost))
+        _require_budgets(budgets, self.space)
+        solver = Solver(self._objective, _ENUMERATED)
+        found = [self._best(solver, budgets, 1)[0]]
+        most, least = cost(found[0]), cost(solver.cheapest(cost))
         with suppress(BudgetError):  # the other budgets do not allow lower costs
             for place in count(1):
                 share = cost(found[-1]) * (1 - _BELOW)
                 limit = share if points is None else min(share, most - (most - least) * place / (points - 1))
                 if limit < least * (1 - _ROUNDING) or place == points:
                     break
-                found.append(self.best([Budget(limit, cost, f"{limit:.6g}"), *budgets]))
+                found += self._best(solver, [Budget(limit, cost, f"{limit:.6g}"), *budgets], 1)
         return _front(found, cost, self._objective)
 
     @classmethod
@@ -160,6 +168,12 @@ class OptionScores(Result, Generic[A]):
             ConfigError: The data has another format, or is damaged.
         """
         return read_result(OptionScores[space], data, "option scores")  # type: ignore[valid-type]
+
+    def _best(self, solver: Solver, budgets: Sequence[Budget[A]], number: int) -> list[A]:
+        found: list[A] = solver.best(budgets, number)
+        if not found:
+            raise ArchitectureError(f"{self.space.__name__}: no architecture has scored options only")
+        return found
 
     @property
     def _sign(self) -> float:

@@ -47,20 +47,20 @@ class ScoredSearch:
         before: int,
     ) -> None:
         self.strategy, self.references, self.settings, self.run = strategy, references, settings, run
-        plan = {
-            "best": strategy.best,
-            "held_out": strategy.held_out,
-            "corrections": strategy.corrections,
-            "references": [reference.model_dump(mode="json") for reference in references],
-        }
-        self.saved = saved = SavedEvaluations(strategy.name, problem, settings, run, plan)
+        # evaluations depend on no argument of the strategy, so that a resumed run may ask for more
+        identity = {"method": strategy.name}
+        self.saved = saved = SavedEvaluations(strategy.name, problem, settings, run, identity)
         self.limits, self.before = saved.limits, before
         self.archive = Archive(saved.evaluator, self.limits, saved.outcome(), 0, saved.same, self._report)
         drawn = draws(saved.space, self.limits.excess, self.limits.allows, settings.seed, saved.same)
-        self.held_out = list(islice(drawn, strategy.held_out))
+        first = list(islice(drawn, max(1, strategy.held_out)))
+        if not first:
+            raise self.limits.joint_budget_error()
+        self.held_out = first[: strategy.held_out]
         self.probes = list(islice(drawn, strategy.corrections // 2))
 
     def result(self) -> SearchResult[Any]:
+        """Evaluate, solve and return the result."""
         saved, strategy, archive = self.saved, self.strategy, self.archive
         scores = self._scores()
         budgets = list(saved.budgets.values())
@@ -183,9 +183,8 @@ class ScoredSearch:
 
     def _report(self, archive: Archive, candidate: "Candidate[Any] | None", left: float) -> None:
         figures = dict(candidate.metrics) if candidate is not None else {}
-        step, steps = self.before + archive.spent, self.before + archive.trials
-        # the run adds the steps of the training to the first number
-        self.run.report(Progress("score", step - self.before, steps, figures, left))
+        # the run adds the steps of the training to the number of the step, but not to the total
+        self.run.report(Progress("score", archive.spent, self.before + archive.trials, figures, left))
 
     def _show(self, archive: Archive, candidate: "Candidate[Any] | None", left: float) -> None:
         """Show random search on the bar only: it does not count as progress of the search."""
