@@ -55,6 +55,10 @@ class Combinations:
         """Return the cost of each row ``(rows, choices)``; nan for an impossible row."""
         return self._evaluate(rows, lambda arch: np.nan if arch is None else self._cost(arch))
 
+    def architecture(self, row: Rows) -> Any:
+        """Return the architecture of a row ``(choices,)``; None if a rule forbids it."""
+        return self._architecture(row.tobytes())
+
     def _evaluate(self, rows: Rows, value: Callable[[Any], float]) -> Array:
         """Return a value for each row's architecture, computed once for equal rows."""
         keys = [row.tobytes() for row in rows]

@@ -17,6 +17,7 @@ from elasticnas.cost.distinct import DistinctCosts, distinct_costs
 from elasticnas.cost.expectation import Expectation, sampled
 from elasticnas.cost.passes import with_dict
 from elasticnas.cost.sampler import Sampler
+from elasticnas.cost.surrogate import Surrogate
 from elasticnas.cost.table import ENTRIES, CostTable, choice_names, given_probabilities, tabulate
 from elasticnas.errors import SpaceError
 from elasticnas.extraction import axes_of, check
@@ -154,6 +155,18 @@ class Cost(ABC, Generic[A]):
         if len(given) == len(self.space.choice_list()) and (distinct := self._architectures) is not None:
             return _exact(distinct.expected(given))
         return sampled(self._sampler(tuple(given), base), given, seed)
+
+    def separable(self, names: Sequence[str], base: A) -> Surrogate | None:
+        """Return the cost as a sum over choices, given a few of them; None if it is no such sum.
+
+        The first call computes the costs of up to about 2,000 architectures, unless :meth:`expectation` has done it.
+
+        Args:
+            names: Names of the choices, in the order of the space.
+            base: The architecture that fixes all other choices.
+        """
+        sampler = self._sampler(tuple(names), base)
+        return sampler.surrogate if sampler.exact else None
 
     @cached_property
     def _architectures(self) -> DistinctCosts | None:

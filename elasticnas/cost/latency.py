@@ -19,6 +19,7 @@ from elasticnas.cost.cost import Cost
 from elasticnas.cost.flops import Flops
 from elasticnas.cost.inference import preserved_random_state
 from elasticnas.cost.passes import Call, example_of, failure, run
+from elasticnas.cost.rank_correlation import rank_correlation
 from elasticnas.errors import ConfigError, ElasticNASError, SpaceError
 from elasticnas.extraction import extract_unverified
 from elasticnas.space.space import A
@@ -237,7 +238,7 @@ class Latency(Cost[A]):
 def _report(rows: Sequence[tuple[A, float, float]]) -> LatencyReport[A]:
     predicted, actual = np.array([row[1] for row in rows]), np.array([row[2] for row in rows])
     errors = np.abs(predicted - actual) / np.maximum(actual, 1e-12)
-    return LatencyReport(tuple(rows), _spearman(predicted, actual), float(errors.mean()) if rows else 0.0)
+    return LatencyReport(tuple(rows), rank_correlation(predicted, actual), float(errors.mean()) if rows else 0.0)
 
 
 @contextmanager
@@ -250,20 +251,3 @@ def _threads(count: int | None) -> Iterator[None]:
     finally:
         if count is not None:
             torch.set_num_threads(before)
-
-
-def _spearman(a: Array, b: Array) -> float:
-    if len(a) < 2:
-        return float("nan")
-    first, second = _ranks(a), _ranks(b)
-    if first.std() == 0 or second.std() == 0:
-        return float("nan")
-    return float(np.corrcoef(first, second)[0, 1])
-
-
-def _ranks(values: Array) -> Array:
-    """Return ranks from 0; equal values have their mean rank."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ends = np.cumsum(counts)
-    shared: Array = (ends - (counts + 1) / 2.0)[inverse.reshape(-1)]
-    return shared

@@ -36,12 +36,16 @@ class Sampler:
 
     Args:
         combinations: The combinations that the expectation is over.
+
+    Attributes:
+        exact: Whether the surrogate had no residual.
+        surrogate: The surrogate.
     """
 
     def __init__(self, combinations: Combinations) -> None:
         self._combinations = combinations
-        self._surrogate, exact = _calibrated(fit_surrogate(combinations))
-        self._draws, self._gradient_choices = (2, 1) if exact else (_COST_DRAWS, len(combinations.counts))
+        self.surrogate, self.exact = _calibrated(fit_surrogate(combinations))
+        self._draws, self._gradient_choices = (2, 1) if self.exact else (_COST_DRAWS, len(combinations.counts))
 
     def __call__(self, probabilities: Sequence[Tensor], seed: int) -> tuple[Tensor, float, int]:
         """Estimate the expected cost.
@@ -59,13 +63,13 @@ class Sampler:
         """
         scaled = [p / p.sum(-1) for p in (p.cpu().double() for p in probabilities)]
         plain = [np.array(p.tolist(), dtype=np.float64) for p in scaled]
-        exact, independent = self._surrogate.expected(scaled), self._surrogate.independent(scaled)
+        exact, independent = self.surrogate.expected(scaled), self.surrogate.independent(scaled)
         for_residual, for_rules = (
-            draw(self._surrogate, independent, _draw_count(independent, least), [seed, stream])
+            draw(self.surrogate, independent, _draw_count(independent, least), [seed, stream])
             for stream, least in enumerate((self._draws, _RULE_DRAWS))
         )
         # the exact expectation is a control variate, weighted by the fraction of allowed combinations that is possible
-        share = possible_share(self._surrogate, independent, _RULE_DRAWS, [seed, 2])
+        share = possible_share(self.surrogate, independent, _RULE_DRAWS, [seed, 2])
         parts = [
             self._over_possible(for_rules, share, plain, float(exact.detach())),
             self._residual(for_residual.accepted, plain, seed),
@@ -79,7 +83,7 @@ class Sampler:
 
     def _over_possible(self, draws: Draws, share: float, plain: Sequence[Array], exact: float) -> _Part:
         """Estimate the surrogate over possible combinations; its exact mean over allowed ones is a control variate."""
-        surrogate, possible = self._surrogate, self._combinations.possible
+        surrogate, possible = self.surrogate, self._combinations.possible
         terms = surrogate.values(draws.accepted) - share * (surrogate.values(draws.proposed) - exact)
         mean, some = np.full(_RULE_DRAWS, exact), slice(_RULE_DRAWS)
         over_possible = _gradients(
@@ -92,7 +96,7 @@ class Sampler:
         """Estimate the residual of the surrogate over possible combinations."""
 
         def residual(rows: Rows) -> Array:
-            return self._combinations.costs(rows) - self._surrogate.values(rows)
+            return self._combinations.costs(rows) - self.surrogate.values(rows)
 
         terms = residual(rows)
         some = slice(self._draws)

@@ -134,20 +134,43 @@ def fit_surrogate(combinations: Combinations) -> Surrogate:
 def _joint_changes(combinations: Combinations, joint: Sequence[int], separate: Sequence[int]) -> Array:
     """Compute the change of cost by each option of the separate choices, for all joint combinations.
 
-    It is the change at the base times one factor for each joint choice, which is measured at the base: ``hidden``, for
-    example, scales the change by a width.
+    It is the change at the base times one factor for each joint choice: ``hidden``, for example, scales the change by a
+    width. A factor is measured at the base or, if a rule forbids the option there, at another architecture with it.
     """
     changes = _all_changes(combinations, combinations.base, separate)[None]
-    at_base = np.where(changes[0] == 0, 1.0, changes[0])
     for position in joint:
-        rows = _with_each_option(combinations, combinations.base, position)
-        possible = combinations.possible(rows)
+        pairs = _pairs(combinations, joint, position)
         factors = [
-            _all_changes(combinations, row, separate) / at_base if is_possible else np.ones_like(at_base)
-            for row, is_possible in zip(rows, possible, strict=True)
+            np.ones(changes.shape[-1]) if pair is None else _ratio(combinations, *pair, separate) for pair in pairs
         ]
-        changes = (changes[:, None] * np.stack(factors)).reshape(len(changes) * len(factors), len(at_base))
+        changes = (changes[:, None] * np.stack(factors)).reshape(len(changes) * len(factors), changes.shape[-1])
     return changes
+
+
+def _ratio(combinations: Combinations, one: Rows, other: Rows, separate: Sequence[int]) -> Array:
+    """Return the changes by the options of the separate choices at one row, as shares of those at another."""
+    below = _all_changes(combinations, other, separate)
+    found: Array = _all_changes(combinations, one, separate) / np.where(below == 0, 1.0, below)
+    return found
+
+
+def _pairs(combinations: Combinations, joint: Sequence[int], position: int) -> list[tuple[Rows, Rows] | None]:
+    """Return for each option of a joint choice two possible rows that differ in it alone: with it, with the base's."""
+    rows = _with_each_option(combinations, combinations.base, position)
+    possible = combinations.possible(rows).tolist()
+    found: dict[tuple[int, ...], Any] = {}
+    if not all(possible):
+        with suppress(SpaceError):
+            found = dict(combinations.space.projections((combinations.choices[position],)))
+    pairs: list[tuple[Rows, Rows] | None] = []
+    for option, row in enumerate(rows):
+        one, other = row.copy(), combinations.base.copy()
+        if not possible[option] and (option,) in found:
+            one[list(joint)] = combinations.row(found[option,])[list(joint)]
+            other[list(joint)] = one[list(joint)]
+            other[position] = combinations.base[position]
+        pairs.append((one, other) if combinations.possible(np.stack([one, other])).all() else None)
+    return pairs
 
 
 def _joint_positions(combinations: Combinations) -> tuple[int, ...]:

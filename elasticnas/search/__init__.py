@@ -2,6 +2,7 @@
 
 from elasticnas.search.bilevel import BilevelSearcher
 from elasticnas.search.binary_path import BinaryPath
+from elasticnas.search.option_scores import OptionScores
 from elasticnas.search.penalty import DualAscent, Dynamic, Fixed, NoPenalty, Penalty
 from elasticnas.search.plain_training import PlainTraining
 from elasticnas.search.problem import Problem
@@ -20,6 +21,7 @@ from elasticnas.search.strategies import (
     RandomSearch,
     RecNAS,
     Reinforce,
+    ScoreOptions,
     Strategy,
 )
 from elasticnas.search.supernet_trainer import SupernetTrainer
@@ -39,6 +41,7 @@ __all__ = [
     "GradientStrategy",
     "Gumbel",
     "NoPenalty",
+    "OptionScores",
     "Penalty",
     "PlainTraining",
     "Problem",
@@ -49,6 +52,7 @@ __all__ = [
     "Reinforce",
     "Relaxation",
     "ScoreFunction",
+    "ScoreOptions",
     "SearchResult",
     "SearchSettings",
     "Softmax",

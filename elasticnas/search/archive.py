@@ -122,3 +122,20 @@ class Archive:
     def best(self) -> Candidate[Any]:
         """Return the candidate with the best metric; the cheapest of equal ones."""
         return self.outcome.best(list(self.candidates.values()))
+
+    def history(self, allowed: Callable[[Any], bool] = lambda arch: True) -> list[dict[str, Any]]:
+        """Return a record for each candidate: its number, costs and metric, and the best metric so far.
+
+        Args:
+            allowed: Returns whether an architecture counts as the best.
+        """
+        records: list[dict[str, Any]] = []
+        best, metric = None, self.outcome.metric
+        for number, candidate in enumerate(self.candidates.values(), 1):
+            if allowed(candidate.architecture):
+                best = candidate if best is None else self.outcome.best([best, candidate])
+            records.append(
+                {"evaluated": number, "costs": candidate.costs, "metric": candidate.metrics[metric]}
+                | ({} if best is None else {"best": best.metrics[metric]})
+            )
+        return records

@@ -72,6 +72,8 @@ def _notes(result: "SearchResult[Any]") -> list[tuple[str, str]]:
         ("random", f"best of {len(result.random_tried)}: {result.random.architecture!r}"),
         ("front", "; budget: ".join([counted(len(result.pareto), "architecture"), *filter(None, [", ".join(limits)])])),
     ]
+    if result.scores is not None:
+        notes.append(("scores", result.scores.summary()))
     if result.failures:
         notes.append(("failed", f"{counted(len(result.failures), 'evaluation')}: {result.failures[0].message}"))
     if result.warnings:

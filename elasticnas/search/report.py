@@ -9,6 +9,7 @@ from elasticnas.report import Report, Series
 from elasticnas.report.html import Chart, Drawing, Facts, Grid, Lines, Part, Section, curves, read_metrics, thinned
 from elasticnas.report.rows import sizes_text
 from elasticnas.search.fronts import RANDOM, evaluated, front_series
+from elasticnas.search.scores_report import scores_parts
 
 if TYPE_CHECKING:
     from elasticnas.search.result import Candidate, SearchResult
@@ -30,7 +31,7 @@ def search_report(result: "SearchResult[Any]", folder: Path | None = None) -> Re
 
 
 def search_sections(result: "SearchResult[Any]", folder: Path | None = None, label: str = "") -> list[Section]:
-    """Return the sections of a search: found architecture, front, history and probabilities.
+    """Return the sections of a search: found architecture, front, scores, history and probabilities.
 
     Args:
         result: Result of the search.
@@ -43,6 +44,8 @@ def search_sections(result: "SearchResult[Any]", folder: Path | None = None, lab
     sections = [Section("Search", found), Section("Search history", history(result, folder, metric))]
     charts = _probabilities(result)
     sections.append(Section("Probabilities of every choice", charts, folded=len(charts) > _FOLDED))
+    if result.scores is not None:
+        sections.insert(1, Section("Scores of the options", scores_parts(result.scores, metric)))
     if result.warnings:
         sections.insert(1, Section("Warnings of the search", [Lines(result.warnings)]))
     return sections

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeAlias, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic import Field, SerializeAsAny
 
@@ -10,6 +10,8 @@ from elasticnas.calls import usage
 from elasticnas.record import Figures, Record, Result, read_result
 from elasticnas.report import Report
 from elasticnas.report.brief import Brief, Summarised
+from elasticnas.search.direction import Direction
+from elasticnas.search.option_scores import OptionScores
 from elasticnas.search.presentation import better, brief, draw, rows
 from elasticnas.search.report import search_report
 from elasticnas.space import Space
@@ -17,7 +19,6 @@ from elasticnas.space.space import S
 
 __all__ = ["Candidate", "Direction", "Failure", "Measured", "SearchResult", "better", "pareto", "restore"]
 
-Direction: TypeAlias = Literal["maximise", "minimise"]
 A = TypeVar("A", bound=Space)
 
 
@@ -86,6 +87,7 @@ class SearchResult(Summarised, Result, Generic[A]):
         failures: Architectures whose evaluation failed.
         warnings: Warnings about the search, such as an early collapse.
         latency: Predicted and measured latencies, by name of the cost, for each Latency that was predicted.
+        scores: What every option changes in the metric, for a search by ``ScoreOptions``; else None.
         seconds: Time of the search, without random search.
         steps: Number of weight steps, or of evaluations.
     """
@@ -107,6 +109,7 @@ class SearchResult(Summarised, Result, Generic[A]):
     failures: tuple[Failure[A], ...] = ()
     warnings: tuple[str, ...] = ()
     latency: dict[str, tuple[Measured[A], ...]] = Field(default={})
+    scores: OptionScores[A] | None = None
     seconds: float
     steps: int
 

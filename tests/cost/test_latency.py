@@ -10,7 +10,7 @@ from torch import nn
 import elasticnas.nn as enn
 from elasticnas import Space
 from elasticnas.cost import Latency, Measurement
-from elasticnas.cost.latency import _spearman
+from elasticnas.cost.rank_correlation import rank_correlation
 from elasticnas.errors import ConfigError
 
 
@@ -130,9 +130,9 @@ def test_report_holds_out_what_it_predicts():
 def test_rank_correlation_by_hand():
     import numpy as np
 
-    assert _spearman(np.array([1.0, 2.0, 3.0]), np.array([10.0, 20.0, 15.0])) == pytest.approx(0.5)
-    assert _spearman(np.array([1.0, 1.0, 2.0]), np.array([1.0, 1.0, 5.0])) == pytest.approx(1.0)
-    assert math.isnan(_spearman(np.array([1.0, 1.0]), np.array([1.0, 2.0])))
+    assert rank_correlation(np.array([1.0, 2.0, 3.0]), np.array([10.0, 20.0, 15.0])) == pytest.approx(0.5)
+    assert rank_correlation(np.array([1.0, 1.0, 2.0]), np.array([1.0, 1.0, 5.0])) == pytest.approx(1.0)
+    assert math.isnan(rank_correlation(np.array([1.0, 1.0]), np.array([1.0, 2.0])))
 
 
 def test_threads_and_modes_are_restored():

@@ -1,7 +1,7 @@
 """Search strategies with one common interface, one file each.
 
-SPOS, RandomSearch, Reinforce and Evolve work with any supernet. DARTS, ProxylessNAS, RecNAS and DynamicConstraint mix
-sizes and need supernets of elastic primitives; elastified models only run sliced.
+SPOS, ScoreOptions, RandomSearch, Reinforce and Evolve work with any supernet. DARTS, ProxylessNAS, RecNAS and
+DynamicConstraint mix sizes and need supernets of elastic primitives; elastified models only run sliced.
 """
 
 from elasticnas.search.strategies.darts import DARTS
@@ -11,6 +11,7 @@ from elasticnas.search.strategies.proxylessnas import ProxylessNAS
 from elasticnas.search.strategies.random_search import RandomSearch
 from elasticnas.search.strategies.recnas import RecNAS
 from elasticnas.search.strategies.reinforce import Reinforce
+from elasticnas.search.strategies.score_options import ScoreOptions
 from elasticnas.search.strategies.spos import SPOS
 from elasticnas.search.strategies.strategy import GradientStrategy, Strategy
 
@@ -24,5 +25,6 @@ __all__ = [
     "RandomSearch",
     "RecNAS",
     "Reinforce",
+    "ScoreOptions",
     "Strategy",
 ]

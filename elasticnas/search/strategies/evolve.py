@@ -1,33 +1,24 @@
 """Evolve: search a trained supernet by evaluations, for a Pareto front."""
 
-import time
-from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-import torch
-from torch import Tensor, nn
-
 from elasticnas.calls import usage
 from elasticnas.cost import smallest_reachable
 from elasticnas.errors import ConfigError, short_repr
-from elasticnas.extraction import Sameness
-from elasticnas.parallel import full_state_dict, prepared, refuse, require_same, unwrapped
+from elasticnas.parallel import refuse
 from elasticnas.run import Progress, Run
 from elasticnas.runtime import warn
 from elasticnas.search.archive import Archive
 from elasticnas.search.arguments import require_integer
-from elasticnas.search.evaluation import Evaluator, evaluate_at
 from elasticnas.search.evolution import nsga2, share
-from elasticnas.search.limits import Limits, finite_cost, limits_to_save, restore_limits
 from elasticnas.search.local_search import local_search
-from elasticnas.search.outcome import Outcome
 from elasticnas.search.problem import Problem
 from elasticnas.search.random_search import draws
 from elasticnas.search.result import Candidate, SearchResult
+from elasticnas.search.saved_evaluations import SavedEvaluations
 from elasticnas.search.settings import SearchSettings
-from elasticnas.search.sharing import refuse_measured
 from elasticnas.search.storage import (
     Stored,
     add_trial,
@@ -118,51 +109,17 @@ class _Evolution:
 
     def __init__(self, strategy: Evolve, problem: Problem, settings: SearchSettings, run: Run) -> None:
         self.strategy, self.settings, self.run = strategy, settings, run
-        self.axes = axes = problem.axes
-        self.space = axes.space
-        self.costs = problem.named_costs(strategy.name)
-        refuse_measured(strategy.name, self.costs)
-        model = unwrapped(prepared(problem.model, strategy.name))
-        self.metric, self.direction = problem.ranking
-        evaluate = problem.evaluator(strategy.name, settings.seed)
-        self.budgets = problem.limits()
-        self.identity = problem.identity() | {
-            "weights": _digest(model),
-            "costs": {name: cost.identity for name, cost in self.costs.items()},
-            "budgets": {name: budget.identity for name, budget in self.budgets.items()},
-            "seed": settings.seed,
-            "method": strategy.method,
-        }
-        self.same = Sameness(model).canonical
-        self.evaluator = Evaluator(
-            self.space,
-            lambda arch: evaluate_at(model, axes, arch, evaluate, self.metric, settings.seed),
-            lambda arch: {name: finite_cost(cost, arch) for name, cost in self.costs.items()},
-            settings.retries,
-            self.same,
-            self._keep,
+        self.saved = SavedEvaluations(
+            strategy.name, problem, settings, run, {"method": strategy.method}, self._share_local
         )
         self._local_study: tuple[Any, Archive] | None = None  # study and archive of a stored local search
-        self._before, self._started = 0.0, time.perf_counter()
-        require_same("model, settings or data", self.identity)
-        state = run.load(self.identity)
-        if state is not None:
-            with run.restoring():
-                self.evaluator.load_state_dict(state["evaluations"])
-                self.budgets = restore_limits(self.budgets, state["limits"])
-                self._before = float(state["seconds"])
-
-    @property
-    def seconds(self) -> float:
-        """Total time, interrupted runs included."""
-        return self._before + time.perf_counter() - self._started
 
     def result(self) -> SearchResult[Any]:
         strategy = self.strategy
         ours = self._search(strategy.method, strategy.trials, self._report)
         if not ours.candidates:
-            raise self.evaluator.all_failed_error() if ours.failed else ours.limits.joint_budget_error()
-        seconds, random = self.seconds, strategy.method == "random"
+            raise self.saved.evaluator.all_failed_error() if ours.failed else ours.limits.joint_budget_error()
+        seconds, random = self.saved.seconds, strategy.method == "random"
         theirs = ours if random else self._search("random", len(ours.candidates), self._show)
         tried = list(ours.candidates.values())
         lines = [*self.run.changes, *_warnings(ours, theirs)]
@@ -172,8 +129,8 @@ class _Evolution:
             list(theirs.candidates.values()) or [ours.best()],
             tried=tuple(tried),
             warnings=lines,
-            failures=tuple(self.evaluator.failures.values()),
-            history=_history(ours),
+            failures=tuple(self.saved.evaluator.failures.values()),
+            history=ours.history(),
             seconds=seconds,
             steps=len(tried),
         )
@@ -182,25 +139,23 @@ class _Evolution:
         return result
 
     def _search(self, method: Method, trials: int, shown: Any) -> Archive:
-        strategy, study = self.strategy, None
+        strategy, saved, study = self.strategy, self.saved, None
         if method == "nsga2" or strategy.storage is not None:
             name = strategy.study if method == strategy.method else f"{strategy.study}-{method}"
-            more = "maximize" if self.direction == "maximise" else "minimize"
-            objectives = dict.fromkeys(self.costs, "minimize") | {
-                f"metric {self.metric}" if self.metric in self.costs else self.metric: more
+            more = "maximize" if saved.direction == "maximise" else "minimize"
+            objectives = dict.fromkeys(saved.costs, "minimize") | {
+                f"metric {saved.metric}" if saved.metric in saved.costs else saved.metric: more
             }
-            identity = {**self.identity, "method": method, "caller": self.run.identity}
+            identity = {**saved.identity, "method": method, "caller": self.run.identity}
             study = open_study(strategy.storage, name, objectives, identity)
             if strategy.storage is not None:
-                self.budgets = stored_limits(study, self.budgets)  # the limit of a measured cost may differ
-        limits = Limits(self.budgets)
-        largest = self.space.largest()
-        outcome = Outcome(strategy.name, self.costs, self.budgets, self.metric, self.direction, largest)
-        archive = Archive(self.evaluator, limits, outcome, trials, self.same, shown)
-        drawn = draws(self.space, limits.excess, limits.allows, self.settings.seed, self.same)
+                saved.budgets = stored_limits(study, saved.budgets)  # the limit of a measured cost may differ
+        limits = saved.limits
+        archive = Archive(saved.evaluator, limits, saved.outcome(), trials, saved.same, shown)
+        drawn = draws(saved.space, limits.excess, limits.allows, self.settings.seed, saved.same)
         self._local_study = None
         if study is not None and method == "local":  # it is deterministic and finds its evaluations in the storage
-            self.evaluator.remember(*Stored(study, self.space).new())
+            saved.evaluator.remember(*Stored(study, saved.space).new())
             self._local_study = study, archive
         if method == "nsga2":
             nsga2(self._trials(study, archive), drawn, strategy.population, self.settings.seed)
@@ -210,51 +165,31 @@ class _Evolution:
             for arch in islice(drawn, trials):
                 archive.evaluate(arch)
         else:
-            local_search(archive, self.space, drawn, strategy.population, self.settings.seed)
+            local_search(archive, saved.space, drawn, strategy.population, self.settings.seed)
         return archive
 
     def _trials(self, study: Any, archive: Archive) -> Trials:
         workers = Workers(study, self.strategy.storage)
         if study.study_name == self.strategy.study:
             workers.warn_if_blind()
-        return Trials(study, archive, self.space, workers)
+        return Trials(study, archive, self.saved.space, workers)
 
     def _report(self, archive: Archive, candidate: "Candidate[Any] | None", left: float) -> None:
         figures = dict(candidate.metrics) if candidate is not None else {}
         if archive.candidates:
-            figures["best"] = archive.best().metrics[self.metric]
+            figures["best"] = archive.best().metrics[self.saved.metric]
         self.run.report(Progress("evaluate", archive.spent, archive.trials, figures, left))
 
     def _show(self, archive: Archive, candidate: "Candidate[Any] | None", left: float) -> None:
         """Show random search on the bar only: it does not count as progress of the search."""
         self.run.reporting.show(Progress("random search", archive.spent, archive.trials, {}, left))
 
-    def _keep(self, evaluated: Any) -> None:
-        """Write a line of metrics and a checkpoint after each evaluation, as one may take minutes."""
-        self.run.record(evaluated.model_dump(mode="json"))
+    def _share_local(self, evaluated: Any) -> None:
+        """Write an evaluation of a stored local search to its study."""
         if self._local_study is not None:
             study, archive = self._local_study
             values = archive.objectives(evaluated) if isinstance(evaluated, Candidate) else None
-            add_trial(study, self.space, evaluated, values)
-        if self.run.folder is None:
-            return
-        state = {
-            "evaluations": self.evaluator.state_dict(),
-            "limits": limits_to_save(self.budgets),
-            "seconds": self.seconds,
-        }
-        self.run.save(state, self.identity)
-
-
-def _history(archive: Archive) -> list[dict[str, Any]]:
-    records: list[dict[str, Any]] = []
-    best: Candidate[Any] | None = None
-    for number, candidate in enumerate(archive.candidates.values(), 1):
-        best = candidate if best is None else archive.outcome.best([best, candidate])
-        metric = archive.outcome.metric
-        figures = {"metric": candidate.metrics[metric], "best": best.metrics[metric]}
-        records.append({"evaluated": number, "costs": candidate.costs, **figures})
-    return records
+            add_trial(study, self.saved.space, evaluated, values)
 
 
 def _warnings(ours: Archive, theirs: Archive) -> list[str]:
@@ -273,13 +208,3 @@ def _warnings(ours: Archive, theirs: Archive) -> list[str]:
     if theirs is not ours and theirs.candidates and order(theirs.best())[0] < order(ours.best())[0]:
         lines.append("random search found a better metric: give the search more trials, or take what it found")
     return lines
-
-
-def _digest(model: nn.Module) -> str:
-    """Return a digest of names, types, shapes and values of parameters and buffers."""
-    digest = sha256()
-    for name, value in full_state_dict(model).items():
-        if isinstance(value, Tensor):
-            digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-            digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:16]

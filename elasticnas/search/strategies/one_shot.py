@@ -1,11 +1,12 @@
 """One-shot search: train a supernet by single paths, then evaluate architectures with the shared weights."""
 
+from collections.abc import Callable
+
 from elasticnas.parallel import prepared
 from elasticnas.run import Run
 from elasticnas.search.problem import Problem
 from elasticnas.search.result import SearchResult
 from elasticnas.search.settings import SearchSettings, TrainerSettings
-from elasticnas.search.strategies.evolve import Evolve
 from elasticnas.search.supernet_trainer import SupernetTrainer
 from elasticnas.space.space import S
 
@@ -22,7 +23,13 @@ def evaluations(settings: SearchSettings) -> int:
 
 
 def train_then_evaluate(
-    name: str, problem: Problem[S], settings: SearchSettings, run: Run, evolve: Evolve
+    name: str,
+    problem: Problem[S],
+    settings: SearchSettings,
+    run: Run,
+    trials: int,
+    search: Callable[[Problem[S], SearchSettings, Run], SearchResult[S]],
+    fixed: bool = True,
 ) -> SearchResult[S]:
     """Train by single paths, then search with the shared weights.
 
@@ -33,20 +40,22 @@ def train_then_evaluate(
         problem: The problem.
         settings: Settings of training and search.
         run: Saves and resumes both parts.
-        evolve: The search after the training.
+        trials: The number of evaluations of the search.
+        search: The search after the training.
+        fixed: Whether ``trials`` is exact; if not, the search reports its steps together with those of the training.
     """
     prepared(problem.model, name)  # refuses before anything is written
     problem.limits()  # raises for an impossible budget before the training
     problem.evaluator(name, settings.seed)
     problem.named_costs(name)
-    steps = settings.steps + evolve.trials
+    steps = settings.steps + trials
     given = settings.model_dump(include={"steps", "weight_lr", "clip_norm", "accumulate", "checkpoint_every", "seed"})
     trainer = SupernetTrainer(problem, TrainerSettings(rule="single", distillation_weight=0.0, **given))
     with run:
         if run.load({"strategy": name}) is None:  # so that another strategy does not resume from these parts
             run.save({}, {"strategy": name})
         trained = trainer.run(run.part("training", steps=steps))
-        found = evolve.search(problem, settings, run.part("evaluations", settings.steps, steps))
+        found = search(problem, settings, run.part("evaluations", settings.steps, steps if fixed else 0))
     warnings = tuple(dict.fromkeys([*trained.warnings, *found.warnings]))
     changes = {"strategy": name, "steps": trained.steps, "seconds": trained.seconds + found.seconds}
     return found.model_copy(update=changes | {"warnings": warnings})

@@ -29,4 +29,4 @@ class RandomSearch(Strategy):
         """See :meth:`Strategy.search`."""
         settings, run = arguments(self, problem, settings, run)
         evolve = Evolve("random", evaluations(settings))
-        return train_then_evaluate(self.name, problem, settings, run, evolve)
+        return train_then_evaluate(self.name, problem, settings, run, evolve.trials, evolve.search)

@@ -42,4 +42,4 @@ class SPOS(Strategy):
         require_optuna()
         trials = evaluations(settings)
         evolve = Evolve("nsga2", trials, max(2, min(self.population, trials // 4)))
-        return train_then_evaluate(self.name, problem, settings, run, evolve)
+        return train_then_evaluate(self.name, problem, settings, run, trials, evolve.search)
