@@ -64,7 +64,7 @@ class Recommender:
         """Write ``model.safetensors``, ``architecture.json`` and ``recommender.json``."""
         folder = Path(folder)
         save(self.network, self.arch, folder)
-        content: dict[str, Any] = {"config": self.config.model_dump(mode="json"), "items": self.item_ids}
+        content: dict[str, Any] = {"config": self.config.recorded(), "items": self.item_ids}
         if self.features is not None:
             content["features"] = self.features.to_json()
         content |= {"data": self.data, "refit": self.refit}
@@ -133,7 +133,7 @@ class Recommender:
             DataError: Settings or items differ; its recommendations could be wrong items.
         """
         way_out = f"restore the model of the run in {folder}, or run again"
-        if difference := first_difference(config.model_dump(mode="json"), self.config.model_dump(mode="json")):
+        if difference := first_difference(config.recorded(), self.config.recorded()):
             raise DataError(
                 f"{folder / 'model'}: belongs to another run than run.json ({difference} in the model); {way_out}"
             )

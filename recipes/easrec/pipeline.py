@@ -112,7 +112,7 @@ class Pipeline:
         self.folder, self._begun = run.folder, False
         self._said: set[str] = set()
         self._baselines: dict[str, Metrics] = {}
-        self.identity = {"data": data.fingerprint, "settings": config.model_dump(mode="json")}
+        self.identity = {"data": data.fingerprint, "settings": config.recorded()}
         require_features(config.model, data.features)
         resumed = on_first(self._holds_run)
         self.evaluators = evaluators(self.split, config)
