@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from easrec.evaluation import METRICS, PROTOCOLS
+from easrec.sizes import is_wide, sizes_head
 from elasticnas.report import figures_table
 
 if TYPE_CHECKING:
@@ -33,9 +34,8 @@ def comparison(result: "RunResult[Any]") -> tuple[list[str], list[list[list[str]
     baselines = list(result.baselines.values())
     end = [""] * (len(baselines) + (best is not None))
     largest = result.networks["largest"].flops
-    sizes = "hidden, inner, layers" + (", attention" if result.config.model.attention_choices else "")
     costs = [
-        [sizes, *(network.sizes for network in networks), *end],
+        [sizes_head(result.config.model), *(network.sizes for network in networks), *end],
         ["encoder MFLOPs", *(f"{each.flops / 1e6:.2f} ({each.flops / largest:.0%})" for each in networks), *end],
         ["parameters", *(f"{network.params:,}" for network in networks), *end],
         ["latency, ms", *(f"{network.latency_ms:.2f}" for network in networks), *end],
@@ -133,16 +133,19 @@ def still_improving(result: "RunResult[Any]") -> str:
 
 def _costs(networks: "list[Network[Any]]") -> dict[str, list[str]]:
     """Return the cells of each row by its label; ``networks[0]`` must be the largest."""
-    rows = {
+    wide = is_wide(networks[0].architecture)
+    sizes = {
         "hidden": [str(each.hidden) for each in networks],
         "inner": [str(each.inner) for each in networks],
         "layers": [str(each.architecture.depth) for each in networks],
+    }
+    rows = ({"hidden, layers": [each.sizes for each in networks]} if wide else sizes) | {
         "encoder MFLOPs": [f"{each.flops / 1e6:.2f}" for each in networks],
         "of the largest": [f"{each.flops / networks[0].flops:.0%}" for each in networks],
         "parameters": [f"{each.params:,}" for each in networks],
         "latency, ms": [f"{each.latency_ms:.2f}" for each in networks],
     }
-    if hasattr(networks[0].architecture, "attention"):
+    if hasattr(networks[0].architecture, "attention") and not wide:
         rows = {"attention": [each.architecture.attention for each in networks]} | rows
     return rows
 

@@ -52,6 +52,7 @@ class EASRecModel(nn.Module):
     ) -> None:
         super().__init__()
         require_features(config, features)
+        self.wide = config.space == "wide"
         self.config_length, self.causal, self.pooled = config.length, causal, config.gate_input == "pooled"
         self.hidden, self.block = sizes.hidden, config.space == "paper" and config.mixing == "block"
         self.items = enn.Embedding(items + 1, sizes.hidden, padding_idx=0)

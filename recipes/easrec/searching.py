@@ -13,6 +13,7 @@ from easrec.losses import BatchLoss
 from easrec.model import EASRecModel
 from easrec.shares import vary_dropout
 from easrec.training import epoch_batches
+from easrec.wide_cost import WideFlops
 from elasticnas.cost import Flops
 from elasticnas.errors import ConfigError, one_line
 from elasticnas.plugins import STRATEGIES, load_plugin
@@ -25,7 +26,7 @@ __all__ = ["encoder_flops", "search_architecture", "strategy_of"]
 def encoder_flops(model: EASRecModel) -> Flops:
     """Return the cost of the encoder in FLOPs at length N, batch 1; scoring the items is not included."""
     example = torch.ones(1, model.config_length, dtype=torch.long)
-    return Flops(model, example)
+    return WideFlops(model, example) if model.wide else Flops(model, example)
 
 
 def search_architecture(

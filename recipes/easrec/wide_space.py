@@ -2,14 +2,14 @@
 
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import model_validator
 
 from easrec.config import ModelConfig
 from elasticnas.space import PerLayer, Space
 
-__all__ = ["WideSpace", "layer_text", "wide_space"]
+__all__ = ["wide_space"]
 
 
 @cache
@@ -38,7 +38,6 @@ def wide_space(model: ModelConfig) -> type[Space]:
     }
     namespace: dict[str, Any] = {
         "__module__": __name__,
-        # distinct from the module's WideSpace, which saved files would otherwise name
         "__qualname__": "wide_space.<locals>.WideSpace",
         "__doc__": "Hidden size and depth, and attention, heads, inner size and gates of each layer.",
         "__annotations__": fields,
@@ -61,27 +60,3 @@ def _computes(layer: int) -> Callable[[Any], Any]:
         return self
 
     return check
-
-
-def layer_text(arch: Any, layer: int) -> str:
-    """Return the sizes of a layer in short: ``softmax 4 + 128 g2`` has 4 heads, inner size 128 and 2-layer gates."""
-    kind, inner, gates = arch.attention[layer], arch.inner[layer], arch.gates[layer]
-    parts = [] if kind == "none" else [f"{kind} {arch.heads[layer]}"]
-    parts += [f"{inner} g{gates}" if gates else f"{inner}"] if inner else []
-    return " + ".join(parts)
-
-
-if TYPE_CHECKING:  # what the spaces of all settings have in common
-
-    class WideSpace(Space):
-        """The fields of an architecture of the wide space."""
-
-        hidden: int
-        depth: int
-        attention: tuple[str, ...]
-        heads: tuple[int, ...]
-        inner: tuple[int, ...]
-        gates: tuple[int, ...]
-
-else:
-    WideSpace = Space

@@ -3,19 +3,30 @@
 import itertools
 import random
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 import elasticnas
 from easrec.config import Config, ModelConfig
+from easrec.data import ItemFeatures
 from easrec.model import build, supernet
 from easrec.searching import encoder_flops
+from easrec.sizes import sizes_name, sizes_text
 from easrec.space import space_for
+from easrec.streaming import Streamer
+from elasticnas.cost import Flops
 from elasticnas.errors import ArchitectureError, ConfigError
 from elasticnas.testing import assert_mask_slice_equal
 
 ITEMS = 13
+FEATURES = ItemFeatures(  # item i has the feature i % 2 + 1
+    np.concatenate([[0], np.arange(ITEMS + 1)]),
+    np.arange(1, ITEMS + 1, dtype=np.int32) % 2 + 1,
+    ["", "a", "b"],
+    ["g"],
+)
 WIDE = {"hidden": (6, 8, 12), "heads": (1, 2, 3), "head_dim": 4, "inner": (0, 5, 8), "gates": (0, 1, 2)}
 OPTIONS = {
     "norm": ("pre", "post"),
@@ -169,3 +180,65 @@ def test_records_of_the_papers_space_do_not_change():
     wide = Config().updated({"model.space": "wide", "model.wide.norm": "post"}).recorded()["model"]
     assert wide["space"] == "wide" and wide["wide"]["norm"] == "post"
     assert Config.model_validate({"model": wide}).model.wide.norm == "post"
+
+
+def sampled(config, count, seed=3):
+    rng = random.Random(seed)
+    return [space_for(config).sample(rng) for _ in range(count)]
+
+
+def test_costs_of_layers_add_up():
+    """The sum over layers against a count of the whole extracted network."""
+    for config in (small(layers=4), small(layers=3, wide={"inner": (5, 8)}), small(layers=1)):
+        model = supernet(config, ITEMS, True)
+        cost, counted = encoder_flops(model), Flops(model, torch.ones(1, 9, dtype=torch.long))
+        for arch in (space_for(config).largest(), space_for(config).smallest(), *sampled(config, 6)):
+            assert cost(arch) == counted(arch)
+
+
+@pytest.mark.parametrize("norm", ["pre", "post"])
+@pytest.mark.parametrize("gate_input", ["position", "pooled"])
+def test_streams_equal_the_network_over_the_whole_history(norm, gate_input):
+    config = small(wide={"attention": ("linrec",), "norm": norm}, gate_input=gate_input)
+    for arch in sampled(config, 3):
+        torch.manual_seed(0)
+        network = build(config, ITEMS, arch, True).double().eval()
+        streamer, items = Streamer(network), batch_of_ids()[2].tolist()
+        stream, scores = streamer.start([items[:3]])
+        for seen in range(3, 8):
+            whole = network.next_item(torch.tensor([items[:seen]]), torch.tensor([seen]))
+            torch.testing.assert_close(scores, whole, rtol=1e-9, atol=1e-9)
+            if seen < 7:
+                scores = streamer.update(stream, torch.tensor(items[seen : seen + 1]))
+
+
+def test_streaming_other_attention_is_refused():
+    config = small(layers=1)
+    arch = space_for(config)(hidden=8, depth=1, attention=("hstu",), heads=(1,), inner=(0,), gates=(0,))
+    with pytest.raises(ConfigError, match="in every layer; one of this network has hstu attention"):
+        Streamer(build(config, ITEMS, arch, True))
+
+
+@pytest.mark.parametrize("backbone", ["sasrecf", "fdsa"])
+def test_backbones_with_features_keep_the_law(backbone):
+    config = small(layers=2, backbone=backbone)
+    torch.manual_seed(0)
+    model = supernet(config, ITEMS, True, FEATURES)
+    archs = sampled(config, 2)
+    for arch in archs:
+        hidden = elasticnas.axes_of(model).hidden
+        assert_mask_slice_equal(model, arch, batch_of_ids(), outputs_size=hidden, others=archs)
+
+
+@pytest.mark.parametrize(
+    ("layers", "text", "name"),
+    [
+        ([("softmax", 2, 5, 2)] * 2 + [("none", 1, 8, 0)], "8, 2xS2/5g2 N/8", "8-S2.5g2-S2.5g2-N.8"),
+        ([("hstu", 3, 0, 0)], "8, H3", "8-H3"),
+    ],
+)
+def test_sizes_in_words(layers, text, name):
+    attention, heads, inner, gates = zip(*layers, strict=True)
+    fields = {"attention": attention, "heads": heads, "inner": inner, "gates": gates}
+    arch = space_for(small())(hidden=8, depth=len(layers), **fields)
+    assert (sizes_text(arch), sizes_name(arch)) == (text, name)
