@@ -164,7 +164,11 @@ class Component:
 
     @staticmethod
     def _lacks_effect(item: Declared, indices: Indices) -> bool:
-        return item.unless is not None and item.choice.name in indices and indices.get(item.unless[0].name) == item.unless[1]
+        return (
+            item.unless is not None
+            and item.choice.name in indices
+            and indices.get(item.unless[0].name) == item.unless[1]
+        )
 
     @cached_property
     def _by_length(self) -> Count | None:

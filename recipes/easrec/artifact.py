@@ -276,7 +276,7 @@ def _of_space(folder: Path, config: Config, saved: Any) -> Any:
     """
     space = space_for(config.model)
     try:
-        arch: Any = space.from_assignment({name: getattr(saved, name) for name in space.choices()})
+        arch: Any = space(**{name: getattr(saved, name) for name in space.model_fields})
     except (ElasticNASError, AttributeError) as error:
         raise CheckpointError(f"{folder / ARCHITECTURE}: {error}; restore the model, or run again") from None
     for name in space.info().properties:

@@ -11,9 +11,19 @@ __all__ = ["AttentionKind", "Config", "ModelConfig", "SearchConfig", "TrainConfi
 AttentionKind: TypeAlias = Literal["linrec", "softmax", "hstu"]
 LayerKind: TypeAlias = Literal["softmax", "linrec", "hstu", "none"]
 
-_UNUSED_BY_WIDE = (
-    "hidden inner heads attention attention_choices gate_layers candidates hidden_pruning inner_pruning weights mixing"
-).split()
+_UNUSED_BY_WIDE = [
+    "hidden",
+    "inner",
+    "heads",
+    "attention",
+    "attention_choices",
+    "gate_layers",
+    "candidates",
+    "hidden_pruning",
+    "inner_pruning",
+    "weights",
+    "mixing",
+]
 _ADDED = ("space", "wide")  # settings of the model that earlier versions did not record
 
 

@@ -133,19 +133,18 @@ def still_improving(result: "RunResult[Any]") -> str:
 
 def _costs(networks: "list[Network[Any]]") -> dict[str, list[str]]:
     """Return the cells of each row by its label; ``networks[0]`` must be the largest."""
-    wide = is_wide(networks[0].architecture)
-    sizes = {
+    rows = {
         "hidden": [str(each.hidden) for each in networks],
         "inner": [str(each.inner) for each in networks],
         "layers": [str(each.architecture.depth) for each in networks],
-    }
-    rows = ({"hidden, layers": [each.sizes for each in networks]} if wide else sizes) | {
         "encoder MFLOPs": [f"{each.flops / 1e6:.2f}" for each in networks],
         "of the largest": [f"{each.flops / networks[0].flops:.0%}" for each in networks],
         "parameters": [f"{each.params:,}" for each in networks],
         "latency, ms": [f"{each.latency_ms:.2f}" for each in networks],
     }
-    if hasattr(networks[0].architecture, "attention") and not wide:
+    if is_wide(networks[0].architecture):  # columns are too narrow for the sizes of every layer
+        del rows["inner"]
+    elif hasattr(networks[0].architecture, "attention"):
         rows = {"attention": [each.architecture.attention for each in networks]} | rows
     return rows
 

@@ -48,7 +48,12 @@ class WideFlops(Flops):
         if key not in self._counted:
             attention, heads, inner, gates = zip(*layers, strict=True)
             arch: Any = self.space(
-                hidden=hidden, depth=len(layers), attention=attention, heads=heads, inner=inner, gates=gates  # type: ignore[call-arg]
+                hidden=hidden,
+                depth=len(layers),
+                attention=attention,
+                heads=heads,
+                inner=inner,
+                gates=gates,
             )
             self._counted[key] = super().compute(arch)
         return self._counted[key]

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 import elasticnas.nn as enn
@@ -81,7 +80,9 @@ def _attending(config: ModelConfig, sizes: Any, causal: bool, kind: LayerKind) -
         return _NoAttention()
     widths = sizes.hidden, sizes.heads, config.wide.head_dim
     if kind == "hstu":
-        return _Attending(config, sizes.hidden, enn.PointwiseAttention(*widths, length=config.length, causal=causal), kind)
+        return _Attending(
+            config, sizes.hidden, enn.PointwiseAttention(*widths, length=config.length, causal=causal), kind
+        )
     return _Attending(config, sizes.hidden, enn.Attention(*widths, kind, causal, key_norm=config.key_norm), kind)
 
 
@@ -150,7 +151,9 @@ class _Dense(nn.Module):
 def _gate(config: ModelConfig, sizes: Any, width: SizeLike) -> nn.Module:
     options = config.wide.gates if isinstance(sizes.gates, Axis) else (sizes.gates,)
     rank = config.gate_rank
-    return enn.Mixture({count: _Gated(sizes.hidden, width, count, rank) if count else _Open() for count in options}, sizes.gates)
+    return enn.Mixture(
+        {count: _Gated(sizes.hidden, width, count, rank) if count else _Open() for count in options}, sizes.gates
+    )
 
 
 class _Open(nn.Module):

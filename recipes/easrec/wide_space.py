@@ -44,7 +44,9 @@ def wide_space(model: ModelConfig) -> type[Space]:
     }
     if "none" in wide.attention and 0 in wide.inner:
         # one rule for each layer, since rules of different layers are counted independently
-        namespace |= {f"_layer_{layer}_computes": model_validator(mode="after")(_computes(layer)) for layer in range(model.layers)}
+        namespace |= {
+            f"_layer_{layer}_computes": model_validator(mode="after")(_computes(layer)) for layer in range(model.layers)
+        }
     space: Any = type("WideSpace", (Space,), namespace)
     space.pickle_factory = (wide_space, (model,))
     made: type[Space] = space
