@@ -43,7 +43,7 @@ def sizes_text(arch: Any) -> str:
 def sizes_name(arch: Any) -> str:
     """Return the sizes as a part of a folder's name, which differs between networks."""
     if is_wide(arch):
-        return "-".join([str(arch.hidden), *(_layer(arch, layer).replace("/", ".") for layer in range(arch.depth))])
+        return f"{arch.hidden}-{_layers(arch).replace('/', '.').replace(' ', '-')}"
     return "-".join(map(str, _few(arch)))
 
 

@@ -233,7 +233,7 @@ def test_backbones_with_features_keep_the_law(backbone):
 @pytest.mark.parametrize(
     ("layers", "text", "name"),
     [
-        ([("softmax", 2, 5, 2)] * 2 + [("none", 1, 8, 0)], "8, 2xS2/5g2 N/8", "8-S2.5g2-S2.5g2-N.8"),
+        ([("softmax", 2, 5, 2)] * 2 + [("none", 1, 8, 0)], "8, 2xS2/5g2 N/8", "8-2xS2.5g2-N.8"),
         ([("hstu", 3, 0, 0)], "8, H3", "8-H3"),
     ],
 )
