@@ -20,7 +20,8 @@ class DepthSkip(ElasticModule):
 
     Args:
         module: Its output has the shape of ``x``.
-        alive: A bool, or an Axis with the options True and False (or 1 and 0).
+        alive: A bool, or an Axis with the options True and False (or 1 and 0). Or the Axis of a size of the module
+            that has 0 among its options: an architecture with 0 skips the module.
 
     Raises:
         AxisError: ``alive`` has another option.
@@ -29,9 +30,11 @@ class DepthSkip(ElasticModule):
     def __init__(self, module: nn.Module, alive: "int | Axis") -> None:
         super().__init__()
         options = alive.options if isinstance(alive, Axis) else (alive,)
-        if not all(isinstance(option, int) and option in (0, 1) for option in options):
+        are_sizes = 0 in options and all(isinstance(option, int) and option >= 0 for option in options)
+        if not (are_sizes or all(isinstance(option, int) and option in (0, 1) for option in options)):
             raise AxisError(
-                f"DepthSkip: alive={alive!r} has the options {list(options)}: give a bool, or an axis of bools"
+                f"DepthSkip: alive={alive!r} has the options {list(options)}: give a bool, an axis of bools, or an "
+                "axis of sizes with 0 for none"
             )
         self.alive = alive
         self.module = module if isinstance(alive, Axis) or alive else None
@@ -41,7 +44,7 @@ class DepthSkip(ElasticModule):
         active = self.alive.at() if isinstance(self.alive, Axis) else self.alive
         if not isinstance(active, OptionWeights):
             return self._run(x, *args, **kwargs) if active else x
-        on = fit_share(active.expect(float, x), x)
+        on = fit_share(active.expect(lambda option: float(option > 0), x), x)
         # a skipped layer runs too and might overflow: it gets zeros as input, unless its weight needs a gradient
         inputs = x if on.requires_grad else torch.where(on > 0, x, 0.0)
         return contribute(1 - on, x, contribute(on, self._run(inputs, *args, **kwargs)))

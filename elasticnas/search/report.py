@@ -52,8 +52,16 @@ def search_sections(result: "SearchResult[Any]", folder: Path | None = None, lab
 
 
 def drawing(title: str, arch: Any) -> Drawing:
-    """Draw an architecture layer by layer, with derived sizes."""
-    return Drawing(title, _sizes(arch), _sizes(type(arch).largest()))
+    """Draw an architecture layer by layer, with derived sizes; choices without effect in a layer are left out."""
+    space, sizes = type(arch), _sizes(arch)
+    for name in space.choices().keys() - space.present(arch):
+        *path, layer = name.split(".")
+        node: Any = sizes
+        for part in path:
+            node = node[part]
+        if int(layer) < len(node):
+            node[int(layer)] = None
+    return Drawing(title, sizes, _sizes(space.largest()))
 
 
 def history(result: "SearchResult[Any]", folder: Path | None, metric: str = "") -> list[Part]:

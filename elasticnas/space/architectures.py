@@ -141,7 +141,7 @@ class Architectures:
             for _ in range(_COMPARED if component.rules else 0):
                 path = Path(component.options, rng)
                 valid = component.obeys(path)
-                if component.weight(path.taken):
+                if component.weight(path.taken) and component.canonical(path.taken) == path.taken:
                     here = chain((first for first in firsts if first is not None), (component.draw(path.taken, rng),))
                     self._require_same(component, valid, self._assignment(here))
 

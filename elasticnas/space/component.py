@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 from math import prod
+from sys import maxsize
 
+from elasticnas.space.lengths import Count, count_by_length
 from elasticnas.space.rules import Rule, Rules
 from elasticnas.space.schema import Declared
 from elasticnas.space.tree import Path, TooManyRuns, has_more, leaves
@@ -57,6 +59,8 @@ class Component:
     @cached_property
     def listed(self) -> tuple[Indices, ...] | None:
         """Option indices that the rules read, for each path that they allow; None if there are too many paths."""
+        if self._by_length is not None and self._by_length.paths > RUNS:
+            return None
         try:
             return tuple(taken for taken, valid in self._paths(_LISTED) if valid and self._completions(taken))
         except TooManyRuns:
@@ -69,6 +73,8 @@ class Component:
         Raises:
             TooManyRuns: There are more than :data:`RUNS` paths through the rules.
         """
+        if self.listed is None and self._by_length is not None:
+            return self._by_length.combinations
         return sum(map(self._completions, self.allowed()))
 
     def allowed(self) -> Iterator[Indices]:
@@ -79,6 +85,8 @@ class Component:
         """
         if self.listed is not None:
             return iter(self.listed)
+        if self._by_length is not None:  # counted without them, so that they need no limit
+            return (taken for taken, valid in leaves(self.options, self.obeys, maxsize) if valid)
         return (taken for taken, valid in self._paths(RUNS) if valid)
 
     def combinations(self) -> Iterator[Combination]:
@@ -101,14 +109,15 @@ class Component:
         """
         name = group.item.choice.name
         for index in (taken[name],) if name in taken else self.options[name]:
-            present = (layer for layer in group.layers if layer.active({name: group.item.choice.options[index]}))
+            present = (layer for layer in group.layers if layer.in_layer({name: group.item.choice.options[index]}))
             layers = [layer for layer in present if layer.choice.name not in taken]
             if all(self.options[layer.choice.name] for layer in layers):
                 yield index, layers
 
     def weight(self, taken: Indices) -> int:
-        """Return the number of assignments with these options; absent layers may have any option."""
-        return prod(sum(self._weights(group, taken)) for group in self.groups)
+        """Return the number of assignments with these options; absent choices may have any option."""
+        without = prod(len(item.choice.options) for item in self.items if self._lacks_effect(item, taken))
+        return without * prod(sum(self._weights(group, taken)) for group in self.groups)
 
     def draw(self, taken: Indices, rng: random.Random) -> Combination:
         """Draw a combination with these options; all assignments are equally probable."""
@@ -130,9 +139,41 @@ class Component:
         return self.obeys(Path.along(indices))
 
     def present(self, indices: Indices) -> set[str]:
-        """Return the names of the choices that a combination has: all but those of absent layers."""
-        values = {g.item.choice.name: g.item.choice.options[indices[g.item.choice.name]] for g in self.groups}
+        """Return the names of the choices that a combination has: all but absent ones."""
+        values = {item.choice.name: item.choice.options[indices[item.choice.name]] for item in self.items}
         return {item.choice.name for item in self.items if item.active(values)}
+
+    def canonical(self, indices: Indices) -> Combination:
+        """Return a combination with the first option for the choices that have no effect in it."""
+        without = {item.choice.name: 0 for item in self.items if self._lacks_effect(item, indices)}
+        return dict(indices) | without
+
+    def count_within(self, options: Mapping[str, Sequence[int]], rules: Sequence[Rule], names: frozenset[str]) -> Count:
+        """Return the number of combinations of some choices, with these options, that some rules allow.
+
+        Raises:
+            TooManyRuns: There are more than :data:`RUNS` paths through the rules.
+        """
+        paths = leaves(options, lambda path: self._space.run(path, rules), RUNS)
+        allowed = [prod(len(options[name]) for name in names - taken.keys()) for taken, valid in paths if valid]
+        return Count(len(allowed), sum(allowed))
+
+    def reads_within(self, rule: Rule, options: Mapping[str, Sequence[int]]) -> "frozenset[str] | None":
+        """See :meth:`Rules.reads_within`; None too if rules may depend on those before them."""
+        return None if self._space.has_private else self._space.reads_within(rule, options)
+
+    @staticmethod
+    def _lacks_effect(item: Declared, indices: Indices) -> bool:
+        return (
+            item.unless is not None
+            and item.choice.name in indices
+            and indices.get(item.unless[0].name) == item.unless[1]
+        )
+
+    @cached_property
+    def _by_length(self) -> Count | None:
+        few = prod(len(self.options[name]) for name in self.read) <= _LISTED
+        return None if few else count_by_length(self)
 
     def _paths(self, most: int) -> Iterator[tuple[Indices, bool]]:
         few = prod(len(self.options[name]) for name in self.read) <= most

@@ -51,10 +51,14 @@ class Range:
 class PerLayer:
     """One choice for each layer: ``Annotated[tuple[Literal[256, 128], ...], PerLayer(4)]`` is a tuple of four choices.
 
-    With ``PerLayer("depth")``, the integer field ``depth`` sets the number of layers.
+    With ``PerLayer("depth")``, the integer field ``depth`` sets the number of layers. With
+    ``PerLayer("depth", unless=("attention", "none"))`` a layer has the choice unless the per-layer field ``attention``
+    is ``"none"`` there, where it would have no effect: the layer then has its first option, and any other is refused,
+    so that no network is two architectures.
     """
 
     count: int | str
+    unless: tuple[str, Any] | None = None
 
     def __class_getitem__(cls, item: Any) -> NoReturn:
         """Raise an error: ``PerLayer`` takes its argument in parentheses."""
@@ -67,6 +71,13 @@ class PerLayer:
             raise SpaceError(
                 f"PerLayer({self.count!r}): give the number of layers or the name of the field that holds it, such as "
                 'Annotated[tuple[Literal[256, 128], ...], PerLayer(4)] or PerLayer("depth")'
+            )
+        if self.unless is not None and not (
+            isinstance(self.unless, tuple) and len(self.unless) == 2 and isinstance(self.unless[0], str)
+        ):
+            raise SpaceError(
+                f"PerLayer(unless={self.unless!r}): give a per-layer field and the option with which the choice has no "
+                'effect, such as PerLayer("depth", unless=("attention", "none"))'
             )
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:

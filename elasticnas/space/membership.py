@@ -52,7 +52,7 @@ class Membership:
         return arch
 
     def values(self, arch: Any) -> dict[str, Any]:
-        """Return the value of every choice by name; absent layers have their first option.
+        """Return the value of every choice by name; absent choices have their first option.
 
         Raises:
             ArchitectureError: ``arch`` is not a valid architecture of the space.
@@ -101,6 +101,8 @@ class Membership:
             raise SpaceError(f"{self._name}: a validator returns {arch!r} in place of the architecture; return self")
         for item in self._items:
             given = assignment[item.choice.name] if item.active(assignment) else _ABSENT
+            if given is _ABSENT and item.in_layer(assignment):
+                given = item.choice.options[0]
             made = read(arch, item.path, _ABSENT)
             # a string such as "64" is not an option, and pydantic may convert it to one
             if not _is_same(given, made) and (given is _ABSENT or given in item.choice.options):

@@ -53,10 +53,10 @@ class Rules:
     def __init__(self, space: Any, items: tuple[Declared, ...]) -> None:
         self._space, self._items = space, items
         self.root = Node.of(space, items)
-        self._has_private = any(cls.__private_attributes__ for _, cls in spaces_in(space))
+        self.has_private = any(cls.__private_attributes__ for _, cls in spaces_in(space))
         self._local = local()  # each thread has its own watched instances
         opaque = [prefix for prefix, cls in spaces_in(space) if is_opaque(cls)]
-        self.all = [
+        self.all = [_effect(item) for item in items if item.unless is not None] + [
             rule
             for prefix, cls in spaces_in(space)
             if not any(len(prefix) > len(outer) and prefix[: len(outer)] == outer for outer in opaque)
@@ -105,7 +105,25 @@ class Rules:
         """Return the names of the choices that a rule reads on any branch; if that is not certain, all of its space."""
         read: set[str] = set()
         # a rule may store its result in a private attribute for later rules
-        rules = self.all[: self.all.index(rule) + 1] if self._has_private else [rule]
+        rules = self.all[: self.all.index(rule) + 1] if self.has_private else [rule]
+        try:
+            self._run_all(rules, self.options, read)
+        except Exception:  # too many runs, or the rule fails for options that an earlier rule would have rejected
+            deep = len(rule.prefix)
+            read.update(item.choice.name for item in self._items if item.path[:deep] == rule.prefix)
+        return frozenset(read)
+
+    def reads_within(self, rule: Rule, options: Mapping[str, Sequence[int]]) -> "frozenset[str] | None":
+        """Return the names of the choices that a rule reads if choices have these options; None if not certain."""
+        read: set[str] = set()
+        try:
+            self._run_all([rule], options, read)
+        except Exception:  # too many runs, or the rule relies on an earlier one
+            return None
+        return frozenset(read)
+
+    def _run_all(self, rules: Sequence[Rule], options: Mapping[str, Sequence[int]], read: set[str]) -> None:
+        """Run rules on every path through these options, and add the choices that they read."""
 
         def run(path: Path) -> bool:
             watch = self._watch.on(path)
@@ -114,13 +132,8 @@ class Rules:
             finally:
                 read.update(path.taken)
 
-        try:
-            for _ in leaves(self.options, run, _RUNS):
-                pass
-        except Exception:  # too many runs, or the rule fails for options that an earlier rule would have rejected
-            deep = len(rule.prefix)
-            read.update(item.choice.name for item in self._items if item.path[:deep] == rule.prefix)
-        return frozenset(read)
+        for _ in leaves(options, run, _RUNS):
+            pass
 
     def refused_alone(self, indices: Mapping[str, int], names: frozenset[str]) -> bool:
         """Return whether some rule rejects the options of these choices whatever the others are."""
@@ -150,6 +163,18 @@ class Rules:
             validate = FieldValidators(node.cls, name, info).alone()
             allowed = _passing(f"{node.cls.__name__}.{name}", items[0].choice.options, validate)
             yield from ((item.choice.name, allowed) for item in items)
+
+
+def _effect(item: Declared) -> Rule:
+    """Return the rule that a choice without effect has its first option, so that no network is counted twice."""
+    assert item.unless is not None
+    deciding, without = item.unless
+
+    def check(watch: Watch) -> None:
+        if watch.has(item) and watch.path.index(deciding.name) == without and watch.path.index(item.choice.name):
+            raise ValueError(item.choice.name)
+
+    return Rule(f"{item.choice.name} without effect", tuple(map(str, item.path[:-2])), check)
 
 
 def _obeyed(rule: Rule, watch: Watch) -> bool:

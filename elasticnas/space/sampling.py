@@ -52,7 +52,9 @@ class Sampler:
 
     def _draw_by_rejection(self, rng: random.Random) -> Combination | None:
         for _ in range(TRIES):
-            drawn = {item.choice.name: rng.randrange(len(item.choice.options)) for item in self._component.items}
+            drawn = self._component.canonical(
+                {item.choice.name: rng.randrange(len(item.choice.options)) for item in self._component.items}
+            )
             if self._component.is_valid(drawn):
                 return drawn
         return None

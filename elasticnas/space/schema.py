@@ -3,13 +3,14 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import cache
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter
 from pydantic.fields import FieldInfo
 
 from elasticnas.axes import Choice
-from elasticnas.errors import SpaceError
+from elasticnas.errors import ArchitectureError, SpaceError
 from elasticnas.space.fields import PerLayer, Range
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "nested_space",
     "per_layer",
     "read",
+    "require_effect",
     "spaces_in",
 ]
 
@@ -33,15 +35,24 @@ class Declared:
         choice: The choice.
         path: Its position in the architecture: field names, and the index of a layer.
         length_of: Name of the choice that sets the number of layers; None if the number is fixed.
+        unless: Choice of the same layer and the index of its option with which this choice has no effect; None if it
+            always has one.
     """
 
     choice: Choice
     path: tuple[str | int, ...]
     length_of: str | None = None
+    unless: "tuple[Choice, int] | None" = None
+
+    def in_layer(self, assignment: Mapping[str, Any]) -> bool:
+        """Return whether the layer of this choice is present in an architecture with these values."""
+        return self.length_of is None or int(self.path[-1]) < assignment[self.length_of]
 
     def active(self, assignment: Mapping[str, Any]) -> bool:
-        """Return whether an architecture with these values has this choice, that is, its layer is present."""
-        return self.length_of is None or int(self.path[-1]) < assignment[self.length_of]
+        """Return whether an architecture with these values has this choice: in a present layer, with an effect."""
+        if not self.in_layer(assignment):
+            return False
+        return self.unless is None or not _is_option(self.unless, assignment[self.unless[0].name])
 
 
 def nested_space(info: FieldInfo) -> Any:
@@ -93,11 +104,60 @@ def _of_field(space: type[BaseModel], name: str, info: FieldInfo, path: tuple[st
             )
         options = _options(space, name, inner[0], [])
         count, length_of = layers.count, None
+        deciding = None if layers.unless is None else _deciding(space, name, layers)
         if isinstance(count, str):
             length_of = _name((*path[:-1], count))
             count = max(_length_options(space, name, count))
         for layer in range(count):
-            yield Declared(Choice(_name((*path, layer)), options), (*path, layer), length_of)
+            unless = None
+            if deciding is not None:
+                field, others, index = deciding
+                unless = Choice(_name((*path[:-1], field, layer)), others), index
+            yield Declared(Choice(_name((*path, layer)), options), (*path, layer), length_of, unless)
+
+
+@cache
+def _first_of_layers(space: type[BaseModel], name: str) -> Any:
+    """Return the first option of a per-layer field."""
+    return _options(space, name, get_args(space.model_fields[name].annotation)[0], [])[0]
+
+
+def require_effect(arch: BaseModel, name: str, unless: tuple[str, Any]) -> None:
+    """Require that the layers in which a field has no effect have its first option.
+
+    Raises:
+        ValueError: A layer has another one.
+    """
+    first = _first_of_layers(type(arch), name)
+    for layer, (given, deciding) in enumerate(zip(getattr(arch, name), getattr(arch, unless[0]), strict=False)):
+        if type(deciding) is type(unless[1]) and deciding == unless[1] and given != first:
+            raise ValueError(
+                f"{name}[{layer}] is {given!r}, but it has no effect where {unless[0]} is {unless[1]!r}: give it its "
+                f"first option, {first!r}"
+            )
+
+
+def _is_option(unless: tuple[Choice, int], value: Any) -> bool:
+    option = unless[0].options[unless[1]]
+    return type(option) is type(value) and bool(option == value)
+
+
+def _deciding(space: type[BaseModel], name: str, layers: PerLayer) -> tuple[str, tuple[Any, ...], int]:
+    """Return the field that ``unless`` names, its options, and the index of the option without effect."""
+    assert layers.unless is not None
+    field, option = layers.unless
+    info = space.model_fields.get(field)
+    other = None if info is None else per_layer(info)
+    if info is None or other is None or other.count != layers.count or other.unless is not None or field == name:
+        raise SpaceError(
+            f"{space.__name__}.{name}: unless=({field!r}, {option!r}) needs another per-layer field {field!r} with the "
+            f"same count, {layers.count!r}, and without an unless of its own"
+        )
+    options = _options(space, field, get_args(info.annotation)[0], [])
+    try:
+        return field, options, Choice(field, options).index(option)
+    except ArchitectureError as error:
+        raise SpaceError(f"{space.__name__}.{name}: unless=({field!r}, {option!r}): {error}") from None
 
 
 def _options(space: type[BaseModel], name: str, annotation: Any, metadata: list[Any]) -> tuple[Any, ...]:
@@ -146,7 +206,10 @@ def _name(path: tuple[str | int, ...]) -> str:
 
 
 def assemble(choices: tuple[Declared, ...], assignment: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an assignment as nested data for validation; absent layers are left out."""
+    """Return an assignment as nested data for validation.
+
+    Absent layers are left out; a choice without effect has its first option, whatever its value is.
+    """
     data: dict[str, Any] = {}
     for item in choices:
         node: Any = data
@@ -156,8 +219,8 @@ def assemble(choices: tuple[Declared, ...], assignment: Mapping[str, Any]) -> di
             for part in path:
                 node = node.setdefault(part, {})
             layers = node.setdefault(field, [])
-            if item.active(assignment):
-                layers.append(assignment[item.choice.name])
+            if item.in_layer(assignment):
+                layers.append(assignment[item.choice.name] if item.active(assignment) else item.choice.options[0])
             continue
         for part in path:
             node = node.setdefault(part, {})

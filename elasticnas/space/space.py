@@ -26,7 +26,7 @@ from elasticnas.errors import (
 from elasticnas.plain_yaml import parse_yaml
 from elasticnas.space.info import SpaceInfo
 from elasticnas.space.neighbours import neighbours
-from elasticnas.space.schema import per_layer
+from elasticnas.space.schema import per_layer, require_effect
 from elasticnas.space.space_type import SpaceType
 
 __all__ = ["A", "S", "SizesOf", "Space", "reserved"]
@@ -94,6 +94,8 @@ class Space(BaseModel, metaclass=SpaceType):
                 count, given = getattr(self, layers.count), getattr(self, name)
                 if len(given) != count:
                     raise ValueError(f"{name} has {len(given)} entries, but {layers.count} is {count}")
+            if layers is not None and layers.unless is not None:
+                require_effect(self, name, layers.unless)
         return self
 
     @classmethod
@@ -125,7 +127,7 @@ class Space(BaseModel, metaclass=SpaceType):
 
     @classmethod
     def assignment(cls, arch: Self) -> dict[str, Any]:
-        """Return the value of every choice by name; absent layers have their first option.
+        """Return the value of every choice by name; absent choices have their first option.
 
         Raises:
             ArchitectureError: ``arch`` is not a valid architecture of the space.
@@ -134,7 +136,9 @@ class Space(BaseModel, metaclass=SpaceType):
 
     @classmethod
     def present(cls, arch: Self) -> frozenset[str]:
-        """Return the names of the choices that an architecture has: all but those of absent layers.
+        """Return the names of the choices that an architecture has.
+
+        Those of absent layers are missing, and those without effect (``unless`` of PerLayer).
 
         Raises:
             ArchitectureError: ``arch`` is not a valid architecture of the space.

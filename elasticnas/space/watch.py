@@ -98,12 +98,23 @@ class Watch:
         length = items[0].length_of if items else None
         return len(items) if length is None else int(self._lengths[length][self.path.index(length)])
 
+    def has(self, item: Declared) -> bool:
+        """Return whether the layer of a choice is present."""
+        name = item.length_of
+        return name is None or int(item.path[-1]) < int(self._lengths[name][self.path.index(name)])
+
+    def option(self, item: Declared) -> Any:
+        """Read a choice; one without effect has its first option, whatever the path gives it."""
+        if item.unless is not None and self.path.index(item.unless[0].name) == item.unless[1]:
+            return item.choice.options[0]
+        return item.choice.options[self.path.index(item.choice.name)]
+
     def unwatched(self, below: Any) -> Any:
         """Return the plain value of a field or node, which reads all its choices."""
         if isinstance(below, Node):
             return below.cls.model_construct(**{name: self.unwatched(part) for name, part in below.fields.items()})
         if isinstance(below, Declared):
-            return below.choice.options[self.path.index(below.choice.name)]
+            return self.option(below)
         return tuple(self.unwatched(item) for item in below[: self.layers(below)])
 
     def data(self, below: Any) -> Any:
@@ -116,7 +127,7 @@ class Watch:
         """Return the watched value of a field."""
         below = node.fields[name]
         if isinstance(below, Declared):
-            return below.choice.options[self.path.index(below.choice.name)]
+            return self.option(below)
         return self.at(below.prefix) if isinstance(below, Node) else _Layers.of(self, below, True)
 
     def _new_instance(self, node: Node) -> Any:
@@ -199,7 +210,6 @@ class _Layers(tuple[Any, ...]):
 
     _watch: Watch
     _items: tuple[Declared, ...]
-    _options: tuple[tuple[str, tuple[Any, ...]], ...]
     _counted: bool
 
     @classmethod
@@ -207,7 +217,6 @@ class _Layers(tuple[Any, ...]):
         """Make the tuple of all layers, or with ``counted`` of the present ones."""
         layers = super().__new__(cls, (object() for _ in items))
         layers._watch, layers._items = watch, items
-        layers._options = tuple((item.choice.name, item.choice.options) for item in items)
         layers._counted = counted and bool(items) and items[0].length_of is not None
         return layers
 
@@ -215,15 +224,13 @@ class _Layers(tuple[Any, ...]):
         return self._watch.layers(self._items) if self._counted else len(self._items)
 
     def __iter__(self) -> Iterator[Any]:
-        path = self._watch.path
-        for name, options in self._options[: len(self)]:
-            yield options[path.index(name)]
+        for item in self._items[: len(self)]:
+            yield self._watch.option(item)
 
     def __getitem__(self, key: Any) -> Any:
         if isinstance(key, slice):
             return _Layers.of(self._watch, self._items[: len(self)][key], False)
-        name, options = self._options[: len(self)][key]
-        return options[self._watch.path.index(name)]
+        return self._watch.option(self._items[: len(self)][key])
 
     def __contains__(self, item: object) -> bool:
         return any(value is item or value == item for value in self)

@@ -64,7 +64,7 @@ class Recommender:
         """Write ``model.safetensors``, ``architecture.json`` and ``recommender.json``."""
         folder = Path(folder)
         save(self.network, self.arch, folder)
-        content: dict[str, Any] = {"config": self.config.model_dump(mode="json"), "items": self.item_ids}
+        content: dict[str, Any] = {"config": self.config.recorded(), "items": self.item_ids}
         if self.features is not None:
             content["features"] = self.features.to_json()
         content |= {"data": self.data, "refit": self.refit}
@@ -133,7 +133,7 @@ class Recommender:
             DataError: Settings or items differ; its recommendations could be wrong items.
         """
         way_out = f"restore the model of the run in {folder}, or run again"
-        if difference := first_difference(config.model_dump(mode="json"), self.config.model_dump(mode="json")):
+        if difference := first_difference(config.recorded(), self.config.recorded()):
             raise DataError(
                 f"{folder / 'model'}: belongs to another run than run.json ({difference} in the model); {way_out}"
             )
@@ -276,7 +276,7 @@ def _of_space(folder: Path, config: Config, saved: Any) -> Any:
     """
     space = space_for(config.model)
     try:
-        arch: Any = space.from_assignment({name: getattr(saved, name) for name in space.choices()})
+        arch: Any = space(**{name: getattr(saved, name) for name in space.model_fields})
     except (ElasticNASError, AttributeError) as error:
         raise CheckpointError(f"{folder / ARCHITECTURE}: {error}; restore the model, or run again") from None
     for name in space.info().properties:

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from easrec.sizes import sizes_sentence
+
 if TYPE_CHECKING:
     from easrec.result import RunResult
 
@@ -18,9 +20,8 @@ def conclusion(result: "RunResult[Any]", picture: Path | None) -> str:
     """
     found, largest, metric = result.networks["found"], result.networks["largest"], result.config.early_stopping_metric
     verb = "The search found" if result.search is not None else "Without a search, the run trained"
-    layers = f"{found.architecture.depth} layer{'' if found.architecture.depth == 1 else 's'}"
     sentence = (
-        f"{verb} a network of {layers}, hidden size {found.hidden} and inner size {found.inner}, with "
+        f"{verb} a network of {sizes_sentence(found.architecture)}, with "
         f"{found.flops / largest.flops:.0%} of the FLOPs of the largest network and a test {metric} of "
         f"{_test(result, 'found'):.4f}"
     )

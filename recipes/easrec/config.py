@@ -6,9 +6,25 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from elasticnas.settings import updated
 
-__all__ = ["AttentionKind", "Config", "ModelConfig", "SearchConfig", "TrainConfig"]
+__all__ = ["AttentionKind", "Config", "ModelConfig", "SearchConfig", "TrainConfig", "WideConfig"]
 
 AttentionKind: TypeAlias = Literal["linrec", "softmax", "hstu"]
+LayerKind: TypeAlias = Literal["softmax", "linrec", "hstu", "none"]
+
+_UNUSED_BY_WIDE = [
+    "hidden",
+    "inner",
+    "heads",
+    "attention",
+    "attention_choices",
+    "gate_layers",
+    "candidates",
+    "hidden_pruning",
+    "inner_pruning",
+    "weights",
+    "mixing",
+]
+_ADDED = ("space", "wide")  # settings of the model that earlier versions did not record
 
 
 def _budget(given: Any) -> Any:
@@ -22,10 +38,50 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+class WideConfig(_Frozen):
+    """Options of the wide space, in which each layer has its own attention, heads, inner size and gates.
+
+    Attributes:
+        hidden: Hidden sizes d, one for all layers.
+        attention: Kinds of attention of a layer; ``none`` leaves it out.
+        heads: Numbers of heads of a layer.
+        head_dim: Width k of a head; the width of the attention, heads times k, does not depend on ``hidden``.
+        inner: Inner sizes D of a layer; 0 leaves the dense layers out.
+        gates: Numbers of layers of a layer's gates; 0 for no gates.
+        norm: ``pre``: each part of a layer normalizes its input, and the last layer's output is normalized; ``post``:
+            the sum of input and output of each part is normalized, as in the paper.
+    """
+
+    hidden: tuple[Annotated[int, Field(ge=1, le=65_536)], ...] = (32, 48, 64, 96, 128, 160, 192)
+    attention: tuple[LayerKind, ...] = ("softmax", "linrec", "hstu", "none")
+    heads: tuple[Annotated[int, Field(ge=1, le=65_536)], ...] = (1, 2, 4, 6)
+    head_dim: int = Field(default=32, ge=1, le=65_536)
+    inner: tuple[Annotated[int, Field(ge=0, le=262_144)], ...] = (0, 64, 128, 256, 512)
+    gates: tuple[Literal[0, 1, 2], ...] = (0, 1, 2)
+    norm: Literal["pre", "post"] = "pre"
+
+    @model_validator(mode="after")
+    def _fits(self) -> "WideConfig":
+        for name in ("hidden", "attention", "heads", "inner", "gates"):
+            options: tuple[Any, ...] = getattr(self, name)
+            if not options or len(set(options)) < len(options):
+                raise ValueError(f"wide.{name}={list(options)}: different options are needed, at least one")
+            if name != "attention" and list(options) != sorted(options):
+                raise ValueError(f"wide.{name}={list(options)}: list the options in ascending order")
+        if self.attention[0] == "none":
+            raise ValueError(
+                f"wide.attention={list(self.attention)}: the first kind is that of the largest network, so that it "
+                "cannot be none"
+            )
+        return self
+
+
 class ModelConfig(_Frozen):
     """Settings of the supernet.
 
     Attributes:
+        space: ``paper``: candidates of hidden and inner size, and depth; ``wide``: every layer has sizes of its own.
+        wide: Options of the wide space; it does not use the settings of candidates, attention and number of gates.
         hidden: d, hidden size of the widest candidate.
         inner: D, feed-forward size of the widest candidate.
         length: N, the maximum number of items in an input sequence.
@@ -51,6 +107,8 @@ class ModelConfig(_Frozen):
         init: Standard deviation of normally distributed initial embeddings, or ``"paper"`` for He and Glorot.
     """
 
+    space: Literal["paper", "wide"] = "paper"
+    wide: WideConfig = WideConfig()
     hidden: int = Field(default=128, ge=1, le=65_536)
     inner: int = Field(default=256, ge=1, le=262_144)
     length: int = Field(default=200, ge=1, le=1_000_000)
@@ -97,6 +155,17 @@ class ModelConfig(_Frozen):
             raise ValueError(
                 f"attention_choices={list(choices)}: two different kinds or more are needed; set attention for one"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _uses_its_space(self) -> "ModelConfig":
+        fields = type(self).model_fields
+        if self.space == "wide":
+            for name in _UNUSED_BY_WIDE:
+                if getattr(self, name) != fields[name].default:
+                    raise ValueError(f"space=wide does not use {name}: leave it out, and set the options of model.wide")
+        elif self.wide != WideConfig():
+            raise ValueError(f"space={self.space} does not use the options of wide: set model.space=wide")
         return self
 
     @property
@@ -256,6 +325,19 @@ class Config(_Frozen):
                 f"choose auto or one of {', '.join(known)}"
             )
         return self
+
+    def recorded(self) -> dict[str, Any]:
+        """Return the settings as plain data for files that belong to a run.
+
+        Settings of the model that were added later are left out while they have their defaults, so that a run stays
+        the same run across versions.
+        """
+        data = self.model_dump(mode="json")
+        defaults = ModelConfig().model_dump(mode="json")
+        data["model"] = {
+            name: value for name, value in data["model"].items() if name not in _ADDED or value != defaults[name]
+        }
+        return data
 
     def updated(self, changes: dict[str, Any]) -> "Config":
         """Return a copy with changes, by dotted name such as ``{"model.layers": 2}``, or nested.

@@ -33,7 +33,7 @@ class NextItem(nn.Module):
 def fixed_length(recommender: Recommender) -> bool:
     """Return whether the exported length is fixed, as for causal LinRec, whose chunks depend on the traced length."""
     chosen = getattr(recommender.arch, "attention", recommender.config.model.attention)
-    return chosen == "linrec" and recommender.network.causal
+    return "linrec" in (chosen if isinstance(chosen, tuple) else (chosen,)) and recommender.network.causal
 
 
 def export(recommender: Recommender, format: Literal["onnx", "torch"], path: Path) -> Exported:

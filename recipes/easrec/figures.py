@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from easrec.evaluation import METRICS, PROTOCOLS
+from easrec.sizes import is_wide, sizes_head
 from elasticnas.report import figures_table
 
 if TYPE_CHECKING:
@@ -33,9 +34,8 @@ def comparison(result: "RunResult[Any]") -> tuple[list[str], list[list[list[str]
     baselines = list(result.baselines.values())
     end = [""] * (len(baselines) + (best is not None))
     largest = result.networks["largest"].flops
-    sizes = "hidden, inner, layers" + (", attention" if result.config.model.attention_choices else "")
     costs = [
-        [sizes, *(network.sizes for network in networks), *end],
+        [sizes_head(result.config.model), *(network.sizes for network in networks), *end],
         ["encoder MFLOPs", *(f"{each.flops / 1e6:.2f} ({each.flops / largest:.0%})" for each in networks), *end],
         ["parameters", *(f"{network.params:,}" for network in networks), *end],
         ["latency, ms", *(f"{network.latency_ms:.2f}" for network in networks), *end],
@@ -142,7 +142,9 @@ def _costs(networks: "list[Network[Any]]") -> dict[str, list[str]]:
         "parameters": [f"{each.params:,}" for each in networks],
         "latency, ms": [f"{each.latency_ms:.2f}" for each in networks],
     }
-    if hasattr(networks[0].architecture, "attention"):
+    if is_wide(networks[0].architecture):  # columns are too narrow for the sizes of every layer
+        del rows["inner"]
+    elif hasattr(networks[0].architecture, "attention"):
         rows = {"attention": [each.architecture.attention for each in networks]} | rows
     return rows
 

@@ -1,6 +1,6 @@
 """EASRecModel: supernet and plain network in one definition."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -14,6 +14,7 @@ from easrec.data import ItemFeatures
 from easrec.embedded import Embedded
 from easrec.layer import layer, per_candidate
 from easrec.space import space_for
+from easrec.wide_layer import WideLayer, sizes_of_layers
 from elasticnas.axes import Axis, is_masked
 
 __all__ = ["EASRecModel", "build", "supernet"]
@@ -51,17 +52,20 @@ class EASRecModel(nn.Module):
     ) -> None:
         super().__init__()
         require_features(config, features)
+        self.wide = config.space == "wide"
         self.config_length, self.causal, self.pooled = config.length, causal, config.gate_input == "pooled"
-        self.hidden, self.block = sizes.hidden, config.mixing == "block"
+        self.hidden, self.block = sizes.hidden, config.space == "paper" and config.mixing == "block"
         self.items = enn.Embedding(items + 1, sizes.hidden, padding_idx=0)
         self.positions = enn.Parameter(config.length, sizes.hidden)
         self.norm = enn.LayerNorm(sizes.hidden) if config.embedding_norm else None
         self.dropout = nn.Dropout(config.dropout)
         self.layers = _stack(config, sizes, causal)
+        self.last_norm = _last_norm(config, sizes)
         self.features: FeatureEmbedding | None = None
         self.fuse: nn.Module | None = None
         self.feature_layers: enn.Stack | None = None
         self.feature_norm: nn.Module | None = None
+        self.feature_last_norm: nn.Module | None = None
         if config.has_features and features is not None:
             self.features = FeatureEmbedding(features, sizes.hidden)
             if config.backbone == "sasrecf":
@@ -69,7 +73,12 @@ class EASRecModel(nn.Module):
             else:
                 self.feature_norm = enn.LayerNorm(sizes.hidden) if config.embedding_norm else None
                 self.feature_layers = _stack(config, sizes, causal)
-                self.fuse = per_candidate(config, sizes, lambda sizes: Fuse(sizes.hidden))
+                self.feature_last_norm = _last_norm(config, sizes)
+                self.fuse = (
+                    Fuse(sizes.hidden)
+                    if config.space == "wide"
+                    else per_candidate(config, sizes, lambda sizes: Fuse(sizes.hidden))
+                )
         _initialise(self, config)
 
     def forward(self, inputs: Tensor, row: Tensor | None = None) -> Tensor:
@@ -90,8 +99,12 @@ class EASRecModel(nn.Module):
         # in causal attention, no real position sees padding on the right
         padding = None if self.causal else inputs == 0
 
-        def run(layers: enn.Stack, norm: nn.Module | None, raw: Callable[[int], Tensor]) -> Tensor:
-            embedded = Embedded(raw, norm, self.dropout, real, self.causal)
+        def run(layers: enn.Stack, norms: Sequence[nn.Module | None], raw: Callable[[int], Tensor]) -> Tensor:
+            norm, last_norm = norms
+            y = layered(layers, Embedded(raw, norm, self.dropout, real, self.causal))
+            return y if last_norm is None else last_norm(y)
+
+        def layered(layers: enn.Stack, embedded: Embedded) -> Tensor:
             if row is None or is_masked(layers.depth):
                 y: Tensor = layers(items, embedded, padding)
                 return enn.take_row(y, row)
@@ -102,21 +115,21 @@ class EASRecModel(nn.Module):
             y = last(y, embedded, padding, row)
             return y
 
+        norms = self.norm, self.last_norm
+
         def part(x: Tensor) -> Callable[[int], Tensor]:
             summed = x + positions
             return lambda width: summed[..., :width]
 
         if features is None:
-            return run(self.layers, self.norm, part(items))
+            return run(self.layers, norms, part(items))
         assert self.fuse is not None
         fuse: Callable[[Tensor, Tensor], Tensor] = self.fuse
         if self.feature_layers is None:
             # each candidate projects its own units of both
-            return run(
-                self.layers, self.norm, lambda width: fuse(items[..., :width], features) + positions[..., :width]
-            )
-        y = run(self.layers, self.norm, part(items))
-        return fuse(y, run(self.feature_layers, self.feature_norm, part(features)))
+            return run(self.layers, norms, lambda width: fuse(items[..., :width], features) + positions[..., :width])
+        y = run(self.layers, norms, part(items))
+        return fuse(y, run(self.feature_layers, (self.feature_norm, self.feature_last_norm), part(features)))
 
     def _embedding_scope(self) -> AbstractContextManager[None]:
         """Suspend masks for block mixing, where every candidate takes its units of one unmasked embedding (Eq. 11)."""
@@ -143,7 +156,15 @@ class EASRecModel(nn.Module):
         return y.squeeze(1)
 
 
+def _last_norm(config: ModelConfig, sizes: Any) -> nn.Module | None:
+    """Return the norm after the last layer, which layers that normalize their inputs need."""
+    return enn.LayerNorm(sizes.hidden) if config.space == "wide" and config.wide.norm == "pre" else None
+
+
 def _stack(config: ModelConfig, sizes: Any, causal: bool) -> enn.Stack:
+    if config.space == "wide":
+        layers = (WideLayer(config, each, causal, number == 0) for number, each in enumerate(sizes_of_layers(sizes)))
+        return enn.Stack(layers, sizes.depth)
     return enn.Stack([layer(config, sizes, causal, first=number == 0) for number in range(config.layers)], sizes.depth)
 
 

@@ -43,6 +43,7 @@ from easrec.result import (
 from easrec.result import Stage as StageName
 from easrec.searching import encoder_flops, search_architecture, strategy_of
 from easrec.shares import console_of_first, imbalance, require_parallel
+from easrec.sizes import sizes_name
 from easrec.space import EASRecSpace, space_for
 from easrec.steering import repeat_share, steered, steering_of
 from easrec.training import Trained, train
@@ -112,7 +113,7 @@ class Pipeline:
         self.folder, self._begun = run.folder, False
         self._said: set[str] = set()
         self._baselines: dict[str, Metrics] = {}
-        self.identity = {"data": data.fingerprint, "settings": config.model_dump(mode="json")}
+        self.identity = {"data": data.fingerprint, "settings": config.recorded()}
         require_features(config.model, data.features)
         resumed = on_first(self._holds_run)
         self.evaluators = evaluators(self.split, config)
@@ -259,8 +260,7 @@ class Pipeline:
     def retrain(self, searched: Searched, which: str) -> tuple[Any, Trained]:
         """Extract or build a network (found, random or largest) and train it; return architecture and result."""
         arch = {"found": searched.found, "random": searched.random, "largest": self.space.largest()}[which]
-        sizes = arch.hidden, arch.inner, arch.depth, *([arch.attention] if hasattr(arch, "attention") else [])
-        name = "-".join(map(str, sizes))
+        name = sizes_name(arch)
         network = self.initial(searched, arch)
         hint = self._hint("train.batch", self.config.train.batch)
         with self, Stage(self.console, f"train {which} ({name})", self.plan.of(which)) as stage:
@@ -444,7 +444,8 @@ def _plan_of(config: Config) -> Plan:
     """
     budget, searches = config.search.budget or "100%", config.search.strategy != "none"
     share = float(budget[:-1]) / 100 if searches and re.fullmatch(r"[\d.]+%", budget) else 1.0
-    candidates = len(config.model.sizes()) if config.model.mixing == "block" else 1
+    blocks = config.model.space == "paper" and config.model.mixing == "block"
+    candidates = len(config.model.sizes()) if blocks else 1
     work = {"search": float(config.search.epochs * candidates)} if searches else {}
     for name in _ORDER:
         if name in ("found", *config.compare):

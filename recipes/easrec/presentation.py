@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from easrec.facts import split_facts
 from easrec.figures import NETWORKS, still_improving
+from easrec.sizes import is_wide, sizes_head
 from elasticnas.report.brief import Brief
 from elasticnas.report.numbers import compact, counted
 from elasticnas.report.rows import Row, flat, row
@@ -25,7 +26,7 @@ def brief(result: "RunResult[Any]") -> Brief:
         ["encoder FLOPs", *(f"{compact(each.flops)} ({each.flops / whole:.0%})" for each in networks.values())],
         ["parameters", *(compact(each.params) for each in networks.values())],
         ["latency, ms", *(f"{each.latency_ms:.2f}" for each in networks.values())],
-        ["hidden, inner, layers", *(each.sizes for each in networks.values())],
+        [sizes_head(result.config.model).removesuffix(", attention"), *(each.sizes for each in networks.values())],
     ]
     without = [each["test"][protocol][metric] for each in result.baselines.values()]
     lines[0] += [f"{value:.4f}" for value in without]
@@ -66,10 +67,11 @@ def rows(result: "RunResult[Any]") -> list[Row]:
     for name, each in result.networks.items():
         training = {} if each.training is None else each.training.model_dump(exclude={"history"})
         apart = {"architecture", "training", "metrics", "standard_errors", "hidden", "inner"}
+        sizes = {} if is_wide(each.architecture) else {"hidden": each.hidden, "inner": each.inner}
         measured = each.model_dump(mode="json", exclude=apart)
         found.append(
             row(
-                result={"network": name, "hidden": each.hidden, "inner": each.inner},
+                result={"network": name, **sizes},
                 architecture=flat(each.architecture.model_dump(mode="json")),
                 measured=measured,
                 training=training,

@@ -6,6 +6,7 @@ from easrec.config import Config
 from easrec.facts import run_facts
 from easrec.figures import NETWORKS, comparison, still_improving
 from easrec.result import RunResult
+from easrec.sizes import sizes_legend
 from elasticnas.report import bullets, table
 from elasticnas.settings import differences
 
@@ -32,7 +33,8 @@ def page(result: RunResult[Any]) -> str:
         bullets(run_facts(result)),
         "## Networks",
         table(head, [row for section in sections for row in section]),
-        "FLOPs are the encoder's for one sequence of full length; latency is the median of one sequence scored once.",
+        "FLOPs are the encoder's for one sequence of full length; latency is the median of one sequence scored once."
+        + (f" {legend}" if (legend := sizes_legend(result.config.model)) else ""),
         "## Search",
         bullets(_search(result)),
         "## Training",

@@ -13,6 +13,7 @@ from easrec.evaluation import METRICS, PROTOCOLS
 from easrec.picture import draw
 from easrec.presentation import brief, rows
 from easrec.sections import run_report
+from easrec.sizes import sizes_text
 from easrec.space import EASRecSpace, space_for
 from elasticnas.calls import usage
 from elasticnas.errors import ConfigError, one_line
@@ -126,7 +127,7 @@ class Network(Record, Generic[A]):
     Attributes:
         architecture: The architecture.
         hidden: Its hidden size.
-        inner: Its inner size.
+        inner: Its inner size, or that of each layer.
         flops: FLOPs of the encoder for one sequence of full length.
         flops_scoring_one_position: FLOPs of scoring every item at one position, not included in ``flops``.
         params: Number of parameters; shared ones count once.
@@ -139,7 +140,7 @@ class Network(Record, Generic[A]):
 
     architecture: SerializeAsAny[A]
     hidden: int
-    inner: int
+    inner: int | tuple[int, ...]
     flops: float
     flops_scoring_one_position: int
     params: int
@@ -151,10 +152,8 @@ class Network(Record, Generic[A]):
 
     @property
     def sizes(self) -> str:
-        """Hidden size, inner size, layers, and the kind of attention if it is searched."""
-        arch: Any = self.architecture
-        shown = [self.hidden, self.inner, arch.depth, *([arch.attention] if hasattr(arch, "attention") else [])]
-        return ", ".join(map(str, shown))
+        """Hidden size, inner size, layers, and the kind of attention if it is searched; or each layer in short."""
+        return sizes_text(self.architecture)
 
 
 class RunResult(Summarised, Result, Generic[A]):

@@ -13,19 +13,20 @@ from easrec.losses import BatchLoss
 from easrec.model import EASRecModel
 from easrec.shares import vary_dropout
 from easrec.training import epoch_batches
-from elasticnas.cost import Flops
+from easrec.wide_cost import WideFlops
+from elasticnas.cost import Cost, Flops
 from elasticnas.errors import ConfigError, one_line
 from elasticnas.plugins import STRATEGIES, load_plugin
 from elasticnas.run import Run
 from elasticnas.search import Problem, SearchResult, SearchSettings, Strategy
 
-__all__ = ["encoder_flops", "search_architecture", "strategy_of"]
+__all__ = ["encoder_flops", "problem_of", "search_architecture", "strategy_of"]
 
 
 def encoder_flops(model: EASRecModel) -> Flops:
     """Return the cost of the encoder in FLOPs at length N, batch 1; scoring the items is not included."""
     example = torch.ones(1, model.config_length, dtype=torch.long)
-    return Flops(model, example)
+    return WideFlops(model, example) if model.wide else Flops(model, example)
 
 
 def search_architecture(
@@ -61,10 +62,10 @@ def search_architecture(
         SearchError: The loss or the metric is not finite.
     """
     search, train = config.search, config.train
-    training, held_out = _sequences(split, config)
+    problem = problem_of(model, split, validation, config, device)
+    training, _ = _sequences(split, config)
     per_epoch = count_batches(training, config.model.length, search.batch, train.unit, train.form, config.seed)
     steps = per_epoch * search.epochs
-    cost = encoder_flops(model)
     settings = SearchSettings(
         steps=steps,
         update_every=search.update_every,
@@ -79,12 +80,24 @@ def search_architecture(
         checkpoint_every=config.checkpoint_steps,
         seed=config.seed,
     )
+    vary_dropout(config.seed, config.model.dropout)
+    cost = problem.named_costs(search.strategy)["flops"]
+    return strategy_of(config, cost).search(problem, settings, run)
+
+
+def problem_of(
+    model: EASRecModel, split: Split, validation: Evaluator, config: Config, device: torch.device
+) -> Problem[Any]:
+    """Return the problem of a search, see :func:`search_architecture`; the supernet is moved to the device."""
+    search, train = config.search, config.train
+    training, held_out = _sequences(split, config)
 
     def evaluate(network: Any) -> dict[str, float]:
         report = validation.evaluate(network.next_item, device, shared=True)
         return {f"{protocol}/{name}": value for protocol, found in report.items() for name, value in found.items()}
 
-    problem = Problem(
+    cost = encoder_flops(model)
+    return Problem(
         model.to(device),
         loss=BatchLoss(train, split.training.counts(split.items)).weighted,
         train=epoch_batches(training, config, search.batch, device),
@@ -95,11 +108,9 @@ def search_architecture(
         direction="maximise",
         budgets=None if search.budget is None else {"flops": search.budget},
     )
-    vary_dropout(config.seed, config.model.dropout)
-    return strategy_of(config, cost).search(problem, settings, run)
 
 
-def strategy_of(config: Config, cost: Flops) -> Strategy:
+def strategy_of(config: Config, cost: Cost[Any]) -> Strategy:
     """Return the strategy ``search.strategy``, constructed with the search settings that it accepts.
 
     Raises:
@@ -136,7 +147,7 @@ def _sequences(split: Split, config: Config) -> tuple[Sequences, Sequences]:
     return split.training.take(~held_out), split.training.take(held_out)
 
 
-def _weight(config: Config, cost: Flops) -> float:
+def _weight(config: Config, cost: Cost[Any]) -> float:
     """Convert ``penalty_weight`` from ``cost_unit`` to a weight for costs relative to the largest network."""
     largest, smallest = cost(cost.space.largest()), cost(cost.space.smallest())
     units = {"largest": largest, "range": largest - smallest, "flops": 1.0}

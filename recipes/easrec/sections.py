@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from easrec.facts import run_facts
 from easrec.figures import NETWORKS, PLOTTED, still_improving
 from easrec.intervals import half_width, interval
+from easrec.sizes import sizes_head, sizes_legend
 from elasticnas.report import Report, Series
 from elasticnas.report.html import Chart, Facts, Grid, Part, Section, Text, curves, read_metrics, thinned
 from elasticnas.search.report import drawing, search_sections
@@ -72,7 +73,7 @@ def _networks(result: "RunResult[Any]", stages: "Sequence[Stage]") -> Grid:
     names = [name for name in NETWORKS if name in result.networks]
     networks, largest = [result.networks[name] for name in names], result.networks["largest"].flops
     rows = [
-        ["hidden, inner, layers", *(network.sizes for network in networks)],
+        [sizes_head(result.config.model).removesuffix(", attention"), *(network.sizes for network in networks)],
         ["encoder MFLOPs", *(f"{each.flops / 1e6:.2f} ({each.flops / largest:.0%})" for each in networks)],
         ["parameters", *(f"{each.params:,}" for each in networks)],
         ["latency, ms", *(f"{each.latency_ms:.2f}" for each in networks)],
@@ -98,6 +99,7 @@ def _cell(network: "Network[Any]", stage: "Stage", protocol: str, metric: str) -
 
 def _meaning(result: "RunResult[Any]") -> str:
     text = "FLOPs are the encoder's for one sequence of full length; latency is the median of one sequence scored once."
+    text += f" {legend}" if (legend := sizes_legend(result.config.model)) else ""
     if any(network.standard_errors for network in result.networks.values()):
         text += (
             " After ± is half the width of the 95% interval over users, for each network alone. All networks are "

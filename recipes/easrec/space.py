@@ -4,6 +4,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from easrec.config import ModelConfig
+from easrec.wide_space import wide_space
 from elasticnas.space import Space
 
 __all__ = ["EASRecSpace", "space_for"]
@@ -11,11 +12,15 @@ __all__ = ["EASRecSpace", "space_for"]
 
 @cache
 def space_for(model: ModelConfig) -> type[Space]:
-    """Return the space of a supernet: ``candidate`` (alpha, shared by all layers) and ``depth`` (beta).
+    """Return the space of a supernet; with ``space=wide``, see :func:`easrec.wide_space.wide_space`.
+
+    The paper's space has ``candidate`` (alpha, shared by all layers) and ``depth`` (beta).
 
     With ``attention_choices`` it also has ``attention``, one kind for all layers; the largest network has the first
     kind. Hidden size, inner size and head width are properties derived from the candidate.
     """
+    if model.space == "wide":
+        return wide_space(model)
     sizes, heads = model.sizes(), model.heads
 
     def hidden(self: Any) -> int:

@@ -13,6 +13,7 @@ from easrec.artifact import Recommender
 from easrec.embedded import Embedded
 from easrec.layer import Layer, chosen
 from easrec.model import EASRecModel
+from easrec.wide_layer import WideLayer
 from elasticnas.errors import ConfigError, DataError
 
 __all__ = ["Live", "Stream", "Streamer"]
@@ -78,7 +79,12 @@ class Streamer:
         self.network, self.length, self.keep = network.eval(), length, keep
         self._stacks = [stack for stack in (network.layers, network.feature_layers) if stack is not None]
         for each in self._layers(0):
-            attention = chosen(each.attention)
+            if isinstance(each, WideLayer) and each.kind != "linrec":
+                raise ConfigError(
+                    f"streaming needs causal LinRec attention in every layer; one of this network has {each.kind} "
+                    "attention: train with model.wide.attention=[linrec], or recommend from whole histories"
+                )
+            attention = each.attending.attention if isinstance(each, WideLayer) else chosen(each.attention)
             if not isinstance(attention, enn.Attention) or attention.kind != "linrec" or not attention.causal:
                 raise ConfigError(
                     "streaming needs a network with causal LinRec attention; this one has "
@@ -155,7 +161,7 @@ class Streamer:
                 y = each(y, embedded, None, row if each is layers[-1] else None)
             total = None if real is None else (embedded.sequence(x.shape[-1]) * real).sum(1, keepdim=True)
             branches.append(_Branch(states, total))
-            ends.append(y)
+            ends.append(self._normed(number, y))
         return Stream(branches, lengths, recent), self._scores(ends)
 
     def _step(self, stream: Stream, items: Tensor) -> Tensor:
@@ -181,7 +187,7 @@ class Streamer:
                 y, state = each.step(y, embedded, perceived, state)
                 states.append(state)
             after.append(_Branch(states, total))
-            ends.append(y)
+            ends.append(self._normed(number, y))
         return self._scores(ends), after
 
     def _raw(self, ids: Tensor, positions: Tensor) -> list[tuple[Tensor, nn.Module | None]]:
@@ -196,7 +202,11 @@ class Streamer:
             return [(network.fuse(items, features) + where, network.norm)]
         return [(items + where, network.norm), (features + where, network.feature_norm)]
 
-    def _layers(self, stack: int) -> list[Layer]:
+    def _normed(self, stack: int, y: Tensor) -> Tensor:
+        norm = (self.network.last_norm, self.network.feature_last_norm)[stack]
+        return y if norm is None else norm(y)
+
+    def _layers(self, stack: int) -> "list[Layer | WideLayer]":
         return [chosen(each) for each in self._stacks[stack].active()]
 
     def _scores(self, ends: list[Tensor]) -> Tensor:

@@ -87,7 +87,7 @@ class _Epochs:
             rate=lambda step: learning_rate(step, steps, config),
             clip_norm=train.clip_norm,
             seed=config.seed,
-            identity={"config": config.model_dump(mode="json")},
+            identity={"config": config.recorded()},
         )
         self.identity = self._training.identity
         self.kept = PlainState(epoch=0, history=[], best={}, best_epoch=-1, losses=[])

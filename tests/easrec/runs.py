@@ -17,5 +17,5 @@ def untrained_run(folder, data, model, seed=0):
     network = build(config.model, len(data.item_ids) - 1, arch, True).eval()
     Recommender(network, arch, config, data.item_ids, data=data.fingerprint).save(folder / "model")
     data.save(folder / "data.npz")
-    content = {"data": data.fingerprint, "settings": config.model_dump(mode="json")}
+    content = {"data": data.fingerprint, "settings": config.recorded()}
     (folder / "run.json").write_text(json.dumps(content))

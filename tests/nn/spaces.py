@@ -12,6 +12,11 @@ class Widths(Space):
     inner: Literal[10, 6]
 
 
+class Missing(Space):
+    hidden: Literal[8, 5]
+    inner: Literal[0, 6, 10]
+
+
 class Hidden(Space):
     hidden: Literal[7, 5, 2]
 

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 import elasticnas.nn as enn
+from elasticnas.axes import Axis
 from elasticnas.testing import ElasticModuleContract
 from tests.nn import spaces as s
 
@@ -401,6 +402,21 @@ class TestDepthSkip(OnHidden):
     def build(self, sizes):
         first = enn.DepthSkip(enn.FeedForward(sizes.hidden, 5), sizes.first)
         return nn.Sequential(first, enn.DepthSkip(enn.RMSNorm(sizes.hidden), sizes.second))
+
+
+class TestDepthSkipBySize(OnHidden):
+    """The size of the module skips it at 0."""
+
+    space = s.Missing
+    examples = 60
+
+    def build(self, sizes):
+        elastic = isinstance(sizes.inner, Axis)
+        part = enn.FeedForward(sizes.hidden, sizes.inner) if elastic or sizes.inner else nn.Identity()
+        return enn.DepthSkip(part, sizes.inner if elastic else sizes.inner > 0)
+
+    def flops(self, arch):
+        return 2 * 2 * 2 * 5 * arch.hidden * arch.inner
 
 
 class TestMixtureOfBranches(OnHidden):

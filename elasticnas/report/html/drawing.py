@@ -14,8 +14,9 @@ class Drawing:
 
     Attributes:
         title: Title above the drawing.
-        sizes: Sizes by name; a sequence has one value per layer, any other value is for all layers. Nested sizes are
-            named by their path. If no size is a sequence, ``depth`` is the number of layers.
+        sizes: Sizes by name; a sequence has one value per layer, None for a layer without this size; any other value
+            is for all layers. Nested sizes are named by their path. If no size is a sequence, ``depth`` is the number
+            of layers.
         largest: Sizes of the largest network in the same form; sizes that it lacks have no bar.
     """
 
@@ -35,7 +36,11 @@ class Drawing:
 
         names = [*whole, *per_layer]
         return [
-            {name: of_layer(name, layer) for name in names if name in whole or layer < len(sizes[name])}
+            {
+                name: of_layer(name, layer)
+                for name in names
+                if name in whole or (layer < len(sizes[name]) and sizes[name][layer] is not None)
+            }
             for layer in range(max(1, count))
         ]
 

@@ -13,6 +13,7 @@ from easrec.conclusion import conclusion
 from easrec.figures import still_improving, summary_table
 from easrec.pipeline import Pipeline
 from easrec.running import configured, pipeline
+from easrec.sizes import is_wide, sizes_text
 from easrec.source import Source
 from easrec.steering import recommending
 from elasticnas.cli.options import ConfigFile, Device, Out, Resume, Seed, Threads, changes_of
@@ -71,8 +72,9 @@ def search(
             f"search: none (search.strategy=none); elasticnas easrec retrain --out {out} trains the largest network"
         )
         return
-    typer.echo(f"found:  {searched.found!r}: hidden {searched.found.hidden}, inner {searched.found.inner}")
-    typer.echo(f"random: {searched.random!r}: hidden {searched.random.hidden}, inner {searched.random.inner}")
+    for name, arch in (("found", searched.found), ("random", searched.random)):
+        said = sizes_text(arch) if is_wide(arch) else f"{arch!r}: hidden {arch.hidden}, inner {arch.inner}"
+        typer.echo(f"{name + ':':<7} {said}")
     typer.echo(f"search: {out / 'search.json'}")
 
 
