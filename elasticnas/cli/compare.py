@@ -13,6 +13,10 @@ Plan = Annotated[Path, typer.Argument(help="YAML file of the plan; docs/compare.
 OnlySeed = Annotated[
     list[int] | None, typer.Option("--seed", help="Only this seed of the plan. Repeat the option for several.")
 ]
+OnlyEntrant = Annotated[
+    list[str] | None,
+    typer.Option("--entrant", help="Only this strategy or baseline. Repeat the option for several."),
+]
 Jobs = Annotated[int, typer.Option(min=1, max=1024, help="Seeds that run in parallel, each in a process.")]
 Threads = Annotated[int, typer.Option(min=1, max=1024, help="CPU threads of each process.")]
 PageOnly = Annotated[bool, typer.Option("--page", help="Run nothing: write the page anew from what is there.")]
@@ -22,6 +26,7 @@ def compare(
     plan: Plan,
     out: Out = Path("runs/compare"),
     seed: OnlySeed = None,
+    entrant: OnlyEntrant = None,
     jobs: Jobs = 1,
     threads: Threads = 1,
     device: Device = "auto",
@@ -45,14 +50,17 @@ def compare(
     if unknown := [each for each in seeds if each not in read.seeds]:
         raise ConfigError(f"--seed {unknown[0]}: the seeds of {plan} are {', '.join(map(str, read.seeds))}")
     contest = Contest(read, out)
+    names = contest.names if entrant is None else list(dict.fromkeys(entrant))
+    if unknown_names := [each for each in names if each not in contest.names]:
+        raise ConfigError(f"--entrant {unknown_names[0]}: the entrants of {plan} are: {', '.join(contest.names)}")
     failed: dict[int, str] = {}
     if not page and jobs == 1:
         configure_torch(threads)
         for each in seeds:
-            if each in contest.missing():
-                run_seed(contest, each, device_of(device), console)
+            if not set(names).isdisjoint(contest.missing().get(each, ())):
+                run_seed(contest, each, device_of(device), console, names)
     elif not page:
-        failed = run_seeds(contest, plan, seeds, jobs, threads, device, console)
+        failed = run_seeds(contest, plan, seeds, names, jobs, threads, device, console)
         contest = Contest(read, out)
     write_result(contest)
     for line in verdict(contest, contest.judgements(contest.entrants())):

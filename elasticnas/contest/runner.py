@@ -20,7 +20,14 @@ __all__ = ["run_seeds", "write_result"]
 
 
 def run_seeds(
-    contest: Contest, path: Path, seeds: Sequence[int], jobs: int, threads: int, device: str, console: Console
+    contest: Contest,
+    path: Path,
+    seeds: Sequence[int],
+    names: Sequence[str],
+    jobs: int,
+    threads: int,
+    device: str,
+    console: Console,
 ) -> dict[int, str]:
     """Make the missing entrants of seeds, each seed in a process of its own; return the failed seeds with the reason.
 
@@ -28,6 +35,7 @@ def run_seeds(
         contest: The contest.
         path: File of its plan.
         seeds: The seeds.
+        names: The entrants.
         jobs: Number of processes.
         threads: CPU threads of each.
         device: Device of each.
@@ -35,13 +43,14 @@ def run_seeds(
     """
     processes, failed, started = Processes(), dict[int, str](), time.monotonic()
     missing = contest.missing()
-    left = [seed for seed in seeds if seed in missing]
+    left = [seed for seed in seeds if not set(names).isdisjoint(missing.get(seed, ()))]
 
     def one(seed: int) -> str | None:
         log = contest.folder / "unfinished" / f"{seed}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         command = [*ELASTICNAS, "compare", str(path), "--out", str(contest.folder), "--seed", str(seed), "--jobs", "1"]
         command += ["--threads", str(threads), "--device", device]
+        command += [word for name in names for word in ("--entrant", name)]
         with log.open("ab") as file:
             at = file.tell()
             code = processes.run(command, file, environment_with(threads))

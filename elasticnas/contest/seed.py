@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -14,9 +14,10 @@ from torch.utils._pytree import tree_map
 
 from elasticnas.contest.contest import Contest
 from elasticnas.contest.entrant import Entrant, Work
-from elasticnas.contest.plan import RANDOM, SCRATCH, UNIFORM, StrategyPlan
+from elasticnas.contest.plan import SCRATCH, UNIFORM, StrategyPlan
 from elasticnas.contest.training import ValidatedTraining
-from elasticnas.cost import count_flops
+from elasticnas.cost import Cost, count_flops
+from elasticnas.errors import ConfigError
 from elasticnas.extraction import extract
 from elasticnas.report import Stage
 from elasticnas.run import Run, drive
@@ -35,7 +36,9 @@ _CHECKPOINT_EVERY = 200
 _UNFINISHED = "unfinished"
 
 
-def run_seed(contest: Contest, seed: int, device: torch.device, console: Console) -> None:
+def run_seed(
+    contest: Contest, seed: int, device: torch.device, console: Console, names: Collection[str] | None = None
+) -> None:
     """Make the entrants of a seed that are missing; killed, it goes on with the part that was under way.
 
     Args:
@@ -43,16 +46,19 @@ def run_seed(contest: Contest, seed: int, device: torch.device, console: Console
         seed: One of its seeds.
         device: Device of supernet and networks.
         console: Shows the stages.
+        names: The entrants to make; None for all.
 
     Raises:
         CheckpointError: Another process makes this seed, or the task has changed.
+        ConfigError: An entrant from scratch is to be made before the one that has its architecture.
     """
     folder = contest.folder / _UNFINISHED / str(seed)
     with Run(folder, resume=True, progress=None) as run:
-        _Seed(contest, seed, run, device, console).make()
-    shutil.rmtree(folder)
-    with suppress(OSError):  # others are not finished
-        folder.parent.rmdir()
+        _Seed(contest, seed, run, device, console).make(contest.names if names is None else names)
+    if seed not in contest.missing():
+        shutil.rmtree(folder)
+        with suppress(OSError):  # others are not finished
+            folder.parent.rmdir()
 
 
 class _Seed:
@@ -61,7 +67,8 @@ class _Seed:
         self.device = device
         self.strategies = {name: given.made() for name, given in self.plan.strategies.items()}
         self.study = self._study()
-        self.space, self.flops, self.whole = self.study.space, self.study.flops, self.study.whole
+        self.space, self.flops = self.study.space, _flops_of(self.study)
+        self.whole = self.flops(self.space.largest())
         rng = SeededRandom(0)
         drawn = [self.flops(self.space.sample(rng)) / self.whole for _ in range(_SAMPLED)]
         self.mean_share = sum(drawn) / len(drawn)
@@ -103,18 +110,19 @@ class _Seed:
         """Work of a training step of a network with its part of the validations, per share of the FLOPs."""
         return 1.0 + self.plan.evaluation_work / self.plan.validate_every
 
-    def make(self) -> None:
-        """Make what is missing."""
-        for name in [*self.plan.strategies, RANDOM]:
-            scratch = name + SCRATCH
-            wanted = [each for each in (name, scratch) if each in self.contest.names]
-            if all(self.contest.entrant(each, self.seed) for each in wanted):
+    def make(self, names: Collection[str]) -> None:
+        """Make those of the named entrants that are missing."""
+        for name in self.contest.names:
+            if name not in names or self.contest.entrant(name, self.seed) is not None:
                 continue
-            self._searched(name, scratch if scratch in wanted else None)
-        if self.contest.entrant(UNIFORM, self.seed) is None:
-            self._uniform()
+            if name == UNIFORM:
+                self._uniform()
+            elif name.endswith(SCRATCH):
+                self._from_scratch(name)
+            else:
+                self._searched(name)
 
-    def _searched(self, name: str, scratch: str | None) -> None:
+    def _searched(self, name: str) -> None:
         given = self.plan.strategies.get(name)
         strategy = self.strategies.get(name) or Evolve("random", self.plan.evaluations)
         if given is not None and given.trains:
@@ -134,10 +142,16 @@ class _Seed:
             "warnings": found.warnings,
         }
         sizes = arch.model_dump(mode="json")
-        if self.contest.entrant(name, self.seed) is None:
-            self._enter(name, sizes, lambda: self._extracted(model, arch), inherits=True, **about)
-        if scratch is not None and self.contest.entrant(scratch, self.seed) is None:
-            self._enter(scratch, sizes, lambda: self.study.factory(arch), work=Work(), seconds={})
+        self._enter(name, sizes, lambda: self._extracted(model, arch), inherits=True, **about)
+
+    def _from_scratch(self, name: str) -> None:
+        """Train the architecture that a search found from random weights."""
+        searched = name.removesuffix(SCRATCH)
+        found = self.contest.entrant(searched, self.seed)
+        if found is None:
+            raise ConfigError(f"{name} needs the architecture of {searched}, which is missing: make it first")
+        arch = self.space.model_validate(found.sizes)
+        self._enter(name, found.sizes, lambda: self.study.factory(arch), work=Work(), seconds={})
 
     def _search(self, name: str, strategy: Strategy, problem: Problem[Any], settings: Any) -> SearchResult[Any]:
         with self._stage(f"search by {name}") as stage:
@@ -160,7 +174,9 @@ class _Seed:
         return found, work, study.model, {"search": time.perf_counter() - started}
 
     def _problem(self, study: Study[Any]) -> Problem[Any]:
-        return replace(study.problem, costs={"flops": study.flops}, budgets={"flops": f"{100 * self.plan.budget:g}%"})
+        return replace(
+            study.problem, costs={"flops": _flops_of(study)}, budgets={"flops": f"{100 * self.plan.budget:g}%"}
+        )
 
     def _evaluations(self, found: SearchResult[Any]) -> float:
         return sum(c.costs["flops"] for c in found.tried) / self.whole * self.plan.evaluation_work
@@ -264,6 +280,11 @@ class _Seed:
 
     def _stage(self, text: str) -> Stage:
         return Stage(self.console, f"seed {self.seed}: {text}")
+
+
+def _flops_of(study: Study[Any]) -> Cost[Any]:
+    """Return the FLOPs of a study: those of its problem, which may be counted faster, or its own."""
+    return (study.problem.costs or {}).get("flops", study.flops)
 
 
 def _shown(figures: Mapping[str, float]) -> str:

@@ -260,6 +260,29 @@ def test_a_failing_seed_does_not_stop_the_others(tmp_path):
     assert [each.seed for each in contest.entrants()] == [4, 4, 4]
 
 
+def test_entrants_can_be_made_in_parts(made, tmp_path):
+    contest = Contest(plan(), tmp_path / "c")
+    with pytest.raises(ConfigError, match="evolution, from scratch needs the architecture of evolution, which is mis"):
+        run_seed(contest, 3, CPU, quiet(), ["evolution, from scratch"])
+    parts = ["uniformly scaled", "evolution"], ["evolution, from scratch"], NAMES
+    for names in parts:
+        run_seed(contest, 3, CPU, quiet(), names)
+        made_so_far = {each.name for each in contest.entrants()}
+        assert made_so_far == set(NAMES) if names is NAMES else set(names) <= made_so_far < set(NAMES)
+    for name in NAMES:
+        ours, theirs = contest.entrant(name, 3), made.entrant(name, 3)
+        assert ours.model_copy(update={"seconds": {}}) == theirs.model_copy(update={"seconds": {}})
+
+
+def test_unknown_entrants_are_refused(tmp_path):
+    path = tmp_path / "plan.yaml"
+    path.write_text(plan().model_dump_json())
+    arguments, options = command(path, tmp_path / "c", "--entrant", "luck")
+    done = subprocess.run(arguments, **options, timeout=120)
+    assert done.returncode == 1
+    assert done.stderr.strip() == f"error: --entrant luck: the entrants of {path} are: {', '.join(NAMES)}"
+
+
 def test_unknown_seeds_are_refused(tmp_path):
     path = tmp_path / "plan.yaml"
     path.write_text(plan().model_dump_json())
@@ -348,7 +371,7 @@ def test_seeds_in_processes_equal_seeds_in_this_one(made, tmp_path):
     path = tmp_path / "plan.yaml"
     path.write_text(plan().model_dump_json())
     contest = Contest(plan(), tmp_path / "c")
-    assert run_seeds(contest, path, [4], 1, 1, "cpu", quiet()) == {}
+    assert run_seeds(contest, path, [4], NAMES, 1, 1, "cpu", quiet()) == {}
     for name in NAMES:
         ours, theirs = contest.entrant(name, 4), made.entrant(name, 4)
         assert ours.model_copy(update={"seconds": {}}) == theirs.model_copy(update={"seconds": {}})
