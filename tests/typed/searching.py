@@ -22,6 +22,7 @@ from elasticnas.search import (
     Problem,
     RandomSearch,
     Relaxation,
+    ScoreOptions,
     SearchResult,
     SearchSettings,
     Softmax,
