@@ -113,10 +113,10 @@ class Separable:
             for group in merged(self.objective, tuple(sorted(joint)))
         ]
         start = np.array([surrogate.values(row[None])[0] for surrogate in self.surrogates])
-        parts = [self._group(row, group, single) for group in groups if group]
+        parts = [self._group(row, start, group, single) for group in groups if group]
         return knapsack(row, float(fixed), parts, self.limits - start)
 
-    def _group(self, row: Rows, group: Sequence[int], single: Callable[[str], Array]) -> Group:
+    def _group(self, row: Rows, start: Array, group: Sequence[int], single: Callable[[str], Array]) -> Group:
         names = self.objective.names
         counts = self.combinations.counts
         options = np.array(list(product(*(range(counts[position]) for position in group))), dtype=np.intp)
@@ -127,7 +127,7 @@ class Separable:
                 values = values + table[options[:, group.index(here[0])], options[:, group.index(here[1])]]
         rows = np.repeat(row[None], len(options), axis=0)
         rows[:, list(group)] = options
-        costs = [surrogate.values(rows) - surrogate.values(row[None]) for surrogate in self.surrogates]
+        costs = [s.values(rows) - at_row for s, at_row in zip(self.surrogates, start.tolist(), strict=True)]
         return Group(tuple(group), options, values, np.array(costs).reshape(len(costs), len(rows)).T)
 
     def _valid(self, row: Rows) -> bool:

@@ -200,10 +200,18 @@ def _farthest(combinations: Combinations) -> Rows:
 
 
 def _tied(combinations: Combinations) -> set[int]:
-    """Return positions of choices with an option, or a pair of options, that a rule forbids at the base."""
+    """Return positions of choices with an option, or a pair of options under a common rule, forbidden at the base."""
     counts, base = combinations.counts, combinations.base
-    found: set[int] = set()
+    found = {
+        position
+        for position in range(len(counts))
+        if not combinations.possible(_with_each_option(combinations, base, position)).all()
+    }
+    read = [part.read for part in combinations.space.info().architectures.components]
     for one, other in combinations_of(range(len(counts)), 2):
+        names = {combinations.choices[one].name, combinations.choices[other].name}
+        if not any(names <= together for together in read):
+            continue
         rows = np.repeat(base[None], counts[one] * counts[other], axis=0)
         rows[:, one], rows[:, other] = np.divmod(np.arange(len(rows)), counts[other])
         if not combinations.possible(rows).all():

@@ -1,9 +1,12 @@
 """Scored search: evaluate every option, solve for the budgets, and evaluate the best predictions."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from itertools import islice
+from math import prod
 from typing import TYPE_CHECKING, Any
 
+from elasticnas.errors import BudgetError
 from elasticnas.run import Progress, Run
 from elasticnas.runtime import warn
 from elasticnas.search.archive import Archive
@@ -51,6 +54,7 @@ class ScoredSearch:
         identity = {"method": strategy.name}
         self.saved = saved = SavedEvaluations(strategy.name, problem, settings, run, identity)
         self.limits, self.before = saved.limits, before
+        self.lines: list[str] = []
         self.archive = Archive(saved.evaluator, self.limits, saved.outcome(), 0, saved.same, self._report)
         drawn = draws(saved.space, self.limits.excess, self.limits.allows, settings.seed, saved.same)
         first = list(islice(drawn, max(1, strategy.held_out)))
@@ -61,10 +65,9 @@ class ScoredSearch:
 
     def result(self) -> SearchResult[Any]:
         """Evaluate, solve and return the result."""
-        saved, strategy, archive = self.saved, self.strategy, self.archive
+        saved, archive = self.saved, self.archive
         scores = self._scores()
-        budgets = list(saved.budgets.values())
-        self._evaluate([*scores.best_of(budgets, strategy.best), *self.held_out], 0)
+        self._evaluate([*self._predicted_best(scores), *self.held_out], 0)
         scores = self._checked(scores)
         tried = [each for each in archive.candidates.values() if self.limits.allows(each.architecture)]
         if not tried:
@@ -88,12 +91,19 @@ class ScoredSearch:
             warn(line)
         return result
 
+    def _predicted_best(self, scores: OptionScores[Any]) -> Sequence[Any]:
+        try:
+            return scores.best_of(list(self.saved.budgets.values()), self.strategy.best)
+        except BudgetError as error:
+            if all(change is not None for changes in scores.changes.values() for change in changes):
+                raise
+            self.lines.append(f"no architecture without an option that has no score was found: {error}")
+            return ()
+
     def _scores(self) -> OptionScores[Any]:
         saved, strategy = self.saved, self.strategy
         space = saved.space
-        archs = [
-            arch for reference in self.references for arch in (reference, *single_changes(space, reference).values())
-        ]
+        archs = self._planned()
         self._evaluate(archs, strategy.best + strategy.corrections + len(self.held_out))
         metrics = {arch: metric for arch in archs if (metric := self._metric(arch)) is not None}
         if not metrics:
@@ -127,9 +137,26 @@ class ScoredSearch:
         """Evaluate architectures; ``after`` is the most that are evaluated later."""
         archive, same = self.archive, self.saved.same
         new = list({same(arch): arch for arch in archs if arch not in archive}.values())
-        for arch in new:
-            archive.trials = archive.spent + len(new) - new.index(arch) + after
+        for done, arch in enumerate(new):
+            least = archive.spent + len(new) - done
+            most = least + after
+            archive.trials = most if self.networks is None else max(least, min(most, self.networks))
             archive.evaluate(arch)
+
+    @cached_property
+    def networks(self) -> int | None:
+        """Number of networks that may be evaluated, if the space is so small that it limits the evaluations."""
+        space, strategy = self.saved.space, self.strategy
+        archs = self._planned()
+        most = len(archs) + strategy.best + strategy.held_out + strategy.corrections
+        if prod(len(choice.options) for choice in space.choice_list()) > most:
+            return None
+        return len({self.saved.same(arch) for arch in [*archs, *filter(self.limits.allows, space.enumerate())]})
+
+    def _planned(self) -> list[Any]:
+        """Return the architectures that are scored: the references, and those with one other option."""
+        space = self.saved.space
+        return [arch for each in self.references for arch in (each, *single_changes(space, each).values())]
 
     def _metric(self, arch: Any) -> float | None:
         candidate = self.archive.candidates.get(self.saved.same(arch))
@@ -155,7 +182,7 @@ class ScoredSearch:
         return theirs
 
     def _warnings(self, scores: OptionScores[Any], found: Candidate[Any], theirs: Archive) -> list[str]:
-        lines = []
+        lines = [*self.lines]
         rank, count = scores.rank_correlation, len(scores.checked)
         if count >= _FEWEST and not rank >= _LOW:
             lines.append(

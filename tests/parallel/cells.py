@@ -31,6 +31,7 @@ from elasticnas.search import (
     RandomSearch,
     RecNAS,
     Reinforce,
+    ScoreOptions,
     SearchSettings,
     SupernetTrainer,
     TrainerSettings,
@@ -48,6 +49,7 @@ STRATEGIES = {
     "Reinforce": Reinforce,
     "SPOS": SPOS,
     "RandomSearch": RandomSearch,
+    "ScoreOptions": lambda: ScoreOptions(best=2, held_out=2, corrections=2),
     "NSGA-II": lambda: Evolve("nsga2", trials=5, population=3),
     "local search": lambda: Evolve("local", trials=5, population=3),
 }

@@ -28,6 +28,7 @@ from elasticnas.search import (
     RandomSearch,
     RecNAS,
     Reinforce,
+    ScoreOptions,
     SearchSettings,
     SupernetTrainer,
     TrainerSettings,
@@ -36,7 +37,7 @@ from elasticnas.search import (
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 FIXED = DynamicConstraint(depth=None, penalty="fixed")
-STRATEGIES = [DARTS(), ProxylessNAS(), RecNAS(), FIXED, Reinforce(), SPOS(4), RandomSearch()]
+STRATEGIES = [DARTS(), ProxylessNAS(), RecNAS(), FIXED, Reinforce(), SPOS(4), RandomSearch(), ScoreOptions(2, 2)]
 SHORT = SearchSettings(steps=4, update_every=2, random_architectures=2, evaluate_every=2, checkpoint_every=1)
 
 

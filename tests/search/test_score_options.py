@@ -283,6 +283,18 @@ def test_an_option_whose_evaluation_fails_is_not_chosen():
     assert result.scores.predict(Sizes.smallest()) != result.scores.predict(Sizes.smallest())
 
 
+def test_budgets_that_need_an_option_without_a_score_leave_the_random_architectures():
+    def fails(arch):
+        if arch == Sizes(hidden=2, depth=3, inner=(7, 7, 7), heads=(2, 2, 2)):
+            raise RuntimeError("out of memory")
+        return additive(arch)
+
+    least = work(Sizes(hidden=4, depth=1, inner=(3,), heads=(1,)))  # of hidden=4
+    with pytest.warns(UserWarning, match="no architecture without an option that has no score was found: budget"):
+        result = search(problem(metric=fails, budgets={"work": least - 1}), best=3, held_out=5)
+    assert result.best.hidden == 2 and work(result.best) < least
+
+
 def test_budgets_that_cannot_be_met_are_named_before_any_evaluation():
     def never(arch):
         raise AssertionError("evaluated")

@@ -22,6 +22,7 @@ from elasticnas.search import (
     Problem,
     RandomSearch,
     Relaxation,
+    ScoreOptions,
     SearchResult,
     SearchSettings,
     Softmax,
@@ -105,6 +106,10 @@ assert_type(result.pareto[0].architecture.keep, tuple[bool, ...])
 assert_type(Greedy().search(by_name).best, Encoder)
 assert_type(Plain().search(problem).best, Encoder)
 assert_type(BilevelSearcher(problem).run().best, Encoder)
+scored = ScoreOptions(trained=True).search(problem)
+assert scored.scores is not None
+assert_type(scored.scores.best([Budget.parse("50%", flops)]), Encoder)
+assert_type(scored.scores.front(flops), tuple[Encoder, ...])
 assert_type(SearchResult.from_dict(result.to_dict(), Encoder), SearchResult[Encoder])
 
 network = elasticnas.extract(supernet, result.best, example)
