@@ -1,5 +1,7 @@
 """One-shot search: train a supernet by single paths, then evaluate architectures with the shared weights."""
 
+from typing import Literal, TypeAlias
+
 from elasticnas.parallel import prepared
 from elasticnas.run import Run
 from elasticnas.search.problem import Problem
@@ -9,7 +11,9 @@ from elasticnas.search.strategies.evolve import Evolve
 from elasticnas.search.supernet_trainer import SupernetTrainer
 from elasticnas.space.space import S
 
-__all__ = ["evaluations", "train_then_evaluate"]
+__all__ = ["Rule", "evaluations", "train_then_evaluate"]
+
+Rule: TypeAlias = Literal["single", "random", "sandwich"]
 
 
 def evaluations(settings: SearchSettings) -> int:
@@ -22,9 +26,9 @@ def evaluations(settings: SearchSettings) -> int:
 
 
 def train_then_evaluate(
-    name: str, problem: Problem[S], settings: SearchSettings, run: Run, evolve: Evolve
+    name: str, problem: Problem[S], settings: SearchSettings, run: Run, evolve: Evolve, rule: Rule = "single"
 ) -> SearchResult[S]:
-    """Train by single paths, then search with the shared weights.
+    """Train by single paths or another rule, then search with the shared weights.
 
     Settings of architecture steps and ``patience`` are not used.
 
@@ -34,6 +38,7 @@ def train_then_evaluate(
         settings: Settings of training and search.
         run: Saves and resumes both parts.
         evolve: The search after the training.
+        rule: Architectures of a training step, see :class:`TrainerSettings`.
     """
     prepared(problem.model, name)  # refuses before anything is written
     problem.limits()  # raises for an impossible budget before the training
@@ -41,7 +46,7 @@ def train_then_evaluate(
     problem.named_costs(name)
     steps = settings.steps + evolve.trials
     given = settings.model_dump(include={"steps", "weight_lr", "clip_norm", "accumulate", "checkpoint_every", "seed"})
-    trainer = SupernetTrainer(problem, TrainerSettings(rule="single", distillation_weight=0.0, **given))
+    trainer = SupernetTrainer(problem, TrainerSettings(rule=rule, distillation_weight=0.0, **given))
     with run:
         if run.load({"strategy": name}) is None:  # so that another strategy does not resume from these parts
             run.save({}, {"strategy": name})
