@@ -32,12 +32,14 @@ MODULES = (
     "easrec.data.synthetic",
     "easrec.data.tables",
     "easrec.model",
+    "easrec.parts",
     "easrec.pipeline",
     "easrec.result",
     "easrec.searching",
     "easrec.space",
     "easrec.streaming",
     "easrec.training",
+    "easrec.wide_space",
 )
 
 

@@ -153,13 +153,14 @@ def _type(given: Any, where: str, field: str) -> Any:
         if not all(type(value) is int for value in given.values()):
             raise SpaceError(f"{where}: low, high and step must be integers; found {short_repr(given)}")
         return Annotated[int, Range(**given)]
-    if isinstance(given, dict) and given.keys() == {"per_layer", "count"}:
+    if isinstance(given, dict) and {"per_layer", "count"} <= given.keys() <= {"per_layer", "count", "unless"}:
         if not (isinstance(given["count"], str) or (type(given["count"]) is int and given["count"] > 0)):
             raise SpaceError(f"{where}: count must be a number of layers from 1, or the field that says it")
         if type(given["count"]) is int and given["count"] > _MOST_LAYERS:
             raise SpaceError(f"{where}: count={given['count']:,} layers, of at most {_MOST_LAYERS:,}")
         each: Any = _type(given["per_layer"], where, field)
-        return Annotated[tuple[each, ...], PerLayer(given["count"])]
+        unless = given.get("unless")
+        return Annotated[tuple[each, ...], PerLayer(given["count"], tuple(unless) if unless is not None else None)]
     raise SpaceError(
         f"{where}: expected a list of options, {{low, high, step}}, {{per_layer, count}} or {{fields}}; found "
         f"{short_repr(given)}"
@@ -205,7 +206,7 @@ def _declarative(space: type[Space]) -> bool:
     info = space.info()
     allowed = info.rules.options
     every = all(len(allowed[choice.name]) == len(choice.options) for choice in info.choices)
-    return every and not info.properties and not info.rules.all
+    return every and not info.properties and not info.rules.written
 
 
 def _fields(space: type[Space]) -> dict[str, Any]:
@@ -215,7 +216,8 @@ def _fields(space: type[Space]) -> dict[str, Any]:
         if (nested := nested_space(info)) is not None:
             described[name] = {"fields": _fields(nested)}
         elif (layers := per_layer(info)) is not None:
-            described[name] = {"per_layer": options, "count": layers.count}
+            unless = {} if layers.unless is None else {"unless": list(layers.unless)}
+            described[name] = {"per_layer": options, "count": layers.count, **unless}
         else:
             described[name] = options
     return described

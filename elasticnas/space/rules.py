@@ -47,7 +47,8 @@ class Rules:
         items: The choices of the space.
 
     Attributes:
-        all: The rules.
+        all: The rules, those of choices without effect first.
+        written: The rules that are validators.
     """
 
     def __init__(self, space: Any, items: tuple[Declared, ...]) -> None:
@@ -56,12 +57,13 @@ class Rules:
         self.has_private = any(cls.__private_attributes__ for _, cls in spaces_in(space))
         self._local = local()  # each thread has its own watched instances
         opaque = [prefix for prefix, cls in spaces_in(space) if is_opaque(cls)]
-        self.all = [_effect(item) for item in items if item.unless is not None] + [
+        self.written = [
             rule
             for prefix, cls in spaces_in(space)
             if not any(len(prefix) > len(outer) and prefix[: len(outer)] == outer for outer in opaque)
             for rule in _of_class(cls, self.root.at(prefix), prefix in opaque)
         ]
+        self.all = [_effect(item) for item in items if item.unless is not None] + self.written
 
     @cached_property
     def options(self) -> Mapping[str, tuple[int, ...]]:

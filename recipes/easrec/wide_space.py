@@ -9,7 +9,7 @@ from pydantic import model_validator
 from easrec.config import ModelConfig
 from elasticnas.space import PerLayer, Space
 
-__all__ = ["wide_space"]
+__all__ = ["WideSpace", "wide_space"]
 
 
 @cache
@@ -38,6 +38,7 @@ def wide_space(model: ModelConfig) -> type[Space]:
     }
     namespace: dict[str, Any] = {
         "__module__": __name__,
+        # distinct from the module's WideSpace, which saved files would otherwise name
         "__qualname__": "wide_space.<locals>.WideSpace",
         "__doc__": "Hidden size and depth, and attention, heads, inner size and gates of each layer.",
         "__annotations__": fields,
@@ -62,3 +63,7 @@ def _computes(layer: int) -> Callable[[Any], Any]:
         return self
 
     return check
+
+
+WideSpace = wide_space(ModelConfig(space="wide", layers=8))
+"""The space of the preset ``wide``."""

@@ -10,7 +10,7 @@ from pydantic import create_model, model_validator
 
 from elasticnas import PerLayer, Space
 from elasticnas.errors import ArchitectureError, SpaceError
-from elasticnas.space import component
+from elasticnas.space import component, dump_space, load_space
 from tests.space.brute_force import valid
 
 
@@ -162,3 +162,12 @@ def test_a_space_of_many_layers_is_counted_and_drawn():
     assert space.largest().depth == 12 and space.smallest().depth == 1
     rng = random.Random(0)
     assert len({space.sample(rng) for _ in range(50)}) > 40
+
+
+def test_a_file_of_a_space_keeps_it(tmp_path):
+    space = made("depth")
+    path = tmp_path / "drawn.yaml"
+    path.write_text(dump_space(space))
+    read = load_space(str(path))
+    assert read.choices() == space.choices() and read.size() == space.size() == len(valid(space))
+    assert "unless:" in path.read_text()

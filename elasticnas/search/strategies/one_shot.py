@@ -1,6 +1,7 @@
 """One-shot search: train a supernet by single paths, then evaluate architectures with the shared weights."""
 
 from collections.abc import Callable
+from typing import Literal, TypeAlias
 
 from elasticnas.parallel import prepared
 from elasticnas.run import Run
@@ -10,7 +11,9 @@ from elasticnas.search.settings import SearchSettings, TrainerSettings
 from elasticnas.search.supernet_trainer import SupernetTrainer
 from elasticnas.space.space import S
 
-__all__ = ["evaluations", "train_then_evaluate"]
+__all__ = ["Rule", "evaluations", "train_then_evaluate"]
+
+Rule: TypeAlias = Literal["single", "random", "sandwich"]
 
 
 def evaluations(settings: SearchSettings) -> int:
@@ -30,8 +33,9 @@ def train_then_evaluate(
     trials: int,
     search: Callable[[Problem[S], SearchSettings, Run], SearchResult[S]],
     fixed: bool = True,
+    rule: Rule = "single",
 ) -> SearchResult[S]:
-    """Train by single paths, then search with the shared weights.
+    """Train by single paths or another rule, then search with the shared weights.
 
     Settings of architecture steps and ``patience`` are not used.
 
@@ -43,6 +47,7 @@ def train_then_evaluate(
         trials: The number of evaluations of the search.
         search: The search after the training.
         fixed: Whether ``trials`` is exact; if not, the search reports its steps together with those of the training.
+        rule: Architectures of a training step, see :class:`TrainerSettings`.
     """
     prepared(problem.model, name)  # refuses before anything is written
     problem.limits()  # raises for an impossible budget before the training
@@ -50,7 +55,7 @@ def train_then_evaluate(
     problem.named_costs(name)
     steps = settings.steps + trials
     given = settings.model_dump(include={"steps", "weight_lr", "clip_norm", "accumulate", "checkpoint_every", "seed"})
-    trainer = SupernetTrainer(problem, TrainerSettings(rule="single", distillation_weight=0.0, **given))
+    trainer = SupernetTrainer(problem, TrainerSettings(rule=rule, distillation_weight=0.0, **given))
     with run:
         if run.load({"strategy": name}) is None:  # so that another strategy does not resume from these parts
             run.save({}, {"strategy": name})
