@@ -30,12 +30,11 @@ from elasticnas.search import (
     RandomSearch,
     RecNAS,
     Reinforce,
-    ScoreOptions,
     SearchSettings,
     Strategy,
 )
 
-STRATEGIES = (DARTS, ProxylessNAS, RecNAS, DynamicConstraint, Reinforce, SPOS, ScoreOptions, RandomSearch)
+STRATEGIES = (DARTS, ProxylessNAS, RecNAS, DynamicConstraint, Reinforce, SPOS, RandomSearch)
 TEST = -2  # epoch of the test batches; searches rank on epoch -1, and train on neither
 SETTINGS = {"steps": 300, "warmup_steps": 100, "update_every": 2, "weight_lr": 0.01, "architecture_lr": 0.05}
 

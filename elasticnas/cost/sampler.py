@@ -44,7 +44,9 @@ class Sampler:
 
     def __init__(self, combinations: Combinations) -> None:
         self._combinations = combinations
-        self.surrogate, self.exact = _calibrated(fit_surrogate(combinations))
+        self.surrogate, self.exact = _calibrated(fit_surrogate(combinations, shared=True))
+        if not self.exact:
+            self.surrogate, self.exact = _calibrated(fit_surrogate(combinations))
         self._draws, self._gradient_choices = (2, 1) if self.exact else (_COST_DRAWS, len(combinations.counts))
 
     def __call__(self, probabilities: Sequence[Tensor], seed: int) -> tuple[Tensor, float, int]:

@@ -1,12 +1,12 @@
 """Surrogate: an approximation of a cost whose expectation has a closed form."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import combinations as combinations_of
 from itertools import product
 from math import prod
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ __all__ = ["Surrogate", "fit_surrogate", "zero_weight_error"]
 
 _COSTS = 2_000  # most architectures of a fit
 _ROUNDING = 1e-9  # relative
+_RatioOf: TypeAlias = Callable[[Combinations, Rows, Rows, Sequence[int]], Array]
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,11 +118,17 @@ def zero_weight_error(combinations: Combinations) -> ArchitectureError:
     )
 
 
-def fit_surrogate(combinations: Combinations) -> Surrogate:
-    """Fit a surrogate to about 2,000 architectures at most (more if there are more options)."""
+def fit_surrogate(combinations: Combinations, shared: bool = False) -> Surrogate:
+    """Fit a surrogate to about 2,000 architectures at most (more if there are more options).
+
+    Args:
+        combinations: The combinations.
+        shared: Whether to assume that a joint choice scales the changes by all options of a field, in all layers that
+            are present, by the same factor. Far fewer architectures are needed; check the residual.
+    """
     joint = _joint_positions(combinations)
     separate = tuple(position for position in range(len(combinations.counts)) if position not in joint)
-    change = _joint_changes(combinations, joint, separate)
+    change = _joint_changes(combinations, joint, separate, _shared_ratio if shared else _ratio)
     allowed, anchors = _anchors(combinations, joint)
     level = np.full(len(anchors), np.nan)
     found = Surrogate(combinations, joint, separate, np.zeros(len(anchors)), change, allowed)
@@ -131,7 +138,7 @@ def fit_surrogate(combinations: Combinations) -> Surrogate:
     return replace(found, level=np.where(np.isnan(level), np.nanmean(level), level))
 
 
-def _joint_changes(combinations: Combinations, joint: Sequence[int], separate: Sequence[int]) -> Array:
+def _joint_changes(combinations: Combinations, joint: Sequence[int], separate: Sequence[int], ratio: _RatioOf) -> Array:
     """Compute the change of cost by each option of the separate choices, for all joint combinations.
 
     It is the change at the base times one factor for each joint choice: ``hidden``, for example, scales the change by a
@@ -141,7 +148,7 @@ def _joint_changes(combinations: Combinations, joint: Sequence[int], separate: S
     for position in joint:
         pairs = _pairs(combinations, joint, position)
         factors = [
-            np.ones(changes.shape[-1]) if pair is None else _ratio(combinations, *pair, separate) for pair in pairs
+            np.ones(changes.shape[-1]) if pair is None else ratio(combinations, *pair, separate) for pair in pairs
         ]
         changes = (changes[:, None] * np.stack(factors)).reshape(len(changes) * len(factors), changes.shape[-1])
     return changes
@@ -152,6 +159,32 @@ def _ratio(combinations: Combinations, one: Rows, other: Rows, separate: Sequenc
     below = _all_changes(combinations, other, separate)
     found: Array = _all_changes(combinations, one, separate) / np.where(below == 0, 1.0, below)
     return found
+
+
+def _shared_ratio(combinations: Combinations, one: Rows, other: Rows, separate: Sequence[int]) -> Array:
+    """Return :func:`_ratio` if it is 0 for absent layers, and otherwise the same for all options of a field."""
+    present = combinations.space.present(combinations.architecture(one))
+    names = [combinations.choices[position].name for position in separate]
+    factors: dict[str, float] = {}
+    for position, name in zip(separate, names, strict=True):
+        field = _field(name)
+        if field not in factors and name in present:
+            below = _changes(combinations, combinations.base, position)
+            rows = np.stack([one, one, other, other])
+            rows[[1, 3], position] = int(np.abs(below).argmax())
+            before, after, other_before, other_after = combinations.costs(rows)
+            factors[field] = (after - before) / ((other_after - other_before) or 1.0)
+    parts = [
+        np.full(combinations.counts[position], factors[_field(name)] if name in present else 0.0)
+        for position, name in zip(separate, names, strict=True)
+    ]
+    found: Array = np.nan_to_num(np.concatenate([np.zeros(0), *parts]))
+    return found
+
+
+def _field(name: str) -> str:
+    field, _, layer = name.rpartition(".")
+    return field if layer.isdigit() else name
 
 
 def _pairs(combinations: Combinations, joint: Sequence[int], position: int) -> list[tuple[Rows, Rows] | None]:

@@ -100,6 +100,19 @@ class Component:
             for parts in product(*(self._group_combinations(group, taken) for group in self.groups)):
                 yield {name: index for part in (base, taken, *parts) for name, index in part.items()}
 
+    def first(self) -> Combination | None:
+        """Return a valid combination; None if there is none.
+
+        Raises:
+            TooManyRuns: There are more than :data:`RUNS` paths through the rules.
+        """
+        base = {item.choice.name: 0 for item in self.items}
+        for taken in self.allowed():
+            parts = [next(self._group_combinations(group, taken), None) for group in self.groups]
+            if None not in parts:
+                return {name: index for part in (base, taken, *filter(None, parts)) for name, index in part.items()}
+        return None
+
     def branches(self, group: Group, taken: Indices) -> Iterator[tuple[int, list[Declared]]]:
         """Iterate over the options of a group's choice, with the present layers that are not in ``taken``.
 
@@ -187,12 +200,12 @@ class Component:
             for branches in (self.branches(group, taken) for group in self.groups)
         )
 
-    def _group_combinations(self, group: Group, taken: Indices) -> list[Combination]:
-        return [
+    def _group_combinations(self, group: Group, taken: Indices) -> Iterator[Combination]:
+        return (
             {group.item.choice.name: index, **{o.choice.name: i for o, i in zip(layers, chosen, strict=True)}}
             for index, layers in self.branches(group, taken)
             for chosen in product(*(self.options[layer.choice.name] for layer in layers))
-        ]
+        )
 
     def _weights(self, group: Group, taken: Indices) -> list[int]:
         """Return the number of assignments of each branch."""

@@ -136,6 +136,30 @@ def test_the_best_five_against_enumeration(space, kinds, pairs, enumerated):
         assert len(set(found)) == len(found) and set(found) <= set(allowed) and solver.proven
 
 
+class Uneven(Cost):
+    """The width scales each layer by a factor of its own."""
+
+    unit = "work"
+
+    def compute(self, arch):
+        return uneven(arch)
+
+
+def uneven(arch):
+    layers = enumerate(zip(arch.inner, arch.heads, strict=True))
+    return float(sum((10 * n + arch.hidden) ** 2 * i + arch.hidden * h for n, (i, h) in layers))
+
+
+def test_a_width_that_scales_each_layer_by_another_factor():
+    given, model = objective(Layered, 3), net(Layered)
+    for percent in (30, 60):
+        budget = Budget(uneven(Layered.largest()) * percent / 100, Uneven(model), f"{percent}%")
+        solver = Solver(given, 0)
+        (found,) = solver.best([budget])
+        expected = min(total(given, arch) for arch in Layered.enumerate() if uneven(arch) <= budget.limit)
+        assert total(given, found) == pytest.approx(expected) and uneven(found) <= budget.limit and solver.proven
+
+
 def test_excluded_options_are_never_chosen():
     given = objective(Layered, 0)
     for name in ("depth", "inner.0"):

@@ -415,6 +415,9 @@ def test_a_large_space_with_three_budgets_takes_seconds():
     costs = [weights(arch) for arch in front]
     assert costs == sorted(costs) and len(front) > 4
     assert all(scores.predict(one) < scores.predict(other) for one, other in itertools.pairwise(front))
+    assert Large.size() == 3 * sum((4 * 4 * 3 * 3) ** depth for depth in (4, 5, 6, 7, 8)) > 10**15
+    with pytest.raises(BudgetError, match="smallest reachable cost"):
+        scores.best([Budget(weights(Large.smallest()) - 1, weights, "less")])
 
 
 @pytest.mark.parametrize(
