@@ -19,14 +19,13 @@ class Sizes(Space):
     half: Literal[3, 2, 1]
     inner: Literal[4, 2, 0]
     back: Literal[2, 1, -1]
-    twice: Literal[2, 0]
     word: Literal["yes", "no"]
     flag: bool
 
 
 FULL = {"hidden": 6, "half": 3, "inner": 4}
 ARCHS = [
-    Sizes(hidden=hidden, half=half, inner=inner, back=1, twice=2, word="yes", flag=True)
+    Sizes(hidden=hidden, half=half, inner=inner, back=1, word="yes", flag=True)
     for hidden, half, inner in ((6, 3, 4), (4, 1, 2), (3, 2, 4), (4, 2, 0))
 ]
 # a size is written as a list of terms, each a list of factors, each a number or a name
@@ -600,7 +599,8 @@ def test_a_quotient_is_a_depth():
         pytest.param(lambda a: enn.Stack([nn.Identity()] * 2, a.back), id="depth below 0"),
         pytest.param(lambda a: enn.Stack([nn.Identity()] * 2, a.flag), id="bool as a depth"),
         pytest.param(lambda a: enn.Stack([nn.Identity()] * 2, a.word), id="word as a depth"),
-        pytest.param(lambda a: enn.DepthSkip(nn.Identity(), a.twice), id="2 as alive"),
+        pytest.param(lambda a: enn.DepthSkip(nn.Identity(), a.hidden), id="sizes without 0 as alive"),
+        pytest.param(lambda a: enn.DepthSkip(nn.Identity(), 2), id="2 as alive"),
         pytest.param(lambda a: enn.DepthSkip(nn.Identity(), a.word), id="word as alive"),
         pytest.param(lambda a: enn.DepthSkip(nn.Identity(), 2 * a.half), id="product as alive"),
         pytest.param(lambda a: enn.Stack([nn.Identity()] * 2, [a.flag, a.half]), id="size per layer"),

@@ -238,6 +238,22 @@ def test_spos_trains_one_architecture_a_step_drawn_uniformly():
     assert max(map(drawn.count, drawn)) < 40
 
 
+def test_spos_trains_the_largest_and_the_smallest_in_every_step_of_a_sandwich():
+    drawn = []
+
+    def watched(model, batch):
+        if torch.is_grad_enabled():
+            drawn.append(axes_of(model).current())
+        return loss(model, batch)
+
+    quiet(SPOS(rule="sandwich"), problem(loss=watched), settings(steps=10))
+    steps = [drawn[first : first + 4] for first in range(0, len(drawn), 4)]
+    assert len(steps) == 10
+    assert all(Sizes.largest() in step and Sizes.smallest() in step for step in steps)
+    with pytest.raises(ConfigError, match="rule='both': choose 'single', 'random' or 'sandwich'"):
+        SPOS(rule="both")
+
+
 def test_pruned_options_never_come_back_and_have_probability_0():
     result = quiet(RecNAS(threshold=0.9), problem(), settings(steps=80, warmup_steps=8))
     for name, options in Sizes.choices().items():
