@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, overload
 
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from elasticnas.axes import BORROWED, SizeLike, factored_view, narrowing, select
 from elasticnas.calls import usage
@@ -49,8 +50,7 @@ def bind(model: nn.Module, arch: Space, example: object = None) -> nn.Module:
 
     Raises:
         ArchitectureError: It is not an architecture of the model's space.
-        ExtractionError: As for :func:`~elasticnas.extract`. Or a weight is computed, such as by a parametrization; or the
-            model is in DistributedDataParallel, which would not see the gradients, or has sharded or compiled modules.
+        ExtractionError: As for :func:`~elasticnas.extract`. Or a weight is computed by a ``plain()``; or the model is in DistributedDataParallel, which would not see the gradients, or has sharded or compiled modules.
         InactiveChoiceError: A choice of the space has no effect on the model.
     """
     _require_own_weights(model)
@@ -89,7 +89,7 @@ class _Borrowing:
 
     def __init__(self, model: nn.Module) -> None:
         self._model = model
-        self._places: dict[int, tuple[dict[str, Any], str]] = {}
+        self._places: dict[int, tuple[Any, str]] = {}
         for module in model.modules():
             for held in (module._parameters, module._buffers):
                 for name, tensor in held.items():
@@ -109,7 +109,7 @@ class _Borrowing:
         """Return the active part of a tensor in scope, as :func:`elasticnas.nn.inherit` does, without a copy."""
         if id(tensor) not in self._taken:
             active = select(tensor.detach(), sizes)
-            if active.shape == tensor.shape:
+            if active.shape == tensor.shape and id(tensor) in self._places:
                 self._taken[id(tensor)] = tensor
                 return tensor
             taken = active if buffer else nn.Parameter(active, tensor.requires_grad)
@@ -131,20 +131,39 @@ class _Borrowing:
 
     def _source(self, tensor: Tensor, name: str, modules: dict[str, nn.Module]) -> Borrowed:
         _, full, narrow, view = self._cuts.get(id(tensor), (tensor, tensor, None, None))
-        if id(full) not in self._places:
+        place = _place_of(full, name, modules) or self._places.get(id(full)) or _parametrized(name, modules)
+        if place is None:
             raise ExtractionError(
-                f"{name} is computed from the supernet's weights, by a parametrization or by a plain() without "
-                "elasticnas.nn.inherit, and is no part of them: run the supernet in the scope of the architecture"
+                f"{name} is computed from the supernet's weights by a plain() without elasticnas.nn.inherit, and would not "
+                "follow them: use inherit, or run the supernet in the scope of the architecture"
             )
-        place, key = _place_of(full, name, modules) or self._places[id(full)]
-        source = Borrowed(place, key, tensor.shape, narrow, view, self._borrowed.get(id(tensor)))
+        source = Borrowed(*place, tensor.shape, narrow, view, self._borrowed.get(id(tensor)))
         if not isinstance(full, nn.Parameter) and not source.is_view():
             raise _copied_buffer(name)
         self._borrowed.setdefault(id(tensor), source)
         return source
 
 
-def _place_of(full: Tensor, name: str, modules: dict[str, nn.Module]) -> "tuple[dict[str, Any], str] | None":
+class _Attributes:
+    """The attributes of a module as a mapping: parametrizations compute them at every use."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self._module = module
+
+    def __getitem__(self, name: str) -> Any:
+        return getattr(self._module, name)
+
+
+def _parametrized(name: str, modules: dict[str, nn.Module]) -> "tuple[Any, str] | None":
+    """Return where the tensor of this name is computed by a parametrization."""
+    path, _, own = name.rpartition(".")
+    for module, key in ((modules.get(path), own), (modules.get(name), "weight")):
+        if module is not None and parametrize.is_parametrized(module, key):
+            return _Attributes(module), key
+    return None
+
+
+def _place_of(full: Tensor, name: str, modules: dict[str, nn.Module]) -> "tuple[Any, str] | None":
     """Return where the module of the same path holds a tensor, or the elastic parameter of this name."""
     path, _, own = name.rpartition(".")
     for module, key in ((modules.get(path), own), (modules.get(name), "weight")):

@@ -37,8 +37,8 @@ class Borrowed:
     been frozen or unfrozen since. If the active part is no view, it is copied at every use.
 
     Args:
-        place: Dictionary of the supernet's module that holds the full tensor.
-        key: Its key in this dictionary.
+        place: Dictionary of the supernet's module that holds the full tensor, or another mapping that has it.
+        key: Its key.
         shape: Shape of the active part.
         narrow: Returns the active part of the full tensor; None if all of it is active.
         view: Returns a view of the full tensor, of which the active part is a reshape; None if there is none.
@@ -47,7 +47,7 @@ class Borrowed:
 
     def __init__(
         self,
-        place: dict[str, Any],
+        place: Any,
         key: str,
         shape: torch.Size,
         narrow: "Narrow | None" = None,
@@ -60,6 +60,7 @@ class Borrowed:
         self._pointer, self._trained = 0, False
         self._part: Tensor | None = None
         self._copied = False
+        self._buffers: tuple[Tensor, Tensor] | None = None
 
     @property
     def full(self) -> Tensor:
@@ -80,7 +81,14 @@ class Borrowed:
             self._renew(full)
         if self._part is None:
             return self._narrow(full)
-        return self._part.reshape(self._shape) if self._copied else self._part
+        return self._copy() if self._copied else self._part
+
+    def table(self) -> "Tensor | None":
+        """Return the active rows at full width, if the active part is the first units of these."""
+        part, full = self.read(), self.full
+        if part.ndim != 2 or part is not self._part or part.stride() != full.stride() or part.storage_offset():
+            return None
+        return full if len(part) == len(full) else full[: len(part)]
 
     def is_view(self) -> bool:
         """Return whether the active part shares its memory with the supernet's tensor."""
@@ -88,12 +96,26 @@ class Borrowed:
 
     def write(self, value: Any) -> None:
         """Replace a buffer that is active as a whole."""
-        if isinstance(self._place[self._key], nn.Parameter) or self._narrow is not None:
+        if self._narrow is not None or isinstance(self.full, nn.Parameter) or not isinstance(self._place, dict):
             raise ExtractionError(
                 f"{self._key} of a bound network is a part of the supernet's and cannot be replaced: change it in place, "
                 "or replace the supernet's"
             )
         self._place[self._key] = value
+
+    def _copy(self) -> Tensor:
+        """Return the active part of a view that cannot have its shape."""
+        assert self._part is not None
+        if torch.is_grad_enabled():
+            return self._part.reshape(self._shape)
+        if self._buffers is None:
+            with torch.inference_mode(False):
+                buffer = torch.empty_like(self._part, memory_format=torch.contiguous_format)
+                self._buffers = buffer, buffer.view(self._shape)
+        # no graph holds it: the same memory every time, which is in the processor's cache
+        buffer, active = self._buffers
+        buffer.copy_(self._part)
+        return active
 
     def _renew(self, full: Tensor) -> None:
         """Make the view, if the full tensor has one that can be kept."""
@@ -102,7 +124,7 @@ class Borrowed:
                 f"{self._key} of the supernet has been sharded since: a bound network needs whole weights; run the "
                 "supernet in the scope of the architecture"
             )
-        self._full = self._part = None
+        self._full = self._part = self._buffers = None
         if is_transformed() or type(full) not in (Tensor, nn.Parameter) or not full.is_leaf:
             return
         assert self._view is not None

@@ -8,7 +8,8 @@ from weakref import WeakValueDictionary
 from torch import Tensor, nn
 
 from elasticnas.errors import ExtractionError
-from elasticnas.extraction.borrowed import Source, Tensors
+from elasticnas.extraction.borrowed import Borrowed, Source, Tensors
+from elasticnas.nn.embedding import has_few, look_up
 
 __all__ = ["bind_module"]
 
@@ -46,6 +47,8 @@ def _class_of(kind: type[nn.Module], names: frozenset[str]) -> type[nn.Module]:
     made = _CLASSES.get((kind, names))
     if made is None:
         own = {name: property(_reader(name)) for name in names} | _METHODS
+        if kind.forward is nn.Embedding.forward and "weight" in names:
+            own["forward"] = _look_up
         texts = {name: getattr(kind, name) for name in ("__module__", "__qualname__", "__doc__")}
         made = _CLASSES[kind, names] = type(kind.__name__, (kind,), own | texts)
     return made
@@ -57,6 +60,15 @@ def _reader(name: str) -> Callable[[Any], Tensor]:
         return tensor
 
     return read
+
+
+def _look_up(self: Any, ids: Tensor) -> Tensor:
+    """Look up rows as ``torch.nn.Embedding`` does."""
+    source = self._sources["weight"]
+    rows = source.table() if isinstance(source, Borrowed) and has_few(ids, source.full) else None
+    if rows is None or self.max_norm is not None or self.scale_grad_by_freq or self.sparse:
+        return nn.Embedding.forward(self, ids)
+    return look_up(ids, rows, self.embedding_dim, self.padding_idx)
 
 
 def _training(self: Any) -> bool:
