@@ -138,7 +138,7 @@ class _Borrowing:
                 "follow them: use inherit, or run the supernet in the scope of the architecture"
             )
         source = Borrowed(*place, tensor.shape, narrow, view, self._borrowed.get(id(tensor)))
-        if not isinstance(full, nn.Parameter) and not source.is_view():
+        if not isinstance(tensor, nn.Parameter) and not source.is_view():
             raise _copied_buffer(name)
         self._borrowed.setdefault(id(tensor), source)
         return source
