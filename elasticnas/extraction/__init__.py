@@ -7,4 +7,15 @@ from elasticnas.extraction.inspect import axes_of, check
 from elasticnas.extraction.sameness import Sameness
 from elasticnas.extraction.storage import load, save
 
-__all__ = ["Sameness", "axes_of", "bind", "bind_unverified", "check", "extract", "extract_unverified", "load", "recalibrate", "save"]
+__all__ = [
+    "Sameness",
+    "axes_of",
+    "bind",
+    "bind_unverified",
+    "check",
+    "extract",
+    "extract_unverified",
+    "load",
+    "recalibrate",
+    "save",
+]

@@ -36,12 +36,11 @@ def bind(model: Model, arch: Space, example: object = None) -> Model: ...
 def bind(model: nn.Module, arch: Space, example: object = None) -> nn.Module:
     """Return the plain network of an architecture on the supernet's own weights.
 
-    It computes what the supernet computes in the scope ``axes.at(arch)``, without a scope and about as fast as the
-    extracted network, whose structure it has. Gradients flow into the parameters of the supernet. Changes of the
-    supernet's weights, in place or by others, and of its device, dtype and train or eval mode take effect; hooks and
-    other attributes are those at the time of the call. ``train()``, ``eval()`` and ``zero_grad()`` are those of the
-    supernet. Its parameters are not leaves: optimizers and clipping take ``model.parameters()``. A copy of it is bound to
-    a copy of the supernet.
+    It computes what the supernet computes in the scope ``axes.at(arch)``, without a scope and nearly as fast as the
+    extracted network, whose structure it has. Gradients flow into the parameters of the supernet. All changes of the
+    supernet's weights take effect, as do those of its device, dtype and train or eval mode; hooks and other attributes
+    are those at the time of the call. ``train()``, ``eval()`` and ``zero_grad()`` are the supernet's. The parameters
+    are no leaves: optimizers and clipping take ``model.parameters()``. A copy is bound to a copy of the supernet.
 
     Args:
         model: A model made of elastic primitives, or an elastified one.
@@ -50,7 +49,8 @@ def bind(model: nn.Module, arch: Space, example: object = None) -> nn.Module:
 
     Raises:
         ArchitectureError: It is not an architecture of the model's space.
-        ExtractionError: As for :func:`~elasticnas.extract`. Or a weight is computed by a ``plain()``; or the model is in DistributedDataParallel, which would not see the gradients, or has sharded or compiled modules.
+        ExtractionError: As for :func:`~elasticnas.extract`. Or a ``plain()`` computes a weight; or the model is in
+            DistributedDataParallel, which would not see the gradients, or has sharded or compiled modules.
         InactiveChoiceError: A choice of the space has no effect on the model.
     """
     _require_own_weights(model)
@@ -134,8 +134,8 @@ class _Borrowing:
         place = _place_of(full, name, modules) or self._places.get(id(full)) or _parametrized(name, modules)
         if place is None:
             raise ExtractionError(
-                f"{name} is computed from the supernet's weights by a plain() without elasticnas.nn.inherit, and would not "
-                "follow them: use inherit, or run the supernet in the scope of the architecture"
+                f"{name} is computed by a plain() without elasticnas.nn.inherit, and would not follow the supernet's "
+                "weights: use inherit, or run the supernet in the scope of the architecture"
             )
         source = Borrowed(*place, tensor.shape, narrow, view, self._borrowed.get(id(tensor)))
         if not isinstance(tensor, nn.Parameter) and not source.is_view():
@@ -209,8 +209,8 @@ def _source_of(slot: Slot, tied: "Borrowed | None") -> Borrowed:
 
 def _copied_buffer(name: str) -> ExtractionError:
     return ExtractionError(
-        f"{name} is a buffer of which the architecture takes several pieces, so that changes in a forward pass would be "
-        "lost: run the supernet in the scope of the architecture"
+        f"{name} is a buffer of which the architecture takes several pieces, so that changes in a forward pass would "
+        "be lost: run the supernet in the scope of the architecture"
     )
 
 

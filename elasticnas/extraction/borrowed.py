@@ -1,6 +1,6 @@
 """Borrowed: a tensor of a bound network, read from the supernet at every use."""
 
-from collections.abc import Callable, ItemsView, Iterator, Mapping, ValuesView
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import torch
@@ -32,9 +32,9 @@ class Source(Protocol):
 class Borrowed:
     """The active part of a tensor of the supernet.
 
-    A view is made once: autograd gives a view of a leaf the right gradient after in-place changes of the leaf too. It is
-    made anew if the supernet holds another tensor, one with other memory (``.to()``, ``.data = ...``), or one that has
-    been frozen or unfrozen since. If the active part is no view, it is copied at every use.
+    A view is made once: autograd gives a view of a leaf the right gradient after in-place changes of the leaf too. It
+    is made anew if the supernet holds another tensor, one with other memory (``.to()``, ``.data = ...``), or one that
+    has been frozen or unfrozen since. If the active part is no view, it is copied at every use.
 
     Args:
         place: Dictionary of the supernet's module that holds the full tensor, or another mapping that has it.
@@ -98,8 +98,7 @@ class Borrowed:
         """Replace a buffer that is active as a whole."""
         if self._narrow is not None or isinstance(self.full, nn.Parameter) or not isinstance(self._place, dict):
             raise ExtractionError(
-                f"{self._key} of a bound network is a part of the supernet's and cannot be replaced: change it in place, "
-                "or replace the supernet's"
+                f"{self._key} of a bound network is the supernet's and cannot be replaced: replace it in the supernet"
             )
         self._place[self._key] = value
 
@@ -140,7 +139,7 @@ class Borrowed:
 
 
 class Computed:
-    """A buffer that the supernet's network does not have at this size, on the device of the supernet's and in its dtype.
+    """A buffer that ``build`` computes from sizes, with the device and dtype of the supernet's.
 
     Args:
         tensor: Its values.
@@ -189,17 +188,17 @@ class Tensors(dict[str, Any]):
 
     def get(self, name: str, default: Any = None) -> Any:
         """Return a current tensor."""
-        return self[name] if name in self else default
+        return self.current().get(name, default)
 
     def current(self) -> dict[str, Any]:
         """Return the current tensors."""
         return {name: self[name] for name in self}
 
-    def items(self) -> ItemsView[str, Any]:
+    def items(self) -> Any:
         """Return names and current tensors."""
         return self.current().items()
 
-    def values(self) -> ValuesView[Any]:
+    def values(self) -> Any:
         """Return the current tensors."""
         return self.current().values()
 

@@ -49,7 +49,10 @@ def gradients(model):
     return {name: None if p.grad is None else p.grad.clone() for name, p in model.named_parameters()}
 
 
-@pytest.mark.parametrize("arch", [Sizes(hidden=8, inner=12, depth=2), Sizes(hidden=8, inner=24, depth=3), Sizes.largest()])
+ARCHS = [Sizes(hidden=8, inner=12, depth=2), Sizes(hidden=8, inner=24, depth=3), Sizes.largest()]
+
+
+@pytest.mark.parametrize("arch", ARCHS)
 def test_it_is_the_sub_network_of_a_scope(arch):
     model = supernet().eval()
     bound, plain = bind(model, arch, IDS), extract(model, arch, IDS)

@@ -31,8 +31,8 @@ class Block(nn.Module):
         self.norm = enn.LayerNorm(sizes.hidden)
         self.attention = enn.Attention(sizes.hidden, sizes.heads, sizes.head_dim, dropout=0.5)
         branches = {
-            "relu": nn.Sequential(enn.Linear(sizes.hidden, sizes.inner), nn.ReLU(), enn.Linear(sizes.inner, sizes.hidden)),
-            "gelu": nn.Sequential(enn.Linear(sizes.hidden, sizes.inner), nn.GELU(), enn.Linear(sizes.inner, sizes.hidden)),
+            name: nn.Sequential(enn.Linear(sizes.hidden, sizes.inner), middle, enn.Linear(sizes.inner, sizes.hidden))
+            for name, middle in (("relu", nn.ReLU()), ("gelu", nn.GELU()))
         }
         self.feed = enn.Mixture(branches, sizes.kind)
 
@@ -115,7 +115,15 @@ def test_its_parts_are_those_of_the_extracted_network():
         elasticnas.axes_of(bound)
 
 
-@pytest.mark.parametrize("make", [lambda p: torch.optim.SGD(p, 1e-3, momentum=0.9), lambda p: torch.optim.Adam(p, 0.01, fused=True)])
+def sgd(parameters):
+    return torch.optim.SGD(parameters, 1e-3, momentum=0.9)
+
+
+def adam(parameters):
+    return torch.optim.Adam(parameters, 0.01, fused=True)
+
+
+@pytest.mark.parametrize("make", [sgd, adam])
 @pytest.mark.parametrize("set_to_none", [True, False])
 def test_training_steps_are_those_of_a_scope(make, set_to_none):
     """In train mode, with dropout, BatchNorm and three architectures by turns."""
@@ -338,6 +346,23 @@ def test_what_it_cannot_do_is_refused_in_one_line():
     with pytest.raises(ValueError, match="non-leaf"):
         torch.optim.SGD(bound.layers.parameters(), 0.1)
     assert bound.double() is bound and torch.equal(bound(IDS), in_scope(model))
+
+
+def test_wrapped_supernets_are_refused(tmp_path):
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/group", rank=0, world_size=1)
+    try:
+        wrapped = nn.parallel.DistributedDataParallel(supernet())
+        with pytest.raises(ExtractionError, match=r"^a bound network would not synchronise the gradients"):
+            bind(wrapped, ARCH)
+        sharded = supernet()
+        bound = bind(sharded, ARCH)
+        torch.distributed.fsdp.fully_shard(sharded)
+        with pytest.raises(ExtractionError, match=r"^the supernet has sharded weights"):
+            bind(sharded, ARCH)
+        with pytest.raises(ExtractionError, match="has been sharded since"):
+            bound(IDS)
+    finally:
+        torch.distributed.destroy_process_group()
 
 
 def test_compiled():
