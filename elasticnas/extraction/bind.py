@@ -17,6 +17,7 @@ from elasticnas.extraction.borrowed import Borrowed, Computed, Narrow, Source
 from elasticnas.extraction.bound_modules import bind_module
 from elasticnas.extraction.extract import Model, compare, extract_unverified, require_architecture
 from elasticnas.extraction.inspect import check, sizes_of
+from elasticnas.nn import ElasticParameter
 from elasticnas.parallel import is_sharded
 from elasticnas.space import Space
 from elasticnas.space.space import S
@@ -235,6 +236,8 @@ def _require_own_weights(model: Any) -> None:
     """
     if not isinstance(model, nn.Module):
         return
+    if isinstance(model, ElasticParameter):
+        raise ExtractionError("a single elastic parameter is no network: bind the module that holds it")
     for part in model.modules():
         if isinstance(part, nn.parallel.DistributedDataParallel) or type(part).__name__ == "FullyShardedDataParallel":
             raise ExtractionError(

@@ -336,6 +336,7 @@ def test_what_it_cannot_do_is_refused_in_one_line():
         (lambda: copy.deepcopy(bound.layers), "is a part of a bound network"),
         (lambda: setattr(bound.table, "weight", nn.Parameter(torch.ones(30, 6))), "cannot be replaced"),
         (lambda: bind(torch.compile(model), ARCH), "the supernet is compiled"),
+        (lambda: bind(enn.Parameter(3, s.Hidden.axes().hidden), s.Hidden(hidden=2)), "is no network"),
         (lambda: torch.func.functional_call(bound, bound.state_dict(), IDS), "cannot be replaced"),
     ):
         with pytest.raises(ExtractionError) as raised:
