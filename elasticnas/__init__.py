@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from elasticnas.axes import Axes, Axis
     from elasticnas.elastic import ElasticModel, elastify
     from elasticnas.errors import ElasticNASError
-    from elasticnas.extraction import axes_of, check, extract, load, save
+    from elasticnas.extraction import axes_of, bind, check, extract, load, save
     from elasticnas.space import PerLayer, Range, SizesOf, Space, load_space
 
 __version__ = "0.2.0.dev0"
@@ -37,6 +37,7 @@ __all__ = [
     "SizesOf",
     "Space",
     "axes_of",
+    "bind",
     "check",
     "elastify",
     "extract",
@@ -68,7 +69,7 @@ _HOMES = {
     "axes": ("Axes", "Axis"),
     "elastic": ("ElasticModel", "elastify"),
     "errors": ("ElasticNASError",),
-    "extraction": ("axes_of", "check", "extract", "load", "save"),
+    "extraction": ("axes_of", "bind", "check", "extract", "load", "save"),
     "space": ("PerLayer", "Range", "SizesOf", "Space", "load_space"),
 }
 

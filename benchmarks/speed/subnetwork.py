@@ -8,7 +8,7 @@ from interval import ratio
 from torch import Tensor, nn
 
 from easrec.model import supernet
-from elasticnas import axes_of, extract
+from elasticnas import axes_of, bind, extract
 from speed.alternate import time_alternately
 from speed.measured import Measured, Row, medians
 from speed.scale import Scale
@@ -17,8 +17,8 @@ __all__ = ["TEXT", "TITLE", "measure"]
 
 TITLE = "Sub-network in the supernet"
 TEXT = (
-    "Time of the middle candidate at half the depth, sliced, relative to the extracted network: the encoder with "
-    "gates, including the opening of the scope."
+    "Time of the middle candidate at half the depth relative to the extracted network: the encoder with gates, sliced "
+    "in a scope, including its opening. *Bound*: the network of `elasticnas.bind`, on the supernet's own weights."
 )
 _TARGETS = {"forward": (1.02, 1.05), "forward and backward": (1.02, 1.08)}
 
@@ -29,16 +29,20 @@ def measure(scale: Scale) -> Measured:
     model = supernet(config, scale.items, True).eval()
     axes = axes_of(model)
     arch = axes.space(candidate=1, depth=max(1, scale.layers // 2))
-    plain = extract(model, arch, scale.ids(2)).eval()
+    plain, bound = extract(model, arch, scale.ids(2)).eval(), bind(model, arch, scale.ids(2))
     for which, batch in enumerate((scale.together, 1)):
         ids, rounds = scale.ids(batch), scale.rounds * 2 if batch > 1 else scale.single_rounds
         for name, run in (("forward", _forward), ("forward and backward", _both)):
-            forms = {"sliced": partial(_in_scope, axes, arch, run, model, ids), "extracted": partial(run, plain, ids)}
+            forms = {
+                "sliced": partial(_in_scope, axes, arch, run, model, ids),
+                "bound": partial(run, bound, ids),
+                "extracted": partial(run, plain, ids),
+            }
             times = time_alternately(forms, rounds, scale.limit_s)
-            label = f"{name}, batch {batch}"
-            values = ratio(times["sliced"], times["extracted"])
-            found.rows.append(Row(label, *values, _TARGETS[name][which], bound=1.0, rounds=len(times["sliced"])))
-            found.figures += medians(times, f"{label}: ")
+            for form, prefix in (("sliced", ""), ("bound", "bound, ")):
+                label, values = f"{prefix}{name}, batch {batch}", ratio(times[form], times["extracted"])
+                found.rows.append(Row(label, *values, _TARGETS[name][which], bound=1.0, rounds=len(times[form])))
+            found.figures += medians(times, f"{name}, batch {batch}: ")
     return found
 
 

@@ -21,8 +21,9 @@ from elasticnas.axes.nesting import layout_of, narrow_last, pad_last
 from elasticnas.axes.probabilities import by_choice
 from elasticnas.axes.quantity import Choice, Quantity
 from elasticnas.axes.scope import Axes
-from elasticnas.axes.select import select, take
+from elasticnas.axes.select import factored_view, narrowing, select, take
 from elasticnas.axes.size import (
+    BORROWED,
     EXTRACTING,
     Axis,
     Product,
@@ -42,6 +43,7 @@ from elasticnas.axes.stack import Scope, open_scopes, reopen
 from elasticnas.axes.weights import OptionWeights, known_positive
 
 __all__ = [
+    "BORROWED",
     "EXTRACTING",
     "Axes",
     "Axis",
@@ -63,6 +65,7 @@ __all__ = [
     "apply_support",
     "by_choice",
     "expected",
+    "factored_view",
     "factors_of",
     "full_size",
     "is_cut",
@@ -76,6 +79,7 @@ __all__ = [
     "least_size",
     "mask",
     "narrow_last",
+    "narrowing",
     "open_scopes",
     "pad_last",
     "quantity_of",

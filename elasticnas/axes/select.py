@@ -10,7 +10,7 @@ from torch import Tensor
 from elasticnas.axes.size import Product, SizeLike, Sum, active_size, full_size
 from elasticnas.errors import AxisError
 
-__all__ = ["select", "take"]
+__all__ = ["factored_view", "narrowing", "select", "take"]
 
 
 def select(tensor: Tensor, sizes: Sequence[SizeLike]) -> Tensor:
@@ -33,17 +33,44 @@ def select(tensor: Tensor, sizes: Sequence[SizeLike]) -> Tensor:
     sizes = tuple(sizes)
     owners = {size.scopes for size in sizes if not isinstance(size, int)}
     if len(owners) != 1:
-        return _narrowing(sizes)(tensor)  # sizes of no Axes object or of several: no frame to cache it in
-    return owners.pop().frame().caches.narrowings.get(sizes, lambda: _narrowing(sizes))(tensor)
+        return narrowing(sizes)(tensor)  # sizes of no Axes object or of several: no frame to cache it in
+    return owners.pop().frame().caches.narrowings.get(sizes, lambda: narrowing(sizes))(tensor)
 
 
-def _narrowing(sizes: tuple[SizeLike, ...]) -> Callable[[Tensor], Tensor]:
-    """Return a function that narrows a tensor in the current scope.
+def narrowing(sizes: Sequence[SizeLike]) -> Callable[[Tensor], Tensor]:
+    """Return a function that narrows tensors as :func:`select` does in the current scope, in any scope.
 
     Composite dimensions are split into their factors, each factor is sliced, and they are merged again.
+
+    Args:
+        sizes: Size of each dimension.
     """
     if any(isinstance(size, Sum) for size in sizes):
-        return partial(_select_sums, sizes)
+        return partial(_select_sums, _terms_of_dimensions(sizes))
+    factors_shape, index, shape = _cuts(sizes)
+    if all(part == slice(None) for part in index):
+        return _identity
+    if len(factors_shape) == len(sizes):
+        return partial(_select_slices, index, tuple(shape))
+    return partial(_select_products, factors_shape, index, shape)
+
+
+def factored_view(sizes: Sequence[SizeLike]) -> Callable[[Tensor], Tensor] | None:
+    """Return a function that narrows tensors as in the current scope and always returns a view; None for sums.
+
+    Factors of composite dimensions stay separate dimensions: a ``reshape`` of the result is that of :func:`select`.
+
+    Args:
+        sizes: Size of each dimension.
+    """
+    if any(isinstance(size, Sum) for size in sizes):
+        return None
+    factors_shape, index, _ = _cuts(sizes)
+    return partial(_view_products, factors_shape, index)
+
+
+def _cuts(sizes: Sequence[SizeLike]) -> tuple[list[int], tuple[slice, ...], list[int]]:
+    """Return the full sizes of all factors, the part of each that is active, and the active shape."""
     factors_shape: list[int] = []
     shape: list[int] = []
     index: list[slice] = []
@@ -55,11 +82,7 @@ def _narrowing(sizes: tuple[SizeLike, ...]) -> Callable[[Tensor], Tensor]:
         factors_shape += [full for full, _ in pairs]
         shape.append(prod([active for _, active in pairs]))
         index += [slice(None) if full == active else slice(active) for full, active in pairs]
-    if all(part == slice(None) for part in index):
-        return _identity
-    if len(factors_shape) == len(sizes):
-        return partial(_select_slices, tuple(index), tuple(shape))
-    return partial(_select_products, factors_shape, tuple(index), shape)
+    return factors_shape, tuple(index), shape
 
 
 def _identity(tensor: Tensor) -> Tensor:
@@ -74,16 +97,34 @@ def _select_slices(index: tuple[slice, ...], active: tuple[int, ...], tensor: Te
 
 
 def _select_products(factors_shape: list[int], index: tuple[slice, ...], shape: list[int], tensor: Tensor) -> Tensor:
-    return tensor.view(factors_shape)[index].reshape(shape)
+    return _view_products(factors_shape, index, tensor).reshape(shape)
 
 
-def _select_sums(sizes: tuple[SizeLike, ...], tensor: Tensor) -> Tensor:
-    """Narrow one dimension after the other, and every term of a sum by itself."""
-    for dim, size in enumerate(sizes):
-        before, after = tensor.shape[:dim], tensor.shape[dim + 1 :]
+def _view_products(factors_shape: list[int], index: tuple[slice, ...], tensor: Tensor) -> Tensor:
+    return tensor.view(factors_shape)[index]
+
+
+_Term = tuple[int, Callable[[Tensor], Tensor]]
+
+
+def _terms_of_dimensions(sizes: Sequence[SizeLike]) -> list[list[_Term]]:
+    """Return, for each dimension, the full size of every term of its sum and the function that narrows the term."""
+    dimensions: list[list[_Term]] = []
+    before: list[int] = []
+    after = [full_size(size) for size in sizes]
+    for size in sizes:
+        del after[0]
         terms = size.terms if isinstance(size, Sum) else (size,)
-        parts = tensor.split([full_size(term) for term in terms], dim)
-        selected = [select(part, (*before, term, *after)) for part, term in zip(parts, terms, strict=True)]
+        dimensions.append([(full_size(term), narrowing((*before, term, *after))) for term in terms])
+        before.append(active_size(size))
+    return dimensions
+
+
+def _select_sums(dimensions: list[list[_Term]], tensor: Tensor) -> Tensor:
+    """Narrow one dimension after the other, and every term of a sum by itself."""
+    for dim, terms in enumerate(dimensions):
+        parts = tensor.split([full for full, _ in terms], dim)
+        selected = [narrow(part) for part, (_, narrow) in zip(parts, terms, strict=True)]
         tensor = torch.cat(selected, dim) if len(selected) > 1 else selected[0]
     return tensor
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from elasticnas.axes.stack import ScopeStack
 
 __all__ = [
+    "BORROWED",
     "EXTRACTING",
     "Axis",
     "Product",
@@ -30,6 +31,7 @@ __all__ = [
     "terms_of",
 ]
 
+BORROWED = "elasticnas.borrowed"  # key in deepcopy's memo while it binds: what the plain modules take, uncopied
 EXTRACTING = "elasticnas.extracting"  # key in deepcopy's memo: sizes become ints, elastic modules plain ones
 
 

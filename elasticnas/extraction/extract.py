@@ -31,7 +31,7 @@ from elasticnas.runtime import random_state, restore_random_state, warn
 from elasticnas.space import Space
 from elasticnas.space.space import S
 
-__all__ = ["extract", "extract_unverified"]
+__all__ = ["Model", "compare", "extract", "extract_unverified", "require_architecture"]
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -73,13 +73,9 @@ def extract(
     """
     model = unsharded(unwrapped(model))
     check(model)
-    _require_architecture(model, arch)
+    require_architecture(model, arch, "extract")
     plain = extract_unverified(model, arch)
-    axes = axes_of(model)
-    with torch.no_grad(), in_eval(model), in_eval(plain):
-        _compare_parts(model, plain, lambda: axes.at(arch), example is not None)
-        if example is not None:
-            _compare_whole(model, plain, arch, lambda: axes.at(arch), example)
+    compare(model, plain, arch, example)
     if difference := config_difference(plain):
         warn(
             f"the config of {type(plain).__name__} does not describe its kept layers: from_pretrained would make "
@@ -92,16 +88,26 @@ def extract(
     return plain
 
 
-def _require_architecture(model: nn.Module, arch: object) -> None:
+def require_architecture(model: nn.Module, arch: object, function: str) -> None:
+    """Refuse a mapping in place of an architecture.
+
+    Raises:
+        ArchitectureError: It is a mapping; the message names the function that was called.
+    """
     if isinstance(arch, Mapping):
         fields = ", ".join(f"{name}={value!r}" for name, value in arch.items())
         raise ArchitectureError(
-            f"extract takes an architecture, got {short_repr(arch)}: write {axes_of(model).space.__name__}({fields})"
+            f"{function} takes an architecture, got {short_repr(arch)}: write {axes_of(model).space.__name__}({fields})"
         )
 
 
-def extract_unverified(model: Model, arch: Space) -> Model:
+def extract_unverified(model: Model, arch: Space, memo: "dict[Any, Any] | None" = None) -> Model:
     """Do the same as :func:`extract` without the comparison, for models on the meta device.
+
+    Args:
+        model: The model.
+        arch: An architecture of its space.
+        memo: Entries for the memo of the deep copy: parts of the model that are not copied.
 
     Raises:
         ExtractionError: A module cannot be extracted.
@@ -111,7 +117,8 @@ def extract_unverified(model: Model, arch: Space) -> Model:
     with axes_of(model).at(arch), torch.enable_grad(), _parametrizations_in_eval(model):
         require_class_forwards(model)
         require_consistent_sharing(model)
-        memo: dict[Any, Any] = {EXTRACTING: True}
+        memo = {} if memo is None else memo
+        memo[EXTRACTING] = True
         copy_parameter_containers(model, memo)
         plain = copy.deepcopy(model, memo)
     register_parameters(plain)
@@ -129,6 +136,25 @@ def _parametrizations_in_eval(model: nn.Module) -> Iterator[None]:
     finally:
         for part, mode in modes.items():
             part.training = mode
+
+
+def compare(model: nn.Module, plain: nn.Module, arch: Any, example: object) -> None:
+    """Compare a plain network with the supernet in the scope of its architecture.
+
+    Args:
+        model: The supernet.
+        plain: The plain network.
+        arch: Its architecture.
+        example: Input of the model, as for :func:`extract`; None to compare the elastic modules only.
+
+    Raises:
+        ExtractionError: They differ, or cannot be compared.
+    """
+    axes = axes_of(model)
+    with torch.no_grad(), in_eval(model), in_eval(plain):
+        _compare_parts(model, plain, lambda: axes.at(arch), example is not None)
+        if example is not None:
+            _compare_whole(model, plain, arch, lambda: axes.at(arch), example)
 
 
 def _compare_parts(model: nn.Module, plain: nn.Module, scope: Callable[[], Scope], whole: bool) -> None:

@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from elasticnas.axes import (
+    Axis,
+    Size,
     SizeLike,
     active_size,
     apply_mask,
@@ -15,6 +17,7 @@ from elasticnas.axes import (
     full_size,
     is_elastic,
     is_masked,
+    is_sliced,
     least_size,
     mask,
     require_batch,
@@ -27,7 +30,7 @@ from elasticnas.errors import AxisError
 from elasticnas.nn.linear import check_width
 from elasticnas.nn.module import ElasticModule, inherit
 
-__all__ = ["ElasticEmbedding", "Embedding"]
+__all__ = ["ElasticEmbedding", "Embedding", "has_few", "look_up"]
 
 
 def Embedding(
@@ -124,6 +127,9 @@ class ElasticEmbedding(ElasticModule):
 
     def forward(self, ids: Tensor) -> Tensor:
         """Look up ``(...) int -> (..., hidden)``; inactive rows are an error in a slice scope, 0 in a mask scope."""
+        if self._takes_first_units() and has_few(ids, self.weight):
+            rows = select(self.weight, (self.count, full_size(self.hidden)))
+            return look_up(ids, rows, active_size(self.hidden), self.padding_idx)
         rows = select(self.weight, (self.count, self.hidden))
         if not is_masked(self.count):
             return apply_mask(F.embedding(ids, rows, self.padding_idx), self.hidden)
@@ -133,6 +139,10 @@ class ElasticEmbedding(ElasticModule):
         alive = mask(self.count, rows.unsqueeze(0), dim=1)
         assert alive is not None
         return out * (alive.flatten()[ids].unsqueeze(-1) if alive.ndim == 2 else _look_up_mask(alive, ids))
+
+    def _takes_first_units(self) -> bool:
+        axes = [size for size in (self.count, self.hidden) if isinstance(size, Size)]
+        return isinstance(self.hidden, (int, Axis)) and all(is_sliced(axis) for axis in axes)
 
     def scores(self, x: Tensor) -> Tensor:
         """Return the dot product with every row, ``(..., hidden) -> (..., count)``."""
@@ -159,6 +169,26 @@ class ElasticEmbedding(ElasticModule):
     def extra_repr(self) -> str:
         """Return the sizes for ``repr``."""
         return f"count={self.count!r}, hidden={self.hidden!r}, padding_idx={self.padding_idx}"
+
+
+def has_few(ids: Tensor, table: Tensor) -> bool:
+    """Return whether to look up whole rows in a pass with gradients, since there are fewer ids than rows."""
+    few = torch.is_grad_enabled() and table.requires_grad and not torch.compiler.is_compiling()
+    return few and ids.numel() < len(table)
+
+
+def look_up(ids: Tensor, rows: Tensor, width: int, padding_idx: "int | None") -> Tensor:
+    """Look up the first units of some rows, ``(...) int -> (..., width)``.
+
+    The gradient of a narrowed table would be one more table, to be copied into that of the full width.
+
+    Args:
+        ids: Rows to look up.
+        rows: ``(count, full width)``.
+        width: Number of units.
+        padding_idx: Row without a gradient.
+    """
+    return F.embedding(ids, rows, padding_idx)[..., :width]
 
 
 def _look_up_mask(alive: Tensor, ids: Tensor) -> Tensor:

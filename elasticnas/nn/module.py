@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from elasticnas.axes import EXTRACTING, SizeLike, select
+from elasticnas.axes import BORROWED, EXTRACTING, SizeLike, select
 from elasticnas.errors import ExtractionError
 
 __all__ = [
@@ -109,6 +109,8 @@ def inherit(tensor: Tensor, sizes: Sequence[SizeLike], memo: dict[Any, Any], buf
         memo: The memo of the surrounding deep copy.
         buffer: Whether to return a plain tensor instead of a parameter.
     """
+    if BORROWED in memo:
+        return memo[BORROWED].take(tensor, sizes, buffer)
     if id(tensor) not in memo:
         active = select(tensor.detach(), sizes).clone()
         memo[id(tensor)] = active if buffer else nn.Parameter(active, requires_grad=tensor.requires_grad)

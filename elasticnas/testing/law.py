@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from elasticnas.axes import Axes, SizeLike
-from elasticnas.extraction import axes_of, extract_unverified
-from elasticnas.nn import idle_parameters
+from elasticnas.extraction import axes_of, bind_unverified, extract_unverified
+from elasticnas.nn import ElasticParameter, idle_parameters
 from elasticnas.nn.module import without_parametrizations
 from elasticnas.space import Space
 from elasticnas.testing.ends import End
@@ -31,7 +31,7 @@ def assert_mask_slice_equal(
     outputs_dim: int = -1,
     others: Sequence[Space] = (),
 ) -> None:
-    """Check that slicing, masking, per-sample masking, one-hot soft masking and extraction compute the same.
+    """Check that slicing, masks, per-sample masks, one-hot soft masks, bound and extracted network compute the same.
 
     Compares outputs and gradients in float64 and eval mode, on a copy of the model. Dead outputs and the gradients of
     dead units must be exactly 0, a gradient of None is distinguished from 0, and no pass may change a weight.
@@ -73,6 +73,7 @@ def assert_mask_slice_equal(
         _compare_none_gradients(name, sliced, masked, idle_names)
     if others and inputs:
         _compare_samples(model, [arch, *others], full_inputs, input_end)
+    _compare_bound(model, arch, inputs, sliced)
     for name, tensor in _tensors(model).items():
         same = tensor.dtype == before[name].dtype and torch.equal(tensor, before[name])
         assert same, f"{name} is changed by a forward pass"
@@ -91,6 +92,7 @@ class _Pass:
         inputs: Its arguments.
         cotangent: Gradient of the output with the active sizes; None draws a random one.
         output_end: The elastic dimension of the output, if the pass is masked.
+        owner: The module whose parameters get the gradients; None for the model.
 
     Attributes:
         output: The output of the model.
@@ -105,8 +107,10 @@ class _Pass:
         inputs: tuple[Any, ...],
         cotangent: Tensor | None = None,
         output_end: End | None = None,
+        owner: nn.Module | None = None,
     ) -> None:
-        model.zero_grad(set_to_none=True)
+        owner = model if owner is None else owner
+        owner.zero_grad(set_to_none=True)
         leaf = inputs[0].clone().requires_grad_() if inputs and inputs[0].is_floating_point() else None
         self.output: Tensor = model(*((leaf, *inputs[1:]) if leaf is not None else inputs))
         if cotangent is None:
@@ -122,7 +126,7 @@ class _Pass:
         if self.output.requires_grad:
             self.output.backward(self.cotangent)
         self.input_gradient = None if leaf is None else leaf.grad
-        found = {name: parameter.grad for name, parameter in model.named_parameters()}
+        found = {name: parameter.grad for name, parameter in owner.named_parameters()}
         self.gradients = {name: gradient.clone() for name, gradient in found.items() if gradient is not None}
         self.missing = {name for name, gradient in found.items() if gradient is None}
 
@@ -162,6 +166,21 @@ def _compare_none_gradients(name: str, sliced: _Pass, masked: _Pass, idle: set[s
         )
     wrong = sliced.gradients.keys() & idle
     assert not wrong, f"{', '.join(sorted(wrong))} has a gradient if sliced, but idle_parameters names it"
+
+
+def _compare_bound(model: nn.Module, arch: Any, inputs: tuple[Any, ...], sliced: _Pass) -> None:
+    if isinstance(model, ElasticParameter):
+        return  # no network
+    network = bind_unverified(model, arch)
+    for again in ("", ", second pass"):
+        bound = _Pass(network, inputs, sliced.cotangent, owner=model)
+        _close(f"bound{again}: output", sliced.output, bound.output)
+        if sliced.input_gradient is not None and bound.input_gradient is not None:
+            _close(f"bound{again}: gradient of the input", sliced.input_gradient, bound.input_gradient)
+        differing = sliced.missing ^ bound.missing
+        assert not differing, f"bound{again}: {', '.join(sorted(differing))} has a gradient either bound or sliced"
+        for name, gradient in sliced.gradients.items():
+            _close(f"bound{again}: gradient of {name}", gradient, bound.gradients[name])
 
 
 def _compare_extracted(model: nn.Module, arch: Any, inputs: tuple[Any, ...], sliced: _Pass) -> None:
