@@ -87,8 +87,8 @@ class Attention(ElasticModule):
             raise ConfigError(f"key_norm={key_norm!r}: choose 'column' or 'token'")
         if relative is not None and kind == "linrec":
             raise ConfigError(
-                "kind='linrec' never computes the scores of queries and keys, which relative adds to: choose 'softmax', or "
-                "PointwiseAttention"
+                "kind='linrec' never computes the scores of queries and keys, which relative adds to: choose 'softmax' "
+                "or PointwiseAttention"
             )
         require_fitting(relative, causal)
         kv = heads if kv_heads is None else kv_heads
@@ -203,7 +203,7 @@ class Attention(ElasticModule):
             feature_mask = mask(self.head_dim, query)
             out, state = linrec_step(query, key, value, state, self.key_norm, feature_mask, self._scale(query))
             return self._merge_heads(out), state
-        position, state = state.count, extended(state, key, value, time)
+        position, state = state.position, extended(state, key, value, time)
         bias = None if self.relative is None else self.relative.at(position, state.times, query_time)
         added = _added(bias, state.seen[:, None, None, :], query)
         return self._merge_heads(self._softmax(query, state.keys, state.values, added, causal=False)), state

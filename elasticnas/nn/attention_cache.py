@@ -20,14 +20,14 @@ class AttentionCache(NamedTuple):
         values: ``(B, g, 1, length, k)``.
         times: ``(B, length)`` int64; zeros without a bias by time.
         seen: ``(B, length)`` bool, the positions to attend to.
-        count: ``(B,)`` int64, the next position.
+        position: ``(B,)`` int64, the next position.
     """
 
     keys: Tensor
     values: Tensor
     times: Tensor
     seen: Tensor
-    count: Tensor
+    position: Tensor
 
 
 def started(key: Tensor, value: Tensor, padding: Tensor | None, times: Tensor | None, length: int) -> AttentionCache:
@@ -68,16 +68,16 @@ def extended(state: AttentionCache, key: Tensor, value: Tensor, time: Tensor | N
             replaced).
     """
     length = state.seen.shape[1]
-    if not torch.compiler.is_compiling() and bool((state.count >= length).any()):
+    if not torch.compiler.is_compiling() and bool((state.position >= length).any()):
         raise AxisError(f"the state holds {length} positions, and a sequence has all of them: begin a new state")
-    here = torch.arange(length, device=state.count.device) == state.count.clamp_max(length - 1)[:, None]
+    here = torch.arange(length, device=state.position.device) == state.position.clamp_max(length - 1)[:, None]
     wide = here[:, None, None, :, None]
     return AttentionCache(
         torch.where(wide, key, state.keys),
         torch.where(wide, value, state.values),
         state.times if time is None else torch.where(here, time[:, None], state.times),
         state.seen | here,
-        state.count + 1,
+        state.position + 1,
     )
 
 

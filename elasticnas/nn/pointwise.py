@@ -153,8 +153,8 @@ class PointwiseAttention(ElasticModule):
         """
         self._require_causal()
         require_times(self.relative, time)
-        position = state.count
-        state = extended(state, *(each.unsqueeze(2) for each in self._keys_and_values(x)), time)
+        key, value = self._keys_and_values(x)
+        position, state = state.position, extended(state, key.unsqueeze(2), value.unsqueeze(2), time)
         bias = by_distance(self.distances, state.seen.shape[1], position, self.length, self.causal)
         if self.relative is not None:
             bias = bias + self.relative.at(position, state.times, query_time)

@@ -14,8 +14,8 @@ _WIDTH = 0.301  # of a bucket, in the natural logarithm of time
 class RelativeBias(nn.Module):
     """Values to add to the scores of attention, by position and by time; all heads share them.
 
-    The score of query i and key j gets ``p_(i-j) + t_b`` with the bucket ``b = floor(log(max(1, |T_i - t_j|)) / 0.301)``,
-    clamped to the last one; t_j is the time of the key and T_i that of the query. No value depends on an axis.
+    The score of query i and key j gets ``p_(i-j) + t_b`` with ``b = floor(log(max(1, |T_i - t_j|)) / 0.301)``, clamped to
+    the last bucket; t_j is the time of the key and T_i that of the query. No value depends on an axis.
 
     Args:
         length: Maximum sequence length of the bias by position, which has ``length`` distances (causal) or
@@ -71,7 +71,7 @@ class RelativeBias(nn.Module):
             parts.append(self.times[time_bucket(asked - times[:, None, :], len(self.times))].unsqueeze(1))
         return parts[0] if len(parts) == 1 else parts[0] + parts[1]
 
-    def at(self, position: Tensor, times: Tensor | None, query_time: Tensor | None) -> Tensor:
+    def at(self, position: Tensor, times: Tensor, query_time: Tensor | None) -> Tensor:
         """Return the bias of the query at one position of every sample to all keys of a cache, ``(B, 1, 1, N)``.
 
         Args:
@@ -79,15 +79,15 @@ class RelativeBias(nn.Module):
             times: ``(B, N)`` integers.
             query_time: ``(B,)`` integers; None for the time of the key at that position.
         """
-        assert times is not None
         asked = None if query_time is None else query_time[:, None].expand_as(times)
-        return self(times.shape[1], position, None if self.times is None else times, asked)
+        bias: Tensor = self(times.shape[1], position, None if self.times is None else times, asked)
+        return bias
 
     def _check(self, count: int, times: Tensor | None, query_times: Tensor | None) -> None:
         if self.length is not None and count > self.length:
             raise AxisError(
-                f"RelativeBias has values for {self.length} positions, but the sequences have {count}: give it a larger "
-                "length"
+                f"RelativeBias has values for {self.length} positions, but the sequences have {count}: give it a "
+                "larger length"
             )
         if self.times is None:
             if times is not None or query_times is not None:
@@ -142,7 +142,7 @@ def require_fitting(relative: RelativeBias | None, causal: bool) -> None:
 
 
 def by_distance(table: Tensor, count: int, row: Tensor | None, length: int, causal: bool) -> Tensor:
-    """Return the values of i - j, ``(1, 1, N, N)`` or with ``row`` ``(B, 1, 1, N)``; arbitrary for later j if causal."""
+    """Return the values of i - j, ``(1, 1, N, N)`` or, with a row, ``(B, 1, 1, N)``; arbitrary for later j if causal."""
     position = torch.arange(count, device=table.device)
     distance = (position[:, None] if row is None else row[:, None, None, None]) - position
     found = table[distance.clamp_min(0) if causal else distance + length - 1]

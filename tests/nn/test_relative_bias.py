@@ -125,12 +125,12 @@ def test_steps_equal_the_whole_forward(kind):
     timed = kind in ("softmax", "pointwise")
     first = {"times": times[:, :4]} if timed else {}
     state = module.remember(x[:, :4], padding, length=length, **first)
-    assert state.count.tolist() == [4, 2, 3]
+    assert state.position.tolist() == [4, 2, 3]
     whole = torch.zeros(3, length, dtype=torch.bool)
     whole[gap] = True
     expected = module(x, whole, **({"times": times} if timed else {}))
     for _ in range(5):
-        at = state.count
+        at = state.position
         event = torch.arange(3), at
         out, state = module.step(x[event][:, None], state, **({"time": times[event]} if timed else {}))
         torch.testing.assert_close(out[:, 0], expected[event], rtol=0, atol=1e-12)
@@ -157,7 +157,7 @@ def test_mistakes_are_refused_in_words():
     by_time = enn.RelativeBias(buckets=4)
     with pytest.raises(ConfigError, match="kind='linrec' never computes the scores of queries and keys"):
         enn.Attention(4, 2, 2, "linrec", relative=by_time)
-    with pytest.raises(ConfigError, match="the attention is causal=True, but its bias is .*causal=False"):
+    with pytest.raises(ConfigError, match=r"the attention is causal=True, but its bias is .*causal=False"):
         enn.Attention(4, 2, 2, causal=True, relative=by_time)
     with pytest.raises(ConfigError, match="a bias by position of its own"):
         enn.PointwiseAttention(4, 2, 2, length=3, relative=enn.RelativeBias(length=3))

@@ -9,7 +9,6 @@ import torch
 import elasticnas.nn as enn
 from elasticnas import Space
 
-
 TIMES = torch.randint(10**5, (5, 7), generator=torch.Generator().manual_seed(0))
 
 
