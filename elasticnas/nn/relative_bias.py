@@ -14,8 +14,8 @@ _WIDTH = 0.301  # of a bucket, in the natural logarithm of time
 class RelativeBias(nn.Module):
     """Values to add to the scores of attention, by position and by time; all heads share them.
 
-    The score of query i and key j gets ``p_(i-j) + t_b`` with ``b = floor(log(max(1, |T_i - t_j|)) / 0.301)``, clamped to
-    the last bucket; t_j is the time of the key and T_i that of the query. No value depends on an axis.
+    The score of query i and key j gets ``p_(i-j) + t_b`` with ``b = floor(log(max(1, |T_i - t_j|)) / 0.301)``, at most
+    ``buckets - 1``; t_j is the time of the key and T_i that of the query. No value depends on an axis.
 
     Args:
         length: Maximum sequence length of the bias by position, which has ``length`` distances (causal) or
@@ -142,7 +142,7 @@ def require_fitting(relative: RelativeBias | None, causal: bool) -> None:
 
 
 def by_distance(table: Tensor, count: int, row: Tensor | None, length: int, causal: bool) -> Tensor:
-    """Return the values of i - j, ``(1, 1, N, N)`` or, with a row, ``(B, 1, 1, N)``; arbitrary for later j if causal."""
+    """Return the values of i - j, ``(1, 1, N, N)`` or ``(B, 1, 1, N)`` with a row; arbitrary for later j if causal."""
     position = torch.arange(count, device=table.device)
     distance = (position[:, None] if row is None else row[:, None, None, None]) - position
     found = table[distance.clamp_min(0) if causal else distance + length - 1]

@@ -108,6 +108,18 @@ class TestTiedScores(TestEmbedding):
         return 2 * 2 * 5 * arch.hidden * 9
 
 
+class TiedCosine(Tied):
+    def forward(self, ids):
+        return self.table.scores(torch.tanh(self.table(ids)), cosine_temperature=0.5)
+
+
+class TestTiedCosineScores(TestTiedScores):
+    examples = 30
+
+    def build(self, sizes):
+        return TiedCosine(sizes.hidden)
+
+
 class TestLayerNorm(OnHidden):
     space = s.Hidden
     examples = 60
