@@ -47,6 +47,7 @@ def tied_cross_entropy(
         require_temperature(cosine_temperature)
         hidden = _hidden(embedding)
         if is_per_sample(hidden):
+            assert isinstance(embedding, ElasticEmbedding)
             return _explicit(cosine_scores(x, rows, hidden, cosine_temperature), targets, embedding.padding_idx)
         x, rows = unit(x) / cosine_temperature, unit(rows, mask(hidden, rows))
     kind = x.device.type

@@ -43,7 +43,7 @@ class Layer(nn.Module):
         width = active_size(self.hidden)
         if self.first:
             x = embedded.sequence(width)
-        mixed = self._mixed(take_row(x, row), self.attention(x, padding, row))
+        mixed = self._mixed(take_row(x, row), self.attention(x, padding, row, *embedded.when))
         return self._fed(mixed, embedded.perceived(width, row))
 
     def step(
@@ -89,9 +89,10 @@ def _attention(config: ModelConfig, sizes: Any, causal: bool) -> nn.Module:
 
     def kind_of(kind: AttentionKind) -> nn.Module:
         widths = sizes.hidden, config.heads, sizes.head_dim
+        relative = enn.RelativeBias(buckets=config.time_buckets, causal=causal) if config.uses_times else None
         if kind == "hstu":
-            return enn.PointwiseAttention(*widths, length=config.length, causal=causal)
-        return enn.Attention(*widths, kind, causal, key_norm=config.key_norm)
+            return enn.PointwiseAttention(*widths, length=config.length, causal=causal, relative=relative)
+        return enn.Attention(*widths, kind, causal, key_norm=config.key_norm, relative=relative)
 
     if config.attention_choices is None:
         return kind_of(config.attention)

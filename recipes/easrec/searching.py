@@ -24,8 +24,7 @@ __all__ = ["encoder_flops", "search_architecture", "strategy_of"]
 
 def encoder_flops(model: EASRecModel) -> Flops:
     """Return the cost of the encoder in FLOPs at length N, batch 1; scoring the items is not included."""
-    example = torch.ones(1, model.config_length, dtype=torch.long)
-    return Flops(model, example)
+    return Flops(model, model.example(torch.ones(1, model.config_length, dtype=torch.long)))
 
 
 def search_architecture(

@@ -76,6 +76,11 @@ class Streamer:
         if not 1 <= keep < max(2, length):
             raise ConfigError(f"keep={keep}: the number of events to restart from must be 1 to {max(1, length - 1)}")
         self.network, self.length, self.keep = network.eval(), length, keep
+        if network.time_bias != "none":
+            raise ConfigError(
+                f"streaming has no times of events, which this network uses (model.time_bias={network.time_bias}): "
+                "recommend from whole histories, or train with model.time_bias=none"
+            )
         self._stacks = [stack for stack in (network.layers, network.feature_layers) if stack is not None]
         for each in self._layers(0):
             attention = chosen(each.attention)

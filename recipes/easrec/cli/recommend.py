@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from easrec.artifact import Recommender
 from easrec.cli.answers import Answer, require_table, write_answers
 from easrec.cli.folder import data_of, recommender_of
 from easrec.cli.stream import answer_stream
+from easrec.cli.when import When
 from easrec.data import Interactions
 from easrec.streaming import Live
 from elasticnas.cli.options import Device, Out, path_option
@@ -57,6 +58,13 @@ def recommend(
         bool, typer.Option("--stream", help="Read lines 'user TAB item' from standard input; answer each in JSON.")
     ] = False,
     states: Annotated[int, typer.Option(min=1, help="Users whose state --stream keeps in memory.")] = 10_000,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            help="Time of the recommendation, for a network with model.time_bias=target: seconds since 1970, or a date "
+            "such as 2026-11-27T10:00:00 (UTC). Without it, the last time in the data."
+        ),
+    ] = None,
     device: Device = "auto",
 ) -> None:
     """Recommend the next items: for users of the data, for given histories, or after each event of a stream."""
@@ -64,6 +72,7 @@ def recommend(
     data = data_of(out) if user or users or stream else None
     recommender = recommender_of(out, device_of(device), data)
     only = None if items is None else _allowed(items, recommender)
+    when = When.of(recommender, data, at, bool(history))
     if stream:
         assert data is not None
         live = Live(recommender, _histories(data), most_users=states)
@@ -72,13 +81,17 @@ def recommend(
     if users and to is not None and data is not None:
         history_of = _histories(data)
         rows = write_answers(
-            to, data.user_ids, lambda some: recommender.recommend([history_of(u) for u in some], top, repeats, only)
+            to,
+            data.user_ids,
+            lambda some: recommender.recommend(
+                [history_of(u) for u in some], top, repeats, only, **when.of_users(some)
+            ),
         )
         typer.echo(f"{to}: {rows:,} rows for {len(data.user_ids):,} users")
         return
     asked = [] if data is None else _histories_of(user or [], data, out)
     asked += [(text, _items(text, recommender)) for text in history or []]
-    answers = _answers([known for _, known in asked], recommender, top, repeats, only, out)
+    answers = _answers([known for _, known in asked], recommender, top, repeats, only, out, when.of_users(user or []))
     if to is not None:
         found = iter(answers)
         fallback = [not known for _, known in asked]
@@ -116,9 +129,10 @@ def _answers(
     repeats: bool,
     only: list[str] | None,
     out: Path,
+    when: dict[str, Any],
 ) -> list[Answer]:
     """Return the answers; the most popular items for an empty history."""
-    found = iter(recommender.recommend([each for each in histories if each], top, repeats, only))
+    found = iter(recommender.recommend([each for each in histories if each], top, repeats, only, **when))
     if all(histories):
         return list(found)
     popular = _popular(recommender, top, only, out)
