@@ -72,10 +72,9 @@ def recommend(
     data = data_of(out) if user or users or stream else None
     recommender = recommender_of(out, device_of(device), data)
     only = None if items is None else _allowed(items, recommender)
+    live = Live(recommender, _histories(data), most_users=states) if stream and data is not None else None
     when = When.of(recommender, data, at, bool(history))
-    if stream:
-        assert data is not None
-        live = Live(recommender, _histories(data), most_users=states)
+    if live is not None:
         answer_stream(live, top, repeats, None if only is None else recommender.numbers(only), _as_line)
         return
     if users and to is not None and data is not None:
