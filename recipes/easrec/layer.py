@@ -1,7 +1,7 @@
 """Transformer layers with data-aware gates, for one or all candidates."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,10 @@ from easrec.embedded import Embedded
 from elasticnas.axes import Axis, active_size, mask
 from elasticnas.nn import take_row
 
-__all__ = ["Layer", "chosen", "layer", "per_candidate"]
+__all__ = ["Layer", "State", "chosen", "layer", "per_candidate"]
+
+State: TypeAlias = enn.LinRecState | enn.AttentionCache
+"""What the attention of a layer remembers."""
 
 
 class Layer(nn.Module):
@@ -46,20 +49,20 @@ class Layer(nn.Module):
         mixed = self._mixed(take_row(x, row), self.attention(x, padding, row, *embedded.when))
         return self._fed(mixed, embedded.perceived(width, row))
 
-    def step(
-        self, x: Tensor, embedded: Tensor, perceived: Tensor, state: enn.LinRecState
-    ) -> tuple[Tensor, enn.LinRecState]:
+    def step(self, x: Tensor, embedded: Tensor, perceived: Tensor, state: State) -> tuple[Tensor, State]:
         """Process one more position, ``(B, 1, hidden)``; return its output and the attention's new state."""
         if self.first:
             x = embedded
         attended, state = chosen(self.attention).step(x, state)
         return self._fed(self._mixed(x, attended), perceived), state
 
-    def remember(self, x: Tensor, embedded: Embedded, padding: Tensor) -> enn.LinRecState:
-        """Return the attention's state after the real positions of ``x`` (B, N, hidden), for :meth:`step`."""
-        state: enn.LinRecState = chosen(self.attention).remember(
-            embedded.sequence(active_size(self.hidden)) if self.first else x, padding
-        )
+    def remember(self, x: Tensor, embedded: Embedded, padding: Tensor, length: int) -> State:
+        """Return the attention's state after the real positions of ``x`` (B, N, hidden), for :meth:`step`.
+
+        A state that holds keys and values has room for ``length`` positions.
+        """
+        given = embedded.sequence(active_size(self.hidden)) if self.first else x
+        state: State = chosen(self.attention).remember(given, padding, length=length)
         return state
 
     def _mixed(self, x: Tensor, attended: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Streaming recommendations: a LinRec network, updated after every event as a recurrence."""
+"""Streaming recommendations: a causal network, updated event by event from what it remembers."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 import elasticnas.nn as enn
 from easrec.artifact import Recommender
 from easrec.embedded import Embedded
-from easrec.layer import Layer, chosen
+from easrec.layer import Layer, State, chosen
 from easrec.model import EASRecModel
 from elasticnas.errors import ConfigError, DataError
 
@@ -22,7 +22,7 @@ __all__ = ["Live", "Stream", "Streamer"]
 class _Branch:
     """State of one stack of layers: of the items, or of their features."""
 
-    layers: list[enn.LinRecState]
+    layers: list[State]
     total: Tensor | None
     """(B, 1, hidden): sum of the embedded sequence, if gates use its mean; otherwise None."""
 
@@ -32,7 +32,7 @@ class Stream:
     """State of B users.
 
     Attributes:
-        branches: The recurrent state of every stack of layers.
+        branches: The state of every stack of layers: sums (LinRec), or keys and values of up to N events.
         seen: ``(B,)`` int64, number of events in the state, 1..N.
         recent: ``(B, keep)`` int32, the last items, the newest at the end, left padded with 0.
     """
@@ -43,7 +43,7 @@ class Stream:
 
     @property
     def bytes_per_user(self) -> int:
-        """Size of the state in bytes per user; it does not grow with the history."""
+        """Size of the state in bytes per user; it does not grow with the history (with LinRec, not with N either)."""
         tensors = [self.seen, self.recent]
         for branch in self.branches:
             tensors += [part for state in branch.layers for part in state]
@@ -52,7 +52,10 @@ class Stream:
 
 
 class Streamer:
-    """Updates a plain network event by event, at a cost that does not depend on the length of the history.
+    """Updates a plain network event by event, without computing earlier events again.
+
+    With LinRec, the cost of an event does not depend on the length of the history; with softmax and pointwise attention
+    it is linear in N, as is the state, which holds keys and values.
 
     Up to N events of a user, the scores equal those of the network on all of them. The network has N learned positions,
     so a recurrence cannot continue beyond N: the state is then recomputed from the user's last ``keep`` events, and
@@ -60,14 +63,14 @@ class Streamer:
     N/2 to N events, and the state is recomputed once every N/2 events.
 
     Args:
-        network: A plain causal network with LinRec attention.
+        network: A plain causal network without a bias by time.
         keep: Number of events from which the state is recomputed, 1..N-1; None for N/2.
         backend: Backend of ``torch.compile`` for a step, such as ``"inductor"``; None for no compilation. It helps
             because most of the time of a step is call overhead; compiling takes seconds, once for one user and once for
             several.
 
     Raises:
-        ConfigError: The network has no recurrent form, or ``keep`` is out of range.
+        ConfigError: The network is not causal or uses times, or ``keep`` is out of range.
     """
 
     def __init__(self, network: EASRecModel, keep: int | None = None, backend: str | None = None) -> None:
@@ -82,14 +85,11 @@ class Streamer:
                 "recommend from whole histories, or train with model.time_bias=none"
             )
         self._stacks = [stack for stack in (network.layers, network.feature_layers) if stack is not None]
-        for each in self._layers(0):
-            attention = chosen(each.attention)
-            if not isinstance(attention, enn.Attention) or attention.kind != "linrec" or not attention.causal:
-                raise ConfigError(
-                    "streaming needs a network with causal LinRec attention; this one has "
-                    f"{getattr(attention, 'kind', 'pointwise')} attention: train with model.attention=linrec, or "
-                    "recommend from whole histories"
-                )
+        if not network.causal:
+            raise ConfigError(
+                "streaming needs a causal network, and this one is bidirectional: train with train.form=causal, or "
+                "recommend from whole histories"
+            )
         self._next: Any = self._after
         if backend is not None:
             self._next = torch.compile(self._after, backend=backend, fullgraph=True)
@@ -156,7 +156,7 @@ class Streamer:
             y, states = x, []
             layers = self._layers(number)
             for each in layers:
-                states.append(each.remember(y, embedded, padding))
+                states.append(each.remember(y, embedded, padding, self.length))
                 y = each(y, embedded, None, row if each is layers[-1] else None)
             total = None if real is None else (embedded.sequence(x.shape[-1]) * real).sum(1, keepdim=True)
             branches.append(_Branch(states, total))
@@ -166,8 +166,11 @@ class Streamer:
     def _step(self, stream: Stream, items: Tensor) -> Tensor:
         # users with N events have no position left; update() replaces their result
         position, count = stream.seen.clamp_max(self.length - 1), stream.seen + 1
+        branches = [
+            _Branch([_at(position, each) for each in branch.layers], branch.total) for branch in stream.branches
+        ]
         scores: Tensor
-        scores, stream.branches = self._next(items[:, None], position[:, None], count, stream.branches)
+        scores, stream.branches = self._next(items[:, None], position[:, None], count, branches)
         stream.seen = count
         return scores
 
@@ -217,13 +220,13 @@ class Live:
     returns, the state starts again from ``history``, without the events that were streamed before.
 
     Args:
-        recommender: A recommender with a LinRec network.
+        recommender: A recommender with a causal network.
         history: Returns the known items of a user, by their original ids, in time order; empty for an unknown user.
         backend: Backend of ``torch.compile``, see :class:`Streamer`.
         most_users: Maximum number of states.
 
     Raises:
-        ConfigError: The network has no recurrent form, or ``most_users`` is below 1.
+        ConfigError: The network is not causal or uses times, or ``most_users`` is below 1.
     """
 
     def __init__(
@@ -276,6 +279,11 @@ class Live:
         return self._recommender.best(scores[0], top, () if repeats else seen, only)
 
 
+def _at(position: Tensor, state: State) -> State:
+    """Return the state with its next position."""
+    return state._replace(position=position) if isinstance(state, enn.AttentionCache) else state
+
+
 def _put(stream: Stream, rows: Tensor, fresh: Stream) -> None:
     """Replace the state of some users."""
 
@@ -289,5 +297,5 @@ def _put(stream: Stream, rows: Tensor, fresh: Stream) -> None:
         if branch.total is not None and other.total is not None:
             branch.total = replaced(branch.total, other.total)
         branch.layers = [
-            enn.LinRecState(*map(replaced, old, new)) for old, new in zip(branch.layers, other.layers, strict=True)
+            type(old)(*map(replaced, old, new)) for old, new in zip(branch.layers, other.layers, strict=True)
         ]

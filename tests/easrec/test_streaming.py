@@ -50,7 +50,18 @@ FEATURES = ItemFeatures(  # item i has the features i % 3 + 1, and every other o
 @pytest.mark.parametrize("key_norm", ["column", "token"])
 @pytest.mark.parametrize("embedding_norm", [True, False])
 def test_equals_the_network_over_the_whole_history(gates, key_norm, embedding_norm):
-    model = network(key_norm=key_norm, embedding_norm=embedding_norm, **gates)
+    follow(network(key_norm=key_norm, embedding_norm=embedding_norm, **gates))
+
+
+@pytest.mark.parametrize("gates", [{"gate_layers": 0}, {"gate_input": "position"}, {"gate_input": "pooled"}])
+@pytest.mark.parametrize("attention", ["softmax", "hstu"])
+@pytest.mark.parametrize("scores", ["dot", "cosine"])
+def test_keys_and_values_are_remembered(gates, attention, scores):
+    follow(network(attention=attention, scores=scores, **gates))
+
+
+def follow(model):
+    """Three users, from histories of different lengths, through four events."""
     streamer = Streamer(model)
     items = events(3, LENGTH)
     begun = [2, 1, 4]
@@ -66,8 +77,9 @@ def test_equals_the_network_over_the_whole_history(gates, key_norm, embedding_no
     assert stream.seen.tolist() == [6, 5, 8]
 
 
-def test_a_full_window_starts_again_from_the_last_events():
-    model, keep = network(), 3
+@pytest.mark.parametrize("attention", ["linrec", "softmax", "hstu"])
+def test_a_full_window_starts_again_from_the_last_events(attention):
+    model, keep = network(attention=attention), 3
     streamer = Streamer(model, keep)
     items = events(2, 40)
     stream, _ = streamer.start([items[0, :1].tolist(), items[1, :5].tolist()])
@@ -85,7 +97,7 @@ def test_a_full_window_starts_again_from_the_last_events():
     assert restarts >= 8
 
 
-@pytest.mark.parametrize("gates", [{"gate_layers": 0}, {"gate_input": "pooled"}])
+@pytest.mark.parametrize("gates", [{"gate_layers": 0}, {"gate_input": "pooled"}, {"attention": "hstu"}])
 def test_one_compiled_graph_steps_on_whatever_the_state(gates):
     model, items = network(**gates), events(2, 20)
     counted = CompileCounterWithBackend("aot_eager")
@@ -106,8 +118,9 @@ def test_any_number_of_users_is_compiled_for():
         torch.testing.assert_close(scores[-1], of_window(model, items[users - 1].tolist()), rtol=1e-10, atol=1e-12)
 
 
-def test_all_full_at_once_and_a_window_of_one():
-    model = network(length=1, layers=1)
+@pytest.mark.parametrize("attention", ["linrec", "softmax", "hstu"])
+def test_all_full_at_once_and_a_window_of_one(attention):
+    model = network(length=1, layers=1, attention=attention)
     streamer = Streamer(model)
     stream, scores = streamer.start([[3], [4]])
     torch.testing.assert_close(scores[0], of_window(model, [3]))
@@ -124,13 +137,15 @@ def test_long_histories_begin_with_the_last_n():
 
 
 @pytest.mark.parametrize("mixing", ["block", "mask"])
-@pytest.mark.parametrize("choices", [None, ("linrec", "softmax")])
-def test_found_networks(mixing, choices):
+@pytest.mark.parametrize(
+    ("choices", "kind"), [(None, ""), (("linrec", "softmax"), "linrec"), (("linrec", "hstu"), "hstu")]
+)
+def test_found_networks(mixing, choices, kind):
     config = ModelConfig(**(SMALL | {"mixing": mixing, "attention_choices": choices}))
     torch.manual_seed(0)
     model = supernet(config, ITEMS, True).double().eval()
     space = space_for(config)
-    given = {"candidate": 1, "depth": 2} | ({} if choices is None else {"attention": "linrec"})
+    given = {"candidate": 1, "depth": 2} | ({} if choices is None else {"attention": kind})
     found = extract(model, space(**given), torch.tensor([[1, 2, 3]]))
     streamer = Streamer(found)
     stream, _ = streamer.start([[1, 2]])
@@ -138,9 +153,10 @@ def test_found_networks(mixing, choices):
     torch.testing.assert_close(scores[0], of_window(found, [1, 2, 3]), rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("attention", ["linrec", "softmax", "hstu"])
 @pytest.mark.parametrize("backbone", ["sasrecf", "fdsa"])
-def test_backbones_with_features(backbone):
-    model = network(features=FEATURES, backbone=backbone)
+def test_backbones_with_features(backbone, attention):
+    model = network(features=FEATURES, backbone=backbone, attention=attention)
     streamer = Streamer(model)
     stream, _ = streamer.start([[1, 2], [5, 6]])
     scores = streamer.update(stream, torch.tensor([3, 9]))
@@ -158,13 +174,23 @@ def test_the_state_does_not_grow():
     assert first == 3 * per_layer + 16 * 4 + 8 + 4 * 4
 
 
+@pytest.mark.parametrize("attention", ["softmax", "hstu"])
+def test_a_cache_has_the_size_of_the_window(attention):
+    streamer = Streamer(network(attention=attention).float())
+    stream, _ = streamer.start([[1]])
+    first = stream.bytes_per_user
+    for item in range(2, 20):
+        streamer.update(stream, torch.tensor([item]))
+    per_layer = LENGTH * (2 * 16 * 4 + 8 + 1) + 8  # keys and values in float32, times and seen; the next position
+    assert stream.bytes_per_user == first == 3 * per_layer + 16 * 4 + 8 + 4 * 4
+
+
 def test_what_cannot_be_streamed_is_said():
-    with pytest.raises(ConfigError, match="softmax"):
-        Streamer(network(attention="softmax"))
-    with pytest.raises(ConfigError, match="pointwise"):
-        Streamer(network(attention="hstu"))
-    with pytest.raises(ConfigError, match="linrec"):
-        Streamer(network(causal=False))
+    for attention in ("softmax", "hstu", "linrec"):
+        with pytest.raises(ConfigError, match="streaming needs a causal network, and this one is bidirectional"):
+            Streamer(network(causal=False, attention=attention))
+    with pytest.raises(ConfigError, match=r"streaming has no times of events.*model.time_bias=own"):
+        Streamer(network(attention="softmax", time_bias="own"))
     with pytest.raises(ConfigError, match="keep=8"):
         Streamer(network(), 8)
     with pytest.raises(DataError, match="at least one event"):
