@@ -1,7 +1,7 @@
 """What cosine scores, sampled softmax and a bias by time are worth: one small network, trained with each.
 
 ``python benchmarks/times_and_scores.py docs/results --data ml-100k.tsv.gz`` writes ``times-and-scores.json`` and
-``.md``. Every finished cell is one file in ``--cells``; the same command continues an interrupted one.
+``.md`` after every cell. A finished cell is one file in ``--cells``; the same command continues an interrupted one.
 """
 
 import argparse
@@ -49,10 +49,9 @@ METRIC = "ndcg@10"
 PROTOCOLS = ("unseen", "full")
 
 
-def config_of(attention: str, variant: str, seed: int, epochs: int) -> Config:
-    """Return the settings of a cell."""
-    own = {"model.attention": attention, "seed": seed, "train.epochs": epochs}
-    return Config().updated(BASE).updated(own | VARIANTS[variant])
+def changes_of(attention: str, variant: str, seed: int, epochs: int) -> dict[str, Any]:
+    """Return the settings of a cell that differ from ``BASE``."""
+    return {"model.attention": attention, "seed": seed, "train.epochs": epochs} | VARIANTS[variant]
 
 
 def measure(data: Interactions, config: Config) -> dict[str, Any]:
@@ -73,16 +72,17 @@ def measure(data: Interactions, config: Config) -> dict[str, Any]:
 
 def page(record: dict[str, Any]) -> str:
     """Return the page: one row per attention and variant."""
+    runs = [run for variants in record["cells"].values() for seeds in variants.values() for run in seeds.values()]
+    commits = ", ".join(sorted({str(run["commit"]) for run in runs}))
     lines = heading("Times and scores", record["environment"])
     lines += [
         f"{record['data']}: {record['users']:,} users, {record['items']:,} items, {record['interactions']:,} "
-        f"interactions, leave-one-out; seeds {', '.join(map(str, record['seeds']))}, {record['epochs']} epochs, the "
-        f"best in validation evaluated. {record['settings']}. Test NDCG@10, with the standard error over users"
-        + (", averaged over seeds." if len(record["seeds"]) > 1 else ".")
+        f"interactions, leave-one-out. {record['settings']}, {record['epochs']} epochs, the best in validation "
+        f"evaluated. Test NDCG@10 ± standard error over users, means over seeds. Cells measured at commit {commits}."
     ]
-    for attention in ATTENTIONS:
-        rows = [_row(name, list(runs.values())) for name, runs in record["cells"].get(attention, {}).items()]
-        lines += ["", f"## {attention}", "", table(["", *PROTOCOLS, "best epoch", "minutes"], rows)]
+    for attention, variants in record["cells"].items():
+        rows = [_row(name, seeds) for name, seeds in variants.items()]
+        lines += ["", f"## {attention}", "", table(["", "seeds", *PROTOCOLS, "best epoch"], rows)]
     lines += [
         "",
         "128 uniform negatives: cross entropy among the target and 128 items drawn uniformly for each batch, without a "
@@ -93,14 +93,14 @@ def page(record: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _row(name: str, runs: list[dict[str, Any]]) -> list[str]:
+def _row(name: str, seeds: dict[str, dict[str, Any]]) -> list[str]:
+    runs = list(seeds.values())
     figures = [
         f"{statistics.mean(run['metrics'][p] for run in runs):.4f} ± "
         f"{statistics.mean(run['standard_errors'][p] for run in runs):.4f}"
         for p in PROTOCOLS
     ]
-    epochs = ", ".join(str(run["best_epoch"]) for run in runs)
-    return [name, *figures, epochs, f"{statistics.mean(run['seconds'] for run in runs) / 60:.1f}"]
+    return [name, ", ".join(seeds), *figures, ", ".join(str(run["best_epoch"]) for run in runs)]
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -118,38 +118,42 @@ def main(arguments: list[str] | None = None) -> None:
     for seed in range(options.seeds):
         for variant in VARIANTS:
             for attention in ATTENTIONS:
-                config = config_of(attention, variant, seed, options.epochs)
-                done = _cell(options.cells, data, config, f"{attention}-{variant}-{seed}")
+                changes = changes_of(attention, variant, seed, options.epochs)
+                done = _cell(options.cells, data, changes, f"{attention}-{variant}-{seed}")
                 cells.setdefault(attention, {}).setdefault(variant, {})[str(seed)] = done
                 print(f"{attention}, {variant}, seed {seed}: {done['metrics']['unseen']:.4f}", flush=True)
+                record = _record(data, cells, options)
+                write(options.out, "times-and-scores", record, page(record))
+
+
+def _record(data: Interactions, cells: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
     counts, model = data.statistics, BASE["model"]
-    record = {
+    return {
         "environment": environment(torch.device("cpu")),
         "data": options.data.name,
         "users": counts.users,
         "items": counts.items,
         "interactions": counts.interactions,
-        "seeds": list(range(options.seeds)),
         "epochs": options.epochs,
         "settings": f"d={model['hidden']}, N={model['length']}, {model['layers']} layers, no gates",
         "cells": cells,
     }
-    write(options.out, "times-and-scores", record, page(record))
 
 
-def _cell(folder: Path, data: Interactions, config: Config, name: str) -> dict[str, Any]:
+def _cell(folder: Path, data: Interactions, changes: dict[str, Any], name: str) -> dict[str, Any]:
     """Return a cell from its file, or measure it and write the file; cells of other data or settings are refused."""
     path = folder / f"{''.join(c if c.isalnum() or c == '.' else '-' for c in name)}.json"
-    identity = {"data": data.fingerprint_of(config.model.uses_times), "config": config.model_dump(mode="json")}
+    identity = {"data": data.fingerprint, "base": BASE, "changes": changes}
     if path.exists():
         found: dict[str, Any] = json.loads(path.read_text())
-        if found.pop("identity") != identity:
+        if found["identity"] != identity:
             raise SystemExit(f"{path}: is of other data or settings; give another --cells")
-        return found
-    measured = measure(data, config)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_text(path, json.dumps({"identity": identity, **measured}, indent=2) + "\n")
-    return measured
+    else:
+        commit = environment(torch.device("cpu"))["commit"]
+        found = {"identity": identity, "commit": commit, **measure(data, Config().updated(BASE).updated(changes))}
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(path, json.dumps(found, indent=2) + "\n")
+    return {key: value for key, value in found.items() if key != "identity"}
 
 
 if __name__ == "__main__":
