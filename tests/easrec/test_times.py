@@ -187,6 +187,7 @@ def test_recommending_takes_a_time(main, run):
     assert code == 0, said
     for options, message in (
         (("--user", data.user_ids[0], "--at", "soon"), "--at 'soon' is no time: give seconds since 1970"),
+        (("--user", data.user_ids[0], "--at", "9" * 12), "--at '999999999999' is no time"),
         (("--history", history[0]), "--history has no times, which this network uses"),
         (("--stream",), "streaming has no times of events"),
     ):

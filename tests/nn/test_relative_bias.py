@@ -1,12 +1,14 @@
 """RelativeBias against loops by hand in both attentions, its caches against the whole forward, and what it refuses."""
 
 import math
+from typing import Literal
 
 import pytest
 import torch
 import torch.nn.functional as F
 
 import elasticnas.nn as enn
+from elasticnas import Space
 from elasticnas.errors import AxisError, ConfigError
 
 HEADS, WIDTH, BUCKETS = 2, 3, 30
@@ -136,6 +138,39 @@ def test_steps_equal_the_whole_forward(kind):
         torch.testing.assert_close(out[:, 0], expected[event], rtol=0, atol=1e-12)
     with pytest.raises(AxisError, match="the state holds 9 positions, and a sequence has all of them"):
         module.step(x[:, :1], state, **({"time": times[:, 0]} if timed else {}))
+
+
+class Sizes(Space):
+    heads: Literal[4, 2]
+    head_dim: Literal[3, 1, 2]
+
+
+@pytest.mark.parametrize("kind", ["softmax", "softmax of fixed heads", "pointwise"])
+@pytest.mark.parametrize("mode", ["slice", "mask", "per sample", "relaxed"])
+def test_steps_equal_the_whole_forward_in_every_scope(kind, mode):
+    torch.manual_seed(0)
+    axes, small = Sizes.axes(), Sizes(heads=2, head_dim=1)
+    relative = enn.RelativeBias(buckets=BUCKETS, causal=True)
+    if kind == "pointwise":
+        module = enn.PointwiseAttention(5, axes.heads, axes.head_dim, 6, causal=True, relative=relative)
+    elif kind == "softmax":
+        module = enn.Attention(5, axes.heads, axes.head_dim, causal=True, relative=relative)
+    else:
+        module = enn.Attention(5, 4, axes.head_dim, causal=True, kv_heads=axes.heads, relative=relative)
+    module = module.double()
+    scope = {
+        "slice": lambda: axes.at(small),
+        "mask": lambda: axes.masked(small),
+        "per sample": lambda: axes.masked([small, Sizes(heads=4, head_dim=2)]),
+        "relaxed": lambda: axes.relaxed({"heads": torch.tensor([0.3, 0.7]), "head_dim": torch.tensor([0.2, 0.3, 0.5])}),
+    }[mode]
+    x, times = torch.randn(2, 5, 5, dtype=torch.float64), torch.tensor([[0, 3, 9, 100, 7000], [5, 6, 7, 8, 9]])
+    with scope():
+        expected = module(x, times=times)
+        state = module.remember(x[:, :2], times=times[:, :2], length=6)
+        for n in range(2, 5):
+            out, state = module.step(x[:, n : n + 1], state, times[:, n])
+            torch.testing.assert_close(out[:, 0], expected[:, n], rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("kind", ["softmax", "pointwise"])

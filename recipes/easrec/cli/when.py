@@ -1,5 +1,6 @@
 """When: the times with which ``recommend`` asks a network that uses them."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -9,6 +10,7 @@ import typer
 
 from easrec.artifact import Recommender
 from easrec.data import Interactions
+from easrec.data.dataset import LATEST
 from easrec.data.dates import date_of
 from elasticnas.errors import ConfigError, DataError
 
@@ -81,9 +83,8 @@ def _seconds(text: str) -> int:
     date = date_of(text.strip())
     if date is not None:
         return date // 10**9
-    try:
+    if re.fullmatch(r"-?\d{1,12}", text.strip()) and abs(int(text)) <= LATEST:
         return int(text)
-    except ValueError:
-        raise DataError(
-            f"--at {text!r} is no time: give seconds since 1970, or a date such as 2026-11-27T10:00:00 (UTC)"
-        ) from None
+    raise DataError(
+        f"--at {text[:80]!r} is no time: give seconds since 1970, or a date such as 2026-11-27T10:00:00 (UTC)"
+    )

@@ -16,12 +16,14 @@ from easrec.data.partition import Partition
 from elasticnas.errors import DataError
 from elasticnas.files import write_bytes
 
-__all__ = ["Interactions", "Statistics"]
+__all__ = ["LATEST", "Interactions", "Statistics"]
 
 # each format is refused by versions that do not know it: they only know leave-one-out, or no times
 _FORMAT, _WITH_PARTITION, _WITH_TIMES = 1, 2, 3
 _EXPANDED = 2**26  # bytes that any part of an archive may expand to
 _SHORTEST = 3  # one item each for training, validation and test
+LATEST = 2**63 // 10**9
+"""Seconds since 1970 that 64-bit nanoseconds reach, in the year 2262."""
 
 
 @dataclass(frozen=True)
@@ -151,6 +153,8 @@ class Interactions:
             raise ValueError("the statistics do not match the data")
         if self.times is not None and (self.times.dtype != np.int64 or self.times.shape != self.items.shape):
             raise ValueError("times are not one integer for each item")
+        if self.times is not None and not bool(((self.times >= -LATEST) & (self.times <= LATEST)).all()):
+            raise ValueError(f"times are not between {-LATEST} and {LATEST} seconds")
         if self.features is not None:
             self.features.check(len(self.item_ids) - 1)
         if self.partition is not None:

@@ -66,6 +66,13 @@ def test_times_that_do_not_match_are_damage(tmp_path):
             Interactions.load(tmp_path / "data.npz")
 
 
+def test_times_beyond_nanoseconds_are_damage(tmp_path):
+    for wrong in (2**62, -(2**63)):
+        replace(data_of(), times=np.full(7, wrong)).save(tmp_path / "data.npz")
+        with pytest.raises(DataError, match=r"times are not between -9223372036 and 9223372036 seconds"):
+            Interactions.load(tmp_path / "data.npz")
+
+
 def test_the_fingerprint_knows_times_only_if_they_are_used():
     data = data_of()
     later = replace(data, times=data.times + 1)
