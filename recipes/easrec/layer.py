@@ -49,11 +49,14 @@ class Layer(nn.Module):
         mixed = self._mixed(take_row(x, row), self.attention(x, padding, row, *embedded.when))
         return self._fed(mixed, embedded.perceived(width, row))
 
-    def step(self, x: Tensor, embedded: Tensor, perceived: Tensor, state: State) -> tuple[Tensor, State]:
-        """Process one more position, ``(B, 1, hidden)``; return its output and the attention's new state."""
+    def step(self, x: Tensor, embedded: Tensor, perceived: Tensor, state: State, *time: Tensor) -> tuple[Tensor, State]:
+        """Process one more position, ``(B, 1, hidden)``; return its output and the attention's new state.
+
+        With a bias by time, ``time`` is that of the position, ``(B,)``.
+        """
         if self.first:
             x = embedded
-        attended, state = chosen(self.attention).step(x, state)
+        attended, state = chosen(self.attention).step(x, state, *time)
         return self._fed(self._mixed(x, attended), perceived), state
 
     def remember(self, x: Tensor, embedded: Embedded, padding: Tensor, length: int) -> State:
@@ -62,7 +65,7 @@ class Layer(nn.Module):
         A state that holds keys and values has room for ``length`` positions.
         """
         given = embedded.sequence(active_size(self.hidden)) if self.first else x
-        state: State = chosen(self.attention).remember(given, padding, length=length)
+        state: State = chosen(self.attention).remember(given, padding, *embedded.when[:1], length=length)
         return state
 
     def _mixed(self, x: Tensor, attended: Tensor) -> Tensor:

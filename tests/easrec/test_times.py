@@ -17,7 +17,6 @@ from easrec.data.synthetic import planted
 from easrec.export import export
 from easrec.model import build, supernet
 from easrec.space import space_for
-from easrec.streaming import Streamer
 from elasticnas.errors import ConfigError, DataError
 from elasticnas.testing import assert_mask_slice_equal
 from tests.easrec.runs import untrained_run
@@ -110,8 +109,6 @@ def test_times_are_never_ignored_or_missed():
     for kinds in ({"attention": "linrec"}, {"attention_choices": ("softmax", "linrec")}):
         with pytest.raises(ValidationError, match="time_bias=own: linrec has no scores to add it to"):
             ModelConfig(**SMALL, time_bias="own", **kinds)
-    with pytest.raises(ConfigError, match="streaming has no times of events, which this network uses"):
-        Streamer(network(time_bias="own"))
 
 
 def test_cosine_scores_are_those_of_torch():
@@ -189,7 +186,7 @@ def test_recommending_takes_a_time(main, run):
         (("--user", data.user_ids[0], "--at", "soon"), "--at 'soon' is no time: give seconds since 1970"),
         (("--user", data.user_ids[0], "--at", "9" * 12), "--at '999999999999' is no time"),
         (("--history", history[0]), "--history has no times, which this network uses"),
-        (("--stream",), "streaming has no times of events"),
+        (("--stream",), "streaming cannot continue a network with model.time_bias=target"),
     ):
         code, _, said = main("easrec", "recommend", "--out", out, *options)
         assert code == 1 and message in said and said.strip().count("\n") == 0

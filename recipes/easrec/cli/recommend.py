@@ -55,7 +55,12 @@ def recommend(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
     stream: Annotated[
-        bool, typer.Option("--stream", help="Read lines 'user TAB item' from standard input; answer each in JSON.")
+        bool,
+        typer.Option(
+            "--stream",
+            help="Read lines 'user TAB item' from standard input, with 'TAB time' if the network uses it; answer each "
+            "in JSON.",
+        ),
     ] = False,
     states: Annotated[int, typer.Option(min=1, help="Users whose state --stream keeps in memory.")] = 10_000,
     at: Annotated[
@@ -72,11 +77,13 @@ def recommend(
     data = data_of(out) if user or users or stream else None
     recommender = recommender_of(out, device_of(device), data)
     only = None if items is None else _allowed(items, recommender)
-    live = Live(recommender, _histories(data), most_users=states) if stream and data is not None else None
-    when = When.of(recommender, data, at, bool(history))
-    if live is not None:
+    if stream:
+        assert data is not None
+        live = Live(recommender, _histories(data), most_users=states, times=_times(data))
+        When.of(recommender, data, at, bool(history))
         answer_stream(live, top, repeats, None if only is None else recommender.numbers(only), _as_line)
         return
+    when = When.of(recommender, data, at, bool(history))
     if users and to is not None and data is not None:
         history_of = _histories(data)
         rows = write_answers(
@@ -218,6 +225,20 @@ def _histories(data: Interactions) -> Callable[[str], list[str]]:
         return [data.item_ids[item] for item in found]
 
     return history
+
+
+def _times(data: Interactions) -> Callable[[str], list[int]] | None:
+    """Return a function from a user id to the times of the user's items; None if the data has none."""
+    times = data.times
+    if times is None:
+        return None
+    numbers = {name: number for number, name in enumerate(data.user_ids)}
+
+    def of_user(name: str) -> list[int]:
+        n = numbers.get(name)
+        return [] if n is None else [int(time) for time in times[data.offsets[n] : data.offsets[n + 1]]]
+
+    return of_user
 
 
 def _as_line(name: str, answer: Answer, fallback: bool = False) -> str:

@@ -14,7 +14,7 @@ from easrec.data.dataset import LATEST
 from easrec.data.dates import date_of
 from elasticnas.errors import ConfigError, DataError
 
-__all__ = ["When"]
+__all__ = ["When", "seconds_of"]
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class When:
             raise DataError("the data of the run has no times, which its network uses: restore data.npz, or run again")
         if model.time_bias == "own":
             return cls(data)
-        return cls(data, _last(data) if at is None else _seconds(at))
+        return cls(data, _last(data) if at is None else seconds_of(at, "--at "))
 
     def of_users(self, users: Sequence[str]) -> dict[str, Any]:
         """Return the arguments ``times`` and ``at`` of :meth:`easrec.Recommender.recommend` for some users."""
@@ -79,12 +79,17 @@ def _last(data: Interactions) -> int:
     return last
 
 
-def _seconds(text: str) -> int:
+def seconds_of(text: str, option: str = "the time ") -> int:
+    """Return seconds since 1970, from such a number or from an ISO date.
+
+    Raises:
+        DataError: The text is neither; the message begins with the option.
+    """
     date = date_of(text.strip())
     if date is not None:
         return date // 10**9
     if re.fullmatch(r"-?\d{1,12}", text.strip()) and abs(int(text)) <= LATEST:
         return int(text)
     raise DataError(
-        f"--at {text[:80]!r} is no time: give seconds since 1970, or a date such as 2026-11-27T10:00:00 (UTC)"
+        f"{option}{text[:80]!r} is no time: give seconds since 1970, or a date such as 2026-11-27T10:00:00 (UTC)"
     )
