@@ -39,10 +39,10 @@ COSINE = {"model.scores": "cosine", "model.temperature": 0.05}
 VARIANTS: dict[str, dict[str, Any]] = {
     "dot products, full softmax": {},
     "cosine / 0.05, full softmax": COSINE,
-    "dot products, 128 uniform negatives": SAMPLED,
     "cosine / 0.05, 128 uniform negatives": COSINE | SAMPLED,
     "dot products, full softmax, time bias own": {"model.time_bias": "own"},
     "dot products, full softmax, time bias target": {"model.time_bias": "target"},
+    "dot products, 128 uniform negatives": SAMPLED,
 }
 ATTENTIONS = ("softmax", "hstu")
 METRIC = "ndcg@10"
