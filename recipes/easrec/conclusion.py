@@ -21,7 +21,7 @@ def conclusion(result: "RunResult[Any]", picture: Path | None) -> str:
     found, largest, metric = result.networks["found"], result.networks["largest"], result.config.early_stopping_metric
     verb = "The search found" if result.search is not None else "Without a search, the run trained"
     sentence = (
-        f"{verb} a network of {sizes_sentence(found.architecture)}, with "
+        f"{verb} a network of {sizes_sentence(found.architecture, found)}, with "
         f"{found.flops / largest.flops:.0%} of the FLOPs of the largest network and a test {metric} of "
         f"{_test(result, 'found'):.4f}"
     )

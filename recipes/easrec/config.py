@@ -6,7 +6,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from elasticnas.settings import updated
 
-__all__ = ["AttentionKind", "Config", "ModelConfig", "SearchConfig", "TrainConfig", "WideConfig"]
+__all__ = ["AttentionKind", "Config", "LayerKind", "ModelConfig", "SearchConfig", "TrainConfig", "WideConfig"]
 
 AttentionKind: TypeAlias = Literal["linrec", "softmax", "hstu"]
 LayerKind: TypeAlias = Literal["softmax", "linrec", "hstu", "none"]

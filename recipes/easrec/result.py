@@ -153,7 +153,7 @@ class Network(Record, Generic[A]):
     @property
     def sizes(self) -> str:
         """Hidden size, inner size, layers, and the kind of attention if it is searched; or each layer in short."""
-        return sizes_text(self.architecture)
+        return sizes_text(self.architecture, self)
 
 
 class RunResult(Summarised, Result, Generic[A]):

@@ -33,30 +33,35 @@ def sizes_legend(model: ModelConfig) -> str:
     )
 
 
-def sizes_text(arch: Any) -> str:
-    """Return hidden size, inner size and layers, and the attention if it is searched; or each layer in short."""
+def sizes_text(arch: Any, recorded: Any = None) -> str:
+    """Return hidden size, inner size and layers, and the attention if it is searched; or each layer in short.
+
+    Args:
+        arch: The architecture.
+        recorded: An object with ``hidden`` and ``inner`` to show instead of the architecture's.
+    """
     if is_wide(arch):
         return f"{arch.hidden}, {_layers(arch)}"
-    return ", ".join(map(str, _few(arch)))
+    return ", ".join(map(str, _few(arch, recorded or arch)))
 
 
 def sizes_name(arch: Any) -> str:
     """Return the sizes as a part of a folder's name, which differs between networks."""
     if is_wide(arch):
         return f"{arch.hidden}-{_layers(arch).replace('/', '.').replace(' ', '-')}"
-    return "-".join(map(str, _few(arch)))
+    return "-".join(map(str, _few(arch, arch)))
 
 
-def sizes_sentence(arch: Any) -> str:
-    """Return the sizes for a sentence: ``2 layers, hidden size 64 and inner size 128``."""
+def sizes_sentence(arch: Any, recorded: Any) -> str:
+    """Return the sizes for a sentence: ``2 layers, hidden size 64 and inner size 128``; see :func:`sizes_text`."""
     layers = f"{arch.depth} layer{'' if arch.depth == 1 else 's'}"
     if is_wide(arch):
         return f"{layers}, {_layers(arch)}, and hidden size {arch.hidden}"
-    return f"{layers}, hidden size {arch.hidden} and inner size {arch.inner}"
+    return f"{layers}, hidden size {recorded.hidden} and inner size {recorded.inner}"
 
 
-def _few(arch: Any) -> list[Any]:
-    return [arch.hidden, arch.inner, arch.depth, *([arch.attention] if hasattr(arch, "attention") else [])]
+def _few(arch: Any, sizes: Any) -> list[Any]:
+    return [sizes.hidden, sizes.inner, arch.depth, *([arch.attention] if hasattr(arch, "attention") else [])]
 
 
 def _layers(arch: Any) -> str:

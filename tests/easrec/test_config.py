@@ -6,7 +6,7 @@ from elasticnas.errors import ConfigError
 
 
 def test_the_presets_are_there():
-    assert preset_names() == ["authors", "default", "demo", "douban", "gowalla", "ml-1m", "paper"]
+    assert preset_names() == ["authors", "default", "demo", "douban", "gowalla", "ml-1m", "paper", "wide"]
 
 
 @pytest.mark.parametrize(

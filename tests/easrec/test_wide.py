@@ -19,6 +19,8 @@ from easrec.space import space_for
 from easrec.streaming import Streamer
 from elasticnas.cost import Flops
 from elasticnas.errors import ArchitectureError, ConfigError
+from elasticnas.extraction import Sameness
+from elasticnas.search.random_search import draws
 from elasticnas.testing import assert_mask_slice_equal
 
 ITEMS = 13
@@ -273,3 +275,38 @@ def test_sizes_in_words(layers, text, name):
     fields = {"attention": attention, "heads": heads, "inner": inner, "gates": gates}
     arch = space_for(small())(hidden=8, depth=len(layers), **fields)
     assert (sizes_text(arch), sizes_name(arch)) == (text, name)
+
+
+def test_no_architecture_is_the_network_of_another():
+    """What running modules read tells all architectures apart."""
+    config = small()
+    same = Sameness(supernet(config, ITEMS, True)).canonical
+    assert all(same(arch) == arch for arch in sampled(config, 30))
+
+
+def test_expected_cost_by_enumeration():
+    """Choices without effect have no part in the expectation, combinations that are refused are left out."""
+    config = small(layers=1, wide={"gates": (0, 2), "hidden": (6, 12)})
+    cost, space = encoder_flops(supernet(config, ITEMS, True)), space_for(config)
+    draw = torch.Generator().manual_seed(0)
+    shares = {
+        name: torch.rand(len(options), generator=draw, dtype=torch.float64).softmax(0)
+        for name, options in space.choices().items()
+    }
+    total, mean = 0.0, 0.0
+    for options in itertools.product(*(range(len(each)) for each in space.choices().values())):
+        chosen = {name: each[at] for (name, each), at in zip(space.choices().items(), options, strict=True)}
+        if (chosen["attention.0"], chosen["inner.0"]) == ("none", 0):
+            continue
+        weight = float(np.prod([float(shares[name][at]) for name, at in zip(shares, options, strict=True)]))
+        total, mean = total + weight, mean + weight * cost(space.from_assignment(chosen))
+    assert float(cost.expected(shares)) == pytest.approx(mean / total, rel=1e-9)
+
+
+def test_random_architectures_within_a_budget():
+    config = small(layers=4)
+    cost = encoder_flops(supernet(config, ITEMS, True))
+    limit = cost(space_for(config).largest()) / 10
+    found = list(itertools.islice(draws(space_for(config), cost, lambda arch: cost(arch) <= limit, seed=0), 40))
+    assert len(set(found)) == 40 and max(map(cost, found)) <= limit
+    assert len({arch.depth for arch in found}) > 1

@@ -298,7 +298,7 @@ class _Page:
         """Read ``inference.json`` if networks and machine are the same; otherwise measure and write it."""
         path, where = self.folder / "inference.json", environment(self.device)
         versions = {key: where[key] for key in ("processor", "device", "elasticnas", "torch")}
-        model = self.cells[0].config.model.model_dump(mode="json")  # the settings common to all methods
+        model = self.cells[0].config.recorded()["model"]  # the settings common to all methods
         same = {"networks": sorted(networks), "model": model, "threads": threads, "batch": _BATCH, **versions}
         try:
             kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
