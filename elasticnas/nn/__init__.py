@@ -1,6 +1,7 @@
 """Elastic primitives: PyTorch modules whose sizes may be axes."""
 
 from elasticnas.nn.attention import Attention
+from elasticnas.nn.attention_cache import AttentionCache
 from elasticnas.nn.checkpoint import checkpoint
 from elasticnas.nn.cross_entropy import sampled_cross_entropy, tied_cross_entropy
 from elasticnas.nn.depth import DepthSkip, Stack
@@ -16,10 +17,12 @@ from elasticnas.nn.norm import ElasticLayerNorm, ElasticRMSNorm, LayerNorm, RMSN
 from elasticnas.nn.parameter import ElasticParameter, Parameter, align
 from elasticnas.nn.pointwise import PointwiseAttention
 from elasticnas.nn.reduce import mean, softmax
+from elasticnas.nn.relative_bias import RelativeBias
 from elasticnas.nn.row import take_row
 
 __all__ = [
     "Attention",
+    "AttentionCache",
     "DataAwareGate",
     "DepthSkip",
     "ElasticEmbedding",
@@ -37,6 +40,7 @@ __all__ = [
     "Parameter",
     "PointwiseAttention",
     "RMSNorm",
+    "RelativeBias",
     "Stack",
     "align",
     "checkpoint",

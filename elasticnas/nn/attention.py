@@ -1,6 +1,6 @@
 """Attention: softmax (grouped-query too) and LinRec, causal or bidirectional, with padding."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -24,9 +24,11 @@ from elasticnas.axes import (
 )
 from elasticnas.axes.shares import shares
 from elasticnas.errors import AxisError, ConfigError
+from elasticnas.nn.attention_cache import AttentionCache, extended, require_times, started
 from elasticnas.nn.linear import Linear, project
 from elasticnas.nn.linrec import LinRecState, linrec, linrec_state, linrec_step
 from elasticnas.nn.module import ElasticModule, normal
+from elasticnas.nn.relative_bias import RelativeBias, bias_of, require_fitting
 from elasticnas.nn.row import take_row, unseen_from
 
 __all__ = ["Attention"]
@@ -56,9 +58,10 @@ class Attention(ElasticModule):
             keys. ``"token"``: the norm of the authors' code, with one factor ``1 / sqrt(k)``.
         dropout: Dropout probability of the softmax weights.
         bias: Whether the four projections have biases.
+        relative: Softmax only. Bias of the scores by position, by time, or both; one module may serve several layers.
 
     Raises:
-        ConfigError: ``kind`` or ``key_norm`` is unknown.
+        ConfigError: ``kind`` or ``key_norm`` is unknown, or ``relative`` does not fit them or ``causal``.
         AxisError: A size or one of its options is below 1, or ``heads`` is not a multiple of ``kv_heads``.
 
     Source: EASRec, arXiv:2402.00390v1, Eq. 5 and 9; grouped queries, arXiv:2305.13245.
@@ -75,17 +78,24 @@ class Attention(ElasticModule):
         key_norm: Literal["column", "token"] = "column",
         dropout: float = 0.0,
         bias: bool = True,
+        relative: RelativeBias | None = None,
     ) -> None:
         super().__init__()
         if kind not in ("softmax", "linrec"):
             raise ConfigError(f"kind={kind!r}: choose 'softmax' or 'linrec'")
         if key_norm not in ("column", "token"):
             raise ConfigError(f"key_norm={key_norm!r}: choose 'column' or 'token'")
+        if relative is not None and kind == "linrec":
+            raise ConfigError(
+                "kind='linrec' never computes the scores of queries and keys, which relative adds to: choose 'softmax' "
+                "or PointwiseAttention"
+            )
+        require_fitting(relative, causal)
         kv = heads if kv_heads is None else kv_heads
         require_sizes("Attention", least=1, hidden=hidden, heads=heads, head_dim=head_dim, kv_heads=kv)
         self.hidden, self.heads, self.head_dim = hidden, heads, head_dim
         self.kind, self.causal, self.key_norm, self.dropout = kind, causal, key_norm, dropout
-        self.kv_heads = kv
+        self.kv_heads, self.relative = kv, relative
         if isinstance(head_dim, Size):
             _ = quantity_of(head_dim).options  # computed now, since the scale needs it while a graph is traced
         self.group = 1 if kv_heads is None else _quotient(heads, kv_heads)
@@ -97,7 +107,14 @@ class Attention(ElasticModule):
         self.value = Linear(hidden, self.kv_heads * head_dim, bias)
         self.out = Linear(queries, hidden, bias)
 
-    def forward(self, x: Tensor, padding: Tensor | None = None, row: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        padding: Tensor | None = None,
+        row: Tensor | None = None,
+        times: Tensor | None = None,
+        query_times: Tensor | None = None,
+    ) -> Tensor:
         """Compute attention.
 
         Args:
@@ -105,63 +122,95 @@ class Attention(ElasticModule):
             padding: ``(B, N)`` bool, True where padded, any pattern.
             row: ``(B,)`` int64, one position of every sample to compute; None for all. One position costs O(N), since
                 only keys and values are computed for the others.
+            times: ``(B, N)`` integers, the time of each position, for a bias by time; anything where padded.
+            query_times: ``(B, N)`` integers, the time at which each position asks; None for ``times``.
 
         Returns:
             ``(B, N, hidden)``, or ``(B, 1, hidden)`` with ``row``; padded rows are 0, never NaN.
+
+        Raises:
+            AxisError: ``relative`` has fewer positions than the sequences.
+            ConfigError: Times are missing, or given without a bias by time.
         """
+        bias = bias_of(self.relative, x.shape[1], row, times, query_times)
         query, key, value = self._queries(take_row(x, row)), *self._keys_and_values(x)
         causal, unseen = self.causal, padding
         if row is not None:
             # for a single query, later positions can be treated as padding
             causal, unseen = False, unseen_from(row, x.shape[1], self.causal, padding)
         if self.kind == "softmax":
+            if unseen is None and causal and bias is not None:
+                unseen = torch.zeros(1, x.shape[1], dtype=torch.bool, device=x.device)
             allowed = None if unseen is None else _allowed(unseen, causal, row)
-            out = self._softmax(query, key, value, allowed, causal)
+            out = self._softmax(query, key, value, _added(bias, allowed, query), causal)
         else:
             feature_mask = mask(self.head_dim, query)
             out = linrec(query, key, value, causal, self.key_norm, unseen, feature_mask, self._scale(query))
         mixed = self._merge_heads(out)
         return mixed if padding is None else mixed.masked_fill(take_row(padding.unsqueeze(-1), row), 0.0)
 
-    def remember(self, x: Tensor, padding: Tensor | None = None) -> LinRecState:
-        """Compute the recurrent state after whole sequences, from which :meth:`step` continues.
+    def remember(
+        self, x: Tensor, padding: Tensor | None = None, times: Tensor | None = None, length: int | None = None
+    ) -> LinRecState | AttentionCache:
+        """Compute the state after whole sequences, from which :meth:`step` continues.
 
         Args:
             x: ``(B, N, hidden)``.
             padding: ``(B, N)`` bool, True where padded.
+            times: ``(B, N)`` integers, for a bias by time.
+            length: Softmax only: the positions that the state holds, at least N; None for those of ``relative``.
+
+        Returns:
+            LinRec: a state of fixed size. Softmax: a cache of keys, values and times. With padding on the right, the
+            next position of a sequence is the one after its last.
 
         Raises:
-            ConfigError: The attention is not causal LinRec, and has no such state.
+            ConfigError: The attention is not causal, ``length`` is unknown, or times are missing or not used.
+            AxisError: The sequences are longer than ``length``.
         """
-        self._require_recurrent()
+        self._require_causal()
+        require_times(self.relative, times)
         key, value = self._keys_and_values(x)
-        return linrec_state(key, value, self.key_norm, padding, mask(self.head_dim, key))
+        if self.kind == "linrec":
+            return linrec_state(key, value, self.key_norm, padding, mask(self.head_dim, key))
+        length = length or (None if self.relative is None else self.relative.length)
+        if length is None:
+            raise ConfigError("a softmax attention remembers a bounded number of positions: give remember(length=...)")
+        return started(key, value, padding, times, length)
 
-    def step(self, x: Tensor, state: LinRecState) -> tuple[Tensor, LinRecState]:
-        """Compute the next position, equal to that of :meth:`forward`, in time independent of the sequence length.
+    def step(
+        self, x: Tensor, state: Any, time: Tensor | None = None, query_time: Tensor | None = None
+    ) -> tuple[Tensor, Any]:
+        """Compute the next position, equal to that of :meth:`forward`; LinRec in time independent of the length.
 
         Args:
             x: ``(B, 1, hidden)``.
             state: State after all earlier positions, from :meth:`remember` or the previous step.
+            time: ``(B,)`` integers, the time of the position, for a bias by time.
+            query_time: ``(B,)`` integers, the time at which it asks; None for ``time``.
 
         Returns:
             ``(B, 1, hidden)`` and the new state.
 
         Raises:
-            ConfigError: The attention is not causal LinRec.
+            ConfigError: The attention is not causal, or times are missing or not used.
+            AxisError: The state is full.
         """
-        self._require_recurrent()
+        self._require_causal()
+        require_times(self.relative, time)
         query, key, value = self._queries(x), *self._keys_and_values(x)
-        feature_mask = mask(self.head_dim, query)
-        out, state = linrec_step(query, key, value, state, self.key_norm, feature_mask, self._scale(query))
-        return self._merge_heads(out), state
+        if self.kind == "linrec":
+            feature_mask = mask(self.head_dim, query)
+            out, state = linrec_step(query, key, value, state, self.key_norm, feature_mask, self._scale(query))
+            return self._merge_heads(out), state
+        position, state = state.position, extended(state, key, value, time)
+        bias = None if self.relative is None else self.relative.at(position, state.times, query_time)
+        added = _added(bias, state.seen[:, None, None, :], query)
+        return self._merge_heads(self._softmax(query, state.keys, state.values, added, causal=False)), state
 
-    def _require_recurrent(self) -> None:
-        if self.kind != "linrec" or not self.causal:
-            form = "causal" if self.causal else "bidirectional"
-            raise ConfigError(
-                f"a {form} {self.kind} attention has no state of fixed size: use kind='linrec', causal=True"
-            )
+    def _require_causal(self) -> None:
+        if not self.causal:
+            raise ConfigError(f"a bidirectional {self.kind} attention cannot continue a sequence: use causal=True")
 
     def _queries(self, x: Tensor) -> Tensor:
         g, r = self._grouping()
@@ -198,7 +247,7 @@ class Attention(ElasticModule):
         mixed: Tensor = self.out(rearrange(out, "b g r n k -> b n (g r k)"))
         return mixed
 
-    def _softmax(self, query: Tensor, key: Tensor, value: Tensor, allowed: Tensor | None, causal: bool) -> Tensor:
+    def _softmax(self, query: Tensor, key: Tensor, value: Tensor, added: Tensor | None, causal: bool) -> Tensor:
         g, r = query.shape[1:3]
         scale, m = expected(self.head_dim, -0.5, query), mask(self.head_dim, query)
         if isinstance(scale, Tensor):
@@ -208,21 +257,30 @@ class Attention(ElasticModule):
             query.flatten(1, 2),
             key.expand(-1, -1, r, -1, -1).flatten(1, 2),
             value.expand(-1, -1, r, -1, -1).flatten(1, 2),
-            attn_mask=allowed,
+            attn_mask=added,
             dropout_p=self.dropout if self.training else 0.0,
-            is_causal=causal and allowed is None,
+            is_causal=causal and added is None,
             scale=scale,
         )
         grouped: Tensor = out.unflatten(1, (g, r))
         return grouped
 
-    def example(self, generator: torch.Generator) -> tuple[Tensor]:
-        """Return a random input ``(2, 5, hidden)``."""
-        return (normal(generator, self.out.weight, 2, 5, active_size(self.hidden)),)
+    def example(self, generator: torch.Generator) -> tuple[Tensor | None, ...]:
+        """Return a random input ``(2, 5, hidden)``, or shorter if ``relative`` is, with times if it needs them."""
+        count = 5 if self.relative is None else min(5, self.relative.length or 5)
+        x = normal(generator, self.out.weight, 2, count, active_size(self.hidden))
+        return (x, *(() if self.relative is None else self.relative.example(generator, count)))
 
     def extra_repr(self) -> str:
         """Return sizes and kind."""
         return f"{self.hidden!r}, {self.heads!r}, {self.head_dim!r}, kind={self.kind}, causal={self.causal}"
+
+
+def _added(bias: Tensor | None, allowed: Tensor | None, query: Tensor) -> Tensor | None:
+    """Return what is added to scores: a bias, minus infinity where not allowed; or a bool mask without a bias."""
+    if bias is None:
+        return allowed
+    return bias.to(query) if allowed is None else bias.to(query).masked_fill(~allowed, float("-inf"))
 
 
 def _allowed(unseen: Tensor, causal: bool, row: Tensor | None) -> Tensor:

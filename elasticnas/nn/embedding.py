@@ -27,6 +27,7 @@ from elasticnas.axes import (
     without_dead,
 )
 from elasticnas.errors import AxisError
+from elasticnas.nn.cosine import cosine_scores, require_temperature
 from elasticnas.nn.linear import check_width
 from elasticnas.nn.module import ElasticModule, inherit
 
@@ -42,8 +43,8 @@ def Embedding(
 ) -> "nn.Embedding | ElasticEmbedding":
     """Make a lookup table, ``(...) int -> (..., hidden)``; a ``torch.nn.Embedding`` if both sizes are ints.
 
-    Both kinds have ``scores(x)``: ``(..., hidden) -> (..., count)``, the dot product with every row, for an output
-    layer tied to the embedding.
+    Both kinds have ``scores(x, cosine_temperature=None)``: ``(..., hidden) -> (..., count)``, for an output layer tied
+    to the embedding: the dot product with every row or, given a temperature, the cosine similarity divided by it.
 
     Args:
         count: Number of rows.
@@ -99,9 +100,12 @@ class TiedScores:
     def __init__(self, embedding: nn.Embedding) -> None:
         self.embedding = embedding
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """Return the dot product with every row, ``(..., hidden) -> (..., count)``."""
-        return F.linear(x, self.embedding.weight)
+    def __call__(self, x: Tensor, cosine_temperature: float | None = None) -> Tensor:
+        """Return the dot product with every row or the cosine over a temperature, ``(..., hidden) -> (..., count)``."""
+        if cosine_temperature is None:
+            return F.linear(x, self.embedding.weight)
+        require_temperature(cosine_temperature)
+        return cosine_scores(x, self.embedding.weight, x.shape[-1], cosine_temperature)
 
 
 def _with_scores(embedding: nn.Embedding) -> nn.Embedding:
@@ -144,11 +148,25 @@ class ElasticEmbedding(ElasticModule):
         axes = [size for size in (self.count, self.hidden) if isinstance(size, Size)]
         return isinstance(self.hidden, (int, Axis)) and all(is_sliced(axis) for axis in axes)
 
-    def scores(self, x: Tensor) -> Tensor:
-        """Return the dot product with every row, ``(..., hidden) -> (..., count)``."""
+    def scores(self, x: Tensor, cosine_temperature: float | None = None) -> Tensor:
+        """Return the dot product with every row, or the cosine over a temperature, ``(..., hidden) -> (..., count)``.
+
+        Args:
+            x: ``(..., hidden)``.
+            cosine_temperature: None for dot products; a number above 0 for cosine similarities of the active units,
+                divided by it.
+
+        Raises:
+            AxisError: The width of ``x`` is not the active one.
+            ConfigError: The temperature is not above 0.
+        """
         check_width(x, self.hidden, self)
         rows = without_dead(select(self.weight, (self.count, self.hidden)), (self.count, self.hidden))
-        return apply_mask(F.linear(apply_support(x, self.hidden), rows), self.count)
+        x = apply_support(x, self.hidden)
+        if cosine_temperature is None:
+            return apply_mask(F.linear(x, rows), self.count)
+        require_temperature(cosine_temperature)
+        return apply_mask(cosine_scores(x, rows, self.hidden, cosine_temperature), self.count)
 
     def tensor_sizes(self) -> dict[str, list[SizeLike]]:
         """Return the sizes of the weight."""

@@ -16,6 +16,7 @@ from easrec.data import ItemFeatures, pad
 from easrec.evaluation import users_together
 from easrec.model import EASRecModel, build
 from easrec.space import space_for
+from easrec.times import require_given, times_before
 from elasticnas.checkpoint import first_difference
 from elasticnas.errors import CheckpointError, DataError, ElasticNASError, short_repr
 from elasticnas.extraction import load, save
@@ -176,6 +177,8 @@ class Recommender:
         top: int,
         repeats: bool = False,
         only: Collection[str] | None = None,
+        times: Sequence[Sequence[int]] | None = None,
+        at: int | None = None,
     ) -> list[list[tuple[str, float]]]:
         """Return the items with the highest scores after each history, best first, as ``(original id, score)`` pairs.
 
@@ -184,10 +187,14 @@ class Recommender:
             top: Number of items.
             repeats: Whether to include items of the history.
             only: Original ids of the items that may be recommended; None for all.
+            times: Seconds of the items of each history, for a network with a bias by time; None for others.
+            at: Seconds of the recommendation, for a network with ``time_bias=target``; None for others.
 
         Raises:
-            DataError: ``only`` is one text or has no item; else see :meth:`numbers`.
+            DataError: ``only`` is one text or has no item, or times are missing, not used, or not one for each item;
+                else see :meth:`numbers`.
         """
+        require_given(self.config.model, histories, times, at)
         if only is not None and (isinstance(only, str) or not len(only)):
             raise DataError(f"only is a collection of item ids, at least one, such as ['a'] (got {short_repr(only)})")
         allowed = None if only is None else self.numbers(list(only))
@@ -196,7 +203,8 @@ class Recommender:
         answers = []
         for first in range(0, len(numbers), together):
             batch = numbers[first : first + together]
-            for row, history in zip(self._scores(batch), batch, strict=True):
+            when = None if times is None else times[first : first + together]
+            for row, history in zip(self._scores(batch, when, at), batch, strict=True):
                 answers.append(self.best(row, top, () if repeats else history, allowed))
         return answers
 
@@ -205,14 +213,16 @@ class Recommender:
         known = [item for item in history if item in self._numbers]
         return known, [item for item in history if item not in self._numbers]
 
-    def _scores(self, histories: list[list[int]]) -> Tensor:
+    def _scores(self, histories: list[list[int]], times: Sequence[Sequence[int]] | None, at: int | None) -> Tensor:
         length = self.config.model.length
         flat = np.concatenate([np.asarray(history[-length:], dtype=np.int32) for history in histories])
         stops = np.cumsum([min(len(history), length) for history in histories]).astype(np.int64)
         starts = np.concatenate([[0], stops[:-1]]).astype(np.int64)
         device = next(self.network.parameters()).device
-        inputs = torch.from_numpy(pad(flat, starts, stops)).to(device)
-        return self.network.next_item(inputs, torch.from_numpy(stops - starts).to(device))
+        given = [torch.from_numpy(pad(flat, starts, stops)), torch.from_numpy(stops - starts)]
+        if times is not None:
+            given += times_before([list(each)[-length:] for each in times], at)
+        return self.network.next_item(*(each.to(device) for each in given))
 
     def best(
         self, scores: Tensor, top: int, without: Collection[int] = (), only: Collection[int] | None = None

@@ -24,7 +24,11 @@ _UNUSED_BY_WIDE = [
     "weights",
     "mixing",
 ]
-_ADDED = ("space", "wide")  # settings of the model that earlier versions did not record
+# settings that earlier versions did not record
+_ADDED = {
+    "model": ("space", "wide", "time_bias", "time_buckets", "scores", "temperature"),
+    "train": ("sampled_from", "sampled_correction"),
+}
 
 
 def _budget(given: Any) -> Any:
@@ -105,6 +109,12 @@ class ModelConfig(_Frozen):
         mixing: ``block``: mix the candidates' outputs after each block (paper, Eq. 11); ``mask``: one pass with soft
             masks (authors' code).
         init: Standard deviation of normally distributed initial embeddings, or ``"paper"`` for He and Glorot.
+        time_bias: Bias of the attention scores by time, for softmax and hstu: none; by the time between the event that
+            asks and each event before it (``own``); or by the time from each event to the next one, whose time is an
+            input (``target``), which is another task than ranking without it.
+        time_buckets: Buckets of that bias.
+        scores: Scores of items: dot products, or cosine similarities divided by ``temperature``.
+        temperature: Temperature of cosine scores.
     """
 
     space: Literal["paper", "wide"] = "paper"
@@ -130,6 +140,10 @@ class ModelConfig(_Frozen):
     weights: Literal["shared", "separate"] = "shared"
     mixing: Literal["block", "mask"] = "block"
     init: Annotated[float, Field(ge=1e-10, lt=100)] | Literal["paper"] = 0.02
+    time_bias: Literal["none", "own", "target"] = "none"
+    time_buckets: int = Field(default=128, ge=1, le=1_000)
+    scores: Literal["dot", "cosine"] = "dot"
+    temperature: float = Field(default=0.05, gt=0)
 
     @model_validator(mode="after")
     def _fits(self) -> "ModelConfig":
@@ -155,6 +169,11 @@ class ModelConfig(_Frozen):
             raise ValueError(
                 f"attention_choices={list(choices)}: two different kinds or more are needed; set attention for one"
             )
+        kinds: tuple[str, ...] = self.wide.attention if self.space == "wide" else choices or (self.attention,)
+        if self.uses_times and "linrec" in kinds:
+            raise ValueError(
+                f"time_bias={self.time_bias}: linrec has no scores to add it to; choose softmax or hstu, or no bias"
+            )
         return self
 
     @model_validator(mode="after")
@@ -167,6 +186,11 @@ class ModelConfig(_Frozen):
         elif self.wide != WideConfig():
             raise ValueError(f"space={self.space} does not use the options of wide: set model.space=wide")
         return self
+
+    @property
+    def uses_times(self) -> bool:
+        """Whether times of interactions are an input of the network."""
+        return self.time_bias != "none"
 
     @property
     def has_features(self) -> bool:
@@ -190,6 +214,9 @@ class TrainConfig(_Frozen):
         loss: ``softmax``: cross entropy over all items; ``sampled``: over a sample of them; ``binary``: Eq. 14
             literally.
         sampled_items: Size of that sample, drawn for every batch; for very large catalogues.
+        sampled_from: Whether items are drawn in proportion to their training counts plus 1, or uniformly.
+        sampled_correction: Whether the loss corrects for the draw, so that it estimates ``softmax``; without, it is
+            cross entropy among the target and the sample, as in HSTU's code.
         batch: Batch size, counted in ``unit``.
         unit: Users (windows), or targets (the 1,024 of Table II are prefixes).
         learning_rate: Learning rate of Adam, without weight decay.
@@ -206,6 +233,8 @@ class TrainConfig(_Frozen):
     form: Literal["causal", "prefixes"] = "causal"
     loss: Literal["softmax", "sampled", "binary"] = "softmax"
     sampled_items: int = Field(default=2048, ge=1, le=10_000_000)
+    sampled_from: Literal["popularity", "uniform"] = "popularity"
+    sampled_correction: bool = True
     batch: int = Field(default=64, ge=1, le=10_000_000)
     unit: Literal["users", "targets"] = "users"
     learning_rate: float = Field(default=1e-3, gt=0)
@@ -329,14 +358,14 @@ class Config(_Frozen):
     def recorded(self) -> dict[str, Any]:
         """Return the settings as plain data for files that belong to a run.
 
-        Settings of the model that were added later are left out while they have their defaults, so that a run stays
-        the same run across versions.
+        Settings that were added later are left out while they have their defaults, so that a run stays the same run
+        across versions.
         """
-        data = self.model_dump(mode="json")
-        defaults = ModelConfig().model_dump(mode="json")
-        data["model"] = {
-            name: value for name, value in data["model"].items() if name not in _ADDED or value != defaults[name]
-        }
+        data, defaults = self.model_dump(mode="json"), Config().model_dump(mode="json")
+        for part, added in _ADDED.items():
+            data[part] = {
+                name: value for name, value in data[part].items() if name not in added or value != defaults[part][name]
+            }
         return data
 
     def updated(self, changes: dict[str, Any]) -> "Config":

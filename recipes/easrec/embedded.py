@@ -19,6 +19,7 @@ class Embedded:
         real: ``(B, N, 1)``, 1 at real positions and 0 at padding, if gates get the mean over positions; None if they
             get each position.
         causal: Whether that mean is over the positions so far.
+        when: Times ``(B, N)`` of the positions and of their queries, for a bias by time; empty without.
     """
 
     def __init__(
@@ -28,7 +29,9 @@ class Embedded:
         dropout: nn.Module,
         real: Tensor | None,
         causal: bool,
+        when: tuple[Tensor, ...] = (),
     ) -> None:
+        self.when = when
         self._raw, self._norm, self._dropout, self._real, self._causal = raw, norm, dropout, real, causal
         self._made: dict[int, Tensor] = {}
 

@@ -9,6 +9,7 @@ from torch.export import Dim
 
 from easrec.artifact import Recommender
 from easrec.model import EASRecModel
+from elasticnas.errors import ConfigError
 from elasticnas.export import Exported, to_onnx, to_torch_export
 
 __all__ = ["NextItem", "export", "fixed_length"]
@@ -42,8 +43,15 @@ def export(recommender: Recommender, format: Literal["onnx", "torch"], path: Pat
     The batch size is dynamic. The length is dynamic up to the model's N, or exactly N if :func:`fixed_length` is True.
 
     Raises:
+        ConfigError: The network has a bias by time, whose times the file has no input for.
         ElasticNASError: See :func:`elasticnas.export.to_onnx` and :func:`elasticnas.export.to_torch_export`.
     """
+    if recommender.config.model.uses_times:
+        raise ConfigError(
+            f"an exported scorer has no input for times, which this network uses "
+            f"(model.time_bias={recommender.config.model.time_bias}): recommend with it, or train with "
+            "model.time_bias=none"
+        )
     length, items = recommender.config.model.length, len(recommender.item_ids) - 1
     example = torch.randint(1, items + 1, (2, length), generator=torch.Generator().manual_seed(0))
     example[1, (length + 1) // 2 :] = 0

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from easrec.times import times_fact
 from elasticnas.errors import printable
 
 if TYPE_CHECKING:
@@ -28,7 +29,11 @@ def run_facts(result: "RunResult[Any]") -> dict[str, str]:
     if features is not None:
         without = features.items_missing + features.items_without
         facts["features"] = f"{features.features:,} of {', '.join(features.columns)}; {without:,} items have none"
-    facts |= repeats(result.repeat_targets) | ({"steering": result.steering} if result.steering else {})
+    facts |= (
+        times_fact(result.config)
+        | repeats(result.repeat_targets)
+        | ({"steering": result.steering} if result.steering else {})
+    )
     return facts | {"fingerprint": data.fingerprint[:12]}
 
 

@@ -1,7 +1,7 @@
 """Transformer layers with data-aware gates, for one or all candidates."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,10 @@ from easrec.embedded import Embedded
 from elasticnas.axes import Axis, active_size, mask
 from elasticnas.nn import take_row
 
-__all__ = ["Layer", "chosen", "layer", "per_candidate"]
+__all__ = ["Layer", "State", "bias_by_time", "chosen", "layer", "per_candidate"]
+
+State: TypeAlias = enn.LinRecState | enn.AttentionCache | tuple[()]
+"""What the attention of a layer remembers; nothing if it has none."""
 
 
 class Layer(nn.Module):
@@ -43,23 +46,26 @@ class Layer(nn.Module):
         width = active_size(self.hidden)
         if self.first:
             x = embedded.sequence(width)
-        mixed = self._mixed(take_row(x, row), self.attention(x, padding, row))
+        mixed = self._mixed(take_row(x, row), self.attention(x, padding, row, *embedded.when))
         return self._fed(mixed, embedded.perceived(width, row))
 
-    def step(
-        self, x: Tensor, embedded: Tensor, perceived: Tensor, state: enn.LinRecState
-    ) -> tuple[Tensor, enn.LinRecState]:
-        """Process one more position, ``(B, 1, hidden)``; return its output and the attention's new state."""
+    def step(self, x: Tensor, embedded: Tensor, perceived: Tensor, state: State, *time: Tensor) -> tuple[Tensor, State]:
+        """Process one more position, ``(B, 1, hidden)``; return its output and the attention's new state.
+
+        With a bias by time, ``time`` is that of the position, ``(B,)``.
+        """
         if self.first:
             x = embedded
-        attended, state = chosen(self.attention).step(x, state)
+        attended, state = chosen(self.attention).step(x, state, *time)
         return self._fed(self._mixed(x, attended), perceived), state
 
-    def remember(self, x: Tensor, embedded: Embedded, padding: Tensor) -> enn.LinRecState:
-        """Return the attention's state after the real positions of ``x`` (B, N, hidden), for :meth:`step`."""
-        state: enn.LinRecState = chosen(self.attention).remember(
-            embedded.sequence(active_size(self.hidden)) if self.first else x, padding
-        )
+    def remember(self, x: Tensor, embedded: Embedded, padding: Tensor, length: int) -> State:
+        """Return the attention's state after the real positions of ``x`` (B, N, hidden), for :meth:`step`.
+
+        A state that holds keys and values has room for ``length`` positions.
+        """
+        given = embedded.sequence(active_size(self.hidden)) if self.first else x
+        state: State = chosen(self.attention).remember(given, padding, *embedded.when[:1], length=length)
         return state
 
     def _mixed(self, x: Tensor, attended: Tensor) -> Tensor:
@@ -89,14 +95,20 @@ def _attention(config: ModelConfig, sizes: Any, causal: bool) -> nn.Module:
 
     def kind_of(kind: AttentionKind) -> nn.Module:
         widths = sizes.hidden, config.heads, sizes.head_dim
+        relative = bias_by_time(config, causal)
         if kind == "hstu":
-            return enn.PointwiseAttention(*widths, length=config.length, causal=causal)
-        return enn.Attention(*widths, kind, causal, key_norm=config.key_norm)
+            return enn.PointwiseAttention(*widths, length=config.length, causal=causal, relative=relative)
+        return enn.Attention(*widths, kind, causal, key_norm=config.key_norm, relative=relative)
 
     if config.attention_choices is None:
         return kind_of(config.attention)
     kinds = config.attention_choices if isinstance(sizes.attention, Axis) else (sizes.attention,)
     return enn.Mixture({kind: kind_of(kind) for kind in kinds}, sizes.attention)
+
+
+def bias_by_time(config: ModelConfig, causal: bool) -> enn.RelativeBias | None:
+    """Return the bias of an attention's scores by time, if the network has one."""
+    return enn.RelativeBias(buckets=config.time_buckets, causal=causal) if config.uses_times else None
 
 
 class Gates(nn.Module):

@@ -19,19 +19,21 @@ class BatchLoss:
     """Mean loss over the targets of a batch.
 
     ``softmax``: -log of the target's probability among all items. ``sampled``: the same, with the softmax denominator
-    estimated from ``sampled_items`` items, drawn in proportion to their counts plus 1. ``binary``: -sum over all items
+    estimated from ``sampled_items`` items, drawn in proportion to their counts plus 1 or uniformly; or the target's
+    probability among itself and these, without the correction. ``binary``: -sum over all items
     of y log(p) + (1 - y) log(1 - p) with p the softmax probabilities (EASRec, arXiv:2402.00390v1, Eq. 13 and 14; the
     paper's sum lacks the minus).
 
     Args:
-        settings: ``loss``, ``sampled_items``, and ``bf16``: whether the network runs under autocast (the loss is
+        settings: ``loss``, ``sampled_*``, and ``bf16``: whether the network runs under autocast (the loss is
             computed in float32).
         counts: ``(V + 1,)``, how often each id occurs in the training parts.
     """
 
     def __init__(self, settings: TrainConfig, counts: NDArray[np.int64]) -> None:
         self.settings = settings
-        likely = torch.from_numpy(counts + 1.0)
+        uniform = settings.sampled_from == "uniform"
+        likely = torch.ones(len(counts), dtype=torch.float64) if uniform else torch.from_numpy(counts + 1.0)
         likely[0] = 0
         self._probability = (likely / likely.sum()).float()
         self._up_to = (likely / likely.sum()).cumsum(0)
@@ -52,13 +54,16 @@ class BatchLoss:
             real = batch.targets > 0
             targets = batch.targets[real]
             # through the model's call, which DDP needs
-            y = (model(batch.inputs) if real.ndim == 2 else model(batch.inputs, _last(batch)).squeeze(1))[real]
+            row = None if real.ndim == 2 else _last(batch)
+            y = model(batch.inputs, row, *batch.when)
+            y = (y if row is None else y.squeeze(1))[real]
             model = unwrapped(model)
             if kind == "softmax":
-                return tied_cross_entropy(y, model.items, targets)
+                return tied_cross_entropy(y, model.items, targets, model.cosine_temperature)
             if kind == "sampled":
+                probability = self._probability.to(targets.device) if self.settings.sampled_correction else None
                 sampled = self._draw().to(targets.device)
-                return sampled_cross_entropy(y, model.items, targets, sampled, self._probability.to(targets.device))
+                return sampled_cross_entropy(y, model.items, targets, sampled, probability, model.cosine_temperature)
             scores = model.scores(y)
         return _binary(scores.to(torch.promote_types(scores.dtype, torch.float32)), targets)
 

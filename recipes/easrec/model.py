@@ -14,6 +14,7 @@ from easrec.data import ItemFeatures
 from easrec.embedded import Embedded
 from easrec.layer import layer, per_candidate
 from easrec.space import space_for
+from easrec.times import query_times
 from easrec.wide_layer import WideLayer, sizes_of_layers
 from elasticnas.axes import Axis, is_masked
 
@@ -55,6 +56,8 @@ class EASRecModel(nn.Module):
         self.wide = config.space == "wide"
         self.config_length, self.causal, self.pooled = config.length, causal, config.gate_input == "pooled"
         self.hidden, self.block = sizes.hidden, config.space == "paper" and config.mixing == "block"
+        self.time_bias = config.time_bias
+        self.cosine_temperature = config.temperature if config.scores == "cosine" else None
         self.items = enn.Embedding(items + 1, sizes.hidden, padding_idx=0)
         self.positions = enn.Parameter(config.length, sizes.hidden)
         self.norm = enn.LayerNorm(sizes.hidden) if config.embedding_norm else None
@@ -81,16 +84,25 @@ class EASRecModel(nn.Module):
                 )
         _initialise(self, config)
 
-    def forward(self, inputs: Tensor, row: Tensor | None = None) -> Tensor:
+    def forward(
+        self, inputs: Tensor, row: Tensor | None = None, times: Tensor | None = None, until: Tensor | None = None
+    ) -> Tensor:
         """Compute Y of Eq. 11 at every position, or at one position of each sequence.
 
         Args:
             inputs: ``(B, N)`` ids, right padded with 0.
             row: ``(B,)`` int64 positions; None for all.
+            times: ``(B, N)`` int64 seconds of the inputs, if the network has a bias by time.
+            until: ``(B, N)`` int64 seconds of the event after each input, of the target at the last one; used with
+                ``time_bias=target``.
 
         Returns:
             ``(B, N, hidden)``, or ``(B, 1, hidden)`` with ``row``.
+
+        Raises:
+            ConfigError: Times are missing, or the network does not use any.
         """
+        when = query_times(self.time_bias, times, until)
         with self._embedding_scope():
             items = self.items(inputs)
             positions = enn.align(self.positions, items)[..., : inputs.shape[1], :]
@@ -101,7 +113,7 @@ class EASRecModel(nn.Module):
 
         def run(layers: enn.Stack, norms: Sequence[nn.Module | None], raw: Callable[[int], Tensor]) -> Tensor:
             norm, last_norm = norms
-            y = layered(layers, Embedded(raw, norm, self.dropout, real, self.causal))
+            y = layered(layers, Embedded(raw, norm, self.dropout, real, self.causal, when))
             return y if last_norm is None else last_norm(y)
 
         def layered(layers: enn.Stack, embedded: Embedded) -> Tensor:
@@ -141,19 +153,29 @@ class EASRecModel(nn.Module):
     def scores(self, y: Tensor) -> Tensor:
         """Map ``(..., hidden)`` to scores ``(..., V + 1)`` (Eq. 12); the padding id gets minus infinity."""
         score: Any = self.items.scores
-        scores: Tensor = score(y)
+        scores: Tensor = score(y, self.cosine_temperature)
         # in place: a copy of (positions, V) costs as much as a layer
         scores.select(-1, 0).fill_(float("-inf"))
         return scores
 
-    def next_item(self, inputs: Tensor, lengths: Tensor) -> Tensor:
-        """Score the next item of each sequence: ``(B, N)`` ids and ``(B,)`` lengths to ``(B, V + 1)``."""
-        return self.scores(self.last(inputs, lengths))
+    def next_item(self, inputs: Tensor, lengths: Tensor, *when: Tensor) -> Tensor:
+        """Score the next item of each sequence: ``(B, N)`` ids and ``(B,)`` lengths to ``(B, V + 1)``.
 
-    def last(self, inputs: Tensor, lengths: Tensor) -> Tensor:
-        """Compute Y at the last real position: ``(B, N)`` ids and ``(B,)`` lengths to ``(B, hidden)``."""
-        y: Tensor = self(inputs, (lengths - 1).clamp_min(0))
+        With a bias by time, ``when`` is the times and ``until`` of :meth:`forward`.
+        """
+        return self.scores(self.last(inputs, lengths, *when))
+
+    def last(self, inputs: Tensor, lengths: Tensor, *when: Tensor) -> Tensor:
+        """Compute Y at the last real position: arguments of :meth:`next_item` to ``(B, hidden)``."""
+        y: Tensor = self(inputs, (lengths - 1).clamp_min(0), *when)
         return y.squeeze(1)
+
+    def example(self, inputs: Tensor) -> tuple[Any, ...]:
+        """Return arguments of the forward for ids ``(B, N)``, with times one second apart if it needs any."""
+        if self.time_bias == "none":
+            return (inputs,)
+        times = torch.arange(inputs.shape[1]).expand_as(inputs)
+        return inputs, None, times, times + 1
 
 
 def _last_norm(config: ModelConfig, sizes: Any) -> nn.Module | None:

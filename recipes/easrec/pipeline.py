@@ -46,6 +46,7 @@ from easrec.shares import console_of_first, imbalance, require_parallel
 from easrec.sizes import sizes_name
 from easrec.space import EASRecSpace, space_for
 from easrec.steering import repeat_share, steered, steering_of
+from easrec.times import require_times, times_fact
 from easrec.training import Trained, train
 from elasticnas.checkpoint import first_difference, load_checkpoint, restoring, save_checkpoint
 from elasticnas.cost import Budget, Latency, Params
@@ -87,7 +88,8 @@ class Pipeline:
         CheckpointError: The folder holds a run and ``resume`` is False, or it holds a run of other data or settings;
             on entering: another process uses the folder.
         BudgetError: No architecture meets the budget; without a search, the largest does not meet it.
-        ConfigError: The backbone uses item features, and the data has none; or the strategy's options are wrong.
+        ConfigError: The network uses item features or times, and the data has none; or the strategy's options are
+            wrong.
         DataError: Fewer than two users have enough interactions to train on.
     """
 
@@ -106,14 +108,16 @@ class Pipeline:
                 "a folder: Run(folder)" if run.folder is None else "a Run without allow: its stages build on each other"
             )
             raise ConfigError(f"a run of EASRec needs {given}")
-        self.split = Split(data) if split is None else split
+        require_times(config.model, data)
+        self.split = Split(data, config.model.uses_times) if split is None else split
         config, self.steering = steered(config, self.split)
         self.data, self.config, self.run, self.device = data, config, run, device
         self.console = console_of_first(console or run.reporting.console)
         self.folder, self._begun = run.folder, False
         self._said: set[str] = set()
         self._baselines: dict[str, Metrics] = {}
-        self.identity = {"data": data.fingerprint, "settings": config.recorded()}
+        self.fingerprint = data.fingerprint_of(config.model.uses_times)
+        self.identity = {"data": self.fingerprint, "settings": config.recorded()}
         require_features(config.model, data.features)
         resumed = on_first(self._holds_run)
         self.evaluators = evaluators(self.split, config)
@@ -134,6 +138,8 @@ class Pipeline:
         self.run.__enter__()
         try:
             self._say(self.steering)
+            for name, line in times_fact(self.config).items():
+                self._say(f"{name}: {line}")
             self._say_imbalance()
             on_first(self._begin)
             self._begun = True
@@ -279,7 +285,8 @@ class Pipeline:
         torch.manual_seed(self.config.seed)
         if self.config.train.inherit and self.config.search.strategy != "none":
             example = torch.from_numpy(np.arange(min(self.config.model.length, 5))[None] % self.split.items + 1)
-            return extract(searched.model.to("cpu"), arch, example)
+            model = searched.model.to("cpu")
+            return extract(model, arch, model.example(example))
         return build(self.config.model, self.split.items, arch, self.causal, self.data.features)
 
     def _train_note(self, p: Progress) -> str:
@@ -344,8 +351,8 @@ class Pipeline:
         write_text(self.folder / "result.md", page(result))
 
     def _save(self, network: EASRecModel, arch: Any) -> None:
-        ids, fingerprint = self.data.item_ids, self.data.fingerprint
-        saved = Recommender(network.to("cpu"), arch, self.config, ids, self.data.features, fingerprint)
+        ids, features = self.data.item_ids, self.data.features
+        saved = Recommender(network.to("cpu"), arch, self.config, ids, features, self.fingerprint)
         saved.save(self.folder / "model")
 
     def _measured(self, trained: Trained) -> "_Measured":
@@ -360,11 +367,12 @@ class Pipeline:
         return _Measured(training, reports)
 
     def _costs(self, model: EASRecModel) -> dict[str, Any]:
-        example = torch.ones(1, self.config.model.length, dtype=torch.long)
+        ids, *rest = model.example(torch.ones(1, self.config.model.length, dtype=torch.long))
+        example = ids, torch.tensor([ids.shape[1]]), *rest[1:]
         return {
             "flops": encoder_flops(model),
             "params": Params(model),
-            "latency": Latency(model, (example, torch.tensor([example.shape[1]])), self.device, call=_score_last),
+            "latency": Latency(model, example, self.device, call=_score_last),
         }
 
     def _networks(
@@ -407,7 +415,7 @@ class Pipeline:
         features = self.data.features
         return DataSummary(
             statistics=self.data.statistics,
-            fingerprint=self.data.fingerprint,
+            fingerprint=self.fingerprint,
             features=None if features is None else FeatureSummary(**features.summary()),
             split=SplitSummary.of(self.split),
         )

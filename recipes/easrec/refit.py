@@ -49,7 +49,7 @@ def refit(
     pipeline = Pipeline(data, config, Run(folder, resume=True), device)
     searched = pipeline.search()
     network = pipeline.initial(searched, searched.found).to(device)
-    everything = Split(data).complete()
+    everything = Split(data, config.model.uses_times).complete()
     train, length = config.train, config.model.length
 
     def batches(epoch: int) -> int:
@@ -68,8 +68,8 @@ def refit(
     )
     with Run(to / "refit", resume=resume) as run:
         drive(work, run, "refit", config.checkpoint_steps)
-        ids, fingerprint = data.item_ids, data.fingerprint
-        saved = Recommender(network.to("cpu"), searched.found, config, ids, data.features, fingerprint, refit=True)
+        ids, known = data.item_ids, (data.features, pipeline.fingerprint)
+        saved = Recommender(network.to("cpu"), searched.found, config, ids, *known, refit=True)
         saved.save(to / "model")
         data.save(to / "data.npz")
         write_text(to / "run.json", json.dumps(pipeline.identity, indent=2) + "\n")

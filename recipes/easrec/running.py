@@ -16,6 +16,7 @@ from easrec.result import RunResult
 from easrec.shares import console_of_first, require_parallel
 from easrec.source import Data, Part, Source, show_statistics
 from easrec.space import EASRecSpace
+from easrec.times import require_times
 from elasticnas.run import ProgressOption, Run
 from elasticnas.runtime import configure_torch, device_of
 from elasticnas.settings import read_config, updated
@@ -144,7 +145,8 @@ def pipeline(
     where, shown = device_of(str(device)), console_of_first(console or Console(quiet=True))
     configure_torch(threads)
     found = source.load(preset, config, shown)
-    split = Split(found)
+    require_times(config.model, found)
+    split = Split(found, config.model.uses_times)
     show_statistics(found, split, shown)
     if found.features is not None and not config.model.has_features:
         shown.print(f"features are not used: model.backbone is {config.model.backbone}", highlight=False)

@@ -25,7 +25,7 @@ __all__ = ["encoder_flops", "problem_of", "search_architecture", "strategy_of"]
 
 def encoder_flops(model: EASRecModel) -> Flops:
     """Return the cost of the encoder in FLOPs at length N, batch 1; scoring the items is not included."""
-    example = torch.ones(1, model.config_length, dtype=torch.long)
+    example = model.example(torch.ones(1, model.config_length, dtype=torch.long))
     return WideFlops(model, example) if model.wide else Flops(model, example)
 
 

@@ -22,8 +22,9 @@ def own_rows(batch: Batch) -> Batch:
         return batch
     rows = _dealt(batch)[rank()]
     if len(rows) == 0:
-        return Batch(batch.inputs[:1], torch.zeros_like(batch.targets[:1]))
-    return Batch(batch.inputs[rows], batch.targets[rows])
+        one = batch.rows(slice(1))
+        return Batch(one.inputs, torch.zeros_like(one.targets), one.when)
+    return batch.rows(rows)
 
 
 def _dealt(batch: Batch) -> list[torch.Tensor]:

@@ -1,4 +1,4 @@
-"""Streaming recommendations: a LinRec network, updated after every event as a recurrence."""
+"""Streaming recommendations: a causal network, updated event by event from what it remembers."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 import elasticnas.nn as enn
 from easrec.artifact import Recommender
 from easrec.embedded import Embedded
-from easrec.layer import Layer, chosen
+from easrec.layer import Layer, State, chosen
 from easrec.model import EASRecModel
 from easrec.wide_layer import WideLayer
 from elasticnas.errors import ConfigError, DataError
@@ -23,7 +23,7 @@ __all__ = ["Live", "Stream", "Streamer"]
 class _Branch:
     """State of one stack of layers: of the items, or of their features."""
 
-    layers: list[enn.LinRecState]
+    layers: list[State]
     total: Tensor | None
     """(B, 1, hidden): sum of the embedded sequence, if gates use its mean; otherwise None."""
 
@@ -33,19 +33,21 @@ class Stream:
     """State of B users.
 
     Attributes:
-        branches: The recurrent state of every stack of layers.
+        branches: The state of every stack of layers: sums (LinRec), or keys and values of up to N events.
         seen: ``(B,)`` int64, number of events in the state, 1..N.
         recent: ``(B, keep)`` int32, the last items, the newest at the end, left padded with 0.
+        times: ``(B, keep)`` int64, their times, if the network uses them.
     """
 
     branches: list[_Branch]
     seen: Tensor
     recent: Tensor
+    times: Tensor | None = None
 
     @property
     def bytes_per_user(self) -> int:
-        """Size of the state in bytes per user; it does not grow with the history."""
-        tensors = [self.seen, self.recent]
+        """Size of the state in bytes per user; it does not grow with the history (with LinRec, not with N either)."""
+        tensors = [self.seen, self.recent, *([] if self.times is None else [self.times])]
         for branch in self.branches:
             tensors += [part for state in branch.layers for part in state]
             tensors += [] if branch.total is None else [branch.total]
@@ -53,7 +55,10 @@ class Stream:
 
 
 class Streamer:
-    """Updates a plain network event by event, at a cost that does not depend on the length of the history.
+    """Updates a plain network event by event, without computing earlier events again.
+
+    With LinRec, the cost of an event does not depend on the length of the history; with softmax and pointwise attention
+    it is linear in N, as is the state, which holds keys and values.
 
     Up to N events of a user, the scores equal those of the network on all of them. The network has N learned positions,
     so a recurrence cannot continue beyond N: the state is then recomputed from the user's last ``keep`` events, and
@@ -61,14 +66,14 @@ class Streamer:
     N/2 to N events, and the state is recomputed once every N/2 events.
 
     Args:
-        network: A plain causal network with LinRec attention.
+        network: A plain causal network; with a bias by time, ``own``.
         keep: Number of events from which the state is recomputed, 1..N-1; None for N/2.
         backend: Backend of ``torch.compile`` for a step, such as ``"inductor"``; None for no compilation. It helps
             because most of the time of a step is call overhead; compiling takes seconds, once for one user and once for
             several.
 
     Raises:
-        ConfigError: The network has no recurrent form, or ``keep`` is out of range.
+        ConfigError: The network is not causal or uses the times of targets, or ``keep`` is out of range.
     """
 
     def __init__(self, network: EASRecModel, keep: int | None = None, backend: str | None = None) -> None:
@@ -77,105 +82,141 @@ class Streamer:
         if not 1 <= keep < max(2, length):
             raise ConfigError(f"keep={keep}: the number of events to restart from must be 1 to {max(1, length - 1)}")
         self.network, self.length, self.keep = network.eval(), length, keep
+        if network.time_bias == "target":
+            raise ConfigError(
+                "streaming cannot continue a network with model.time_bias=target, where every event changes what the "
+                "one before it computed: recommend from whole histories, or train with model.time_bias=own"
+            )
+        self.timed = network.time_bias == "own"
         self._stacks = [stack for stack in (network.layers, network.feature_layers) if stack is not None]
-        for each in self._layers(0):
-            if isinstance(each, WideLayer) and each.kind != "linrec":
-                raise ConfigError(
-                    f"streaming needs causal LinRec attention in every layer; one of this network has {each.kind} "
-                    "attention: train with model.wide.attention=[linrec], or recommend from whole histories"
-                )
-            attention = each.attending.attention if isinstance(each, WideLayer) else chosen(each.attention)
-            if not isinstance(attention, enn.Attention) or attention.kind != "linrec" or not attention.causal:
-                raise ConfigError(
-                    "streaming needs a network with causal LinRec attention; this one has "
-                    f"{getattr(attention, 'kind', 'pointwise')} attention: train with model.attention=linrec, or "
-                    "recommend from whole histories"
-                )
+        if not network.causal:
+            raise ConfigError(
+                "streaming needs a causal network, and this one is bidirectional: train with train.form=causal, or "
+                "recommend from whole histories"
+            )
         self._next: Any = self._after
         if backend is not None:
             self._next = torch.compile(self._after, backend=backend, fullgraph=True)
 
     @torch.no_grad()
-    def start(self, histories: Sequence[Sequence[int]]) -> tuple[Stream, Tensor]:
+    def start(
+        self, histories: Sequence[Sequence[int]], times: Sequence[Sequence[int]] | None = None
+    ) -> tuple[Stream, Tensor]:
         """Compute state and scores after the last N events of each history, which needs at least one.
+
+        Args:
+            histories: Item numbers of every user, in time order.
+            times: Seconds of these events, if the network uses them.
 
         Returns:
             The state, and ``(B, V + 1)`` scores of the next item.
 
         Raises:
-            DataError: A history is empty.
+            DataError: A history is empty, or times are missing, not used, or not one for each event.
         """
         if not histories or not all(len(history) for history in histories):
             raise DataError("a stream starts from at least one event of every user")
-        last = [list(history[-self.length :]) for history in histories]
-        most = max(map(len, last))
-        ids = torch.zeros(len(last), most, dtype=torch.long)
-        recent = torch.zeros(len(last), self.keep, dtype=torch.int32)
-        for row, items in enumerate(last):
-            ids[row, : len(items)] = torch.tensor(items)
-            newest = items[-self.keep :]
-            recent[row, self.keep - len(newest) :] = torch.tensor(newest)
+        self._require_times(times)
+        if times is not None and list(map(len, times)) != list(map(len, histories)):
+            raise DataError("times are needed of each event of a history, as many as events")
         device = self.network.items.weight.device
-        return self._started(ids.to(device), recent.to(device))
+        ids, recent = (each.to(device) for each in self._padded(histories))
+        if times is None:
+            return self._started(ids, recent.int())
+        when, newest = (each.to(device) for each in self._padded(times))
+        return self._started(ids, recent.int(), when, newest)
+
+    def _padded(self, lists: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+        """Return the last N entries, right padded with 0, and the last ``keep`` entries, left padded, int64."""
+        last = [list(each[-self.length :]) for each in lists]
+        right = torch.zeros(len(last), max(map(len, last)), dtype=torch.long)
+        left = torch.zeros(len(last), self.keep, dtype=torch.long)
+        for row, entries in enumerate(last):
+            right[row, : len(entries)] = torch.tensor(entries)
+            newest = entries[-self.keep :]
+            left[row, self.keep - len(newest) :] = torch.tensor(newest)
+        return right, left
+
+    def _require_times(self, times: object) -> None:
+        if (times is not None) != self.timed:
+            raise DataError(
+                "the network uses the times of events (model.time_bias=own): give them"
+                if self.timed
+                else "times are given, but the network uses none (model.time_bias=none): leave them out"
+            )
 
     @torch.no_grad()
-    def update(self, stream: Stream, items: Tensor) -> Tensor:
+    def update(self, stream: Stream, items: Tensor, times: Tensor | None = None) -> Tensor:
         """Add one event of every user to the state, in place; recompute the state of users who have N events already.
 
         Args:
             stream: State of B users.
             items: ``(B,)`` int64 item numbers.
+            times: ``(B,)`` int64 seconds of the events, if the network uses them.
 
         Returns:
             ``(B, V + 1)`` scores of the next item.
+
+        Raises:
+            DataError: Times are missing or not used.
         """
-        stream.recent = torch.cat([stream.recent[:, 1:], items[:, None].to(stream.recent)], 1)
+        self._require_times(times)
+        stream.recent = _moved(stream.recent, items)
+        if times is not None and stream.times is not None:
+            stream.times = _moved(stream.times, times)
         full = stream.seen >= self.length
         if bool(full.all()):
-            fresh, scores = self._restarted(stream.recent)
+            fresh, scores = self._restarted(stream.recent, stream.times)
             stream.branches, stream.seen = fresh.branches, fresh.seen
             return scores
-        scores = self._step(stream, items)
+        scores = self._step(stream, items, times)
         if bool(full.any()):
-            fresh, of_full = self._restarted(stream.recent[full])
+            fresh, of_full = self._restarted(stream.recent[full], None if stream.times is None else stream.times[full])
             scores[full] = of_full
             _put(stream, full, fresh)
         return scores
 
-    def _restarted(self, recent: Tensor) -> tuple[Stream, Tensor]:
-        return self._started(recent.long(), recent)
+    def _restarted(self, recent: Tensor, times: Tensor | None) -> tuple[Stream, Tensor]:
+        return self._started(recent.long(), recent, times, times)
 
-    def _started(self, ids: Tensor, recent: Tensor) -> tuple[Stream, Tensor]:
-        """Compute state and scores from right padded ids ``(B, n)``."""
+    def _started(
+        self, ids: Tensor, recent: Tensor, times: Tensor | None = None, newest: Tensor | None = None
+    ) -> tuple[Stream, Tensor]:
+        """Compute state and scores from right padded ids ``(B, n)``, and their times."""
+        when = () if times is None else (times, times)
         lengths = (ids > 0).sum(1)
         row, padding = lengths - 1, ids == 0
         raw = self._raw(ids, torch.arange(ids.shape[1], device=ids.device))
         real = (~padding).unsqueeze(-1).to(raw[0][0]) if self.network.pooled else None
         branches, ends = [], []
         for number, (x, norm) in enumerate(raw):
-            embedded = Embedded(lambda width, x=x: x, norm, nn.Identity(), real, True)  # type: ignore[misc]
+            embedded = Embedded(lambda width, x=x: x, norm, nn.Identity(), real, True, when)  # type: ignore[misc]
             y, states = x, []
             layers = self._layers(number)
             for each in layers:
-                states.append(each.remember(y, embedded, padding))
+                states.append(each.remember(y, embedded, padding, self.length))
                 y = each(y, embedded, None, row if each is layers[-1] else None)
             total = None if real is None else (embedded.sequence(x.shape[-1]) * real).sum(1, keepdim=True)
             branches.append(_Branch(states, total))
             ends.append(self._normed(number, y))
-        return Stream(branches, lengths, recent), self._scores(ends)
+        return Stream(branches, lengths, recent, newest), self._scores(ends)
 
-    def _step(self, stream: Stream, items: Tensor) -> Tensor:
+    def _step(self, stream: Stream, items: Tensor, times: Tensor | None) -> Tensor:
         # users with N events have no position left; update() replaces their result
         position, count = stream.seen.clamp_max(self.length - 1), stream.seen + 1
+        branches = [
+            _Branch([_at(position, each) for each in branch.layers], branch.total) for branch in stream.branches
+        ]
         scores: Tensor
-        scores, stream.branches = self._next(items[:, None], position[:, None], count, stream.branches)
+        time = () if times is None else (times,)
+        scores, stream.branches = self._next(items[:, None], position[:, None], count, branches, *time)
         stream.seen = count
         return scores
 
     def _after(
-        self, items: Tensor, position: Tensor, count: Tensor, branches: list[_Branch]
+        self, items: Tensor, position: Tensor, count: Tensor, branches: list[_Branch], *time: Tensor
     ) -> tuple[Tensor, list[_Branch]]:
-        """Return scores and new branches after one more event; ``items`` and ``position`` (B, 1), ``count`` (B,)."""
+        """Return scores and new branches after one more event; ``items`` and ``position`` (B, 1), the others (B,)."""
         ends, after = [], []
         for number, (x, norm) in enumerate(self._raw(items, position)):
             branch = branches[number]
@@ -184,7 +225,7 @@ class Streamer:
             perceived = embedded if total is None else total / count[:, None, None]
             y, states = x, []
             for each, state in zip(self._layers(number), branch.layers, strict=True):
-                y, state = each.step(y, embedded, perceived, state)
+                y, state = each.step(y, embedded, perceived, state, *time)
                 states.append(state)
             after.append(_Branch(states, total))
             ends.append(self._normed(number, y))
@@ -222,13 +263,15 @@ class Live:
     returns, the state starts again from ``history``, without the events that were streamed before.
 
     Args:
-        recommender: A recommender with a LinRec network.
+        recommender: A recommender with a causal network.
         history: Returns the known items of a user, by their original ids, in time order; empty for an unknown user.
+        times: Returns their times in seconds, if the network uses them.
         backend: Backend of ``torch.compile``, see :class:`Streamer`.
         most_users: Maximum number of states.
 
     Raises:
-        ConfigError: The network has no recurrent form, or ``most_users`` is below 1.
+        ConfigError: The network is not causal or uses the times of targets, it uses times and there are none of
+            histories, or ``most_users`` is below 1.
     """
 
     def __init__(
@@ -237,13 +280,21 @@ class Live:
         history: Callable[[str], Sequence[str]],
         backend: str | None = None,
         most_users: int = 10_000,
+        times: Callable[[str], Sequence[int]] | None = None,
     ) -> None:
         if most_users < 1:
             raise ConfigError(f"most_users={most_users}: at least one state is needed")
         self._most_users = most_users
         self._recommender, self._streamer = recommender, Streamer(recommender.network, backend=backend)
-        self._history = history
+        if self._streamer.timed and times is None:
+            raise ConfigError("the network uses the times of events (model.time_bias=own): give times of histories")
+        self._history, self._times = history, times
         self._streams: OrderedDict[str, tuple[Stream, set[int]]] = OrderedDict()
+
+    @property
+    def timed(self) -> bool:
+        """Whether events need times."""
+        return self._streamer.timed
 
     @property
     def users(self) -> int:
@@ -251,7 +302,13 @@ class Live:
         return len(self._streams)
 
     def event(
-        self, user: str, item: str, top: int, repeats: bool = False, only: Collection[int] | None = None
+        self,
+        user: str,
+        item: str,
+        top: int,
+        repeats: bool = False,
+        only: Collection[int] | None = None,
+        time: int | None = None,
     ) -> list[tuple[str, float]]:
         """Return recommendations for a user after one more event: original ids and scores, best first.
 
@@ -261,17 +318,21 @@ class Live:
             top: Number of items.
             repeats: Whether to include items of the user's history.
             only: Numbers of the items that may be recommended; None for all.
+            time: Seconds of the event, if the network uses them.
 
         Raises:
-            DataError: The model does not know the item.
+            DataError: The model does not know the item, or the time is missing or not used.
         """
         number = self._recommender.numbers([item])[0]
         if user in self._streams:
             stream, seen = self._streams[user]
-            scores = self._streamer.update(stream, torch.tensor([number], device=stream.seen.device))
+            device = stream.seen.device
+            when = None if time is None else torch.tensor([time], device=device)
+            scores = self._streamer.update(stream, torch.tensor([number], device=device), when)
         else:
             history = self._recommender.numbers([*self._history(user), item])
-            stream, scores = self._streamer.start([history])
+            known = () if self._times is None else self._times(user)
+            stream, scores = self._streamer.start([history], None if time is None else [[*known, time]])
             seen = set(history)
             self._streams[user] = stream, seen
         seen.add(number)
@@ -279,6 +340,16 @@ class Live:
         if len(self._streams) > self._most_users:
             self._streams.popitem(last=False)
         return self._recommender.best(scores[0], top, () if repeats else seen, only)
+
+
+def _moved(newest: Tensor, entries: Tensor) -> Tensor:
+    """Return the newest entries ``(B, keep)`` with one more at the end, without the first."""
+    return torch.cat([newest[:, 1:], entries[:, None].to(newest)], 1)
+
+
+def _at(position: Tensor, state: State) -> State:
+    """Return the state with its next position."""
+    return state._replace(position=position) if isinstance(state, enn.AttentionCache) else state
 
 
 def _put(stream: Stream, rows: Tensor, fresh: Stream) -> None:
@@ -293,6 +364,5 @@ def _put(stream: Stream, rows: Tensor, fresh: Stream) -> None:
     for branch, other in zip(stream.branches, fresh.branches, strict=True):
         if branch.total is not None and other.total is not None:
             branch.total = replaced(branch.total, other.total)
-        branch.layers = [
-            enn.LinRecState(*map(replaced, old, new)) for old, new in zip(branch.layers, other.layers, strict=True)
-        ]
+        pairs = zip(branch.layers, other.layers, strict=True)
+        branch.layers = [type(old)(*map(replaced, old, new)) if old else old for old, new in pairs]

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 import elasticnas.nn as enn
 from easrec.config import LayerKind, ModelConfig
 from easrec.embedded import Embedded
+from easrec.layer import State, bias_by_time
 from elasticnas.axes import Axis, SizeLike, active_size
 from elasticnas.nn import take_row
 
@@ -47,21 +48,25 @@ class WideLayer(nn.Module):
     def forward(self, x: Tensor, embedded: Embedded, padding: Tensor | None, row: Tensor | None = None) -> Tensor:
         """Map ``x`` (B, N, hidden) to the same shape, or with ``row`` (B,) to (B, 1, hidden)."""
         width = active_size(self.hidden)
-        x = self.attention(embedded.sequence(width) if self.first else x, padding, row)
+        x = self.attention(embedded.sequence(width) if self.first else x, padding, row, *embedded.when)
         fed: Tensor = self.dense(x, lambda: embedded.perceived(width, row))
         return fed
 
-    def step(
-        self, x: Tensor, embedded: Tensor, perceived: Tensor, state: enn.LinRecState
-    ) -> tuple[Tensor, enn.LinRecState]:
-        """Process one more position, ``(B, 1, hidden)``; return its output and the attention's new state."""
-        x, state = self.attending.step(embedded if self.first else x, state)
+    def step(self, x: Tensor, embedded: Tensor, perceived: Tensor, state: State, *time: Tensor) -> tuple[Tensor, State]:
+        """Process one more position, ``(B, 1, hidden)``; return its output and the attention's new state.
+
+        With a bias by time, ``time`` is that of the position, ``(B,)``.
+        """
+        x, state = self.attending.step(embedded if self.first else x, state, *time)
         return self.dense(x, lambda: perceived), state
 
-    def remember(self, x: Tensor, embedded: Embedded, padding: Tensor) -> enn.LinRecState:
-        """Return the attention's state after the real positions of ``x`` (B, N, hidden), for :meth:`step`."""
+    def remember(self, x: Tensor, embedded: Embedded, padding: Tensor, length: int) -> State:
+        """Return the attention's state after the real positions of ``x`` (B, N, hidden), for :meth:`step`.
+
+        A state that holds keys and values has room for ``length`` positions.
+        """
         x = embedded.sequence(active_size(self.hidden)) if self.first else x
-        state: enn.LinRecState = self.attending.remember(x, padding)
+        state: State = self.attending.remember(x, padding, *embedded.when[:1], length=length)
         return state
 
     @property
@@ -79,18 +84,25 @@ def _attending(config: ModelConfig, sizes: Any, causal: bool, kind: LayerKind) -
     if kind == "none":
         return _NoAttention()
     widths = sizes.hidden, sizes.heads, config.wide.head_dim
+    relative = bias_by_time(config, causal)
     if kind == "hstu":
-        return _Attending(
-            config, sizes.hidden, enn.PointwiseAttention(*widths, length=config.length, causal=causal), kind
-        )
-    return _Attending(config, sizes.hidden, enn.Attention(*widths, kind, causal, key_norm=config.key_norm), kind)
+        pointwise = enn.PointwiseAttention(*widths, length=config.length, causal=causal, relative=relative)
+        return _Attending(config, sizes.hidden, pointwise, kind)
+    attention = enn.Attention(*widths, kind, causal, key_norm=config.key_norm, relative=relative)
+    return _Attending(config, sizes.hidden, attention, kind)
 
 
 class _NoAttention(nn.Module):
     """Passes the sequence on."""
 
-    def forward(self, x: Tensor, padding: Tensor | None, row: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, padding: Tensor | None, row: Tensor | None, *when: Tensor) -> Tensor:
         return take_row(x, row)
+
+    def step(self, x: Tensor, state: State, *time: Tensor) -> tuple[Tensor, State]:
+        return x, state
+
+    def remember(self, x: Tensor, padding: Tensor, *times: Tensor, length: int) -> State:
+        return ()
 
 
 class _Attending(nn.Module):
@@ -103,15 +115,15 @@ class _Attending(nn.Module):
         self.norm = enn.LayerNorm(hidden)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x: Tensor, padding: Tensor | None, row: Tensor | None) -> Tensor:
-        return self._added(take_row(x, row), self.attention(self._normed(x), padding, row))
+    def forward(self, x: Tensor, padding: Tensor | None, row: Tensor | None, *when: Tensor) -> Tensor:
+        return self._added(take_row(x, row), self.attention(self._normed(x), padding, row, *when))
 
-    def step(self, x: Tensor, state: enn.LinRecState) -> tuple[Tensor, enn.LinRecState]:
-        attended, state = self.attention.step(self._normed(x), state)
+    def step(self, x: Tensor, state: State, *time: Tensor) -> tuple[Tensor, State]:
+        attended, state = self.attention.step(self._normed(x), state, *time)
         return self._added(x, attended), state
 
-    def remember(self, x: Tensor, padding: Tensor) -> enn.LinRecState:
-        state: enn.LinRecState = self.attention.remember(self._normed(x), padding)
+    def remember(self, x: Tensor, padding: Tensor, *times: Tensor, length: int) -> State:
+        state: State = self.attention.remember(self._normed(x), padding, *times, length=length)
         return state
 
     def _normed(self, x: Tensor) -> Tensor:

@@ -15,7 +15,8 @@ def untrained_run(folder, data, model, seed=0):
     torch.manual_seed(seed)
     arch = space_for(config.model).largest()
     network = build(config.model, len(data.item_ids) - 1, arch, True).eval()
-    Recommender(network, arch, config, data.item_ids, data=data.fingerprint).save(folder / "model")
+    fingerprint = data.fingerprint_of(config.model.uses_times)
+    Recommender(network, arch, config, data.item_ids, data=fingerprint).save(folder / "model")
     data.save(folder / "data.npz")
-    content = {"data": data.fingerprint, "settings": config.recorded()}
+    content = {"data": fingerprint, "settings": config.recorded()}
     (folder / "run.json").write_text(json.dumps(content))

@@ -113,6 +113,6 @@ def test_files_that_did_not_count_all_rows_name_what_they_dropped():
 
 def test_a_run_splits_once(tmp_path, monkeypatch):
     made, really = [], Split.__init__
-    monkeypatch.setattr(Split, "__init__", lambda split, data: made.append(data) or really(split, data))
+    monkeypatch.setattr(Split, "__init__", lambda split, data, timed: made.append(data) or really(split, data, timed))
     easrec.run(written(tmp_path), out=tmp_path / "run", settings=FAST, progress=None, **NAMED)
     assert len(made) == 1

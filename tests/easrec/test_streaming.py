@@ -50,7 +50,54 @@ FEATURES = ItemFeatures(  # item i has the features i % 3 + 1, and every other o
 @pytest.mark.parametrize("key_norm", ["column", "token"])
 @pytest.mark.parametrize("embedding_norm", [True, False])
 def test_equals_the_network_over_the_whole_history(gates, key_norm, embedding_norm):
-    model = network(key_norm=key_norm, embedding_norm=embedding_norm, **gates)
+    follow(network(key_norm=key_norm, embedding_norm=embedding_norm, **gates))
+
+
+@pytest.mark.parametrize("gates", [{"gate_layers": 0}, {"gate_input": "position"}, {"gate_input": "pooled"}])
+@pytest.mark.parametrize("attention", ["softmax", "hstu"])
+@pytest.mark.parametrize("scores", ["dot", "cosine"])
+def test_keys_and_values_are_remembered(gates, attention, scores):
+    follow(network(attention=attention, scores=scores, **gates))
+
+
+TIMES = torch.randint(10**6, (2, 40), generator=torch.Generator().manual_seed(2)).sort(1).values
+
+
+@pytest.mark.parametrize("attention", ["softmax", "hstu"])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_times_of_events_are_remembered_through_restarts(attention, compiled):
+    model, keep = network(attention=attention, time_bias="own"), 3
+    for name, parameter in model.named_parameters():
+        if "relative" in name:
+            torch.nn.init.normal_(parameter)
+    streamer = Streamer(model, keep, backend="aot_eager" if compiled else None)
+    items, counts = events(2, 40), [1, 5]
+
+    def of_events(user, first, stop):
+        part = slice(first, stop)
+        when = TIMES[user : user + 1, part]
+        return model.next_item(items[user : user + 1, part], torch.tensor([stop - first]), when, when)[0]
+
+    def lists(table):
+        return [table[user, :n].tolist() for user, n in enumerate(counts)]
+
+    stream, scores = streamer.start(lists(items), lists(TIMES))
+    torch.testing.assert_close(scores[1], of_events(1, 0, 5), rtol=1e-10, atol=1e-12)
+    begins = [0, 0]
+    for _ in range(20):
+        at = torch.arange(2), torch.tensor(counts)
+        scores = streamer.update(stream, items[at], TIMES[at])
+        for user in range(2):
+            counts[user] += 1
+            if counts[user] - begins[user] > LENGTH:
+                begins[user] = counts[user] - keep
+            expected = of_events(user, begins[user], counts[user])
+            torch.testing.assert_close(scores[user], expected, rtol=1e-10, atol=1e-12)
+    assert min(begins) > LENGTH
+
+
+def follow(model):
+    """Three users, from histories of different lengths, through four events."""
     streamer = Streamer(model)
     items = events(3, LENGTH)
     begun = [2, 1, 4]
@@ -66,8 +113,9 @@ def test_equals_the_network_over_the_whole_history(gates, key_norm, embedding_no
     assert stream.seen.tolist() == [6, 5, 8]
 
 
-def test_a_full_window_starts_again_from_the_last_events():
-    model, keep = network(), 3
+@pytest.mark.parametrize("attention", ["linrec", "softmax", "hstu"])
+def test_a_full_window_starts_again_from_the_last_events(attention):
+    model, keep = network(attention=attention), 3
     streamer = Streamer(model, keep)
     items = events(2, 40)
     stream, _ = streamer.start([items[0, :1].tolist(), items[1, :5].tolist()])
@@ -85,7 +133,7 @@ def test_a_full_window_starts_again_from_the_last_events():
     assert restarts >= 8
 
 
-@pytest.mark.parametrize("gates", [{"gate_layers": 0}, {"gate_input": "pooled"}])
+@pytest.mark.parametrize("gates", [{"gate_layers": 0}, {"gate_input": "pooled"}, {"attention": "hstu"}])
 def test_one_compiled_graph_steps_on_whatever_the_state(gates):
     model, items = network(**gates), events(2, 20)
     counted = CompileCounterWithBackend("aot_eager")
@@ -106,8 +154,9 @@ def test_any_number_of_users_is_compiled_for():
         torch.testing.assert_close(scores[-1], of_window(model, items[users - 1].tolist()), rtol=1e-10, atol=1e-12)
 
 
-def test_all_full_at_once_and_a_window_of_one():
-    model = network(length=1, layers=1)
+@pytest.mark.parametrize("attention", ["linrec", "softmax", "hstu"])
+def test_all_full_at_once_and_a_window_of_one(attention):
+    model = network(length=1, layers=1, attention=attention)
     streamer = Streamer(model)
     stream, scores = streamer.start([[3], [4]])
     torch.testing.assert_close(scores[0], of_window(model, [3]))
@@ -124,13 +173,15 @@ def test_long_histories_begin_with_the_last_n():
 
 
 @pytest.mark.parametrize("mixing", ["block", "mask"])
-@pytest.mark.parametrize("choices", [None, ("linrec", "softmax")])
-def test_found_networks(mixing, choices):
+@pytest.mark.parametrize(
+    ("choices", "kind"), [(None, ""), (("linrec", "softmax"), "linrec"), (("linrec", "hstu"), "hstu")]
+)
+def test_found_networks(mixing, choices, kind):
     config = ModelConfig(**(SMALL | {"mixing": mixing, "attention_choices": choices}))
     torch.manual_seed(0)
     model = supernet(config, ITEMS, True).double().eval()
     space = space_for(config)
-    given = {"candidate": 1, "depth": 2} | ({} if choices is None else {"attention": "linrec"})
+    given = {"candidate": 1, "depth": 2} | ({} if choices is None else {"attention": kind})
     found = extract(model, space(**given), torch.tensor([[1, 2, 3]]))
     streamer = Streamer(found)
     stream, _ = streamer.start([[1, 2]])
@@ -138,9 +189,10 @@ def test_found_networks(mixing, choices):
     torch.testing.assert_close(scores[0], of_window(found, [1, 2, 3]), rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("attention", ["linrec", "softmax", "hstu"])
 @pytest.mark.parametrize("backbone", ["sasrecf", "fdsa"])
-def test_backbones_with_features(backbone):
-    model = network(features=FEATURES, backbone=backbone)
+def test_backbones_with_features(backbone, attention):
+    model = network(features=FEATURES, backbone=backbone, attention=attention)
     streamer = Streamer(model)
     stream, _ = streamer.start([[1, 2], [5, 6]])
     scores = streamer.update(stream, torch.tensor([3, 9]))
@@ -158,13 +210,31 @@ def test_the_state_does_not_grow():
     assert first == 3 * per_layer + 16 * 4 + 8 + 4 * 4
 
 
+@pytest.mark.parametrize("attention", ["softmax", "hstu"])
+def test_a_cache_has_the_size_of_the_window(attention):
+    streamer = Streamer(network(attention=attention).float())
+    stream, _ = streamer.start([[1]])
+    first = stream.bytes_per_user
+    for item in range(2, 20):
+        streamer.update(stream, torch.tensor([item]))
+    per_layer = LENGTH * (2 * 16 * 4 + 8 + 1) + 8  # keys and values in float32, times and seen; the next position
+    assert stream.bytes_per_user == first == 3 * per_layer + 16 * 4 + 8 + 4 * 4
+
+
 def test_what_cannot_be_streamed_is_said():
-    with pytest.raises(ConfigError, match="softmax"):
-        Streamer(network(attention="softmax"))
-    with pytest.raises(ConfigError, match="pointwise"):
-        Streamer(network(attention="hstu"))
-    with pytest.raises(ConfigError, match="linrec"):
-        Streamer(network(causal=False))
+    for attention in ("softmax", "hstu", "linrec"):
+        with pytest.raises(ConfigError, match="streaming needs a causal network, and this one is bidirectional"):
+            Streamer(network(causal=False, attention=attention))
+    with pytest.raises(ConfigError, match=r"streaming cannot continue a network with model.time_bias=target"):
+        Streamer(network(attention="softmax", time_bias="target"))
+    timed, plain = Streamer(network(attention="softmax", time_bias="own")), Streamer(network())
+    for wrong in (None, [[1, 2]]):
+        with pytest.raises(DataError, match=r"the network uses the times of events|as many as events"):
+            timed.start([[1]], wrong)
+    with pytest.raises(DataError, match="times are given, but the network uses none"):
+        plain.start([[1]], [[1]])
+    with pytest.raises(DataError, match="the network uses the times of events"):
+        timed.update(timed.start([[1]], [[1]])[0], torch.tensor([2]))
     with pytest.raises(ConfigError, match="keep=8"):
         Streamer(network(), 8)
     with pytest.raises(DataError, match="at least one event"):
@@ -202,6 +272,29 @@ def test_the_command_answers_every_event(folder):
         best = recommender.best(scores.detach(), 4, seen)
         assert answer["items"] == [item for item, _ in best]
         assert answer["scores"] == pytest.approx([score for _, score in best], abs=1e-4)
+
+
+def test_events_of_a_network_with_times_come_with_theirs(tmp_path):
+    planted(users=20, items=48, categories=4, length=12).write(tmp_path / "planted.tsv")
+    data = prepare(read_interactions(tmp_path / "planted.tsv"))
+    untrained_run(tmp_path, data, SMALL | {"attention": "hstu", "time_bias": "own", "length": 40})
+    recommender, name, ids = Recommender.load(tmp_path), data.user_ids[3], data.item_ids
+    a, b = data.offsets[3:5]
+    rows = [(name, ids[5], "5000"), (name, ids[9]), (name, ids[9], "1970-01-02"), (name, ids[9], "soon")]
+    lines = "\n".join("\t".join(row) for row in [*rows, ("new", ids[1], "3")])
+    answered = stream(tmp_path, lines, "--top", "4")
+    first, missing, last, soon, new = map(json.loads, answered.stdout.splitlines())
+    assert "is not a user, an item and a time, with tabs between them" in missing["error"]
+    assert "the time 'soon' is no time: give seconds since 1970" in soon["error"]
+    history = [data.item_ids[i] for i in data.items[a:b]]
+    for answer, more, times in ((first, [5], [5000]), (last, [5, 9], [5000, 86_400])):
+        when = [*data.times[a:b].tolist(), *times]
+        expected = recommender.recommend([[*history, *(ids[i] for i in more)]], 4, times=[when])[0]
+        assert answer["items"] == [item for item, _ in expected]
+        assert answer["scores"] == pytest.approx([score for _, score in expected], abs=1e-5)
+    assert new["items"] == [item for item, _ in recommender.recommend([[ids[1]]], 4, times=[[3]])[0]]
+    with pytest.raises(ConfigError, match="give times of histories"):
+        Live(recommender, lambda user: [])
 
 
 WRONG = {

@@ -6,6 +6,7 @@ import random
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import nn
 
 import elasticnas
@@ -201,8 +202,8 @@ def test_costs_of_layers_add_up():
 @pytest.mark.parametrize("norm", ["pre", "post"])
 @pytest.mark.parametrize("gate_input", ["position", "pooled"])
 def test_streams_equal_the_network_over_the_whole_history(norm, gate_input):
-    config = small(wide={"attention": ("linrec",), "norm": norm}, gate_input=gate_input)
-    for arch in sampled(config, 3):
+    config = small(wide={"norm": norm}, gate_input=gate_input)
+    for arch in sampled(config, 8):
         torch.manual_seed(0)
         network = build(config, ITEMS, arch, True).double().eval()
         streamer, items = Streamer(network), batch_of_ids()[2].tolist()
@@ -214,11 +215,41 @@ def test_streams_equal_the_network_over_the_whole_history(norm, gate_input):
                 scores = streamer.update(stream, torch.tensor(items[seen : seen + 1]))
 
 
-def test_streaming_other_attention_is_refused():
-    config = small(layers=1)
-    arch = space_for(config)(hidden=8, depth=1, attention=("hstu",), heads=(1,), inner=(0,), gates=(0,))
-    with pytest.raises(ConfigError, match="in every layer; one of this network has hstu attention"):
-        Streamer(build(config, ITEMS, arch, True))
+@pytest.mark.parametrize("time_bias", ["own", "target"])
+def test_times_keep_the_law_and_reach_every_attention(time_bias):
+    config = small(wide={"attention": ("softmax", "hstu", "none")}, time_bias=time_bias)
+    torch.manual_seed(0)
+    model = supernet(config, ITEMS, True).double()
+    for name, parameter in model.named_parameters():
+        if "relative" in name:
+            torch.nn.init.normal_(parameter)
+    ids = batch_of_ids()
+    times = torch.randint(10**6, ids.shape, generator=torch.Generator().manual_seed(0)).sort(1).values
+    given, archs = (ids, None, times, times + 77), sampled(config, 3)
+    for arch in archs:
+        hidden = elasticnas.axes_of(model).hidden
+        assert_mask_slice_equal(model, arch, *given, outputs_size=hidden, others=archs)
+    for kind in ("softmax", "hstu"):
+        arch = space_for(config)(hidden=8, depth=1, attention=(kind,), heads=(1,), inner=(0,), gates=(0,))
+        network = elasticnas.extract(model, arch).eval()
+        assert (network(*given) - network(ids, None, times * 50, times * 50 + 77)).abs().max() > 1e-3
+    with pytest.raises(ValidationError, match="time_bias=own: linrec has no scores to add it to"):
+        small(time_bias="own")
+
+
+def test_events_with_times_are_streamed():
+    config = small(wide={"attention": ("softmax", "hstu", "none")}, time_bias="own")
+    times = list(range(0, 80_000, 10_000))
+    for arch in sampled(config, 4):
+        torch.manual_seed(0)
+        network = build(config, ITEMS, arch, True).double().eval()
+        streamer, items = Streamer(network), batch_of_ids()[2].tolist()
+        stream, scores = streamer.start([items[:3]], [times[:3]])
+        for seen in range(3, 7):
+            when = torch.tensor([times[:seen]])
+            whole = network.next_item(torch.tensor([items[:seen]]), torch.tensor([seen]), when, when)
+            torch.testing.assert_close(scores, whole, rtol=1e-9, atol=1e-9)
+            scores = streamer.update(stream, torch.tensor(items[seen : seen + 1]), torch.tensor(times[seen : seen + 1]))
 
 
 @pytest.mark.parametrize("backbone", ["sasrecf", "fdsa"])

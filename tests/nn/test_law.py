@@ -109,6 +109,18 @@ class TestTiedScores(TestEmbedding):
         return 2 * 2 * 5 * arch.hidden * 9
 
 
+class TiedCosine(Tied):
+    def forward(self, ids):
+        return self.table.scores(torch.tanh(self.table(ids)), cosine_temperature=0.5)
+
+
+class TestTiedCosineScores(TestTiedScores):
+    examples = 30
+
+    def build(self, sizes):
+        return TiedCosine(sizes.hidden)
+
+
 class TestLayerNorm(OnHidden):
     space = s.Hidden
     examples = 60
@@ -268,6 +280,70 @@ class TestPointwiseAttentionOverOnePosition(TestPointwiseAttention):
 
     def flops(self, arch):
         return None
+
+
+class TimedAttention(Attending):
+    """Softmax attention with biases by position and by time; the times of queries are given in half of the samples."""
+
+    padded = True
+    examples = 30
+
+    def build(self, sizes):
+        relative = enn.RelativeBias(length=7, buckets=40, causal=self.causal)
+        return enn.Attention(sizes.hidden, sizes.heads, sizes.head_dim, causal=self.causal, relative=relative)
+
+    def inputs(self, arch, generator):
+        x, *padding = super().inputs(arch, generator)
+        times = torch.randint(10**6, (3, self.length), generator=generator)
+        asked = times + torch.randint(10**4, (3, self.length), generator=generator)
+        return x, padding[0] if padding else None, None, times, asked if self.causal else None
+
+
+class TestTimedAttention(TimedAttention):
+    pass
+
+
+class TestCausalTimedAttention(TimedAttention):
+    causal = True
+
+
+class TestUnpaddedCausalTimedAttention(TimedAttention):
+    causal, padded = True, False
+    examples = 10
+
+    def flops(self, arch):
+        width = arch.heads * arch.head_dim
+        return 4 * 2 * 3 * 5 * arch.hidden * width + 2 * 2 * 3 * arch.heads * 5 * 5 * arch.head_dim
+
+
+class TestTimedKeyHeads(TimedAttention):
+    """Query heads that mix keys and values share the bias."""
+
+    space = s.KeyHeads
+    causal = True
+    examples = 10
+
+    def build(self, sizes):
+        relative = enn.RelativeBias(buckets=40, causal=True)
+        return enn.Attention(6, 4, sizes.head_dim, causal=True, kv_heads=sizes.kv_heads, relative=relative)
+
+    def inputs(self, arch, generator):
+        x = normal(generator, 3, self.length, 6)
+        return x, None, None, torch.randint(10**6, (3, self.length), generator=generator)
+
+    def inputs_size(self, axes):
+        return None
+
+
+class TestTimedPointwiseAttention(TimedAttention):
+    def build(self, sizes):
+        relative = enn.RelativeBias(buckets=40, causal=self.causal)
+        widths = sizes.hidden, sizes.heads, sizes.head_dim
+        return enn.PointwiseAttention(*widths, length=7, causal=self.causal, relative=relative)
+
+
+class TestCausalTimedPointwiseAttention(TestTimedPointwiseAttention):
+    causal = True
 
 
 class GroupedQueries(ElasticModuleContract):

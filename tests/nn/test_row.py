@@ -9,6 +9,8 @@ import torch
 import elasticnas.nn as enn
 from elasticnas import Space
 
+TIMES = torch.randint(10**5, (5, 7), generator=torch.Generator().manual_seed(0))
+
 
 class Sizes(Space):
     hidden: Literal[12, 8]
@@ -21,20 +23,25 @@ class Sizes(Space):
 
 def attention(kind, causal, sizes):
     widths = sizes.hidden, sizes.heads, sizes.head_dim
-    if kind == "pointwise":
-        return enn.PointwiseAttention(*widths, length=7, causal=causal)
+    relative = enn.RelativeBias(buckets=30, causal=causal) if kind.endswith("timed") else None
+    if kind.startswith("pointwise"):
+        return enn.PointwiseAttention(*widths, length=7, causal=causal, relative=relative)
+    if relative is not None:
+        return enn.Attention(*widths, causal=causal, relative=enn.RelativeBias(7, 30, causal))
     kind, _, norm = kind.partition("-")
     return enn.Attention(*widths, kind, causal, key_norm=norm or "column")
 
 
 def outcome(module, x, padding, row, whole):
     x = x.clone().requires_grad_()
-    out = enn.take_row(module(x, padding), row) if whole else module(x, padding, row)
+    timed = getattr(module, "relative", None) is not None
+    times = {"times": TIMES, "query_times": TIMES + 1000} if timed else {}
+    out = enn.take_row(module(x, padding, **times), row) if whole else module(x, padding, row, **times)
     gradients = torch.autograd.grad(out.square().sum(), [x, *module.parameters()], allow_unused=True)
     return out.detach(), *gradients
 
 
-@pytest.mark.parametrize("kind", ["softmax", "linrec", "linrec-token", "pointwise"])
+@pytest.mark.parametrize("kind", ["softmax", "linrec", "linrec-token", "pointwise", "softmax-timed", "pointwise-timed"])
 @pytest.mark.parametrize("causal", [True, False])
 @pytest.mark.parametrize("padded", ["none", "right", "left", "one key"])
 @pytest.mark.parametrize("scope", ["plain", "slice", "mask", "soft"])

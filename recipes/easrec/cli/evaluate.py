@@ -17,6 +17,7 @@ from easrec.figures import metrics_table
 from easrec.pipeline import evaluators
 from easrec.result import Metrics, SplitSummary, Stage
 from easrec.steering import repeat_share, steering_of
+from easrec.times import times_fact
 from elasticnas.cli.options import Device, Out, Threads, path_option
 from elasticnas.errors import ConfigError
 from elasticnas.report import open_console
@@ -64,7 +65,7 @@ def evaluate(
             f"{out / 'model'}: was trained on all interactions, targets included, so its metrics cannot be measured on "
             "them; evaluate the run that it was refit from"
         )
-    split = Split(data)
+    split = Split(data, config.model.uses_times)
     score = without_popularity(recommender.network.next_item, split.training.counts(split.items), popularity)
     stages = evaluators(split, config)
     reports = {stage: evaluator.evaluate(score, where) for stage, evaluator in stages.items()}
@@ -103,6 +104,7 @@ def evaluate(
         counted = {stage: len(report.users) for stage, report in reports.items()}
         facts = split_facts(SplitSummary.of(split), counted)
         facts |= repeats({stage: report.repeat_targets for stage, report in reports.items()})
+        facts |= times_fact(config)
         facts["steering"] = steering_of(config, repeat_share(split))
         for label, text in facts.items():
             console.print(f"{label}: {text}", highlight=False, soft_wrap=not console.is_terminal)

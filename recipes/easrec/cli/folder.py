@@ -36,7 +36,7 @@ def data_of(out: Path) -> Interactions:
     """
     run = _run_of(out)
     data = Interactions.load(out / "data.npz")
-    if data.fingerprint != run["data"]:
+    if data.fingerprint_of(config_of(out).model.uses_times) != run["data"]:
         raise DataError(f"{out / 'data.npz'}: is not the data of the run in this folder; run again")
     return data
 

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from easrec.artifact import Recommender
 from easrec.cli.answers import Answer, require_table, write_answers
 from easrec.cli.folder import data_of, recommender_of
 from easrec.cli.stream import answer_stream
+from easrec.cli.when import When
 from easrec.data import Interactions
 from easrec.streaming import Live
 from elasticnas.cli.options import Device, Out, path_option
@@ -54,9 +55,21 @@ def recommend(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
     stream: Annotated[
-        bool, typer.Option("--stream", help="Read lines 'user TAB item' from standard input; answer each in JSON.")
+        bool,
+        typer.Option(
+            "--stream",
+            help="Read lines 'user TAB item' from standard input, with 'TAB time' if the network uses it; answer each "
+            "in JSON.",
+        ),
     ] = False,
     states: Annotated[int, typer.Option(min=1, help="Users whose state --stream keeps in memory.")] = 10_000,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            help="Time of the recommendation, for a network with model.time_bias=target: seconds since 1970, or a date "
+            "such as 2026-11-27T10:00:00 (UTC). Without it, the last time in the data."
+        ),
+    ] = None,
     device: Device = "auto",
 ) -> None:
     """Recommend the next items: for users of the data, for given histories, or after each event of a stream."""
@@ -66,19 +79,25 @@ def recommend(
     only = None if items is None else _allowed(items, recommender)
     if stream:
         assert data is not None
-        live = Live(recommender, _histories(data), most_users=states)
+        live = Live(recommender, _histories(data), most_users=states, times=_times(data))
+        When.of(recommender, data, at, bool(history))
         answer_stream(live, top, repeats, None if only is None else recommender.numbers(only), _as_line)
         return
+    when = When.of(recommender, data, at, bool(history))
     if users and to is not None and data is not None:
         history_of = _histories(data)
         rows = write_answers(
-            to, data.user_ids, lambda some: recommender.recommend([history_of(u) for u in some], top, repeats, only)
+            to,
+            data.user_ids,
+            lambda some: recommender.recommend(
+                [history_of(u) for u in some], top, repeats, only, **when.of_users(some)
+            ),
         )
         typer.echo(f"{to}: {rows:,} rows for {len(data.user_ids):,} users")
         return
     asked = [] if data is None else _histories_of(user or [], data, out)
     asked += [(text, _items(text, recommender)) for text in history or []]
-    answers = _answers([known for _, known in asked], recommender, top, repeats, only, out)
+    answers = _answers([known for _, known in asked], recommender, top, repeats, only, out, when.of_users(user or []))
     if to is not None:
         found = iter(answers)
         fallback = [not known for _, known in asked]
@@ -116,9 +135,10 @@ def _answers(
     repeats: bool,
     only: list[str] | None,
     out: Path,
+    when: dict[str, Any],
 ) -> list[Answer]:
     """Return the answers; the most popular items for an empty history."""
-    found = iter(recommender.recommend([each for each in histories if each], top, repeats, only))
+    found = iter(recommender.recommend([each for each in histories if each], top, repeats, only, **when))
     if all(histories):
         return list(found)
     popular = _popular(recommender, top, only, out)
@@ -205,6 +225,20 @@ def _histories(data: Interactions) -> Callable[[str], list[str]]:
         return [data.item_ids[item] for item in found]
 
     return history
+
+
+def _times(data: Interactions) -> Callable[[str], list[int]] | None:
+    """Return a function from a user id to the times of the user's items; None if the data has none."""
+    times = data.times
+    if times is None:
+        return None
+    numbers = {name: number for number, name in enumerate(data.user_ids)}
+
+    def of_user(name: str) -> list[int]:
+        n = numbers.get(name)
+        return [] if n is None else [int(time) for time in times[data.offsets[n] : data.offsets[n + 1]]]
+
+    return of_user
 
 
 def _as_line(name: str, answer: Answer, fallback: bool = False) -> str:

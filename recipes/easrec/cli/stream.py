@@ -8,6 +8,7 @@ from typing import TextIO
 
 import typer
 
+from easrec.cli.when import seconds_of
 from easrec.streaming import Live
 from elasticnas.errors import ElasticNASError, printable
 
@@ -21,6 +22,8 @@ def answer_stream(
 ) -> None:
     """Answer each line ``user TAB item``; a line that cannot be answered gives ``{"line": ..., "error": ...}``.
 
+    If the network uses times, lines are ``user TAB item TAB time``.
+
     Args:
         live: The recommender with its states.
         top: Number of items.
@@ -33,8 +36,9 @@ def answer_stream(
     refused = 0
     for number, line in enumerate(_lines(sys.stdin), 1):
         try:
-            user, item = _event(line)
-            answer = formatted(user, live.event(user, item, top, repeats, only))
+            user, item, *rest = _event(line, live.timed)
+            time = seconds_of(rest[0]) if rest else None
+            answer = formatted(user, live.event(user, item, top, repeats, only, time))
         except ElasticNASError as error:
             refused += 1
             answer = json.dumps({"line": number, "error": printable(str(error))})
@@ -53,12 +57,13 @@ def _lines(source: TextIO) -> Iterator[str]:
         yield line
 
 
-def _event(line: str) -> tuple[str, str]:
+def _event(line: str, timed: bool) -> list[str]:
     if len(line) > _LONGEST:
         raise ElasticNASError(f"longer than {_LONGEST:,} characters; write user TAB item")
     words = line.rstrip("\r\n").split("\t")
-    if len(words) != 2 or not all(words):
-        raise ElasticNASError(f"{line.strip()[:80]!r} is not a user, a tab and an item")
+    if len(words) != 2 + timed or not all(words):
+        expected = "a user, an item and a time, with tabs between them" if timed else "a user, a tab and an item"
+        raise ElasticNASError(f"{line.strip()[:80]!r} is not {expected}")
     if any("\udc80" <= each <= "\udcff" for each in line):
         raise ElasticNASError(f"{line.strip()[:80]!r} is not UTF-8")
-    return words[0], words[1]
+    return words

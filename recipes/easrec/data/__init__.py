@@ -12,7 +12,7 @@ from easrec.data.readers import read_interactions
 from easrec.data.repeats import repeat_targets
 from easrec.data.split import Sequences, Split, hold_out_users
 from easrec.data.splitting import SplitRule
-from easrec.data.windows import Batch, count_batches, pad, training_batches
+from easrec.data.windows import Batch, count_batches, pad, times_of, training_batches
 
 __all__ = [
     "FORMATS",
@@ -39,5 +39,6 @@ __all__ = [
     "read_interactions",
     "read_items",
     "repeat_targets",
+    "times_of",
     "training_batches",
 ]

@@ -16,11 +16,14 @@ from easrec.data.partition import Partition
 from elasticnas.errors import DataError
 from elasticnas.files import write_bytes
 
-__all__ = ["Interactions", "Statistics"]
+__all__ = ["LATEST", "Interactions", "Statistics"]
 
-_FORMAT, _WITH_PARTITION = 1, 2  # versions that only know leave-one-out refuse a file with another split
+# each format is refused by versions that do not know it: they only know leave-one-out, or no times
+_FORMAT, _WITH_PARTITION, _WITH_TIMES = 1, 2, 3
 _EXPANDED = 2**26  # bytes that any part of an archive may expand to
 _SHORTEST = 3  # one item each for training, validation and test
+LATEST = 2**63 // 10**9
+"""Seconds since 1970 that 64-bit nanoseconds reach, in the year 2262."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,7 @@ class Interactions:
         best: For generated data, the best reachable metrics under full ranking, by stage.
         features: Features of the items, if a file of items was given.
         partition: Which interactions train, and which are targets; None for leave-one-out.
+        times: ``(interactions,)`` int64 seconds, in order for each user; None if the data has none.
     """
 
     items: NDArray[np.int32]
@@ -101,10 +105,17 @@ class Interactions:
     best: dict[str, dict[str, float]] | None = None
     features: ItemFeatures | None = None
     partition: Partition | None = None
+    times: NDArray[np.int64] | None = None
+
+    def fingerprint_of(self, uses_times: bool) -> str:
+        """Return the fingerprint of what a network uses: :attr:`fingerprint`, with the times if it uses them."""
+        if not uses_times or self.times is None:
+            return self.fingerprint
+        return sha256(self.fingerprint.encode() + np.ascontiguousarray(self.times).tobytes()).hexdigest()
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of sequences, ids, features and split; equal for equal data."""
+        """SHA-256 of sequences, ids, features and split, without times; equal for equal data."""
         digest = sha256(np.ascontiguousarray(self.items).tobytes())
         digest.update(np.ascontiguousarray(self.offsets).tobytes())
         digest.update("\0".join([*self.user_ids, "", *self.item_ids]).encode())
@@ -140,6 +151,10 @@ class Interactions:
             raise ValueError(f"items beyond the {len(self.item_ids) - 1} that have ids")
         if self.statistics.users != len(self.user_ids) or self.statistics.interactions != len(self.items):
             raise ValueError("the statistics do not match the data")
+        if self.times is not None and (self.times.dtype != np.int64 or self.times.shape != self.items.shape):
+            raise ValueError("times are not one integer for each item")
+        if self.times is not None and not bool(((self.times >= -LATEST) & (self.times <= LATEST)).all()):
+            raise ValueError(f"times are not between {-LATEST} and {LATEST} seconds")
         if self.features is not None:
             self.features.check(len(self.item_ids) - 1)
         if self.partition is not None:
@@ -167,7 +182,7 @@ class Interactions:
     def save(self, path: Path) -> None:
         """Write one ``.npz`` file, atomically."""
         description: dict[str, Any] = {
-            "format": _FORMAT if self._unusual is None else _WITH_PARTITION,
+            "format": self._format,
             "users": self.user_ids,
             "items": self.item_ids,
             "statistics": asdict(self.statistics),
@@ -181,10 +196,17 @@ class Interactions:
         if (split := self._unusual) is not None:
             description["split"] = {"kind": split.kind, "cold_users": split.cold_users}
             arrays |= {"training": split.training, "validation": split.validation, "test": split.test}
+        if self.times is not None:
+            arrays["times"] = self.times
         buffer = io.BytesIO()
         text = np.frombuffer(json.dumps(description).encode(), dtype=np.uint8)
         np.savez_compressed(buffer, **arrays, description=text)
         write_bytes(path, buffer.getvalue())
+
+    @property
+    def _format(self) -> int:
+        """The oldest format that holds the data."""
+        return _WITH_TIMES if self.times is not None else _FORMAT if self._unusual is None else _WITH_PARTITION
 
     @classmethod
     def load(cls, path: Path) -> "Interactions":
@@ -207,14 +229,15 @@ class Interactions:
                     positions = content["training"], content["validation"], content["test"]
                     validation, test = map(int, split["cold_users"])
                     partition = Partition(split["kind"], *positions, (validation, test))
-            if description["format"] not in (_FORMAT, _WITH_PARTITION):
+                times = content["times"] if description["format"] == _WITH_TIMES else None
+            if description["format"] not in (_FORMAT, _WITH_PARTITION, _WITH_TIMES):
                 raise DataError(
-                    f"{path}: format {description['format']}, expected {_FORMAT} or {_WITH_PARTITION}; "
+                    f"{path}: format {description['format']}, expected {_FORMAT} to {_WITH_TIMES}; "
                     "prepare the data again"
                 )
             statistics = Statistics(**description["statistics"])
             ids = description["users"], description["items"]
-            found = cls(items, offsets, *ids, statistics, description["best"], features, partition)
+            found = cls(items, offsets, *ids, statistics, description["best"], features, partition, times)
             found._check()
             return found
         except (OSError, ValueError, KeyError, TypeError, EOFError) as error:

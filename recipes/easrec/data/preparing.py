@@ -40,8 +40,9 @@ def prepare(
     ``tie_break="file"``, the order of the rows does not matter.
 
     Args:
-        frame: ``user``, ``item``, ``time``, see :func:`easrec.data.read_interactions`; with a column ``part`` of 0, 1
-            and 2, the interactions of training, validation and test are given.
+        frame: ``user``, ``item``, ``time`` (integers of nanoseconds, or floats of seconds), see
+            :func:`easrec.data.read_interactions`; with a column ``part`` of 0, 1 and 2, the interactions of training,
+            validation and test are given.
         min_user: Minimum interactions of a user.
         min_item: Minimum interactions of an item.
         source: Name of the data in errors.
@@ -83,7 +84,8 @@ def prepare(
     )
     user_ids, item_ids = user_names.gather(users).to_list(), ["", *item_names.gather(items).to_list()]
     usual = partition.kind == "last"  # as in files of other versions
-    return Interactions(events.item, offsets, user_ids, item_ids, statistics, partition=None if usual else partition)
+    split_of = None if usual else partition
+    return Interactions(events.item, offsets, user_ids, item_ids, statistics, partition=split_of, times=events.seconds)
 
 
 @dataclass
@@ -125,6 +127,14 @@ class _Events:
         if tie_break == "random":
             self._shuffle_ties()
         return int(same.sum())
+
+    @property
+    def seconds(self) -> NDArray[np.int64] | None:
+        """Whole seconds; integers count nanoseconds, and other numbers seconds."""
+        if self.time is None:
+            return None
+        whole = self.time // 10**9 if np.issubdtype(self.time.dtype, np.integer) else np.floor(self.time)
+        return whole.astype(np.int64)
 
     @property
     def _when(self) -> tuple[NDArray[Any], ...]:

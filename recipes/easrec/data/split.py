@@ -16,10 +16,20 @@ _STAGES: tuple[Stage, ...] = ("validation", "test")
 
 
 class Sequences:
-    """Sequences of different lengths in one array: sequence s is ``items[starts[s]:stops[s]]``."""
+    """Sequences of different lengths in one array: sequence s is ``items[starts[s]:stops[s]]``.
 
-    def __init__(self, items: NDArray[np.int32], starts: NDArray[np.int64], stops: NDArray[np.int64]) -> None:
-        self.items, self.starts, self.stops = items, starts, stops
+    Attributes:
+        times: Seconds of each item of the array, if the network uses them; otherwise None.
+    """
+
+    def __init__(
+        self,
+        items: NDArray[np.int32],
+        starts: NDArray[np.int64],
+        stops: NDArray[np.int64],
+        times: NDArray[np.int64] | None = None,
+    ) -> None:
+        self.items, self.starts, self.stops, self.times = items, starts, stops, times
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -42,7 +52,7 @@ class Sequences:
 
     def take(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> "Sequences":
         """Return a subset of the sequences."""
-        return Sequences(self.items, self.starts[chosen], self.stops[chosen])
+        return Sequences(self.items, self.starts[chosen], self.stops[chosen], self.times)
 
     def counts(self, items: int) -> NDArray[np.int64]:
         """Count how often each item number 0..items occurs, ``(items + 1,)``."""
@@ -57,6 +67,10 @@ class Split:
 
     A stage may evaluate a part of the users only: ``users``, ``history`` and ``targets`` are in the same order.
 
+    Args:
+        data: Prepared interactions.
+        timed: Whether its sequences have the times of the data, as a network with a bias by time needs.
+
     Attributes:
         items: V.
         kind: Rule of the split, see :class:`easrec.data.Partition`.
@@ -64,12 +78,13 @@ class Split:
         cold_users: By stage, users with an interaction in its window and none before it, who are not evaluated.
     """
 
-    def __init__(self, data: Interactions) -> None:
+    def __init__(self, data: Interactions, timed: bool = False) -> None:
         self.items = len(data.item_ids) - 1
+        self._times = data.times if timed else None
         self._data = data
         self._partition = leave_one_out(data.offsets) if data.partition is None else data.partition
         self.kind = self._partition.kind
-        self.training = Sequences(data.items, data.offsets[:-1], self._partition.training)
+        self.training = Sequences(data.items, data.offsets[:-1], self._partition.training, self._times)
         self.cold_users: dict[Stage, int] = dict(zip(_STAGES, self._partition.cold_users, strict=True))
 
     def users(self, stage: Stage) -> NDArray[np.int64]:
@@ -79,7 +94,7 @@ class Split:
     def history(self, stage: Stage) -> Sequences:
         """Return all items before the target, for each evaluated user."""
         users = self.users(stage)
-        return Sequences(self._data.items, self._data.offsets[users], self._positions(stage)[users])
+        return Sequences(self._data.items, self._data.offsets[users], self._positions(stage)[users], self._times)
 
     def targets(self, stage: Stage) -> NDArray[np.int32]:
         """Return the target of each evaluated user, item numbers."""
@@ -87,7 +102,7 @@ class Split:
 
     def complete(self) -> Sequences:
         """Return the whole sequences of all users, including targets."""
-        return Sequences(self._data.items, self._data.offsets[:-1], self._data.offsets[1:])
+        return Sequences(self._data.items, self._data.offsets[:-1], self._data.offsets[1:], self._times)
 
     def cold_targets(self) -> dict[Stage, int]:
         """Count, by stage, the evaluated users whose target occurs in no training part."""

@@ -1,7 +1,7 @@
 """Training samples: windows of long sequences (causal) or prefixes, in length-bucketed batches."""
 
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -10,7 +10,16 @@ from torch import Tensor
 
 from easrec.data.split import Sequences
 
-__all__ = ["Batch", "causal_windows", "count_batches", "make_batches", "pad", "prefix_samples", "training_batches"]
+__all__ = [
+    "Batch",
+    "causal_windows",
+    "count_batches",
+    "make_batches",
+    "pad",
+    "prefix_samples",
+    "times_of",
+    "training_batches",
+]
 
 _BUCKET = 20  # batches whose samples are sorted by length together
 
@@ -21,14 +30,22 @@ class Batch:
     Attributes:
         inputs: ``(B, N)`` int64, right padded with 0.
         targets: ``(B, N)`` int64 in causal form, the next item of every position, 0 at padding; ``(B,)`` for prefixes.
+        when: Times of the inputs and of the event after each, from :func:`times_of`; empty without.
     """
 
-    def __init__(self, inputs: Tensor, targets: Tensor) -> None:
-        self.inputs, self.targets = inputs, targets
+    def __init__(self, inputs: Tensor, targets: Tensor, when: tuple[Tensor, ...] = ()) -> None:
+        self.inputs, self.targets, self.when = inputs, targets, when
 
     def to(self, device: torch.device) -> "Batch":
         """Return the batch on a device."""
-        return Batch(self.inputs.to(device), self.targets.to(device))
+        return self._of(lambda tensor: tensor.to(device))
+
+    def rows(self, chosen: Tensor | slice) -> "Batch":
+        """Return some rows of the batch."""
+        return self._of(lambda tensor: tensor[chosen])
+
+    def _of(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        return Batch(change(self.inputs), change(self.targets), tuple(map(change, self.when)))
 
 
 def causal_windows(
@@ -96,7 +113,7 @@ def make_batches(
     return [batches[i] for i in rng.permutation(len(batches))]
 
 
-def pad(items: NDArray[np.int32], starts: NDArray[np.int64], stops: NDArray[np.int64]) -> NDArray[np.int64]:
+def pad(items: NDArray[Any], starts: NDArray[np.int64], stops: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the sequences ``items[start:stop]`` as ``(B, longest)`` int64, right padded with 0."""
     lengths = stops - starts
     columns = np.arange(max(1, int(lengths.max(initial=1))))
@@ -104,6 +121,19 @@ def pad(items: NDArray[np.int32], starts: NDArray[np.int64], stops: NDArray[np.i
     padded = np.zeros(inside.shape, dtype=np.int64)
     padded[inside] = items[(starts[:, None] + columns)[inside]]
     return padded
+
+
+def times_of(sequences: Sequences, starts: NDArray[np.int64], stops: NDArray[np.int64]) -> tuple[Tensor, ...]:
+    """Return the times of inputs, and of the event after each, ``(B, longest)`` int64, right padded with 0.
+
+    Args:
+        sequences: Sequences; without times the result is empty.
+        starts: First position of each input in ``sequences.items``.
+        stops: Last position (exclusive), which is that of the target.
+    """
+    if sequences.times is None:
+        return ()
+    return tuple(torch.from_numpy(pad(sequences.times, starts + shift, stops + shift)) for shift in (0, 1))
 
 
 def training_batches(
@@ -123,7 +153,7 @@ def training_batches(
             targets = torch.from_numpy(pad(sequences.items, starts[chosen] + 1, stops[chosen] + 1))
         else:
             targets = torch.from_numpy(sequences.items[stops[chosen]].astype(np.int64))
-        yield Batch(inputs, targets)
+        yield Batch(inputs, targets, times_of(sequences, starts[chosen], stops[chosen]))
 
 
 def _samples_and_batches(

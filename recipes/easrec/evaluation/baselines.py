@@ -44,7 +44,7 @@ def last_item_scores(training: Sequences, items: int) -> Score:
     before, after = keys // (items + 1), (keys % (items + 1)).astype(np.int32)
     edges = np.searchsorted(before, np.arange(items + 2))
 
-    def score(inputs: Tensor, lengths: Tensor) -> Tensor:
+    def score(inputs: Tensor, lengths: Tensor, *when: Tensor) -> Tensor:
         last = inputs.gather(1, (lengths - 1).clamp(min=0).unsqueeze(1)).squeeze(1).cpu().numpy()
         starts, stops = edges[last], edges[last + 1]
         rows, ids = Sequences(after, starts, stops).rows_and_items()

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from easrec.data import Sequences, pad, repeat_targets
+from easrec.data import Sequences, pad, repeat_targets, times_of
 from easrec.evaluation.metrics import metrics_at
 from easrec.evaluation.protocols import PROTOCOLS, ranks_from_scores
 from elasticnas.errors import DataError, SearchError
@@ -18,8 +18,9 @@ __all__ = ["Evaluator", "Report", "Score", "users_together"]
 
 _SCORES = 2**26  # scores in memory at a time
 
-Score: TypeAlias = Callable[[Tensor, Tensor], Tensor]
-"""``score(inputs (B, N) right padded with 0, lengths (B,)) -> (B, V + 1)``, column 0 for padding."""
+Score: TypeAlias = Callable[..., Tensor]
+"""``score(inputs (B, N) right padded with 0, lengths (B,)) -> (B, V + 1)``, column 0 for padding; with histories that
+have times, also those of the inputs and of the event after each, two ``(B, N)``."""
 
 
 def users_together(columns: int) -> int:
@@ -190,17 +191,17 @@ class Evaluator:
         # batch users with histories of similar length, to reduce padding
         order = np.argsort(self.histories.lengths[chosen], kind="stable")
         together = min(self.batch_users, users_together(self._columns))
-        starts = list(range(0, len(order), together))
+        firsts = list(range(0, len(order), together))
         # the users of one process are those that are scored together in any case: the same numbers, to the last bit
-        for first in starts[rank() :: size()] if shared else starts:
+        for first in firsts[rank() :: size()] if shared else firsts:
             where = order[first : first + together]
             users = chosen[where]
             batch = self.histories.take(users)
-            inputs = torch.from_numpy(
-                pad(batch.items, np.maximum(batch.starts, batch.stops - self.length), batch.stops)
-            )
+            starts = np.maximum(batch.starts, batch.stops - self.length)
+            inputs = torch.from_numpy(pad(batch.items, starts, batch.stops))
             lengths = torch.from_numpy(np.minimum(batch.lengths, self.length))
-            scores = score(inputs.to(device), lengths.to(device))
+            when = times_of(batch, starts, batch.stops)
+            scores = score(*(each.to(device) for each in (inputs, lengths, *when)))
             self._check_columns(scores)
             at = scores.device
             rows, ids = (torch.from_numpy(each).to(at) for each in batch.rows_and_items())

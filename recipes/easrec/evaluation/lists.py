@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from easrec.data import Sequences, pad
+from easrec.data import Sequences, pad, times_of
 from easrec.evaluation.evaluator import Score, users_together
 
 __all__ = ["recommended"]
@@ -38,9 +38,11 @@ def recommended(
     together, best = min(256, users_together(items + 1)), min(k, items)
     for first in range(0, len(histories), together):
         batch = histories.take(np.arange(first, min(first + together, len(histories))))
-        inputs = torch.from_numpy(pad(batch.items, np.maximum(batch.starts, batch.stops - length), batch.stops))
+        starts = np.maximum(batch.starts, batch.stops - length)
+        inputs = torch.from_numpy(pad(batch.items, starts, batch.stops))
         lengths = torch.from_numpy(np.minimum(batch.lengths, length))
-        scores = score(inputs.to(device), lengths.to(device)).double()  # a copy, with room for -inf
+        given = inputs, lengths, *times_of(batch, starts, batch.stops)
+        scores = score(*(each.to(device) for each in given)).double()  # a copy, with room for -inf
         scores[:, 0] = -torch.inf
         if not repeats:
             rows, ids = batch.rows_and_items()

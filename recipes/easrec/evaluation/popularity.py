@@ -22,7 +22,7 @@ def popularity_scores(counts: NDArray[np.int64]) -> Score:
     """
     values = torch.from_numpy(np.unique(counts, return_inverse=True)[1].astype(np.float32))
 
-    def score(inputs: Tensor, lengths: Tensor) -> Tensor:
+    def score(inputs: Tensor, lengths: Tensor, *when: Tensor) -> Tensor:
         return values.to(inputs.device).expand(len(inputs), -1)
 
     return score
@@ -45,8 +45,8 @@ def without_popularity(score: Score, counts: NDArray[np.int64], weight: float) -
         return score
     logs = torch.from_numpy(np.log(np.maximum(np.asarray(counts, dtype=np.float64), 1)))
 
-    def corrected(inputs: Tensor, lengths: Tensor) -> Tensor:
-        scores = score(inputs, lengths)
+    def corrected(inputs: Tensor, lengths: Tensor, *when: Tensor) -> Tensor:
+        scores = score(inputs, lengths, *when)
         return scores - weight * logs.to(scores)
 
     return corrected

@@ -106,11 +106,12 @@ def test_a_version_that_only_knows_leave_one_out_refuses_the_file(tmp_path):
 
     data = interactions()
     formats = {}
-    for name, each in (("time", data), ("last", replace(data, partition=None))):
+    untimed = replace(data, times=None)
+    for name, each in (("time", untimed), ("last", replace(untimed, partition=None)), ("with times", data)):
         each.save(tmp_path / "data.npz")
         with np.load(tmp_path / "data.npz") as content:
             formats[name] = json.loads(content["description"].tobytes())["format"]
-    assert formats == {"time": 2, "last": 1}
+    assert formats == {"time": 2, "last": 1, "with times": 3}
 
 
 def test_short_users_are_kept_unless_the_split_is_leave_one_out(tmp_path):
