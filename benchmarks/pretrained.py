@@ -25,7 +25,7 @@ from record import write
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 
-from elasticnas import elastify
+from elasticnas import bind, elastify
 from elasticnas.cost import Flops
 from elasticnas.elastic import layer_importance, reorder
 from elasticnas.report import environment
@@ -109,13 +109,13 @@ def run(name: str, case: Case, store: Store) -> None:
 def _best(case: Case, model: Any, flops: Flops, ranking: Any, fitting: list[dict[str, int]]) -> Any:
     """Return the figures of the best candidate of a budget, chosen on other data."""
     archs = [_arch(case, sizes, ranking) for sizes in fitting]
-    best = max(archs, key=lambda arch: case.choose(model.subnetwork(arch)))
+    best = max(archs, key=lambda arch: case.choose(bind(model, arch)))
     share = flops(best) / flops(case.space.largest())
     return {
         "architecture": best.model_dump(),
         "flops": share,
         "candidates": len(archs),
-        **case.measure(model.subnetwork(best), model.network),
+        **case.measure(bind(model, best), model.network),
     }
 
 

@@ -29,7 +29,7 @@ from elasticnas.elastic.probe import tensors, variants
 from elasticnas.elastic.probing import Probing
 from elasticnas.elastic.subnetwork import Slot, SubNetwork, places
 from elasticnas.elastic.ties import fill_tied, name_tied_once
-from elasticnas.elastic.writes import guard_calls, no_writes
+from elasticnas.elastic.writes import no_writes
 from elasticnas.errors import ArchitectureError, AxisError, ConfigError, InactiveChoiceError
 from elasticnas.nn.module import ElasticModule
 from elasticnas.space import Space, TooManyCombinations
@@ -112,22 +112,6 @@ class ElasticModel(ElasticModule, Generic[A, M]):
         sub = self._skeletons.get(arch, self._build)
         sub.bind()
         return sub
-
-    def subnetwork(self, arch: A) -> M:
-        """Return the model of an architecture on views of the supernet's weights, for methods such as ``generate``.
-
-        It is valid until the supernet's weights are replaced; in-place updates, such as those of an optimizer, take
-        effect. Unlike in a call of the supernet, buffers that it reassigns are not written back.
-
-        Raises:
-            AxisError: A size of the architecture is larger than the supernet's.
-            ConfigError: ``build`` fails for it.
-        """
-        sub = self._skeletons.get(arch, self._build)
-        if not sub.guarded:
-            sub.guarded = True
-            guard_calls(sub.module, sub.checked)
-        return cast(M, sub.bind())
 
     def build(self, arch: A) -> M:
         """Build a plain model of an architecture with new weights; chosen layers keep their kinds.

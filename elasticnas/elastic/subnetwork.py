@@ -71,7 +71,6 @@ class SubNetwork:
 
     Attributes:
         checked: Modes (training or not) in which a forward pass is known not to write to weights.
-        guarded: Whether the skeleton's own calls are checked too.
     """
 
     def __init__(
@@ -84,7 +83,6 @@ class SubNetwork:
     ) -> None:
         self.module, self.slots, self.own, self._mirror = module, slots, own, mirror
         self.checked: set[bool] = set()
-        self.guarded = False
         # one slot per place: a module with two names has its buffers once
         self._buffers = list({(id(s.place), s.name): s for s in slots if not isinstance(s.full, nn.Parameter)}.values())
         self._bound: list[tuple[Any, int]] = []

@@ -10,7 +10,7 @@ import torch
 from pydantic import model_validator
 from torch import nn
 
-from elasticnas import PerLayer, Space, elastify
+from elasticnas import PerLayer, Space, bind, elastify
 from elasticnas.elastic.memory import available_bytes
 from elasticnas.errors import AxisError, ConfigError, InactiveChoiceError
 from tests.elastic.families import SASREC_RULES, Cut, SASRec, encoder
@@ -132,7 +132,7 @@ def test_rules_may_be_given_for_some_tensors_of_a_module(name):
     arch = Cut(hidden=16, inner=24, depth=1)
     for tensor in every.network.state_dict():
         layouts = [model.probing.layouts[tensor] for model in (every, some)]
-        small = every.subnetwork(arch)
+        small = bind(every, arch)
         if tensor in dict(small.named_parameters()):
             shape = tuple(dict(small.named_parameters())[tensor].shape)
             parts = [
@@ -322,7 +322,7 @@ def test_parameters_that_are_tied_at_some_sizes(tied):
     if tied == 12:  # none of the sizes that are probed
         model = elastify(build, Sizes, assume=True)
         with pytest.raises(ConfigError, match=call):
-            model.subnetwork(Sizes(hidden=12))
+            bind(model, Sizes(hidden=12))
     else:
         refused(ConfigError, f"{call}holds one set of weights; tie them at every size or at none", build, Sizes)
 
@@ -341,9 +341,9 @@ def test_a_size_that_only_an_architecture_in_between_changes():
         match=r"^0\.weight, dimension 0: Sizes\(a=10, b=10\) has 4 there, though it was 5 in all probes: "
         r"give rules=\{'0\.weight': '\(units\) _'\} if it keeps the first units, or a rule with its layout",
     ):
-        model.subnetwork(Sizes(a=10, b=10))
+        bind(model, Sizes(a=10, b=10))
     model = elastify(build, Sizes, {"0.weight": "(units) _"}, assume=True)
-    assert model.subnetwork(Sizes(a=10, b=10))[0].weight.shape == (4, 10)
+    assert bind(model, Sizes(a=10, b=10))[0].weight.shape == (4, 10)
 
 
 def test_lazy_parameters():

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from elasticnas import Space, elastify, extract, load, save
+from elasticnas import Space, bind, elastify, extract, load, save
 from elasticnas.errors import AxisError, CheckpointError, ConfigError, ExtractionError, InactiveChoiceError
 from tests.elastic.test_kinds import IDS, Keep, Stack, Three, gemma
 
@@ -60,7 +60,7 @@ def test_a_forward_that_writes_to_weights_is_refused_before_it_does(how, arch):
             model(x)
     if arch.hidden == 8:
         with pytest.raises(AxisError, match="writes to"):
-            model.subnetwork(arch)(x)
+            bind(model, arch)(x)
     assert all(torch.equal(model.network.state_dict()[name], value) for name, value in before.items())
 
 
@@ -296,7 +296,7 @@ def test_settings_of_the_network_reach_sub_networks_and_sizes_do_not():
         assert model(IDS).hidden_states is None
     network.model.layers[0].mlp.intermediate_size = 7
     network.model.layers[0].self_attn.attention_dropout = 0.25
-    small = model.subnetwork(Inner(inner=24))
+    small = bind(model, Inner(inner=24))
     assert small.model.layers[0].mlp.intermediate_size == 24 and small.config.intermediate_size == 24
     assert small.model.layers[0].self_attn.attention_dropout == 0.25
     assert small.model.layers[1].self_attn.attention_dropout == 0.0

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from elasticnas import Space, elastify
+from elasticnas import Space, bind, elastify
 from elasticnas.errors import AxisError, ConfigError
 
 transformers = pytest.importorskip("transformers")
@@ -46,7 +46,7 @@ def pairs(weight, count=4, keep=4):
 
 
 def of(model, arch, path):
-    return model.network.get_submodule(path), model.subnetwork(arch).get_submodule(path)
+    return model.network.get_submodule(path), bind(model, arch).get_submodule(path)
 
 
 def test_heads_of_a_module_without_an_attribute_for_their_number():
@@ -239,7 +239,7 @@ def test_an_image_is_made_for_a_model_that_flattens_its_patches():
             return self.head((self.embed(self.norm(parts)) + self.places).mean(1))
 
     model = elastify(Patches, Width)
-    full, small = model.network, model.subnetwork(Width(width=8))
+    full, small = model.network, bind(model, Width(width=8))
     assert torch.equal(small.embed.weight, full.embed.weight[:8])
     assert torch.equal(small.places, full.places[..., :8])
     assert torch.equal(small.head.weight, full.head.weight[:, :8])

@@ -9,7 +9,7 @@ import torch
 from pydantic import model_validator
 from torch import nn
 
-from elasticnas import PerLayer, Space, elastify, extract, load, save
+from elasticnas import PerLayer, Space, bind, elastify, extract, load, save
 from elasticnas.elastic.weights import load_weights
 from elasticnas.errors import AxisError, CheckpointError, ConfigError
 
@@ -88,7 +88,7 @@ def test_alternating_layers_compute_as_in_the_full_network(build, stack, output,
 
 def test_kept_layers_number_their_caches_and_generate():
     model = elastify(gemma, Keep, {"model.layers": "keep"}).eval()
-    network = model.subnetwork(Keep(inner=48, keep=(False, True, False, True)))
+    network = bind(model, Keep(inner=48, keep=(False, True, False, True)))
     assert [layer.self_attn.layer_idx for layer in network.model.layers] == [0, 1]
     options = {"max_new_tokens": 5, "do_sample": False, "pad_token_id": 0}
     cached, plain = (network.generate(IDS, **options, use_cache=use) for use in (True, False))

@@ -12,7 +12,7 @@ from pydantic import model_validator
 from safetensors.torch import load_file
 from torch import nn
 
-from elasticnas import PerLayer, Space, axes_of, check, elastify, extract, load, save
+from elasticnas import PerLayer, Space, axes_of, bind, check, elastify, extract, load, save
 from elasticnas.errors import AxisError, CheckpointError, ConfigError
 from tests.elastic.families import CASES, IDS, SASREC_RULES, Cut, Rotary, SASRec, bert, gpt2
 from tests.elastic.test_families import supernet
@@ -314,7 +314,7 @@ def test_activation_checkpointing_after_the_scope_has_closed(reentrant):
     for on in (False, True):
         model.zero_grad(set_to_none=True)
         with model.at(Width(hidden=8)):
-            model.subnetwork(Width(hidden=8)).on = on
+            model._skeletons.get(Width(hidden=8), model._build).module.on = on
             output = model(x)
         with model.at(Width(hidden=12)):
             model(x)
@@ -323,10 +323,10 @@ def test_activation_checkpointing_after_the_scope_has_closed(reentrant):
     assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
 
 
-def test_methods_of_a_subnetwork():
+def test_methods_of_a_bound_network():
     model = elastify(gpt2, CASES["GPT-2"][1]).eval()
     arch = model.space.smallest()
-    network = model.subnetwork(arch)
+    network = bind(model, arch)
     plain = extract(model, arch)
     kwargs = {"max_new_tokens": 4, "do_sample": False, "pad_token_id": 0}
     assert torch.equal(network.generate(IDS, **kwargs), plain.generate(IDS, **kwargs))
@@ -339,7 +339,8 @@ def test_skeletons_are_bounded_and_draw_no_random_numbers():
     model = elastify(lambda hidden: nn.Sequential(nn.Linear(3, hidden), nn.Linear(hidden, 3)), Many)
     state, other = torch.get_rng_state(), random.getstate()
     for arch in Many.enumerate():
-        model.subnetwork(arch)
+        with model.at(arch):
+            model(torch.zeros(1, 3))
     assert len(model._skeletons._subnetworks) == 32
     assert torch.equal(torch.get_rng_state(), state) and random.getstate() == other
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from elasticnas import PerLayer, Space, elastify
+from elasticnas import PerLayer, Space, bind, elastify
 from elasticnas.elastic import layer_importance
 from elasticnas.errors import ElasticNASError
 
@@ -45,7 +45,7 @@ def refused_or_whole_heads(build, space, arch, name="mix.q.weight", rows=HEADS, 
         model = elastify(build, space, **arguments)
     except ElasticNASError:
         return
-    full, active = dict(model.network.named_parameters())[name], dict(model.subnetwork(arch).named_parameters())[name]
+    full, active = dict(model.network.named_parameters())[name], dict(bind(model, arch).named_parameters())[name]
     torch.testing.assert_close(active, full[rows][:, : active.shape[1]])
 
 
@@ -261,7 +261,7 @@ def test_blocks_that_a_softmax_mixes(groups):
             return x + self.down(blocks.flatten(-2))
 
     model = elastify(Mixed, Inner, example=torch.randint(0, 31, (2, 8)))
-    full, small = model.network.up.weight, model.subnetwork(Inner(inner=5)).up.weight
+    full, small = model.network.up.weight, bind(model, Inner(inner=5)).up.weight
     assert torch.equal(small, full.unflatten(0, (groups, 7))[:, :5].flatten(0, 1))
 
 
@@ -275,7 +275,7 @@ def test_an_output_that_is_a_dataclass():
             return Output(super().forward(ids))
 
     model = elastify(Wrapped, Hidden)
-    assert torch.equal(model.subnetwork(Hidden(hidden=16)).mix.q.weight, model.network.mix.q.weight[HEADS][:, :16])
+    assert torch.equal(bind(model, Hidden(hidden=16)).mix.q.weight, model.network.mix.q.weight[HEADS][:, :16])
 
 
 def test_layers_with_other_numbers_of_heads():
@@ -295,6 +295,6 @@ def test_layers_with_other_numbers_of_heads():
 
     model = elastify(Two, Hidden)
     for number, heads in enumerate((4, 2)):
-        full, small = model.network.layers[number].q, model.subnetwork(Hidden(hidden=16)).layers[number].q
+        full, small = model.network.layers[number].q, bind(model, Hidden(hidden=16)).layers[number].q
         rows = torch.arange(32).view(heads, -1)[:, : 16 // heads].flatten()
         assert torch.equal(small.weight, full.weight[rows][:, :16])

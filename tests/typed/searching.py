@@ -131,7 +131,7 @@ def build(hidden: int) -> nn.Linear:
 elastic = elasticnas.elastify(build, Widths)
 assert_type(elastic, elasticnas.ElasticModel[Widths, nn.Linear])
 assert_type(elastic.network, nn.Linear)
-assert_type(elastic.subnetwork(Widths(hidden=4)), nn.Linear)
+assert_type(elasticnas.bind(elastic, Widths(hidden=4)), nn.Linear)
 assert_type(elasticnas.extract(elastic, Widths.smallest()), nn.Linear)
 found = Greedy().search(Problem[Widths](elastic, loss, batches, costs={"flops": Flops(elastic, example)}))
 assert_type(found.best, Widths)
