@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from elasticnas.checkpoint import first_difference
 from elasticnas.contest.entrant import Entrant
-from elasticnas.contest.plan import RANDOM, SCRATCH, UNIFORM, ContestPlan
+from elasticnas.contest.plan import RANDOM, SCRATCH, UNIFORM, ContestPlan, file_name
 from elasticnas.contest.statistics import Judgement, judge
 from elasticnas.errors import CheckpointError, ElasticNASError, one_line
 from elasticnas.files import read_signed, write_signed
@@ -32,14 +32,7 @@ class Contest:
 
     def __init__(self, plan: ContestPlan, folder: Path) -> None:
         self.plan, self.folder = plan, folder
-        own = json.loads(plan.model_dump_json())
-        stored = _read(folder / _PLAN)
-        if stored is not None and (difference := first_difference(stored["plan"], own)):
-            raise CheckpointError(
-                f"{folder} holds a contest of another plan, {difference}: a plan is fixed before the first run; use "
-                "another folder"
-            )
-        self._known = stored
+        self._known = self._stored()
 
     @property
     def names(self) -> list[str]:
@@ -59,31 +52,47 @@ class Contest:
             CheckpointError: The task has changed.
         """
         path = self.folder / _PLAN
-        self._known = self._known or _read(path)  # another process may have begun meanwhile
+        self._known = self._known or self._stored()  # another process may have begun meanwhile
         if self._known is None:
             self._known = {"plan": json.loads(self.plan.model_dump_json()), "facts": json.loads(json.dumps(facts))}
             write_signed(path, self._known)
         elif difference := first_difference(self._known["facts"], json.loads(json.dumps(facts))):
             raise CheckpointError(f"{self.folder} holds a contest of another task, {difference}; use another folder")
 
+    def _stored(self) -> dict[str, Any] | None:
+        stored = _read(self.folder / _PLAN)
+        own = json.loads(self.plan.model_dump_json())
+        if stored is not None and (difference := first_difference(stored["plan"], own)):
+            raise CheckpointError(
+                f"{self.folder} holds a contest of another plan, {difference}: a plan is fixed before the first run; "
+                "use another folder"
+            )
+        return stored
+
     def path(self, name: str, seed: int) -> Path:
         """Return the file of an entrant."""
-        return self.folder / "entrants" / str(seed) / f"{name.replace(',', '').replace(' ', '-')}.json"
+        return self.folder / "entrants" / str(seed) / f"{file_name(name)}.json"
 
     def entrant(self, name: str, seed: int) -> Entrant | None:
         """Return an entrant; None if it is not made yet.
 
         Raises:
-            CheckpointError: Its file is damaged.
+            CheckpointError: Its file is damaged, or is that of another entrant or seed.
         """
         path = self.path(name, seed)
         stored = _read(path)
         if stored is None:
             return None
         try:
-            return Entrant.model_validate({key: value for key, value in stored.items() if key != "checksum"})
+            found = Entrant.model_validate({key: value for key, value in stored.items() if key != "checksum"})
         except ValidationError as error:
             raise CheckpointError(f"{path}: damaged ({one_line(Entrant, error)}); delete it to make it again") from None
+        if (found.name, found.seed) != (name, seed):
+            raise CheckpointError(
+                f"{path}: holds {found.name!r} of seed {found.seed} in the place of {name!r} of seed {seed}; move it "
+                "where it belongs, or delete it to make this one"
+            )
+        return found
 
     def keep(self, entrant: Entrant) -> None:
         """Save an entrant."""

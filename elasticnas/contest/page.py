@@ -107,8 +107,9 @@ def _how(contest: Contest, judgements: Sequence[Judgement]) -> str:
     return (
         f"Metric: {metric} on test data, {direction}; the mean over the seeds of paired differences (entrant minus the "
         "other). Interval: bootstrap over seeds (BCa). p: exact sign-flip test, corrected for the "
-        f"{tested} comparisons of the table by Holm's method. Detectable: the true difference that this test would "
-        f"find in 4 of 5 contests like this one.{matters} The intervals are over seeds, that is, over supernets, "
+        f"{tested} comparisons of the table by Holm's method. Detectable: the true difference that a t-test "
+        "would find in 4 of 5 contests like this one, and the sign-flip test in somewhat fewer if there are fewer than "
+        f"ten seeds.{matters} The intervals are over seeds, that is, over supernets, "
         "searches and trainings on one dataset; they say nothing about other datasets."
     )
 

@@ -16,7 +16,7 @@ from elasticnas.plugins import STRATEGIES, load_plugin
 from elasticnas.search import Evolve, Strategy
 from elasticnas.study import Study
 
-__all__ = ["RANDOM", "UNIFORM", "ContestPlan", "StrategyPlan", "SupernetPlan", "read_plan"]
+__all__ = ["RANDOM", "UNIFORM", "ContestPlan", "StrategyPlan", "SupernetPlan", "file_name", "read_plan"]
 
 RANDOM, UNIFORM = "random search", "uniformly scaled"
 
@@ -130,6 +130,11 @@ class ContestPlan(_Frozen):
                     f"{name!r} is no name for a strategy: use letters, digits, blanks and -, and neither {RANDOM!r}, "
                     f"{UNIFORM!r} nor an end {SCRATCH!r}"
                 )
+        files = {file_name(name): name for name in (RANDOM, UNIFORM)}
+        for name in strategies:
+            for entrant in (name, name + SCRATCH):
+                if (other := files.setdefault(file_name(entrant), name)) != name:
+                    raise ValueError(f"{name!r} and {other!r} would share a file: give them more different names")
         if not strategies:
             raise ValueError("at least one strategy is needed")
         return strategies
@@ -158,6 +163,11 @@ class ContestPlan(_Frozen):
 
 SCRATCH = ", from scratch"
 _NAMES = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 -")
+
+
+def file_name(name: str) -> str:
+    """Return the name of an entrant's files, without the ending; lower case, as some disks know no other."""
+    return name.replace(",", "").replace(" ", "-").lower()
 
 
 def read_plan(path: Path) -> ContestPlan:

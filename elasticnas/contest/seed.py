@@ -50,7 +50,8 @@ def run_seed(
 
     Raises:
         CheckpointError: Another process makes this seed, or the task has changed.
-        ConfigError: An entrant from scratch is to be made before the one that has its architecture.
+        ConfigError: An entrant from scratch is to be made before the one that has its architecture, a strategy trains
+            without ``trains: true``, or its search leaves no work for the training of its network.
     """
     folder = contest.folder / _UNFINISHED / str(seed)
     with Run(folder, resume=True, progress=None) as run:
@@ -128,17 +129,21 @@ class _Seed:
         if given is not None and given.trains:
             found, work, model, seconds = self._search_of_its_own(name, strategy, given)
         else:
-            started = time.perf_counter()
             model = self._supernet()
+            started = time.perf_counter()
             settings = SearchSettings(seed=self.seed, random_architectures=1)
-            found = self._search(name, strategy, self._problem(self.study), settings)
+            problem = replace(self._problem(self.study), train=None)  # training that nobody counts is refused
+            try:
+                found = self._search(name, strategy, problem, settings)
+            except ConfigError as error:
+                raise ConfigError(f"{name}: {error}; a strategy that trains needs trains: true in the plan") from None
             seconds = {"supernet": self._supernet_seconds, "search": time.perf_counter() - started}
             work = Work(supernet=self.supernet_work, evaluations=self._evaluations(found))
         arch = found.best
         about = {
             "work": work,
             "seconds": seconds,
-            "evaluated": max(1, len(found.tried)),
+            "evaluated": max(1, len(_evaluated(found))),
             "warnings": found.warnings,
         }
         sizes = arch.model_dump(mode="json")
@@ -179,7 +184,9 @@ class _Seed:
         )
 
     def _evaluations(self, found: SearchResult[Any]) -> float:
-        return sum(c.costs["flops"] for c in found.tried) / self.whole * self.plan.evaluation_work
+        """Return the work of all evaluations, also of architectures above the budget, and of failed attempts."""
+        failed = sum(self.flops(each.architecture) * each.attempts for each in found.failures)
+        return (sum(_evaluated(found)) + failed) / self.whole * self.plan.evaluation_work
 
     def _supernet(self) -> nn.Module:
         """Train the shared supernet, or load it."""
@@ -228,7 +235,13 @@ class _Seed:
         torch.manual_seed(self.seed)
         network = make().to(study.device)
         flops = count_flops(network, study.example)
-        steps = max(1, int((self.planned - work.total) / (flops / self.whole * self._step_work)))
+        steps = int((self.planned - work.total) / (flops / self.whole * self._step_work))
+        if steps < 1:
+            raise ConfigError(
+                f"seed {self.seed}: {name} leaves no work to train its network: supernet {work.supernet:,.0f} and "
+                f"evaluations {work.evaluations:,.0f} of {self.planned:,.0f}; let it evaluate less or smaller "
+                "architectures, or raise train_steps or evaluations in a new plan"
+            )
         inherited = self._metric(network.eval()) if inherits else None
         assert study.problem.loss is not None and study.problem.train is not None
         training = ValidatedTraining(
@@ -285,6 +298,12 @@ class _Seed:
 def _flops_of(study: Study[Any]) -> Cost[Any]:
     """Return the FLOPs of a study: those of its problem, which may be counted faster, or its own."""
     return (study.problem.costs or {}).get("flops", study.flops)
+
+
+def _evaluated(found: SearchResult[Any]) -> list[float]:
+    """Return the FLOPs of all evaluated architectures; ``tried`` may have only those within the budget."""
+    records = [each["costs"] for each in found.history if "evaluated" in each]
+    return [costs["flops"] for costs in records or [each.costs for each in found.tried]]
 
 
 def _shown(figures: Mapping[str, float]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from elasticnas.cost.budget import Budget
-from elasticnas.cost.combinations import Array, Combinations, Rows
+from elasticnas.cost.combinations import Array, Combinations, Mask, Rows
 from elasticnas.cost.knapsack import Group, Knapsack, knapsack
 from elasticnas.cost.objective import Objective
 from elasticnas.cost.surrogate import Surrogate
@@ -71,7 +71,7 @@ class Separable:
         for options in product(*(range(counts[position]) for position in self.joint)):
             row = self.combinations.base.copy()
             row[list(self.joint)] = options
-            present = present_names(self.objective, row)
+            present = present_names(self.objective, row, self.joint)
             absent = [p for p in self.joint if self.objective.names[p] not in present]
             if (row[absent] != self.combinations.base[absent]).any():
                 continue  # the options of absent layers make no other architecture
@@ -80,7 +80,7 @@ class Separable:
 
     def _problem(self, row: Rows) -> "Knapsack | None":
         names, values = self.objective.names, self.objective.values
-        present = present_names(self.objective, row)
+        present = present_names(self.objective, row, self.joint)
         joint = set(self.joint)
         at = {name: int(row[position]) for position, name in enumerate(names)}
 
@@ -120,15 +120,31 @@ class Separable:
         names = self.objective.names
         counts = self.combinations.counts
         options = np.array(list(product(*(range(counts[position]) for position in group))), dtype=np.intp)
-        values = reduce(np.add, [single(names[position])[options[:, place]] for place, position in enumerate(group)])
+        idle = self._idle(group, options)
+        own = [
+            np.where(idle[:, place], self.objective.absent.get(names[position], 0.0), single(names[position])[chosen])
+            for place, (position, chosen) in enumerate(zip(group, options.T, strict=True))
+        ]
+        values = reduce(np.add, own)
         for (one, other), table in self.objective.pairs.items():
             here = [names.index(one), names.index(other)]
             if set(here) <= set(group):
-                values = values + table[options[:, group.index(here[0])], options[:, group.index(here[1])]]
+                first, second = map(group.index, here)
+                both = ~(idle[:, first] | idle[:, second])
+                values = values + both * table[options[:, first], options[:, second]]
+        values[(idle & (options > 0)).any(axis=1)] = np.inf  # the same architecture as with the first option
         rows = np.repeat(row[None], len(options), axis=0)
         rows[:, list(group)] = options
         costs = [s.values(rows) - at_row for s, at_row in zip(self.surrogates, start.tolist(), strict=True)]
         return Group(tuple(group), options, values, np.array(costs).reshape(len(costs), len(rows)).T)
+
+    def _idle(self, group: Sequence[int], options: Rows) -> Mask:
+        """Return where a choice ``(options, choices)`` is absent because of another one of the group."""
+        idle = np.zeros(options.shape, dtype=np.bool_)
+        for position, deciding, without in _deciding(self.objective):
+            if {position, deciding} <= set(group):
+                idle[:, group.index(position)] = options[:, group.index(deciding)] == without
+        return idle
 
     def _valid(self, row: Rows) -> bool:
         return self._arch(row) is not None
@@ -158,29 +174,53 @@ def separable(objective: Objective, budgets: Sequence[Budget]) -> "Separable | N
 
 
 def joint_positions(objective: Objective, surrogates: Sequence[Surrogate]) -> tuple[int, ...]:
-    """Return the positions of choices to enumerate: those that interact in a cost, and numbers of layers."""
+    """Return the positions of choices to enumerate: those that interact in a cost, and numbers of layers.
+
+    A choice that decides whether an enumerated one is present is enumerated, too.
+    """
     names = objective.names
     lengths = {item.length_of for item in objective.space.info().declared if item.choice.name in objective.values}
     counting = {position for position, name in enumerate(names) if name in lengths}
-    return tuple(sorted(counting.union(*(surrogate.joint for surrogate in surrogates))))
+    joint = counting.union(*(surrogate.joint for surrogate in surrogates))
+    deciding = {decides for position, decides, _ in _deciding(objective) if position in joint}
+    return tuple(sorted(joint | deciding))
 
 
-def present_names(objective: Objective, row: Rows) -> set[str]:
-    """Return the names of the choices that are present, given the numbers of layers in a row of option indices."""
+def present_names(objective: Objective, row: Rows, joint: Sequence[int]) -> set[str]:
+    """Return the names of the choices that are present, given the joint options of a row of option indices.
+
+    Choices whose presence depends on a choice that is not joint are among them.
+    """
     space = objective.space
     choices = {choice.name: choice for choice in space.choice_list()}
     chosen = {n: choices[n].options[i] for n, i in zip(objective.names, row.tolist(), strict=True)}
     assignment = space.assignment(space.largest()) | chosen
-    declared = space.info().declared
-    return {i.choice.name for i in declared if i.choice.name in objective.values and i.active(assignment)}
+    declared = [item for item in space.info().declared if item.choice.name in objective.values]
+    undecided = {objective.names[position] for position, deciding, _ in _deciding(objective) if deciding not in joint}
+    return {
+        item.choice.name
+        for item in declared
+        if (item.in_layer(assignment) if item.choice.name in undecided else item.active(assignment))
+    }
 
 
 def merged(objective: Objective, joint: Sequence[int]) -> list[list[int]]:
-    """Return groups of the other positions: those that pairs connect are in one group."""
+    """Return groups of the other positions: one for those that pairs connect, or of which one makes another absent."""
     names = objective.names
     groups = [[position] for position in range(len(names)) if position not in joint]
-    for one, other in objective.pairs:
-        touched = [group for group in groups if {names.index(one), names.index(other)} & set(group)]
+    tied = [{names.index(one), names.index(other)} for one, other in objective.pairs]
+    for connected in [*tied, *({position, deciding} for position, deciding, _ in _deciding(objective))]:
+        touched = [group for group in groups if connected & set(group)]
         if len(touched) == 2:
             groups = [group for group in groups if group not in touched] + [sorted(touched[0] + touched[1])]
     return groups
+
+
+def _deciding(objective: Objective) -> list[tuple[int, int, int]]:
+    """Return positions of a choice and of the one that can make it absent, and the index of the option that does."""
+    names = objective.names
+    return [
+        (names.index(item.choice.name), names.index(item.unless[0].name), item.unless[1])
+        for item in objective.space.info().declared
+        if item.unless is not None and {item.choice.name, item.unless[0].name} <= objective.values.keys()
+    ]

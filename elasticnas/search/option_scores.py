@@ -111,7 +111,8 @@ class OptionScores(Result, Generic[A]):
 
         It is exact if the choices have up to 4,096 combinations, or if every budget's cost is a sum over the choices
         given a few of them, as FLOPs and parameters of transformers are; the first call for such a cost computes it for
-        some hundred architectures. For other costs the search is greedy.
+        some hundred architectures. For other costs the search is greedy, and the best may be missed by far under tight
+        budgets: also for FLOPs, if choices of the same layer multiply in many layers, such as its kind and its heads.
 
         Raises:
             BudgetError: No architecture within the budgets was found; the message has the smallest reachable cost, or

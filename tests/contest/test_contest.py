@@ -42,6 +42,7 @@ GIVEN = {
     "validate_every": 8,
     "scratch": True,
 }
+NAMED = "task: a:b\nbudget: 0.5\nseeds: [1]\nstrategies: {%s}"
 NAMES = ["evolution", "darts", "random search", "uniformly scaled"]
 NAMES += [f"{name}, from scratch" for name in NAMES[:3]]
 CPU = torch.device("cpu")
@@ -174,6 +175,51 @@ def test_a_damaged_entrant_names_its_file(tmp_path):
         contest.entrants()
 
 
+def test_a_file_of_another_seed_is_refused(made, tmp_path):
+    contest = Contest(plan(), tmp_path)
+    contest.path("evolution", 3).parent.mkdir(parents=True)
+    contest.path("evolution", 3).write_bytes(made.path("evolution", 4).read_bytes())
+    with pytest.raises(CheckpointError, match="holds 'evolution' of seed 4 in the place of 'evolution' of seed 3"):
+        contest.entrants()
+
+
+def test_of_two_plans_that_begin_together_one_is_refused(tmp_path):
+    one, other = (Contest(plan(train_steps=steps), tmp_path) for steps in (20, 21))  # the folder is still empty
+    one.begin({"metric": "nats"})
+    with pytest.raises(CheckpointError, match="another plan, train_steps"):
+        other.begin({"metric": "nats"})
+
+
+def scores(**more):
+    return {"scores": {"strategy": "score-options", "options": {"best": 1, "held_out": 0, "trained": True} | more}}
+
+
+def test_evaluations_above_the_budget_are_work_too(tmp_path):
+    contest = Contest(plan(strategies=scores(), scratch=False), tmp_path / "c")
+    run_seed(contest, 3, CPU, quiet(), ["scores"])
+    entrant = contest.entrant("scores", 3)
+    # the largest, and all that differ from it in one option; then the best prediction, if it is not among them
+    changed = [(16, 3), (12, 3), (8, 3), (4, 3), (16, 2), (16, 1)]
+    scored = sum(flops(*sizes) for sizes in changed) / LARGEST
+    assert scored > 3.0  # far more than evaluations within the budget
+    assert entrant.evaluated in (6, 7)
+    assert scored - 1e-9 <= entrant.work.evaluations <= scored + 0.5 * (entrant.evaluated - 6) + 1e-9
+    assert 0 <= entrant.planned - entrant.work.total < entrant.flops / LARGEST * (1 + 1 / 8)
+
+
+def test_a_search_that_leaves_no_work_for_training_is_refused(tmp_path):
+    contest = Contest(plan(strategies=scores(), scratch=False, train_steps=1, evaluations=2), tmp_path / "c")
+    with pytest.raises(ConfigError, match=r"seed 3: scores leaves no work to train its network: supernet .* evaluat"):
+        run_seed(contest, 3, CPU, quiet(), ["scores"])
+    assert contest.entrants() == []
+
+
+@pytest.mark.parametrize("given", [{"x": {"strategy": "darts"}}, {"x": scores(trained=False)["scores"]}])
+def test_training_that_nobody_counts_is_refused(given, tmp_path):
+    with pytest.raises(ConfigError, match=r"x: .*train.*; a strategy that trains needs trains: true in the plan"):
+        run_seed(Contest(plan(strategies=given, scratch=False), tmp_path / "c"), 3, CPU, quiet(), ["x"])
+
+
 def test_without_entrants_there_is_no_page(tmp_path):
     with pytest.raises(ElasticNASError, match="no network is trained yet"):
         write_result(Contest(plan(), tmp_path))
@@ -191,6 +237,9 @@ def test_without_entrants_there_is_no_page(tmp_path):
         ("task: a:b\nbudget: 0.5\nseeds: [1]\nstrategies: {}", "at least one strategy"),
         ("task: a:b\nbudget: 0.5\nseeds: [1]\nstrategies: {a/b: {strategy: evolve}}", "'a/b' is no name"),
         ("task: a:b\nbudget: 0.5\nseeds: [1]\nstrategies: {random search: {strategy: evolve}}", "no name"),
+        (NAMED % "random-search: {strategy: evolve}", "'random-search' and 'random search' would share a file"),
+        (NAMED % "a b: {strategy: evolve}, A-b: {strategy: evolve}", "'A-b' and 'a b' would share a file"),
+        (NAMED % "x: {strategy: evolve}, x from scratch: {strategy: evolve}", "'x from scratch' and 'x' would share"),
         ("task: a:b\nbudget: 0.5\nseed: [1]\nstrategies: {e: {strategy: evolve}}", "seed: unknown.*seeds"),
     ],
 )

@@ -72,6 +72,12 @@ def test_verdicts(differences, direction, matters, verdict):
     assert judged(differences, direction, matters).verdict == verdict
 
 
+@pytest.mark.parametrize(("count", "possible"), [(3, False), (5, False), (6, True)])
+def test_nothing_is_detectable_where_no_sign_can_be_significant(count, possible):
+    assert (2 / 2**count < 0.05) == possible
+    assert (judged(np.random.default_rng(count).normal(0.3, 1.0, count)).detectable is not None) == possible
+
+
 def test_only_common_seeds_are_compared_and_paired():
     values = {"a": {0: 1.0, 1: 2.0, 2: 9.0, 5: 4.0}, "b": {5: 3.0, 1: 0.5, 0: 0.0, 7: 8.0}}
     one, none = judge([("a", "b"), ("b", "a")], values, "maximise")

@@ -101,8 +101,8 @@ def objective(space, seed, pairs=0):
     return Objective(space, values, {}, tables)
 
 
-def total(given, arch):
-    """The objective, by hand."""
+def total(given, arch, idle=()):
+    """The objective, by hand; ``idle`` has the names of choices without effect."""
     choices, fields = type(arch).choices(), arch.model_dump()
     at = {}
     for name, options in choices.items():
@@ -111,6 +111,7 @@ def total(given, arch):
             at[name] = options.index(fields[field])
         elif int(layer) < len(fields[field]):
             at[name] = options.index(fields[field][int(layer)])
+    at = {name: place for name, place in at.items() if name not in idle}
     pairs = [table[at[a], at[b]] for (a, b), table in given.pairs.items() if a in at and b in at]
     return sum(given.values[name][place] for name, place in at.items()) + sum(pairs)
 
@@ -134,6 +135,48 @@ def test_the_best_five_against_enumeration(space, kinds, pairs, enumerated):
         found = solver.best(budgets, count=5)
         assert [total(given, arch) for arch in found] == pytest.approx(values, abs=1e-9)
         assert len(set(found)) == len(found) and set(found) <= set(allowed) and solver.proven
+
+
+class Idle(Space):
+    """399 architectures: heads are absent where a layer has no attention."""
+
+    depth: Literal[3, 2, 1]
+    kind: Annotated[tuple[Literal["none", "softmax", "linrec"], ...], PerLayer("depth")]
+    heads: Annotated[tuple[Literal[2, 1, 3], ...], PerLayer("depth", unless=("kind", "none"))]
+
+
+class Counted(Cost):
+    """The kinds of attention have a cost, their heads have none."""
+
+    unit = "work"
+
+    def compute(self, arch):
+        return counted(arch)
+
+
+def counted(arch):
+    return 10.0 + sum({"none": 1, "softmax": 6, "linrec": 4}[kind] for kind in arch.kind)
+
+
+@pytest.mark.parametrize("pairs", [0, 3])
+def test_choices_that_another_makes_absent_have_no_value(pairs):
+    axes = Idle.axes()
+    layers = [
+        enn.Mixture({"none": nn.Identity(), **{n: enn.Attention(4, heads, 2, n) for n in ("softmax", "linrec")}}, kind)
+        for kind, heads in zip(axes.kind, axes.heads, strict=True)
+    ]
+    cost = Counted(enn.Stack(layers, axes.depth))
+    archs = list(Idle.enumerate())
+    assert len(archs) == 7 + 7**2 + 7**3
+    for seed in range(20):
+        given = objective(Idle, seed, pairs)
+        limit = counted(random.Random(seed).choice(archs))
+        idle = {arch: {f"heads.{n}" for n, kind in enumerate(arch.kind) if kind == "none"} for arch in archs}
+        allowed = sorted(total(given, a, idle[a]) for a in archs if counted(a) <= limit)
+        solver = Solver(given, 0)
+        found = solver.best([Budget(limit, cost, "given")], count=5)
+        assert [total(given, arch, idle[arch]) for arch in found] == pytest.approx(allowed[:5], abs=1e-9)
+        assert len(set(found)) == len(found) and solver.proven
 
 
 class Uneven(Cost):
