@@ -68,12 +68,18 @@ class Borrowed:
     @property
     def full(self) -> Tensor:
         """The supernet's tensor."""
-        tensor: Tensor = self._place[self._key]
+        try:
+            tensor: Tensor = self._place[self._key]
+        except KeyError:
+            raise ExtractionError(
+                f"{self._key} of the supernet is no tensor of its module any more, as after pruning or a "
+                "parametrization: bind again"
+            ) from None
         return tensor
 
     def read(self) -> Tensor:
         """Return the active part; its gradient flows into the supernet's tensor."""
-        full: Tensor = self._place[self._key]
+        full = self.full
         if self._narrow is None:
             return full
         if torch.compiler.is_compiling():

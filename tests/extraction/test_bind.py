@@ -356,6 +356,15 @@ def test_what_it_cannot_do_is_refused_in_one_line():
     assert bound.double() is bound and torch.equal(bound(IDS), in_scope(model))
 
 
+def test_a_weight_that_is_computed_since_is_refused():
+    model = supernet().eval()
+    bound = bind(model, ARCH, IDS)
+    parametrizations.weight_norm(model.layers.layers[0].attention.value)
+    with pytest.raises(ExtractionError, match=r"^weight of the supernet is no tensor .*: bind again$"):
+        bound(IDS)
+    assert torch.equal(bind(model, ARCH)(IDS), in_scope(model))
+
+
 def test_a_functional_call_of_both_leaves_the_supernet_its_parameters():
     """A weight that the largest network has as a whole is one tensor in both, for which torch puts in another twice."""
     both = nn.ModuleDict({"supernet": supernet().eval()})
