@@ -20,7 +20,9 @@ def no_writes(model: nn.Module) -> Iterator[None]:
     Raises:
         AxisError: A forward pass inside writes to a parameter, which then still has its value.
     """
-    names = {_storage(p): name for name, p in model.named_parameters() if not p.is_meta}
+    # kept until the pass is over: weights of a bound network may be copies, whose memory another tensor would get
+    kept = [(name, p) for name, p in model.named_parameters() if not p.is_meta]
+    names = {_storage(p): name for name, p in kept}
     if not names or torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None or _is_sharded(model):
         yield
     else:

@@ -39,9 +39,10 @@ def bind(model: nn.Module, arch: Space, example: object = None) -> nn.Module:
 
     It computes what the supernet computes in the scope ``axes.at(arch)``, without a scope and nearly as fast as the
     extracted network, whose structure it has. Gradients flow into the parameters of the supernet. All changes of the
-    supernet's weights take effect, as do those of its device, dtype and train or eval mode; hooks and other attributes
-    are those at the time of the call. ``train()``, ``eval()`` and ``zero_grad()`` are the supernet's. The parameters
-    are no leaves: optimizers and clipping take ``model.parameters()``. A copy is bound to a copy of the supernet.
+    supernet's weights take effect, as do those of its device, dtype and train or eval mode; modules, hooks and other
+    attributes are those at the time of the call. ``train()``, ``eval()`` and ``zero_grad()`` are the supernet's. The
+    parameters are no leaves: optimizers and clipping take ``model.parameters()``. A copy is bound to a copy of the
+    supernet.
 
     Args:
         model: A model made of elastic primitives, or an elastified one.

@@ -33,8 +33,8 @@ class Borrowed:
     """The active part of a tensor of the supernet.
 
     A view is made once: autograd gives a view of a leaf the right gradient after in-place changes of the leaf too. It
-    is made anew if the supernet holds another tensor, one with other memory (``.to()``, ``.data = ...``), or one that
-    has been frozen or unfrozen since. If the active part is no view, it is copied at every use.
+    is made anew if the supernet holds another tensor, one with other memory or strides (``.to()``, ``.data = ...``), or
+    one that has been frozen or unfrozen since. If the active part is no view, it is copied at every use.
 
     Args:
         place: Dictionary of the supernet's module that holds the full tensor, or another mapping that has it.
@@ -56,8 +56,11 @@ class Borrowed:
     ) -> None:
         self._place, self._key, self._shape, self._tied = place, key, shape, tied
         self._narrow, self._view = narrow, view or narrow
+        # not asked later: a functional call of the supernet has plain tensors in place of its parameters
+        self._replaceable = narrow is None and isinstance(place, dict) and not isinstance(self.full, nn.Parameter)
         self._full: Tensor | None = None
         self._pointer, self._trained = 0, False
+        self._stride: tuple[int, ...] = ()
         self._part: Tensor | None = None
         self._copied = False
         self._buffers: tuple[Tensor, Tensor] | None = None
@@ -65,19 +68,30 @@ class Borrowed:
     @property
     def full(self) -> Tensor:
         """The supernet's tensor."""
-        tensor: Tensor = self._place[self._key]
+        try:
+            tensor: Tensor = self._place[self._key]
+        except KeyError:
+            raise ExtractionError(
+                f"{self._key} of the supernet is no tensor of its module any more, as after pruning or a "
+                "parametrization: bind again"
+            ) from None
         return tensor
 
     def read(self) -> Tensor:
         """Return the active part; its gradient flows into the supernet's tensor."""
-        full: Tensor = self._place[self._key]
+        full = self.full
         if self._narrow is None:
             return full
         if torch.compiler.is_compiling():
             return self._narrow(full)
         if self._tied is not None and self._tied.full is full:
             return self._tied.read()
-        if full is not self._full or full.data_ptr() != self._pointer or full.requires_grad is not self._trained:
+        if (
+            full is not self._full
+            or full.data_ptr() != self._pointer
+            or full.stride() != self._stride
+            or full.requires_grad is not self._trained
+        ):
             self._renew(full)
         if self._part is None:
             return self._narrow(full)
@@ -96,7 +110,7 @@ class Borrowed:
 
     def write(self, value: Any) -> None:
         """Replace a buffer that is active as a whole."""
-        if self._narrow is not None or isinstance(self.full, nn.Parameter) or not isinstance(self._place, dict):
+        if not self._replaceable:
             raise ExtractionError(
                 f"{self._key} of a bound network is the supernet's and cannot be replaced: replace it in the supernet"
             )
@@ -135,7 +149,8 @@ class Borrowed:
             part = part if self._copied else part.view(self._shape)
             # one node in the graph, where slices of two dimensions would be two
             self._part = full.as_strided(part.shape, part.stride(), part.storage_offset())
-        self._full, self._pointer, self._trained = full, full.data_ptr(), full.requires_grad
+        self._full, self._pointer, self._stride = full, full.data_ptr(), full.stride()
+        self._trained = full.requires_grad
 
 
 class Computed:

@@ -67,7 +67,8 @@ class RelativeBias(nn.Module):
             parts.append(by_distance(self.positions, count, row, self.length, self.causal))
         if self.times is not None:
             assert times is not None
-            asked = take_row((times if query_times is None else query_times).unsqueeze(-1), row)
+            times = times.long()  # differences of smaller integers may wrap around
+            asked = take_row((times if query_times is None else query_times.long()).unsqueeze(-1), row)
             parts.append(self.times[time_bucket(asked - times[:, None, :], len(self.times))].unsqueeze(1))
         return parts[0] if len(parts) == 1 else parts[0] + parts[1]
 

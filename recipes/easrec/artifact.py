@@ -191,8 +191,8 @@ class Recommender:
             at: Seconds of the recommendation, for a network with ``time_bias=target``; None for others.
 
         Raises:
-            DataError: ``only`` is one text or has no item, or times are missing, not used, or not one for each item;
-                else see :meth:`numbers`.
+            DataError: ``only`` is one text or has no item, or times are missing, not used, not one for each item, or no
+                seconds; else see :meth:`numbers`.
         """
         require_given(self.config.model, histories, times, at)
         if only is not None and (isinstance(only, str) or not len(only)):

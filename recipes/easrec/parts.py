@@ -17,6 +17,7 @@ from easrec.evaluation.metrics import per_user
 from easrec.model import EASRecModel, build, supernet
 from easrec.pipeline import evaluators
 from easrec.searching import problem_of
+from easrec.times import require_times
 from elasticnas.errors import ConfigError
 from elasticnas.search import Problem
 
@@ -35,14 +36,14 @@ class Parts:
         build: Builds the plain network of an architecture or of a result of ``scaled``, with random weights.
         scaled: Returns the sizes of the uniformly scaled network for a factor in (0, 1]: see :func:`scaled_sizes`.
         test: Returns the metric of each test user, in the order of the users, by the metric's name.
-        example: A full sequence ``(1, N)``, to count FLOPs and to check extraction.
+        example: A full sequence ``(1, N)``, with its times if they are used, to count FLOPs and to check extraction.
     """
 
     problem: Problem[Any]
     build: Callable[[Any], EASRecModel]
     scaled: Callable[[float], SimpleNamespace]
     test: Callable[[Any], Mapping[str, NDArray[np.float64]]]
-    example: Tensor
+    example: tuple[Tensor | None, ...]
 
 
 def parts(data: Interactions, config: Config, seed: int, device: torch.device | None = None) -> Parts:
@@ -57,12 +58,13 @@ def parts(data: Interactions, config: Config, seed: int, device: torch.device | 
 
     Raises:
         BudgetError: No architecture meets the budget.
-        ConfigError: ``model.space`` is not wide, or the backbone uses features and the data has none.
+        ConfigError: ``model.space`` is not wide, or the network uses features or times and the data has none.
         DataError: Fewer than two users have enough interactions to train on.
     """
     if config.model.space != "wide":
         raise ConfigError(f"model.space={config.model.space}: the parts of a comparison need model.space=wide")
-    split, where = Split(data), device or torch.device("cpu")
+    split, where = Split(data, config.model.uses_times), device or torch.device("cpu")
+    require_times(config.model, data)
     config = config.updated({"seed": seed})
     features, causal = data.features, config.train.form == "causal"
     found = evaluators(split, config)
@@ -76,7 +78,7 @@ def parts(data: Interactions, config: Config, seed: int, device: torch.device | 
         lambda sizes: build(config.model, split.items, sizes, causal, features),
         lambda factor: scaled_sizes(config.model, factor),
         lambda network: _of_users(network, found["test"], config.early_stopping_metric),
-        torch.ones(1, config.model.length, dtype=torch.long),
+        model.example(torch.ones(1, config.model.length, dtype=torch.long)),
     )
 
 

@@ -13,6 +13,7 @@ from easrec.artifact import Recommender
 from easrec.embedded import Embedded
 from easrec.layer import Layer, State, chosen
 from easrec.model import EASRecModel
+from easrec.times import require_seconds
 from easrec.wide_layer import WideLayer
 from elasticnas.errors import ConfigError, DataError
 
@@ -112,13 +113,15 @@ class Streamer:
             The state, and ``(B, V + 1)`` scores of the next item.
 
         Raises:
-            DataError: A history is empty, or times are missing, not used, or not one for each event.
+            DataError: A history is empty, or times are missing, not used, not one for each event, or no seconds.
         """
         if not histories or not all(len(history) for history in histories):
             raise DataError("a stream starts from at least one event of every user")
         self._require_times(times)
         if times is not None and list(map(len, times)) != list(map(len, histories)):
             raise DataError("times are needed of each event of a history, as many as events")
+        for each in times or ():
+            require_seconds(each)
         device = self.network.items.weight.device
         ids, recent = (each.to(device) for each in self._padded(histories))
         if times is None:
@@ -321,9 +324,10 @@ class Live:
             time: Seconds of the event, if the network uses them.
 
         Raises:
-            DataError: The model does not know the item, or the time is missing or not used.
+            DataError: The model does not know the item, or the time is missing, not used, or not in seconds.
         """
         number = self._recommender.numbers([item])[0]
+        require_seconds([] if time is None else [time])
         if user in self._streams:
             stream, seen = self._streams[user]
             device = stream.seen.device

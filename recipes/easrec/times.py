@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from easrec.config import Config, ModelConfig
 from easrec.data import Interactions
-from elasticnas.errors import ConfigError, DataError
+from easrec.data.dataset import LATEST
+from elasticnas.errors import ConfigError, DataError, short_repr
 
-__all__ = ["query_times", "require_given", "require_times", "times_before", "times_fact"]
+__all__ = ["query_times", "require_given", "require_seconds", "require_times", "times_before", "times_fact"]
 
 _FACTS = {
     "own": "the times of the history are an input (model.time_bias=own)",
@@ -75,6 +77,26 @@ def require_given(
         use = "give at" if at is None else "leave at out"
         known = "uses" if at is None else "does not use"
         raise DataError(f"the network {known} the time of recommendation (model.time_bias={config.time_bias}): {use}")
+    for each in (*times, [] if at is None else [at]):
+        require_seconds(each)
+
+
+def require_seconds(times: Sequence[int]) -> None:
+    """Check that times are seconds, as the times of data: milliseconds would give other scores without a word.
+
+    Raises:
+        DataError: One is no whole number, or later than any time of data.
+    """
+    found = np.asarray(times)
+    if not len(found):
+        return
+    if found.ndim != 1 or found.dtype.kind not in "iu":
+        raise DataError(f"times are whole seconds since 1970, one for each item (got {short_repr(times)})")
+    furthest = max(found.tolist(), key=abs)
+    if abs(furthest) > LATEST:
+        raise DataError(
+            f"the time {furthest} is not in seconds since 1970, of which the latest is {LATEST}: convert it"
+        )
 
 
 def times_before(times: Sequence[Sequence[int]], at: int | None) -> tuple[Tensor, Tensor]:

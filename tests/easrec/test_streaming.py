@@ -293,6 +293,11 @@ def test_events_of_a_network_with_times_come_with_theirs(tmp_path):
         assert answer["items"] == [item for item, _ in expected]
         assert answer["scores"] == pytest.approx([score for _, score in expected], abs=1e-5)
     assert new["items"] == [item for item, _ in recommender.recommend([[ids[1]]], 4, times=[[3]])[0]]
+    live = Live(recommender, lambda user: [], times=lambda user: [])
+    live.event("new", ids[1], 4, time=3)
+    for user in ("new", "other"):
+        with pytest.raises(DataError, match="the time 1700000000000 is not in seconds"):
+            live.event(user, ids[1], 4, time=1_700_000_000_000)
     with pytest.raises(ConfigError, match="give times of histories"):
         Live(recommender, lambda user: [])
 

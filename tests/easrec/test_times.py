@@ -16,6 +16,7 @@ from easrec.data import Interactions, prepare, read_interactions
 from easrec.data.synthetic import planted
 from easrec.export import export
 from easrec.model import build, supernet
+from easrec.reproduce.efficiency import measure
 from easrec.space import space_for
 from elasticnas.errors import ConfigError, DataError
 from elasticnas.testing import assert_mask_slice_equal
@@ -201,8 +202,24 @@ def test_python_refuses_what_the_network_cannot_use(run, tmp_path):
         recommender.recommend([[item]], 3, times=[[1, 2]], at=3)
     with pytest.raises(DataError, match=r"uses the time of recommendation .*: give at"):
         recommender.recommend([[item]], 3, times=[[1]])
+    for wrong, message in (
+        (1_700_000_000_000, "the time 1700000000000 is not in seconds"),
+        (1.5, "times are whole seconds"),
+        (float("nan"), "times are whole seconds"),
+        ("2026-11-27", "times are whole seconds"),
+        (2**70, "times are whole seconds"),
+    ):
+        for times, at in (([[wrong]], 3), ([[1]], wrong)):
+            with pytest.raises(DataError, match=message):
+                recommender.recommend([[item]], 3, times=times, at=at)
     with pytest.raises(ConfigError, match="an exported scorer has no input for times"):
         export(recommender, "torch", tmp_path / "model.pt2")
+
+
+def test_what_a_network_with_times_costs_is_measured(run):
+    out = run[0]
+    found, broken = measure({"timed": out / "model"}, out / "data.npz", "cpu", 16, 1)
+    assert not broken and len(found["timed"]["seconds"]) == 5 and len(found["timed"]["memory_bytes"]) == 3
 
 
 def test_refit_knows_the_times(main, run, tmp_path):

@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -102,8 +103,12 @@ def test_other_commands_take_the_run(folder, call):
     assert done.exit_code == 0, done.output
 
 
-def test_parts_make_a_study(data, tmp_path):
-    config = load_preset("wide", SMALL | {"search.batch": 8})
+TIMED = {"model.wide.attention": ["softmax", "hstu", "none"], "model.time_bias": "target", "model.scores": "cosine"}
+
+
+@pytest.mark.parametrize("changes", [{}, TIMED])
+def test_parts_make_a_study(data, tmp_path, changes):
+    config = load_preset("wide", SMALL | {"search.batch": 8} | changes)
     made = parts(data, config, seed=1)
     settings = StudySettings(steps=4, tune_steps=2, scratch_steps=2, trials=6, population=2, shares=(0.3, 0.6))
     study = Study(made.problem, made.build, made.scaled, made.test, made.example, settings, name="wide")
@@ -141,3 +146,9 @@ def test_scaled_networks_reach_the_flops_of_the_largest(data):
 def test_parts_need_the_wide_space(data):
     with pytest.raises(ConfigError, match=r"need model\.space=wide"):
         parts(data, load_preset("demo"), seed=0)
+
+
+def test_parts_need_the_times_that_networks_use(data):
+    without = replace(data, times=None)
+    with pytest.raises(ConfigError, match="needs the times of interactions and the data has none"):
+        parts(without, load_preset("wide", SMALL | TIMED), seed=0)

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from elasticnas import Space, bind, elastify, extract
+from elasticnas.elastic.writes import no_writes
 
 
 class Sizes(Space):
@@ -98,3 +99,28 @@ def test_mode_and_precision_follow_the_supernet():
         assert torch.equal(bound(IDS), model(IDS))
     bound.train()
     assert model.network.layers[0].training and bound.layers[0].dropout.training
+
+
+class Recurrent(nn.Module):
+    def __init__(self, hidden, inner, depth):
+        super().__init__()
+        self.table, self.gru = nn.Embedding(20, hidden), nn.GRU(hidden, inner, 2, batch_first=True)
+        self.layers = nn.ModuleList([nn.Linear(inner, inner) for _ in range(depth)])
+
+    def forward(self, ids):
+        x, _ = self.gru(self.table(ids))
+        for layer in self.layers:
+            x = x + layer(x).tanh()
+        return x
+
+
+def test_memory_of_copied_weights_is_not_taken_for_weights():
+    """The gates of a GRU are narrowed each, hence copied at every use: what was a copy may be any tensor later."""
+    torch.manual_seed(0)
+    model, arch = elastify(Recurrent, Sizes, example=IDS).double(), Sizes.smallest()
+    bound = bind(model, arch)
+    with no_writes(bound):
+        new = [torch.zeros(1).add_(1) for _ in range(1000)]
+    assert len(new) == 1000
+    with model.at(arch):
+        assert torch.equal(bound(IDS), model(IDS))

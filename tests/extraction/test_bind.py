@@ -160,6 +160,12 @@ def replace_data(model):
         parameter.data = parameter.data * 1.5
 
 
+def transpose_data(model):
+    """Other strides of the same memory."""
+    weight = model.layers.layers[0].attention.query.weight
+    weight.data = weight.data.T
+
+
 def load(model, assign=False):
     model.load_state_dict({name: 1.5 * value for name, value in model.state_dict().items()}, assign=assign)
 
@@ -174,6 +180,7 @@ def replace_parameter(model):
         scale_in_place,
         scale_data_in_place,
         replace_data,
+        transpose_data,
         load,
         lambda model: load(model, assign=True),
         replace_parameter,
@@ -347,6 +354,27 @@ def test_what_it_cannot_do_is_refused_in_one_line():
     with pytest.raises(ValueError, match="non-leaf"):
         torch.optim.SGD(bound.layers.parameters(), 0.1)
     assert bound.double() is bound and torch.equal(bound(IDS), in_scope(model))
+
+
+def test_a_weight_that_is_computed_since_is_refused():
+    model = supernet().eval()
+    bound = bind(model, ARCH, IDS)
+    parametrizations.weight_norm(model.layers.layers[0].attention.value)
+    with pytest.raises(ExtractionError, match=r"^weight of the supernet is no tensor .*: bind again$"):
+        bound(IDS)
+    assert torch.equal(bind(model, ARCH)(IDS), in_scope(model))
+
+
+def test_a_functional_call_of_both_leaves_the_supernet_its_parameters():
+    """A weight that the largest network has as a whole is one tensor in both, for which torch puts in another twice."""
+    both = nn.ModuleDict({"supernet": supernet().eval()})
+    both["bound"] = bind(both["supernet"], Sizes.largest())
+    both.forward = lambda ids: both["bound"](ids)
+    before, expected = dict(both.supernet.named_parameters()), both(IDS)
+    with pytest.raises(ExtractionError, match="weight of a bound network is the supernet's and cannot be replaced"):
+        torch.func.functional_call(both, {"supernet.table.weight": torch.zeros(30, 8, dtype=torch.float64)}, IDS)
+    assert all(parameter is before[name] for name, parameter in both.supernet.named_parameters())
+    assert torch.equal(both(IDS), expected)
 
 
 def test_wrapped_supernets_are_refused(tmp_path):

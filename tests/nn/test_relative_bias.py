@@ -184,6 +184,19 @@ def test_a_step_asks_at_its_own_time(kind):
     torch.testing.assert_close(out[:, 0], module(x, times=times, query_times=asked)[:, 3], rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32])
+def test_small_integers_do_not_wrap_around(dtype):
+    """0, the least and the largest of the type, whose differences it cannot hold."""
+    values = [0, torch.iinfo(dtype).min, torch.iinfo(dtype).max]
+    bias = enn.RelativeBias(buckets=90)
+    times = torch.tensor([values], dtype=dtype)
+    for given in ((times,), (times, times)):
+        found = bias(3, None, *given)[0, 0]
+        for i, query in enumerate(values):
+            for j, key in enumerate(values):
+                assert found[i, j] == bias.times[math.floor(math.log(max(1, abs(query - key))) / 0.301)]
+
+
 def test_mistakes_are_refused_in_words():
     with pytest.raises(ConfigError, match="give length for a bias by position, buckets for one by time, or both"):
         enn.RelativeBias()

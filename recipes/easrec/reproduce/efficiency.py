@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from easrec.artifact import Recommender
-from easrec.data import Interactions, Split, pad
+from easrec.data import Interactions, Split, pad, times_of
 from elasticnas.errors import CheckpointError, ElasticNASError
 from elasticnas.report import peak_memory, reset_peak_memory
 from elasticnas.runtime import configure_torch
@@ -42,7 +42,7 @@ def measure(
         reason for each model that could not be loaded.
     """
     where = torch.device(device)
-    split = Split(Interactions.load(data))
+    split = Split(Interactions.load(data), timed=True)
     configure_torch(threads)
     networks, broken = {}, {}
     for name, folder in models.items():
@@ -76,9 +76,11 @@ def _pass(recommender: Recommender, split: Split, device: torch.device, batch: i
     started = time.perf_counter()
     for first in range(0, len(order), batch):
         part = history.take(order[first : first + batch])
-        inputs = torch.from_numpy(pad(part.items, np.maximum(part.starts, part.stops - length), part.stops))
+        starts = np.maximum(part.starts, part.stops - length)
+        inputs = torch.from_numpy(pad(part.items, starts, part.stops))
         lengths = torch.from_numpy(np.minimum(part.lengths, length))
-        recommender.network.next_item(inputs.to(device), lengths.to(device))
+        when = times_of(part, starts, part.stops) if recommender.config.model.uses_times else ()
+        recommender.network.next_item(*(each.to(device) for each in (inputs, lengths, *when)))
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter() - started
@@ -99,10 +101,11 @@ def report(model: str, data: str, device: str, batch: str, threads: str) -> None
     """Print the memory that one pass needs as JSON; runs in a separate process."""
     where = torch.device(device)
     configure_torch(int(threads))
-    split, recommender = Split(Interactions.load(Path(data))), Recommender.load(Path(model), where)
+    split, recommender = Split(Interactions.load(Path(data)), timed=True), Recommender.load(Path(model), where)
     one = torch.ones(1, 1, dtype=torch.int64, device=where)
+    when = (one, one) if recommender.config.model.uses_times else ()
     with torch.no_grad():
-        recommender.network.next_item(one, one[0])  # exclude what torch allocates on first use
+        recommender.network.next_item(one, one[0], *when)  # exclude what torch allocates on first use
     before = reset_peak_memory(where)
     _pass(recommender, split, where, int(batch))
     print(json.dumps({"memory_bytes": peak_memory(where) - before}))
