@@ -15,6 +15,7 @@ from elasticnas.checkpoint import to_builtins
 from elasticnas.cost.combinations import Combinations
 from elasticnas.cost.distinct import DistinctCosts, distinct_costs
 from elasticnas.cost.expectation import Expectation, sampled
+from elasticnas.cost.layered import LayeredCost
 from elasticnas.cost.passes import with_dict
 from elasticnas.cost.sampler import Sampler
 from elasticnas.cost.surrogate import Surrogate
@@ -156,7 +157,7 @@ class Cost(ABC, Generic[A]):
             return _exact(distinct.expected(given))
         return sampled(self._sampler(tuple(given), base), given, seed)
 
-    def separable(self, names: Sequence[str], base: A) -> Surrogate | None:
+    def separable(self, names: Sequence[str], base: A) -> Surrogate | LayeredCost | None:
         """Return the cost as a sum over choices, given a few of them; None if it is no such sum.
 
         The first call computes the costs of up to about 2,000 architectures, unless :meth:`expectation` has done it.
@@ -166,7 +167,7 @@ class Cost(ABC, Generic[A]):
             base: The architecture that fixes all other choices.
         """
         sampler = self._sampler(tuple(names), base)
-        return sampler.surrogate if sampler.exact else None
+        return sampler.surrogate if sampler.exact else sampler.layered
 
     @cached_property
     def _architectures(self) -> DistinctCosts | None:

@@ -3,6 +3,7 @@
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from elasticnas.cost.combinations import Array, Combinations, Mask, Rows
 from elasticnas.cost.draws import Draws, draw, neighbourhoods, possible_share
+from elasticnas.cost.layered import LayeredCost, layered_cost
 from elasticnas.cost.surrogate import Surrogate, fit_surrogate
 from elasticnas.errors import ArchitectureError
 
@@ -48,6 +50,11 @@ class Sampler:
         if not self.exact:
             self.surrogate, self.exact = _calibrated(fit_surrogate(combinations))
         self._draws, self._gradient_choices = (2, 1) if self.exact else (_COST_DRAWS, len(combinations.counts))
+
+    @cached_property
+    def layered(self) -> LayeredCost | None:
+        """The cost as a sum over layers whose own choices interact; None if it is no such sum."""
+        return layered_cost(self._combinations)
 
     def __call__(self, probabilities: Sequence[Tensor], seed: int) -> tuple[Tensor, float, int]:
         """Estimate the expected cost.

@@ -12,6 +12,7 @@ import numpy as np
 from elasticnas.cost.budget import Budget
 from elasticnas.cost.combinations import Array, Combinations, Mask, Rows
 from elasticnas.cost.knapsack import Group, Knapsack, knapsack
+from elasticnas.cost.layered import LayeredCost
 from elasticnas.cost.objective import Objective
 from elasticnas.cost.surrogate import Surrogate
 
@@ -39,7 +40,7 @@ class Separable:
 
     objective: Objective
     combinations: Combinations
-    surrogates: tuple[Surrogate, ...]
+    surrogates: tuple[Surrogate | LayeredCost, ...]
     limits: Array
 
     def best(self, count: int) -> tuple[list[Any], bool]:
@@ -110,7 +111,7 @@ class Separable:
             return None
         groups = [
             [position for position in group if names[position] in present]
-            for group in merged(self.objective, tuple(sorted(joint)))
+            for group in merged(self.objective, tuple(sorted(joint)), self.surrogates)
         ]
         start = np.array([surrogate.values(row[None])[0] for surrogate in self.surrogates])
         parts = [self._group(row, start, group, single) for group in groups if group]
@@ -135,8 +136,11 @@ class Separable:
         values[(idle & (options > 0)).any(axis=1)] = np.inf  # the same architecture as with the first option
         rows = np.repeat(row[None], len(options), axis=0)
         rows[:, list(group)] = options
-        costs = [s.values(rows) - at_row for s, at_row in zip(self.surrogates, start.tolist(), strict=True)]
-        return Group(tuple(group), options, values, np.array(costs).reshape(len(costs), len(rows)).T)
+        each = [s.values(rows) - at_row for s, at_row in zip(self.surrogates, start.tolist(), strict=True)]
+        costs = np.array(each).reshape(len(each), len(rows)).T
+        impossible = ~np.isfinite(costs).all(axis=1)
+        values[impossible], costs[impossible] = np.inf, 0.0
+        return Group(tuple(group), options, values, costs)
 
     def _idle(self, group: Sequence[int], options: Rows) -> Mask:
         """Return where a choice ``(options, choices)`` is absent because of another one of the group."""
@@ -166,14 +170,14 @@ def separable(objective: Objective, budgets: Sequence[Budget]) -> "Separable | N
         return None
     combinations = Combinations(lambda arch: 0.0, space, names, base)
     counts, joint = combinations.counts, joint_positions(objective, surrogates)
-    groups = merged(objective, joint)
+    groups = merged(objective, joint, surrogates)
     if prod(counts[p] for p in joint) > _JOINT or any(prod(counts[p] for p in g) > _MERGED for g in groups):
         return None
     limits = np.array([budget.limit for budget in budgets]) * (1 + _ROUNDING)
     return Separable(objective, combinations, surrogates, limits)
 
 
-def joint_positions(objective: Objective, surrogates: Sequence[Surrogate]) -> tuple[int, ...]:
+def joint_positions(objective: Objective, surrogates: Sequence[Surrogate | LayeredCost]) -> tuple[int, ...]:
     """Return the positions of choices to enumerate: those that interact in a cost, and numbers of layers.
 
     A choice that decides whether an enumerated one is present is enumerated, too.
@@ -204,15 +208,23 @@ def present_names(objective: Objective, row: Rows, joint: Sequence[int]) -> set[
     }
 
 
-def merged(objective: Objective, joint: Sequence[int]) -> list[list[int]]:
-    """Return groups of the other positions: one for those that pairs connect, or of which one makes another absent."""
+def merged(
+    objective: Objective, joint: Sequence[int], surrogates: Sequence[Surrogate | LayeredCost] = ()
+) -> list[list[int]]:
+    """Return groups of the other positions.
+
+    Those in one group are connected by pairs of the objective or in a cost, or one makes another absent.
+    """
     names = objective.names
     groups = [[position] for position in range(len(names)) if position not in joint]
     tied = [{names.index(one), names.index(other)} for one, other in objective.pairs]
-    for connected in [*tied, *({position, deciding} for position, deciding, _ in _deciding(objective))]:
+    tied += [{position, deciding} for position, deciding, _ in _deciding(objective)]
+    tied += [set(group) for surrogate in surrogates for group in surrogate.groups]
+    for connected in tied:
         touched = [group for group in groups if connected & set(group)]
-        if len(touched) == 2:
-            groups = [group for group in groups if group not in touched] + [sorted(touched[0] + touched[1])]
+        if len(touched) > 1:
+            joined = sorted(position for group in touched for position in group)
+            groups = [group for group in groups if group not in touched] + [joined]
     return groups
 
 

@@ -46,6 +46,11 @@ class Surrogate:
     change: Array
     allowed: Mask
 
+    @property
+    def groups(self) -> tuple[tuple[int, ...], ...]:
+        """Positions of choices whose changes do not add up although they are not joint: there are none."""
+        return ()
+
     def expected(self, probabilities: Sequence[Tensor]) -> Tensor:
         """Return its expectation ``()`` over the combinations with allowed joint options, differentiable.
 

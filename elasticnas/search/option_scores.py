@@ -16,6 +16,7 @@ from elasticnas.cost.solver import Solver
 from elasticnas.errors import ArchitectureError, BudgetError, ConfigError
 from elasticnas.record import Record, Result, read_result
 from elasticnas.report.numbers import counted
+from elasticnas.runtime import warn
 from elasticnas.search.arguments import require_integer
 from elasticnas.search.direction import Direction
 from elasticnas.space.space import A, S
@@ -110,9 +111,9 @@ class OptionScores(Result, Generic[A]):
         """Return the architecture with the best predicted metric within all budgets.
 
         It is exact if the choices have up to 4,096 combinations, or if every budget's cost is a sum over the choices
-        given a few of them, as FLOPs and parameters of transformers are; the first call for such a cost computes it for
-        some hundred architectures. For other costs the search is greedy, and the best may be missed by far under tight
-        budgets: also for FLOPs, if choices of the same layer multiply in many layers, such as its kind and its heads.
+        given a few of them, or over equal layers, as FLOPs and parameters of transformers are; the first call for such
+        a cost computes it for some hundred or thousand architectures. For other costs the search is greedy, the best
+        may be missed by far under tight budgets, and a warning says so.
 
         Raises:
             BudgetError: No architecture within the budgets was found; the message has the smallest reachable cost, or
@@ -172,6 +173,11 @@ class OptionScores(Result, Generic[A]):
 
     def _best(self, solver: Solver, budgets: Sequence[Budget[A]], number: int) -> list[A]:
         found: list[A] = solver.best(budgets, number)
+        if found and not solver.proven:
+            warn(
+                "the best architecture within the budgets was sought greedily, as a cost is no sum over choices or "
+                "equal layers, and a better one may exist: evaluate more of best_of(budgets, n)"
+            )
         if not found:
             raise ArchitectureError(f"{self.space.__name__}: no architecture has scored options only")
         return found
