@@ -27,6 +27,7 @@ MODULES = (
     "elasticnas.testing.compositions",
     "easrec",
     "easrec.config",
+    "easrec.contest",
     "easrec.data",
     "easrec.data.blocks",
     "easrec.data.synthetic",
