@@ -66,6 +66,10 @@ class PerLayer:
             f"PerLayer[{item!r}]: PerLayer is called, Annotated[tuple[Literal[256, 128], ...], PerLayer(4)]"
         )
 
+    def __repr__(self) -> str:
+        unless = "" if self.unless is None else f", unless={self.unless!r}"
+        return f"PerLayer(count={self.count!r}{unless})"
+
     def __post_init__(self) -> None:
         if not isinstance(self.count, (int, str)) or isinstance(self.count, bool):
             raise SpaceError(

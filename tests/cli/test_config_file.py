@@ -52,7 +52,7 @@ def test_options_override_the_file_and_the_file_the_preset(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("model: {nothing: 1}", "unknown setting 'model.nothing'; known are model.hidden"),
+        ("model: {nothing: 1}", "unknown setting 'model.nothing'; known are model.space"),
         ("nothing: 1", "unknown setting 'nothing'"),
         ("model: {heads: 3}", "heads=3 does not divide every hidden size"),
         ("train: {epochs: 0}", "train.epochs: Input should be greater than or equal to 1 (got 0)"),

@@ -110,7 +110,8 @@ def test_an_installed_strategy_is_found(packages, main):
     assert code == 0 and "towers:Guess (towers 1.2)" in listed
     lines = listed.split("strategies ")[1].split("recipes ")[0].splitlines()
     own = {line.split()[0] for line in lines if "(elasticnas " in line}
-    assert own == {"darts", "dynamic-constraint", "proxylessnas", "random", "recnas", "reinforce", "spos"}
+    gradient = {"darts", "dynamic-constraint", "proxylessnas", "recnas", "reinforce"}
+    assert own == {*gradient, "random", "score-options", "spos"}
     assert load_plugin(STRATEGIES, "guess").__name__ == "Guess"
     with pytest.raises(PluginError, match=r"no plug-in 'gues' in elasticnas\.strategies; installed are darts, .*guess"):
         load_plugin(STRATEGIES, "gues")
@@ -126,7 +127,7 @@ def test_a_strategy_plug_in_must_be_a_strategy(packages, main):
         load_plugin(STRATEGIES, "guess")
 
 
-@pytest.mark.parametrize("name", ["space", "plugins"])
+@pytest.mark.parametrize("name", ["space", "plugins", "compare"])
 def test_a_recipe_cannot_take_the_name_of_a_built_in_command(packages, main, name):
     install(packages, "towers", "towers", [(RECIPES, f"{name} = towers:recipe")])
     reason = f"{name} is a command of elasticnas itself; rename the entry point"
@@ -149,7 +150,9 @@ def test_two_plug_ins_of_one_name_conflict(packages):
 def test_an_unknown_name_lists_what_is_there(main):
     code, _, said = main("space", "show", "nothing")
     assert (
-        code == 1 and said == "error: no plug-in 'nothing' in elasticnas.spaces; installed are charlm, digits, easrec\n"
+        code == 1
+        and said
+        == "error: no plug-in 'nothing' in elasticnas.spaces; installed are charlm, digits, easrec, easrec-wide\n"
     )
 
 
@@ -170,7 +173,7 @@ recipe = Recipe()
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "lines"), [("easrec run --preset demo", 1, 1), ("plugins", 0, 2), ("--version", 0, 0)]
+    ("arguments", "code", "lines"), [("easrec run --preset demo", 1, 1), ("plugins", 0, 3), ("--version", 0, 0)]
 )
 def test_a_missing_extra_is_one_line(arguments, code, lines):
     start = "import sys; sys.modules['polars'] = None; from elasticnas.cli import main; main()"

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from easrec.config import Config
 from elasticnas.plugins import RECIPES, SPACES, STRATEGIES
 from tests.cli.test_plugins import install
 from tests.rendering import WIDTHS, cells
@@ -35,6 +36,7 @@ def saved(monkeypatch):
         known=lambda items: (items, []),
         numbers=lambda items: [1 for _ in items],
         item_ids=["", ITEM, "[b]"],
+        config=Config(),
     )
     for name in ("recommend", "ids"):
         monkeypatch.setattr(import_module(f"easrec.cli.{name}"), "recommender_of", lambda *_: recommender)
