@@ -34,8 +34,8 @@ def contest(tmp_path_factory):
         },
         supernet={"steps": 6},
         evaluations=6,
-        train_steps=6,
-        validate_every=3,
+        train_steps=120,
+        validate_every=40,
     )
     made = Contest(plan, folder / "made")
     run_seed(made, 1, CPU, Console(file=StringIO()))
