@@ -12,9 +12,18 @@ import numpy as np
 import torch
 
 from elasticnas.errors import CheckpointError, ElasticNASError, describe_error
-from elasticnas.files import read_bytes, write_bytes
+from elasticnas.files import read_bytes, read_signed, write_bytes
 
-__all__ = ["FIXED", "differences", "first_difference", "load_checkpoint", "restoring", "save_checkpoint", "to_builtins"]
+__all__ = [
+    "FIXED",
+    "differences",
+    "first_difference",
+    "load_checkpoint",
+    "load_part",
+    "restoring",
+    "save_checkpoint",
+    "to_builtins",
+]
 
 _FORMAT = 2
 _DIGEST = 32  # bytes of the SHA-256 at the beginning of the file
@@ -34,6 +43,23 @@ def save_checkpoint(path: Path, state: dict[str, Any], identity: dict[str, Any])
     data = buffer.getvalue()
     # torch does not detect flipped bits
     write_bytes(path, sha256(data).digest() + data)
+
+
+def load_part(path: Path) -> dict[str, Any] | None:
+    """Return a finished part of long work, which :func:`elasticnas.files.write_signed` wrote; None if there is none.
+
+    Raises:
+        CheckpointError: The file is damaged.
+        ElasticNASError: It cannot be read.
+    """
+    try:
+        return read_signed(path)
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise CheckpointError(f"{path}: damaged ({error}); delete it to make it again") from None
+    except OSError as error:
+        raise ElasticNASError(f"{path}: cannot be read, {error.strerror}; use another folder") from None
 
 
 def load_checkpoint(

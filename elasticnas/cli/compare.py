@@ -57,7 +57,7 @@ def compare(
     if not page and jobs == 1:
         configure_torch(threads)
         for each in seeds:
-            if not set(names).isdisjoint(contest.missing().get(each, ())):
+            if each in contest.missing(names):
                 run_seed(contest, each, device_of(device), console, names)
     elif not page:
         failed = run_seeds(contest, plan, seeds, names, jobs, threads, device, console)

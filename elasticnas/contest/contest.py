@@ -1,18 +1,18 @@
 """Contest: the folder of a contest, its entrants, and their judgement."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from elasticnas.checkpoint import first_difference
+from elasticnas.checkpoint import first_difference, load_part
 from elasticnas.contest.entrant import Entrant
 from elasticnas.contest.plan import RANDOM, SCRATCH, UNIFORM, ContestPlan, file_name
 from elasticnas.contest.statistics import Judgement, judge
-from elasticnas.errors import CheckpointError, ElasticNASError, one_line
-from elasticnas.files import read_signed, write_signed
+from elasticnas.errors import CheckpointError, one_line
+from elasticnas.files import write_signed
 
 __all__ = ["Contest"]
 
@@ -60,7 +60,7 @@ class Contest:
             raise CheckpointError(f"{self.folder} holds a contest of another task, {difference}; use another folder")
 
     def _stored(self) -> dict[str, Any] | None:
-        stored = _read(self.folder / _PLAN)
+        stored = load_part(self.folder / _PLAN)
         own = json.loads(self.plan.model_dump_json())
         if stored is not None and (difference := first_difference(stored["plan"], own)):
             raise CheckpointError(
@@ -68,6 +68,11 @@ class Contest:
                 "use another folder"
             )
         return stored
+
+    @property
+    def unfinished(self) -> Path:
+        """Folder of what is under way: a folder and a log for each seed."""
+        return self.folder / "unfinished"
 
     def path(self, name: str, seed: int) -> Path:
         """Return the file of an entrant."""
@@ -80,11 +85,11 @@ class Contest:
             CheckpointError: Its file is damaged, or is that of another entrant or seed.
         """
         path = self.path(name, seed)
-        stored = _read(path)
+        stored = load_part(path)
         if stored is None:
             return None
         try:
-            found = Entrant.model_validate({key: value for key, value in stored.items() if key != "checksum"})
+            found = Entrant.model_validate(stored)
         except ValidationError as error:
             raise CheckpointError(f"{path}: damaged ({one_line(Entrant, error)}); delete it to make it again") from None
         if (found.name, found.seed) != (name, seed):
@@ -103,9 +108,10 @@ class Contest:
         made = [self.entrant(name, seed) for seed in self.plan.seeds for name in self.names]
         return [entrant for entrant in made if entrant is not None]
 
-    def missing(self) -> dict[int, list[str]]:
-        """Return the names that are missing, by seed."""
-        left = {seed: [n for n in self.names if not self.path(n, seed).exists()] for seed in self.plan.seeds}
+    def missing(self, names: Collection[str] | None = None) -> dict[int, list[str]]:
+        """Return which of these entrants, by default of all, are missing, by seed."""
+        wanted = self.names if names is None else names
+        left = {seed: [n for n in wanted if not self.path(n, seed).exists()] for seed in self.plan.seeds}
         return {seed: names for seed, names in left.items() if names}
 
     def judgements(self, entrants: Sequence[Entrant]) -> tuple[Judgement, ...]:
@@ -126,14 +132,3 @@ class Contest:
             values.setdefault(entrant.name, {})[entrant.seed] = entrant.test
         direction = self.facts.get("direction", "maximise")
         return judge(pairs, values, direction, self.plan.smallest_difference)
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    try:
-        return read_signed(path)
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        raise CheckpointError(f"{path}: damaged ({error}); delete it to make it again") from None
-    except OSError as error:
-        raise ElasticNASError(f"{path}: cannot be read, {error.strerror}; use another folder") from None

@@ -7,6 +7,7 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 
 from elasticnas.contest.contest import Contest
@@ -14,7 +15,7 @@ from elasticnas.contest.page import page
 from elasticnas.errors import ElasticNASError
 from elasticnas.files import write_text
 from elasticnas.report import environment
-from elasticnas.run.processes import ELASTICNAS, Processes, environment_with, exit_on_signals
+from elasticnas.run.processes import ELASTICNAS, Processes, environment_with, exit_on_signals, failure
 
 __all__ = ["run_seeds", "write_result"]
 
@@ -42,11 +43,11 @@ def run_seeds(
         console: Shows the progress.
     """
     processes, failed, started = Processes(), dict[int, str](), time.monotonic()
-    missing = contest.missing()
-    left = [seed for seed in seeds if not set(names).isdisjoint(missing.get(seed, ()))]
+    missing = contest.missing(names)
+    left = [seed for seed in seeds if seed in missing]
 
     def one(seed: int) -> str | None:
-        log = contest.folder / "unfinished" / f"{seed}.log"
+        log = contest.unfinished / f"{seed}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         command = [*ELASTICNAS, "compare", str(path), "--out", str(contest.folder), "--seed", str(seed), "--jobs", "1"]
         command += ["--threads", str(threads), "--device", device]
@@ -54,11 +55,11 @@ def run_seeds(
         with log.open("ab") as file:
             at = file.tell()
             code = processes.run(command, file, environment_with(threads))
+        if code == 0:
+            log.unlink()
         if code == 0 or processes.stopping:
-            log.unlink() if code == 0 else None
             return None
-        lines = log.read_bytes()[at:].decode("utf-8", "replace").strip().splitlines()
-        return (lines[-1].removeprefix("error: ") if lines else f"ended with code {code}") + f" ({log})"
+        return f"{failure(log, at, code)} ({log})"
 
     with exit_on_signals(), ThreadPoolExecutor(jobs) as pool:
         try:
@@ -90,8 +91,6 @@ def write_result(contest: Contest, where: dict[str, Any] | None = None) -> str:
     if not entrants:
         raise ElasticNASError(f"{contest.folder}: no network is trained yet; run the contest first")
     judgements, scratch = contest.judgements(entrants), contest.judgements_from_scratch(entrants)
-    import torch
-
     where = where or environment(torch.device("cpu"))
     content = {
         "format": 1,

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -33,7 +34,6 @@ __all__ = ["run_seed"]
 
 _SAMPLED = 64  # architectures whose mean FLOPs stand for those of supernet training
 _CHECKPOINT_EVERY = 200
-_UNFINISHED = "unfinished"
 
 
 def run_seed(
@@ -53,7 +53,7 @@ def run_seed(
         ConfigError: An entrant from scratch is to be made before the one that has its architecture, a strategy trains
             without ``trains: true``, or its search leaves no work for the training of its network.
     """
-    folder = contest.folder / _UNFINISHED / str(seed)
+    folder = contest.unfinished / str(seed)
     with Run(folder, resume=True, progress=None) as run:
         _Seed(contest, seed, run, device, console).make(contest.names if names is None else names)
     if seed not in contest.missing():
@@ -102,9 +102,12 @@ class _Seed:
     @property
     def planned(self) -> float:
         """Total work of every entrant."""
-        plan = self.plan
-        evaluations = plan.evaluations * plan.evaluation_work * plan.budget
-        return self.supernet_work + evaluations + plan.train_steps * plan.budget * self._step_work
+        return self._search_work + self.plan.train_steps * self.plan.budget * self._step_work
+
+    @property
+    def _search_work(self) -> float:
+        """Work of the shared supernet and of the evaluations, each at the budget."""
+        return self.supernet_work + self.plan.evaluations * self.plan.evaluation_work * self.plan.budget
 
     @property
     def _step_work(self) -> float:
@@ -129,7 +132,7 @@ class _Seed:
         if given is not None and given.trains:
             found, work, model, seconds = self._search_of_its_own(name, strategy, given)
         else:
-            model = self._supernet()
+            model, trained = self._supernet
             started = time.perf_counter()
             settings = SearchSettings(seed=self.seed, random_architectures=1)
             problem = replace(self._problem(self.study), train=None)  # training that nobody counts is refused
@@ -137,7 +140,7 @@ class _Seed:
                 found = self._search(name, strategy, problem, settings)
             except ConfigError as error:
                 raise ConfigError(f"{name}: {error}; a strategy that trains needs trains: true in the plan") from None
-            seconds = {"supernet": self._supernet_seconds, "search": time.perf_counter() - started}
+            seconds = {"supernet": trained, "search": time.perf_counter() - started}
             work = Work(supernet=self.supernet_work, evaluations=self._evaluations(found))
         arch = found.best
         about = {
@@ -171,8 +174,7 @@ class _Seed:
         )
         settings = updated(settings, given.search)
         per_step = given.step_work * (1 + 1 / settings.update_every)
-        allowed = self.supernet_work + plan.evaluations * plan.evaluation_work * plan.budget
-        steps = given.steps or max(1, int(allowed / per_step))
+        steps = given.steps or max(1, int(self._search_work / per_step))
         study = self._study()
         found = self._search(name, strategy, self._problem(study), settings.model_copy(update={"steps": steps}))
         work = Work(supernet=steps * per_step, evaluations=self._evaluations(found))
@@ -188,8 +190,9 @@ class _Seed:
         failed = sum(self.flops(each.architecture) * each.attempts for each in found.failures)
         return (sum(_evaluated(found)) + failed) / self.whole * self.plan.evaluation_work
 
-    def _supernet(self) -> nn.Module:
-        """Train the shared supernet, or load it."""
+    @cached_property
+    def _supernet(self) -> tuple[nn.Module, float]:
+        """The shared supernet, trained or loaded, and the seconds of its training."""
         plan = self.plan
         settings = TrainerSettings(
             steps=plan.supernet.steps,
@@ -207,8 +210,8 @@ class _Seed:
         torch.manual_seed(self.seed)
         with self._stage("train the supernet") as stage:
             shown = self.run.stage("supernet", self.identity, lambda p: stage.show(p, f"loss {p.figures['loss']:.3f}"))
-            self._supernet_seconds = trainer.run(shown).seconds
-        return self.study.model
+            seconds = trainer.run(shown).seconds
+        return self.study.model, seconds
 
     def _extracted(self, model: nn.Module, arch: Any) -> nn.Module:
         example = tree_map(lambda v: v.to(self.study.device) if isinstance(v, Tensor) else v, self.study.example)

@@ -47,6 +47,13 @@ class Combinations:
         indices = self.space.indices(arch)
         return np.array([indices[choice.name] for choice in self.choices], dtype=np.intp)
 
+    def index(self, rows: Rows, positions: Sequence[int]) -> Rows:
+        """Return for each row ``(rows, choices)`` the index of its combination of some choices, in their order."""
+        found = np.zeros(len(rows), dtype=np.intp)
+        for position in positions:
+            found = found * self.counts[position] + rows[:, position]
+        return found
+
     def possible(self, rows: Rows) -> Mask:
         """Return for each row ``(rows, choices)`` whether some architecture has it."""
         return self._evaluate(rows, lambda arch: arch is not None).astype(bool)

@@ -44,23 +44,17 @@ class LayeredCost:
 
     def values(self, rows: Rows) -> Array:
         """Return the value at combinations ``(rows, choices)``; infinite if a layer's options are impossible."""
-        joint = self._index(rows, self.joint)
+        joint = self.combinations.index(rows, self.joint)
         found: Array = self.level[joint].copy()
         for layer, positions in enumerate(self.groups):
-            own = self.change[joint, self._index(rows, positions)]
+            own = self.change[joint, self.combinations.index(rows, positions)]
             found += np.where(self.present[joint, layer], own, 0.0)
         return found
 
     def allows(self, rows: Rows) -> Mask:
         """Return whether the joint options of combinations ``(rows, choices)`` are allowed."""
-        allowed: Mask = self.allowed[self._index(rows, self.joint)]
+        allowed: Mask = self.allowed[self.combinations.index(rows, self.joint)]
         return allowed
-
-    def _index(self, rows: Rows, positions: Sequence[int]) -> Rows:
-        found = np.zeros(len(rows), dtype=np.intp)
-        for position in positions:
-            found = found * self.combinations.counts[position] + rows[:, position]
-        return found
 
 
 def layered_cost(combinations: Combinations) -> LayeredCost | None:

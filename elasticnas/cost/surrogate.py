@@ -93,22 +93,15 @@ class Surrogate:
 
     def values(self, rows: Rows) -> Array:
         """Return the value at combinations ``(rows, choices)``, possible or not."""
-        joint = self.index(rows)
+        joint = self.combinations.index(rows, self.joint)
         return self.level[joint] + sum(
             (self.change[joint, start + rows[:, position]] for position, start in self._starts()), np.zeros(len(rows))
         )
 
     def allows(self, rows: Rows) -> Mask:
         """Return whether the joint options of combinations ``(rows, choices)`` are allowed."""
-        allowed: Mask = self.allowed[self.index(rows)]
+        allowed: Mask = self.allowed[self.combinations.index(rows, self.joint)]
         return allowed
-
-    def index(self, rows: Rows) -> Rows:
-        """Return the index of the joint combination of each row."""
-        found = np.zeros(len(rows), dtype=np.intp)
-        for position in self.joint:
-            found = found * self.combinations.counts[position] + rows[:, position]
-        return found
 
     def _starts(self) -> list[tuple[int, int]]:
         counts = [self.combinations.counts[position] for position in self.separate]

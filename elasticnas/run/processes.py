@@ -7,13 +7,14 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import IO
 
 if sys.platform != "win32":
     import fcntl
 
-__all__ = ["ELASTICNAS", "Processes", "environment_with", "exit_on_signals", "locked"]
+__all__ = ["ELASTICNAS", "Processes", "environment_with", "exit_on_signals", "failure", "locked"]
 
 ELASTICNAS = [sys.executable, "-c", "from elasticnas.cli import main; main()"]
 """The command ``elasticnas`` of this Python."""
@@ -102,6 +103,21 @@ def locked(file: IO[bytes]) -> bool:
         except BlockingIOError:
             return False
     return True
+
+
+def failure(log: Path, start: int, code: int) -> str:
+    """Return in one line why a process failed: the signal that killed it, or the last line of its output.
+
+    Args:
+        log: File of its output.
+        start: Where its output begins in the file.
+        code: Its exit code.
+    """
+    if code < 0:
+        known = {each.value: each.name for each in signal.Signals}
+        return f"killed by signal {known.get(-code, -code)}"
+    lines = log.read_bytes()[start:].decode("utf-8", "replace").strip().splitlines()
+    return lines[-1].removeprefix("error: ") if lines else f"ended with code {code}"
 
 
 def environment_with(threads: int) -> dict[str, str]:

@@ -13,12 +13,12 @@ from rich.console import Console
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
-from elasticnas.checkpoint import first_difference
+from elasticnas.checkpoint import first_difference, load_part
 from elasticnas.cost import Flops, count_flops
-from elasticnas.errors import CheckpointError, ConfigError, ElasticNASError, one_line
+from elasticnas.errors import CheckpointError, ConfigError, one_line
 from elasticnas.extraction import extract, recalibrate, save
 from elasticnas.extraction.batchnorm import norms_of, warn_of_stale
-from elasticnas.files import read_signed, write_signed, write_text
+from elasticnas.files import write_signed, write_text
 from elasticnas.parallel import kind_of, on_first, prepared, rank, unsharded, wrapped_as
 from elasticnas.report import Plan, Stage, environment, mean_interval, require_matplotlib, require_scipy, try_report
 from elasticnas.run import Progress, Run, drive, one_epoch
@@ -377,16 +377,4 @@ def _plan_of(settings: StudySettings) -> Plan:
 
 def _read(path: Path) -> dict[str, Any] | None:
     """Read a file on rank 0, for all ranks; None if there is none."""
-    return on_first(lambda: _read_here(path))
-
-
-def _read_here(path: Path) -> dict[str, Any] | None:
-    try:
-        content = read_signed(path)
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        raise CheckpointError(f"{path}: damaged ({error}); delete it to make it again") from None
-    except OSError as error:
-        raise ElasticNASError(f"{path}: cannot be read, {error.strerror}; use another folder") from None
-    return content
+    return on_first(lambda: load_part(path))

@@ -1,20 +1,12 @@
 """A small task of a contest, as a user would write it."""
 
-from types import SimpleNamespace
-from typing import Literal
-
 import torch
 from torch import nn
 
 import elasticnas.nn as enn
-from elasticnas import Space
 from elasticnas.search import Problem
 from elasticnas.study import Study
-
-
-class Sizes(Space):
-    hidden: Literal[16, 12, 8, 4]
-    depth: Literal[3, 2, 1]
+from tests.study.signs import Sizes, batches, loss, scaled
 
 
 class Net(nn.Module):
@@ -26,15 +18,6 @@ class Net(nn.Module):
 
     def forward(self, x):
         return self.out(self.blocks(torch.relu(self.inp(x))))
-
-
-def batches(epoch):
-    x = torch.randn(5, 32, 4, generator=torch.Generator().manual_seed(epoch))
-    return list(zip(x, (x.prod(-1) > 0).long() + (x[..., 0] > 1).long(), strict=True))
-
-
-def loss(network, batch):
-    return nn.functional.cross_entropy(network(batch[0]), batch[1])
 
 
 def each(network):
@@ -62,7 +45,7 @@ def task(seed, device, spoilt=None, name="signs"):
     return Study(
         problem,
         Net,
-        lambda factor: SimpleNamespace(hidden=max(1, round(16 * factor)), depth=3),
+        scaled,
         lambda network: {"nats": each(network)},
         torch.zeros(1, 4),
         name=name,

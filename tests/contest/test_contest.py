@@ -25,8 +25,9 @@ from elasticnas.run import Run, drive
 from elasticnas.search import PlainTraining
 from elasticnas.search.schedule import warm_cosine
 from tests.conftest import ROOT
-from tests.contest.task import Net, Sizes, batches, loss
+from tests.contest.task import Net
 from tests.parallel.launching import environment
+from tests.study.signs import Sizes, batches, loss
 
 GIVEN = {
     "task": "tests.contest.task:task",
@@ -323,22 +324,17 @@ def test_entrants_can_be_made_in_parts(made, tmp_path):
         assert ours.model_copy(update={"seconds": {}}) == theirs.model_copy(update={"seconds": {}})
 
 
-def test_unknown_entrants_are_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("option", "given", "known"),
+    [("--entrant", "luck", f"entrants of {{}} are: {', '.join(NAMES)}"), ("--seed", "9", "seeds of {} are 3, 4")],
+)
+def test_unknown_entrants_and_seeds_are_refused(option, given, known, tmp_path):
     path = tmp_path / "plan.yaml"
     path.write_text(plan().model_dump_json())
-    arguments, options = command(path, tmp_path / "c", "--entrant", "luck")
+    arguments, options = command(path, tmp_path / "c", option, given)
     done = subprocess.run(arguments, **options, timeout=120)
     assert done.returncode == 1
-    assert done.stderr.strip() == f"error: --entrant luck: the entrants of {path} are: {', '.join(NAMES)}"
-
-
-def test_unknown_seeds_are_refused(tmp_path):
-    path = tmp_path / "plan.yaml"
-    path.write_text(plan().model_dump_json())
-    arguments, options = command(path, tmp_path / "c", "--seed", "9")
-    done = subprocess.run(arguments, **options, timeout=120)
-    assert done.returncode == 1
-    assert done.stderr.strip() == f"error: --seed 9: the seeds of {path} are 3, 4"
+    assert done.stderr.strip() == f"error: {option} {given}: the {known.format(path)}"
 
 
 def training(network, folder=None, **changes):

@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 
 import numpy as np
 import pytest
-from pydantic import model_validator
 from torch import nn
 
 import elasticnas.nn as enn
@@ -17,45 +16,7 @@ from elasticnas.cost.objective import Objective
 from elasticnas.cost.separable import separable
 from elasticnas.cost.solver import Solver
 from elasticnas.errors import BudgetError
-
-
-class Layered(Space):
-    """516 architectures: two choices in each of up to three layers, and a width that scales their costs."""
-
-    hidden: Literal[4, 2]
-    depth: Literal[3, 2, 1]
-    inner: Annotated[tuple[Literal[7, 5, 3], ...], PerLayer("depth")]
-    heads: Annotated[tuple[Literal[2, 1], ...], PerLayer("depth")]
-
-
-class Ruled(Layered):
-    @model_validator(mode="after")
-    def narrow_first(self):
-        if self.inner[0] == 7 and self.hidden == 2:
-            raise ValueError("hidden=2 needs inner of less than 7 in the first layer")
-        return self
-
-
-class Block(nn.Module):
-    def __init__(self, hidden, inner, heads):
-        super().__init__()
-        self.feed, self.attention = enn.FeedForward(hidden, inner), enn.Attention(hidden, heads, 2)
-
-    def forward(self, x):
-        return self.feed(self.attention(x))
-
-
-def net(space):
-    axes = space.axes()
-    parts = zip(axes.inner, axes.heads, strict=True)
-    return enn.Stack([Block(axes.hidden, inner, heads) for inner, heads in parts], axes.depth)
-
-
-class Work(Cost):
-    unit = "work"
-
-    def compute(self, arch):
-        return work(arch)
+from tests.cost.layered_space import Ruled, Sizes, Work, net, work
 
 
 class Weights(Cost):
@@ -72,10 +33,6 @@ class Waste(Cost):
 
     def compute(self, arch):
         return waste(arch)
-
-
-def work(arch):
-    return float(arch.hidden * (10 + sum(2 * i + 5 * h for i, h in zip(arch.inner, arch.heads, strict=True))))
 
 
 def weights(arch):
@@ -116,7 +73,7 @@ def total(given, arch, idle=()):
     return sum(given.values[name][place] for name, place in at.items()) + sum(pairs)
 
 
-@pytest.mark.parametrize("space", [Layered, Ruled])
+@pytest.mark.parametrize("space", [Sizes, Ruled])
 @pytest.mark.parametrize("kinds", [(), (Work,), (Work, Weights), (Work, Weights, Waste)])
 @pytest.mark.parametrize("pairs", [0, 4])
 @pytest.mark.parametrize("enumerated", [0, 50_000])
@@ -194,23 +151,23 @@ def uneven(arch):
 
 
 def test_a_width_that_scales_each_layer_by_another_factor():
-    given, model = objective(Layered, 3), net(Layered)
+    given, model = objective(Sizes, 3), net(Sizes)
     for percent in (30, 60):
-        budget = Budget(uneven(Layered.largest()) * percent / 100, Uneven(model), f"{percent}%")
+        budget = Budget(uneven(Sizes.largest()) * percent / 100, Uneven(model), f"{percent}%")
         solver = Solver(given, 0)
         (found,) = solver.best([budget])
-        expected = min(total(given, arch) for arch in Layered.enumerate() if uneven(arch) <= budget.limit)
+        expected = min(total(given, arch) for arch in Sizes.enumerate() if uneven(arch) <= budget.limit)
         assert total(given, found) == pytest.approx(expected) and uneven(found) <= budget.limit and solver.proven
 
 
 def test_excluded_options_are_never_chosen():
-    given = objective(Layered, 0)
+    given = objective(Sizes, 0)
     for name in ("depth", "inner.0"):
         worst = min(range(3), key=given.values[name].__getitem__)
         given.values[name] = tuple(math.inf if i == worst else v for i, v in enumerate(given.values[name]))
-    model = net(Layered)
-    budget = Budget(work(Layered.largest()) * 0.6, Work(model), "60%")
-    expected = min(total(given, arch) for arch in Layered.enumerate() if work(arch) <= budget.limit)
+    model = net(Sizes)
+    budget = Budget(work(Sizes.largest()) * 0.6, Work(model), "60%")
+    expected = min(total(given, arch) for arch in Sizes.enumerate() if work(arch) <= budget.limit)
     for enumerated in (0, 50_000):
         (found,) = Solver(given, enumerated).best([budget])
         assert total(given, found) == pytest.approx(expected)
@@ -223,24 +180,24 @@ def test_a_cost_that_is_no_sum_is_met_by_a_greedy_search():
         def compute(self, arch):
             return float(arch.hidden + max(arch.inner) ** 2)
 
-    given, model = objective(Layered, 1), net(Layered)
+    given, model = objective(Sizes, 1), net(Sizes)
     budget = Budget(32.0, Peak(model), "32")
     assert separable(given, [budget]) is None
     solver = Solver(given, 0)
     found = solver.best([budget], count=3)
     assert len(found) == 3 and all(a.hidden + max(a.inner) ** 2 <= 32 for a in found) and not solver.proven
-    values = [total(given, arch) for arch in Layered.enumerate() if arch.hidden + max(arch.inner) ** 2 <= 32]
+    values = [total(given, arch) for arch in Sizes.enumerate() if arch.hidden + max(arch.inner) ** 2 <= 32]
     assert total(given, found[0]) == pytest.approx(min(values))
 
 
 def test_budgets_that_cannot_be_met_are_named():
-    model = net(Layered)
+    model = net(Sizes)
     budgets = [Budget(40.0, Work(model), "40"), Budget(1e9, Weights(model), "1e9")]
     with pytest.raises(BudgetError, match=r"^budget 40 \(40 work\) is below the smallest reachable cost, 42 work"):
-        Solver(objective(Layered, 0), 0).best(budgets)
+        Solver(objective(Sizes, 0), 0).best(budgets)
     budgets = [Budget(42.0, Work(model), "42"), Budget(180.0, Waste(model), "180")]
     with pytest.raises(BudgetError, match=r"each can be met, but not all together; the closest architecture"):
-        Solver(objective(Layered, 0), 0).best(budgets)
+        Solver(objective(Sizes, 0), 0).best(budgets)
 
 
 def test_a_cost_that_is_not_as_the_sum_says_is_not_taken():
@@ -252,9 +209,9 @@ def test_a_cost_that_is_not_as_the_sum_says_is_not_taken():
         def compute(self, arch):
             return work(arch) + (1e6 if arch == trap else 0.0)
 
-    given, model = objective(Layered, 2), net(Layered)
-    limit = work(Layered.largest()) * 0.7
-    order = sorted((a for a in Layered.enumerate() if work(a) <= limit), key=lambda arch: total(given, arch))
+    given, model = objective(Sizes, 2), net(Sizes)
+    limit = work(Sizes.largest()) * 0.7
+    order = sorted((a for a in Sizes.enumerate() if work(a) <= limit), key=lambda arch: total(given, arch))
     trap = order[0]
     (found,) = Solver(given, 0).best([Budget(limit, Trap(model), "70%")])
     assert found == order[1] or total(given, found) >= total(given, order[1])

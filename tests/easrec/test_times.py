@@ -21,17 +21,7 @@ from easrec.space import space_for
 from elasticnas.errors import ConfigError, DataError
 from elasticnas.testing import assert_mask_slice_equal
 from tests.easrec.runs import untrained_run
-
-ITEMS = 13
-SMALL = {
-    "hidden": 16,
-    "inner": 32,
-    "length": 9,
-    "layers": 2,
-    "heads": 2,
-    "hidden_pruning": (0, 0.25, 0.5),
-    "inner_pruning": (0, 0.5, 0.75),
-}
+from tests.easrec.test_model import ITEMS, SMALL
 
 
 def inputs():

@@ -18,6 +18,7 @@ from elasticnas.errors import BudgetError, ConfigError
 from elasticnas.run import Run
 from elasticnas.search import OptionScores, Problem, ScoreOptions, SearchResult, SearchSettings
 from elasticnas.testing import StrategyContract
+from tests.cost.layered_space import Ruled, Sizes, Work, net, work
 
 
 class TestScoreOptions(StrategyContract):
@@ -34,55 +35,11 @@ class TestScoreOptionsWithCorrections(StrategyContract):
         return ScoreOptions(best=2, held_out=1, corrections=4)
 
 
-class Sizes(Space):
-    """516 architectures: two choices in each of up to three layers."""
-
-    hidden: Literal[4, 2]
-    depth: Literal[3, 2, 1]
-    inner: Annotated[tuple[Literal[7, 5, 3], ...], PerLayer("depth")]
-    heads: Annotated[tuple[Literal[2, 1], ...], PerLayer("depth")]
-
-
-class Ruled(Sizes):
-    @model_validator(mode="after")
-    def narrow_first(self):
-        if self.inner[0] == 7 and self.hidden == 2:
-            raise ValueError("hidden=2 needs inner of less than 7 in the first layer")
-        return self
-
-
-class Block(nn.Module):
-    def __init__(self, hidden, inner, heads):
-        super().__init__()
-        self.feed, self.attention = enn.FeedForward(hidden, inner), enn.Attention(hidden, heads, 2)
-
-    def forward(self, x):
-        return self.feed(self.attention(x))
-
-
-def net(space):
-    torch.manual_seed(0)
-    axes = space.axes()
-    parts = zip(axes.inner, axes.heads, strict=True)
-    return enn.Stack([Block(axes.hidden, inner, heads) for inner, heads in parts], axes.depth)
-
-
-class Work(Cost):
-    unit = "work"
-
-    def compute(self, arch):
-        return work(arch)
-
-
 class Length(Cost):
     unit = "layers"
 
     def compute(self, arch):
         return float(arch.depth)
-
-
-def work(arch):
-    return float(arch.hidden * (10 + sum(2 * i + 5 * h for i, h in zip(arch.inner, arch.heads, strict=True))))
 
 
 def additive(arch):

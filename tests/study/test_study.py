@@ -5,7 +5,6 @@ import math
 import shutil
 from dataclasses import replace
 from types import SimpleNamespace
-from typing import Literal
 
 import numpy as np
 import pytest
@@ -13,7 +12,7 @@ import torch
 from torch import nn
 
 import elasticnas.nn as enn
-from elasticnas import Space, load
+from elasticnas import load
 from elasticnas.cost import Flops, count_flops
 from elasticnas.errors import CheckpointError, ConfigError, ElasticNASError, SearchError
 from elasticnas.run import Run
@@ -23,13 +22,9 @@ from elasticnas.study.examples import split_values
 from elasticnas.study.page import page
 from elasticnas.study.uniform import uniform_sizes
 from elasticnas.study.verdicts import verdicts
+from tests.study.signs import Sizes, batches, loss, scaled
 
 SETTINGS = StudySettings(steps=12, tune_steps=4, trials=5, population=3, checkpoint_every=3, shares=(0.3, 0.7))
-
-
-class Sizes(Space):
-    hidden: Literal[16, 12, 8, 4]
-    depth: Literal[3, 2, 1]
 
 
 class Net(nn.Module):
@@ -41,19 +36,6 @@ class Net(nn.Module):
 
     def forward(self, x):
         return self.out(self.blocks(torch.relu(self.inp(x))))
-
-
-def scaled(factor):
-    return SimpleNamespace(hidden=max(1, round(16 * factor)), depth=3)
-
-
-def batches(epoch):
-    x = torch.randn(5, 32, 4, generator=torch.Generator().manual_seed(epoch))
-    return list(zip(x, (x.prod(-1) > 0).long() + (x[..., 0] > 1).long(), strict=True))
-
-
-def loss(network, batch):
-    return nn.functional.cross_entropy(network(batch[0]), batch[1])
 
 
 def nats(split):

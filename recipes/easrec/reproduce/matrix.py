@@ -1,7 +1,6 @@
 """The matrix of runs: every method with every seed, in parallel processes, resumable."""
 
 import json
-import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -16,7 +15,7 @@ from easrec.reproduce.methods import Method
 from easrec.result import RunResult
 from elasticnas.errors import CheckpointError, ConfigError, ElasticNASError
 from elasticnas.files import read_json, write_text
-from elasticnas.run.processes import ELASTICNAS, Processes, environment_with, exit_on_signals, locked
+from elasticnas.run.processes import ELASTICNAS, Processes, environment_with, exit_on_signals, failure, locked
 from elasticnas.settings import differences
 
 __all__ = ["Cell", "run_matrix"]
@@ -156,11 +155,7 @@ def _run(cell: Cell, data: Path, threads: int, device: str, runs: Processes) -> 
         code = runs.run(_command(cell, data, threads, device), log, environment_with(threads), held)
         if code == 0 or runs.stopping:
             return None
-        lines = (cell.folder / "log.txt").read_bytes()[at:].decode("utf-8", "replace").strip().splitlines()
-        reason = lines[-1].removeprefix("error: ") if lines else f"ended with code {code}"
-        if code < 0:
-            known = {each.value: each.name for each in signal.Signals}
-            reason = f"killed by signal {known.get(-code, -code)}"
+        reason = failure(cell.folder / "log.txt", at, code)
         write_text(failed, reason + "\n")
         return reason
 
