@@ -7,6 +7,7 @@ from typing import Literal
 import pytest
 import torch
 from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
 from torch.nn.utils import parametrizations
 
 import elasticnas
@@ -385,7 +386,7 @@ def test_wrapped_supernets_are_refused(tmp_path):
             bind(wrapped, ARCH)
         sharded = supernet()
         bound = bind(sharded, ARCH)
-        torch.distributed.fsdp.fully_shard(sharded)
+        torch.distributed.fsdp.fully_shard(sharded, mesh=init_device_mesh("cpu", (1,)))
         with pytest.raises(ExtractionError, match=r"^the supernet has sharded weights"):
             bind(sharded, ARCH)
         with pytest.raises(ExtractionError, match="has been sharded since"):
