@@ -6,9 +6,10 @@ PIP_ARGS ?=
 DATA ?=
 BIN := .venv/bin
 INSTALLED := .venv/.installed
-PEERS := .venv-peers/.installed
+PEERS := .venv-rectools/.installed
+RECBOLE := .venv-recbole/.installed
 
-.PHONY: run test lint types tests slow bench gpu-kit peers clean
+.PHONY: run test lint types tests slow bench gpu-kit peers rectools recbole clean
 
 run: $(INSTALLED)
 	@rm -rf runs/demo
@@ -47,13 +48,16 @@ gpu-kit: $(INSTALLED)
 	cp "$(DATA)" benchmarks/gpu-kit/ml-1m.tsv.gz
 	du -sh benchmarks/gpu-kit
 
-# RecBole, for benchmarks/peers/compare.py: an environment of its own, on Python 3.10 or 3.11
-peers: $(PEERS)
+# RecTools, for benchmarks/peers/compare_rectools.py: an environment of its own
+peers rectools: $(PEERS)
 
-$(PEERS): benchmarks/peers/recbole.txt
-	test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
-	.venv-peers/bin/python -m pip install --quiet $(PIP_ARGS) -r benchmarks/peers/recbole.txt
-	touch $(PEERS)
+# RecBole, for benchmarks/peers/compare.py: another one, on Python 3.10 or 3.11
+recbole: $(RECBOLE)
+
+.venv-%/.installed: benchmarks/peers/%.txt
+	test -x .venv-$*/bin/python || $(PYTHON) -m venv .venv-$*
+	.venv-$*/bin/python -m pip install --quiet $(PIP_ARGS) -r benchmarks/peers/$*.txt
+	touch $@
 
 clean:
-	rm -rf .venv .venv-peers build dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-rectools .venv-recbole build dist .mypy_cache .ruff_cache .pytest_cache
