@@ -1,15 +1,19 @@
 # Two commands: `make run` shows EASRec on generated interactions, `make test` runs lint, types and tests.
 # PIP_ARGS is passed on to pip, for example to choose an index that has the build of PyTorch you want.
-# DATA is a file of interactions for `make bench`; random ones without.
+# DATA is a file of interactions for `make bench`; random ones without. QUICK=1 takes less than ten minutes.
+# BASE is the commit to compare with for `make bench-compare`; ONLY names one of its parts, such as streaming.
 PYTHON ?= python3
 PIP_ARGS ?=
 DATA ?=
+QUICK ?=
+BASE ?=
+ONLY ?=
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 PEERS := .venv-rectools/.installed
 RECBOLE := .venv-recbole/.installed
 
-.PHONY: run test lint types tests slow bench gpu-kit peers rectools recbole clean
+.PHONY: run test lint types tests slow bench bench-compare gpu-kit peers rectools recbole clean
 
 run: $(INSTALLED)
 	@rm -rf runs/demo
@@ -36,7 +40,11 @@ slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow
 
 bench: $(INSTALLED)
-	$(BIN)/python benchmarks/bench.py docs/results $(if $(DATA),--data $(DATA))
+	$(BIN)/python benchmarks/bench.py $(if $(QUICK),runs/bench-quick --quick,docs/results) $(if $(DATA),--data $(DATA))
+
+bench-compare: $(INSTALLED)
+	@test -n "$(BASE)" || { echo "give a commit: make bench-compare BASE=HEAD~1"; exit 1; }
+	$(BIN)/python benchmarks/bench_compare.py $(BASE) $(if $(ONLY),--only $(ONLY))
 
 # What benchmarks/gpu.sh needs on a machine without network (Linux, Python 3.12, torch); DATA is ML-1M
 gpu-kit: $(INSTALLED)

@@ -171,6 +171,11 @@ def test_recommending_takes_a_time(main, run):
         assert ("the last time in the data; --at gives another" in said) == (not options)
     direct = recommender.recommend([history], 10, times=[times], at=last)
     assert [item for item, _ in direct[0]] == asked()[0]["items"]
+    # times stay with their histories, whose lengths decide what is scored together
+    both = recommender.recommend([history, history[:2]], 10, times=[times, times[:2]], at=last)
+    alone = [direct[0], recommender.recommend([history[:2]], 10, times=[times[:2]], at=last)[0]]
+    for together, expected in zip(both, alone, strict=True):
+        assert [item for item, _ in together] == [item for item, _ in expected]
     code, _, said = main("easrec", "recommend", "--out", out, "--users", "all", "--to", out / "all.csv")
     assert code == 0, said
     for options, message in (
