@@ -8,6 +8,7 @@ accuracy, each for up to that time.
 
 import argparse
 import json
+import os
 from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
 from typing import Any
@@ -112,6 +113,7 @@ def compare(options: argparse.Namespace) -> None:
             "top": TOP,
         },
         "accuracy": None,
+        "load": {"before": os.getloadavg()[0], "cores": os.cpu_count()},
         "environment": environment(torch.device("cpu")),
     }
     with Peer(options.python, "RecTools") as peer:
