@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
 
 import pytest
 
@@ -10,7 +11,8 @@ from tests.conftest import ROOT
 
 sys.path.append(str(ROOT / "benchmarks"))  # as the script finds its own modules
 
-from bench_compare import Comparison, Failed, check_out, compare, compared, table
+import bench_compare
+from bench_compare import Comparison, Failed, check_out, compare, compared, confirmed, main, table
 
 
 @pytest.mark.parametrize(
@@ -46,6 +48,31 @@ def test_the_table_begins_with_the_slowest_and_counts_the_slower():
         "  0.80 (0.70 to 0.90)  faster  a: x",
         "1 of 3 timings are slower: their intervals are above 1.10.",
     ]
+
+
+def test_what_is_slower_must_be_so_again():
+    first = [Comparison("p: a", 1.5, 1.2, 1.6), Comparison("p: b", 1.5, 1.2, 1.6), Comparison("p: c", 1.0, 0.9, 1.1)]
+    again = [Comparison("p: a", 1.4, 1.3, 1.5), Comparison("p: b", 1.3, 1.0, 1.5), Comparison("p: c", 2.0, 1.9, 2.1)]
+    found = confirmed(first, again)
+    assert found == [again[0], again[1], first[2]]
+    assert [each.verdict for each in found] == ["slower", "", ""]
+
+
+@pytest.mark.parametrize(("times", "repeats", "code"), [([10, 15, 15], 1, 1), ([10, 15, 10], 1, 0), ([10, 10], 0, 0)])
+def test_the_exit_code_is_that_of_the_repeated_measurement(monkeypatch, tmp_path, capsys, times, repeats, code):
+    """One part of this tree takes the second time first and the third when repeated, the base always the first."""
+    calls = []
+
+    def measure(tree, part, options):
+        calls.append(part)
+        repeated = calls.count("streaming") > 2
+        return {"event": times[0] if tree == tmp_path or part != "streaming" else times[1 + repeated]}
+
+    monkeypatch.setattr(bench_compare, "check_out", lambda base: nullcontext(tmp_path))
+    monkeypatch.setattr(bench_compare, "measure", measure)
+    assert main(["base", "--rounds", "1", "--only", "streaming", "--only", "subnetwork"]) == code
+    assert calls.count("subnetwork") == 2 and calls.count("streaming") == 2 + 2 * repeats
+    assert ("1 of 2 timings are slower" if code else "0 of 2 timings are slower") in capsys.readouterr().out
 
 
 def git(*arguments, folder):
