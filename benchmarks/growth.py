@@ -80,9 +80,13 @@ def page(record: dict[str, Any]) -> str:
         lines += ["", f"| median, ms, at {part['lines'][0]['size']} = | {' | '.join(f'{int(s):,}' for s in sizes)} |"]
         lines += [f"|---|{'---:|' * len(sizes)}"]
         for line in part["lines"]:
-            medians = (f"{1000 * np.median(seconds):,.3g}" for seconds in line["seconds"].values())
+            medians = (_ms(1000 * float(np.median(seconds))) for seconds in line["seconds"].values())
             lines.append(f"| {line['name']} | {' | '.join(medians)} |")
     return "\n".join(lines) + "\n"
+
+
+def _ms(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def main(arguments: list[str] | None = None) -> None:
