@@ -15,6 +15,7 @@ sys.path.append(str(ROOT / "benchmarks"))  # as the script finds its own modules
 from bench import add_earlier
 from bench_page import page
 from interval import interval, ratio
+from speed import load_part
 from speed.measured import Row
 from speed.scale import TINY
 
@@ -113,3 +114,11 @@ def test_earlier_figures_stand_beside_the_rows_of_the_same_name(tmp_path):
     assert "| new | 2 | 2 to 2 |  |  |  |" in text
     assert "the library of commit old" in text
     assert add_earlier(part, "another", tmp_path / "before.json") == part == add_earlier(part, "p", None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["supernet-step", "subnetwork", "inference", "machine-share"])
+def test_a_part_measures_the_library_as_it_is(name):
+    measured = load_part(name).measure(TINY)
+    assert measured.rows and all(row.low <= row.value <= row.high for row in measured.rows)
+    assert all(figure["ms"] > 0 for figure in measured.figures)
