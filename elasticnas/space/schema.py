@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 from elasticnas.axes import Choice
 from elasticnas.errors import ArchitectureError, SpaceError
 from elasticnas.space.fields import PerLayer, Range
+from elasticnas.space.option_order import require_written_order
 
 __all__ = [
     "Declared",
@@ -86,6 +87,7 @@ def declared(space: type[BaseModel], prefix: tuple[str | int, ...] = ()) -> Iter
 
 def _of_field(space: type[BaseModel], name: str, info: FieldInfo, path: tuple[str | int, ...]) -> Iterator[Declared]:
     layers = per_layer(info)
+    require_written_order(space, name, info)
     if (nested := nested_space(info)) is not None:
         if not hasattr(nested, "choice_list"):
             raise SpaceError(f"{space.__name__}.{name}: {nested.__name__} is no Space; derive it from elasticnas.Space")
