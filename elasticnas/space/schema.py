@@ -157,9 +157,15 @@ def _deciding(space: type[BaseModel], name: str, layers: PerLayer) -> tuple[str,
         )
     options = _options(space, field, get_args(info.annotation)[0], [])
     try:
-        return field, options, Choice(field, options).index(option)
+        index = Choice(field, options).index(option)
     except ArchitectureError as error:
         raise SpaceError(f"{space.__name__}.{name}: unless=({field!r}, {option!r}): {error}") from None
+    if len(options) == 1:
+        raise SpaceError(
+            f"{space.__name__}.{name}: unless=({field!r}, {option!r}): {field} has no other option, so that {name} "
+            f"never has an effect; leave {name} out"
+        )
+    return field, options, index
 
 
 def _options(space: type[BaseModel], name: str, annotation: Any, metadata: list[Any]) -> tuple[Any, ...]:

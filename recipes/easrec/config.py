@@ -50,7 +50,7 @@ class WideConfig(_Frozen):
         attention: Kinds of attention of a layer; ``none`` leaves it out.
         heads: Numbers of heads of a layer.
         head_dim: Width k of a head; the width of the attention, heads times k, does not depend on ``hidden``.
-        inner: Inner sizes D of a layer; 0 leaves the dense layers out.
+        inner: Inner sizes D of a layer; 0 leaves the dense layers out, and ``[0]`` those of all layers.
         gates: Numbers of layers of a layer's gates; 0 for no gates.
         norm: ``pre``: each part of a layer normalizes its input, and the last layer's output is normalized; ``post``:
             the sum of input and output of each part is normalized, as in the paper.
@@ -75,9 +75,14 @@ class WideConfig(_Frozen):
         if self.attention[0] == "none":
             raise ValueError(
                 f"wide.attention={list(self.attention)}: the first kind is that of the largest network, so that it "
-                "cannot be none"
+                "cannot be none; list softmax, linrec or hstu first"
             )
         return self
+
+    @property
+    def has_dense(self) -> bool:
+        """Whether a layer can have dense layers."""
+        return self.inner[-1] > 0
 
 
 class ModelConfig(_Frozen):
