@@ -13,6 +13,7 @@ from easrec.artifact import Recommender
 from easrec.embedded import Embedded
 from easrec.layer import Layer, State, chosen
 from easrec.model import EASRecModel
+from easrec.next_events import require_histories, require_next_events
 from easrec.times import require_seconds
 from easrec.wide_layer import WideLayer
 from elasticnas.errors import ConfigError, DataError
@@ -89,6 +90,7 @@ class Streamer:
                 "one before it computed: recommend from whole histories, or train with model.time_bias=own"
             )
         self.timed = network.time_bias == "own"
+        self._catalogue = len(network.items.weight) - 1
         self._stacks = [stack for stack in (network.layers, network.feature_layers) if stack is not None]
         if not network.causal:
             raise ConfigError(
@@ -113,15 +115,11 @@ class Streamer:
             The state, and ``(B, V + 1)`` scores of the next item.
 
         Raises:
-            DataError: A history is empty, or times are missing, not used, not one for each event, or no seconds.
+            DataError: A history is empty, an item number is not 1..V, or times are missing, not used, not one for each
+                event, or no seconds.
         """
-        if not histories or not all(len(history) for history in histories):
-            raise DataError("a stream starts from at least one event of every user")
         self._require_times(times)
-        if times is not None and list(map(len, times)) != list(map(len, histories)):
-            raise DataError("times are needed of each event of a history, as many as events")
-        for each in times or ():
-            require_seconds(each)
+        require_histories(histories, times, self._catalogue)
         device = self.network.items.weight.device
         ids, recent = (each.to(device) for each in self._padded(histories))
         if times is None:
@@ -161,9 +159,12 @@ class Streamer:
             ``(B, V + 1)`` scores of the next item.
 
         Raises:
-            DataError: Times are missing or not used.
+            DataError: An item number is not 1..V, times are missing, not used or no seconds, or a tensor has another
+                shape or no integers. The state is as before.
         """
         self._require_times(times)
+        require_next_events(items, times, len(stream.seen), self._catalogue)
+        items, times = items.long(), None if times is None else times.long()
         stream.recent = _moved(stream.recent, items)
         if times is not None and stream.times is not None:
             stream.times = _moved(stream.times, times)

@@ -362,3 +362,63 @@ def test_a_byte_order_mark_belongs_to_no_user(folder):
     data = Interactions.load(folder / "data.npz")
     line = f"{data.user_ids[3]}\t{data.item_ids[5]}\n"
     assert stream(folder, f"\ufeff{line}".encode()).stdout == stream(folder, line.encode()).stdout
+
+
+def timed_network():
+    model = network(attention="softmax", time_bias="own")
+    for name, parameter in model.named_parameters():
+        if "relative" in name:
+            torch.nn.init.normal_(parameter)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("items", "times", "message"),
+    [
+        ([3, 4], [1.5, 2.0], r"times are an int64 tensor with one entry for each of 2 users \(got torch.float32 \(2"),
+        ([3, 4], [True, False], r"times are .*got torch.bool"),
+        ([3, 4], [20], r"times are .*got torch.int64 \(1,\)"),
+        ([3, 4], [[20, 21]], r"times are .*got torch.int64 \(1, 2\)"),
+        ([3, 4], [20, 1_700_000_000_000_000], r"the time 1700000000000000 is not in seconds since 1970"),
+        ([3, 4], [20, -(2**63)], r"the time -9223372036854775808 is not in seconds since 1970"),
+        ([3, 4], None, "the network uses the times of events"),
+        ([3], [20, 21], r"items are an int64 tensor with one entry for each of 2 users \(got torch.int64 \(1,\)\)"),
+        ([3.0, 4.0], [20, 21], r"items are .*got torch.float32"),
+        ([3, 0], [20, 21], r"items are whole numbers from 1 to 30 \(got \[3, 0\]\)"),
+        ([3, 31], [20, 21], r"items are whole numbers from 1 to 30 \(got \[3, 31\]\)"),
+    ],
+)
+def test_wrong_events_are_refused_and_leave_the_state(items, times, message):
+    model = timed_network()
+    streamer = Streamer(model)
+    stream, _ = streamer.start([[1, 2], [5]], [[10, 11], [12]])
+    with pytest.raises(DataError, match=message):
+        streamer.update(stream, torch.tensor(items), None if times is None else torch.tensor(times))
+    scores = streamer.update(stream, torch.tensor([3, 4]), torch.tensor([20, 21]))
+    when = torch.tensor([[12, 21]])
+    expected = model.next_item(torch.tensor([[5, 4]]), torch.tensor([2]), when, when)[0]
+    torch.testing.assert_close(scores[1], expected, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("history", [[0], [31], [1.5], [True], [-1]])
+def test_items_of_histories_are_numbers_of_the_catalogue(history):
+    with pytest.raises(DataError, match="items are whole numbers from 1 to 30"):
+        Streamer(network()).start([[1, 2], history])
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int64])
+def test_earlier_events_that_come_later_count_by_their_distance(dtype):
+    """Data that is split into given parts may have them."""
+    model = timed_network()
+    streamer = Streamer(model, keep=3)
+    times = [2_000_000_000, 1_000_000_000, -2_000_000_000, 5, 1_999_999_999, *range(5)]
+    items = events(1, len(times))[0].tolist()
+    stream, _ = streamer.start([items[:1]], [times[:1]])
+    first = 0
+    for at in range(1, len(times)):
+        scores = streamer.update(stream, torch.tensor([items[at]]), torch.tensor([times[at]], dtype=dtype))
+        if at + 1 - first > LENGTH:
+            first = at + 1 - 3
+        when = torch.tensor([times[first : at + 1]])
+        whole = model.next_item(torch.tensor([items[first : at + 1]]), torch.tensor([at + 1 - first]), when, when)
+        torch.testing.assert_close(scores, whole, rtol=1e-10, atol=1e-12)
