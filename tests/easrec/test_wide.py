@@ -17,7 +17,7 @@ from easrec.searching import encoder_flops
 from easrec.sizes import sizes_name, sizes_text
 from easrec.space import space_for
 from easrec.streaming import Streamer
-from elasticnas.cost import Flops
+from elasticnas.cost import Flops, Params, params
 from elasticnas.errors import ArchitectureError, ConfigError
 from elasticnas.extraction import Sameness
 from elasticnas.search.random_search import draws
@@ -188,6 +188,18 @@ def test_records_of_the_papers_space_do_not_change():
 def sampled(config, count, seed=3):
     rng = random.Random(seed)
     return [space_for(config).sample(rng) for _ in range(count)]
+
+
+@pytest.mark.parametrize(
+    "config", [small(), ModelConfig(hidden=16, inner=16, heads=2, attention_choices=("softmax", "linrec", "hstu"))]
+)
+def test_parameters_are_counted_without_extraction(config, monkeypatch):
+    """Extracting a network for each of thousands of costs takes minutes."""
+    model, space, rng = supernet(config, ITEMS, True), space_for(config), random.Random(0)
+    archs = [space.largest(), space.smallest(), *(space.sample(rng) for _ in range(8))]
+    expected = [sum(each.numel() for each in elasticnas.extract(model, arch).parameters()) for arch in archs]
+    monkeypatch.setattr(params, "extract_unverified", None)
+    assert [Params(model)(arch) for arch in archs] == expected
 
 
 def test_costs_of_layers_add_up():

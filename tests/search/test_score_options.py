@@ -138,6 +138,40 @@ def test_the_whole_front_against_enumeration(space):
         assert 1 < len(some) <= 5 and {(work(a), round(additive(a), 6)) for a in some} <= expected
 
 
+class Peak(Cost):
+    """No sum over choices or layers; remembers whose cost was asked for."""
+
+    unit = "peak"
+
+    def __init__(self, model):
+        super().__init__(model)
+        self.asked = {}
+
+    def __call__(self, arch):
+        self.asked[arch] = None
+        return super().__call__(arch)
+
+    def compute(self, arch):
+        return float(11 * arch.hidden + max(arch.inner) ** 2 * arch.depth + arch.heads[0] * max(arch.inner))
+
+
+@pytest.mark.parametrize("points", [2, 4, None])
+@pytest.mark.parametrize("layers", [2, 3])
+def test_the_front_of_a_greedy_search_has_all_that_it_passed(points, layers, monkeypatch):
+    monkeypatch.setattr("elasticnas.search.option_scores._ENUMERATED", 0)
+    monkeypatch.setattr("elasticnas.cost.solver._FIRST", 3)
+    given = problem(Sizes, peak=Peak, length=Length)
+    scores, peak, length = search(given, best=1, held_out=0).scores, given.costs["peak"], given.costs["length"]
+    budgets = [Budget(float(layers), length, f"{layers}")]
+    with pytest.warns(UserWarning, match="sought greedily"):
+        scores.best([Budget(peak(Sizes.smallest()) * 2, peak, "2")])  # fits the cost, which asks for others
+        peak.asked.clear()
+        front = scores.front(peak, points, budgets)
+    asked = {(peak.compute(a), round(additive(a), 6)) for a in peak.asked if a.depth <= layers}
+    expected = {(c, v) for c, v in asked if not any((d <= c and w >= v) and (d, w) != (c, v) for d, w in asked)}
+    assert [(peak.compute(a), round(additive(a), 6)) for a in front] == sorted(expected)
+
+
 def _beats(one, other):
     better = (work(one) <= work(other), additive(one) >= additive(other) - 1e-9)
     return all(better) and (work(one) < work(other) or additive(one) > additive(other) + 1e-9)
