@@ -67,14 +67,14 @@ class Params(Cost[A]):
 
 def _is_known(module: nn.Module) -> bool:
     """Return whether the plain form of a module is what runs in a scope, with tensors of the active sizes."""
-    kind = type(module)
+    kind: Any = type(module)
     if parametrize.is_parametrized(module) or "forward" in vars(module):
         return False
-    own = {name for name, value in module._parameters.items() if value is not None}
-    if any(nn.parameter.is_lazy(module._parameters[name]) for name in own):
+    own = {name: value for name, value in module._parameters.items() if value is not None}
+    if any(map(nn.parameter.is_lazy, own.values())):
         return False
     if not isinstance(module, ElasticModule):
         return not hasattr(kind, "__deepcopy__")
     named = module.tensor_sizes().keys()
     default = kind.plain is ElasticModule.plain and kind.idle is ElasticModule.idle
-    return (not named or own <= named) and (default or kind.__module__.startswith("elasticnas.nn."))
+    return (not named or own.keys() <= named) and (default or kind.__module__.startswith("elasticnas.nn."))

@@ -81,9 +81,9 @@ class SearchResult(Summarised, Result, Generic[A]):
         random_tried: Candidates that random search evaluated, on the same supernet within the same budgets.
         pareto: Pareto front of all evaluated candidates, cheapest first.
         random_pareto: Pareto front of random search alone.
-        tried: Candidates that the search evaluated, in order; empty for a gradient-based search.
+        tried: Candidates that the search evaluated within the budgets, in order; empty for a gradient-based search.
         probabilities: Final probability of every option, by choice; empty if the search has none.
-        history: Records of the search: one per architecture step, or per evaluation.
+        history: Records of the search: one per architecture step, or per evaluation, above the budgets too.
         failures: Architectures whose evaluation failed.
         warnings: Warnings about the search, such as an early collapse.
         latency: Predicted and measured latencies, by name of the cost, for each Latency that was predicted.
@@ -120,8 +120,13 @@ class SearchResult(Summarised, Result, Generic[A]):
 
     @property
     def evaluated(self) -> int:
-        """Number of different architectures that the search and random search evaluated together."""
-        return len({c.architecture for c in (self.found, *self.tried, *self.pareto, self.random, *self.random_tried)})
+        """Number of different architectures that the search and random search evaluated together.
+
+        Those above the budgets count, of which only :attr:`history` has records.
+        """
+        known = {c.architecture for c in (self.found, *self.tried, *self.pareto, self.random, *self.random_tried)}
+        records = sum("evaluated" in record for record in self.history)
+        return len(known) + max(0, records - len(self.tried))
 
     @classmethod
     def from_dict(cls, data: Mapping[str, object], space: type[S]) -> "SearchResult[S]":

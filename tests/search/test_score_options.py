@@ -274,6 +274,24 @@ def test_an_option_whose_evaluation_fails_is_not_chosen():
     assert result.scores.predict(Sizes.smallest()) != result.scores.predict(Sizes.smallest())
 
 
+def test_random_search_evaluates_as_many_as_the_search_above_the_budgets_too():
+    """All options of the largest cost more than 10 % of it: few of the search's evaluations are within the budget."""
+    evaluated = []
+    given = problem(metric=lambda arch: evaluated.append(arch) or tangled(arch), budgets={"work": "30%"})
+    result = search(given, best=2, held_out=3)
+    allowed = [arch for arch in Sizes.enumerate() if work(arch) <= 0.3 * work(Sizes.largest())]
+    scored = 1 + 1 + 2 + 3 * 2 + 3 * 1
+    assert result.steps == scored + 2 + 3 == len(result.history) and len(result.tried) < result.steps
+    assert len(result.random_tried) == result.steps and {each.architecture for each in result.random_tried} <= {
+        *allowed
+    }
+    assert len(set(evaluated)) == len(evaluated) <= result.steps + result.steps - 3  # the held-out are known
+    assert result.evaluated == len(evaluated) and f"{len(evaluated)} architectures evaluated" in str(result)
+    settings = SearchSettings(seed=0, random_architectures=4)
+    fewer = ScoreOptions(best=2, held_out=3, trained=True).search(given, settings)
+    assert len(fewer.random_tried) == 4
+
+
 def test_budgets_that_need_an_option_without_a_score_leave_the_random_architectures():
     def fails(arch):
         if arch == Sizes(hidden=2, depth=3, inner=(7, 7, 7), heads=(2, 2, 2)):
