@@ -82,6 +82,7 @@ class SearchResult(Summarised, Result, Generic[A]):
         pareto: Pareto front of all evaluated candidates, cheapest first.
         random_pareto: Pareto front of random search alone.
         tried: Candidates that the search evaluated within the budgets, in order; empty for a gradient-based search.
+        validated: What a gradient-based search evaluated on its way (``evaluate_every``), in order.
         probabilities: Final probability of every option, by choice; empty if the search has none.
         history: Records of the search: one per architecture step, or per evaluation, above the budgets too.
         failures: Architectures whose evaluation failed.
@@ -104,6 +105,7 @@ class SearchResult(Summarised, Result, Generic[A]):
     pareto: tuple[Candidate[A], ...] = ()
     random_pareto: tuple[Candidate[A], ...] = ()
     tried: tuple[Candidate[A], ...] = ()
+    validated: tuple[Candidate[A], ...] = ()
     probabilities: dict[str, list[float]] = Field(default={})
     history: list[Figures] = Field(default=[])
     failures: tuple[Failure[A], ...] = ()
@@ -124,7 +126,8 @@ class SearchResult(Summarised, Result, Generic[A]):
 
         Those above the budgets count, of which only :attr:`history` has records.
         """
-        known = {c.architecture for c in (self.found, *self.tried, *self.pareto, self.random, *self.random_tried)}
+        of_search = self.found, *self.tried, *self.validated
+        known = {c.architecture for c in (*of_search, *self.pareto, self.random, *self.random_tried)}
         records = sum("evaluated" in record for record in self.history)
         return len(known) + max(0, records - len(self.tried))
 
