@@ -59,7 +59,7 @@ def _product(size: int, dtype: torch.dtype) -> Callable[[], object]:
 
 
 def _step(scale: Scale, kind: str, dtype: torch.dtype) -> Step:
-    train = TrainConfig(bf16=dtype == torch.bfloat16)
+    train = TrainConfig(precision="bfloat16" if dtype == torch.bfloat16 else "float32")
     data, config = split(scale), Config(model=scale.config(attention=kind), train=train)
     network = build(config.model, data.items, space_for(config.model).largest(), True)
     loss = BatchLoss(train, data.training.counts(data.items))
