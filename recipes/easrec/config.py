@@ -231,7 +231,9 @@ class TrainConfig(_Frozen):
         patience: Validations without improvement after which training stops.
         validate_every: Epochs between validations.
         inherit: Whether to start from the supernet's weights (paper) or from random ones.
-        bf16: Autocast to bfloat16. It is faster for LinRec on GPUs and some CPUs.
+        precision: ``float32``; ``bfloat16``: torch's autocast, in which linear layers and the products of the loss
+            compute in bfloat16, and on the CPU attention in float32; weights, sums and norms stay float32. ``auto``:
+            ``bfloat16`` on CPUs where it is known to be faster, see :func:`easrec.precision.chosen_precision`.
         clip_norm: Maximum gradient norm; None for no clipping.
     """
 
@@ -249,7 +251,7 @@ class TrainConfig(_Frozen):
     patience: int = Field(default=5, ge=1)
     validate_every: int = Field(default=1, ge=1)
     inherit: bool = True
-    bf16: bool = False
+    precision: Literal["float32", "bfloat16", "auto"] = "float32"
     clip_norm: float | None = Field(default=5.0, gt=0)
 
 

@@ -5,9 +5,10 @@ import json
 import numpy as np
 import pytest
 import torch
-from torch._dynamo.testing import CompileCounterWithBackend
+from torch._inductor.exc import InvalidCxxCompiler
 from typer.testing import CliRunner
 
+from easrec import compiled_step
 from easrec.artifact import Recommender
 from easrec.cli import commands
 from easrec.config import ModelConfig
@@ -60,17 +61,30 @@ def test_keys_and_values_are_remembered(gates, attention, scores):
     follow(network(attention=attention, scores=scores, **gates))
 
 
+@pytest.fixture
+def exported(monkeypatch):
+    """Programs are run by torch, without machine code, and counted."""
+    programs = []
+
+    def run(program):
+        programs.append(program)
+        return program.module()
+
+    monkeypatch.setattr(compiled_step, "compiled", run)
+    return programs
+
+
 TIMES = torch.randint(10**6, (2, 40), generator=torch.Generator().manual_seed(2)).sort(1).values
 
 
 @pytest.mark.parametrize("attention", ["softmax", "hstu"])
 @pytest.mark.parametrize("compiled", [False, True])
-def test_times_of_events_are_remembered_through_restarts(attention, compiled):
+def test_times_of_events_are_remembered_through_restarts(attention, compiled, exported):
     model, keep = network(attention=attention, time_bias="own"), 3
     for name, parameter in model.named_parameters():
         if "relative" in name:
             torch.nn.init.normal_(parameter)
-    streamer = Streamer(model, keep, backend="aot_eager" if compiled else None)
+    streamer = Streamer(model, keep, compiled)
     items, counts = events(2, 40), [1, 5]
 
     def of_events(user, first, stop):
@@ -134,24 +148,52 @@ def test_a_full_window_starts_again_from_the_last_events(attention):
 
 
 @pytest.mark.parametrize("gates", [{"gate_layers": 0}, {"gate_input": "pooled"}, {"attention": "hstu"}])
-def test_one_compiled_graph_steps_on_whatever_the_state(gates):
+def test_one_program_steps_on_whatever_the_state(gates, exported):
     model, items = network(**gates), events(2, 20)
-    counted = CompileCounterWithBackend("aot_eager")
-    plain, compiled = Streamer(model, keep=3), Streamer(model, keep=3, backend=counted)
-    (one, _), (other, _) = (each.start(items[:, :2].tolist()) for each in (plain, compiled))
+    compiled = Streamer(model, keep=3, compiled=True)
+    windows = [each.tolist() for each in items[:, :2]]
+    stream, _ = compiled.start(windows)
     for step in range(2, 18):  # through two restarts
-        new = items[:, step]
-        torch.testing.assert_close(compiled.update(other, new), plain.update(one, new), rtol=1e-10, atol=1e-12)
-    assert counted.frame_count == 1
+        scores = compiled.update(stream, items[:, step])
+        for user, window in enumerate(windows):
+            window.append(int(items[user, step]))
+            window[:] = window[-3:] if len(window) > LENGTH else window
+            torch.testing.assert_close(scores[user], of_window(model, window), rtol=1e-10, atol=1e-12)
+    assert len(exported) == 1
 
 
-def test_any_number_of_users_is_compiled_for():
+def test_one_program_is_for_one_user_and_one_for_any_other_number(exported):
     model, items = network(), events(12, 4)
-    compiled = Streamer(model, backend="aot_eager")
-    for users in range(1, 13):  # more than torch compiles anew
+    compiled = Streamer(model, compiled=True)
+    for users in (2, 1, *range(3, 13)):
         stream, _ = compiled.start(items[:users, :3].tolist())
         scores = compiled.update(stream, items[:users, 3])
         torch.testing.assert_close(scores[-1], of_window(model, items[users - 1].tolist()), rtol=1e-10, atol=1e-12)
+    assert len(exported) == 2
+
+
+@pytest.mark.parametrize("users", [1, 3])
+def test_machine_code(users):
+    model, items = network(layers=1), events(users, 7)
+    streamer = Streamer(model, keep=3, compiled=True)
+    windows = [each.tolist() for each in items[:, :2]]
+    stream, _ = streamer.start(windows)
+    for step in range(2, 7):
+        scores = streamer.update(stream, items[:, step])
+        for user in range(users):
+            window = items[user, : step + 1].tolist()
+            torch.testing.assert_close(scores[user], of_window(model, window), rtol=1e-10, atol=1e-12)
+
+
+def test_a_missing_compiler_is_named(monkeypatch):
+    def missing(program):
+        raise InvalidCxxCompiler
+
+    monkeypatch.setattr("torch._inductor.aoti_compile_and_package", missing)
+    streamer = Streamer(network(layers=1), compiled=True)
+    stream, _ = streamer.start([[1, 2]])
+    with pytest.raises(ConfigError, match=r"needs a C\+\+ compiler.*install g\+\+"):
+        streamer.update(stream, torch.tensor([3]))
 
 
 @pytest.mark.parametrize("attention", ["linrec", "softmax", "hstu"])
@@ -191,9 +233,10 @@ def test_found_networks(mixing, choices, kind):
 
 @pytest.mark.parametrize("attention", ["linrec", "softmax", "hstu"])
 @pytest.mark.parametrize("backbone", ["sasrecf", "fdsa"])
-def test_backbones_with_features(backbone, attention):
+@pytest.mark.parametrize("compiled", [False, True])
+def test_backbones_with_features(backbone, attention, compiled, exported):
     model = network(features=FEATURES, backbone=backbone, attention=attention)
-    streamer = Streamer(model)
+    streamer = Streamer(model, compiled=compiled)
     stream, _ = streamer.start([[1, 2], [5, 6]])
     scores = streamer.update(stream, torch.tensor([3, 9]))
     torch.testing.assert_close(scores[1], of_window(model, [5, 6, 9]), rtol=1e-10, atol=1e-12)

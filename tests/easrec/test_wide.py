@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from torch import nn
 
 import elasticnas
+from easrec import compiled_step
 from easrec.config import Config, ModelConfig
 from easrec.data import ItemFeatures
 from easrec.model import build, supernet
@@ -225,6 +226,20 @@ def test_streams_equal_the_network_over_the_whole_history(norm, gate_input):
             torch.testing.assert_close(scores, whole, rtol=1e-9, atol=1e-9)
             if seen < 7:
                 scores = streamer.update(stream, torch.tensor(items[seen : seen + 1]))
+
+
+def test_compiled_streams_equal_the_network(monkeypatch):
+    monkeypatch.setattr(compiled_step, "compiled", lambda program: program.module())
+    config = small()
+    for arch in sampled(config, 4):
+        torch.manual_seed(0)
+        network, items = build(config, ITEMS, arch, True).double().eval(), batch_of_ids()
+        streamer = Streamer(network, compiled=True)
+        stream, _ = streamer.start(items[1:3, :3].tolist())
+        for seen in (4, 5):
+            scores = streamer.update(stream, items[1:3, seen - 1])
+            whole = network.next_item(items[1:3, :seen], torch.tensor([seen, seen]))
+            torch.testing.assert_close(scores, whole, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("time_bias", ["own", "target"])
