@@ -86,6 +86,7 @@ def _figures(figures: list[dict[str, Any]]) -> list[str]:
         "memory_mib": "memory, MiB",
         "gflop": "GFLOP",
         "gflop_per_s": "GFLOP/s",
+        "share_of_step": "share of the step",
     }
     used = [name for name in titles if any(name in figure for figure in figures)]
     lines = [

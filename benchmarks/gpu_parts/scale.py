@@ -32,7 +32,7 @@ class Scale:
     contracts: int | None = None
 
 
-_FAST = {"train.bf16": True, "search.batch": 128, "train.batch": 128}
+_FAST = {"train.precision": "bfloat16", "search.batch": 128, "train.batch": 128}
 FULL = Scale("ml-1m", _FAST, ModelConfig(), 3706, 128, 30, (50, 200, 800, 2000, 4000, 8000))
 """The paper's sizes: d = 128, D = 256, N = 200, 4 layers, 4 heads; ML-1M."""
 
@@ -40,7 +40,7 @@ _LITTLE: dict[str, object] = {"model.hidden": 16, "model.inner": 16, "model.laye
 _LITTLE |= {"model.length": 16, "search.epochs": 1, "train.epochs": 1, "search.random_architectures": 1}
 TINY = Scale(
     "demo",
-    {**_LITTLE, "train.bf16": True, "search.batch": 256, "train.batch": 256},
+    {**_LITTLE, "train.precision": "bfloat16", "search.batch": 256, "train.batch": 256},
     ModelConfig(hidden=16, inner=16, layers=2, heads=2, length=16),
     50,
     2,

@@ -37,7 +37,7 @@ def _forms(device: str, scale: Scale, bf16: bool) -> dict[str, Callable[[], None
     config = scale.model.model_copy(update={"mixing": "mask"})
     inputs = ids(scale.items, scale.batch, config.length, device)
     batch = _batch(inputs)
-    loss = BatchLoss(TrainConfig(bf16=bf16), np.ones(scale.items + 1, dtype=np.int64))
+    loss = BatchLoss(TrainConfig(precision="bfloat16" if bf16 else "float32"), np.ones(scale.items + 1, dtype=np.int64))
     model = supernet(config, scale.items, True).to(device)
     axes = axes_of(model)
     largest = axes.space.largest()

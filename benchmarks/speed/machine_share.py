@@ -12,6 +12,7 @@ from easrec.space import space_for
 from speed.alternate import time_alternately
 from speed.interactions import split, typical_batch
 from speed.measured import Measured, Row, medians
+from speed.parts import milliseconds_by_part
 from speed.scale import Scale
 from speed.step import Step, flops
 
@@ -21,7 +22,9 @@ TITLE = "Share of the machine's peak"
 TEXT = (
     "The peak is the rate of one large product of square float32 matrices, timed alternately with the steps. *Share*: "
     "FLOPs per second of a training step of the largest network (counted by torch, softmax attention as the full "
-    "N x N), relative to that peak. *float32 / bfloat16*: above 1, autocast is faster on this machine."
+    "N x N), relative to that peak. *float32 / bfloat16*: above 1, bfloat16 (`train.precision`) is faster on this "
+    "machine. Parts of a step are those of torch's profiler, which makes it longer: the loss with its products, "
+    "attention without its projections; other products of single elements are in the rest."
 )
 _KINDS, _TYPES = ("softmax", "linrec"), (torch.float32, torch.bfloat16)
 
@@ -46,6 +49,13 @@ def measure(scale: Scale) -> Measured:
         figure | {"gflop": work[figure["form"]] / 1e9, "gflop_per_s": work[figure["form"]] / 1e6 / figure["ms"]}
         for figure in medians(times)
     ]
+    for name, step in steps.items():
+        parts = milliseconds_by_part(step)
+        whole = sum(parts.values())
+        found.figures += [
+            {"form": f"{name}: {part}", "ms": ms, "rounds": 1, "share_of_step": ms / whole}
+            for part, ms in parts.items()
+        ]
     return found
 
 
@@ -59,7 +69,7 @@ def _product(size: int, dtype: torch.dtype) -> Callable[[], object]:
 
 
 def _step(scale: Scale, kind: str, dtype: torch.dtype) -> Step:
-    train = TrainConfig(bf16=dtype == torch.bfloat16)
+    train = TrainConfig(precision="bfloat16" if dtype == torch.bfloat16 else "float32")
     data, config = split(scale), Config(model=scale.config(attention=kind), train=train)
     network = build(config.model, data.items, space_for(config.model).largest(), True)
     loss = BatchLoss(train, data.training.counts(data.items))

@@ -38,7 +38,6 @@ def compare(
     """
     # typer builds every command to show help, and these import torch
     from elasticnas.contest import Contest, read_plan
-    from elasticnas.contest.page import verdict
     from elasticnas.contest.runner import run_seeds, write_result
     from elasticnas.contest.seed import run_seed
     from elasticnas.errors import ConfigError, ElasticNASError
@@ -62,8 +61,7 @@ def compare(
     elif not page:
         failed = run_seeds(contest, plan, seeds, names, jobs, threads, device, console)
         contest = Contest(read, out)
-    write_result(contest)
-    for line in verdict(contest, contest.judgements(contest.entrants())):
+    for line in write_result(contest):
         console.print(line, highlight=False, markup=False)
     for name in ("result.md", "result.json"):
         typer.echo(f"{name}: {out / name}")

@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 
 from elasticnas.contest.contest import Contest
-from elasticnas.contest.page import page
+from elasticnas.contest.page import page, verdict
 from elasticnas.errors import ElasticNASError
 from elasticnas.files import write_text
 from elasticnas.report import environment
@@ -81,8 +81,8 @@ def run_seeds(
     return failed
 
 
-def write_result(contest: Contest, where: dict[str, Any] | None = None) -> str:
-    """Write ``result.json`` and ``result.md`` from the entrants that are made; return the page.
+def write_result(contest: Contest, where: dict[str, Any] | None = None) -> list[str]:
+    """Write ``result.json`` and ``result.md`` from the entrants that are made; return the lines of the verdict.
 
     Raises:
         ElasticNASError: No entrant is made yet.
@@ -103,4 +103,4 @@ def write_result(contest: Contest, where: dict[str, Any] | None = None) -> str:
     text = page(contest, entrants, judgements, scratch, where)
     write_text(contest.folder / "result.json", json.dumps(content, indent=2) + "\n")
     write_text(contest.folder / "result.md", text)
-    return text
+    return verdict(contest, judgements)

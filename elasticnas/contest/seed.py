@@ -146,7 +146,7 @@ class _Seed:
         about = {
             "work": work,
             "seconds": seconds,
-            "evaluated": max(1, len(_evaluated(found))),
+            "evaluated": len(_evaluated(found)),
             "warnings": found.warnings,
         }
         sizes = arch.model_dump(mode="json")
@@ -177,7 +177,8 @@ class _Seed:
         steps = given.steps or max(1, int(self._search_work / per_step))
         study = self._study()
         found = self._search(name, strategy, self._problem(study), settings.model_copy(update={"steps": steps}))
-        work = Work(supernet=steps * per_step, evaluations=self._evaluations(found))
+        # patience may have ended it earlier
+        work = Work(supernet=min(steps, found.steps) * per_step, evaluations=self._evaluations(found))
         return found, work, study.model, {"search": time.perf_counter() - started}
 
     def _problem(self, study: Study[Any]) -> Problem[Any]:
@@ -304,9 +305,14 @@ def _flops_of(study: Study[Any]) -> Cost[Any]:
 
 
 def _evaluated(found: SearchResult[Any]) -> list[float]:
-    """Return the FLOPs of all evaluated architectures; ``tried`` may have only those within the budget."""
+    """Return the FLOPs of all evaluated architectures, one for each evaluation.
+
+    ``tried`` may have only those within the budget. Gradient-based searches have none: they evaluate what they find
+    and, with ``evaluate_every``, the most probable architectures before.
+    """
     records = [each["costs"] for each in found.history if "evaluated" in each]
-    return [costs["flops"] for costs in records or [each.costs for each in found.tried]]
+    candidates = found.tried or (*found.validated, found.found)
+    return [costs["flops"] for costs in records or [each.costs for each in candidates]]
 
 
 def _shown(figures: Mapping[str, float]) -> str:

@@ -1,6 +1,6 @@
 """Solver: the architectures with the lowest objective within budgets, under true costs and rules."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
 from itertools import combinations, islice, product
 from math import isfinite, prod
@@ -40,6 +40,8 @@ class Solver:
 
     Attributes:
         proven: Whether the last result of :meth:`best` is known to be exact.
+        was_greedy: Whether any result was found by the greedy search.
+        passed: The architectures whose costs a search in a larger space asked for.
     """
 
     def __init__(self, objective: Objective, enumerated: int = ENUMERATED) -> None:
@@ -51,7 +53,8 @@ class Solver:
             self._values[name] = [values[place] for place in kept]
         self.combinations = prod(map(len, self.options.values()))
         self.exact = self.combinations <= enumerated
-        self.proven = True
+        self.proven, self.was_greedy = True, False
+        self.passed: dict[Any, None] = {}
         self._base = self.space.assignment(self.space.largest())
 
     def best(self, budgets: Sequence[Budget] = (), count: int = 1, cost: Cost | None = None) -> list[Any]:
@@ -100,7 +103,8 @@ class Solver:
         if not self.exact and not self.objective.additive:
             return []
         every = self.ranked() if self.exact else islice(self.ranked(), _FIRST)
-        allowed = (pair for pair in every if _meets(budgets, pair[1]))
+        meets = _meets if self.exact else self._meets
+        allowed = (pair for pair in every if meets(budgets, pair[1]))
         found = _without_ties(allowed, cost) if cost is not None and count == 1 else islice(allowed, count)
         return [arch for _, arch in found]
 
@@ -115,13 +119,13 @@ class Solver:
         return within
 
     def _greedy(self, budgets: Sequence[Budget], count: int) -> list[Any]:
-        self.proven = False
+        self.proven, self.was_greedy = False, True
         best = self.greedy(budgets)
         if best is None or count == 1:
             return [] if best is None else [best]
         near = dict.fromkeys([*self.changed(best, 1), *self.changed(best, 2)])
         tried = islice(sorted(near, key=self.objective), _AROUND * count)
-        return [best, *islice((arch for arch in tried if _meets(budgets, arch)), count - 1)]
+        return [best, *islice((arch for arch in tried if self._meets(budgets, arch)), count - 1)]
 
     def impossible(self, budgets: Sequence[Budget]) -> BudgetError:
         """Return the error for budgets that no architecture meets as far as is known."""
@@ -158,11 +162,11 @@ class Solver:
             return min((arch for _, arch in self.ranked()), key=cost, default=self.space.smallest())
         smallest = {name: _smallest(options) for name, options in self.options.items()}
         start = self._possible(smallest) or next((arch for _, arch in self.ranked()), self.space.largest())
-        return descend(start, cost, partial(self.changed, count=1))
+        return descend(start, self._passing(cost), partial(self.changed, count=1))
 
     def closest(self, budgets: Sequence[Budget]) -> Any:
         """Return the architecture with the least excess; in a large space, the result of a descent."""
-        over = partial(excess, budgets)
+        over = self._passing(partial(excess, budgets))
         if self.exact:
             return min((arch for _, arch in self.ranked()), key=over, default=self.space.smallest())
         start = min((self.cheapest(budget.cost) for budget in budgets), key=over)
@@ -171,11 +175,11 @@ class Solver:
     def greedy(self, budgets: Sequence[Budget]) -> Any:
         """Return an architecture of low objective within the budgets, or None."""
         arch = next((arch for _, arch in self.ranked()), None)
-        while arch is not None and not _meets(budgets, arch):
+        while arch is not None and not self._meets(budgets, arch):
             arch = self._cheaper(arch, budgets)
         starts = [] if arch is None else [arch]
         # with several budgets, the greedy steps may end at an architecture that meets only some of them
-        if (arch is None or len(budgets) > 1) and _meets(budgets, closest := self.closest(budgets)):
+        if (arch is None or len(budgets) > 1) and self._meets(budgets, closest := self.closest(budgets)):
             starts.append(closest)
         return min((self._improved(arch, budgets) for arch in starts), key=self.objective, default=None)
 
@@ -186,7 +190,8 @@ class Solver:
 
     def _cheaper(self, arch: Any, budgets: Sequence[Budget]) -> Any:
         """Return the change with the least loss per cost saved among those that lower the excess."""
-        here, over = self.objective(arch), excess(budgets, arch)
+        excess_of = self._passing(partial(excess, budgets))
+        here, over = self.objective(arch), excess_of(arch)
         unmet = [budget for budget in budgets if budget.excess(arch) > 0]
 
         def loss_per_saving(other: Any) -> float:
@@ -195,7 +200,7 @@ class Solver:
             return (self.objective(other) - here) / saved
 
         for count in (1, 2):
-            cheaper = [other for other in self.changed(arch, count) if excess(budgets, other) < over]
+            cheaper = [other for other in self.changed(arch, count) if excess_of(other) < over]
             if cheaper:
                 return min(cheaper, key=loss_per_saving)
         return None
@@ -208,9 +213,22 @@ class Solver:
             for value, other in sorted(values, key=lambda pair: pair[0]):
                 if value >= here - _EQUAL:
                     break
-                if _meets(budgets, other):
+                if self._meets(budgets, other):
                     return other
         return None
+
+    def _meets(self, budgets: Sequence[Budget], arch: Any) -> bool:
+        self.passed[arch] = None
+        return _meets(budgets, arch)
+
+    def _passing(self, value: Callable[[Any], float]) -> Callable[[Any], float]:
+        """Return a function of an architecture that records it in :attr:`passed`."""
+
+        def recorded(arch: Any) -> float:
+            self.passed[arch] = None
+            return value(arch)
+
+        return recorded
 
 
 def _meets(budgets: Sequence[Budget], arch: Any) -> bool:

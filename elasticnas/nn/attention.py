@@ -25,6 +25,7 @@ from elasticnas.axes import (
 from elasticnas.axes.shares import shares
 from elasticnas.errors import AxisError, ConfigError
 from elasticnas.nn.attention_cache import AttentionCache, extended, require_times, started
+from elasticnas.nn.in_float32 import in_float32
 from elasticnas.nn.linear import Linear, project
 from elasticnas.nn.linrec import LinRecState, linrec, linrec_state, linrec_step
 from elasticnas.nn.module import ElasticModule, normal
@@ -253,16 +254,19 @@ class Attention(ElasticModule):
         if isinstance(scale, Tensor):
             assert m is not None
             query, scale = query * (m * scale), 1.0
-        out = F.scaled_dot_product_attention(
-            query.flatten(1, 2),
-            key.expand(-1, -1, r, -1, -1).flatten(1, 2),
-            value.expand(-1, -1, r, -1, -1).flatten(1, 2),
-            attn_mask=added,
-            dropout_p=self.dropout if self.training else 0.0,
-            is_causal=causal and added is None,
-            scale=scale,
-        )
-        grouped: Tensor = out.unflatten(1, (g, r))
+
+        def fused(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+            return F.scaled_dot_product_attention(
+                query.flatten(1, 2),
+                key.expand(-1, -1, r, -1, -1).flatten(1, 2),
+                value.expand(-1, -1, r, -1, -1).flatten(1, 2),
+                attn_mask=added if added is None or added.dtype == torch.bool else added.to(query),
+                dropout_p=self.dropout if self.training else 0.0,
+                is_causal=causal and added is None,
+                scale=scale,
+            )
+
+        grouped: Tensor = in_float32(fused, query, key, value).unflatten(1, (g, r))
         return grouped
 
     def example(self, generator: torch.Generator) -> tuple[Tensor | None, ...]:

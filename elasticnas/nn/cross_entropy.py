@@ -15,7 +15,7 @@ __all__ = ["sampled_cross_entropy", "tied_cross_entropy"]
 
 _IGNORE_INDEX = -100  # as in torch.nn.functional.cross_entropy
 _MIN_ROWS = 64
-_CHUNK_ELEMENTS = {"cpu": 2**19}  # scores of one chunk, to fit into the cache of a core
+_CHUNK_ELEMENTS = {"cpu": 2**20}  # scores of one chunk, to fit into the cache of a core
 _ACCELERATOR_CHUNK_ELEMENTS = 2**27  # on other devices, to keep an accelerator busy
 
 

@@ -180,7 +180,9 @@ class ElasticEmbedding(ElasticModule):
     def plain(self, memo: dict[Any, Any]) -> nn.Embedding:
         """Return a ``torch.nn.Embedding`` of the active sizes."""
         count, hidden = active_size(self.count), active_size(self.hidden)
-        plain = nn.Embedding(count, hidden, self.padding_idx, device="meta")
+        # no initial values: torch imports its compiler to draw them on the meta device, which takes seconds
+        empty = torch.empty(count, hidden, device="meta")
+        plain = nn.Embedding.from_pretrained(empty, freeze=False, padding_idx=self.padding_idx)
         plain.weight = inherit(self.weight, [self.count, self.hidden], memo)
         return _with_scores(plain)
 

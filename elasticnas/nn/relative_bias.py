@@ -96,10 +96,11 @@ class RelativeBias(nn.Module):
             return
         if times is None:
             raise ConfigError("RelativeBias has a bias by time: give times (B, N), or buckets=None")
+        batch = times.shape[0]  # not len(times): torch.export would make a number of it
         for name, given in (("times", times), ("query_times", query_times)):
-            if given is not None and (given.shape != (len(times), count) or given.is_floating_point()):
+            if given is not None and (given.shape != (batch, count) or given.is_floating_point()):
                 raise AxisError(
-                    f"{name} must be integers of the shape {(len(times), count)}, got {given.dtype} of the shape "
+                    f"{name} must be integers of the shape {(batch, count)}, got {given.dtype} of the shape "
                     f"{tuple(given.shape)}"
                 )
 

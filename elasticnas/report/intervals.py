@@ -12,6 +12,7 @@ from elasticnas.report.series import Interval
 __all__ = ["CONFIDENCE", "difference_interval", "mean_interval", "require_scipy"]
 
 CONFIDENCE = 0.95
+_ROUNDING = 1e-9  # relative
 
 
 def require_scipy() -> Any:
@@ -52,7 +53,9 @@ def difference_interval(
     """Return a 95% confidence interval of the mean of the paired differences ``ours - theirs``.
 
     If all values are 0 or 1, such as right and wrong answers, it is the exact interval given the number of pairs that
-    differ; it excludes 0 exactly if McNemar's exact test is significant at 5%. Otherwise it is Student's.
+    differ; it excludes 0 exactly if McNemar's exact test is significant at 5%. Equal differences, such as one image
+    more for each of three seeds, have no spread from which Student's interval could be computed: theirs is the exact
+    interval of the sign, which excludes 0 from six values. Otherwise it is Student's.
 
     Args:
         ours: One value per example, or per seed.
@@ -69,7 +72,13 @@ def difference_interval(
         return None
     if np.isin(first, (0.0, 1.0)).all() and np.isin(second, (0.0, 1.0)).all():
         return _exact(stats, int((first > second).sum()), int((first < second).sum()), len(first))
-    return _student(stats, first - second)
+    differences = first - second
+    size = float(np.abs(differences).max())
+    if size > 0 and np.ptp(differences) <= _ROUNDING * size:
+        wins = len(differences) if differences[0] > 0 else 0
+        low, high = _exact(stats, wins, len(differences) - wins, len(differences))
+        return low * size, high * size
+    return _student(stats, differences)
 
 
 def _student(stats: Any, sample: NDArray[np.float64]) -> Interval:

@@ -28,7 +28,7 @@ from elasticnas.search.problem import Problem
 from elasticnas.search.pruning import Pruning
 from elasticnas.search.random_search import draw_allowed
 from elasticnas.search.relaxation import Relaxation, Softmax
-from elasticnas.search.result import SearchResult
+from elasticnas.search.result import Candidate, SearchResult, restore
 from elasticnas.search.second_order import unrolled_gradients
 from elasticnas.search.settings import SearchSettings
 from elasticnas.search.shared_loss import SharedLoss
@@ -335,6 +335,7 @@ class BilevelSearcher(Generic[A]):
             found,
             [found, *tried],
             tried,
+            validated=tuple(restore(Candidate[Any], each, self.space) for each in self._kept["evaluated"]),
             warnings=lines,
             failures=tuple(self._evaluator.failures.values()),
             probabilities={name: p.tolist() for name, p in self.controller.probabilities().items()},

@@ -134,6 +134,9 @@ class OptionScores(Result, Generic[A]):
     def front(self, cost: Cost[A], points: "int | None" = 20, budgets: Sequence[Budget[A]] = ()) -> tuple[A, ...]:
         """Return the Pareto front of the predicted metric and a cost, cheapest first.
 
+        For costs that need a greedy search (see :meth:`best`), the front also has every architecture that the search
+        passed and that no other one within the budgets beats; it may then have more than ``points``.
+
         Args:
             cost: The cost.
             points: Number of limits on the cost, evenly spaced from the smallest to that of the best architecture; the
@@ -156,6 +159,9 @@ class OptionScores(Result, Generic[A]):
                 if limit < least * (1 - _ROUNDING) or place == points:
                     break
                 found += self._best(solver, [Budget(limit, cost, f"{limit:.6g}"), *budgets], 1)
+        if solver.was_greedy:
+            passed = [arch for arch in solver.passed if self._objective(arch) < inf]
+            found += [arch for arch in passed if all(budget.allows(arch) for budget in budgets)]
         return _front(found, cost, self._objective)
 
     @classmethod
@@ -199,9 +205,12 @@ class OptionScores(Result, Generic[A]):
 def _front(archs: Sequence[Any], cost: Cost[Any], objective: Objective) -> tuple[Any, ...]:
     """Return the architectures that no other one beats in cost and objective."""
     front: list[Any] = []
-    for arch in sorted(dict.fromkeys(archs), key=lambda arch: (cost(arch), objective(arch))):
-        if not front or objective(arch) < objective(front[-1]):
+    lowest = inf
+    values = [(cost(arch), objective(arch), arch) for arch in dict.fromkeys(archs)]
+    for _, value, arch in sorted(values, key=lambda row: row[:2]):
+        if not front or value < lowest:
             front.append(arch)
+            lowest = value
     return tuple(front)
 
 

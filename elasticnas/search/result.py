@@ -81,9 +81,10 @@ class SearchResult(Summarised, Result, Generic[A]):
         random_tried: Candidates that random search evaluated, on the same supernet within the same budgets.
         pareto: Pareto front of all evaluated candidates, cheapest first.
         random_pareto: Pareto front of random search alone.
-        tried: Candidates that the search evaluated, in order; empty for a gradient-based search.
+        tried: Candidates that the search evaluated within the budgets, in order; empty for a gradient-based search.
+        validated: What a gradient-based search evaluated on its way (``evaluate_every``), in order.
         probabilities: Final probability of every option, by choice; empty if the search has none.
-        history: Records of the search: one per architecture step, or per evaluation.
+        history: Records of the search: one per architecture step, or per evaluation, above the budgets too.
         failures: Architectures whose evaluation failed.
         warnings: Warnings about the search, such as an early collapse.
         latency: Predicted and measured latencies, by name of the cost, for each Latency that was predicted.
@@ -104,6 +105,7 @@ class SearchResult(Summarised, Result, Generic[A]):
     pareto: tuple[Candidate[A], ...] = ()
     random_pareto: tuple[Candidate[A], ...] = ()
     tried: tuple[Candidate[A], ...] = ()
+    validated: tuple[Candidate[A], ...] = ()
     probabilities: dict[str, list[float]] = Field(default={})
     history: list[Figures] = Field(default=[])
     failures: tuple[Failure[A], ...] = ()
@@ -120,8 +122,14 @@ class SearchResult(Summarised, Result, Generic[A]):
 
     @property
     def evaluated(self) -> int:
-        """Number of different architectures that the search and random search evaluated together."""
-        return len({c.architecture for c in (self.found, *self.tried, *self.pareto, self.random, *self.random_tried)})
+        """Number of different architectures that the search and random search evaluated together.
+
+        Those above the budgets count, of which only :attr:`history` has records.
+        """
+        of_search = self.found, *self.tried, *self.validated
+        known = {c.architecture for c in (*of_search, *self.pareto, self.random, *self.random_tried)}
+        records = sum("evaluated" in record for record in self.history)
+        return len(known) + max(0, records - len(self.tried))
 
     @classmethod
     def from_dict(cls, data: Mapping[str, object], space: type[S]) -> "SearchResult[S]":

@@ -73,7 +73,7 @@ class ScoredSearch:
         if not tried:
             raise saved.evaluator.all_failed_error()
         found, seconds = archive.outcome.best(tried), saved.seconds
-        theirs = self._random(len(tried))
+        theirs = self._random(archive.spent)
         drawn = list(theirs.candidates.values()) or [found]
         result = archive.outcome.result(
             found,
@@ -172,7 +172,7 @@ class ScoredSearch:
         return scores.model_copy(update={"checked": tuple(rows)})
 
     def _random(self, most: int) -> Archive:
-        """Evaluate random architectures, the held-out ones first."""
+        """Evaluate ``most`` random architectures within the budgets, the held-out ones first."""
         saved = self.saved
         trials = min(most, self.settings.random_architectures or most)
         theirs = Archive(saved.evaluator, self.limits, saved.outcome(), trials, saved.same, self._show)

@@ -1,7 +1,7 @@
 """Field types of a search space beyond ``Literal``: a range of integers, and one choice per layer."""
 
 from dataclasses import dataclass
-from typing import Any, NoReturn, get_args, get_origin
+from typing import Any, ClassVar, NoReturn, get_args, get_origin
 
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import core_schema
@@ -59,6 +59,8 @@ class PerLayer:
 
     count: int | str
     unless: tuple[str, Any] | None = None
+    # typing makes Annotated[...] once for equal arguments that can be hashed, and Literal[1, 2] == Literal[2, 1]
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]
 
     def __class_getitem__(cls, item: Any) -> NoReturn:
         """Raise an error: ``PerLayer`` takes its argument in parentheses."""

@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 from elasticnas.axes import Choice
 from elasticnas.errors import ArchitectureError, SpaceError
 from elasticnas.space.fields import PerLayer, Range
+from elasticnas.space.option_order import require_written_order
 
 __all__ = [
     "Declared",
@@ -86,6 +87,7 @@ def declared(space: type[BaseModel], prefix: tuple[str | int, ...] = ()) -> Iter
 
 def _of_field(space: type[BaseModel], name: str, info: FieldInfo, path: tuple[str | int, ...]) -> Iterator[Declared]:
     layers = per_layer(info)
+    require_written_order(space, name, info)
     if (nested := nested_space(info)) is not None:
         if not hasattr(nested, "choice_list"):
             raise SpaceError(f"{space.__name__}.{name}: {nested.__name__} is no Space; derive it from elasticnas.Space")
@@ -155,9 +157,15 @@ def _deciding(space: type[BaseModel], name: str, layers: PerLayer) -> tuple[str,
         )
     options = _options(space, field, get_args(info.annotation)[0], [])
     try:
-        return field, options, Choice(field, options).index(option)
+        index = Choice(field, options).index(option)
     except ArchitectureError as error:
         raise SpaceError(f"{space.__name__}.{name}: unless=({field!r}, {option!r}): {error}") from None
+    if len(options) == 1:
+        raise SpaceError(
+            f"{space.__name__}.{name}: unless=({field!r}, {option!r}): {field} has no other option, so that {name} "
+            f"never has an effect; leave {name} out"
+        )
+    return field, options, index
 
 
 def _options(space: type[BaseModel], name: str, annotation: Any, metadata: list[Any]) -> tuple[Any, ...]:

@@ -50,7 +50,7 @@ class WideConfig(_Frozen):
         attention: Kinds of attention of a layer; ``none`` leaves it out.
         heads: Numbers of heads of a layer.
         head_dim: Width k of a head; the width of the attention, heads times k, does not depend on ``hidden``.
-        inner: Inner sizes D of a layer; 0 leaves the dense layers out.
+        inner: Inner sizes D of a layer; 0 leaves the dense layers out, and ``[0]`` those of all layers.
         gates: Numbers of layers of a layer's gates; 0 for no gates.
         norm: ``pre``: each part of a layer normalizes its input, and the last layer's output is normalized; ``post``:
             the sum of input and output of each part is normalized, as in the paper.
@@ -75,9 +75,14 @@ class WideConfig(_Frozen):
         if self.attention[0] == "none":
             raise ValueError(
                 f"wide.attention={list(self.attention)}: the first kind is that of the largest network, so that it "
-                "cannot be none"
+                "cannot be none; list softmax, linrec or hstu first"
             )
         return self
+
+    @property
+    def has_dense(self) -> bool:
+        """Whether a layer can have dense layers."""
+        return self.inner[-1] > 0
 
 
 class ModelConfig(_Frozen):
@@ -226,7 +231,9 @@ class TrainConfig(_Frozen):
         patience: Validations without improvement after which training stops.
         validate_every: Epochs between validations.
         inherit: Whether to start from the supernet's weights (paper) or from random ones.
-        bf16: Autocast to bfloat16. It is faster for LinRec on GPUs and some CPUs.
+        precision: ``float32``; ``bfloat16``: torch's autocast, in which linear layers and the products of the loss
+            compute in bfloat16, and on the CPU attention in float32; weights, sums and norms stay float32. ``auto``:
+            ``bfloat16`` on CPUs where it is known to be faster, see :func:`easrec.precision.chosen_precision`.
         clip_norm: Maximum gradient norm; None for no clipping.
     """
 
@@ -244,7 +251,7 @@ class TrainConfig(_Frozen):
     patience: int = Field(default=5, ge=1)
     validate_every: int = Field(default=1, ge=1)
     inherit: bool = True
-    bf16: bool = False
+    precision: Literal["float32", "bfloat16", "auto"] = "float32"
     clip_norm: float | None = Field(default=5.0, gt=0)
 
 

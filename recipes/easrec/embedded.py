@@ -34,6 +34,7 @@ class Embedded:
         self.when = when
         self._raw, self._norm, self._dropout, self._real, self._causal = raw, norm, dropout, real, causal
         self._made: dict[int, Tensor] = {}
+        self._means: dict[int, Tensor] = {}
 
     def sequence(self, width: int) -> Tensor:
         """Return ``(B, N, width)``, the input of the first layer; computed once per width, in the caller's scope."""
@@ -43,10 +44,19 @@ class Embedded:
         return self._made[width]
 
     def perceived(self, width: int, row: Tensor | None = None) -> Tensor:
-        """Return ``(B, N or 1, width)``, the input of the gates; with ``row`` (B,), at that position only."""
+        """Return ``(B, N or 1, width)``, the input of the gates; with ``row`` (B,), at that position only.
+
+        The mean is computed once per width.
+        """
         x = self.sequence(width)
         if self._real is None:
             return take_row(x, row)
+        if width not in self._means:
+            self._means[width] = self._mean(x, self._real)
+        return take_row(self._means[width], row) if self._causal else self._means[width]
+
+    def _mean(self, x: Tensor, real: Tensor) -> Tensor:
+        """Return the mean over the real positions so far, ``(B, N, width)``, or over all, ``(B, 1, width)``."""
         if self._causal:
-            return take_row((x * self._real).cumsum(1) / self._real.cumsum(1).clamp_min(1.0), row)
-        return (x * self._real).sum(1, keepdim=True) / self._real.sum(1, keepdim=True).clamp_min(1.0)
+            return (x * real).cumsum(1) / real.cumsum(1).clamp_min(1.0)
+        return (x * real).sum(1, keepdim=True) / real.sum(1, keepdim=True).clamp_min(1.0)

@@ -47,7 +47,7 @@ class Layer(nn.Module):
         if self.first:
             x = embedded.sequence(width)
         mixed = self._mixed(take_row(x, row), self.attention(x, padding, row, *embedded.when))
-        return self._fed(mixed, embedded.perceived(width, row))
+        return self._fed(mixed, lambda: embedded.perceived(width, row))
 
     def step(self, x: Tensor, embedded: Tensor, perceived: Tensor, state: State, *time: Tensor) -> tuple[Tensor, State]:
         """Process one more position, ``(B, 1, hidden)``; return its output and the attention's new state.
@@ -57,7 +57,7 @@ class Layer(nn.Module):
         if self.first:
             x = embedded
         attended, state = chosen(self.attention).step(x, state, *time)
-        return self._fed(self._mixed(x, attended), perceived), state
+        return self._fed(self._mixed(x, attended), lambda: perceived), state
 
     def remember(self, x: Tensor, embedded: Embedded, padding: Tensor, length: int) -> State:
         """Return the attention's state after the real positions of ``x`` (B, N, hidden), for :meth:`step`.
@@ -72,20 +72,20 @@ class Layer(nn.Module):
         normed: Tensor = self.attention_norm(x + self.dropout(attended))
         return normed
 
-    def _fed(self, mixed: Tensor, perceived: Tensor) -> Tensor:
+    def _fed(self, mixed: Tensor, perceived: Callable[[], Tensor]) -> Tensor:
         normed: Tensor = self.norm(mixed + self.dropout(self._dense(mixed, perceived)))
         return normed
 
-    def _dense(self, x: Tensor, perceived: Tensor) -> Tensor:
+    def _dense(self, x: Tensor, perceived: Callable[[], Tensor]) -> Tensor:
         """Apply the two dense layers; each gate is computed when needed, which saves memory without gradients."""
         if self.gates is None:
             out = self.down(nn.functional.gelu(self.up(x)))
         elif self.before:
-            inner = nn.functional.gelu(self.up(self.gates(perceived, 0) * x))
-            out = self.down(self.gates(perceived, 1) * inner)
+            inner = nn.functional.gelu(self.up(self.gates(perceived(), 0) * x))
+            out = self.down(self.gates(perceived(), 1) * inner)
         else:
-            inner = nn.functional.gelu(self.gates(perceived, 0) * self.up(x))
-            out = self.gates(perceived, 1) * self.down(inner)
+            inner = nn.functional.gelu(self.gates(perceived(), 0) * self.up(x))
+            out = self.gates(perceived(), 1) * self.down(inner)
         assert isinstance(out, Tensor)
         return out
 

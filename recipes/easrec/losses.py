@@ -9,6 +9,7 @@ from torch import Tensor
 
 from easrec.config import TrainConfig
 from easrec.data import Batch
+from easrec.precision import chosen_precision
 from elasticnas.nn import sampled_cross_entropy, tied_cross_entropy
 from elasticnas.parallel import unwrapped
 
@@ -25,8 +26,8 @@ class BatchLoss:
     paper's sum lacks the minus).
 
     Args:
-        settings: ``loss``, ``sampled_*``, and ``bf16``: whether the network runs under autocast (the loss is
-            computed in float32).
+        settings: ``loss``, ``sampled_*``, and ``precision``: ``bfloat16`` runs the network and the products of
+            the loss under autocast; the rest of the loss is computed in float32.
         counts: ``(V + 1,)``, how often each id occurs in the training parts.
     """
 
@@ -49,7 +50,9 @@ class BatchLoss:
             A scalar; 0 if the batch has no target.
         """
         kind = self.settings.loss
-        with torch.autocast(batch.inputs.device.type, dtype=torch.bfloat16, enabled=self.settings.bf16):
+        device = batch.inputs.device
+        narrow = chosen_precision(self.settings.precision, device) == "bfloat16"
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=narrow):
             # score real positions only: scoring costs more than a layer
             real = batch.targets > 0
             targets = batch.targets[real]

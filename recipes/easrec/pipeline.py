@@ -28,6 +28,7 @@ from easrec.evaluation import (
 )
 from easrec.model import EASRecModel, build, supernet
 from easrec.picture import draw_in_folder
+from easrec.precision import with_precision
 from easrec.report import page
 from easrec.result import (
     DataSummary,
@@ -111,6 +112,7 @@ class Pipeline:
         require_times(config.model, data)
         self.split = Split(data, config.model.uses_times) if split is None else split
         config, self.steering = steered(config, self.split)
+        config, self.precision = with_precision(config, device)
         self.data, self.config, self.run, self.device = data, config, run, device
         self.console = console_of_first(console or run.reporting.console)
         self.folder, self._begun = run.folder, False
@@ -138,6 +140,7 @@ class Pipeline:
         self.run.__enter__()
         try:
             self._say(self.steering)
+            self._say(self.precision)
             for name, line in times_fact(self.config).items():
                 self._say(f"{name}: {line}")
             self._say_imbalance()

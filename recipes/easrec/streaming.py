@@ -2,7 +2,6 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,49 +9,17 @@ from torch import Tensor, nn
 
 import elasticnas.nn as enn
 from easrec.artifact import Recommender
+from easrec.compiled_step import CompiledStep
 from easrec.embedded import Embedded
 from easrec.layer import Layer, State, chosen
 from easrec.model import EASRecModel
+from easrec.next_events import require_histories, require_next_events
+from easrec.stream_state import Branch, Stream
 from easrec.times import require_seconds
 from easrec.wide_layer import WideLayer
 from elasticnas.errors import ConfigError, DataError
 
 __all__ = ["Live", "Stream", "Streamer"]
-
-
-@dataclass
-class _Branch:
-    """State of one stack of layers: of the items, or of their features."""
-
-    layers: list[State]
-    total: Tensor | None
-    """(B, 1, hidden): sum of the embedded sequence, if gates use its mean; otherwise None."""
-
-
-@dataclass
-class Stream:
-    """State of B users.
-
-    Attributes:
-        branches: The state of every stack of layers: sums (LinRec), or keys and values of up to N events.
-        seen: ``(B,)`` int64, number of events in the state, 1..N.
-        recent: ``(B, keep)`` int32, the last items, the newest at the end, left padded with 0.
-        times: ``(B, keep)`` int64, their times, if the network uses them.
-    """
-
-    branches: list[_Branch]
-    seen: Tensor
-    recent: Tensor
-    times: Tensor | None = None
-
-    @property
-    def bytes_per_user(self) -> int:
-        """Size of the state in bytes per user; it does not grow with the history (with LinRec, not with N either)."""
-        tensors = [self.seen, self.recent, *([] if self.times is None else [self.times])]
-        for branch in self.branches:
-            tensors += [part for state in branch.layers for part in state]
-            tensors += [] if branch.total is None else [branch.total]
-        return sum(each.element_size() * each.numel() for each in tensors) // len(self.seen)
 
 
 class Streamer:
@@ -69,15 +36,14 @@ class Streamer:
     Args:
         network: A plain causal network; with a bias by time, ``own``.
         keep: Number of events from which the state is recomputed, 1..N-1; None for N/2.
-        backend: Backend of ``torch.compile`` for a step, such as ``"inductor"``; None for no compilation. It helps
-            because most of the time of a step is call overhead; compiling takes seconds, once for one user and once for
-            several.
+        compiled: Whether to compile the step, see :class:`~easrec.compiled_step.CompiledStep`: most of its time is
+            Python's. Compiling needs a C++ compiler and takes up to a minute, once for one user and once for several.
 
     Raises:
         ConfigError: The network is not causal or uses the times of targets, or ``keep`` is out of range.
     """
 
-    def __init__(self, network: EASRecModel, keep: int | None = None, backend: str | None = None) -> None:
+    def __init__(self, network: EASRecModel, keep: int | None = None, compiled: bool = False) -> None:
         length = network.config_length
         keep = max(1, length // 2) if keep is None else keep
         if not 1 <= keep < max(2, length):
@@ -89,15 +55,14 @@ class Streamer:
                 "one before it computed: recommend from whole histories, or train with model.time_bias=own"
             )
         self.timed = network.time_bias == "own"
+        self._catalogue = len(network.items.weight) - 1
         self._stacks = [stack for stack in (network.layers, network.feature_layers) if stack is not None]
         if not network.causal:
             raise ConfigError(
                 "streaming needs a causal network, and this one is bidirectional: train with train.form=causal, or "
                 "recommend from whole histories"
             )
-        self._next: Any = self._after
-        if backend is not None:
-            self._next = torch.compile(self._after, backend=backend, fullgraph=True)
+        self._next = CompiledStep(self._after, network) if compiled else self._after
 
     @torch.no_grad()
     def start(
@@ -113,15 +78,11 @@ class Streamer:
             The state, and ``(B, V + 1)`` scores of the next item.
 
         Raises:
-            DataError: A history is empty, or times are missing, not used, not one for each event, or no seconds.
+            DataError: A history is empty, an item number is not 1..V, or times are missing, not used, not one for each
+                event, or no seconds.
         """
-        if not histories or not all(len(history) for history in histories):
-            raise DataError("a stream starts from at least one event of every user")
         self._require_times(times)
-        if times is not None and list(map(len, times)) != list(map(len, histories)):
-            raise DataError("times are needed of each event of a history, as many as events")
-        for each in times or ():
-            require_seconds(each)
+        require_histories(histories, times, self._catalogue)
         device = self.network.items.weight.device
         ids, recent = (each.to(device) for each in self._padded(histories))
         if times is None:
@@ -161,9 +122,12 @@ class Streamer:
             ``(B, V + 1)`` scores of the next item.
 
         Raises:
-            DataError: Times are missing or not used.
+            DataError: An item number is not 1..V, times are missing, not used or no seconds, or a tensor has another
+                shape or no integers. The state is as before.
         """
         self._require_times(times)
+        require_next_events(items, times, len(stream.seen), self._catalogue)
+        items, times = items.long(), None if times is None else times.long()
         stream.recent = _moved(stream.recent, items)
         if times is not None and stream.times is not None:
             stream.times = _moved(stream.times, times)
@@ -200,16 +164,14 @@ class Streamer:
                 states.append(each.remember(y, embedded, padding, self.length))
                 y = each(y, embedded, None, row if each is layers[-1] else None)
             total = None if real is None else (embedded.sequence(x.shape[-1]) * real).sum(1, keepdim=True)
-            branches.append(_Branch(states, total))
+            branches.append(Branch(states, total))
             ends.append(self._normed(number, y))
         return Stream(branches, lengths, recent, newest), self._scores(ends)
 
     def _step(self, stream: Stream, items: Tensor, times: Tensor | None) -> Tensor:
         # users with N events have no position left; update() replaces their result
         position, count = stream.seen.clamp_max(self.length - 1), stream.seen + 1
-        branches = [
-            _Branch([_at(position, each) for each in branch.layers], branch.total) for branch in stream.branches
-        ]
+        branches = [Branch([_at(position, each) for each in branch.layers], branch.total) for branch in stream.branches]
         scores: Tensor
         time = () if times is None else (times,)
         scores, stream.branches = self._next(items[:, None], position[:, None], count, branches, *time)
@@ -217,8 +179,8 @@ class Streamer:
         return scores
 
     def _after(
-        self, items: Tensor, position: Tensor, count: Tensor, branches: list[_Branch], *time: Tensor
-    ) -> tuple[Tensor, list[_Branch]]:
+        self, items: Tensor, position: Tensor, count: Tensor, branches: list[Branch], *time: Tensor
+    ) -> tuple[Tensor, list[Branch]]:
         """Return scores and new branches after one more event; ``items`` and ``position`` (B, 1), the others (B,)."""
         ends, after = [], []
         for number, (x, norm) in enumerate(self._raw(items, position)):
@@ -230,7 +192,7 @@ class Streamer:
             for each, state in zip(self._layers(number), branch.layers, strict=True):
                 y, state = each.step(y, embedded, perceived, state, *time)
                 states.append(state)
-            after.append(_Branch(states, total))
+            after.append(Branch(states, total))
             ends.append(self._normed(number, y))
         return self._scores(ends), after
 
@@ -269,7 +231,7 @@ class Live:
         recommender: A recommender with a causal network.
         history: Returns the known items of a user, by their original ids, in time order; empty for an unknown user.
         times: Returns their times in seconds, if the network uses them.
-        backend: Backend of ``torch.compile``, see :class:`Streamer`.
+        compiled: Whether to compile the step, see :class:`Streamer`.
         most_users: Maximum number of states.
 
     Raises:
@@ -281,14 +243,14 @@ class Live:
         self,
         recommender: Recommender,
         history: Callable[[str], Sequence[str]],
-        backend: str | None = None,
+        compiled: bool = False,
         most_users: int = 10_000,
         times: Callable[[str], Sequence[int]] | None = None,
     ) -> None:
         if most_users < 1:
             raise ConfigError(f"most_users={most_users}: at least one state is needed")
         self._most_users = most_users
-        self._recommender, self._streamer = recommender, Streamer(recommender.network, backend=backend)
+        self._recommender, self._streamer = recommender, Streamer(recommender.network, compiled=compiled)
         if self._streamer.timed and times is None:
             raise ConfigError("the network uses the times of events (model.time_bias=own): give times of histories")
         self._history, self._times = history, times

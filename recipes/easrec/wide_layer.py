@@ -40,10 +40,10 @@ class WideLayer(nn.Module):
         self.hidden, self.first = sizes.hidden, first
         kinds = config.wide.attention if isinstance(sizes.attention, Axis) else (sizes.attention,)
         self.attention = enn.Mixture({kind: _attending(config, sizes, causal, kind) for kind in kinds}, sizes.attention)
-        elastic = isinstance(sizes.inner, Axis)
-        dense = _Dense(config, sizes) if elastic or sizes.inner else nn.Identity()
-        may_lack = 0 in config.wide.inner
-        self.dense = enn.DepthSkip(dense, sizes.inner if elastic else sizes.inner > 0) if may_lack else dense
+        may_have = config.wide.has_dense if isinstance(sizes.inner, Axis) else sizes.inner > 0
+        dense = _Dense(config, sizes) if may_have else nn.Identity()
+        runs = sizes.inner if may_have and isinstance(sizes.inner, Axis) else may_have
+        self.dense = enn.DepthSkip(dense, runs) if 0 in config.wide.inner else dense
 
     def forward(self, x: Tensor, embedded: Embedded, padding: Tensor | None, row: Tensor | None = None) -> Tensor:
         """Map ``x`` (B, N, hidden) to the same shape, or with ``row`` (B,) to (B, 1, hidden)."""

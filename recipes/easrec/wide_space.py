@@ -23,6 +23,9 @@ def wide_space(model: ModelConfig) -> type[Space]:
     wide, depth = model.wide, "depth"
     no_attention, no_dense = ("attention", "none"), ("inner", 0)
 
+    # without dense layers in any layer, gates have no effect: they are no choice then
+    gates = wide.gates if wide.has_dense else wide.gates[:1]
+
     def each(options: tuple[Any, ...], unless: tuple[str, Any] | None = None) -> Any:
         option: Any = Literal[options]
         return Annotated[tuple[option, ...], PerLayer(depth, unless)]
@@ -34,7 +37,7 @@ def wide_space(model: ModelConfig) -> type[Space]:
         # further choices of the attention belong here, with unless=no_attention
         "heads": each(wide.heads, no_attention if "none" in wide.attention else None),
         "inner": each(wide.inner),
-        "gates": each(wide.gates, no_dense if 0 in wide.inner else None),
+        "gates": each(gates, no_dense if 0 in wide.inner and wide.has_dense else None),
     }
     namespace: dict[str, Any] = {
         "__module__": __name__,

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from rich.console import Console
 from torch import nn
 
 from elasticnas.contest import Contest, ContestPlan, read_plan
+from elasticnas.contest import contest as contest_module
 from elasticnas.contest.page import verdict
 from elasticnas.contest.runner import run_seeds, write_result
 from elasticnas.contest.seed import run_seed
@@ -150,7 +152,8 @@ def test_a_missing_entrant_is_made_as_before(made, tmp_path):
 
 
 def test_the_page_says_first_what_is_not_shown(made):
-    text = write_result(made)
+    write_result(made)
+    text = (made.folder / "result.md").read_text()
     lines = verdict(made, made.judgements(made.entrants()))
     assert lines[0] == "2 seeds can show no difference, whatever its size: 5 comparisons need at least 8."
     assert "Not shown to be better than random search: evolution (too few seeds), darts (too few seeds)." in lines[1]
@@ -206,6 +209,31 @@ def test_evaluations_above_the_budget_are_work_too(tmp_path):
     assert entrant.evaluated in (6, 7)
     assert scored - 1e-9 <= entrant.work.evaluations <= scored + 0.5 * (entrant.evaluated - 6) + 1e-9
     assert 0 <= entrant.planned - entrant.work.total < entrant.flops / LARGEST * (1 + 1 / 8)
+
+
+def test_evaluations_and_early_end_of_a_gradient_search_count(tmp_path):
+    """With learning rates of almost 0 nothing improves: the second evaluation ends the search."""
+    search = {"update_every": 5, "evaluate_every": 3, "patience": 1, "architecture_lr": 1e-9}
+    darts = {"strategy": "darts", "trains": True, "steps": 12, "search": search}
+    slow = {"steps": 12, "rule": "sandwich", "weight_lr": 1e-30}
+    contest = Contest(plan(strategies={"darts": darts}, supernet=slow, scratch=False), tmp_path / "c")
+    run_seed(contest, 3, CPU, quiet(), ["darts"])
+    entrant = contest.entrant("darts", 3)
+    assert entrant.work.supernet == pytest.approx(6 * (1 + 1 / 5))
+    found = flops(entrant.sizes["hidden"], entrant.sizes["depth"]) / LARGEST
+    assert entrant.evaluated == 3 and entrant.work.evaluations == pytest.approx(3 * found)  # two, and the found one
+    assert 0 <= entrant.planned - entrant.work.total < found * (1 + 1 / 8)
+
+
+def test_a_command_judges_once(made, tmp_path, monkeypatch, main):
+    shutil.copytree(made.folder, tmp_path / "c")
+    path, families = tmp_path / "plan.yaml", []
+    path.write_text(json.dumps(made.plan.model_dump(mode="json")))  # JSON is YAML
+    judged = contest_module.judge
+    monkeypatch.setattr(contest_module, "judge", lambda pairs, *rest: families.append(pairs) or judged(pairs, *rest))
+    code, printed, _ = main("compare", path, "--out", tmp_path / "c", "--page")
+    assert code == 0 and "2 seeds can show no difference" in printed.replace("\n", " ")
+    assert [len(pairs) for pairs in families] == [5, 5]  # the primary and the secondary family
 
 
 def test_a_search_that_leaves_no_work_for_training_is_refused(tmp_path):

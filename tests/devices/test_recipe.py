@@ -23,7 +23,7 @@ CASES = {
     "choices of attention, grid": {"model.attention_choices": ["softmax", "linrec"], "model.candidates": "grid"},
     "sampled loss": {"train.loss": "sampled", "train.sampled_items": 4},
     "binary loss, separate weights": {"train.loss": "binary", "model.weights": "separate"},
-    "bf16": {"train.bf16": True},
+    "bfloat16": {"train.precision": "bfloat16"},
     "darts": {"search.strategy": "darts"},
     "proxylessnas": {"search.strategy": "proxylessnas"},
     "recnas": {"search.strategy": "recnas"},

@@ -5,9 +5,10 @@ import json
 import numpy as np
 import pytest
 import torch
-from torch._dynamo.testing import CompileCounterWithBackend
+from torch._inductor.exc import InvalidCxxCompiler
 from typer.testing import CliRunner
 
+from easrec import compiled_step
 from easrec.artifact import Recommender
 from easrec.cli import commands
 from easrec.config import ModelConfig
@@ -60,17 +61,30 @@ def test_keys_and_values_are_remembered(gates, attention, scores):
     follow(network(attention=attention, scores=scores, **gates))
 
 
+@pytest.fixture
+def exported(monkeypatch):
+    """Programs are run by torch, without machine code, and counted."""
+    programs = []
+
+    def run(program):
+        programs.append(program)
+        return program.module()
+
+    monkeypatch.setattr(compiled_step, "compiled", run)
+    return programs
+
+
 TIMES = torch.randint(10**6, (2, 40), generator=torch.Generator().manual_seed(2)).sort(1).values
 
 
 @pytest.mark.parametrize("attention", ["softmax", "hstu"])
 @pytest.mark.parametrize("compiled", [False, True])
-def test_times_of_events_are_remembered_through_restarts(attention, compiled):
+def test_times_of_events_are_remembered_through_restarts(attention, compiled, exported):
     model, keep = network(attention=attention, time_bias="own"), 3
     for name, parameter in model.named_parameters():
         if "relative" in name:
             torch.nn.init.normal_(parameter)
-    streamer = Streamer(model, keep, backend="aot_eager" if compiled else None)
+    streamer = Streamer(model, keep, compiled)
     items, counts = events(2, 40), [1, 5]
 
     def of_events(user, first, stop):
@@ -134,24 +148,52 @@ def test_a_full_window_starts_again_from_the_last_events(attention):
 
 
 @pytest.mark.parametrize("gates", [{"gate_layers": 0}, {"gate_input": "pooled"}, {"attention": "hstu"}])
-def test_one_compiled_graph_steps_on_whatever_the_state(gates):
+def test_one_program_steps_on_whatever_the_state(gates, exported):
     model, items = network(**gates), events(2, 20)
-    counted = CompileCounterWithBackend("aot_eager")
-    plain, compiled = Streamer(model, keep=3), Streamer(model, keep=3, backend=counted)
-    (one, _), (other, _) = (each.start(items[:, :2].tolist()) for each in (plain, compiled))
+    compiled = Streamer(model, keep=3, compiled=True)
+    windows = [each.tolist() for each in items[:, :2]]
+    stream, _ = compiled.start(windows)
     for step in range(2, 18):  # through two restarts
-        new = items[:, step]
-        torch.testing.assert_close(compiled.update(other, new), plain.update(one, new), rtol=1e-10, atol=1e-12)
-    assert counted.frame_count == 1
+        scores = compiled.update(stream, items[:, step])
+        for user, window in enumerate(windows):
+            window.append(int(items[user, step]))
+            window[:] = window[-3:] if len(window) > LENGTH else window
+            torch.testing.assert_close(scores[user], of_window(model, window), rtol=1e-10, atol=1e-12)
+    assert len(exported) == 1
 
 
-def test_any_number_of_users_is_compiled_for():
+def test_one_program_is_for_one_user_and_one_for_any_other_number(exported):
     model, items = network(), events(12, 4)
-    compiled = Streamer(model, backend="aot_eager")
-    for users in range(1, 13):  # more than torch compiles anew
+    compiled = Streamer(model, compiled=True)
+    for users in (2, 1, *range(3, 13)):
         stream, _ = compiled.start(items[:users, :3].tolist())
         scores = compiled.update(stream, items[:users, 3])
         torch.testing.assert_close(scores[-1], of_window(model, items[users - 1].tolist()), rtol=1e-10, atol=1e-12)
+    assert len(exported) == 2
+
+
+@pytest.mark.parametrize("users", [1, 3])
+def test_machine_code(users):
+    model, items = network(layers=1), events(users, 7)
+    streamer = Streamer(model, keep=3, compiled=True)
+    windows = [each.tolist() for each in items[:, :2]]
+    stream, _ = streamer.start(windows)
+    for step in range(2, 7):
+        scores = streamer.update(stream, items[:, step])
+        for user in range(users):
+            window = items[user, : step + 1].tolist()
+            torch.testing.assert_close(scores[user], of_window(model, window), rtol=1e-10, atol=1e-12)
+
+
+def test_a_missing_compiler_is_named(monkeypatch):
+    def missing(program):
+        raise InvalidCxxCompiler
+
+    monkeypatch.setattr("torch._inductor.aoti_compile_and_package", missing)
+    streamer = Streamer(network(layers=1), compiled=True)
+    stream, _ = streamer.start([[1, 2]])
+    with pytest.raises(ConfigError, match=r"needs a C\+\+ compiler.*install g\+\+"):
+        streamer.update(stream, torch.tensor([3]))
 
 
 @pytest.mark.parametrize("attention", ["linrec", "softmax", "hstu"])
@@ -191,9 +233,10 @@ def test_found_networks(mixing, choices, kind):
 
 @pytest.mark.parametrize("attention", ["linrec", "softmax", "hstu"])
 @pytest.mark.parametrize("backbone", ["sasrecf", "fdsa"])
-def test_backbones_with_features(backbone, attention):
+@pytest.mark.parametrize("compiled", [False, True])
+def test_backbones_with_features(backbone, attention, compiled, exported):
     model = network(features=FEATURES, backbone=backbone, attention=attention)
-    streamer = Streamer(model)
+    streamer = Streamer(model, compiled=compiled)
     stream, _ = streamer.start([[1, 2], [5, 6]])
     scores = streamer.update(stream, torch.tensor([3, 9]))
     torch.testing.assert_close(scores[1], of_window(model, [5, 6, 9]), rtol=1e-10, atol=1e-12)
@@ -362,3 +405,63 @@ def test_a_byte_order_mark_belongs_to_no_user(folder):
     data = Interactions.load(folder / "data.npz")
     line = f"{data.user_ids[3]}\t{data.item_ids[5]}\n"
     assert stream(folder, f"\ufeff{line}".encode()).stdout == stream(folder, line.encode()).stdout
+
+
+def timed_network():
+    model = network(attention="softmax", time_bias="own")
+    for name, parameter in model.named_parameters():
+        if "relative" in name:
+            torch.nn.init.normal_(parameter)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("items", "times", "message"),
+    [
+        ([3, 4], [1.5, 2.0], r"times are an int64 tensor with one entry for each of 2 users \(got torch.float32 \(2"),
+        ([3, 4], [True, False], r"times are .*got torch.bool"),
+        ([3, 4], [20], r"times are .*got torch.int64 \(1,\)"),
+        ([3, 4], [[20, 21]], r"times are .*got torch.int64 \(1, 2\)"),
+        ([3, 4], [20, 1_700_000_000_000_000], r"the time 1700000000000000 is not in seconds since 1970"),
+        ([3, 4], [20, -(2**63)], r"the time -9223372036854775808 is not in seconds since 1970"),
+        ([3, 4], None, "the network uses the times of events"),
+        ([3], [20, 21], r"items are an int64 tensor with one entry for each of 2 users \(got torch.int64 \(1,\)\)"),
+        ([3.0, 4.0], [20, 21], r"items are .*got torch.float32"),
+        ([3, 0], [20, 21], r"items are whole numbers from 1 to 30 \(got \[3, 0\]\)"),
+        ([3, 31], [20, 21], r"items are whole numbers from 1 to 30 \(got \[3, 31\]\)"),
+    ],
+)
+def test_wrong_events_are_refused_and_leave_the_state(items, times, message):
+    model = timed_network()
+    streamer = Streamer(model)
+    stream, _ = streamer.start([[1, 2], [5]], [[10, 11], [12]])
+    with pytest.raises(DataError, match=message):
+        streamer.update(stream, torch.tensor(items), None if times is None else torch.tensor(times))
+    scores = streamer.update(stream, torch.tensor([3, 4]), torch.tensor([20, 21]))
+    when = torch.tensor([[12, 21]])
+    expected = model.next_item(torch.tensor([[5, 4]]), torch.tensor([2]), when, when)[0]
+    torch.testing.assert_close(scores[1], expected, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("history", [[0], [31], [1.5], [True], [-1]])
+def test_items_of_histories_are_numbers_of_the_catalogue(history):
+    with pytest.raises(DataError, match="items are whole numbers from 1 to 30"):
+        Streamer(network()).start([[1, 2], history])
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int64])
+def test_earlier_events_that_come_later_count_by_their_distance(dtype):
+    """Data that is split into given parts may have them."""
+    model = timed_network()
+    streamer = Streamer(model, keep=3)
+    times = [2_000_000_000, 1_000_000_000, -2_000_000_000, 5, 1_999_999_999, *range(5)]
+    items = events(1, len(times))[0].tolist()
+    stream, _ = streamer.start([items[:1]], [times[:1]])
+    first = 0
+    for at in range(1, len(times)):
+        scores = streamer.update(stream, torch.tensor([items[at]]), torch.tensor([times[at]], dtype=dtype))
+        if at + 1 - first > LENGTH:
+            first = at + 1 - 3
+        when = torch.tensor([times[first : at + 1]])
+        whole = model.next_item(torch.tensor([items[first : at + 1]]), torch.tensor([at + 1 - first]), when, when)
+        torch.testing.assert_close(scores, whole, rtol=1e-10, atol=1e-12)

@@ -143,10 +143,11 @@ def test_architecture_steps_see_other_users_than_weight_steps(split, monkeypatch
 @pytest.mark.parametrize("attention", ["softmax", "linrec"])
 def test_bfloat16_trains_to_about_the_same(split, attention):
     losses = {}
-    for bf16 in (False, True):
-        config = CONFIG.updated({"train.bf16": bf16, "model.attention": attention, "train.epochs": 2})
+    for precision in ("float32", "bfloat16"):
+        config = CONFIG.updated({"train.precision": precision, "model.attention": attention, "train.epochs": 2})
         torch.manual_seed(0)
         trained = train(network(split, config), split, evaluators(split, config)["validation"], config, CPU)
         assert all(p.dtype == torch.float32 for p in trained.network.parameters())
-        losses[bf16] = trained.history[-1]["loss"]
-    assert losses[True] == pytest.approx(losses[False], rel=0.02) and losses[True] != losses[False]
+        losses[precision] = trained.history[-1]["loss"]
+    assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.02)
+    assert losses["bfloat16"] != losses["float32"]

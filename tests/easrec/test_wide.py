@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from torch import nn
 
 import elasticnas
+from easrec import compiled_step
 from easrec.config import Config, ModelConfig
 from easrec.data import ItemFeatures
 from easrec.model import build, supernet
@@ -17,7 +18,7 @@ from easrec.searching import encoder_flops
 from easrec.sizes import sizes_name, sizes_text
 from easrec.space import space_for
 from easrec.streaming import Streamer
-from elasticnas.cost import Flops
+from elasticnas.cost import Flops, Params, params
 from elasticnas.errors import ArchitectureError, ConfigError
 from elasticnas.extraction import Sameness
 from elasticnas.search.random_search import draws
@@ -190,6 +191,18 @@ def sampled(config, count, seed=3):
     return [space_for(config).sample(rng) for _ in range(count)]
 
 
+@pytest.mark.parametrize(
+    "config", [small(), ModelConfig(hidden=16, inner=16, heads=2, attention_choices=("softmax", "linrec", "hstu"))]
+)
+def test_parameters_are_counted_without_extraction(config, monkeypatch):
+    """Extracting a network for each of thousands of costs takes minutes."""
+    model, space, rng = supernet(config, ITEMS, True), space_for(config), random.Random(0)
+    archs = [space.largest(), space.smallest(), *(space.sample(rng) for _ in range(8))]
+    expected = [sum(each.numel() for each in elasticnas.extract(model, arch).parameters()) for arch in archs]
+    monkeypatch.setattr(params, "extract_unverified", None)
+    assert [Params(model)(arch) for arch in archs] == expected
+
+
 def test_costs_of_layers_add_up():
     """The sum over layers against a count of the whole extracted network."""
     for config in (small(layers=4), small(layers=3, wide={"inner": (5, 8)}), small(layers=1)):
@@ -213,6 +226,20 @@ def test_streams_equal_the_network_over_the_whole_history(norm, gate_input):
             torch.testing.assert_close(scores, whole, rtol=1e-9, atol=1e-9)
             if seen < 7:
                 scores = streamer.update(stream, torch.tensor(items[seen : seen + 1]))
+
+
+def test_compiled_streams_equal_the_network(monkeypatch):
+    monkeypatch.setattr(compiled_step, "compiled", lambda program: program.module())
+    config = small()
+    for arch in sampled(config, 4):
+        torch.manual_seed(0)
+        network, items = build(config, ITEMS, arch, True).double().eval(), batch_of_ids()
+        streamer = Streamer(network, compiled=True)
+        stream, _ = streamer.start(items[1:3, :3].tolist())
+        for seen in (4, 5):
+            scores = streamer.update(stream, items[1:3, seen - 1])
+            whole = network.next_item(items[1:3, :seen], torch.tensor([seen, seen]))
+            torch.testing.assert_close(scores, whole, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("time_bias", ["own", "target"])

@@ -54,3 +54,12 @@ def test_paired_values_cancel_what_the_examples_share():
     ours = [value + change for value, change in zip(hard, (0.1, 0.12, 0.09, 0.11, 0.1, 0.08), strict=True)]
     low, high = difference_interval(ours, hard)
     assert 0.08 < low < 0.1 < high < 0.12
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 6, 20])
+@pytest.mark.parametrize("size", [1 / 360, -0.1])
+def test_equal_differences_show_something_from_six_on(count, size):
+    """The sign test of n equal signs has p = 2 / 2^n; Clopper and Pearson's ends are 0.025^(1/n) and 1."""
+    found = difference_interval([0.3 + size + 0.1 * n for n in range(count)], [0.3 + 0.1 * n for n in range(count)])
+    ends = sorted([(2 * 0.025 ** (1 / count) - 1) * size, size])
+    assert found == pytest.approx(ends) and (ends[0] <= 0 <= ends[1]) == (2 / 2**count > 0.05)

@@ -1,3 +1,4 @@
+import json
 import math
 import warnings
 from dataclasses import replace
@@ -12,6 +13,7 @@ import elasticnas.nn as enn
 from elasticnas import PerLayer, Space
 from elasticnas.cost import Flops, Params
 from elasticnas.errors import BudgetError, CheckpointError, InactiveChoiceError, SearchError
+from elasticnas.extraction import axes_of
 from elasticnas.run import Run
 from elasticnas.search import (
     BilevelSearcher,
@@ -20,6 +22,7 @@ from elasticnas.search import (
     Fixed,
     Gumbel,
     Problem,
+    SearchResult,
     SearchSettings,
     Softmax,
     StraightThrough,
@@ -466,3 +469,22 @@ def test_gradients_of_the_architecture_that_are_not_finite_do_not_reach_it(order
     with pytest.raises(SearchError, match=r"^the gradients of the architecture parameters have the norm nan at step 0"):
         run(work)
     assert all(logits.isfinite().all() for logits in work.controller.parameters())
+
+
+def test_evaluations_on_the_way_are_kept():
+    asked = []
+
+    def evaluate(model):
+        asked.append((axes_of(model).current(), float(len(asked))))
+        return {"number": asked[-1][1]}
+
+    torch.manual_seed(0)
+    given = problem(Net(Toy.axes()))
+    settings = SearchSettings(steps=9, evaluate_every=2, architecture_lr=0.3, random_architectures=1)
+    work = BilevelSearcher(replace(given, evaluate=evaluate, metric="number", direction="maximise"), settings)
+    result = run(work)
+    assert [(each.architecture, each.metrics["number"]) for each in result.validated] == asked[:4]
+    assert result.found.metrics["number"] == 4.0 and len(asked) <= 6
+    assert result.evaluated == len({arch for arch, _ in asked})
+    again = SearchResult.from_dict(json.loads(json.dumps(result.to_dict(), allow_nan=False)), Toy)
+    assert again.validated == result.validated

@@ -138,6 +138,40 @@ def test_the_whole_front_against_enumeration(space):
         assert 1 < len(some) <= 5 and {(work(a), round(additive(a), 6)) for a in some} <= expected
 
 
+class Peak(Cost):
+    """No sum over choices or layers; remembers whose cost was asked for."""
+
+    unit = "peak"
+
+    def __init__(self, model):
+        super().__init__(model)
+        self.asked = {}
+
+    def __call__(self, arch):
+        self.asked[arch] = None
+        return super().__call__(arch)
+
+    def compute(self, arch):
+        return float(11 * arch.hidden + max(arch.inner) ** 2 * arch.depth + arch.heads[0] * max(arch.inner))
+
+
+@pytest.mark.parametrize("points", [2, 4, None])
+@pytest.mark.parametrize("layers", [2, 3])
+def test_the_front_of_a_greedy_search_has_all_that_it_passed(points, layers, monkeypatch):
+    monkeypatch.setattr("elasticnas.search.option_scores._ENUMERATED", 0)
+    monkeypatch.setattr("elasticnas.cost.solver._FIRST", 3)
+    given = problem(Sizes, peak=Peak, length=Length)
+    scores, peak, length = search(given, best=1, held_out=0).scores, given.costs["peak"], given.costs["length"]
+    budgets = [Budget(float(layers), length, f"{layers}")]
+    with pytest.warns(UserWarning, match="sought greedily"):
+        scores.best([Budget(peak(Sizes.smallest()) * 2, peak, "2")])  # fits the cost, which asks for others
+        peak.asked.clear()
+        front = scores.front(peak, points, budgets)
+    asked = {(peak.compute(a), round(additive(a), 6)) for a in peak.asked if a.depth <= layers}
+    expected = {(c, v) for c, v in asked if not any((d <= c and w >= v) and (d, w) != (c, v) for d, w in asked)}
+    assert [(peak.compute(a), round(additive(a), 6)) for a in front] == sorted(expected)
+
+
 def _beats(one, other):
     better = (work(one) <= work(other), additive(one) >= additive(other) - 1e-9)
     return all(better) and (work(one) < work(other) or additive(one) > additive(other) + 1e-9)
@@ -238,6 +272,24 @@ def test_an_option_whose_evaluation_fails_is_not_chosen():
         result = search(problem(metric=fails, budgets={"work": "60%"}), best=3, held_out=5)
     assert result.best.hidden == 4 and result.scores.changes["hidden"] == (0.0, None) and result.failures
     assert result.scores.predict(Sizes.smallest()) != result.scores.predict(Sizes.smallest())
+
+
+def test_random_search_evaluates_as_many_as_the_search_above_the_budgets_too():
+    """All options of the largest cost more than 10 % of it: few of the search's evaluations are within the budget."""
+    evaluated = []
+    given = problem(metric=lambda arch: evaluated.append(arch) or tangled(arch), budgets={"work": "30%"})
+    result = search(given, best=2, held_out=3)
+    allowed = [arch for arch in Sizes.enumerate() if work(arch) <= 0.3 * work(Sizes.largest())]
+    scored = 1 + 1 + 2 + 3 * 2 + 3 * 1
+    assert result.steps == scored + 2 + 3 == len(result.history) and len(result.tried) < result.steps
+    assert len(result.random_tried) == result.steps and {each.architecture for each in result.random_tried} <= {
+        *allowed
+    }
+    assert len(set(evaluated)) == len(evaluated) <= result.steps + result.steps - 3  # the held-out are known
+    assert result.evaluated == len(evaluated) and f"{len(evaluated)} architectures evaluated" in str(result)
+    settings = SearchSettings(seed=0, random_architectures=4)
+    fewer = ScoreOptions(best=2, held_out=3, trained=True).search(given, settings)
+    assert len(fewer.random_tried) == 4
 
 
 def test_budgets_that_need_an_option_without_a_score_leave_the_random_architectures():

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import AfterValidator, create_model, model_validator
+from pydantic import AfterValidator, Field, create_model, model_validator
 
 from elasticnas import PerLayer, Space
 from elasticnas.axes import Axes
@@ -309,7 +309,9 @@ def test_options_that_a_field_refuses_are_never_drawn():
 
     class Filtered(Space):
         depth: Literal[19, 20]
-        inner: Annotated[tuple[Annotated[Literal[5, 4, 3, 2, 1], AfterValidator(even)], ...], PerLayer("depth")]
+        inner: Annotated[
+            tuple[Annotated[Literal[5, 4, 3, 2, 1], Field(), AfterValidator(even)], ...], PerLayer("depth")
+        ]
 
         @model_validator(mode="after")
         def small(self):

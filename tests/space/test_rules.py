@@ -56,7 +56,7 @@ class AfterOnLayers(Space):
 
 
 class BeforeOnAField(Space):
-    a: Annotated[Literal[1, 2, 3, 4], BeforeValidator(even)]
+    a: Annotated[Literal[1, 2, 3, 4], Field(), BeforeValidator(even)]
     b: Literal[1, 2]
 
 
@@ -66,12 +66,12 @@ class BeforeOnLayers(Space):
 
 
 class WrapOnAField(Space):
-    a: Annotated[Literal[1, 2, 3, 4], WrapValidator(lambda value, handler: even(handler(value)))]
+    a: Annotated[Literal[1, 2, 3, 4], Field(), WrapValidator(lambda value, handler: even(handler(value)))]
     b: Literal[1, 2]
 
 
 class PlainOnAField(Space):
-    a: Annotated[Literal[1, 2, 3, 4], PlainValidator(even)]
+    a: Annotated[Literal[1, 2, 3, 4], Field(), PlainValidator(even)]
     b: Literal[1, 2]
 
 
@@ -82,13 +82,13 @@ class Constrained(Space):
 
 class InfoOnAField(Space):
     width: Literal[1, 2, 3]
-    a: Annotated[Literal[1, 2, 3], AfterValidator(not_equal_to_width)]
+    a: Annotated[Literal[1, 2, 3], Field(), AfterValidator(not_equal_to_width)]
     b: Literal[1, 2]
 
 
 class InfoBefore(Space):
     width: Literal[1, 2, 3]
-    a: Annotated[Literal[1, 2, 3], BeforeValidator(not_equal_to_width)]
+    a: Annotated[Literal[1, 2, 3], Field(), BeforeValidator(not_equal_to_width)]
     b: Literal[1, 2]
 
 
@@ -384,7 +384,7 @@ def test_rules_that_have_nothing_in_common_are_counted_apart():
 def test_layers_that_are_not_there_have_no_rules():
     class Filtered(Space):
         depth: Literal[1, 2]
-        inner: Annotated[tuple[Annotated[Literal[1, 3], AfterValidator(even)], ...], PerLayer("depth")]
+        inner: Annotated[tuple[Annotated[Literal[1, 3], Field(), AfterValidator(even)], ...], PerLayer("depth")]
         b: Literal[1, 2]
 
     assert Filtered.size() == 0 and list(Filtered.enumerate()) == []
@@ -413,7 +413,7 @@ def test_a_validator_that_changes_a_value_is_refused(mode):
 
     body = {
         "field": {"rule": field_validator("a")(lambda cls, value: up(value))},
-        "annotated": {"__annotations__": {"a": Annotated[Literal[1, 2, 3, 4], AfterValidator(up)]}},
+        "annotated": {"__annotations__": {"a": Annotated[Literal[1, 2, 3, 4], Field(), AfterValidator(up)]}},
         "layers": {"rule": field_validator("inner")(lambda cls, value: tuple(sorted(value)))},
         "model": {"rule": model_validator(mode="before")(lambda cls, data: data | {"a": up(data["a"])})},
     }.get(mode, {"rule": model_validator(mode="after")(model_rule)})

@@ -123,6 +123,7 @@ def test_axes_have_all_options():
         (("heads", 1), "needs another per-layer field 'heads'"),
         (("kind", "c"), "kind has no option 'c'"),
         ("kind", "give a per-layer field and the option"),
+        (("only", 0), "only has no other option, so that heads never has an effect; leave heads out"),
     ],
 )
 def test_what_unless_needs(unless, message):
@@ -131,6 +132,7 @@ def test_what_unless_needs(unless, message):
         class Wrong(Space):
             hidden: Literal[8, 4]
             kind: Annotated[tuple[Literal["a", "none"], ...], PerLayer(2)]
+            only: Annotated[tuple[Literal[0], ...], PerLayer(2)]
             heads: Annotated[tuple[Literal[1, 2], ...], PerLayer(2, unless)]
 
         Wrong.choices()

@@ -155,6 +155,13 @@ def test_seeds_give_an_interval_of_their_own():
     )
 
 
+def test_one_image_in_each_of_three_seeds_shows_nothing():
+    (found,) = compare_over_seeds([of_seed(seed, (340 + seed) / 360, (339 + seed) / 360) for seed in range(3)])
+    assert found.difference == pytest.approx(1 / 360) and found.verdict("maximise") == "no difference shown"
+    (found,) = compare_over_seeds([of_seed(seed, (340 + seed) / 360, (339 + seed) / 360) for seed in range(6)])
+    assert found.verdict("maximise") == "better"  # 2 / 2^6 = 0.03
+
+
 def test_what_is_no_set_of_seeds_is_refused():
     one = of_seed(0, 1.0, 2.0)
     with pytest.raises(ConfigError, match=r"needs at least two results with different seeds, got seeds \[0, 0\]$"):

@@ -30,8 +30,10 @@ class ScoreOptions(Strategy):
     were evaluated within the budgets is returned.
 
     The number of evaluations is that of all options, one for each reference, and ``best + held_out + corrections``; an
-    architecture is evaluated once. Random search evaluates as many architectures as the search did within the budgets
-    (or ``random_architectures`` of the settings, if fewer), among them those held out.
+    architecture is evaluated once. Random search evaluates as many architectures, all of them within the budgets and
+    among them those held out, although the search spends evaluations above the budgets and on architectures whose
+    evaluation fails: both count (``random_architectures`` of the settings limits their number). ``result.tried`` has
+    the architectures within the budgets only, ``result.history`` all.
 
     Trains by single paths like SPOS before; with ``trained=True`` the weights are used as they are, and of the
     settings only the seed, ``retries`` and ``random_architectures``.

@@ -62,6 +62,13 @@ def recommend(
             "in JSON.",
         ),
     ] = False,
+    compiled: Annotated[
+        bool,
+        typer.Option(
+            "--compiled",
+            help="Compile the step of --stream: up to a minute before the first answers, then less time for each.",
+        ),
+    ] = False,
     states: Annotated[int, typer.Option(min=1, help="Users whose state --stream keeps in memory.")] = 10_000,
     at: Annotated[
         str | None,
@@ -74,12 +81,14 @@ def recommend(
 ) -> None:
     """Recommend the next items: for users of the data, for given histories, or after each event of a stream."""
     _require_one_kind(user, users, history, stream, to)
+    if compiled and not stream:
+        raise ConfigError("--compiled compiles the step of --stream: give both, or leave it out")
     data = data_of(out) if user or users or stream else None
     recommender = recommender_of(out, device_of(device), data)
     only = None if items is None else _allowed(items, recommender)
     if stream:
         assert data is not None
-        live = Live(recommender, _histories(data), most_users=states, times=_times(data))
+        live = Live(recommender, _histories(data), compiled, states, _times(data))
         When.of(recommender, data, at, bool(history))
         answer_stream(live, top, repeats, None if only is None else recommender.numbers(only), _as_line)
         return

@@ -66,7 +66,8 @@ class Evaluator:
             not used.
         length: N, maximum length of the input.
         cutoffs: Cut-offs k of the metrics.
-        batch_users: Maximum number of users scored together; reduced for many items to bound memory.
+        batch_users: Maximum number of users scored together; reduced for many items to bound memory. With more, the
+            activations of a network of usual size leave the cache of a core.
         uniform: The same as ``negatives``, from :func:`easrec.evaluation.draw_uniform_negatives`; None if uni100 is
             not used.
         users: ``(users,)`` numbers of the users in the data, which reports and errors name; None for 0, 1, 2 ...
@@ -84,7 +85,7 @@ class Evaluator:
         negatives: NDArray[np.int64] | None,
         length: int,
         cutoffs: Sequence[int] = (5, 10, 20),
-        batch_users: int = 256,
+        batch_users: int = 64,
         items: int | None = None,
         uniform: NDArray[np.int64] | None = None,
         users: NDArray[np.int64] | None = None,
