@@ -20,8 +20,8 @@ TEXT = (
     "Wall time of new processes, run alternately. *Import*: `import torch, elasticnas` minus `import torch`; then the "
     "same with everything that a search needs. *--help*: `elasticnas --help` from start to end, and how many of torch, "
     "numpy and polars it imports. *A run*: CPU time of a new process until the first training step of a search with "
-    "the preset `ml-1m`, data included; *torch and its optimizer*: that of `import torch` and of constructing Adam, which "
-    "imports torch's compiler."
+    "the preset `ml-1m`, data included; *torch and its optimizer*: that of `import torch` and of constructing Adam, "
+    "which imports torch's compiler."
 )
 _IMPORT_S, _HELP_S, _RUN_S = 0.3, 0.5, 2.0
 _CPU = "; import time; print(time.process_time())"
