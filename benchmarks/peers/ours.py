@@ -62,15 +62,16 @@ class Ours:
             self.split.training, config.model.length, settings.batch, settings.unit, settings.form, config.seed
         )
 
-    def train(self, attention: str, batches: int, seed: int) -> dict[str, Any]:
+    def train(self, attention: str, batches: int, seed: int, precision: str = "float32") -> dict[str, Any]:
         """Time batches of an epoch in the recipe's training loop, after one batch of warm-up.
 
         Args:
             attention: Softmax or LinRec.
             batches: Number of timed batches, at most an epoch.
             seed: Seed of the order of batches.
+            precision: ``train.precision``.
         """
-        config = self.config(attention, seed)
+        config = self.config(attention, seed).updated({"train.precision": precision})
         steps = min(batches + 1, self.batches(config))
         ends = self._steps(config, steps)
         return {"seconds": ends[-1] - ends[0], "targets": self._targets(config, 1, steps)}

@@ -11,6 +11,7 @@ __all__ = ["page"]
 
 _WHAT = {
     "train": "training, targets a second",
+    "train, auto": "the same, ours with `train.precision=auto`",
     "recommend": "recommending 10 unseen items to all users, s",
     "rank": "RecTools: the same; ours: rank of every user's target among unseen items, s",
 }
@@ -54,7 +55,7 @@ def _load(load: dict[str, Any] | None) -> list[str]:
 
 def _row(figure: dict[str, Any]) -> str:
     theirs, ours = (statistics.median(figure[side]) for side in ("rectools", "own"))
-    shown = format if figure["what"] != "train" else lambda value, _: f"{value:,.0f}"
+    shown = format if not figure["what"].startswith("train") else lambda value, _: f"{value:,.0f}"
     return (
         f"| {_WHAT[figure['what']]} | {shown(theirs, '.1f')} | {shown(ours, '.1f')} | {_ratio(*figure['ratio'])} | "
         f"{_target(figure)} |"
@@ -124,6 +125,14 @@ def _accuracy(accuracy: dict[str, Any] | None) -> list[str]:
     return [*lines, ""]
 
 
+def _precision(record: dict[str, Any]) -> list[str]:
+    """Say what ``auto`` chose, where it was measured."""
+    if "auto" not in record:
+        return []
+    products = "products in bfloat16 with sums in float32" if record["auto"] == "bfloat16" else "as float32"
+    return [f"- `train.precision=auto` chose {record['auto']} on this machine: {products}."]
+
+
 def _conditions(record: dict[str, Any]) -> list[str]:
     theirs, settings = record["rectools"], record["ours"]["settings"]
     model, train, given = settings["model"], settings["train"], theirs["settings"]
@@ -131,13 +140,14 @@ def _conditions(record: dict[str, Any]) -> list[str]:
     return [
         f"Equal: {given['n_blocks']} layers, hidden and inner size {given['n_factors']}, {given['n_heads']} heads, the "
         f"last {given['session_max_len']} items, causal, every position a target, cross entropy over all items, "
-        "float32, Adam, leave-one-out: the last two items of every user are left out of training. Only real targets "
-        "are counted, no padding.",
+        "float32 unless `auto` is named, Adam, leave-one-out: the last two items of every user are left out of "
+        "training. Only real targets are counted, no padding.",
         "",
         "Different:",
         "",
         f"- RecTools trains on the last {given['session_max_len']} targets of every user, and knows the "
         f"{theirs['items']:,} items among them; ours on all windows, with all {record['data']['items']:,} items.",
+        *_precision(record),
         "- RecTools pads every sequence to full length; ours groups windows of similar length, and computes losses "
         "of real positions only.",
         f"- RecTools' layers are those of SASRec's authors; ours normalizes the sum after each part. RecTools' dropout "

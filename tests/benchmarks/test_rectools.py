@@ -101,12 +101,16 @@ def test_a_round_asks_both_sides_in_turn(number):
     def own(seconds, **more):
         return lambda *_: asked.append("ours") or {"seconds": seconds, "rows": 60, **more}
 
-    ours = SimpleNamespace(train=own(1.0, targets=900), recommend=own(3.0), evaluate=own(2.0))
+    def train(attention, batches, seed, precision="float32"):
+        return own(0.5 if precision == "auto" else 1.0, targets=900)()
+
+    ours = SimpleNamespace(train=train, recommend=own(3.0), evaluate=own(2.0))
     options = Namespace(seed=0, peer_batches=1, own_batches=1)
     found = measure_round(SimpleNamespace(ask=ask), opened, ours, options, number)
-    assert found == {"train": (300.0, 900.0), "recommend": (12.0, 3.0), "rank": (12.0, 2.0)}
+    trained = {"train": (300.0, 900.0), "train, auto": (300.0, 1800.0)}
+    assert found == trained | {"recommend": (12.0, 3.0), "rank": (12.0, 2.0)}
     assert opened == {"peak_memory_bytes": 5}
-    assert asked == (["ours"] * 3 + ["peer"] * 2 if number else ["peer"] * 2 + ["ours"] * 3)
+    assert asked == (["ours"] * 4 + ["peer"] * 2 if number else ["peer"] * 2 + ["ours"] * 4)
     ours.recommend = own(3.0, rows=59)
     with pytest.raises(SystemExit, match="RecTools recommends 60 items, ours 59: not the same work"):
         measure_round(SimpleNamespace(ask=ask), opened, ours, options, number)
