@@ -212,6 +212,7 @@ def test_a_missing_compiler_is_named(monkeypatch):
     stream, _ = streamer.start([[1, 2]])
     with pytest.raises(ConfigError, match=r"needs a C\+\+ compiler.*install g\+\+"):
         streamer.update(stream, torch.tensor([3]))
+    assert (stream.seen.tolist(), stream.recent.tolist()) == ([2], [[0, 0, 1, 2]])  # the event is not in the state
 
 
 @pytest.mark.parametrize("attention", ["linrec", "softmax", "hstu"])
