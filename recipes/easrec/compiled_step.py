@@ -18,7 +18,8 @@ class CompiledStep:
 
     It is compiled at its first call with one user and at its first call with several, which takes seconds to a minute;
     the number of several may then change. Later changes of the weights have no effect on it. Other types of the
-    tensors, another device, and autocast have programs of their own.
+    tensors, another device, and autocast have programs of their own. While a program is compiled, no other thread may
+    run a network, since torch replaces the calls of modules in the whole process; compiled programs run in any thread.
 
     Args:
         step: ``step(items, position, count, branches, *time)`` returns scores and new branches; all tensors have the
