@@ -212,7 +212,7 @@ def test_errors_name_the_values():
         Evaluator(one, target, None, 5, items=2)
     with pytest.raises(DataError, match="targets begin at 0"):
         Evaluator(one, np.array([0]), None, 5)
-    with pytest.raises(SearchError, match=r"1 or more: got 0, 256, \(5, 10, 20\)"):
+    with pytest.raises(SearchError, match=r"1 or more: got 0, 64, \(5, 10, 20\)"):
         Evaluator(one, target, against, 0)
     with pytest.raises(SearchError, match=r"1 or more: got 5, 256, \(0,\)"):
         Evaluator(one, target, against, 5, (0,))
