@@ -13,6 +13,7 @@ from easrec.config import ModelConfig
 from easrec.data import ItemFeatures
 from easrec.embedded import Embedded
 from easrec.layer import layer, per_candidate
+from easrec.scoring import scoring
 from easrec.space import space_for
 from easrec.times import query_times
 from easrec.wide_layer import WideLayer, sizes_of_layers
@@ -57,7 +58,7 @@ class EASRecModel(nn.Module):
         self.config_length, self.causal, self.pooled = config.length, causal, config.gate_input == "pooled"
         self.hidden, self.block = sizes.hidden, config.space == "paper" and config.mixing == "block"
         self.time_bias = config.time_bias
-        self.cosine_temperature = config.temperature if config.scores == "cosine" else None
+        self.scoring = scoring(config, sizes)
         self.items = enn.Embedding(items + 1, sizes.hidden, padding_idx=0)
         self.positions = enn.Parameter(config.length, sizes.hidden)
         self.norm = enn.LayerNorm(sizes.hidden) if config.embedding_norm else None
@@ -153,7 +154,7 @@ class EASRecModel(nn.Module):
     def scores(self, y: Tensor) -> Tensor:
         """Map ``(..., hidden)`` to scores ``(..., V + 1)`` (Eq. 12); the padding id gets minus infinity."""
         score: Any = self.items.scores
-        scores: Tensor = score(y, self.cosine_temperature)
+        scores: Tensor = self.scoring(y, score)
         # in place: a copy of (positions, V) costs as much as a layer
         scores.select(-1, 0).fill_(float("-inf"))
         return scores
