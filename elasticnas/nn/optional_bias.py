@@ -47,47 +47,53 @@ class OptionalBias(ElasticModule):
         query_times: Tensor | None = None,
     ) -> Tensor | None:
         """Return the bias of every query and key, see :class:`RelativeBias`; None if there is none."""
-        on = self._weight(times)
-        if on is None or self.bias is None:
+        if self.bias is None or not self._runs(times):
             return None
-        bias: Tensor = self.bias(count, row, times, query_times)
-        return bias if on is True else _weighted(on, bias)
+        return self._weighted(self.bias(count, row, times, query_times))
 
     def at(self, position: Tensor, times: Tensor, query_time: Tensor | None) -> Tensor | None:
         """Return the bias of the query at one position of every sample, see :meth:`RelativeBias.at`, or None."""
-        on = self._weight(times)
-        if on is None or self.bias is None:
+        if self.bias is None or not self._runs(times):
             return None
-        bias = self.bias.at(position, times, query_time)
-        return bias if on is True else _weighted(on, bias)
+        return self._weighted(self.bias.at(position, times, query_time))
 
     @property
     def uses_times(self) -> bool:
-        """Whether the architecture in scope needs times; True if some of its weight may be above 0."""
-        active = self.alive.at() if isinstance(self.alive, Axis) else self.alive
-        return (
-            bool(isinstance(active, OptionWeights) or active) and self.bias is not None and self.bias.times is not None
-        )
+        """Whether the architecture in scope needs times; in a mask scope, whether some may."""
+        return self.bias is not None and self.bias.times is not None and bool(self._active())
 
-    def _weight(self, times: Tensor | None) -> "Tensor | bool | None":
-        """Return the weight ``()`` or ``(B,)`` of the bias in a mask scope; otherwise True, or None without a bias."""
-        active = self.alive.at() if isinstance(self.alive, Axis) else self.alive
-        if not isinstance(active, OptionWeights):
-            return True if active else None
+    def _active(self) -> Any:
+        return self.alive.at() if isinstance(self.alive, Axis) else self.alive
+
+    def _weights(self) -> OptionWeights | None:
+        active = self._active()
+        return active if isinstance(active, OptionWeights) else None
+
+    def _runs(self, times: Tensor | None) -> bool:
+        """Return whether the bias is computed; without the times that it needs, only if some weight is above 0."""
         assert self.bias is not None
-        like = next(self.bias.parameters())
-        on = active.expect(float, like)
-        unused = times is None and self.bias.times is not None and not bool(torch.any(on > 0))
-        return None if unused else on
+        weights = self._weights()
+        if weights is None:
+            return bool(self._active())
+        if times is not None or self.bias.times is None:
+            return True
+        return bool((weights.expect(float, self.bias.times) > 0).any())
+
+    def _weighted(self, bias: Tensor) -> Tensor:
+        """Return a bias ``(B or 1, 1, N or 1, N)`` times its weight in a mask scope, exactly 0 where that is 0."""
+        weights = self._weights()
+        if weights is None:
+            return bias
+        on = weights.expect(float, bias)
+        return contribute(on.reshape(-1, 1, 1, 1) if on.ndim else on, bias)
 
     def idle(self) -> list[RelativeBias]:
         """Return the bias if the architecture does not use it."""
-        alive = self.alive.at() if isinstance(self.alive, Axis) else self.alive
-        return [] if alive or self.bias is None else [self.bias]
+        return [] if self._active() or self.bias is None else [self.bias]
 
     def plain(self, memo: dict[Any, Any]) -> "OptionalBias":
         """Return a copy with a fixed bool, without a bias that is not used."""
-        alive = bool(self.alive.at() if isinstance(self.alive, Axis) else self.alive)
+        alive = bool(self._active())
         made: OptionalBias = replicate(self, memo, {"alive": alive} if alive else {"alive": alive, "bias": None})
         return made
 
@@ -130,8 +136,3 @@ def require_fitting(relative: AnyBias | None, causal: bool) -> None:
     """
     if relative is not None and relative.causal != causal:
         raise ConfigError(f"the attention is causal={causal}, but its bias is {relative!r}: give both the same")
-
-
-def _weighted(on: Tensor, bias: Tensor) -> Tensor:
-    """Return a bias ``(B or 1, 1, N or 1, N)`` times its weight, exactly 0 where the weight is."""
-    return contribute(on.reshape(-1, 1, 1, 1) if on.ndim else on, bias)

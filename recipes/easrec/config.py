@@ -27,7 +27,7 @@ _UNUSED_BY_WIDE = [
 # settings that earlier versions did not record
 _ADDED = {
     "model": ("space", "wide", "time_bias", "time_buckets", "scores", "temperature"),
-    "model.wide": ("scores",),
+    "model.wide": ("scores", "time_bias"),
     "train": ("sampled_from", "sampled_correction"),
 }
 
@@ -55,6 +55,8 @@ class WideConfig(_Frozen):
         gates: Numbers of layers of a layer's gates; 0 for no gates.
         scores: Kinds of scores to choose from, one for all layers, instead of ``model.scores``; the first is that of
             the largest network. Empty for no choice.
+        time_bias: ``[false, true]``: whether a network uses the bias of ``model.time_bias`` is a choice, one for all
+            layers. Empty for no choice: all networks use it.
         norm: ``pre``: each part of a layer normalizes its input, and the last layer's output is normalized; ``post``:
             the sum of input and output of each part is normalized, as in the paper.
     """
@@ -66,6 +68,7 @@ class WideConfig(_Frozen):
     inner: tuple[Annotated[int, Field(ge=0, le=262_144)], ...] = (0, 64, 128, 256, 512)
     gates: tuple[Literal[0, 1, 2], ...] = (0, 1, 2)
     scores: tuple[Literal["dot", "cosine"], ...] = ()
+    time_bias: tuple[bool, ...] = ()
     norm: Literal["pre", "post"] = "pre"
 
     @model_validator(mode="after")
@@ -84,6 +87,16 @@ class WideConfig(_Frozen):
         if len(self.scores) == 1 or len(set(self.scores)) < len(self.scores):
             raise ValueError(
                 f"wide.scores={list(self.scores)}: two different kinds are needed; set model.scores for one"
+            )
+        if self.time_bias not in ((), (False, True)):
+            raise ValueError(
+                f"wide.time_bias={list(self.time_bias)}: give [false, true] for a choice; without it, all networks use "
+                "the bias that model.time_bias declares"
+            )
+        if self.time_bias and "none" in self.attention:
+            raise ValueError(
+                "wide.time_bias is a choice without effect on a network whose layers all have attention none: leave "
+                "none out of wide.attention"
             )
         return self
 
@@ -201,13 +214,18 @@ class ModelConfig(_Frozen):
                     f"wide.scores={list(self.wide.scores)} is a choice of the architecture, so that "
                     f"scores={self.scores} is not used: leave one of them out"
                 )
+            if self.wide.time_bias and not self.uses_times:
+                raise ValueError(
+                    "wide.time_bias chooses whether to use a bias by time, and time_bias=none declares none: set "
+                    "model.time_bias to own or target, or leave the choice out"
+                )
         elif self.wide != WideConfig():
             raise ValueError(f"space={self.space} does not use the options of wide: set model.space=wide")
         return self
 
     @property
     def uses_times(self) -> bool:
-        """Whether times of interactions are an input of the network."""
+        """Whether times of interactions are an input of the network, or of some networks if it is their choice."""
         return self.time_bias != "none"
 
     @property

@@ -18,7 +18,9 @@ def is_wide(arch: Any) -> bool:
 def sizes_head(model: ModelConfig) -> str:
     """Return the label of :func:`sizes_text`."""
     if model.space == "wide":
-        return "hidden, layers" + (", scores" if model.wide.scores else "")
+        return (
+            "hidden, layers" + (", scores" if model.wide.scores else "") + (", times" if model.wide.time_bias else "")
+        )
     return "hidden, inner, layers" + (", attention" if model.attention_choices else "")
 
 
@@ -48,7 +50,7 @@ def sizes_text(arch: Any, recorded: Any = None) -> str:
 def sizes_name(arch: Any) -> str:
     """Return the sizes as a part of a folder's name, which differs between networks."""
     if is_wide(arch):
-        return "-".join([str(arch.hidden), _layers(arch).replace("/", ".").replace(" ", "-"), *_whole(arch)])
+        return "-".join([str(arch.hidden), _layers(arch).replace("/", "."), *_whole(arch)]).replace(" ", "-")
     return "-".join(map(str, _few(arch, arch)))
 
 
@@ -66,7 +68,8 @@ def _few(arch: Any, sizes: Any) -> list[Any]:
 
 def _whole(arch: Any) -> list[str]:
     """Return the choices of a wide architecture for all layers, besides the hidden size."""
-    return [arch.scores] if hasattr(arch, "scores") else []
+    scores = [arch.scores] if hasattr(arch, "scores") else []
+    return scores + (["times" if arch.time_bias else "no times"] if hasattr(arch, "time_bias") else [])
 
 
 def _layers(arch: Any) -> str:
