@@ -32,6 +32,8 @@ def sizes_legend(model: ModelConfig) -> str:
     return (
         f"A layer is its kind of attention ({kinds}) with the number of heads, then the inner size with the number of "
         "layers of its gates (g), if it has any; 3xS4/128g2 are three equal layers."
+        + (" dot or cosine is the kind of scores." if model.wide.scores else "")
+        + (" times: the network has the bias by time; no times: it has none." if model.wide.time_bias else "")
     )
 
 
