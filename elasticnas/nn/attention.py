@@ -29,7 +29,8 @@ from elasticnas.nn.in_float32 import in_float32
 from elasticnas.nn.linear import Linear, project
 from elasticnas.nn.linrec import LinRecState, linrec, linrec_state, linrec_step
 from elasticnas.nn.module import ElasticModule, normal
-from elasticnas.nn.optional_bias import AnyBias, bias_of, example_of, require_fitting
+from elasticnas.nn.optional_bias import OptionalBias, bias_of, example_of, require_fitting
+from elasticnas.nn.relative_bias import RelativeBias
 from elasticnas.nn.row import take_row, unseen_from
 
 __all__ = ["Attention"]
@@ -79,7 +80,7 @@ class Attention(ElasticModule):
         key_norm: Literal["column", "token"] = "column",
         dropout: float = 0.0,
         bias: bool = True,
-        relative: AnyBias | None = None,
+        relative: RelativeBias | OptionalBias | None = None,
     ) -> None:
         super().__init__()
         if kind not in ("softmax", "linrec"):

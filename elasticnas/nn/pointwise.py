@@ -11,8 +11,8 @@ from elasticnas.nn.attention_cache import AttentionCache, extended, require_time
 from elasticnas.nn.linear import Linear, project
 from elasticnas.nn.module import ElasticModule, normal
 from elasticnas.nn.norm import LayerNorm
-from elasticnas.nn.optional_bias import AnyBias, bias_of, example_of, require_fitting
-from elasticnas.nn.relative_bias import by_distance
+from elasticnas.nn.optional_bias import OptionalBias, bias_of, example_of, require_fitting
+from elasticnas.nn.relative_bias import RelativeBias, by_distance
 from elasticnas.nn.row import take_row, unseen_from
 
 __all__ = ["PointwiseAttention"]
@@ -55,7 +55,7 @@ class PointwiseAttention(ElasticModule):
         length: int,
         causal: bool = False,
         bias: bool = True,
-        relative: AnyBias | None = None,
+        relative: RelativeBias | OptionalBias | None = None,
     ) -> None:
         super().__init__()
         if length < 1:

@@ -144,19 +144,12 @@ def _costs(networks: "list[Network[Any]]") -> dict[str, list[str]]:
     }
     if is_wide(networks[0].architecture):  # columns are too narrow for the sizes of every layer
         del rows["inner"]
-        rows |= {name: [_option(each.architecture, name) for each in networks] for name in _whole(networks)}
+        for name in ("scores", "time_bias"):
+            if hasattr(networks[0].architecture, name):
+                rows[name] = [str(getattr(each.architecture, name)).lower() for each in networks]
     elif hasattr(networks[0].architecture, "attention"):
         rows = {"attention": [each.architecture.attention for each in networks]} | rows
     return rows
-
-
-def _whole(networks: "list[Network[Any]]") -> list[str]:
-    """Return the choices for all layers that only some spaces have."""
-    return [name for name in ("scores", "time_bias") if hasattr(networks[0].architecture, name)]
-
-
-def _option(arch: Any, name: str) -> str:
-    return str(getattr(arch, name)).lower()
 
 
 def _shown(metrics: "Metrics", stage: "Stage", protocol: str, name: str, missing: str) -> str:

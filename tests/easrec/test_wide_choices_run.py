@@ -19,7 +19,7 @@ from easrec.parts import parts, scaled_sizes
 from easrec.presets import load_preset
 from easrec.result import RunResult
 from elasticnas.cost import count_flops
-from elasticnas.errors import ConfigError, DataError
+from elasticnas.errors import CheckpointError, ConfigError, DataError
 from elasticnas.run import Run
 from elasticnas.study import Study, StudySettings
 from tests.easrec.runs import untrained_run
@@ -117,13 +117,16 @@ def test_saved_networks_are_asked_with_the_times_that_they_use(main, data, tmp_p
     assert found.tolist() == pytest.approx(expected, abs=1e-4)
 
 
-def test_a_network_of_another_choice_is_no_part_of_the_run(data, tmp_path):
-    """The weights of a network with the bias do not fit one without it."""
+@pytest.mark.parametrize("change", [('"time_bias": true', '"time_bias": false'), ('"dot"', '"cosine"')])
+def test_an_edited_choice_is_refused(data, tmp_path, change):
+    """The weights of one kind of scores fit the other, which would give other scores without a word."""
     known = prepare(read_interactions(data))
-    untrained_run(tmp_path, known, MODEL, choices={"time_bias": True})
+    untrained_run(tmp_path, known, MODEL)
     path = tmp_path / "model" / "architecture.json"
-    path.write_text(path.read_text().replace('"time_bias": true', '"time_bias": false'))
-    with pytest.raises(Exception, match=r"architecture\.json|model\.safetensors"):
+    text = path.read_text()
+    assert text.count(change[0]) == 1
+    path.write_text(text.replace(*change))
+    with pytest.raises(CheckpointError, match=r"architecture\.json: edited or damaged"):
         Recommender.load(tmp_path)
 
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import elasticnas
+from easrec import compiled_step
 from easrec.config import Config, ModelConfig, TrainConfig
 from easrec.data import Batch
 from easrec.losses import BatchLoss
@@ -209,6 +210,21 @@ def test_a_network_with_the_bias_is_streamed_with_times():
     torch.testing.assert_close(scores, whole, rtol=1e-9, atol=1e-9)
     with pytest.raises(DataError, match="uses the times of events"):
         streamer.start([items[:3]])
+
+
+def test_compiled_streams_equal_the_network(monkeypatch):
+    monkeypatch.setattr(compiled_step, "compiled", lambda program: program.module())
+    config, items = choosing(wide={"scores": ("dot", "cosine")}), batch_of_ids()
+    for number, arch in enumerate(sampled(config, 2)):
+        arch = type(arch)(**arch.model_dump() | {"scores": "cosine", "time_bias": bool(number)})
+        network = build(config, ITEMS, arch, True).double().eval()
+        streamer, times = Streamer(network, compiled=True), times_of(items)[0]
+        stream, _ = streamer.start(items[1:3, :3].tolist(), times[1:3, :3].tolist() if number else None)
+        for seen in (4, 5):
+            scores = streamer.update(stream, items[1:3, seen - 1], times[1:3, seen - 1] if number else None)
+            when = (times[1:3, :seen],) * 2 if number else ()
+            whole = network.next_item(items[1:3, :seen], torch.tensor([seen, seen]), *when)
+            torch.testing.assert_close(scores, whole, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize(
