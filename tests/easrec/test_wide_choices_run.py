@@ -124,7 +124,7 @@ def test_an_edited_choice_is_refused(data, tmp_path, change):
     untrained_run(tmp_path, known, MODEL)
     path = tmp_path / "model" / "architecture.json"
     text = path.read_text()
-    assert text.count(change[0]) == 1
+    assert change[0] in text
     path.write_text(text.replace(*change))
     with pytest.raises(CheckpointError, match=r"architecture\.json: edited or damaged"):
         Recommender.load(tmp_path)

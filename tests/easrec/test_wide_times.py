@@ -75,6 +75,18 @@ def test_backbones_with_features_keep_the_law(backbone):
         assert_mask_slice_equal(model, arch, ids, None, *times_of(ids), outputs_size=hidden)
 
 
+def test_the_last_position_alone():
+    config, ids = choosing("target"), batch_of_ids()
+    model, lengths, when = made(config), (ids > 0).sum(1), times_of(ids)
+    axes, choices = elasticnas.axes_of(model), space_for(config).choices()
+    soft = {name: torch.full((len(options),), 1 / len(options)) for name, options in choices.items()}
+    archs = [using(arch, number % 2 == 0) for number, arch in enumerate(sampled(config, 3))]
+    for scope in (axes.relaxed(soft), axes.masked(archs), *map(axes.at, archs)):
+        with scope:
+            whole = model(ids, None, *when)[torch.arange(len(ids)), lengths - 1]
+            torch.testing.assert_close(model.last(ids, lengths, *when), whole, rtol=1e-10, atol=1e-12)
+
+
 def test_without_the_bias_no_form_needs_times():
     config, ids = choosing(), batch_of_ids()
     model = made(config)
