@@ -147,6 +147,23 @@ def test_losses_keep_the_law(name):
         )
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_loss_by_torch(kind):
+    model, ids = made(choosing()), batch_of_ids()
+    arch = with_scores(sampled(choosing(), 1)[0], kind)
+    targets = ids.roll(-1, 1)
+    targets[:, -1] = 3
+    real = ids > 0
+    with elasticnas.axes_of(model).at(arch):
+        y, found = model(ids)[real], loss(model, "softmax")
+    targets = (targets * real)[real]
+    rows = model.items.weight[1:, : arch.hidden]
+    logits = y @ rows.T if kind == "dot" else F.cosine_similarity(y[:, None], rows[None], -1) / TEMPERATURE
+    counted = targets > 0
+    expected = F.cross_entropy(logits[counted], targets[counted] - 1)
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+
+
 @pytest.mark.parametrize("name", LOSSES)
 def test_relaxed_losses_are_expected_ones(name):
     """The loss is the mean of those of the two kinds, and so is its derivative by the probabilities."""
