@@ -1,14 +1,19 @@
 # Two commands: `make run` shows EASRec on generated interactions, `make test` runs lint, types and tests.
 # PIP_ARGS is passed on to pip, for example to choose an index that has the build of PyTorch you want.
-# DATA is a file of interactions for `make bench`; random ones without.
+# DATA is a file of interactions for `make bench`; random ones without. QUICK=1 takes less than ten minutes.
+# BASE is the commit to compare with for `make bench-compare`; ONLY names one of its parts, such as streaming.
 PYTHON ?= python3
 PIP_ARGS ?=
 DATA ?=
+QUICK ?=
+BASE ?=
+ONLY ?=
 BIN := .venv/bin
 INSTALLED := .venv/.installed
-PEERS := .venv-peers/.installed
+PEERS := .venv-rectools/.installed
+RECBOLE := .venv-recbole/.installed
 
-.PHONY: run test lint types tests slow bench gpu-kit peers clean
+.PHONY: run test lint types tests slow bench bench-compare gpu-kit peers rectools recbole clean
 
 run: $(INSTALLED)
 	@rm -rf runs/demo
@@ -35,7 +40,11 @@ slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow
 
 bench: $(INSTALLED)
-	$(BIN)/python benchmarks/bench.py docs/results $(if $(DATA),--data $(DATA))
+	$(BIN)/python benchmarks/bench.py $(if $(QUICK),runs/bench-quick --quick,docs/results) $(if $(DATA),--data $(DATA))
+
+bench-compare: $(INSTALLED)
+	@test -n "$(BASE)" || { echo "give a commit: make bench-compare BASE=HEAD~1"; exit 1; }
+	$(BIN)/python benchmarks/bench_compare.py $(BASE) $(if $(ONLY),--only $(ONLY))
 
 # What benchmarks/gpu.sh needs on a machine without network (Linux, Python 3.12, torch); DATA is ML-1M
 gpu-kit: $(INSTALLED)
@@ -47,13 +56,16 @@ gpu-kit: $(INSTALLED)
 	cp "$(DATA)" benchmarks/gpu-kit/ml-1m.tsv.gz
 	du -sh benchmarks/gpu-kit
 
-# RecBole, for benchmarks/peers/compare.py: an environment of its own, on Python 3.10 or 3.11
-peers: $(PEERS)
+# RecTools, for benchmarks/peers/compare_rectools.py: an environment of its own
+peers rectools: $(PEERS)
 
-$(PEERS): benchmarks/peers/recbole.txt
-	test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
-	.venv-peers/bin/python -m pip install --quiet $(PIP_ARGS) -r benchmarks/peers/recbole.txt
-	touch $(PEERS)
+# RecBole, for benchmarks/peers/compare.py: another one, on Python 3.10 or 3.11
+recbole: $(RECBOLE)
+
+.venv-%/.installed: benchmarks/peers/%.txt
+	test -x .venv-$*/bin/python || $(PYTHON) -m venv .venv-$*
+	.venv-$*/bin/python -m pip install --quiet $(PIP_ARGS) -r benchmarks/peers/$*.txt
+	touch $@
 
 clean:
-	rm -rf .venv .venv-peers build dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-rectools .venv-recbole build dist .mypy_cache .ruff_cache .pytest_cache

@@ -2,7 +2,7 @@
 
 ``python benchmarks/bench.py docs/results`` (``make bench``) writes ``bench.json`` and ``bench.md``. ``--only`` measures
 some parts again and keeps the others of an existing file; ``--before`` adds a column with the figures of an earlier
-``bench.json``.
+``bench.json``. ``--quick`` (``make bench QUICK=1``, into ``runs/bench-quick``) takes less than ten minutes.
 """
 
 import argparse
@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from bench_page import page
 from record import write
-from speed import PARTS
-from speed.scale import FULL, QUICK, Scale
+from speed import PARTS, load_part
+from speed.scale import FULL, QUICK, TINY, Scale
 
 from elasticnas.report import environment
 from elasticnas.runtime import configure_torch
@@ -23,7 +23,7 @@ from elasticnas.runtime import configure_torch
 
 def run(name: str, scale: Scale) -> dict[str, Any]:
     """Measure one part, and return its record with sizes and environment."""
-    part, started = PARTS[name], time.perf_counter()
+    part, started = load_part(name), time.perf_counter()
     torch.manual_seed(0)
     record = part.measure(scale).record()
     return {
@@ -59,14 +59,17 @@ def main(arguments: list[str] | None = None) -> None:
     """Measure all parts, and write the files after each one."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--only", action="append", choices=list(PARTS), help="Part to measure; repeat for several.")
-    parser.add_argument("--quick", action="store_true", help="Use tiny sizes, to check that everything runs.")
+    parser.add_argument("--only", action="append", choices=PARTS, help="Part to measure; repeat for several.")
+    sizes = parser.add_mutually_exclusive_group()
+    sizes.add_argument("--quick", action="store_true", help="Measure few rounds and no extremes: under 10 minutes.")
+    sizes.add_argument("--tiny", action="store_true", help="Use tiny sizes, to check that everything runs.")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--data", type=Path, help="File of interactions to train on; random ones by default.")
     parser.add_argument("--before", type=Path, help="An earlier bench.json.")
     options = parser.parse_args(arguments)
     configure_torch(options.threads)
-    scale, existing = (QUICK if options.quick else FULL).on(options.data), options.out / "bench.json"
+    scale = (QUICK if options.quick else TINY if options.tiny else FULL).on(options.data)
+    existing = options.out / "bench.json"
     parts = json.loads(existing.read_text())["parts"] if options.only and existing.exists() else {}
     for name in options.only or PARTS:
         parts[name] = add_earlier(run(name, scale), name, options.before)

@@ -13,8 +13,8 @@ def heading(title: str, environment: dict[str, Any]) -> list[str]:
     return [
         f"# {title}",
         "",
-        f"`{where['command']}`, commit {where['commit']}, {where['processor']}, {where['threads']} threads, "
-        f"torch {where['torch']}.",
+        f"`{where['command']}`, commit {where['commit']}, {where['processor']}, "
+        f"{where['threads']} thread{'s' * (where['threads'] != 1)}, torch {where['torch']}.",
         "",
     ]
 

@@ -1,6 +1,6 @@
 """Compare the speed of RecBole and the recipe: training and evaluation of the same network on the same interactions.
 
-``make peers`` builds RecBole's environment; ``python benchmarks/peers/compare.py docs/results --data ml-1m.tsv.gz``
+``make recbole`` builds RecBole's environment; ``python benchmarks/peers/compare.py docs/results --data ml-1m.tsv.gz``
 then writes ``recbole.json`` and ``recbole.md`` after every round. The file is tab-separated with the columns
 ``user_id`` and ``item_id``; row order is time order.
 
@@ -85,7 +85,7 @@ def compare(options: argparse.Namespace) -> None:
     if options.accuracy:
         risen = ours.reach("softmax", options.accuracy)
         record["accuracy"] = {"minutes": options.accuracy, "levels": options.levels, "risen": risen}
-    with Peer(options.python) as peer:
+    with Peer(options.python, "RecBole", "use fewer --prefixes") as peer:
         sides = record["recbole"] = peer.ask(
             "open",
             data=str(options.data.resolve()),
@@ -132,7 +132,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--python", type=Path, default=Path(__file__).parents[2] / ".venv-peers/bin/python")
+    parser.add_argument("--python", type=Path, default=Path(__file__).parents[2] / ".venv-recbole/bin/python")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)

@@ -1,13 +1,15 @@
-"""Training and evaluation of the recipe, for the comparison with RecBole."""
+"""Training, evaluation and recommendations of the recipe, for the comparisons with other libraries."""
 
 import contextlib
 import time
+from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from easrec.artifact import Recommender
 from easrec.config import Config
 from easrec.data import Split, count_batches, prepare, read_interactions, training_batches
 from easrec.evaluation import Evaluator, draw_negatives
@@ -16,13 +18,14 @@ from easrec.pipeline import evaluators
 from easrec.space import space_for
 from easrec.training import train
 from elasticnas.run import Progress, Run
+from elasticnas.runtime import configure_torch
 
-__all__ = ["Ours"]
+__all__ = ["Ours", "StopTraining"]
 
 _CPU = torch.device("cpu")
 
 
-class _StopTraining(Exception):
+class StopTraining(Exception):
     """Raised between two steps to stop the training."""
 
 
@@ -32,19 +35,20 @@ class Ours:
     Args:
         data: File in any format that the recipe reads.
         threads: Number of torch threads.
+        changes: Settings that differ from the recipe's defaults and from two layers without gates.
     """
 
-    def __init__(self, data: Path, threads: int) -> None:
-        torch.set_num_threads(threads)
-        torch.set_flush_denormal(True)
+    def __init__(self, data: Path, threads: int, changes: Mapping[str, Any] | None = None) -> None:
+        configure_torch(threads)
+        self.changes = {"model.layers": 2, "model.gate_layers": 0, "early_stopping_metric": "full/ndcg@10"}
+        self.changes |= changes or {}
         self.data = prepare(read_interactions(data))
         self.split = Split(self.data)
         self.targets = int((self.split.training.lengths - 1).clip(0).sum())
 
     def config(self, attention: str, seed: int = 0) -> Config:
-        """Return the recipe's default settings with RecBole's sizes: two layers, no gates."""
-        changes = {"model.layers": 2, "model.gate_layers": 0, "model.attention": attention, "seed": seed}
-        return Config().updated(changes | {"early_stopping_metric": "full/ndcg@10"})
+        """Return the recipe's default settings with the changes."""
+        return Config().updated({**self.changes, "model.attention": attention, "seed": seed})
 
     def network(self, config: Config) -> EASRecModel:
         """Return a network initialised with the seed."""
@@ -58,15 +62,16 @@ class Ours:
             self.split.training, config.model.length, settings.batch, settings.unit, settings.form, config.seed
         )
 
-    def train(self, attention: str, batches: int, seed: int) -> dict[str, Any]:
+    def train(self, attention: str, batches: int, seed: int, precision: str = "float32") -> dict[str, Any]:
         """Time batches of an epoch in the recipe's training loop, after one batch of warm-up.
 
         Args:
             attention: Softmax or LinRec.
             batches: Number of timed batches, at most an epoch.
             seed: Seed of the order of batches.
+            precision: ``train.precision``.
         """
-        config = self.config(attention, seed)
+        config = self.config(attention, seed).updated({"train.precision": precision})
         steps = min(batches + 1, self.batches(config))
         ends = self._steps(config, steps)
         return {"seconds": ends[-1] - ends[0], "targets": self._targets(config, 1, steps)}
@@ -85,7 +90,7 @@ class Ours:
         def record_step(_: Progress) -> None:
             ends.append(time.perf_counter())
             if len(ends) == steps:
-                raise _StopTraining
+                raise StopTraining
 
         try:
             train(
@@ -96,7 +101,7 @@ class Ours:
                 _CPU,
                 Run(progress=record_step),
             )
-        except _StopTraining:
+        except StopTraining:
             return ends
         raise AssertionError(f"{steps} steps are more than a training has")
 
@@ -113,7 +118,8 @@ class Ours:
 
         Args:
             attention: Softmax or LinRec.
-            mode: ``full`` ranks among all items and among the unseen ones, ``pop100`` among 100 new negatives.
+            mode: ``full`` ranks among all items and among the unseen ones, ``unseen`` among these only, ``pop100``
+                among 100 new negatives.
             seed: Seed of network and negatives.
         """
         config, split = self.config(attention, seed), self.split
@@ -125,9 +131,25 @@ class Ours:
             negatives = draw_negatives(counts, split.complete(), config.negatives, seed)
         history, targets = split.history("test"), split.targets("test")
         evaluator = Evaluator(history, targets, negatives, config.model.length, config.cutoffs, items=split.items)
-        protocols = ("full", "unseen") if mode == "full" else ("pop100",)
+        protocols = ("full", "unseen") if mode == "full" else (mode,)
         evaluator.evaluate(network.next_item, protocols=protocols)
         return {"seconds": time.perf_counter() - started, "users": len(targets)}
+
+    def recommend(self, attention: str, top: int, seed: int) -> dict[str, Any]:
+        """Time recommendations of unseen items to all users, by original ids.
+
+        Args:
+            attention: Softmax or LinRec.
+            top: Number of items.
+            seed: Seed of the network.
+        """
+        config, names, history = self.config(attention, seed), self.data.item_ids, self.split.history("test")
+        arch = space_for(config.model).largest()
+        recommender = Recommender(self.network(config), arch, config, names)
+        histories = [[names[item] for item in history[user]] for user in range(len(history))]
+        started = time.perf_counter()
+        found = recommender.recommend(histories, top)
+        return {"seconds": time.perf_counter() - started, "users": len(found), "rows": sum(map(len, found))}
 
     def reach(self, attention: str, minutes: float) -> list[dict[str, float]]:
         """Train for some minutes; return times and values of each improvement of validation ``full/ndcg@10``."""
@@ -140,8 +162,8 @@ class Ours:
             if best > (risen[-1]["metric"] if risen else 0.0):
                 risen.append({"seconds": seconds, "epochs": int(progress.figures["epoch"]), "metric": best})
             if seconds > 60 * minutes:
-                raise _StopTraining
+                raise StopTraining
 
-        with contextlib.suppress(_StopTraining):
+        with contextlib.suppress(StopTraining):
             train(self.network(config), self.split, validation, config, _CPU, Run(progress=record_step))
         return risen

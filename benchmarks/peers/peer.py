@@ -1,4 +1,4 @@
-"""Run ``recbole_runner.py`` in its own environment, and communicate with it over stdin and stdout."""
+"""Run the runner of another library in its own environment, and communicate with it over stdin and stdout."""
 
 import json
 import subprocess
@@ -9,31 +9,37 @@ from typing import Any
 
 __all__ = ["Peer"]
 
-_RUNNER = Path(__file__).with_name("recbole_runner.py")
-
 
 class Peer:
-    """Process of RecBole in a temporary folder; it ends with the context.
+    """Process of another library in a temporary folder; it ends with the context.
 
     Args:
-        python: Interpreter of the environment made from ``recbole.txt``.
+        python: Interpreter of the library's environment.
+        name: Name of the library; ``recbole_runner.py`` is the runner of RecBole.
+        hint: What to do if the process ends, such as ``use fewer --prefixes``.
+
+    Attributes:
+        folder: Working directory of the process.
 
     Raises:
         SystemExit: The interpreter does not exist, or the process ended without an answer.
     """
 
-    def __init__(self, python: Path) -> None:
+    def __init__(self, python: Path, name: str, hint: str = "") -> None:
         if not python.exists():
             raise SystemExit(
-                f"{python}: no such interpreter; make peers builds the environment; --python names another one"
+                f"{python}: no such interpreter; make {name.lower()} builds the environment; --python names another one"
             )
-        self._folder = tempfile.TemporaryDirectory()
+        self._name, self._hint = name, hint
+        self._temporary = tempfile.TemporaryDirectory()
+        self.folder = Path(self._temporary.name)
+        runner = Path(__file__).with_name(f"{name.lower()}_runner.py")
         # -I isolates it from this environment; not resolved, because the target of a link is outside the venv
         self._process = subprocess.Popen(
-            [str(python.absolute()), "-I", "-W", "ignore", str(_RUNNER)],
+            [str(python.absolute()), "-I", "-W", "ignore", str(runner)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            cwd=self._folder.name,
+            cwd=self.folder,
             text=True,
         )
 
@@ -45,8 +51,8 @@ class Peer:
         answer = self._process.stdout.readline()
         if not answer:
             raise SystemExit(
-                f"RecBole's process ended at {do} {arguments} with exit status {self._process.wait()}: "
-                "see its messages above; -9 means out of memory: use fewer --prefixes"
+                f"{self._name}'s process ended at {do} {arguments} with exit status {self._process.wait()}: "
+                f"see its messages above; -9 means out of memory{self._hint and f': {self._hint}'}"
             )
         found: dict[str, Any] = json.loads(answer)
         return found
@@ -59,4 +65,4 @@ class Peer:
     ) -> None:
         self._process.kill()
         self._process.wait()
-        self._folder.cleanup()
+        self._temporary.cleanup()

@@ -1,32 +1,27 @@
 """Measurements of speed and memory as ratios, one per file."""
 
+from importlib import import_module
 from types import ModuleType
 
-from speed import (
-    catalogues,
-    compilation,
-    inference,
-    long_sequences,
-    machine_share,
-    search_memory,
-    start_up,
-    streaming,
-    subnetwork,
-    supernet_step,
+__all__ = ["PARTS", "load_part"]
+
+PARTS = (
+    "supernet-step",
+    "subnetwork",
+    "compilation",
+    "inference",
+    "streaming",
+    "long-sequences",
+    "catalogues",
+    "machine-share",
+    "start-up",
+    "search-memory",
 )
 
-__all__ = ["PARTS"]
 
-PARTS: dict[str, ModuleType] = {
-    "supernet-step": supernet_step,
-    "subnetwork": subnetwork,
-    "compilation": compilation,
-    "inference": inference,
-    "streaming": streaming,
-    "long-sequences": long_sequences,
-    "catalogues": catalogues,
-    "machine-share": machine_share,
-    "start-up": start_up,
-    "search-memory": search_memory,
-}
-"""Each has a ``TITLE``, a ``TEXT`` that describes the comparison, and ``measure(scale) -> Measured``."""
+def load_part(name: str) -> ModuleType:
+    """Import a part: it has a ``TITLE``, a ``TEXT`` that describes the comparison, and ``measure(scale) -> Measured``.
+
+    Each is imported alone, so that a library that lacks what one part measures can be measured by the others.
+    """
+    return import_module(f"speed.{name.replace('-', '_')}")

@@ -1,4 +1,4 @@
-"""Sizes of the measurements: those of MovieLens 1M, or tiny ones to check that everything runs."""
+"""Sizes of the measurements: those of MovieLens 1M, with fewer rounds, or tiny ones to check that everything runs."""
 
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from easrec.config import ModelConfig
 
-__all__ = ["FULL", "QUICK", "Scale"]
+__all__ = ["FULL", "QUICK", "TINY", "Scale"]
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,9 @@ class Scale:
 
 FULL = Scale()
 QUICK = Scale(
+    rounds=3, single_rounds=20, limit_s=20.0, lengths=(200, 1_000, 4_000), catalogues=(50_000,), search_steps=2
+)  # fmt: skip
+TINY = Scale(
     hidden=16, inner=32, heads=2, length=12, layers=2, items=40, batch=4, together=4, rounds=3, single_rounds=5,
     lengths=(20, 40, 80), catalogues=(300,), positions=6, matmul=64, search_steps=2, backend="aot_eager",
 )  # fmt: skip

@@ -87,12 +87,13 @@ class _EveryCandidate:
 
     def __init__(self, model: EASRecModel) -> None:
         self.model, self.items = model.train(), model.items
+        self.cosine_temperature = model.cosine_temperature
 
-    def __call__(self, inputs: Tensor) -> Tensor:
+    def __call__(self, inputs: Tensor, row: Tensor | None = None) -> Tensor:
         axes = axes_of(self.model)
         deepest = [arch for arch in axes.space.enumerate() if arch.depth == axes.space.largest().depth]
         total = torch.zeros(())
         for arch in deepest:
             with axes.masked(arch):
-                total = total + self.model(inputs) / len(deepest)
+                total = total + self.model(inputs, row) / len(deepest)
         return total

@@ -144,7 +144,7 @@ class Attention(ElasticModule):
             if unseen is None and causal and bias is not None:
                 unseen = torch.zeros(1, x.shape[1], dtype=torch.bool, device=x.device)
             allowed = None if unseen is None else _allowed(unseen, causal, row)
-            out = self._softmax(query, key, value, _added(bias, allowed, query), causal)
+            out = self._softmax(query, key, value, _added(bias, allowed), causal)
         else:
             feature_mask = mask(self.head_dim, query)
             out = linrec(query, key, value, causal, self.key_norm, unseen, feature_mask, self._scale(query))
@@ -207,7 +207,7 @@ class Attention(ElasticModule):
             return self._merge_heads(out), state
         position, state = state.position, extended(state, key, value, time)
         bias = None if self.relative is None else self.relative.at(position, state.times, query_time)
-        added = _added(bias, state.seen[:, None, None, :], query)
+        added = _added(bias, state.seen[:, None, None, :])
         return self._merge_heads(self._softmax(query, state.keys, state.values, added, causal=False)), state
 
     def _require_causal(self) -> None:
@@ -281,11 +281,11 @@ class Attention(ElasticModule):
         return f"{self.hidden!r}, {self.heads!r}, {self.head_dim!r}, kind={self.kind}, causal={self.causal}"
 
 
-def _added(bias: Tensor | None, allowed: Tensor | None, query: Tensor) -> Tensor | None:
+def _added(bias: Tensor | None, allowed: Tensor | None) -> Tensor | None:
     """Return what is added to scores: a bias, minus infinity where not allowed; or a bool mask without a bias."""
     if bias is None:
         return allowed
-    return bias.to(query) if allowed is None else bias.to(query).masked_fill(~allowed, float("-inf"))
+    return bias if allowed is None else bias.masked_fill(~allowed, float("-inf"))
 
 
 def _allowed(unseen: Tensor, causal: bool, row: Tensor | None) -> Tensor:

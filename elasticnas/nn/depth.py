@@ -137,9 +137,12 @@ class Stack(ElasticModule):
         return out
 
     def idle(self) -> list[nn.Module]:
-        """Return the layers beyond the depth."""
+        """Return the layers beyond the depth, without those that also run before it."""
         depth = self.depth.at() if isinstance(self.depth, Axis) else self.depth
-        return list(self.layers[depth:]) if isinstance(depth, int) else []
+        if not isinstance(depth, int):
+            return []
+        run = set(self.layers[:depth])
+        return [layer for layer in self.layers[depth:] if layer not in run]
 
     def plain(self, memo: dict[Any, Any]) -> "Stack":
         """Return a copy with a fixed depth, without the layers beyond it."""

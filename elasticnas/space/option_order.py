@@ -2,7 +2,7 @@
 
 import inspect
 from types import GenericAlias
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -45,10 +45,19 @@ def _arguments(space: type[BaseModel]) -> list[Any]:
 
 
 def _written(space: type[BaseModel], name: str) -> Any:
-    """Return the annotation of a field with everything in it; None if it was written as text."""
-    found = (inspect.get_annotations(base) for base in space.__mro__)
-    annotation = next((each[name] for each in found if name in each), None)
-    return None if isinstance(annotation, str) else annotation
+    """Return the annotation of a field with everything in it; None if it was written as text with local names."""
+    found = ((base, inspect.get_annotations(base)) for base in space.__mro__)
+    base, annotation = next(((base, each[name]) for base, each in found if name in each), (space, None))
+    return _evaluated(annotation, base) if isinstance(annotation, str) else annotation
+
+
+def _evaluated(text: str, base: type) -> Any:
+    """Return an annotation written as text; None if it has names that the module of its class lacks."""
+    holder = type(base.__name__, (), {"__annotations__": {"field": text}, "__module__": base.__module__})
+    try:
+        return get_type_hints(holder, include_extras=True)["field"]
+    except Exception:  # whatever the evaluation of a text raises
+        return None
 
 
 def _is_shared(annotation: Any, metadata: list[Any]) -> bool:

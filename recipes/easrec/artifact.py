@@ -26,6 +26,7 @@ from elasticnas.files import read_json, write_text
 __all__ = ["Recommender", "digest"]
 
 _SETTINGS, _MODEL = "recommender.json", "model"
+_BATCH_USERS = 256  # fewer are as fast, more need memory
 _COMPUTED = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
 
 
@@ -200,13 +201,16 @@ class Recommender:
             raise DataError(f"only is a collection of item ids, at least one, such as ['a'] (got {short_repr(only)})")
         allowed = None if only is None else self.numbers(list(only))
         numbers = [self.numbers(history) for history in histories]
-        together = users_together(len(self.item_ids))
-        answers = []
-        for first in range(0, len(numbers), together):
-            batch = numbers[first : first + together]
-            when = None if times is None else times[first : first + together]
-            for row, history in zip(self._scores(batch, when, at), batch, strict=True):
-                answers.append(self.best(row, top, () if repeats else history, allowed))
+        together = min(_BATCH_USERS, users_together(len(self.item_ids)))
+        answers: list[list[tuple[str, float]]] = [[]] * len(numbers)
+        # batch histories of similar length, to reduce padding
+        order = sorted(range(len(numbers)), key=lambda user: min(len(numbers[user]), self.config.model.length))
+        for first in range(0, len(order), together):
+            users = order[first : first + together]
+            batch = [numbers[user] for user in users]
+            when = None if times is None else [times[user] for user in users]
+            for user, row, history in zip(users, self._scores(batch, when, at), batch, strict=True):
+                answers[user] = self.best(row, top, () if repeats else history, allowed)
         return answers
 
     def known(self, history: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -17,7 +17,9 @@ class CompiledStep:
     """A step that is exported with the weights of its network, and compiled for the network's device.
 
     It is compiled at its first call with one user and at its first call with several, which takes seconds to a minute;
-    the number of several may then change. Later changes of the weights have no effect on it.
+    the number of several may then change. Later changes of the weights have no effect on it. Other types of the
+    tensors, another device, and autocast have programs of their own. While a program is compiled, no other thread may
+    run a network, since torch replaces the calls of modules in the whole process; compiled programs run in any thread.
 
     Args:
         step: ``step(items, position, count, branches, *time)`` returns scores and new branches; all tensors have the
@@ -27,7 +29,7 @@ class CompiledStep:
 
     def __init__(self, step: Callable[..., tuple[Tensor, list[Branch]]], network: nn.Module) -> None:
         self._step, self._network = step, network
-        self._programs: dict[bool, Callable[..., Any]] = {}
+        self._programs: dict[tuple[Any, ...], Callable[..., Any]] = {}
 
     def __call__(
         self, items: Tensor, position: Tensor, count: Tensor, branches: Sequence[Branch], *time: Tensor
@@ -36,9 +38,11 @@ class CompiledStep:
         several = len(items) > 1
         # the program relies on the strides of its example
         given = tuple(each.contiguous() for each in (items, position, count, *time, *tensors_of(branches)))
-        if several not in self._programs:
-            self._programs[several] = self._compiled(given, branches, len(time), several)
-        scores, *after = self._programs[several](*given)
+        # machine code reads tensors of other types as if they were those of its example
+        kind = several, items.device, torch.is_autocast_enabled(items.device.type), *(each.dtype for each in given)
+        if kind not in self._programs:
+            self._programs[kind] = self._compiled(given, branches, len(time), several)
+        scores, *after = self._programs[kind](*given)
         return scores, like(branches, after)
 
     def _compiled(

@@ -1,5 +1,6 @@
 """Settings of a run of EASRec."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -263,8 +264,9 @@ class TrainConfig(_Frozen):
         validate_every: Epochs between validations.
         inherit: Whether to start from the supernet's weights (paper) or from random ones.
         precision: ``float32``; ``bfloat16``: torch's autocast, in which linear layers and the products of the loss
-            compute in bfloat16, and on the CPU attention in float32; weights, sums and norms stay float32. ``auto``:
-            ``bfloat16`` on CPUs where it is known to be faster, see :func:`easrec.precision.chosen_precision`.
+            compute in bfloat16, and on the CPU softmax attention in float32; weights, sums and norms stay float32.
+            ``auto``: ``bfloat16`` on CPUs where it is known to be faster, see
+            :func:`easrec.precision.chosen_precision`.
         clip_norm: Maximum gradient norm; None for no clipping.
     """
 
@@ -284,6 +286,15 @@ class TrainConfig(_Frozen):
     inherit: bool = True
     precision: Literal["float32", "bfloat16", "auto"] = "float32"
     clip_norm: float | None = Field(default=5.0, gt=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_earlier_version(cls, given: Any) -> Any:
+        """Read ``bf16``, which files of runs had in place of ``precision``."""
+        if not isinstance(given, Mapping) or "precision" in given or not isinstance(given.get("bf16"), bool):
+            return given
+        rest = {name: value for name, value in given.items() if name != "bf16"}
+        return rest | {"precision": "bfloat16" if given["bf16"] else "float32"}
 
 
 class SearchConfig(_Frozen):

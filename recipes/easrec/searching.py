@@ -149,7 +149,10 @@ def _sequences(split: Split, config: Config) -> tuple[Sequences, Sequences]:
 
 def _weight(config: Config, cost: Cost[Any]) -> float:
     """Convert ``penalty_weight`` from ``cost_unit`` to a weight for costs relative to the largest network."""
+    if config.search.cost_unit == "largest":
+        return config.search.penalty_weight
     largest, smallest = cost(cost.space.largest()), cost(cost.space.smallest())
-    units = {"largest": largest, "range": largest - smallest, "flops": 1.0}
-    unit = units[config.search.cost_unit] or largest  # the range is 0 with a single size
+    unit = (
+        largest - smallest if config.search.cost_unit == "range" else 1.0
+    ) or largest  # the range is 0 with a single size
     return config.search.penalty_weight * largest / unit

@@ -129,17 +129,18 @@ class Streamer:
         self._require_times(times)
         require_next_events(items, times, len(stream.seen), self._catalogue)
         items, times = items.long(), None if times is None else times.long()
-        stream.recent = _moved(stream.recent, items)
-        if times is not None and stream.times is not None:
-            stream.times = _moved(stream.times, times)
+        recent = _moved(stream.recent, items)
+        newest = None if times is None or stream.times is None else _moved(stream.times, times)
         full = stream.seen >= self.length
         if bool(full.all()):
-            fresh, scores = self._restarted(stream.recent, stream.times)
-            stream.branches, stream.seen = fresh.branches, fresh.seen
+            fresh, scores = self._restarted(recent, newest)
+            stream.branches, stream.seen, stream.recent, stream.times = fresh.branches, fresh.seen, recent, newest
             return scores
         scores = self._step(stream, items, times)
+        # after the step, whose compilation may fail or be interrupted
+        stream.recent, stream.times = recent, newest
         if bool(full.any()):
-            fresh, of_full = self._restarted(stream.recent[full], None if stream.times is None else stream.times[full])
+            fresh, of_full = self._restarted(recent[full], None if newest is None else newest[full])
             scores[full] = of_full
             _put(stream, full, fresh)
         return scores

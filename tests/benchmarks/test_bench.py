@@ -15,8 +15,9 @@ sys.path.append(str(ROOT / "benchmarks"))  # as the script finds its own modules
 from bench import add_earlier
 from bench_page import page
 from interval import interval, ratio
+from speed import load_part
 from speed.measured import Row
-from speed.scale import QUICK
+from speed.scale import TINY
 
 
 def test_without_spread_the_interval_is_the_ratio():
@@ -76,9 +77,9 @@ def test_one_part_is_measured_anew_and_the_page_is_made_of_the_json(tmp_path):
     rows = [Row("import elasticnas", 0.25, 0.2, 0.31, 0.3, unit="s", rounds=5).record()]
     where = {"command": "python x.py", "commit": "abc", "processor": "P", "threads": 7, "torch": "2.13.0"}
     kept = {"title": "Start-up", "text": "Wall time.", "rows": rows, "figures": [], "remarks": ["a remark"]}
-    kept |= {"sizes": QUICK.record(), "seconds": 1.0, "environment": where}
+    kept |= {"sizes": TINY.record(), "seconds": 1.0, "environment": where}
     (tmp_path / "bench.json").write_text(json.dumps({"parts": {"start-up": kept}}))
-    command = [sys.executable, "benchmarks/bench.py", str(tmp_path), "--quick", "--threads", "1", "--only", "streaming"]
+    command = [sys.executable, "benchmarks/bench.py", str(tmp_path), "--tiny", "--threads", "1", "--only", "streaming"]
     path = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=path)
     assert done.returncode == 0, done.stderr
@@ -102,7 +103,7 @@ def test_one_part_is_measured_anew_and_the_page_is_made_of_the_json(tmp_path):
 def test_earlier_figures_stand_beside_the_rows_of_the_same_name(tmp_path):
     rows = [Row(name, 2.0, 2.0, 2.0, rounds=5).record() for name in ("kept", "new")]
     where = {"command": "python x.py", "commit": "abc", "processor": "P", "threads": 7, "torch": "2.13.0"}
-    part = {"title": "T", "text": "", "rows": rows, "figures": [], "remarks": [], "sizes": QUICK.record()}
+    part = {"title": "T", "text": "", "rows": rows, "figures": [], "remarks": [], "sizes": TINY.record()}
     part["environment"] = where
     earlier = {"rows": [{"name": "kept", "value": 3.5}], "environment": where | {"commit": "old"}}
     (tmp_path / "before.json").write_text(json.dumps({"parts": {"p": earlier}}))
@@ -113,3 +114,11 @@ def test_earlier_figures_stand_beside_the_rows_of_the_same_name(tmp_path):
     assert "| new | 2 | 2 to 2 |  |  |  |" in text
     assert "the library of commit old" in text
     assert add_earlier(part, "another", tmp_path / "before.json") == part == add_earlier(part, "p", None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["supernet-step", "subnetwork", "inference", "machine-share"])
+def test_a_part_measures_the_library_as_it_is(name):
+    measured = load_part(name).measure(TINY)
+    assert measured.rows and all(row.low <= row.value <= row.high for row in measured.rows)
+    assert all(figure["ms"] > 0 for figure in measured.figures)

@@ -36,15 +36,19 @@ def test_linrec_beside_recbole_is_the_formula_of_the_library():
     torch.testing.assert_close(theirs(x, mask)[real], expected[real])
 
 
-def test_the_runner_needs_nothing_of_the_project_to_start():
-    runner = ROOT / "benchmarks/peers/recbole_runner.py"
+@pytest.mark.parametrize("name", ["recbole", "rectools"])
+def test_a_runner_needs_nothing_of_the_project_to_start(name):
+    runner = ROOT / f"benchmarks/peers/{name}_runner.py"
     done = subprocess.run([sys.executable, "-I", str(runner)], input="", capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "")
 
 
-def test_without_the_environment_the_way_out_is_said():
-    with pytest.raises(SystemExit, match="nowhere/python: no such interpreter; make peers builds the environment"):
-        Peer(Path("nowhere/python"))
+@pytest.mark.parametrize(("name", "target"), [("RecBole", "recbole"), ("RecTools", "rectools")])
+def test_without_the_environment_the_way_out_is_said(name, target):
+    with pytest.raises(SystemExit, match=f"nowhere/python: no such interpreter; make {target} builds the environment"):
+        Peer(Path("nowhere/python"), name)
+    rules = [line.partition(":")[0].split() for line in (ROOT / "Makefile").read_text().splitlines()]
+    assert any(target in names for names in rules)
 
 
 @pytest.fixture
@@ -64,6 +68,8 @@ def test_ours_counts_the_targets_that_it_times(ours):
     one, two, more = (ours.train("linrec", batches, seed=0)["targets"] for batches in (1, 2, 9))
     assert 0 < one < two == more < ours.targets
     assert ours.evaluate("softmax", "full", seed=0)["users"] == 200
+    # the history of n items, of 2 to 6 different ones, leaves 7 - n items to recommend
+    assert ours.recommend("softmax", top=10, seed=0)["rows"] == 40 * sum(7 - seen for seen in (2, 3, 4, 5, 6))
 
 
 def test_ours_notes_when_validation_rose(ours):

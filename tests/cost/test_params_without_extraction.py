@@ -84,6 +84,27 @@ def test_every_architecture_has_the_parameters_of_its_network(monkeypatch):
     assert {arch: count(arch) for arch in expected} == expected
 
 
+def test_a_layer_that_a_stack_repeats_counts_once_at_every_depth():
+    class Repeats(nn.Module):
+        def __init__(self, axes):
+            super().__init__()
+            one, other = enn.Linear(axes.hidden, axes.hidden), enn.Linear(axes.hidden, axes.hidden)
+            self.layers = enn.Stack([one, other, one], axes.depth)
+
+        def forward(self, x):
+            return self.layers(x)
+
+    class Deep(Space):
+        hidden: Literal[8, 4]
+        depth: Literal[1, 2, 3]
+
+    count = Params(Repeats(Deep.axes()))
+    layers = {1: 1, 2: 2, 3: 2}
+    assert {arch: count(arch) for arch in Deep.enumerate()} == {
+        arch: layers[arch.depth] * (arch.hidden**2 + arch.hidden) for arch in Deep.enumerate()
+    }
+
+
 def test_a_plain_form_of_its_own_is_extracted():
     model = Net(Sizes.axes(), Surprising)
     arch = Sizes.smallest()

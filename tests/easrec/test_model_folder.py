@@ -44,6 +44,21 @@ def test_a_model_trained_on_other_data_is_refused_though_its_items_are_the_same(
     assert "was trained on other data" in recommended(main, out, "--history", data.item_ids[1])[2]
 
 
+@pytest.mark.parametrize(("bf16", "precision"), [(False, "float32"), (True, "bfloat16")])
+def test_a_run_from_before_precision_is_read(main, tmp_path, bf16, precision):
+    out, _ = folder_of(tmp_path / "a", 0)
+    before = recommended(main, out)
+    for path, name in ((out / "model" / "recommender.json", "config"), (out / "run.json", "settings")):
+        content = json.loads(path.read_text())
+        del content[name]["train"]["precision"]
+        content[name]["train"]["bf16"] = bf16
+        if content.pop("sha256", None):
+            content["sha256"] = sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        path.write_text(json.dumps(content))
+    assert Recommender.load(out).config.train.precision == precision
+    assert recommended(main, out) == before
+
+
 def test_weights_of_another_run_are_refused(tmp_path):
     (one, _), (other, _) = folder_of(tmp_path / "a", 0), folder_of(tmp_path / "b", 0, weights=1)
     for name in ("model.safetensors", "architecture.json"):

@@ -215,3 +215,22 @@ def test_repeats_have_the_same_name_in_python(run):
     live = Live(recommender, lambda user: [])
     number = recommender.numbers(["i1"])
     assert live.event("u", "i1", 1, repeats=True, only=number)[0][0] == "i1"
+
+
+@pytest.mark.parametrize("together", [1, 3, 256])
+def test_histories_of_all_lengths_are_answered_in_their_order(run, monkeypatch, together):
+    monkeypatch.setattr("easrec.artifact._BATCH_USERS", together)
+    recommender = Recommender.load(run[0])
+    # longer than the network's 8 items, shorter, equally long, and the same twice
+    lengths = [9, 1, 3, 8, 1, 11, 3, 2]
+    numbers = [[1 + (start + step) % ITEMS for step in range(length)] for start, length in enumerate(lengths)]
+    numbers.append(numbers[0])
+    histories = [[recommender.item_ids[number] for number in history] for history in numbers]
+    for history, answer in zip(numbers, recommender.recommend(histories, top=2), strict=True):
+        last = torch.tensor([history[-8:]])
+        with torch.no_grad():
+            scores = recommender.network.next_item(last, torch.tensor([last.shape[1]]))[0].tolist()
+        unseen = {score: recommender.item_ids[i] for i, score in enumerate(scores) if i and i not in history}
+        best = sorted(unseen, reverse=True)[: min(2, ITEMS - len(history))]
+        assert [item for item, _ in answer] == [unseen[score] for score in best]
+        assert [score for _, score in answer] == pytest.approx(best, abs=1e-6)

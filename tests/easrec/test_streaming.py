@@ -172,6 +172,24 @@ def test_one_program_is_for_one_user_and_one_for_any_other_number(exported):
     assert len(exported) == 2
 
 
+@pytest.mark.parametrize("attention", ["linrec", "softmax"])
+def test_each_type_of_the_tensors_has_a_program(attention, exported):
+    """Machine code does not check types: the program of another would give wrong scores without an error."""
+    model = network(attention=attention).float()
+    compiled, plain = Streamer(model, compiled=True), Streamer(model)
+
+    def require_equal(autocast):
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            found, expected = (s.update(s.start([[1, 2]])[0], torch.tensor([3])) for s in (compiled, plain))
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+
+    for autocast in (True, False, True):
+        require_equal(autocast)
+    model.double()
+    require_equal(autocast=False)
+    assert len(exported) == 3
+
+
 @pytest.mark.parametrize("users", [1, 3])
 def test_machine_code(users):
     model, items = network(layers=1), events(users, 7)
@@ -194,6 +212,7 @@ def test_a_missing_compiler_is_named(monkeypatch):
     stream, _ = streamer.start([[1, 2]])
     with pytest.raises(ConfigError, match=r"needs a C\+\+ compiler.*install g\+\+"):
         streamer.update(stream, torch.tensor([3]))
+    assert (stream.seen.tolist(), stream.recent.tolist()) == ([2], [[0, 0, 1, 2]])  # the event is not in the state
 
 
 @pytest.mark.parametrize("attention", ["linrec", "softmax", "hstu"])

@@ -183,6 +183,21 @@ def test_recommending_takes_a_time(main, run):
         assert code == 1 and message in said and said.strip().count("\n") == 0
 
 
+def test_times_stay_with_their_histories(run):
+    data, recommender = Interactions.load(run[0] / "data.npz"), Recommender.load(run[0])
+    varied(recommender.network)
+    a, last = data.offsets[3], int(data.times.max())
+    # their lengths decide the order in which they are scored
+    parts = [slice(a, a + length) for length in (7, 2, 5)]
+    histories = [[data.item_ids[i] for i in data.items[part]] for part in parts]
+    times = [data.times[part].tolist() for part in parts]
+    answers = recommender.recommend(histories, 10, times=times, at=last)
+    for history, when, answer in zip(histories, times, answers, strict=True):
+        (alone,) = recommender.recommend([history], 10, times=[when], at=last)
+        assert [item for item, _ in answer] == [item for item, _ in alone]
+        assert [score for _, score in answer] == pytest.approx([score for _, score in alone], abs=1e-9)
+
+
 def test_python_refuses_what_the_network_cannot_use(run, tmp_path):
     recommender = Recommender.load(run[0])
     item = recommender.item_ids[1]

@@ -34,6 +34,22 @@ def test_scores_and_weights_are_in_float32(causal):
     assert (merged[1] - mixed).abs().max() > 1e-4
 
 
+def test_a_bias_is_added_in_float32():
+    torch.manual_seed(0)
+    bias = enn.RelativeBias(length=LENGTH, causal=True)
+    torch.nn.init.normal_(bias.positions, std=3)
+    attention, x = enn.Attention(8, HEADS, WIDTH, causal=True, relative=bias), torch.randn(3, LENGTH, 8)
+    back = torch.arange(LENGTH)[:, None] - torch.arange(LENGTH)
+    scores = projected(attention.query, x) @ projected(attention.key, x).transpose(-1, -2) / WIDTH**0.5
+    scores = (scores + bias.positions[back.clamp_min(0)]).masked_fill(back < 0, -torch.inf)
+    mixed = (scores.softmax(-1) @ projected(attention.value, x)).transpose(1, 2).flatten(2)
+    merged = []
+    attention.out.register_forward_pre_hook(lambda module, inputs: merged.append(inputs[0]))
+    with torch.autocast("cpu", torch.bfloat16):
+        attention(x)
+    torch.testing.assert_close(merged[0], mixed, rtol=1e-5, atol=1e-6)
+
+
 def test_gradients_reach_float32_weights():
     attention, x = enn.Attention(8, HEADS, WIDTH, causal=True), torch.randn(3, LENGTH, 8)
     gradients = {}

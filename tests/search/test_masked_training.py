@@ -191,6 +191,19 @@ def test_a_layer_that_runs_elsewhere_is_not_idle():
         }
 
 
+class Repeated(nn.Module):
+    """Two layers in turn: the ones beyond the depth also run before it."""
+
+    def __init__(self, sizes):
+        super().__init__()
+        self.enter, self.leave = enn.Linear(4, sizes.hidden), enn.Linear(sizes.hidden, 1)
+        one, other = (enn.Linear(sizes.hidden, sizes.hidden) for _ in range(2))
+        self.stack = enn.Stack([one, other, one, other], sizes.depth)
+
+    def forward(self, x):
+        return self.leave(torch.tanh(self.stack(self.enter(x))))
+
+
 class Nested(nn.Module):
     """A Stack in a DepthSkip in a Mixture, whose layer may be idle for three reasons."""
 
@@ -221,7 +234,10 @@ def by_gradients(model, arch):
     return {name for name, parameter in model.named_parameters() if parameter.grad is None}
 
 
-@pytest.mark.parametrize(("build", "space"), [(Net, Sizes), (Layers, FewLayers), (Shared, FewLayers), (Nested, Sizes)])
+@pytest.mark.parametrize(
+    ("build", "space"),
+    [(Net, Sizes), (Layers, FewLayers), (Shared, FewLayers), (Repeated, FewLayers), (Nested, Sizes)],
+)
 def test_idle_parameters_are_those_without_a_gradient(build, space):
     model = supernet(build, space)
     names = {parameter: name for name, parameter in model.named_parameters()}

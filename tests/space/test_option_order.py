@@ -55,6 +55,17 @@ def test_an_order_that_typing_may_have_changed_is_refused(name):
         assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize("first", ["Field()", "Field(description='kind')"])
+def test_annotations_as_text_are_like_others(first):
+    """``from __future__ import annotations`` makes every annotation a text."""
+    for order in permutations(KINDS):
+        space = declared(f"Annotated[Literal[{order}], {first}, AfterValidator(same)]")
+        derived = type("Y", (space,), {"__annotations__": {"heads": "Literal[2, 1]"}, "__module__": __name__})
+        assert derived.choices() == {"kind": order, "heads": (2, 1)}
+        with pytest.raises(SpaceError, match=r"X\.kind: of this Annotated"):
+            declared(f"Annotated[Literal[{order}], AfterValidator(same)]").choices()
+
+
 def test_a_single_option_has_no_order():
     assert declared(Annotated[Literal["softmax"], "kind"]).choices() == {"kind": ("softmax",)}
 
