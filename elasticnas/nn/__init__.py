@@ -14,6 +14,7 @@ from elasticnas.nn.linrec import LinRecState
 from elasticnas.nn.mixture import Mixture
 from elasticnas.nn.module import ElasticModule, inherit
 from elasticnas.nn.norm import ElasticLayerNorm, ElasticRMSNorm, LayerNorm, RMSNorm
+from elasticnas.nn.optional_bias import OptionalBias
 from elasticnas.nn.parameter import ElasticParameter, Parameter, align
 from elasticnas.nn.pointwise import PointwiseAttention
 from elasticnas.nn.reduce import mean, softmax
@@ -37,6 +38,7 @@ __all__ = [
     "LinRecState",
     "Linear",
     "Mixture",
+    "OptionalBias",
     "Parameter",
     "PointwiseAttention",
     "RMSNorm",

@@ -29,7 +29,8 @@ from elasticnas.nn.in_float32 import in_float32
 from elasticnas.nn.linear import Linear, project
 from elasticnas.nn.linrec import LinRecState, linrec, linrec_state, linrec_step
 from elasticnas.nn.module import ElasticModule, normal
-from elasticnas.nn.relative_bias import RelativeBias, bias_of, require_fitting
+from elasticnas.nn.optional_bias import OptionalBias, bias_of, example_of, require_fitting
+from elasticnas.nn.relative_bias import RelativeBias
 from elasticnas.nn.row import take_row, unseen_from
 
 __all__ = ["Attention"]
@@ -79,7 +80,7 @@ class Attention(ElasticModule):
         key_norm: Literal["column", "token"] = "column",
         dropout: float = 0.0,
         bias: bool = True,
-        relative: RelativeBias | None = None,
+        relative: RelativeBias | OptionalBias | None = None,
     ) -> None:
         super().__init__()
         if kind not in ("softmax", "linrec"):
@@ -273,7 +274,7 @@ class Attention(ElasticModule):
         """Return a random input ``(2, 5, hidden)``, or shorter if ``relative`` is, with times if it needs them."""
         count = 5 if self.relative is None else min(5, self.relative.length or 5)
         x = normal(generator, self.out.weight, 2, count, active_size(self.hidden))
-        return (x, *(() if self.relative is None else self.relative.example(generator, count)))
+        return (x, *example_of(self.relative, generator, count))
 
     def extra_repr(self) -> str:
         """Return sizes and kind."""

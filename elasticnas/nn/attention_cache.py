@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from elasticnas.errors import AxisError, ConfigError
-from elasticnas.nn.relative_bias import RelativeBias
+from elasticnas.nn.optional_bias import AnyBias, OptionalBias
 
 __all__ = ["AttentionCache", "extended", "require_times", "started"]
 
@@ -81,12 +81,16 @@ def extended(state: AttentionCache, key: Tensor, value: Tensor, time: Tensor | N
     )
 
 
-def require_times(relative: RelativeBias | None, times: Tensor | None) -> None:
-    """Check that times are given exactly if an attention has a bias by time.
+def require_times(relative: AnyBias | None, times: Tensor | None) -> None:
+    """Check that times are given exactly if an attention has a bias by time; an unused optional one ignores them.
 
     Raises:
         ConfigError: They are not.
     """
+    if isinstance(relative, OptionalBias):
+        if not relative.uses_times:
+            return  # ignored, as in the forward pass
+        relative = relative.bias
     needed = relative is not None and relative.times is not None
     if needed != (times is not None):
         raise ConfigError(

@@ -11,7 +11,8 @@ from elasticnas.nn.attention_cache import AttentionCache, extended, require_time
 from elasticnas.nn.linear import Linear, project
 from elasticnas.nn.module import ElasticModule, normal
 from elasticnas.nn.norm import LayerNorm
-from elasticnas.nn.relative_bias import RelativeBias, bias_of, by_distance, require_fitting
+from elasticnas.nn.optional_bias import OptionalBias, bias_of, example_of, require_fitting
+from elasticnas.nn.relative_bias import RelativeBias, by_distance
 from elasticnas.nn.row import take_row, unseen_from
 
 __all__ = ["PointwiseAttention"]
@@ -54,7 +55,7 @@ class PointwiseAttention(ElasticModule):
         length: int,
         causal: bool = False,
         bias: bool = True,
-        relative: RelativeBias | None = None,
+        relative: RelativeBias | OptionalBias | None = None,
     ) -> None:
         super().__init__()
         if length < 1:
@@ -156,8 +157,8 @@ class PointwiseAttention(ElasticModule):
         key, value = self._keys_and_values(x)
         position, state = state.position, extended(state, key.unsqueeze(2), value.unsqueeze(2), time)
         bias = by_distance(self.distances, state.seen.shape[1], position, self.length, self.causal)
-        if self.relative is not None:
-            bias = bias + self.relative.at(position, state.times, query_time)
+        by_time = None if self.relative is None else self.relative.at(position, state.times, query_time)
+        bias = bias if by_time is None else bias + by_time
         seen = state.seen[:, None, None, :]
         return self._mixed(x, state.keys.squeeze(2), state.values.squeeze(2), bias, seen), state
 
@@ -197,7 +198,7 @@ class PointwiseAttention(ElasticModule):
         """Return a random input ``(2, 5, hidden)``, or shorter if ``length`` is below 5, with times if needed."""
         count = min(5, self.length)
         x = normal(generator, self.distances, 2, count, active_size(self.hidden))
-        return (x, *(() if self.relative is None else self.relative.example(generator, count)))
+        return (x, *example_of(self.relative, generator, count))
 
     def extra_repr(self) -> str:
         """Return sizes and form."""

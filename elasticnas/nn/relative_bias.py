@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from elasticnas.errors import AxisError, ConfigError
 from elasticnas.nn.row import take_row
 
-__all__ = ["RelativeBias", "bias_of", "by_distance", "require_fitting", "time_bucket"]
+__all__ = ["RelativeBias", "by_distance", "time_bucket"]
 
 _WIDTH = 0.301  # of a bucket, in the natural logarithm of time
 
@@ -115,32 +115,6 @@ class RelativeBias(nn.Module):
         """Return the sizes for ``repr``."""
         buckets = None if self.times is None else len(self.times)
         return f"length={self.length}, buckets={buckets}, causal={self.causal}"
-
-
-def bias_of(
-    relative: RelativeBias | None, count: int, row: Tensor | None, times: Tensor | None, query_times: Tensor | None
-) -> Tensor | None:
-    """Return the bias of an attention's scores; None if it has none.
-
-    Raises:
-        ConfigError: It has none, but times are given.
-    """
-    if relative is not None:
-        bias: Tensor = relative(count, row, times, query_times)
-        return bias
-    if times is not None or query_times is not None:
-        raise ConfigError("the attention has no bias by time, but times are given: give it relative, or no times")
-    return None
-
-
-def require_fitting(relative: RelativeBias | None, causal: bool) -> None:
-    """Check that a bias is made for an attention of the same form.
-
-    Raises:
-        ConfigError: One is causal and the other is not.
-    """
-    if relative is not None and relative.causal != causal:
-        raise ConfigError(f"the attention is causal={causal}, but its bias is {relative!r}: give both the same")
 
 
 def by_distance(table: Tensor, count: int, row: Tensor | None, length: int, causal: bool) -> Tensor:

@@ -189,13 +189,14 @@ class Recommender:
             repeats: Whether to include items of the history.
             only: Original ids of the items that may be recommended; None for all.
             times: Seconds of the items of each history, for a network with a bias by time; None for others.
-            at: Seconds of the recommendation, for a network with ``time_bias=target``; None for others.
+            at: Seconds of the recommendation, for a network that uses them (``time_bias=target``); None for
+                others.
 
         Raises:
             DataError: ``only`` is one text or has no item, or times are missing, not used, not one for each item, or no
                 seconds; else see :meth:`numbers`.
         """
-        require_given(self.config.model, histories, times, at)
+        require_given(self.config.model.time_bias, self.network.time_bias, histories, times, at)
         if only is not None and (isinstance(only, str) or not len(only)):
             raise DataError(f"only is a collection of item ids, at least one, such as ['a'] (got {short_repr(only)})")
         allowed = None if only is None else self.numbers(list(only))

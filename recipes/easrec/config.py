@@ -28,6 +28,7 @@ _UNUSED_BY_WIDE = [
 # settings that earlier versions did not record
 _ADDED = {
     "model": ("space", "wide", "time_bias", "time_buckets", "scores", "temperature"),
+    "model.wide": ("scores", "time_bias"),
     "train": ("sampled_from", "sampled_correction"),
 }
 
@@ -53,6 +54,10 @@ class WideConfig(_Frozen):
         head_dim: Width k of a head; the width of the attention, heads times k, does not depend on ``hidden``.
         inner: Inner sizes D of a layer; 0 leaves the dense layers out, and ``[0]`` those of all layers.
         gates: Numbers of layers of a layer's gates; 0 for no gates.
+        scores: Kinds of scores to choose from, one for all layers, instead of ``model.scores``; the first is that of
+            the largest network. Empty for no choice.
+        time_bias: ``[false, true]``: whether a network uses the bias of ``model.time_bias`` is a choice, one for all
+            layers. Empty for no choice: all networks use it.
         norm: ``pre``: each part of a layer normalizes its input, and the last layer's output is normalized; ``post``:
             the sum of input and output of each part is normalized, as in the paper.
     """
@@ -63,6 +68,8 @@ class WideConfig(_Frozen):
     head_dim: int = Field(default=32, ge=1, le=65_536)
     inner: tuple[Annotated[int, Field(ge=0, le=262_144)], ...] = (0, 64, 128, 256, 512)
     gates: tuple[Literal[0, 1, 2], ...] = (0, 1, 2)
+    scores: tuple[Literal["dot", "cosine"], ...] = ()
+    time_bias: tuple[bool, ...] = ()
     norm: Literal["pre", "post"] = "pre"
 
     @model_validator(mode="after")
@@ -77,6 +84,20 @@ class WideConfig(_Frozen):
             raise ValueError(
                 f"wide.attention={list(self.attention)}: the first kind is that of the largest network, so that it "
                 "cannot be none; list softmax, linrec or hstu first"
+            )
+        if len(self.scores) == 1 or len(set(self.scores)) < len(self.scores):
+            raise ValueError(
+                f"wide.scores={list(self.scores)}: two different kinds are needed; set model.scores for one"
+            )
+        if self.time_bias not in ((), (False, True)):
+            raise ValueError(
+                f"wide.time_bias={list(self.time_bias)}: give [false, true] for a choice; without it, all networks use "
+                "the bias that model.time_bias declares"
+            )
+        if self.time_bias and "none" in self.attention:
+            raise ValueError(
+                "wide.time_bias is a choice without effect on a network whose layers all have attention none: leave "
+                "none out of wide.attention"
             )
         return self
 
@@ -189,13 +210,23 @@ class ModelConfig(_Frozen):
             for name in _UNUSED_BY_WIDE:
                 if getattr(self, name) != fields[name].default:
                     raise ValueError(f"space=wide does not use {name}: leave it out, and set the options of model.wide")
+            if self.wide.scores and self.scores != fields["scores"].default:
+                raise ValueError(
+                    f"wide.scores={list(self.wide.scores)} is a choice of the architecture, so that "
+                    f"scores={self.scores} is not used: leave one of them out"
+                )
+            if self.wide.time_bias and not self.uses_times:
+                raise ValueError(
+                    "wide.time_bias chooses whether to use a bias by time, and time_bias=none declares none: set "
+                    "model.time_bias to own or target, or leave the choice out"
+                )
         elif self.wide != WideConfig():
             raise ValueError(f"space={self.space} does not use the options of wide: set model.space=wide")
         return self
 
     @property
     def uses_times(self) -> bool:
-        """Whether times of interactions are an input of the network."""
+        """Whether times of interactions are an input of the network, or of some networks if it is their choice."""
         return self.time_bias != "none"
 
     @property
@@ -380,10 +411,15 @@ class Config(_Frozen):
         across versions.
         """
         data, defaults = self.model_dump(mode="json"), Config().model_dump(mode="json")
-        for part, added in _ADDED.items():
-            data[part] = {
-                name: value for name, value in data[part].items() if name not in added or value != defaults[part][name]
-            }
+        for path, added in _ADDED.items():
+            *groups, last = path.split(".")
+            within, usual = data, defaults
+            for group in groups:
+                within, usual = within.get(group, {}), usual[group]
+            if last in within:
+                within[last] = {
+                    n: value for n, value in within[last].items() if n not in added or value != usual[last][n]
+                }
         return data
 
     def updated(self, changes: dict[str, Any]) -> "Config":

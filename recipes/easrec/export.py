@@ -46,7 +46,7 @@ def export(recommender: Recommender, format: Literal["onnx", "torch"], path: Pat
         ConfigError: The network has a bias by time, whose times the file has no input for.
         ElasticNASError: See :func:`elasticnas.export.to_onnx` and :func:`elasticnas.export.to_torch_export`.
     """
-    if recommender.config.model.uses_times:
+    if recommender.network.time_bias != "none":
         raise ConfigError(
             f"an exported scorer has no input for times, which this network uses "
             f"(model.time_bias={recommender.config.model.time_bias}): recommend with it, or train with "

@@ -144,6 +144,9 @@ def _costs(networks: "list[Network[Any]]") -> dict[str, list[str]]:
     }
     if is_wide(networks[0].architecture):  # columns are too narrow for the sizes of every layer
         del rows["inner"]
+        for name in ("scores", "time_bias"):
+            if hasattr(networks[0].architecture, name):
+                rows[name] = [str(getattr(each.architecture, name)).lower() for each in networks]
     elif hasattr(networks[0].architecture, "attention"):
         rows = {"attention": [each.architecture.attention for each in networks]} | rows
     return rows

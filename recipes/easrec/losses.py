@@ -10,6 +10,7 @@ from torch import Tensor
 from easrec.config import TrainConfig
 from easrec.data import Batch
 from easrec.precision import chosen_precision
+from easrec.scoring import loss_of
 from elasticnas.nn import sampled_cross_entropy, tied_cross_entropy
 from elasticnas.parallel import unwrapped
 
@@ -52,7 +53,11 @@ class BatchLoss:
         kind = self.settings.loss
         device = batch.inputs.device
         narrow = chosen_precision(self.settings.precision, device) == "bfloat16"
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=narrow):
+
+        def autocast() -> torch.autocast:
+            return torch.autocast(device.type, dtype=torch.bfloat16, enabled=narrow)
+
+        with autocast():
             # score real positions only: scoring costs more than a layer
             real = batch.targets > 0
             targets = batch.targets[real]
@@ -62,13 +67,22 @@ class BatchLoss:
             y = (y if row is None else y.squeeze(1))[real]
             model = unwrapped(model)
             if kind == "softmax":
-                return tied_cross_entropy(y, model.items, targets, model.cosine_temperature)
+                return loss_of(model.scoring, y, lambda y, t: tied_cross_entropy(y, model.items, targets, t))
             if kind == "sampled":
                 probability = self._probability.to(targets.device) if self.settings.sampled_correction else None
                 sampled = self._draw().to(targets.device)
-                return sampled_cross_entropy(y, model.items, targets, sampled, probability, model.cosine_temperature)
-            scores = model.scores(y)
-        return _binary(scores.to(torch.promote_types(scores.dtype, torch.float32)), targets)
+                return loss_of(
+                    model.scoring,
+                    y,
+                    lambda y, t: sampled_cross_entropy(y, model.items, targets, sampled, probability, t),
+                )
+
+        def binary(y: Tensor, temperature: float | None) -> Tensor:
+            with autocast():
+                scores = model.items.scores(y, temperature)
+            return _binary(scores.to(torch.promote_types(scores.dtype, torch.float32)), targets)
+
+        return loss_of(model.scoring, y, binary)
 
     def weighted(self, model: Any, batch: Batch) -> tuple[Tensor, Tensor]:
         """Compute the loss, and its weight in the mean over several processes: the number of targets."""

@@ -13,10 +13,11 @@ from easrec.config import ModelConfig
 from easrec.data import ItemFeatures
 from easrec.embedded import Embedded
 from easrec.layer import layer, per_candidate
+from easrec.scoring import scoring
 from easrec.space import space_for
 from easrec.times import query_times
 from easrec.wide_layer import WideLayer, sizes_of_layers
-from elasticnas.axes import Axis, is_masked
+from elasticnas.axes import Axis, OptionWeights, is_masked
 
 __all__ = ["EASRecModel", "build", "supernet"]
 
@@ -56,8 +57,10 @@ class EASRecModel(nn.Module):
         self.wide = config.space == "wide"
         self.config_length, self.causal, self.pooled = config.length, causal, config.gate_input == "pooled"
         self.hidden, self.block = sizes.hidden, config.space == "paper" and config.mixing == "block"
-        self.time_bias = config.time_bias
-        self.cosine_temperature = config.temperature if config.scores == "cosine" else None
+        self.declared_times = config.time_bias
+        self.timed = sizes.time_bias if config.wide.time_bias else config.uses_times
+        self._chooses_times = bool(config.wide.time_bias)
+        self.scoring = scoring(config, sizes)
         self.items = enn.Embedding(items + 1, sizes.hidden, padding_idx=0)
         self.positions = enn.Parameter(config.length, sizes.hidden)
         self.norm = enn.LayerNorm(sizes.hidden) if config.embedding_norm else None
@@ -92,7 +95,8 @@ class EASRecModel(nn.Module):
         Args:
             inputs: ``(B, N)`` ids, right padded with 0.
             row: ``(B,)`` int64 positions; None for all.
-            times: ``(B, N)`` int64 seconds of the inputs, if the network has a bias by time.
+            times: ``(B, N)`` int64 seconds of the inputs, if the network has a bias by time. If that is a choice of
+                the architecture, one without it ignores them.
             until: ``(B, N)`` int64 seconds of the event after each input, of the target at the last one; used with
                 ``time_bias=target``.
 
@@ -102,7 +106,7 @@ class EASRecModel(nn.Module):
         Raises:
             ConfigError: Times are missing, or the network does not use any.
         """
-        when = query_times(self.time_bias, times, until)
+        when = self._when(times, until)
         with self._embedding_scope():
             items = self.items(inputs)
             positions = enn.align(self.positions, items)[..., : inputs.shape[1], :]
@@ -143,6 +147,20 @@ class EASRecModel(nn.Module):
         y = run(self.layers, norms, part(items))
         return fuse(y, run(self.feature_layers, (self.feature_norm, self.feature_last_norm), part(features)))
 
+    @property
+    def time_bias(self) -> str:
+        """The times that the architecture in scope uses: ``none``, ``own`` or ``target``; see ``model.time_bias``."""
+        active = self.timed.at() if isinstance(self.timed, Axis) else self.timed
+        return self.declared_times if isinstance(active, OptionWeights) or active else "none"
+
+    def _when(self, times: Tensor | None, until: Tensor | None) -> tuple[Tensor, ...]:
+        """Return the times of the positions and of their queries, if they are used."""
+        # under masks, the bias itself knows whether any of its weights needs times
+        masked = isinstance(self.timed, Axis) and is_masked(self.timed)
+        if self._chooses_times and (self.time_bias == "none" or (masked and times is None)):
+            return ()
+        return query_times(self.time_bias, times, until)
+
     def _embedding_scope(self) -> AbstractContextManager[None]:
         """Suspend masks for block mixing, where every candidate takes its units of one unmasked embedding (Eq. 11)."""
         if self.block and isinstance(self.hidden, Axis):
@@ -153,7 +171,7 @@ class EASRecModel(nn.Module):
     def scores(self, y: Tensor) -> Tensor:
         """Map ``(..., hidden)`` to scores ``(..., V + 1)`` (Eq. 12); the padding id gets minus infinity."""
         score: Any = self.items.scores
-        scores: Tensor = score(y, self.cosine_temperature)
+        scores: Tensor = self.scoring(y, score)
         # in place: a copy of (positions, V) costs as much as a layer
         scores.select(-1, 0).fill_(float("-inf"))
         return scores

@@ -86,8 +86,8 @@ def scaled_sizes(model: ModelConfig, factor: float) -> SimpleNamespace:
     """Return the sizes of a hand-made network: two equal layers without gates, all widths times ``factor``.
 
     The attention is as wide as the network, up to a whole number of heads, and the inner size is twice the hidden
-    size, as in the paper. At 1 the network has more FLOPs than the largest of the space, so that some factor gives any
-    number of FLOPs.
+    size, as in the paper. Kind of scores and bias by time are those of the largest network of the space. At 1 the
+    network has more FLOPs than that network, so that some factor gives any number of FLOPs.
     """
     wide = model.wide
     widest = max(wide.hidden) * max(2.0, model.layers / _DEPTH)
@@ -99,7 +99,11 @@ def scaled_sizes(model: ModelConfig, factor: float) -> SimpleNamespace:
         "inner": _RATIO * hidden,
         "gates": 0,
     }
-    return SimpleNamespace(hidden=hidden, depth=_DEPTH, **{name: (value,) * _DEPTH for name, value in each.items()})
+    whole: dict[str, Any] = ({"scores": wide.scores[0]} if wide.scores else {}) | (
+        {"time_bias": True} if wide.time_bias else {}
+    )
+    layers = {name: (value,) * _DEPTH for name, value in each.items()}
+    return SimpleNamespace(hidden=hidden, depth=_DEPTH, **whole, **layers)
 
 
 def _of_users(network: Any, test: Evaluator, metric: str) -> dict[str, NDArray[np.float64]]:

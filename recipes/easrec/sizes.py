@@ -18,7 +18,9 @@ def is_wide(arch: Any) -> bool:
 def sizes_head(model: ModelConfig) -> str:
     """Return the label of :func:`sizes_text`."""
     if model.space == "wide":
-        return "hidden, layers"
+        return (
+            "hidden, layers" + (", scores" if model.wide.scores else "") + (", times" if model.wide.time_bias else "")
+        )
     return "hidden, inner, layers" + (", attention" if model.attention_choices else "")
 
 
@@ -30,6 +32,8 @@ def sizes_legend(model: ModelConfig) -> str:
     return (
         f"A layer is its kind of attention ({kinds}) with the number of heads, then the inner size with the number of "
         "layers of its gates (g), if it has any; 3xS4/128g2 are three equal layers."
+        + (" dot or cosine is the kind of scores." if model.wide.scores else "")
+        + (" times: the network has the bias by time; no times: it has none." if model.wide.time_bias else "")
     )
 
 
@@ -41,14 +45,14 @@ def sizes_text(arch: Any, recorded: Any = None) -> str:
         recorded: An object with ``hidden`` and ``inner`` to show instead of the architecture's.
     """
     if is_wide(arch):
-        return f"{arch.hidden}, {_layers(arch)}"
+        return ", ".join([str(arch.hidden), _layers(arch), *_whole(arch)])
     return ", ".join(map(str, _few(arch, recorded or arch)))
 
 
 def sizes_name(arch: Any) -> str:
     """Return the sizes as a part of a folder's name, which differs between networks."""
     if is_wide(arch):
-        return f"{arch.hidden}-{_layers(arch).replace('/', '.').replace(' ', '-')}"
+        return "-".join([str(arch.hidden), _layers(arch).replace("/", "."), *_whole(arch)]).replace(" ", "-")
     return "-".join(map(str, _few(arch, arch)))
 
 
@@ -56,12 +60,18 @@ def sizes_sentence(arch: Any, recorded: Any) -> str:
     """Return the sizes for a sentence: ``2 layers, hidden size 64 and inner size 128``; see :func:`sizes_text`."""
     layers = f"{arch.depth} layer{'' if arch.depth == 1 else 's'}"
     if is_wide(arch):
-        return f"{layers}, {_layers(arch)}, and hidden size {arch.hidden}"
+        return ", ".join([layers, _layers(arch), *_whole(arch), f"and hidden size {arch.hidden}"])
     return f"{layers}, hidden size {recorded.hidden} and inner size {recorded.inner}"
 
 
 def _few(arch: Any, sizes: Any) -> list[Any]:
     return [sizes.hidden, sizes.inner, arch.depth, *([arch.attention] if hasattr(arch, "attention") else [])]
+
+
+def _whole(arch: Any) -> list[str]:
+    """Return the choices of a wide architecture for all layers, besides the hidden size."""
+    scores = [arch.scores] if hasattr(arch, "scores") else []
+    return scores + (["times" if arch.time_bias else "no times"] if hasattr(arch, "time_bias") else [])
 
 
 def _layers(arch: Any) -> str:

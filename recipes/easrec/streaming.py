@@ -15,7 +15,7 @@ from easrec.layer import Layer, State, chosen
 from easrec.model import EASRecModel
 from easrec.next_events import require_histories, require_next_events
 from easrec.stream_state import Branch, Stream
-from easrec.times import require_seconds
+from easrec.times import require_seconds, setting_of_times
 from easrec.wide_layer import WideLayer
 from elasticnas.errors import ConfigError, DataError
 
@@ -55,6 +55,7 @@ class Streamer:
                 "one before it computed: recommend from whole histories, or train with model.time_bias=own"
             )
         self.timed = network.time_bias == "own"
+        self._setting = setting_of_times(network.declared_times, network.time_bias)
         self._catalogue = len(network.items.weight) - 1
         self._stacks = [stack for stack in (network.layers, network.feature_layers) if stack is not None]
         if not network.causal:
@@ -106,7 +107,7 @@ class Streamer:
             raise DataError(
                 "the network uses the times of events (model.time_bias=own): give them"
                 if self.timed
-                else "times are given, but the network uses none (model.time_bias=none): leave them out"
+                else f"times are given, but the network uses none ({self._setting}): leave them out"
             )
 
     @torch.no_grad()

@@ -11,13 +11,33 @@ from easrec.data import Interactions
 from easrec.data.dataset import LATEST
 from elasticnas.errors import ConfigError, DataError, short_repr
 
-__all__ = ["query_times", "require_given", "require_seconds", "require_times", "times_before", "times_fact"]
+__all__ = [
+    "query_times",
+    "require_given",
+    "require_seconds",
+    "require_times",
+    "setting_of_times",
+    "times_before",
+    "times_fact",
+]
 
 _FACTS = {
     "own": "the times of the history are an input (model.time_bias=own)",
     "target": "the time of the target is an input (model.time_bias=target), which is another task than ranking without "
     "it: compare the figures only with others of this task",
 }
+_CHOICE = "; a network whose architecture has time_bias=False uses no times"
+
+
+def setting_of_times(declared: str, used: str) -> str:
+    """Return, for messages, which setting and which choice of the architecture decide the times of a network.
+
+    Args:
+        declared: ``model.time_bias``.
+        used: The same, or ``none`` if the architecture does not use it.
+    """
+    choice = "" if used == declared else ", and the architecture of this network has time_bias=False"
+    return f"model.time_bias={declared}{choice}"
 
 
 def query_times(time_bias: str, times: Tensor | None, until: Tensor | None) -> tuple[Tensor, ...]:
@@ -53,30 +73,44 @@ def require_times(config: ModelConfig, data: Interactions) -> None:
 
 def times_fact(config: Config) -> dict[str, str]:
     """Return in one line what times are to the task; empty if they are no input."""
-    return {"times": _FACTS[config.model.time_bias]} if config.model.uses_times else {}
+    if not config.model.uses_times:
+        return {}
+    fact = _FACTS[config.model.time_bias]
+    return {"times": f"{fact}{_CHOICE}" if config.model.wide.time_bias else fact}
 
 
 def require_given(
-    config: ModelConfig, histories: Sequence[Sequence[str]], times: Sequence[Sequence[int]] | None, at: int | None
+    declared: str,
+    used: str,
+    histories: Sequence[Sequence[str]],
+    times: Sequence[Sequence[int]] | None,
+    at: int | None,
 ) -> None:
     """Check that histories come with the times that a network uses, and with no others.
+
+    Args:
+        declared: ``model.time_bias``.
+        used: The same, or ``none`` if the architecture does not use it.
+        histories: Items of each history.
+        times: Seconds of these items, if they are given.
+        at: Seconds of the recommendation, if they are given.
 
     Raises:
         DataError: They do not.
     """
-    if not config.uses_times and (times is not None or at is not None):
-        raise DataError("times are given, but the network uses none (model.time_bias=none): leave times and at out")
-    if not config.uses_times:
+    setting = setting_of_times(declared, used)
+    if used == "none":
+        if times is not None or at is not None:
+            raise DataError(f"times are given, but the network uses none ({setting}): leave times and at out")
         return
     if times is None or list(map(len, times)) != list(map(len, histories)):
         raise DataError(
-            f"the network uses the time of each item of a history (model.time_bias={config.time_bias}): give times, as "
-            "many as items"
+            f"the network uses the time of each item of a history ({setting}): give times, as many as items"
         )
-    if (at is None) == (config.time_bias == "target"):
+    if (at is None) == (used == "target"):
         use = "give at" if at is None else "leave at out"
         known = "uses" if at is None else "does not use"
-        raise DataError(f"the network {known} the time of recommendation (model.time_bias={config.time_bias}): {use}")
+        raise DataError(f"the network {known} the time of recommendation ({setting}): {use}")
     for each in (*times, [] if at is None else [at]):
         require_seconds(each)
 

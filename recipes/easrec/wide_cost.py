@@ -22,6 +22,8 @@ class WideFlops(Flops):
         self._can_add = 2 in choices["depth"]
         self._parts = "none" in choices["attention.0"] and 0 in choices["inner.0"]
         self._first = choices["heads.0"][0], choices["gates.0"][0]  # of a layer in which they have no effect
+        # neither the kind of scores, which is no part of the encoder, nor a bias, which is only added, has FLOPs
+        self._free = {name: choices[name][0] for name in ("scores", "time_bias") if name in choices}
 
     def compute(self, arch: Any) -> float:
         """Compute the FLOPs of an architecture."""
@@ -54,6 +56,7 @@ class WideFlops(Flops):
                 heads=heads,
                 inner=inner,
                 gates=gates,
+                **self._free,
             )
             self._counted[key] = super().compute(arch)
         return self._counted[key]

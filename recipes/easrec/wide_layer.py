@@ -19,10 +19,14 @@ Perceived = Callable[[], Tensor]
 
 
 def sizes_of_layers(sizes: Any) -> list[SimpleNamespace]:
-    """Return the sizes of each layer: of all layers of a supernet, of the present ones of an architecture."""
+    """Return the sizes of each layer: of all layers of a supernet, of the present ones of an architecture.
+
+    Whether it has the bias by time that the settings declare is one of them, ``time_bias``.
+    """
     names = ("attention", "heads", "inner", "gates")
     rows = zip(*(getattr(sizes, name) for name in names), strict=True)
-    return [SimpleNamespace(hidden=sizes.hidden, **dict(zip(names, row, strict=True))) for row in rows]
+    common = {"hidden": sizes.hidden, "time_bias": getattr(sizes, "time_bias", True)}
+    return [SimpleNamespace(**common, **dict(zip(names, row, strict=True))) for row in rows]
 
 
 class WideLayer(nn.Module):
@@ -30,7 +34,8 @@ class WideLayer(nn.Module):
 
     Args:
         config: The supernet's settings.
-        sizes: ``hidden``, ``attention``, ``heads``, ``inner`` and ``gates`` of the layer: axes or values.
+        sizes: ``hidden``, ``attention``, ``heads``, ``inner``, ``gates`` and ``time_bias`` of the layer: axes or
+            values.
         causal: Whether position n sees positions up to n only.
         first: Whether its input is the embedded sequence instead of the output of the previous layer.
     """
@@ -84,7 +89,8 @@ def _attending(config: ModelConfig, sizes: Any, causal: bool, kind: LayerKind) -
     if kind == "none":
         return _NoAttention()
     widths = sizes.hidden, sizes.heads, config.wide.head_dim
-    relative = bias_by_time(config, causal)
+    bias = bias_by_time(config, causal)
+    relative = enn.OptionalBias(bias, sizes.time_bias) if bias is not None and config.wide.time_bias else bias
     if kind == "hstu":
         pointwise = enn.PointwiseAttention(*widths, length=config.length, causal=causal, relative=relative)
         return _Attending(config, sizes.hidden, pointwise, kind)

@@ -16,9 +16,9 @@ __all__ = ["WideSpace", "wide_space"]
 def wide_space(model: ModelConfig) -> type[Space]:
     """Return the space of a model with ``space=wide``.
 
-    ``hidden`` and ``depth`` are for all layers; ``attention``, ``heads``, ``inner`` and ``gates`` for each. A layer
-    without attention and without dense layers is refused, heads and gates without effect have their first option: no
-    network is two architectures.
+    ``hidden`` and ``depth`` are for all layers, and so are ``scores`` and ``time_bias`` if they are choices;
+    ``attention``, ``heads``, ``inner`` and ``gates`` are for each. A layer without attention and without dense layers
+    is refused, heads and gates without effect have their first option: no network is two architectures.
     """
     wide, depth = model.wide, "depth"
     no_attention, no_dense = ("attention", "none"), ("inner", 0)
@@ -39,6 +39,10 @@ def wide_space(model: ModelConfig) -> type[Space]:
         "inner": each(wide.inner),
         "gates": each(gates, no_dense if 0 in wide.inner and wide.has_dense else None),
     }
+    if wide.scores:
+        fields["scores"] = Literal[wide.scores]
+    if wide.time_bias:
+        fields["time_bias"] = bool
     namespace: dict[str, Any] = {
         "__module__": __name__,
         # distinct from the module's WideSpace, which saved files would otherwise name

@@ -27,6 +27,10 @@ class Heads(Space):
     head_dim: Literal[4, 3, 1]
 
 
+class AttentionWithBias(Heads):
+    biased: bool
+
+
 class Grouped(Space):
     heads: Literal[8, 4, 2]
     kv_heads: Literal[4, 2, 1]

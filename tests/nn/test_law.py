@@ -346,6 +346,34 @@ class TestCausalTimedPointwiseAttention(TestTimedPointwiseAttention):
     causal = True
 
 
+class OptionallyTimedAttention(TimedAttention):
+    """An architecture without the bias ignores the times, which others of the same batch need."""
+
+    space = s.AttentionWithBias
+
+    def build(self, sizes):
+        relative = enn.OptionalBias(enn.RelativeBias(length=7, buckets=40, causal=self.causal), sizes.biased)
+        return enn.Attention(sizes.hidden, sizes.heads, sizes.head_dim, causal=self.causal, relative=relative)
+
+
+class TestOptionallyTimedAttention(OptionallyTimedAttention):
+    pass
+
+
+class TestCausalOptionallyTimedAttention(OptionallyTimedAttention):
+    causal = True
+
+
+class TestOptionallyTimedPointwiseAttention(OptionallyTimedAttention):
+    causal = True
+
+    def build(self, sizes):
+        relative = enn.OptionalBias(enn.RelativeBias(buckets=40, causal=True), sizes.biased)
+        return enn.PointwiseAttention(
+            sizes.hidden, sizes.heads, sizes.head_dim, length=7, causal=True, relative=relative
+        )
+
+
 class GroupedQueries(ElasticModuleContract):
     space = s.Grouped
     kind = "softmax"

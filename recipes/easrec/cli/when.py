@@ -12,6 +12,7 @@ from easrec.artifact import Recommender
 from easrec.data import Interactions
 from easrec.data.dataset import LATEST
 from easrec.data.dates import date_of
+from easrec.times import setting_of_times
 from elasticnas.errors import ConfigError, DataError
 
 __all__ = ["When", "seconds_of"]
@@ -43,22 +44,22 @@ class When:
             ConfigError: The network does not use ``at``, or histories are given to one that needs times.
             DataError: ``at`` is no time, or the data has no times.
         """
-        model = recommender.config.model
-        if at is not None and model.time_bias != "target":
+        used = recommender.network.time_bias
+        setting = setting_of_times(recommender.config.model.time_bias, used)
+        if at is not None and used != "target":
             raise ConfigError(
-                f"--at {at}: the network does not use the time of recommendation (model.time_bias={model.time_bias}): "
-                "leave it out"
+                f"--at {at}: the network does not use the time of recommendation ({setting}): leave it out"
             )
-        if not model.uses_times:
+        if used == "none":
             return cls()
         if histories:
             raise ConfigError(
                 "--history has no times, which this network uses "
-                f"(model.time_bias={model.time_bias}): give --user, or times to Recommender.recommend in Python"
+                f"({setting}): give --user, or times to Recommender.recommend in Python"
             )
         if data is None or data.times is None:
             raise DataError("the data of the run has no times, which its network uses: restore data.npz, or run again")
-        if model.time_bias == "own":
+        if used == "own":
             return cls(data)
         return cls(data, _last(data) if at is None else seconds_of(at, "--at "))
 

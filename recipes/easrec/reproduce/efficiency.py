@@ -79,7 +79,7 @@ def _pass(recommender: Recommender, split: Split, device: torch.device, batch: i
         starts = np.maximum(part.starts, part.stops - length)
         inputs = torch.from_numpy(pad(part.items, starts, part.stops))
         lengths = torch.from_numpy(np.minimum(part.lengths, length))
-        when = times_of(part, starts, part.stops) if recommender.config.model.uses_times else ()
+        when = times_of(part, starts, part.stops) if recommender.network.time_bias != "none" else ()
         recommender.network.next_item(*(each.to(device) for each in (inputs, lengths, *when)))
     if device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -103,7 +103,7 @@ def report(model: str, data: str, device: str, batch: str, threads: str) -> None
     configure_torch(int(threads))
     split, recommender = Split(Interactions.load(Path(data)), timed=True), Recommender.load(Path(model), where)
     one = torch.ones(1, 1, dtype=torch.int64, device=where)
-    when = (one, one) if recommender.config.model.uses_times else ()
+    when = (one, one) if recommender.network.time_bias != "none" else ()
     with torch.no_grad():
         recommender.network.next_item(one, one[0], *when)  # exclude what torch allocates on first use
     before = reset_peak_memory(where)
