@@ -190,7 +190,7 @@ def test_each_type_of_the_tensors_has_a_program(attention, exported):
     assert len(exported) == 3
 
 
-@pytest.mark.parametrize("users", [1, 3])
+@pytest.mark.parametrize("users", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_machine_code(users):
     model, items = network(layers=1), events(users, 7)
     streamer = Streamer(model, keep=3, compiled=True)
