@@ -111,7 +111,7 @@ def page(record: dict[str, Any]) -> str:
     lines = heading("Precision of training", environment)
     lines += [
         f"`train.precision=auto` chooses {chosen} on this machine. bfloat16: linear layers and the products of the "
-        "loss under torch's autocast; weights, sums, norms, the softmax and, on the CPU, softmax attention in float32.",
+        "loss under torch's autocast; weights, sums, norms, the softmax and, on the CPU, attention in float32.",
         "",
         "## Accuracy",
         "",

@@ -1,5 +1,6 @@
 """Attention: softmax (grouped-query too) and LinRec, causal or bidirectional, with padding."""
 
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -146,8 +147,7 @@ class Attention(ElasticModule):
             allowed = None if unseen is None else _allowed(unseen, causal, row)
             out = self._softmax(query, key, value, _added(bias, allowed), causal)
         else:
-            feature_mask = mask(self.head_dim, query)
-            out = linrec(query, key, value, causal, self.key_norm, unseen, feature_mask, self._scale(query))
+            out = in_float32(partial(self._linrec, causal, unseen), query, key, value)
         mixed = self._merge_heads(out)
         return mixed if padding is None else mixed.masked_fill(take_row(padding.unsqueeze(-1), row), 0.0)
 
@@ -248,6 +248,10 @@ class Attention(ElasticModule):
             out = apply_soft_mask(apply_soft_mask(out, self.kv_heads, dim=1), self.group, dim=2)
         mixed: Tensor = self.out(rearrange(out, "b g r n k -> b n (g r k)"))
         return mixed
+
+    def _linrec(self, causal: bool, unseen: Tensor | None, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        feature_mask = mask(self.head_dim, query)
+        return linrec(query, key, value, causal, self.key_norm, unseen, feature_mask, self._scale(query))
 
     def _softmax(self, query: Tensor, key: Tensor, value: Tensor, added: Tensor | None, causal: bool) -> Tensor:
         g, r = query.shape[1:3]

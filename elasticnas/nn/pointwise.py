@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from elasticnas.axes import SizeLike, active_size, apply_soft_mask, require_sizes
 from elasticnas.errors import AxisError, ConfigError
 from elasticnas.nn.attention_cache import AttentionCache, extended, require_times, started
+from elasticnas.nn.in_float32 import in_float32
 from elasticnas.nn.linear import Linear, project
 from elasticnas.nn.module import ElasticModule, normal
 from elasticnas.nn.norm import LayerNorm
@@ -174,8 +175,12 @@ class PointwiseAttention(ElasticModule):
     def _mixed(self, x: Tensor, key: Tensor, value: Tensor, bias: Tensor, seen: Tensor) -> Tensor:
         """Return the output for the queries of ``x``, given the bias of each score and the keys that each sees."""
         query = apply_soft_mask(self._heads(self.query, x), self.head_dim)
-        weights = F.silu(query @ key.transpose(-1, -2) + bias)
-        out = (weights.masked_fill(~seen, 0.0) @ value) / seen.sum(-1, keepdim=True).clamp_min(1)
+
+        def weighted(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+            weights = F.silu(query @ key.transpose(-1, -2) + bias)
+            return (weights.masked_fill(~seen, 0.0) @ value) / seen.sum(-1, keepdim=True).clamp_min(1)
+
+        out = in_float32(weighted, query, key, value)
         out = rearrange(apply_soft_mask(out, self.heads, dim=1), "b h n k -> b n (h k)")
         mixed: Tensor = self.out(F.silu(project(self.gate, x)) * self.norm(out))
         return mixed

@@ -50,6 +50,44 @@ def test_a_bias_is_added_in_float32():
     torch.testing.assert_close(merged[0], mixed, rtol=1e-5, atol=1e-6)
 
 
+def of_projections(attention, x):
+    """What the three projections give, and what the last one gets, under autocast."""
+    merged = []
+    hook = attention.out.register_forward_pre_hook(lambda module, inputs: merged.append(inputs[0]))
+    with torch.autocast("cpu", torch.bfloat16):
+        attention(x)
+    hook.remove()
+    return [projected(linear, x) for linear in (attention.query, attention.key, attention.value)], merged[0]
+
+
+def test_linrec_is_in_float32():
+    torch.manual_seed(0)
+    x = torch.randn(3, LENGTH, 8)
+    (query, key, value), merged = of_projections(enn.Attention(8, HEADS, WIDTH, "linrec", causal=True), x)
+    query, key = F.normalize(F.elu(query), dim=-1) / WIDTH, F.elu(key)
+    rows = []
+    for n in range(1, LENGTH + 1):
+        norms = key[..., :n, :].square().sum(-2, keepdim=True).sqrt()
+        rows.append(query[..., n - 1 : n, :] @ ((key[..., :n, :] / norms).transpose(-1, -2) @ value[..., :n, :]))
+    torch.testing.assert_close(merged, torch.cat(rows, -2).transpose(1, 2).flatten(2), rtol=1e-4, atol=1e-5)
+
+
+def test_pointwise_attention_is_in_float32():
+    torch.manual_seed(0)
+    attention, x = enn.PointwiseAttention(8, HEADS, WIDTH, LENGTH, causal=True), torch.randn(3, LENGTH, 8)
+    normed = []
+    attention.norm.register_forward_pre_hook(lambda module, inputs: normed.append(inputs[0]))
+    with torch.autocast("cpu", torch.bfloat16):
+        attention(x)
+    layers = attention.query, attention.key, attention.value
+    query, key, value = (F.silu(projected(linear, x).bfloat16()).float() for linear in layers)
+    place = torch.arange(LENGTH)
+    bias = attention.distances[(place[:, None] - place).clamp_min(0)]
+    weights = F.silu(query @ key.transpose(-1, -2) + bias).tril()
+    mixed = (weights @ value) / (1 + place[:, None])
+    torch.testing.assert_close(normed[0], mixed.transpose(1, 2).flatten(2), rtol=1e-5, atol=1e-6)
+
+
 def test_gradients_reach_float32_weights():
     attention, x = enn.Attention(8, HEADS, WIDTH, causal=True), torch.randn(3, LENGTH, 8)
     gradients = {}
