@@ -118,7 +118,7 @@ def page(record: dict[str, Any]) -> str:
         f"{record['data']}: {record['users']:,} users, {record['items']:,} items, leave-one-out. "
         f"{record['settings']}, {record['epochs']} epochs from random weights, the best in validation evaluated. "
         "NDCG@10 (test, unseen), mean over users and seeds; the difference is paired, its 95 % interval a bootstrap "
-        "over users and seeds.",
+        f"over users and seeds. Trained at commit {', '.join(_commits(record))}.",
         "",
     ]
     rows = [_accuracy(attention, cells) for attention, cells in record["cells"].items()]
@@ -139,6 +139,12 @@ def page(record: dict[str, Any]) -> str:
             ),
         ]
     return "\n".join([*lines, ""])
+
+
+def _commits(record: dict[str, Any]) -> list[str]:
+    """Return the commits of all trainings."""
+    runs = [run for cells in record["cells"].values() for seeds in cells.values() for run in seeds.values()]
+    return sorted({str(run["commit"]) for run in runs})
 
 
 def _accuracy(attention: str, cells: dict[str, dict[str, Any]]) -> list[str]:
