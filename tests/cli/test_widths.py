@@ -37,6 +37,7 @@ def saved(monkeypatch):
         numbers=lambda items: [1 for _ in items],
         item_ids=["", ITEM, "[b]"],
         config=Config(),
+        network=SimpleNamespace(time_bias="none"),
     )
     for name in ("recommend", "ids"):
         monkeypatch.setattr(import_module(f"easrec.cli.{name}"), "recommender_of", lambda *_: recommender)

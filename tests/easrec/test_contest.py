@@ -65,4 +65,6 @@ def test_a_missing_file_is_named(tmp_path):
 @pytest.mark.parametrize("path", sorted((ROOT / "benchmarks" / "contests").glob("*.yaml")), ids=lambda path: path.stem)
 def test_plans_of_the_project_are_plans(path):
     plan = read_plan(path)
-    assert len(plan.seeds) >= 10 and {each.strategy for each in plan.strategies.values()} >= {"evolve", "score-options"}
+    few = path.stem == "ml-1m"  # hours a seed, whose networks are trained to the end
+    strategies = {each.strategy for each in plan.strategies.values()}
+    assert len(plan.seeds) >= (3 if few else 10) and strategies >= ({"evolve"} if few else {"evolve", "score-options"})
