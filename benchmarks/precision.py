@@ -110,8 +110,9 @@ def page(record: dict[str, Any]) -> str:
     environment, chosen = record["environment"], record["auto"]
     lines = heading("Precision of training", environment)
     lines += [
-        f"`train.precision=auto` chooses {chosen} on this machine. bfloat16: linear layers and the products of the "
-        "loss under torch's autocast; weights, sums, norms, the softmax and, on the CPU, attention in float32.",
+        f"`train.precision=auto` chooses {chosen} for softmax attention on this machine. bfloat16: linear layers and "
+        "the products of the loss under torch's autocast; weights, sums, norms, the softmax and, on the CPU, attention "
+        "in float32.",
         "",
         "## Accuracy",
         "",
@@ -180,7 +181,7 @@ def main(arguments: list[str] | None = None) -> None:
     data = prepare(read_interactions(options.data), source=str(options.data))
     record: dict[str, Any] = {
         "environment": environment(CPU),
-        "auto": chosen_precision("auto", CPU),
+        "auto": chosen_precision("auto", CPU, {"softmax"}),
         "data": options.data.name,
         "users": data.statistics.users,
         "items": data.statistics.items,

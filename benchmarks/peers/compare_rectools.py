@@ -118,7 +118,7 @@ def compare(options: argparse.Namespace) -> None:
             "top": TOP,
         },
         "accuracy": None,
-        "auto": chosen_precision("auto", torch.device("cpu")),
+        "auto": chosen_precision("auto", torch.device("cpu"), {"softmax"}),
         "load": {"before": os.getloadavg()[0], "cores": os.cpu_count()},
         "environment": environment(torch.device("cpu")),
     }

@@ -265,7 +265,7 @@ class TrainConfig(_Frozen):
         inherit: Whether to start from the supernet's weights (paper) or from random ones.
         precision: ``float32``; ``bfloat16``: torch's autocast, in which linear layers and the products of the loss
             compute in bfloat16, and on the CPU attention in float32; weights, sums and norms stay float32.
-            ``auto``: ``bfloat16`` on CPUs where it is known to be faster, see
+            ``auto``: ``bfloat16`` where it is known to be faster and as accurate, see
             :func:`easrec.precision.chosen_precision`.
         clip_norm: Maximum gradient norm; None for no clipping.
     """

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from easrec.config import TrainConfig
 from easrec.data import Batch
-from easrec.precision import chosen_precision
+from easrec.precision import Precision, chosen_precision
 from easrec.scoring import loss_of
 from elasticnas.nn import sampled_cross_entropy, tied_cross_entropy
 from elasticnas.parallel import unwrapped
@@ -52,7 +52,7 @@ class BatchLoss:
         """
         kind = self.settings.loss
         device = batch.inputs.device
-        narrow = chosen_precision(self.settings.precision, device) == "bfloat16"
+        narrow = self._precision(model, device) == "bfloat16"
 
         def autocast() -> torch.autocast:
             return torch.autocast(device.type, dtype=torch.bfloat16, enabled=narrow)
@@ -87,6 +87,11 @@ class BatchLoss:
     def weighted(self, model: Any, batch: Batch) -> tuple[Tensor, Tensor]:
         """Compute the loss, and its weight in the mean over several processes: the number of targets."""
         return self(model, batch), (batch.targets > 0).sum()
+
+    def _precision(self, model: Any, device: torch.device) -> Precision:
+        setting = self.settings.precision
+        kinds: Any = unwrapped(model).attention_kinds if setting == "auto" else ()
+        return chosen_precision(setting, device, kinds)
 
     def _draw(self) -> Tensor:
         """Draw items by their probability, with replacement."""

@@ -13,6 +13,7 @@ from easrec.config import ModelConfig
 from easrec.data import ItemFeatures
 from easrec.embedded import Embedded
 from easrec.layer import layer, per_candidate
+from easrec.precision import attention_kinds
 from easrec.scoring import scoring
 from easrec.space import space_for
 from easrec.times import query_times
@@ -54,7 +55,7 @@ class EASRecModel(nn.Module):
     ) -> None:
         super().__init__()
         require_features(config, features)
-        self.wide = config.space == "wide"
+        self.wide, self.attention_kinds = config.space == "wide", attention_kinds(config)
         self.config_length, self.causal, self.pooled = config.length, causal, config.gate_input == "pooled"
         self.hidden, self.block = sizes.hidden, config.space == "paper" and config.mixing == "block"
         self.declared_times = config.time_bias

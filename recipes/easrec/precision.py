@@ -1,25 +1,44 @@
 """chosen_precision: the type in which a training multiplies matrices, from ``train.precision`` and the device."""
 
+from collections.abc import Collection
 from typing import Literal
 
 import torch
 
-from easrec.config import Config
+from easrec.config import Config, ModelConfig
 
-__all__ = ["Precision", "chosen_precision", "with_precision"]
+__all__ = ["Precision", "attention_kinds", "chosen_precision", "with_precision"]
 
 Precision = Literal["float32", "bfloat16"]
 
+_AS_ACCURATE = frozenset({"softmax", "none"})
 
-def chosen_precision(setting: Literal["float32", "bfloat16", "auto"], device: torch.device) -> Precision:
-    """Return the precision of a training; ``auto`` is ``bfloat16`` on CPUs with AMX, else ``float32``.
 
-    AMX multiplies bfloat16 matrices several times as fast as float32 ones, with sums in float32: see
-    ``docs/results/precision.md``. Other devices were not measured.
+def attention_kinds(model: ModelConfig) -> frozenset[str]:
+    """Return the kinds of attention that a network with these settings, or a sub-network of it, can have."""
+    if model.space == "wide":
+        return frozenset(model.wide.attention)
+    return frozenset(model.attention_choices or (model.attention,))
+
+
+def chosen_precision(
+    setting: Literal["float32", "bfloat16", "auto"], device: torch.device, attention: Collection[str]
+) -> Precision:
+    """Return the precision of a training.
+
+    ``auto`` is ``bfloat16`` for softmax attention on CPUs with AMX, which multiplies bfloat16 matrices several times
+    as fast as float32 ones, with sums in float32; else ``float32``. See ``docs/results/precision.md``: with LinRec,
+    equal accuracy was not shown; other kinds of attention and other devices were not measured.
+
+    Args:
+        setting: ``train.precision``.
+        device: Device of the training.
+        attention: Kinds of attention in the network, from :func:`attention_kinds`.
     """
     if setting != "auto":
         return setting
-    return "bfloat16" if device.type == "cpu" and _has_amx() else "float32"
+    fast = device.type == "cpu" and _has_amx()
+    return "bfloat16" if fast and _AS_ACCURATE.issuperset(attention) else "float32"
 
 
 def with_precision(config: Config, device: torch.device) -> tuple[Config, str]:
@@ -29,8 +48,14 @@ def with_precision(config: Config, device: torch.device) -> tuple[Config, str]:
     """
     if config.train.precision != "auto":
         return config, ""
-    chosen = chosen_precision("auto", device)
-    why = "this CPU has AMX" if chosen == "bfloat16" else f"no AMX on this {device.type}"
+    kinds = attention_kinds(config.model)
+    chosen = chosen_precision("auto", device, kinds)
+    if chosen == "bfloat16":
+        why = "softmax attention, and this CPU has AMX"
+    elif others := sorted(kinds - _AS_ACCURATE):
+        why = f"bfloat16 is not shown to be as accurate with {' and '.join(others)}"
+    else:
+        why = f"no AMX on this {device.type}"
     return config.updated({"train.precision": chosen}), f"train.precision=auto chooses {chosen}: {why}"
 
 

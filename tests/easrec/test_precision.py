@@ -33,10 +33,26 @@ def amx(request, monkeypatch):
 
 
 def test_auto_is_bfloat16_with_amx_only(amx):
-    assert chosen_precision("auto", CPU) == ("bfloat16" if amx else "float32")
-    assert chosen_precision("auto", torch.device("cuda")) == "float32"
-    assert chosen_precision("bfloat16", CPU) == "bfloat16"
-    assert chosen_precision("float32", CPU) == "float32"
+    softmax = {"softmax"}
+    assert chosen_precision("auto", CPU, softmax) == ("bfloat16" if amx else "float32")
+    assert chosen_precision("auto", torch.device("cuda"), softmax) == "float32"
+    assert chosen_precision("bfloat16", CPU, {"linrec"}) == "bfloat16"
+    assert chosen_precision("float32", CPU, softmax) == "float32"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model.attention": "linrec"},
+        {"model.attention_choices": ["softmax", "hstu"]},
+        {"model.space": "wide"},
+    ],
+)
+def test_auto_is_float32_where_equal_accuracy_is_not_shown(changes, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True}, raising=False)
+    config, line = with_precision(Config().updated({"train.precision": "auto"} | changes), CPU)
+    assert config.train.precision == "float32"
+    assert "not shown to be as accurate with" in line
 
 
 def test_the_choice_is_said_and_replaces_auto(amx):
@@ -48,7 +64,7 @@ def test_the_choice_is_said_and_replaces_auto(amx):
 
 def test_versions_of_torch_that_cannot_tell_choose_float32(monkeypatch):
     monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
-    assert chosen_precision("auto", CPU) == "float32"
+    assert chosen_precision("auto", CPU, {"softmax"}) == "float32"
 
 
 def test_a_run_records_the_choice_and_another_machine_does_not_continue_it(tmp_path, monkeypatch):
@@ -57,7 +73,7 @@ def test_a_run_records_the_choice_and_another_machine_does_not_continue_it(tmp_p
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True}, raising=False)
     with Pipeline(data, config, Run(tmp_path / "run"), CPU, Console(file=said, width=200)) as pipeline:
         assert pipeline.config.train.precision == "bfloat16"
-    assert "train.precision=auto chooses bfloat16: this CPU has AMX" in said.getvalue()
+    assert "train.precision=auto chooses bfloat16: softmax attention, and this CPU has AMX" in said.getvalue()
     assert json.loads((tmp_path / "run" / "run.json").read_text())["settings"]["train"]["precision"] == "bfloat16"
     monkeypatch.setattr(torch.cpu, "get_capabilities", dict, raising=False)
     with pytest.raises(CheckpointError, match=r"train\.precision"):
