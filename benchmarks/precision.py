@@ -31,7 +31,7 @@ from elasticnas.files import write_text
 from elasticnas.report import environment, table
 
 ATTENTIONS, PRECISIONS = ("softmax", "linrec"), ("float32", "bfloat16")
-MODEL = {"hidden": 128, "inner": 256, "length": 200, "layers": 2, "heads": 4, "gate_layers": 0}
+MODEL = {"hidden": 128, "inner": 256, "length": 50, "layers": 2, "heads": 4, "gate_layers": 0}
 TRAIN = {"batch": 64, "patience": 1000, "validate_every": 1}
 DRAWS = 2000
 CPU = torch.device("cpu")
@@ -88,7 +88,8 @@ def steps(data: Interactions, rounds: int) -> Iterator[tuple[str, dict[str, Any]
     split = Split(data)
     for attention in ATTENTIONS:
         for gate_layers in (0, 2):
-            config = config_of(attention, "float32", 0, 1).updated({"model.gate_layers": gate_layers})
+            sizes = {"model.gate_layers": gate_layers, "model.length": 200}
+            config = config_of(attention, "float32", 0, 1).updated(sizes)
             batch, forms = typical_batch(split, config, config.train.batch), {}
             for precision in PRECISIONS:
                 network = build(config.model, split.items, space_for(config.model).largest(), causal=True)
@@ -131,7 +132,7 @@ def page(record: dict[str, Any]) -> str:
             "",
             "## Time of a training step",
             "",
-            f"{record['steps_data']}, the batch of median length of an epoch, the same sizes; both precisions timed "
+            f"{record['steps_data']}, the batch of median length of an epoch, the same sizes with N=200; both precisions timed "
             "alternately. The interval (95 %) is a bootstrap over the rounds of the ratio of medians.",
             "",
             table(
@@ -173,7 +174,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--steps", type=Path, help="interactions of the timed steps; none are timed without")
     parser.add_argument("--cells", type=Path, default=Path("runs/precision"))
     parser.add_argument("--seeds", type=int, default=3, help="number of seeds, from 0")
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=25)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args(arguments)
