@@ -12,8 +12,7 @@ def in_float32(compute: Callable[..., Tensor], *operands: Tensor) -> Tensor:
     """Compute an attention from queries, keys and values; under autocast on the CPU, in float32.
 
     Products of single heads are small, and torch's fused attention on the CPU takes several times as long in bfloat16
-    as in float32; LinRec's normalised keys lose a third of their gradient to bfloat16. Other devices compute in
-    autocast's type.
+    as in float32. Other devices compute in autocast's type.
 
     Args:
         compute: Maps the operands to the attention's output.
