@@ -132,8 +132,8 @@ def page(record: dict[str, Any]) -> str:
             "",
             "## Time of a training step",
             "",
-            f"{record['steps_data']}, the batch of median length of an epoch, the same sizes with N=200; both precisions timed "
-            "alternately. The interval (95 %) is a bootstrap over the rounds of the ratio of medians.",
+            f"{record['steps_data']}, the batch of median length of an epoch, the same sizes with N=200; both "
+            "precisions timed alternately. The interval (95 %) is a bootstrap over the rounds of the ratio of medians.",
             "",
             table(
                 ["network", *(f"{name}, ms" for name in PRECISIONS), "float32 / bfloat16", "interval"],
