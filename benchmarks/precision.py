@@ -124,9 +124,7 @@ def page(record: dict[str, Any]) -> str:
         "",
     ]
     rows = [_accuracy(attention, cells) for attention, cells in record["cells"].items()]
-    lines.append(
-        table(["attention", "seeds", *PRECISIONS, "difference", "interval", "minutes, float32 / bfloat16"], rows)
-    )
+    lines.append(table(["attention", "seeds", *PRECISIONS, "difference", "interval"], rows))
     if record["steps"]:
         lines += [
             "",
@@ -153,12 +151,11 @@ def _accuracy(attention: str, cells: dict[str, dict[str, Any]]) -> list[str]:
     wide, narrow = (cells.get(name, {}) for name in PRECISIONS)
     seeds = sorted(wide.keys() & narrow.keys(), key=int)
     if not seeds:
-        return [attention, *["–"] * 6]
+        return [attention, *["–"] * 5]
     of = [[run[seed]["ndcg"] for seed in seeds] for run in (wide, narrow)]
     mean, low, high = difference(of[1], of[0])
-    minutes = " / ".join(f"{np.mean([run[seed]['seconds'] for seed in seeds]) / 60:.1f}" for run in (wide, narrow))
     means = [f"{np.mean(each):.4f}" for each in of]
-    return [attention, ", ".join(seeds), *means, f"{mean:+.4f}", f"{low:+.4f} to {high:+.4f}", minutes]
+    return [attention, ", ".join(seeds), *means, f"{mean:+.4f}", f"{low:+.4f} to {high:+.4f}"]
 
 
 def _step(name: str, found: dict[str, Any]) -> list[str]:
