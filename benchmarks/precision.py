@@ -5,13 +5,13 @@
 """
 
 import argparse
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from cell import kept_cell
 from interval import interval, ratio
 from record import heading, write
 from speed.alternate import time_alternately
@@ -27,7 +27,6 @@ from easrec.pipeline import evaluators
 from easrec.precision import chosen_precision
 from easrec.space import space_for
 from easrec.training import train
-from elasticnas.files import write_text
 from elasticnas.report import environment, table
 
 ATTENTIONS, PRECISIONS = ("softmax", "linrec"), ("float32", "bfloat16")
@@ -206,19 +205,12 @@ def main(arguments: list[str] | None = None) -> None:
 def _cell(folder: Path, data: Interactions, attention: str, precision: str, seed: int, epochs: int) -> dict[str, Any]:
     """Return a training from its file, or train and write the file; those of other data or settings are refused."""
     config = config_of(attention, precision, seed, epochs)
-    path, identity = (
+    identity = {"data": data.fingerprint, "settings": config.recorded()}
+    return kept_cell(
         folder / f"{attention}-{precision}-{seed}.json",
-        {"data": data.fingerprint, "settings": config.recorded()},
+        identity,
+        lambda: {"commit": environment(CPU)["commit"], **trained(data, config)},
     )
-    if path.exists():
-        found: dict[str, Any] = json.loads(path.read_text())
-        if found["identity"] != identity:
-            raise SystemExit(f"{path}: is of other data or settings; give another --cells")
-    else:
-        found = {"identity": identity, "commit": environment(CPU)["commit"], **trained(data, config)}
-        folder.mkdir(parents=True, exist_ok=True)
-        write_text(path, json.dumps(found) + "\n")
-    return {key: value for key, value in found.items() if key != "identity"}
 
 
 if __name__ == "__main__":

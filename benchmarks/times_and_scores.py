@@ -5,13 +5,13 @@
 """
 
 import argparse
-import json
 import statistics
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
+from cell import kept_cell
 from record import heading, write
 
 from easrec.config import Config
@@ -21,7 +21,6 @@ from easrec.model import build
 from easrec.pipeline import evaluators
 from easrec.space import space_for
 from easrec.training import train
-from elasticnas.files import write_text
 from elasticnas.report import environment, table
 
 BASE: dict[str, Any] = {
@@ -144,16 +143,14 @@ def _cell(folder: Path, data: Interactions, changes: dict[str, Any], name: str) 
     """Return a cell from its file, or measure it and write the file; cells of other data or settings are refused."""
     path = folder / f"{''.join(c if c.isalnum() or c == '.' else '-' for c in name)}.json"
     identity = {"data": data.fingerprint, "base": BASE, "changes": changes}
-    if path.exists():
-        found: dict[str, Any] = json.loads(path.read_text())
-        if found["identity"] != identity:
-            raise SystemExit(f"{path}: is of other data or settings; give another --cells")
-    else:
-        commit = environment(torch.device("cpu"))["commit"]
-        found = {"identity": identity, "commit": commit, **measure(data, Config().updated(BASE).updated(changes))}
-        folder.mkdir(parents=True, exist_ok=True)
-        write_text(path, json.dumps(found, indent=2) + "\n")
-    return {key: value for key, value in found.items() if key != "identity"}
+    return kept_cell(
+        path,
+        identity,
+        lambda: {
+            "commit": environment(torch.device("cpu"))["commit"],
+            **measure(data, Config().updated(BASE).updated(changes)),
+        },
+    )
 
 
 if __name__ == "__main__":

@@ -69,14 +69,9 @@ def scaled(seconds: float, done: int, whole: int) -> float:
 
 def compare(options: argparse.Namespace) -> None:
     ours = Ours(options.data, options.threads)
-    config, statistics = ours.config("softmax"), ours.data.statistics
+    config = ours.config("softmax")
     record: dict[str, Any] = {
-        "data": {
-            "file": options.data.name,
-            "users": statistics.users,
-            "items": statistics.items,
-            "interactions": statistics.interactions,
-        },
+        "data": {"file": options.data.name, **ours.described()},
         "ours": {"targets": ours.targets, "batches": ours.batches(config), "settings": config.model_dump(mode="json")},
         "whole": {attention: ours.epoch(attention) for attention in TRAINING_RATIOS} if options.whole else {},
         "accuracy": None,

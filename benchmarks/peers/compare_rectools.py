@@ -103,14 +103,9 @@ def open_peer(peer: Peer, ours: Ours, threads: int) -> dict[str, Any]:
 
 def compare(options: argparse.Namespace) -> None:
     ours = Ours(options.data, options.threads, OURS)
-    config, statistics = ours.config("softmax"), ours.data.statistics
+    config = ours.config("softmax")
     record: dict[str, Any] = {
-        "data": {
-            "file": options.data.name,
-            "users": statistics.users,
-            "items": statistics.items,
-            "interactions": statistics.interactions,
-        },
+        "data": {"file": options.data.name, **ours.described()},
         "ours": {"targets": ours.targets, "batches": ours.batches(config), "settings": config.model_dump(mode="json")},
         "sample": {
             "rectools_batches": options.peer_batches,

@@ -46,6 +46,11 @@ class Ours:
         self.split = Split(self.data)
         self.targets = int((self.split.training.lengths - 1).clip(0).sum())
 
+    def described(self) -> dict[str, Any]:
+        """Return the counts of the data."""
+        counts = self.data.statistics
+        return {"users": counts.users, "items": counts.items, "interactions": counts.interactions}
+
     def config(self, attention: str, seed: int = 0) -> Config:
         """Return the recipe's default settings with the changes."""
         return Config().updated({**self.changes, "model.attention": attention, "seed": seed})
