@@ -2,7 +2,7 @@
 
 from types import ModuleType
 
-from gpu_parts import attention, compilation, law, recommender, step, subnetwork
+from gpu_parts import attention, compilation, law, loss, recommender, step, subnetwork
 
 __all__ = ["PARTS"]
 
@@ -13,5 +13,6 @@ PARTS: dict[str, ModuleType] = {
     "subnetwork": subnetwork,
     "compilation": compilation,
     "attention": attention,
+    "loss": loss,
 }
 """Each has a ``TITLE``, a ``SHARE`` of the time that it may take, and ``measure(record, device, scale)``."""

@@ -19,6 +19,7 @@ class Scale:
         batch: Sequences in a training step.
         rounds: Rounds of each timing.
         lengths: Lengths of sequences for LinRec and fused attention.
+        losses: Rows and items of each loss.
         contracts: Number of contracts of the law; None for all.
     """
 
@@ -29,11 +30,14 @@ class Scale:
     batch: int
     rounds: int
     lengths: tuple[int, ...]
+    losses: tuple[tuple[int, int], ...]
     contracts: int | None = None
 
 
 _FAST = {"train.precision": "bfloat16", "search.batch": 128, "train.batch": 128}
-FULL = Scale("ml-1m", _FAST, ModelConfig(), 3706, 128, 30, (50, 200, 800, 2000, 4000, 8000))
+FULL = Scale(
+    "ml-1m", _FAST, ModelConfig(), 3706, 128, 30, (50, 200, 800, 2000, 4000, 8000), ((25_600, 3_706), (8_192, 100_000))
+)
 """The paper's sizes: d = 128, D = 256, N = 200, 4 layers, 4 heads; ML-1M."""
 
 _LITTLE: dict[str, object] = {"model.hidden": 16, "model.inner": 16, "model.layers": 1, "model.heads": 2}
@@ -46,6 +50,7 @@ TINY = Scale(
     2,
     2,
     (16, 32),
+    ((64, 50),),
     contracts=3,
 )
 """Sizes that any machine runs in a minute."""

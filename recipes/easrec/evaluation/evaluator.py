@@ -17,6 +17,8 @@ from elasticnas.parallel import gathered, rank, size
 __all__ = ["Evaluator", "Report", "Score", "users_together"]
 
 _SCORES = 2**26  # scores in memory at a time
+_USERS = {"cpu": 64}  # users of one pass; with more, the activations of a network of usual size leave a core's cache
+_ACCELERATOR_USERS = 512  # on other devices, which wait for the host if they get less
 
 Score: TypeAlias = Callable[..., Tensor]
 """``score(inputs (B, N) right padded with 0, lengths (B,)) -> (B, V + 1)``, column 0 for padding; with histories that
@@ -66,8 +68,8 @@ class Evaluator:
             not used.
         length: N, maximum length of the input.
         cutoffs: Cut-offs k of the metrics.
-        batch_users: Maximum number of users scored together; reduced for many items to bound memory. With more, the
-            activations of a network of usual size leave the cache of a core.
+        batch_users: Maximum number of users scored together, reduced for many items to bound memory; None for 64 on the
+            CPU and 512 on other devices.
         uniform: The same as ``negatives``, from :func:`easrec.evaluation.draw_uniform_negatives`; None if uni100 is
             not used.
         users: ``(users,)`` numbers of the users in the data, which reports and errors name; None for 0, 1, 2 ...
@@ -85,18 +87,17 @@ class Evaluator:
         negatives: NDArray[np.int64] | None,
         length: int,
         cutoffs: Sequence[int] = (5, 10, 20),
-        batch_users: int = 64,
+        batch_users: int | None = None,
         items: int | None = None,
         uniform: NDArray[np.int64] | None = None,
         users: NDArray[np.int64] | None = None,
     ) -> None:
         if len(histories) == 0:
             raise DataError("no user to evaluate: the data has no sequence long enough")
-        if min(length, batch_users, *cutoffs) < 1 or not cutoffs:
-            raise SearchError(
-                f"length, batch_users and every cut-off must be 1 or more: "
-                f"got {length}, {batch_users}, {tuple(cutoffs)}"
-            )
+        given = {"length": length} | ({} if batch_users is None else {"batch_users": batch_users})
+        if min([*given.values(), *cutoffs]) < 1 or not cutoffs:
+            values = ", ".join(str(value) for value in (*given.values(), tuple(cutoffs)))
+            raise SearchError(f"{', '.join(given)} and every cut-off must be 1 or more: got {values}")
         if len(histories.items) == 0:
             # all histories are empty, but padding indexes into this array
             histories = Sequences(np.zeros(1, dtype=np.int32), histories.starts, histories.stops)
@@ -191,7 +192,7 @@ class Evaluator:
         found = {name: np.zeros(len(chosen), dtype=np.int64) for name in PROTOCOLS if name in protocols}
         # batch users with histories of similar length, to reduce padding
         order = np.argsort(self.histories.lengths[chosen], kind="stable")
-        together = min(self.batch_users, users_together(self._columns))
+        together = min(self._batch_users(device), users_together(self._columns))
         firsts = list(range(0, len(order), together))
         # the users of one process are those that are scored together in any case: the same numbers, to the last bit
         for first in firsts[rank() :: size()] if shared else firsts:
@@ -214,6 +215,11 @@ class Evaluator:
             ).items():
                 found[name][where] = ranks.cpu().numpy()
         return {name: np.sum(gathered(ranks), axis=0) for name, ranks in found.items()} if shared else found
+
+    def _batch_users(self, device: torch.device | None) -> int:
+        if self.batch_users is not None:
+            return self.batch_users
+        return _USERS.get("cpu" if device is None else device.type, _ACCELERATOR_USERS)
 
     def _check_columns(self, scores: Tensor) -> None:
         columns = scores.shape[-1] if scores.ndim else 0

@@ -212,12 +212,14 @@ def test_errors_name_the_values():
         Evaluator(one, target, None, 5, items=2)
     with pytest.raises(DataError, match="targets begin at 0"):
         Evaluator(one, np.array([0]), None, 5)
-    with pytest.raises(SearchError, match=r"1 or more: got 0, 64, \(5, 10, 20\)"):
+    with pytest.raises(SearchError, match=r"1 or more: got 0, \(5, 10, 20\)"):
         Evaluator(one, target, against, 0)
-    with pytest.raises(SearchError, match=r"1 or more: got 5, 64, \(0,\)"):
+    with pytest.raises(SearchError, match=r"1 or more: got 5, \(0,\)"):
         Evaluator(one, target, against, 5, (0,))
-    with pytest.raises(SearchError, match=r"1 or more: got 5, 64, \(\)"):
+    with pytest.raises(SearchError, match=r"1 or more: got 5, \(\)"):
         Evaluator(one, target, against, 5, ())
+    with pytest.raises(SearchError, match=r"length, batch_users and every cut-off .* got 5, 0, \(5, 10, 20\)"):
+        Evaluator(one, target, against, 5, batch_users=0)
     with pytest.raises(DataError, match="the choice of users is empty"):
         Evaluator(one, target, against, 5).evaluate(by_content(4), users=np.zeros(1, dtype=bool))
 
