@@ -46,7 +46,7 @@ class Contest:
         return {} if self._known is None else dict(self._known["facts"])
 
     def begin(self, facts: dict[str, Any]) -> None:
-        """Save the plan; later calls check that the task is the same.
+        """Save the plan; later calls check that the task is the same, up to the rounding of sums by other machines.
 
         Raises:
             CheckpointError: The task has changed.
@@ -56,7 +56,7 @@ class Contest:
         if self._known is None:
             self._known = {"plan": json.loads(self.plan.model_dump_json()), "facts": json.loads(json.dumps(facts))}
             write_signed(path, self._known)
-        elif difference := first_difference(self._known["facts"], json.loads(json.dumps(facts))):
+        elif difference := first_difference(_rounded(self._known["facts"]), _rounded(json.loads(json.dumps(facts)))):
             raise CheckpointError(f"{self.folder} holds a contest of another task, {difference}; use another folder")
 
     def _stored(self) -> dict[str, Any] | None:
@@ -132,3 +132,12 @@ class Contest:
             values.setdefault(entrant.name, {})[entrant.seed] = entrant.test
         direction = self.facts.get("direction", "maximise")
         return judge(pairs, values, direction, self.plan.smallest_difference)
+
+
+def _rounded(facts: Any) -> Any:
+    """Return plain data with twelve digits of every number: Python 3.12 adds floats more exactly than 3.11."""
+    if isinstance(facts, dict):
+        return {name: _rounded(value) for name, value in facts.items()}
+    if isinstance(facts, list):
+        return [_rounded(value) for value in facts]
+    return float(f"{facts:.12g}") if isinstance(facts, float) else facts

@@ -194,6 +194,14 @@ def test_of_two_plans_that_begin_together_one_is_refused(tmp_path):
         other.begin({"metric": "nats"})
 
 
+def test_sums_of_another_machine_are_the_same_task(tmp_path):
+    one = Contest(plan(), tmp_path)
+    one.begin({"mean_share": 0.13899811601216813, "space": {"hidden": [32]}})  # the mean by Python 3.12
+    one.begin({"mean_share": 0.13899811601216816, "space": {"hidden": [32]}})  # by Python 3.11
+    with pytest.raises(CheckpointError, match="another task, mean_share"):
+        one.begin({"mean_share": 0.138998117, "space": {"hidden": [32]}})
+
+
 def scores(**more):
     return {"scores": {"strategy": "score-options", "options": {"best": 1, "held_out": 0, "trained": True} | more}}
 
