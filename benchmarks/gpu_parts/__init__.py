@@ -11,8 +11,9 @@ PARTS: dict[str, ModuleType] = {
     "recommender": recommender,
     "step": step,
     "subnetwork": subnetwork,
-    "compilation": compilation,
     "attention": attention,
     "loss": loss,
+    "compilation": compilation,
 }
-"""Each has a ``TITLE``, a ``SHARE`` of the time that it may take, and ``measure(record, device, scale)``."""
+"""Each has a ``TITLE``, a ``SHARE`` of the time that it may take, and ``measure(record, device, scale)``; with
+``lines(figures)``, it returns its own lines of the page."""

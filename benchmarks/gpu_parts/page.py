@@ -24,7 +24,9 @@ def page(out: Path) -> str:
         lines += [f"## {gpu_parts.PARTS[name].TITLE}", "", f"{state}.", ""]
         path = out / f"{name}.json"
         if path.exists():
-            lines += _part(json.loads(path.read_text()))
+            figures = json.loads(path.read_text())
+            part = gpu_parts.PARTS[name]
+            lines += part.lines(figures) if hasattr(part, "lines") else _part(figures)
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -14,7 +14,7 @@ import easrec
 from elasticnas.report import peak_memory
 from gpu_parts.scale import Scale
 
-__all__ = ["SHARE", "TITLE", "measure"]
+__all__ = ["SHARE", "TITLE", "lines", "measure"]
 
 TITLE = "EASRec: search, retraining, evaluation"
 SHARE = 0.65
@@ -40,6 +40,21 @@ def measure(record: Any, device: str, scale: Scale) -> None:
         _note(record, Path(folder), begun, device)
         metrics = {name: network.metrics.get("test", {}) for name, network in result.networks.items()}
         record(finished=True, metrics=metrics, flops={n: each.flops for n, each in result.networks.items()})
+
+
+def lines(figures: dict[str, Any]) -> list[str]:
+    """Return the lines of the page: time and memory, the steps of each stage, the networks."""
+    ended = "" if figures["finished"] else ", not finished"
+    found = [f"{figures['seconds']:.0f} s in all{ended}; peak memory {figures['peak_bytes'] / 2**30:.2f} GiB.", ""]
+    found += ["| stage | steps |", "|---|---:|"]
+    found += [f"| {name} | {stage['last']['step']:,} |" for name, stage in figures["stages"].items()]
+    if networks := figures.get("flops"):
+        found += ["", "| network | MFLOPs | unseen HR@10 | unseen NDCG@10 |", "|---|---:|---:|---:|"]
+    for name in networks or ():
+        unseen = figures["metrics"][name]["unseen"]
+        cells = f"{figures['flops'][name] / 1e6:.1f} | {unseen['recall@10']:.4f} | {unseen['ndcg@10']:.4f}"
+        found.append(f"| {name} | {cells} |")
+    return [*found, ""]
 
 
 def _watch(record: Any, folder: Path, begun: float, done: threading.Event, device: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from easrec.model import supernet
-from elasticnas import axes_of, extract
+from elasticnas import axes_of, bind, extract
 from gpu_parts.scale import Scale
 from gpu_parts.timing import ids, milliseconds, ratios
 
@@ -24,10 +24,12 @@ def measure(record: Any, device: str, scale: Scale) -> None:
         arch = axes.space(candidate=1, depth=max(1, scale.model.layers // 2))
         plain = extract(model, arch, ids(scale.items, 2, scale.model.length, device)).eval()
         model, plain = model.to(dtype), plain.to(dtype)
+        bound = bind(model, arch)
         for batch in (1, 64):
             given = ids(scale.items, batch, scale.model.length, device)
             forms = {
                 "extracted": partial(_run, plain, given),
+                "bound": partial(_run, bound, given),
                 "sliced": partial(_in_scope, axes.at, arch, model, given),
                 "masked": partial(_in_scope, axes.masked, arch, model, given),
             }
