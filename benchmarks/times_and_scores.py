@@ -2,6 +2,7 @@
 
 ``python benchmarks/times_and_scores.py docs/results --data ml-100k.tsv.gz`` writes ``times-and-scores.json`` and
 ``.md`` after every cell. A finished cell is one file in ``--cells``; the same command continues an interrupted one.
+``--variant`` (repeatable) chooses among the settings, and ``--name`` names the files.
 """
 
 import argparse
@@ -108,6 +109,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--cells", type=Path, default=Path("runs/times-and-scores"))
     parser.add_argument("--seeds", type=int, default=1, help="number of seeds, from 0")
+    parser.add_argument("--variant", action="append", choices=list(VARIANTS), help="only this one; repeatable")
+    parser.add_argument("--name", default="times-and-scores", help="name of the files in OUT")
     parser.add_argument("--epochs", type=int, default=25)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args(arguments)
@@ -115,14 +118,14 @@ def main(arguments: list[str] | None = None) -> None:
     data = prepare(read_interactions(options.data), source=str(options.data))
     cells: dict[str, Any] = {}
     for seed in range(options.seeds):
-        for variant in VARIANTS:
+        for variant in options.variant or VARIANTS:
             for attention in ATTENTIONS:
                 changes = changes_of(attention, variant, seed, options.epochs)
                 done = _cell(options.cells, data, changes, f"{attention}-{variant}-{seed}")
                 cells.setdefault(attention, {}).setdefault(variant, {})[str(seed)] = done
                 print(f"{attention}, {variant}, seed {seed}: {done['metrics']['unseen']:.4f}", flush=True)
                 record = _record(data, cells, options)
-                write(options.out, "times-and-scores", record, page(record))
+                write(options.out, options.name, record, page(record))
 
 
 def _record(data: Interactions, cells: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
