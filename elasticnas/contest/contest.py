@@ -1,7 +1,7 @@
 """Contest: the folder of a contest, its entrants, and their judgement."""
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -116,9 +116,16 @@ class Contest:
 
     def judgements(self, entrants: Sequence[Entrant]) -> tuple[Judgement, ...]:
         """Return the primary judgements: every strategy against random search, and all against uniform scaling."""
+        return self._judged(self._pairs, entrants)
+
+    def judgements_of_cost(self, entrants: Sequence[Entrant]) -> tuple[Judgement, ...]:
+        """Return the same comparisons of the networks' FLOPs, in millions, fewer is better: a family of its own."""
+        return judge(self._pairs, _values(entrants, lambda each: each.flops / 1e6), "minimise")
+
+    @property
+    def _pairs(self) -> list[tuple[str, str]]:
         strategies = list(self.plan.strategies)
-        pairs = [(name, RANDOM) for name in strategies] + [(name, UNIFORM) for name in (*strategies, RANDOM)]
-        return self._judged(pairs, entrants)
+        return [(name, RANDOM) for name in strategies] + [(name, UNIFORM) for name in (*strategies, RANDOM)]
 
     def judgements_from_scratch(self, entrants: Sequence[Entrant]) -> tuple[Judgement, ...]:
         """Return the secondary judgements, a family of their own: architectures trained from random weights."""
@@ -127,11 +134,16 @@ class Contest:
         return self._judged(pairs + [(name + SCRATCH, UNIFORM) for name in names], entrants)
 
     def _judged(self, pairs: list[tuple[str, str]], entrants: Sequence[Entrant]) -> tuple[Judgement, ...]:
-        values: dict[str, dict[int, float]] = {}
-        for entrant in entrants:
-            values.setdefault(entrant.name, {})[entrant.seed] = entrant.test
         direction = self.facts.get("direction", "maximise")
-        return judge(pairs, values, direction, self.plan.smallest_difference)
+        return judge(pairs, _values(entrants, lambda each: each.test), direction, self.plan.smallest_difference)
+
+
+def _values(entrants: Sequence[Entrant], value: Callable[[Entrant], float]) -> dict[str, dict[int, float]]:
+    """Return a value of each entrant, by name and seed."""
+    found: dict[str, dict[int, float]] = {}
+    for entrant in entrants:
+        found.setdefault(entrant.name, {})[entrant.seed] = value(entrant)
+    return found
 
 
 def _rounded(facts: Any) -> Any:

@@ -17,8 +17,8 @@ from elasticnas.search.result import better
 __all__ = ["page", "verdict"]
 
 
-def verdict(contest: Contest, judgements: Sequence[Judgement]) -> list[str]:
-    """Return what the contest shows, in sentences; what searching does not show comes first."""
+def verdict(contest: Contest, judgements: Sequence[Judgement], costs: Sequence[Judgement] = ()) -> list[str]:
+    """Return what the contest shows, in sentences; what searching does not show comes first, costs last."""
     missing = contest.missing()
     lines = []
     if missing:
@@ -38,7 +38,17 @@ def verdict(contest: Contest, judgements: Sequence[Judgement]) -> list[str]:
     if any(each.verdict != "better" for each in over):
         lines.append(_sentence(over, "the uniformly scaled network"))
     lines += [f"{each.name} is better than {each.against}." for each in judgements if each.verdict == "better"]
-    return lines
+    return lines + [_cheaper(each) for each in costs if each.verdict in ("better", "worse")]
+
+
+def _cheaper(each: Judgement) -> str:
+    assert each.interval is not None
+    low, high = sorted(abs(end) for end in each.interval)
+    word = "fewer" if each.verdict == "better" else "more"
+    return (
+        f"Secondary: the networks of {each.name} have {abs(each.difference):.2f} MFLOPs {word} than those of "
+        f"{each.against} ({low:.2f} to {high:.2f})."
+    )
 
 
 def _sentence(judgements: Sequence[Judgement], what: str) -> str:
@@ -50,6 +60,7 @@ def page(
     contest: Contest,
     entrants: Sequence[Entrant],
     judgements: Sequence[Judgement],
+    costs: Sequence[Judgement],
     scratch: Sequence[Judgement],
     where: dict[str, Any],
 ) -> str:
@@ -59,7 +70,8 @@ def page(
         contest: The contest.
         entrants: Its entrants.
         judgements: The primary judgements.
-        scratch: The secondary ones.
+        costs: Those of the FLOPs.
+        scratch: Those of the architectures alone.
         where: Command, commit and machine.
     """
     facts, plan = contest.facts, contest.plan
@@ -74,12 +86,15 @@ def page(
             }
         ),
         "## Verdict",
-        "\n".join(f"* {line}" for line in verdict(contest, judgements)) or "None: no network is trained yet.",
+        "\n".join(f"* {line}" for line in verdict(contest, judgements, costs)) or "None: no network is trained yet.",
         _how(contest, judgements),
         table(_JUDGED, [_judged(each) for each in judgements]),
         "## Networks",
         table(_ENTRANTS, [_entrant(name, entrants) for name in contest.names if _of(name, entrants)]),
         _work(contest),
+        "## Costs",
+        "Secondary: the MFLOPs of the same networks, fewer is better. Corrected as a family of its own.",
+        table(_JUDGED, [_judged(each, 2) for each in costs]),
     ]
     if scratch:
         parts += [
@@ -153,13 +168,14 @@ def _entrant(name: str, entrants: Sequence[Entrant]) -> list[str]:
     ]
 
 
-def _judged(each: Judgement) -> list[str]:
+def _judged(each: Judgement, places: int = 4) -> list[str]:
     def shown(value: float | None, form: str) -> str:
         return "" if value is None else format(value, form)
 
-    interval = "" if each.interval is None else f"{each.interval[0]:+.4f} to {each.interval[1]:+.4f}"
-    figures = shown(each.p, ".4f"), shown(each.corrected, ".4f"), shown(each.detectable, ".4f")
-    return [each.name, each.against, str(each.seeds), f"{each.difference:+.4f}", interval, *figures, each.verdict]
+    signed = f"+.{places}f"
+    interval = "" if each.interval is None else f"{each.interval[0]:{signed}} to {each.interval[1]:{signed}}"
+    figures = shown(each.p, ".4f"), shown(each.corrected, ".4f"), shown(each.detectable, f".{places}f")
+    return [each.name, each.against, str(each.seeds), f"{each.difference:{signed}}", interval, *figures, each.verdict]
 
 
 def _seed(each: Entrant, facts: dict[str, Any]) -> list[str]:

@@ -90,17 +90,19 @@ def write_result(contest: Contest, where: dict[str, Any] | None = None) -> list[
     entrants = contest.entrants()
     if not entrants:
         raise ElasticNASError(f"{contest.folder}: no network is trained yet; run the contest first")
-    judgements, scratch = contest.judgements(entrants), contest.judgements_from_scratch(entrants)
+    judgements, costs = contest.judgements(entrants), contest.judgements_of_cost(entrants)
+    scratch = contest.judgements_from_scratch(entrants)
     where = where or environment(torch.device("cpu"))
     content = {
         "format": 1,
         "facts": contest.facts,
         "environment": where,
         "judgements": [each.model_dump(mode="json") for each in judgements],
+        "costs": [each.model_dump(mode="json") for each in costs],
         "from_scratch": [each.model_dump(mode="json") for each in scratch],
         "entrants": [each.model_dump(mode="json") for each in entrants],
     }
-    text = page(contest, entrants, judgements, scratch, where)
+    text = page(contest, entrants, judgements, costs, scratch, where)
     write_text(contest.folder / "result.json", json.dumps(content, indent=2) + "\n")
     write_text(contest.folder / "result.md", text)
-    return verdict(contest, judgements)
+    return verdict(contest, judgements, costs)

@@ -154,13 +154,43 @@ def test_a_missing_entrant_is_made_as_before(made, tmp_path):
 def test_the_page_says_first_what_is_not_shown(made):
     write_result(made)
     text = (made.folder / "result.md").read_text()
-    lines = verdict(made, made.judgements(made.entrants()))
+    lines = verdict(made, made.judgements(made.entrants()), made.judgements_of_cost(made.entrants()))
     assert lines[0] == "2 seeds can show no difference, whatever its size: 5 comparisons need at least 8."
     assert "Not shown to be better than random search: evolution (too few seeds), darts (too few seeds)." in lines[1]
     assert text.index(lines[0]) < text.index("## Networks")
     assert (made.folder / "result.md").read_text() == text
     record = json.loads((made.folder / "result.json").read_text())
     assert len(record["entrants"]) == 14 and len(record["judgements"]) == 5 and len(record["from_scratch"]) == 5
+    assert len(record["costs"]) == 5
+
+
+def test_costs_are_judged_as_a_family_of_their_own(made):
+    contest = Contest(plan(seeds=tuple(range(8)), scratch=False), made.folder.parent / "costs")
+    million = {"evolution": 40, "darts": 100, "random search": 55, "uniformly scaled": 100}
+    one = made.entrants()[0]
+    entrants = [
+        one.model_copy(update={"name": name, "seed": seed, "flops": number * 10**6})
+        for seed in range(8)
+        for name, number in million.items()
+    ]
+    costs = contest.judgements_of_cost(entrants)
+    p = {(each.name, each.against): each.p for each in costs}
+    assert p["evolution", "uniformly scaled"] == 2 / 2**8 and p["darts", "uniformly scaled"] == 1  # all signs; ties
+    assert [(each.name, each.against, each.difference, each.verdict) for each in costs] == [
+        ("evolution", "random search", -15, "better"),
+        ("darts", "random search", 45, "worse"),
+        ("evolution", "uniformly scaled", -60, "better"),
+        ("darts", "uniformly scaled", 0, "no difference shown"),
+        ("random search", "uniformly scaled", -45, "better"),
+    ]
+    lines = verdict(contest, contest.judgements(entrants), costs)
+    assert [line for line in lines if line.startswith("Secondary")] == [
+        "Secondary: the networks of evolution have 15.00 MFLOPs fewer than those of random search (15.00 to 15.00).",
+        "Secondary: the networks of darts have 45.00 MFLOPs more than those of random search (45.00 to 45.00).",
+        "Secondary: the networks of evolution have 60.00 MFLOPs fewer than those of uniformly scaled (60.00 to 60.00).",
+        "Secondary: the networks of random search have 45.00 MFLOPs fewer than those of uniformly scaled "
+        "(45.00 to 45.00).",
+    ]
 
 
 def test_another_plan_needs_another_folder(made):
