@@ -13,7 +13,7 @@ INSTALLED := .venv/.installed
 PEERS := .venv-rectools/.installed
 RECBOLE := .venv-recbole/.installed
 
-.PHONY: run test lint types tests slow bench bench-compare gpu-kit peers rectools recbole clean
+.PHONY: run test lint types tests slow bench bench-compare gpu-kit peers rectools recbole supernet-peers whittle modelopt clean
 
 run: $(INSTALLED)
 	@rm -rf runs/demo
@@ -64,10 +64,17 @@ peers rectools: $(PEERS)
 # RecBole, for benchmarks/peers/compare.py: another one, on Python 3.10 or 3.11
 recbole: $(RECBOLE)
 
+# whittle and ModelOpt, for benchmarks/peers/compare_supernet.py: an environment each, without torchvision, which must
+# be of the same build as torch and is not used
+supernet-peers: whittle modelopt
+whittle: .venv-whittle/.installed
+	.venv-whittle/bin/python -m pip uninstall --quiet --yes torchvision
+modelopt: .venv-modelopt/.installed
+
 .venv-%/.installed: benchmarks/peers/%.txt
 	test -x .venv-$*/bin/python || $(PYTHON) -m venv .venv-$*
 	.venv-$*/bin/python -m pip install --quiet $(PIP_ARGS) -r benchmarks/peers/$*.txt
 	touch $@
 
 clean:
-	rm -rf .venv .venv-rectools .venv-recbole build dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-rectools .venv-recbole .venv-whittle .venv-modelopt build dist .mypy_cache .ruff_cache .pytest_cache

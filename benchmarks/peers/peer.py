@@ -33,10 +33,10 @@ class Peer:
         self._name, self._hint = name, hint
         self._temporary = tempfile.TemporaryDirectory()
         self.folder = Path(self._temporary.name)
-        runner = Path(__file__).with_name(f"{name.lower()}_runner.py")
+        serve = Path(__file__).with_name("serve.py")
         # -I isolates it from this environment; not resolved, because the target of a link is outside the venv
         self._process = subprocess.Popen(
-            [str(python.absolute()), "-I", "-W", "ignore", str(runner)],
+            [str(python.absolute()), "-I", "-W", "ignore", str(serve), name.lower()],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=self.folder,

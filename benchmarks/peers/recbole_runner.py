@@ -1,6 +1,6 @@
 """Training and evaluation of RecBole, in the environment of ``recbole.txt``, without imports from this project.
 
-Each line on stdin is a JSON object with ``do`` and its arguments, and is answered by one JSON line on stdout:
+``serve.py`` calls:
 
 * ``open`` data, threads, prefixes, attention_dropout, seed: read the interactions and create RecBole's dataset.
 * ``train`` attention, batches: run the next batches of RecBole's training loop.
@@ -9,7 +9,6 @@ Each line on stdin is a JSON object with ``do`` and its arguments, and is answer
 RecBole writes into the working directory: use a temporary one.
 """
 
-import json
 import resource
 import sys
 import time
@@ -193,19 +192,4 @@ def _peak_memory_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def main() -> None:
-    answers, sys.stdout = sys.stdout, sys.stderr
-    side = None
-    for line in sys.stdin:
-        request = json.loads(line)
-        do = request.pop("do")
-        if do == "open":
-            side = Side(**request)
-            answer = side.describe()
-        else:
-            answer = getattr(side, do)(**request)
-        print(json.dumps(answer), file=answers, flush=True)
-
-
-if __name__ == "__main__":
-    main()
+open_side = Side

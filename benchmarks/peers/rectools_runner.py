@@ -1,6 +1,6 @@
 """Training and recommending of RecTools' SASRec, in the environment of ``rectools.txt``, without imports from here.
 
-Each line on stdin is a JSON object with ``do`` and its arguments, and is answered by one JSON line on stdout:
+``serve.py`` calls:
 
 * ``open`` sequences, settings, threads: read ``{user: items}``; the last two items of each are left out of training.
 * ``train`` batches, seed: train a new network on some batches of an epoch, after one of warm-up.
@@ -154,19 +154,4 @@ def dataset(users: dict[str, list[str]], without: int) -> Any:
     return Dataset.construct(frame)
 
 
-def main() -> None:
-    answers, sys.stdout = sys.stdout, sys.stderr
-    side = None
-    for line in sys.stdin:
-        request = json.loads(line)
-        do = request.pop("do")
-        if do == "open":
-            side = Side(**request)
-            answer = side.describe()
-        else:
-            answer = getattr(side, do)(**request)
-        print(json.dumps(answer), file=answers, flush=True)
-
-
-if __name__ == "__main__":
-    main()
+open_side = Side
