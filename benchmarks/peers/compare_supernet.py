@@ -18,7 +18,7 @@ import torch
 
 from benchmarks.cell import kept_cell
 from benchmarks.peers.peer import Peer
-from benchmarks.peers.sandwich import Arch
+from benchmarks.peers.sandwich import Arch, Sandwich
 from benchmarks.peers.supernet_ours import Sizes, own_side
 from benchmarks.peers.supernet_page import page
 from benchmarks.record import write
@@ -26,7 +26,8 @@ from elasticnas.report import environment
 
 ROOT = Path(__file__).parents[2]
 SEARCHED = {"all": ("heads", "inner", "depth"), "inner and depth": ("inner", "depth")}
-SIDES = {"all": ("ours", "whittle", "masks"), "inner and depth": ("ours", "whittle", "ModelOpt")}
+SAME = "ours, model of ModelOpt"
+SIDES = {"all": ("ours", "whittle", "masks"), "inner and depth": ("ours", SAME, "whittle", "ModelOpt")}
 """The sides that run each space; AutoNAS does not search heads."""
 
 Ask = Callable[..., dict[str, Any]]
@@ -62,8 +63,12 @@ def open_sides(options: argparse.Namespace, stack: ExitStack) -> dict[str, Ask]:
     sides: dict[str, Ask] = {name: peer.ask for name, peer in peers.items()}
     for ask in sides.values():
         ask("open", largest=largest, **sizes)
-    own = own_side(**sizes)
-    return {"ours": lambda do, **arguments: getattr(own, do)(**arguments), **sides}
+    return {"ours": _asked(own_side("transformers", **sizes)), SAME: _asked(own_side("plain", **sizes)), **sides}
+
+
+def _asked(side: Sandwich) -> Ask:
+    """Return a function that calls our side as a peer is asked."""
+    return lambda do, **arguments: getattr(side, do)(**arguments)
 
 
 def opening(sides: dict[str, Ask]) -> dict[str, Any]:

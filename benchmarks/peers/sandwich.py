@@ -3,7 +3,6 @@
 Architectures are ``{"heads": h, "inner": D, "depth": L}``; a head is 64 wide, and the hidden size 64 h.
 """
 
-import resource
 import time
 from collections.abc import Callable
 from typing import Any
@@ -68,7 +67,6 @@ class Sandwich:
             "seconds": ended - started,
             "parts": [end - begun for begun, end in zip([started, *ends], [*ends, ended], strict=False)],
             "losses": [float(loss.detach()) for loss in losses],
-            "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         }
 
     def count(self, arch: Arch) -> dict[str, int]:

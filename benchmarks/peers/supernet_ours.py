@@ -4,8 +4,9 @@ from typing import Any, Literal
 
 import torch
 import transformers
-from torch import Tensor
+from torch import Tensor, nn
 
+from benchmarks.peers.plain_gpt2 import GPT2
 from benchmarks.peers.sandwich import HEAD, Arch, Sandwich
 from elasticnas import Space
 from elasticnas.elastic.model import shell, wrap
@@ -25,13 +26,19 @@ class Sizes(Space):
         return HEAD * self.heads
 
 
-RULES = {"*.c_attn.weight": f"hidden (3 heads {HEAD})"}
+RULES = {
+    "transformers": {"*.c_attn.weight": f"hidden (3 heads {HEAD})"},
+    "plain": {"*.fused.weight": f"(3 heads {HEAD}) hidden"},
+}
+"""Layouts of the fused projections, by the model: that of transformers, or that of ``plain_gpt2.py``."""
 
 
-def own_side(vocabulary: int, batch: tuple[int, int], threads: int, space: type[Space] = Sizes) -> Sandwich:
-    """Return the supernet that ``elastify(build, space)`` makes; its proofs, which take minutes here, are left out."""
+def own_side(model: str, vocabulary: int, batch: tuple[int, int], threads: int, space: type[Space] = Sizes) -> Sandwich:
+    """Return the supernet that ``elastify`` makes of a model; its proofs, which take minutes here, are left out."""
 
-    def build(heads: int, hidden: int, inner: int, depth: int) -> Any:
+    def build(heads: int, hidden: int, inner: int, depth: int) -> nn.Module:
+        if model == "plain":
+            return GPT2(hidden, heads, inner, depth, vocabulary, batch[1])
         config = transformers.GPT2Config(
             vocab_size=vocabulary,
             n_positions=batch[1],
@@ -47,12 +54,12 @@ def own_side(vocabulary: int, batch: tuple[int, int], threads: int, space: type[
         return transformers.GPT2LMHeadModel(config)
 
     torch.manual_seed(0)
-    model: Any = wrap(None, *shell(build, space, RULES), RULES).train()
+    supernet: Any = wrap(None, *shell(build, space, RULES[model]), RULES[model]).train()
 
     def logits(arch: Arch, ids: Tensor) -> Tensor:
-        with model.at(space(**arch)):
-            found: Tensor = model(input_ids=ids).logits
-        return found
+        with supernet.at(space(**arch)):
+            found = supernet(ids)
+        return found if isinstance(found, Tensor) else found.logits
 
-    versions = {"versions": {"transformers": transformers.__version__}}
-    return Sandwich(model, logits, versions, vocabulary, batch, threads)
+    versions = {"versions": {} if model == "plain" else {"transformers": transformers.__version__}}
+    return Sandwich(supernet, logits, versions, vocabulary, batch, threads)
