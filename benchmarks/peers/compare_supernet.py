@@ -1,6 +1,6 @@
 """Compare a training step of the supernet with whittle's, ModelOpt's and masks': GPT-2 small by the sandwich rule.
 
-``make supernet-peers`` builds the environments; ``python -m benchmarks.peers.compare_supernet docs/results`` then
+``make supernet-peers`` builds the environments; ``python benchmarks/peers/compare_supernet.py docs/results`` then
 writes ``supernet-peers.json`` and ``.md`` after every round. A finished round is one file in ``--cells``; the same
 command continues an interrupted run.
 """

@@ -29,9 +29,10 @@ def page(record: dict[str, Any]) -> str:
         f"GPT-2 small, {settings['vocabulary']:,} tokens, {settings['batch']} x {settings['length']} of them in a "
         "batch, random weights. A step is forward, cross entropy and backward of four sub-networks, the largest, the "
         "smallest and two random ones, the same for all sides, then AdamW on the sum of their gradients. Sides run "
-        f"alternately, every peer in a process of its own, {len(record['rounds'])} rounds after one of warm-up. Figures "
-        "are medians over the rounds; the ratio, how many times as fast ours is, is that of the medians, with a 95 % "
-        f"bootstrap interval over rounds. Load average before the run: {load['before']:.1f}, on {load['cores']} cores.",
+        f"alternately, every peer in a process of its own, {len(record['rounds'])} rounds after one of warm-up. "
+        "Figures are medians over the rounds; the ratio, how many times as fast ours is, is that of the medians, with "
+        "a 95 % bootstrap interval over rounds. "
+        f"Load average before the run: {load['before']:.1f}, on {load['cores']} cores.",
     ]
     for space in _TITLES:
         lines += ["", f"## {_TITLES[space]}", "", *_figures(record, space), "", *_counts(record["counted"][space])]
@@ -94,8 +95,8 @@ def _conditions(record: dict[str, Any]) -> list[str]:
         "## What differs",
         "",
         f"- Ours ({versions['ours']}): transformers' GPT-2, unchanged, as `elastify` wraps it; the proofs of "
-        "`elastify` are not part of a step and were left out. A sub-network that was not among the last 32 is built anew "
-        "in the step; this is timed. *Ours, model of ModelOpt* is the same on the plain GPT-2 that ModelOpt runs.",
+        "`elastify` are not part of a step and were left out. A sub-network that was not among the last 32 is built "
+        "anew in the step; this is timed. *Ours, model of ModelOpt* is the same on the plain GPT-2 that ModelOpt runs.",
         f"- whittle ({versions['whittle']}): its own GPT, which slices like ours. It has no table of positions, and "
         "rotary embeddings are off. `torchvision`, which it does not use here, was removed, because the available "
         "build does not fit the CPU build of torch.",

@@ -36,14 +36,17 @@ def test_linrec_beside_recbole_is_the_formula_of_the_library():
     torch.testing.assert_close(theirs(x, mask)[real], expected[real])
 
 
-@pytest.mark.parametrize("name", ["recbole", "rectools"])
+@pytest.mark.parametrize("name", ["recbole", "rectools", "whittle", "modelopt", "masks"])
 def test_a_runner_needs_nothing_of_the_project_to_start(name):
-    runner = ROOT / f"benchmarks/peers/{name}_runner.py"
-    done = subprocess.run([sys.executable, "-I", str(runner)], input="", capture_output=True, text=True)
+    serve = ROOT / "benchmarks/peers/serve.py"
+    done = subprocess.run([sys.executable, "-I", str(serve), name], input="", capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "")
 
 
-@pytest.mark.parametrize(("name", "target"), [("RecBole", "recbole"), ("RecTools", "rectools")])
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [("RecBole", "recbole"), ("RecTools", "rectools"), ("whittle", "whittle"), ("ModelOpt", "modelopt")],
+)
 def test_without_the_environment_the_way_out_is_said(name, target):
     with pytest.raises(SystemExit, match=f"nowhere/python: no such interpreter; make {target} builds the environment"):
         Peer(Path("nowhere/python"), name)
