@@ -72,12 +72,11 @@ def _asked(side: Sandwich) -> Ask:
 
 
 def opening(sides: dict[str, Ask]) -> dict[str, Any]:
-    """Describe every side and count the sub-networks of a first step, then take the step, which is not timed."""
+    """Describe every side, and count the sub-networks of a first step."""
     counted = {
         space: {name: [sides[name]("count", arch=arch) for arch in architectures(space, 0)] for name in SIDES[space]}
         for space in SIDES
     }
-    measure_round(sides, 0)
     return {"described": {name: ask("describe") for name, ask in sides.items()}, "counted": counted}
 
 
@@ -92,8 +91,10 @@ def compare(options: argparse.Namespace) -> None:
     with ExitStack() as stack:
         sides = open_sides(options, stack)
         record |= kept_cell(options.cells / "opening.json", settings, lambda: opening(sides))
-        for number in range(options.rounds):
-            path = options.cells / f"round-{number}.json"
+        paths = [options.cells / f"round-{number}.json" for number in range(options.rounds)]
+        if not all(path.exists() for path in paths):
+            measure_round(sides, 0)  # the warm-up, of these processes
+        for number, path in enumerate(paths):
             found = kept_cell(path, settings, lambda number=number: measure_round(sides, number))  # type: ignore[misc]
             record["rounds"].append(found)
             for space, measured in found.items():
