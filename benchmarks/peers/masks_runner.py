@@ -72,6 +72,7 @@ def open_side(largest: Arch, vocabulary: int, batch: tuple[int, int], threads: i
         resid_pdrop=0.0,
         embd_pdrop=0.0,
         attn_pdrop=0.0,
+        activation_function="gelu_pytorch_tanh",  # the same function, fused
         use_cache=False,
     )
     network: Any = GPT2LMHeadModel(config).train()

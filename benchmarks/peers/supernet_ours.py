@@ -49,6 +49,7 @@ def own_side(model: str, vocabulary: int, batch: tuple[int, int], threads: int, 
             resid_pdrop=0.0,
             embd_pdrop=0.0,
             attn_pdrop=0.0,
+            activation_function="gelu_pytorch_tanh",  # the same function, fused
             use_cache=False,
         )
         return transformers.GPT2LMHeadModel(config)
