@@ -70,7 +70,7 @@ class _CausalProduct(torch.autograd.Function):
             sums = torch.bmm(k.mT, v)
             each = sums.view(-1, chunks, *sums.shape[1:])
             before = each.cumsum(1).sub_(each).view_as(sums)
-            out.baddbmm_(q, before)
+            out = torch.baddbmm(out, q, before)  # torch does not count the FLOPs of the form in place
         ctx.save_for_backward(query, key, value, q, k, v, scores, before)
         return _positions(out, query, chunk)
 
@@ -88,9 +88,9 @@ class _CausalProduct(torch.autograd.Function):
             sums = torch.bmm(q.mT, out)
             each = sums.view(-1, chunks, *sums.shape[1:])
             after = each.flip(1).cumsum_(1).flip(1).sub_(each).view_as(sums)
-            into_query.baddbmm_(out, before.mT)
-            into_key.baddbmm_(v, after.mT)
-            into_value.baddbmm_(k, after)
+            into_query = torch.baddbmm(into_query, out, before.mT)
+            into_key = torch.baddbmm(into_key, v, after.mT)
+            into_value = torch.baddbmm(into_value, k, after)
         return (
             _positions(into_query, query, chunk),
             _positions(into_key, key, chunk),
