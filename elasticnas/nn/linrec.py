@@ -6,14 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from elasticnas.nn.causal_product import causal_product
-from elasticnas.nn.own_gradient import takes_own_gradient
-from elasticnas.nn.running_norm import running_norm
-
 __all__ = ["LinRecState", "linrec", "linrec_state", "linrec_step"]
 
 _EPS = 1e-12  # added under the square root, as dead and padded columns have norm 0
 _MIN_SQUARE_FLOAT16 = 1e-9  # lower bound of running squares: 1 / norm is at most 3.2e4, within the range of float16
+_CHUNK = 64
 
 
 class LinRecState(NamedTuple):
@@ -60,9 +57,6 @@ def linrec(
 
     Source: EASRec, arXiv:2402.00390v1, Eq. 5; LinRec, arXiv:2411.01537.
     """
-    common = causal and key_norm == "column" and padding is None and _are_constant(feature_mask, scale)
-    if common and takes_own_gradient(query, key, value):
-        return causal_product(*running_norm(query, key, feature_mask, scale, _EPS), value.contiguous())
     # heads are strided views of the projections: copy once here instead of in every product
     query, key, value = (
         _scaled_queries(query, feature_mask, scale).contiguous(),
@@ -75,13 +69,13 @@ def linrec(
         key = _scaled(key, _inverse(_sum_squares(key, feature_mask)))
         if padding is not None:
             key = key.masked_fill(padding[:, None, None, :, None], 0.0)
-        return causal_product(query, key, value) if causal else query @ (key.transpose(-1, -2) @ value)
+        return _causal(query, key, value) if causal else query @ (key.transpose(-1, -2) @ value)
     if not causal:
         columns = _scaled(key, _inverse(_to_float32(key).square().sum(-2, keepdim=True)))
         return query @ (columns.transpose(-1, -2) @ value)
     # dividing the query by the running norms of the key columns is equivalent, and keeps K^T V a prefix sum
     query = _scaled(query, _inverse_running(_to_float32(key).square().cumsum(-2), query.dtype))
-    return causal_product(query, key, value)
+    return _causal(query, key, value)
 
 
 def linrec_state(
@@ -113,10 +107,6 @@ def linrec_step(
     if key_norm == "column":
         query = _scaled(query, _inverse_running(state.squares, query.dtype))
     return (_to_float32(query) @ state.sums).to(query), state
-
-
-def _are_constant(*factors: float | Tensor | None) -> bool:
-    return not any(isinstance(factor, Tensor) and factor.requires_grad for factor in factors)
 
 
 def _inverse_running(squares: Tensor, dtype: torch.dtype) -> Tensor:
@@ -160,3 +150,23 @@ def _keys(key: Tensor, key_norm: str, feature_mask: Tensor | None) -> tuple[Tens
 def _sum_squares(x: Tensor, feature_mask: Tensor | None) -> Tensor:
     squares = _to_float32(x).square()
     return (squares if feature_mask is None else squares * feature_mask).sum(-1, keepdim=True)
+
+
+def _causal(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Compute ``out_n = q_n sum_{j <= n} k_j v_j^T``: prefix sums of k^T v over chunks, direct products within one."""
+    length, features = query.shape[-2:]
+    # equal chunks of at least k / 2 positions, so that the k x k sums take at most twice the memory of the keys
+    chunks = -(-length // max(_CHUNK, features))
+    if chunks <= 1:
+        return (query @ key.transpose(-1, -2)).tril_() @ value
+    chunk = -(-length // chunks)
+    missing = -length % chunk
+    if missing:
+        query, key, value = (F.pad(x, (0, 0, 0, missing)) for x in (query, key, value))
+    # reshape, since torch.vmap has no rule for unflatten
+    q, k, v = (x.reshape(*x.shape[:-2], chunks, chunk, x.shape[-1]) for x in (query, key, value))
+    sums = _to_float32(k.transpose(-1, -2) @ v)
+    before = (sums.cumsum(-3) - sums).to(q)
+    inside = (q @ k.transpose(-1, -2)).tril_() @ v
+    out: Tensor = inside.add_(q @ before).flatten(-3, -2)[..., :length, :]
+    return out

@@ -100,6 +100,14 @@ class Largest(TorchDispatchMode):
         return out
 
 
+@pytest.mark.parametrize("batch", [0, 2])
+def test_vmap_over_several_chunks_is_a_loop(batch):
+    operands = [normal(3, batch, 2, 1, 130, 4, seed=seed) for seed in range(3)]
+    mapped = torch.vmap(lambda *each: linrec(*each, True, "column"))(*operands)
+    loop = torch.stack([linrec(*(x[number] for x in operands), True, "column") for number in range(3)])
+    torch.testing.assert_close(mapped, loop)
+
+
 @pytest.mark.parametrize("key_norm", ["column", "token"])
 def test_causal_memory_is_linear_in_the_length(key_norm):
     """No N x N and no N x d x d tensor, forward or backward."""
