@@ -6,6 +6,7 @@ command continues an interrupted run.
 """
 
 import argparse
+import hashlib
 import os
 import random
 import sys
@@ -80,6 +81,12 @@ def opening(sides: dict[str, Ask]) -> dict[str, Any]:
     return {"described": {name: ask("describe") for name, ask in sides.items()}, "counted": counted}
 
 
+def _sources() -> str:
+    """Return a digest of the files that the sides run: rounds of other code are refused."""
+    files = sorted(path for path in Path(__file__).parent.iterdir() if path.suffix in (".py", ".txt"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
+
+
 def compare(options: argparse.Namespace) -> None:
     settings = {name: getattr(options, name) for name in ("vocabulary", "batch", "length", "threads")}
     record: dict[str, Any] = {
@@ -90,12 +97,13 @@ def compare(options: argparse.Namespace) -> None:
     }
     with ExitStack() as stack:
         sides = open_sides(options, stack)
-        record |= kept_cell(options.cells / "opening.json", settings, lambda: opening(sides))
+        identity = settings | {"sources": _sources()}
+        record |= kept_cell(options.cells / "opening.json", identity, lambda: opening(sides))
         paths = [options.cells / f"round-{number}.json" for number in range(options.rounds)]
         if not all(path.exists() for path in paths):
-            measure_round(sides, 0)  # the warm-up, of these processes
+            measure_round(sides, options.rounds)  # the warm-up, on architectures that no round has
         for number, path in enumerate(paths):
-            found = kept_cell(path, settings, lambda number=number: measure_round(sides, number))  # type: ignore[misc]
+            found = kept_cell(path, identity, lambda number=number: measure_round(sides, number))  # type: ignore[misc]
             record["rounds"].append(found)
             for space, measured in found.items():
                 seconds = ", ".join(f"{name} {step['seconds']:.2f}" for name, step in measured["steps"].items())
