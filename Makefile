@@ -53,7 +53,7 @@ gpu-kit: $(INSTALLED)
 	$(BIN)/python -m pip download --quiet $(PIP_ARGS) --dest benchmarks/gpu-kit --only-binary=:all: --python-version 3.12 \
 		--platform manylinux_2_28_x86_64 --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 -r benchmarks/gpu-kit.txt
 	rm -f benchmarks/gpu-kit/numpy-*  # the machine's fits its torch
-	$(BIN)/python -m pip download --quiet $(PIP_ARGS) --dest benchmarks/gpu-kit --no-deps liger-kernel  # its torch is the machine's
+	$(BIN)/python -m pip download --quiet $(PIP_ARGS) --dest benchmarks/gpu-kit --no-deps --only-binary=:all: liger-kernel==0.8.5  # its torch is the machine's
 	$(BIN)/python -m pip wheel --quiet $(PIP_ARGS) --wheel-dir benchmarks/gpu-kit --no-deps .  # for the names of the plug-ins
 	cp "$(DATA)" benchmarks/gpu-kit/ml-1m.tsv.gz
 	du -sh benchmarks/gpu-kit

@@ -22,6 +22,8 @@ SHARE = 0.15
 def measure(record: Any, device: str, scale: Scale) -> None:
     """Time each form in float32 and bf16, and record its peak memory and its loss."""
     liger = _liger() if device != "cpu" else None
+    if liger is None:
+        record(**{"liger-kernel": "not measured: it is not installed, or the device is the CPU"})
     for rows, items in scale.losses:
         for dtype in (torch.float32, torch.bfloat16):
             embedding = nn.Embedding(items, scale.model.hidden, device=device, dtype=dtype)

@@ -45,6 +45,7 @@ class Entrant(Record):
         best_step: The step of its best validation.
         evaluated: Architectures that were evaluated.
         seconds: Wall-clock time by part.
+        device: Name of the device that trained it; empty in files that are older than this field.
         warnings: Warnings of the search.
     """
 
@@ -63,4 +64,5 @@ class Entrant(Record):
     best_step: int
     evaluated: int = 0
     seconds: dict[str, float]
+    device: str = ""
     warnings: tuple[str, ...] = ()

@@ -38,16 +38,16 @@ def verdict(contest: Contest, judgements: Sequence[Judgement], costs: Sequence[J
     if any(each.verdict != "better" for each in over):
         lines.append(_sentence(over, "the uniformly scaled network"))
     lines += [f"{each.name} is better than {each.against}." for each in judgements if each.verdict == "better"]
-    return lines + [_cheaper(each) for each in costs if each.verdict in ("better", "worse")]
+    kept = {(each.name, each.against) for each in judgements if each.verdict in ("better", "as good")}
+    return lines + [_cheaper(each) for each in costs if each.verdict == "better" and (each.name, each.against) in kept]
 
 
 def _cheaper(each: Judgement) -> str:
     assert each.interval is not None
     low, high = sorted(abs(end) for end in each.interval)
-    word = "fewer" if each.verdict == "better" else "more"
     return (
-        f"Secondary: the networks of {each.name} have {abs(each.difference):.2f} MFLOPs {word} than those of "
-        f"{each.against} ({low:.2f} to {high:.2f})."
+        f"Secondary: the networks of {each.name} have {abs(each.difference):.3g} MFLOPs fewer than those of "
+        f"{each.against} ({low:.3g} to {high:.3g})."
     )
 
 
@@ -93,8 +93,10 @@ def page(
         table(_ENTRANTS, [_entrant(name, entrants) for name in contest.names if _of(name, entrants)]),
         _work(contest),
         "## Costs",
-        "Secondary: the MFLOPs of the same networks, fewer is better. Corrected as a family of its own.",
-        table(_JUDGED, [_judged(each, 2) for each in costs]),
+        "Secondary: the MFLOPs of the same networks, fewer is better. Corrected as a family of its own. Searched "
+        "networks have at most the budget and the uniformly scaled one has at least that, so that fewer than it is no "
+        "finding; how many fewer can be one, where the metric is as good.",
+        table(_JUDGED, [_judged(each) for each in costs]),
     ]
     if scratch:
         parts += [
@@ -111,7 +113,18 @@ def page(
 
 _JUDGED = ["entrant", "against", "seeds", "difference", "95% interval", "p", "corrected", "detectable", "verdict"]
 _ENTRANTS = ["entrant", "seeds", "test", "validation", "MFLOPs", "architectures evaluated", "steps", "work"]
-_SEEDS = ["seed", "entrant", "sizes", "MFLOPs", "parameters", "validation", "test", "steps (best)", "work", "seconds"]
+_SEEDS = [
+    "seed",
+    "entrant",
+    "sizes",
+    "MFLOPs",
+    "parameters",
+    "validation",
+    "test",
+    "steps (best)",
+    "work",
+    "seconds, device",
+]
 
 
 def _how(contest: Contest, judgements: Sequence[Judgement]) -> str:
@@ -168,14 +181,13 @@ def _entrant(name: str, entrants: Sequence[Entrant]) -> list[str]:
     ]
 
 
-def _judged(each: Judgement, places: int = 4) -> list[str]:
+def _judged(each: Judgement) -> list[str]:
     def shown(value: float | None, form: str) -> str:
         return "" if value is None else format(value, form)
 
-    signed = f"+.{places}f"
-    interval = "" if each.interval is None else f"{each.interval[0]:{signed}} to {each.interval[1]:{signed}}"
-    figures = shown(each.p, ".4f"), shown(each.corrected, ".4f"), shown(each.detectable, f".{places}f")
-    return [each.name, each.against, str(each.seeds), f"{each.difference:{signed}}", interval, *figures, each.verdict]
+    interval = "" if each.interval is None else f"{each.interval[0]:+.4f} to {each.interval[1]:+.4f}"
+    figures = shown(each.p, ".4f"), shown(each.corrected, ".4f"), shown(each.detectable, ".4f")
+    return [each.name, each.against, str(each.seeds), f"{each.difference:+.4f}", interval, *figures, each.verdict]
 
 
 def _seed(each: Entrant, facts: dict[str, Any]) -> list[str]:
@@ -189,5 +201,5 @@ def _seed(each: Entrant, facts: dict[str, Any]) -> list[str]:
         f"{each.test:.4f}",
         f"{each.steps:,} ({each.best_step:,})",
         f"{each.work.total:,.0f}",
-        f"{sum(each.seconds.values()):.0f}",
+        f"{sum(each.seconds.values()):.0f}" + (f", {each.device}" if each.device else ""),
     ]

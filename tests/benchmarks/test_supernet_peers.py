@@ -198,7 +198,9 @@ def test_the_page_says_what_was_measured():
         "| masks | 189.7, 123.75 | 189.7, 123.75 | 189.7, 123.75 | 189.7, 123.75 |",
     ):
         assert line in lines, line
-    assert any("AdamW, nearly the same work on every side and in every round, took 1.0 to 1.0 s." in line for line in lines)
+    assert any(
+        "AdamW, nearly the same work on every side and in every round, took 1.0 to 1.0 s." in line for line in lines
+    )
     assert not any("The speed of the machine changed" in line for line in lines)
     record["rounds"][0]["all"]["steps"]["masks"]["parts"] = [1.0, 0.5, 0.25, 0.25, 1.6]
     assert any("The speed of the machine changed" in line for line in page(record).splitlines())

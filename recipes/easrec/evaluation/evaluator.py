@@ -17,8 +17,9 @@ from elasticnas.parallel import gathered, rank, size
 __all__ = ["Evaluator", "Report", "Score", "users_together"]
 
 _SCORES = 2**26  # scores in memory at a time
-_USERS = {"cpu": 64}  # users of one pass; with more, the activations of a network of usual size leave a core's cache
+_CPU_USERS = 64  # users of one pass; with more, the activations of a network of usual size leave a core's cache
 _ACCELERATOR_USERS = 512  # on other devices, which wait for the host if they get less
+_PAIRS = 2**28  # pairs of positions in memory at a time there, as attention with a bias holds them
 
 Score: TypeAlias = Callable[..., Tensor]
 """``score(inputs (B, N) right padded with 0, lengths (B,)) -> (B, V + 1)``, column 0 for padding; with histories that
@@ -69,7 +70,7 @@ class Evaluator:
         length: N, maximum length of the input.
         cutoffs: Cut-offs k of the metrics.
         batch_users: Maximum number of users scored together, reduced for many items to bound memory; None for 64 on the
-            CPU and 512 on other devices.
+            CPU and up to 512 on other devices, fewer for long histories.
         uniform: The same as ``negatives``, from :func:`easrec.evaluation.draw_uniform_negatives`; None if uni100 is
             not used.
         users: ``(users,)`` numbers of the users in the data, which reports and errors name; None for 0, 1, 2 ...
@@ -219,7 +220,9 @@ class Evaluator:
     def _batch_users(self, device: torch.device | None) -> int:
         if self.batch_users is not None:
             return self.batch_users
-        return _USERS.get("cpu" if device is None else device.type, _ACCELERATOR_USERS)
+        if device is None or device.type == "cpu":
+            return _CPU_USERS
+        return max(_CPU_USERS, min(_ACCELERATOR_USERS, _PAIRS // self.length**2))
 
     def _check_columns(self, scores: Tensor) -> None:
         columns = scores.shape[-1] if scores.ndim else 0

@@ -289,3 +289,19 @@ def test_scores_held_at_a_time_are_bounded(monkeypatch):
     bounded = everybody.evaluate(score, protocols=("full", "unseen")).ranks
     assert asked == [4, 2, 2]
     assert all((whole[name] == bounded[name]).all() for name in whole)
+
+
+@pytest.mark.parametrize("length, users", [(5, 600), (1000, 268), (4000, 64)])
+def test_an_accelerator_gets_more_users_at_once_as_long_as_their_pairs_fit(length, users):
+    """2^28 pairs of positions at most, at least the 64 users of the CPU, at most 512."""
+    many = Evaluator(sequences([[1]] * 600), np.full(600, 2), None, length, items=3)
+    taken = {"cpu": [], "meta": []}
+
+    def score(inputs, lengths):
+        taken[inputs.device.type].append(len(inputs))
+        raise StopIteration
+
+    for device in taken:
+        with pytest.raises(StopIteration):
+            many.evaluate(score, torch.device(device))
+    assert taken == {"cpu": [64], "meta": [min(users, 512)]}
