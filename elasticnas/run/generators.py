@@ -12,6 +12,8 @@ from numpy.random.mtrand import get_bit_generator, set_bit_generator
 
 __all__ = ["Generators", "derived_seed"]
 
+_MERSENNE = np.random.MT19937()  # stands in for a bit generator of another kind; never freed
+
 
 class Generators:
     """Private states of the global random generators, swapped in while their owner draws.
@@ -68,15 +70,21 @@ class Generators:
 
 @contextmanager
 def _numpy_draws_from(source: np.random.BitGenerator) -> Iterator[None]:
-    """Exchange numpy's bit generator, which is far faster than copying its 624 words in and out."""
-    before, state = get_bit_generator(), _numpy_state()
-    set_bit_generator(source)
+    """Copy the state of a bit generator, an MT19937, in and out of numpy's.
+
+    Exchanging the bit generators is faster, but one that another thread reads meanwhile could be freed under it.
+    """
+    kept, before = get_bit_generator(), _numpy_state()
+    if not isinstance(kept, np.random.MT19937):
+        set_bit_generator(_MERSENNE)
+    np.random.set_state({**source.state, "has_gauss": 0, "gauss": 0.0})
     try:
         yield
     finally:
-        set_bit_generator(before)
-        if state["has_gauss"]:  # the cached second normal draw, which the exchange loses
-            np.random.set_state(state)
+        source.state = _numpy_state()
+        if get_bit_generator() is not kept:
+            set_bit_generator(kept)
+        np.random.set_state(before)
 
 
 def _numpy_state() -> dict[str, Any]:
