@@ -59,23 +59,10 @@ def masked(name: str, weight: Tensor, arch: Arch, largest: Arch) -> Tensor:
 
 def open_side(largest: Arch, vocabulary: int, batch: tuple[int, int], threads: int) -> Sandwich:
     """Return transformers' GPT-2 whose weights are masked in every forward pass."""
-    from transformers import GPT2Config, GPT2LMHeadModel
+    from transformers_gpt2 import gpt2
 
     torch.manual_seed(0)
-    config = GPT2Config(
-        vocab_size=vocabulary,
-        n_positions=batch[1],
-        n_embd=HEAD * largest["heads"],
-        n_head=largest["heads"],
-        n_inner=largest["inner"],
-        n_layer=largest["depth"],
-        resid_pdrop=0.0,
-        embd_pdrop=0.0,
-        attn_pdrop=0.0,
-        activation_function="gelu_pytorch_tanh",  # the same function, fused
-        use_cache=False,
-    )
-    network: Any = GPT2LMHeadModel(config).train()
+    network: Any = gpt2(HEAD * largest["heads"], **largest, vocabulary=vocabulary, length=batch[1]).train()
     layers = list(network.transformer.h)
 
     def logits(arch: Arch, ids: Tensor) -> Tensor:

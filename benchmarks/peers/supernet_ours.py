@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from benchmarks.peers.plain_gpt2 import GPT2
 from benchmarks.peers.sandwich import HEAD, Arch, Sandwich
+from benchmarks.peers.transformers_gpt2 import gpt2
 from elasticnas import Space
 from elasticnas.elastic.model import shell, wrap
 
@@ -37,22 +38,8 @@ def own_side(model: str, vocabulary: int, batch: tuple[int, int], threads: int, 
     """Return the supernet that ``elastify`` makes of a model; its proofs, which take minutes here, are left out."""
 
     def build(heads: int, hidden: int, inner: int, depth: int) -> nn.Module:
-        if model == "plain":
-            return GPT2(hidden, heads, inner, depth, vocabulary, batch[1])
-        config = transformers.GPT2Config(
-            vocab_size=vocabulary,
-            n_positions=batch[1],
-            n_embd=hidden,
-            n_head=heads,
-            n_inner=inner,
-            n_layer=depth,
-            resid_pdrop=0.0,
-            embd_pdrop=0.0,
-            attn_pdrop=0.0,
-            activation_function="gelu_pytorch_tanh",  # the same function, fused
-            use_cache=False,
-        )
-        return transformers.GPT2LMHeadModel(config)
+        made = GPT2 if model == "plain" else gpt2
+        return made(hidden, heads, inner, depth, vocabulary, batch[1])
 
     torch.manual_seed(0)
     supernet: Any = wrap(None, *shell(build, space, RULES[model]), RULES[model]).train()
