@@ -20,7 +20,7 @@ from elasticnas.contest.training import ValidatedTraining
 from elasticnas.cost import Cost, count_flops
 from elasticnas.errors import ConfigError
 from elasticnas.extraction import extract
-from elasticnas.report import Stage, environment
+from elasticnas.report import Stage, device_name
 from elasticnas.run import Run, drive
 from elasticnas.runtime import SeededRandom
 from elasticnas.search import Evolve, Problem, SearchResult, SearchSettings, Strategy, SupernetTrainer, TrainerSettings
@@ -286,7 +286,7 @@ class _Seed:
                 steps=training.step,
                 best_step=training.best_step,
                 seconds={**seconds, "training": spent},
-                device=str(environment(self.device)["device"]),
+                device=device_name(self.device),
                 **about,
             )
         )

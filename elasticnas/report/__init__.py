@@ -1,7 +1,7 @@
 """Reports: progress, environment of measurements, HTML reports, plots, tables, intervals."""
 
 from elasticnas.report.console import figures_table, open_console
-from elasticnas.report.environment import environment
+from elasticnas.report.environment import device_name, environment
 from elasticnas.report.hints import slowness_hint
 from elasticnas.report.html import Report, Reportable, try_report, write_report
 from elasticnas.report.intervals import difference_interval, mean_interval, require_scipy
@@ -19,6 +19,7 @@ __all__ = [
     "Series",
     "Stage",
     "bullets",
+    "device_name",
     "difference_interval",
     "environment",
     "figures_table",

@@ -12,7 +12,7 @@ import torch
 
 import elasticnas
 
-__all__ = ["environment"]
+__all__ = ["device_name", "environment"]
 
 
 def environment(device: torch.device) -> dict[str, Any]:
@@ -26,9 +26,14 @@ def environment(device: torch.device) -> dict[str, Any]:
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "device": device_name(device),
         "threads": torch.get_num_threads(),
     }
+
+
+def device_name(device: torch.device) -> str:
+    """Return the name of a GPU, or the kind of another device."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def _command() -> str:
