@@ -30,7 +30,7 @@ class Generators:
         self._key = key
         self._torch: dict[torch.Generator, torch.Tensor] = {}
         self._added: list[torch.Generator] = []
-        self._numpy = np.random.MT19937(derived_seed(*key))
+        self._numpy: dict[str, Any] = dict(np.random.MT19937(derived_seed(*key)).state)
         self._python = random.Random(derived_seed(*key)).getstate()
 
     def add(self, generators: Iterable[torch.Generator]) -> None:
@@ -49,7 +49,7 @@ class Generators:
             generator.set_state(self._torch[generator])
         random.setstate(self._python)
         try:
-            with _numpy_draws_from(self._numpy):
+            with self._numpy_swapped_in():
                 yield
         finally:
             for generator, state in zip(generators, states, strict=True):
@@ -57,6 +57,24 @@ class Generators:
                 generator.set_state(state)
             self._python = random.getstate()
             random.setstate(python)
+
+    @contextmanager
+    def _numpy_swapped_in(self) -> Iterator[None]:
+        """Copy numpy's state in and out.
+
+        Exchanging the bit generators is faster, but one that another thread reads meanwhile could be freed under it.
+        """
+        kept, before = get_bit_generator(), _numpy_state()
+        if not isinstance(kept, np.random.MT19937):
+            set_bit_generator(_MERSENNE)
+        np.random.set_state({**self._numpy, "has_gauss": 0, "gauss": 0.0})
+        try:
+            yield
+        finally:
+            self._numpy = _numpy_state()
+            if get_bit_generator() is not kept:
+                set_bit_generator(kept)
+            np.random.set_state(before)
 
     def _all(self) -> list[torch.Generator]:
         shared = [torch.default_generator]
@@ -66,25 +84,6 @@ class Generators:
             if generator not in self._torch:
                 self._torch[generator] = _state(generator.device, derived_seed(*self._key))
         return shared + self._added
-
-
-@contextmanager
-def _numpy_draws_from(source: np.random.BitGenerator) -> Iterator[None]:
-    """Copy the state of a bit generator, an MT19937, in and out of numpy's.
-
-    Exchanging the bit generators is faster, but one that another thread reads meanwhile could be freed under it.
-    """
-    kept, before = get_bit_generator(), _numpy_state()
-    if not isinstance(kept, np.random.MT19937):
-        set_bit_generator(_MERSENNE)
-    np.random.set_state({**source.state, "has_gauss": 0, "gauss": 0.0})
-    try:
-        yield
-    finally:
-        source.state = _numpy_state()
-        if get_bit_generator() is not kept:
-            set_bit_generator(kept)
-        np.random.set_state(before)
 
 
 def _numpy_state() -> dict[str, Any]:
